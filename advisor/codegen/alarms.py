@@ -8,7 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from advisor.records import dataclass, replace
+from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.records import dataclass, field, replace
 from advisor.tables import OptionalText, Record, read_records
 from advisor.workload.values import Slo
 
@@ -62,6 +63,8 @@ class Alarm:
     missing: Missing = Missing.IS_FINE
     per_instance: bool = False
     """The threshold counts for each planned instance."""
+    tolerated: float = field(default=0.0, metadata=OMITTED_AT_DEFAULT)
+    """Taken off the threshold of all instances together: reports that may be late."""
     ratio_of: OptionalText = ""
     """The metric is divided by this one, in percent."""
     beside: OptionalText = ""

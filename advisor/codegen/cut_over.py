@@ -24,6 +24,7 @@ from advisor.codegen.kept import (
     moves,
     with_former_disks,
     with_former_keys,
+    with_former_maximum,
     with_former_places,
     with_former_types,
     with_keys_apart,
@@ -169,7 +170,7 @@ def rollout_of(stack: Stack, root: str, former: Former, language: Language = Lan
         return Rollout(planned)
     ran = joint(last)
     planned = with_former_types(with_former_places(with_former_disks(planned, ran), ran), ran)
-    planned = with_keys_apart(planned, ran)
+    planned = with_keys_apart(with_former_maximum(planned, ran), ran)
     check_form(root, last, planned, former)
     goes_on = last.before is not None and last.planned.keys == planned.keys
     rollout = replace(last, planned=planned) if goes_on else _begun(last, planned, language)

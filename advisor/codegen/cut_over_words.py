@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from advisor.codegen.container import Form, Stage
+from advisor.codegen.kept import REMOVING
 from advisor.codegen.model import ComputeGroup, CutOver, Scaling, Stack
 from advisor.codegen.rollout import Rollout
 from advisor.codegen.summary import usd
@@ -16,8 +17,6 @@ _TAKE_OVER = (
 )
 _CHECKS = {row["target"]: row["command"] for row in read_rows(Path(__file__).with_name("cut_over_checks.csv"))}
 """Target → command that shows whether the instances of a group serve."""
-_REMOVING = ("kubernetes",)
-"""Targets whose code applies the objects, and removes those that it holds no longer."""
 _REGION = "terraform destroy -target=kustomization_resource.{resource}_first # Pulumi removes a region by itself"
 """Resources of a region go before its provider, which is part of the code; the others depend on the first."""
 _OBJECTS = "kubectl --context CONTEXT --namespace {name} delete --filename kubernetes/{region}/{backend}.yaml"
@@ -56,7 +55,7 @@ def removals(stack: Stack, rollout: Rollout) -> Iterator[str]:
     """Commands for what goes with its last group, where nothing removes objects of clusters by itself."""
     if not _CHECKS[stack.target].startswith("kubectl "):
         return
-    unit, commands = ("region", (_REGION,)) if stack.target in _REMOVING else _REMOVALS[stack.form]
+    unit, commands = ("region", (_REGION,)) if stack.target in REMOVING else _REMOVALS[stack.form]
     kept = {getattr(group, unit) for group in stack.groups}
     going = {getattr(group, unit): group for group in rollout.retiring if getattr(group, unit) not in kept}
     for _, group in sorted(going.items()):

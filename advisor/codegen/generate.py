@@ -18,7 +18,7 @@ from advisor.codegen.cut_over import check_program, left_out, rollout_of, staged
 from advisor.codegen.cut_over_words import notes_of
 from advisor.codegen.forms import adapted
 from advisor.codegen.hcl import read_hcl
-from advisor.codegen.kept import joint, moving, renaming, stating
+from advisor.codegen.kept import joint, moving, releasing, renaming, stating
 from advisor.codegen.model import Component, ComputeGroup, Stack
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.registries import images_of, pinned, written
@@ -401,6 +401,7 @@ def _changed_warnings(rollouts: Mapping[str, Rollout], former: Former) -> Iterat
             yield from (
                 *moving(runs, ran),
                 *stating(runs, ran),
+                *releasing(runs, ran),
                 *renaming(rollout.planned, former.rollouts[root].planned),
             )
 

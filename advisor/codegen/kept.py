@@ -157,6 +157,10 @@ def moves(rollout: Rollout) -> bool:
 _WITH_DEPLOYMENTS = (Form.MANIFESTS, Form.INFERENCE_POOL, Form.LLM_D)
 """Forms whose files hold Deployments. KServe keeps the number of one where its service names none (its source:
 ``PreserveDeploymentReplicas``, read in November 2026); production-stack and Dynamo name it in every shape."""
+REMOVING = ("kubernetes",)
+"""Targets whose code applies the objects, and removes those that it holds no longer."""
+_REMOVING_FORMS = (Form.PRODUCTION_STACK,)
+"""Forms whose objects are a chart's, which an upgrade removes where it holds them no longer."""
 _NEVER_SHRINKING = ("vm-scale-set", "aks")
 """Targets whose disks grow in place, and shrink only in new machines."""
 _NEVER_MOVING = ("mig", "tpu-vm")
@@ -165,6 +169,8 @@ _REPLACED_FOR_TYPES = ("eks",)
 """Targets whose nodes are all replaced for another list of types: ``instance_types`` of aws_eks_node_group is ForceNew
 (internal/service/eks/node_group.go of the AWS provider). Karpenter replaces nodes of types that left the list, and EC2
 Auto Scaling and managed instance groups take another list in place; node pools of GKE and AKS have one type."""
+_WITHIN_LIMITS = ("eks",)
+"""Targets that refuse limits outside of which the present size lies, where the autoscaler moves that."""
 _PROBED_BY_BACKEND = ("ec2",)
 """Targets whose load balancer asks all of a backend over one protocol, on one path."""
 
@@ -172,6 +178,17 @@ _PROBED_BY_BACKEND = ("ec2",)
 def with_former_disks(planned: Deployed, former: Deployed) -> Deployed:
     """Groups with room for what they had room for before, where a smaller disk takes new machines."""
     return _kept(planned, former, _as_roomy) if planned.target in _NEVER_SHRINKING else planned
+
+
+def with_former_maximum(planned: Deployed, former: Deployed) -> Deployed:
+    """Groups with the most nodes that may run of them, where a smaller limit than what runs is refused."""
+    takes = planned.target in _WITHIN_LIMITS and planned.scaling is not Scaling.STATIC
+    return _kept(planned, former, _as_many) if takes else planned
+
+
+def _as_many(group: ComputeGroup, former: ComputeGroup) -> ComputeGroup:
+    most = max(former.max_instances, former.former_maximum)
+    return replace(group, former_maximum=most if most > group.max_instances else 0)
 
 
 def with_former_places(planned: Deployed, former: Deployed) -> Deployed:
@@ -208,6 +225,21 @@ def stating(planned: Deployed, former: Deployed) -> Iterator[str]:
             f"{', '.join(keys)} had a fixed number of pods, which KEDA changes from now on: the line replicas stays in "
             "the file of the Deployment, since an apply without it would stop all pods but one; kubernetes/README.md "
             "says how to let it go"
+        )
+
+
+def releasing(planned: Deployed, former: Deployed) -> Iterator[str]:
+    """Note on groups of pods whose number is fixed from now on, while KEDA's object stays in the cluster."""
+    if planned.target not in _ON_CLUSTERS or planned.target in REMOVING or planned.form in _REMOVING_FORMS:
+        return
+    fixed = {group.key for group in planned.groups if not is_scaled(planned, group)}
+    released = [group for group in former.groups if is_scaled(former, group) and group.key in fixed]
+    for region in sorted({group.region for group in released}):
+        keys = [group.key for group in released if group.region == region]
+        yield (
+            f"{', '.join(keys)} had a number of pods that KEDA changes, and a fixed one from now on: KEDA's object "
+            f"stays in the cluster of {region} and goes on changing the number until it is deleted. Before the next "
+            f"apply: kubectl --context CONTEXT --namespace {former.name} delete scaledobjects {' '.join(keys)}"
         )
 
 

@@ -129,6 +129,8 @@ class ComputeGroup:
     """Other types of the plan that serve the same way, whatever they cost."""
     states_replicas: bool = field(default=False, metadata=OMITTED_AT_DEFAULT)
     """Its Deployment had a fixed number of pods in this directory: a number stays in it, though another decides."""
+    former_maximum: int = field(default=0, metadata=OMITTED_AT_DEFAULT)
+    """Most nodes that it could have in this directory, where that is no less than now: so many may run."""
 
     @property
     def host_disk_gib(self) -> int:

@@ -85,6 +85,21 @@ def broken_rules(resource_type: str, config: dict[str, Any]) -> Iterator[tuple[s
         yield from _node_group(config)
 
 
+def refused_sizes(resource_type: str, state: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Complaints of EKS on sizes that an apply sends: one that is ignored is that of the state, which EKS moved.
+
+    Its words: "Minimum capacity 9 can't be greater than desired size 5" (terraform-aws-eks 3306, 2508).
+    """
+    if resource_type != "aws_eks_node_group":
+        return
+    for sizes in state.get("scaling_config") or ():
+        least, size, most = (sizes[name] for name in ("min_size", "desired_size", "max_size"))
+        if least > size:
+            yield "scaling_config", f"Minimum capacity {least} can't be greater than desired size {size}"
+        if most < size:
+            yield "scaling_config", f"Maximum capacity {most} can't be less than desired size {size}"
+
+
 def _policies(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name in ("policy", "assume_role_policy"):
         text = config.get(name)

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from advisor.codegen import Form, Generated, Language, Stage, Wanted, generate, model, read_former, write_files
 from advisor.codegen.cut_over import rollout_of, staged
@@ -474,6 +476,18 @@ class Stack:
             for name, value in self.place.variables(*self.regions).items()
         }
 
+    def move_sizes(self, limit: str) -> None:
+        """Node groups of EKS at one of their limits, as the autoscaler of the cluster may leave them."""
+        path = self.terraform.directory / "terraform.tfstate"
+        state = json.loads(path.read_text())
+        groups = [resource for resource in state["resources"] if resource["type"] == "aws_eks_node_group"]
+        for instance in (instance for group in groups for instance in group["instances"]):
+            for sizes in instance["attributes"]["scaling_config"]:
+                sizes["desired_size"] = sizes[limit]
+        if groups:
+            state["serial"] += 1
+            path.write_text(json.dumps(state))
+
     def apply(self) -> Mapping[str, Any]:
         """Plan and apply; what was planned."""
         planned = self.terraform.plan()
@@ -623,6 +637,88 @@ def test_no_apply_stops_pods_that_another_shape_keeps(cluster):
         former = Former(code.rollouts, {"": wanted.target}, code.roots, code.plan_digest)
 
 
+def scaled_objects(files: Mapping[str, str]) -> set[str]:
+    """Names of KEDA's objects, which are those of their groups."""
+    documents = [document for path, text in files.items() if path.endswith(".yaml") for document in text.split("---")]
+    scaled = [document for document in documents if "kind: ScaledObject" in document and "KedaScaler" not in document]
+    return {name for document in scaled for name in re.findall(r"^  name: \"?([\w-]+)", document, re.MULTILINE)[:1]}
+
+
+@pytest.mark.parametrize("cluster", list(CLUSTERS))
+def test_objects_that_go_on_scaling_are_told(cluster):
+    """Where nothing removes KEDA's object of a group that goes on with a fixed number, a warning has the command."""
+    place, form = CLUSTERS[cluster]
+    wanted = Wanted(target=cluster.partition(",")[0], form=Form(form or "manifests"))
+    is_removed = wanted.target == "kubernetes" or wanted.form is Form.PRODUCTION_STACK
+    former, there, seen = Former(), set[str](), 0
+    for shape, stage in WALK[:13] if wanted.form not in UNWEIGHTED else ALONE:
+        code = generate(plan_of(place, shape), wanted=wanted, former=replace(former, stage=stage))
+        objects = scaled_objects(code.files)
+        keys = {group.key for group in joint(code.rollouts[""]).groups}
+        left = set() if is_removed else (there - objects) & keys
+        told = [warning for warning in code.warnings if "delete scaledobjects" in warning]
+        named = {key for warning in told for key in warning.partition("delete scaledobjects ")[2].split()}
+        assert named == left, (shape, stage)
+        assert not told or "kubectl --context CONTEXT --namespace support-chat delete scaledobjects" in told[0]
+        seen += bool(left)
+        former, there = Former(code.rollouts, {"": wanted.target}, code.roots, code.plan_digest), objects
+    assert bool(seen) != is_removed
+
+
+def node_groups(files: Mapping[str, str]) -> Mapping[str, tuple[int, int, int]]:
+    """Node groups of EKS → fewest nodes, those at first, and most."""
+    (block,) = read_hcl(files["fleet.tf"], "fleet.tf").body.of("locals")
+    groups = literal(block.attributes["groups"].value.node)
+    return {key: tuple(group[f"{kind}instances"] for kind in ("min_", "", "max_")) for key, group in groups.items()}
+
+
+def resized(wanted: Wanted, steps: list[tuple[Plan, Stage | None]]) -> None:
+    """Apply one plan after the other, wherever the autoscaler moved the sizes meanwhile: EKS takes each.
+
+    The number of nodes that an apply leaves alone is sent as it is, and has to lie within the limits that are sent.
+    """
+    former, present = Former(), dict[str, tuple[int, int]]()
+    for plan, stage in steps:
+        code = generate(plan, wanted=wanted, former=replace(former, stage=stage))
+        is_left_alone = "desired_size]" in code.files["compute.tf"]
+        sizes = node_groups(code.files)
+        for key, (least, size, most) in sizes.items():
+            low, high = present.get(key, (size, size)) if is_left_alone else (size, size)
+            assert least <= low <= high <= most, (key, stage)
+        present = {key: (least, most) for key, (least, _, most) in sizes.items()}
+        former = Former(code.rollouts, {"": wanted.target}, code.roots, code.plan_digest)
+
+
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("pair", [" | ".join(pair[1:]) for pair in neighbours() if pair[0] == "eks"])
+def test_eks_takes_the_sizes_of_another_shape(pair):
+    """Of every pair of shapes, through the stages of their cut-over, at every size that the autoscaler may leave."""
+    before, after = (plan_of(PLACES["eks"], shape) for shape in pair.split(" | "))
+    rollout = generate(
+        after, wanted=Wanted(target="eks"), former=Former(generate(before, wanted=Wanted(target="eks")).rollouts)
+    ).rollouts[""]
+    stages = (None, Stage.SHIFT, Stage.FINISH) if rollout.stage else (None,)
+    resized(Wanted(target="eks"), [(before, None), *((after, stage) for stage in stages)])
+
+
+def _sized(policy: Policy, sizes: tuple[int, int]) -> Plan:
+    instances = (max(sizes), max(sizes)) if policy is Policy.STATIC else (min(sizes), max(sizes))
+    return make_fleet_plan(make_group(instances=instances), policy=policy)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(list(Policy)), st.tuples(st.integers(1, 12), st.integers(1, 12))),
+        min_size=2,
+        max_size=5,
+    )
+)
+@settings(max_examples=25)
+def test_eks_takes_any_sizes_after_any_others(steps):
+    """Whatever scales the fleet before and after, and however many nodes both plans have."""
+    resized(Wanted(target="eks"), [(_sized(*step), None) for step in steps])
+
+
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("pair", of_today([" | ".join(pair) for pair in neighbours()], shares=40))
 def test_another_shape_destroys_nothing_that_serves(stack_of, pair):
@@ -631,6 +727,7 @@ def test_another_shape_destroys_nothing_that_serves(stack_of, pair):
     stack = stack_of(target)
     former = stack.generate(before)
     stack.apply()
+    stack.move_sizes("min_size" if before < after else "max_size")
     generated = stack.generate(after)
     rollout = generated.rollouts[""]
     kept = kept_alike(former.rollouts[""], rollout)

@@ -114,6 +114,7 @@ def _alarm(alarm: Alarm) -> Mapping[str, object]:
         "below": alarm.below,
         "threshold": 1 if alarm.per_request_rate else _threshold(alarm),
         "per": per,
+        "tolerated": alarm.tolerated or "",
         "periods": alarm.periods,
         "missing": "" if alarm.missing is Missing.IS_FINE else alarm.missing.value,
         "needs": needs,

@@ -17,7 +17,7 @@ from advisor.codegen.container import Language, Region, Runtime
 from advisor.codegen.forms import with_objects, workload_name
 from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
 from advisor.codegen.kubernetes_weights import COPY_ACCOUNT
-from advisor.codegen.model import ComputeGroup, Stack
+from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.prometheus_rules import watched_words
 from advisor.codegen.quotas import vcpus_of
 from advisor.codegen.rendering import ANSWERS, render
@@ -139,6 +139,7 @@ def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
             region.name: _example_cluster(stack, region, is_karpenter=is_karpenter) for region in stack.regions
         },
         "block_group": in_blocks[0] if in_blocks else "",
+        "is_static": stack.scaling is Scaling.STATIC,
         "slow_drains": {} if is_karpenter else _slow_drains(stack),
         "may_be_empty": [group.key for group in stack.groups if kubernetes.fewest_replicas(stack, group) == 0],
         **kubernetes.replica_values(stack),
@@ -174,13 +175,25 @@ def _node_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "accelerator": kubernetes.DEVICES[group.platform.runtime].taint,
         "accelerators": _accelerators(group),
         "labels": _labels(stack, group),
-        "min_instances": group.min_instances,
-        "instances": group.instances,
-        "max_instances": group.max_instances,
+        **_sizes(stack, group),
         **_pods_of_group(stack, group),
         "volume_gib": _volume_gib(group),
         "local_gib": local_gib(group),
         **({} if group.sharing is None else {"bottlerocket": bottlerocket_settings(group, group.sharing)}),
+    }
+
+
+def _sizes(stack: Stack, group: ComputeGroup) -> Mapping[str, int]:
+    """Limits of a node group, and its size at first.
+
+    An update with a present size outside of the limits is refused (EKS API, November 2026). Where the autoscaler moves
+    the size, the limits therefore hold whatever it is: pods decide how few nodes run.
+    """
+    is_static = stack.scaling is Scaling.STATIC
+    return {
+        "min_instances": group.min_instances if is_static else 0,
+        "instances": group.instances,
+        "max_instances": group.max_instances if is_static else max(group.max_instances, group.former_maximum),
     }
 
 

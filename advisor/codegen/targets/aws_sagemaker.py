@@ -185,12 +185,15 @@ def _times(stack: Stack) -> Iterator[EndpointAlarm]:
             )
 
 
+_SILENT = "The instances of a variant send no metrics: the other alarms do not see them."
+
+
 def alarms_of(stack: Stack) -> tuple[EndpointAlarm, ...]:
     """The alarms of each variant, the one that rolls deployments back first."""
     planned = tuple(
         EndpointAlarm(
             alarm.name,
-            alarm.description,
+            _SILENT if alarm.name == "metrics_silent" else alarm.description,
             *_METRICS[alarm.name],
             below=alarm.below,
             threshold=1 if alarm.name == "metrics_silent" else alarm.threshold,

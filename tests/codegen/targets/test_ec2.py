@@ -6,6 +6,7 @@ import re
 import pytest
 
 from advisor.codegen import Language, Wanted, generate
+from advisor.codegen.hcl import literal, read_hcl
 from advisor.codegen.targets.aws_ec2 import _alarm
 from codegen.plans import make_option, make_plan
 from codegen.scenarios import SCENARIOS
@@ -142,3 +143,20 @@ def test_hosts_that_install_docker_reach_its_archive(name, ports):
         outward += re.findall(r'cidr_ipv4="0\.0\.0\.0/0",\s+opts=[^\n]*\s+\*\*_port\(region, inner, (\d+)\)', text)
         assert set(outward) == ports
         assert ("port 80" in files["README.md"]) == ("80" in ports)
+
+
+def test_one_silent_host_of_any_number_rings():
+    """A host sends five samples a period: without one of them there are fewer than the alarm takes, a late two pass."""
+    scenario = SCENARIOS["two-regions"]()
+    alarms = _definitions(generate(scenario.plan, wanted=scenario.wanted).files, "alarms")
+    silent, samples = alarms["metrics_silent"], 5
+    assert (silent["statistic"], silent["below"], silent["per"]) == ("SampleCount", True, "min_instances")
+    for hosts in range(1, 200):
+        threshold = silent["threshold"] * hosts - silent["tolerated"]
+        assert samples * (hosts - 1) < threshold <= samples * hosts - 2
+
+
+def _definitions(files, name):
+    """A map of ``fleet.tf``."""
+    (block,) = read_hcl(files["fleet.tf"], "fleet.tf").body.of("locals")
+    return literal(block.attributes[name].value.node)

@@ -27,7 +27,7 @@ locals {
       accelerator    = "inference/processors"
       accelerators   = 0
       labels         = { "inference/nodes" = "support-chat-us-east-1-c7i-2xlarge-fp32-tp1-ec2198" }
-      min_instances  = 2
+      min_instances  = 0
       instances      = 2
       max_instances  = 3
       workload       = "us-east-1-c7i-2xlarge-fp32-tp1-ec2198"
@@ -46,7 +46,7 @@ locals {
         "inference/nodes"        = "support-chat-us-east-1-g6-12xlarge-bf16-tp1x-0d418e"
         "nvidia.com/gpu.present" = "true"
       }
-      min_instances = 2
+      min_instances = 0
       instances     = 2
       max_instances = 3
       workload      = "us-east-1-g6-12xlarge-bf16-tp1x-0d418e"

@@ -123,7 +123,8 @@ resource "aws_eks_node_group" "this" {
 
   tags = local.tags
 
-  # The autoscaler of the cluster moves the size; an apply leaves the present number alone.
+  # The autoscaler of the cluster moves the size; an apply leaves the present number alone, which EKS takes within the
+  # limits alone: pods decide how few nodes run, and the greatest number never falls.
   lifecycle {
     create_before_destroy = true
     ignore_changes        = [scaling_config[0].desired_size]

@@ -30,7 +30,7 @@ locals {
         "inference/nodes"        = "support-chat-us-east-1-g6-xlarge-bf16-tp1-on-demand"
         "nvidia.com/gpu.present" = "true"
       }
-      min_instances = 2
+      min_instances = 0
       instances     = 4
       max_instances = 5
       workload      = "us-east-1-g6-xlarge-bf16-tp1-on-demand"

@@ -27,7 +27,7 @@ locals {
       accelerator    = "nvidia.com/gpu"
       accelerators   = 2
       labels         = { "inference/nodes" = "support-chat-us-east-1-g7e-2xlarge-bf16-tp1x-2fc5bb" }
-      min_instances  = 2
+      min_instances  = 0
       instances      = 4
       max_instances  = 5
       workload       = "us-east-1-g7e-2xlarge-bf16-tp1x-2fc5bb"
@@ -59,7 +59,7 @@ locals {
       accelerator    = "nvidia.com/gpu"
       accelerators   = 56
       labels         = { "inference/nodes" = "support-chat-us-east-1-p4d-24xlarge-bf16-tp1-ed853e" }
-      min_instances  = 2
+      min_instances  = 0
       instances      = 4
       max_instances  = 5
       workload       = "us-east-1-p4d-24xlarge-bf16-tp1-ed853e"

@@ -34,7 +34,7 @@ locals {
         "inference/nodes"        = "support-chat-eu-west-1-g6-xlarge-bf16-tp1-on-demand"
         "nvidia.com/gpu.present" = "true"
       }
-      min_instances = 1
+      min_instances = 0
       instances     = 2
       max_instances = 3
       workload      = "eu-west-1-g6-xlarge-bf16-tp1-on-demand"
@@ -53,7 +53,7 @@ locals {
         "inference/nodes"        = "support-chat-us-east-1-g6-xlarge-bf16-tp1-on-demand"
         "nvidia.com/gpu.present" = "true"
       }
-      min_instances = 2
+      min_instances = 0
       instances     = 4
       max_instances = 5
       workload      = "us-east-1-g6-xlarge-bf16-tp1-on-demand"
@@ -72,7 +72,7 @@ locals {
         "inference/nodes"        = "support-chat-us-east-1-g6e-xlarge-bf16-tp1-o-f0e802"
         "nvidia.com/gpu.present" = "true"
       }
-      min_instances = 1
+      min_instances = 0
       instances     = 1
       max_instances = 2
       workload      = "us-east-1-g6e-xlarge-bf16-tp1-o-f0e802"

@@ -115,13 +115,14 @@ locals {
       needs_someone = true
     }
     metrics_silent = {
-      description   = "A host sends no metrics: the other alarms do not see it."
+      description   = "Fewer hosts send metrics than the plan needs: the other alarms do not see the silent ones."
       source        = "host"
       metric        = "mem_used_percent"
       statistic     = "SampleCount"
       below         = true
-      threshold     = 4
+      threshold     = 5
       per           = "min_instances"
+      tolerated     = 2
       periods       = 7
       missing       = "breaching"
       needs_someone = true

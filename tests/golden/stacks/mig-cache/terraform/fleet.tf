@@ -111,7 +111,7 @@ locals {
       seconds     = 1200
     }
     metrics-silent = {
-      description = "A host sends no metrics: the other alarms do not see it."
+      description = "Fewer hosts send metrics than the plan needs: the other alarms do not see the silent ones."
       function    = "count"
       seconds     = 1200
     }

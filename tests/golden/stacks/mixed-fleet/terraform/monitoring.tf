@@ -99,7 +99,7 @@ locals {
 
   complete_alarms = {
     for name, alarm in local.alarms : name => merge(
-      { below = false, missing = "notBreaching", needs = "", needs_someone = false, per = "", metric = "", metrics = {}, expression = "" }, alarm
+      { below = false, missing = "notBreaching", needs = "", needs_someone = false, per = "", tolerated = 0, metric = "", metrics = {}, expression = "" }, alarm
     )
   }
   watches = merge([
@@ -118,7 +118,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   alarm_name          = "${var.name}-${each.key}"
   alarm_description   = each.value.description
   comparison_operator = each.value.below ? "LessThanThreshold" : "GreaterThanThreshold"
-  threshold           = each.value.threshold * (each.value.per == "" ? 1 : each.value[each.value.per])
+  threshold           = each.value.threshold * (each.value.per == "" ? 1 : each.value[each.value.per]) - each.value.tolerated
   evaluation_periods  = each.value.periods
   treat_missing_data  = each.value.min_instances > 0 ? each.value.missing : "notBreaching"
   alarm_actions       = [aws_sns_topic.alerts[each.value.region].arn]

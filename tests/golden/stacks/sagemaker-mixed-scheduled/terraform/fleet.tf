@@ -143,7 +143,7 @@ locals {
       needs_gpu       = true
     }
     metrics_silent = {
-      description    = "A host sends no metrics: the other alarms do not see it."
+      description    = "The instances of a variant send no metrics: the other alarms do not see them."
       namespace      = "/aws/sagemaker/Endpoints"
       metric         = "MemoryUtilization"
       statistic      = "SampleCount"

@@ -109,7 +109,7 @@ locals {
       window       = "PT3H"
     }
     metrics-silent = {
-      description  = "A host sends no metrics: the other alarms do not see it."
+      description  = "Fewer hosts send metrics than the plan needs: the other alarms do not see the silent ones."
       query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize value = dcount(Computer)"
       operator     = "LessThan"
       threshold    = 1

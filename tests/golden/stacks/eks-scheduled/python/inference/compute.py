@@ -94,7 +94,8 @@ def _node_group(context: Context, key: str, role: NodeRole) -> aws.eks.NodeGroup
     settings, group = context.settings, context.fleet.groups[key]
     template = _launch_template(context, key)
     # Nodes join with their rights from their first second. The autoscaler of the cluster moves the size: an update
-    # leaves the present number alone.
+    # leaves the present number alone, which EKS takes within the limits alone: pods decide how few nodes run, and the
+    # greatest number never falls.
     options = context.options(depends_on=role.permissions, ignore_changes=["scalingConfig.desiredSize"])
     return aws.eks.NodeGroup(
         context.named(key),

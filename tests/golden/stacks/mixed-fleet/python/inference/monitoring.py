@@ -129,7 +129,7 @@ def _alarm(context: Context, name: str, alarm: Alarm, target: Watched, alerts: p
         name=name,
         alarm_description=alarm.description,
         comparison_operator="LessThanThreshold" if alarm.below else "GreaterThanThreshold",
-        threshold=alarm.threshold * per.get(alarm.per, 1),
+        threshold=alarm.threshold * per.get(alarm.per, 1) - alarm.tolerated,
         evaluation_periods=alarm.periods,
         treat_missing_data=alarm.missing if target.min_instances > 0 else "notBreaching",
         alarm_actions=[alerts],

@@ -105,6 +105,8 @@ class Alarm:
     """Rings below the threshold, else above it."""
     per: str = ""
     """The threshold is multiplied by this fact of what is watched: min_instances or longest_queue."""
+    tolerated: float = 0
+    """Taken off the threshold of all instances together: reports that may be late."""
     missing: str = "notBreaching"
     """What a period without data means: breaching or notBreaching."""
     needs: str = ""

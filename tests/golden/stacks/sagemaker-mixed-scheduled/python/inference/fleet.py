@@ -136,7 +136,7 @@ FLEET = Fleet(
             needs_gpu=True,
         ),
         "metrics_silent": Alarm(
-            description="A host sends no metrics: the other alarms do not see it.",
+            description="The instances of a variant send no metrics: the other alarms do not see them.",
             namespace="/aws/sagemaker/Endpoints",
             metric="MemoryUtilization",
             statistic="SampleCount",
