@@ -200,18 +200,19 @@ class ReplayedFleets:
         """
         kinds = {self.kind_of(group.pool.key) for group in solution.allocations}
         weights, step = dict.fromkeys(kinds, 1.0), SPLIT_STEP
-        evenly = closest = self._at_split(solution, weights)
-        for _ in range(SPLITS_TRIED if self.problem.all_alike else 0):
-            if closest.holds or closest.late == kinds or worst_share(closest.fleet) < NEARLY_HOLDS:
+        evenly = last = self._at_split(solution, weights)
+        is_near = self.problem.all_alike and worst_share(evenly.fleet) >= NEARLY_HOLDS
+        for _ in range(SPLITS_TRIED if is_near else 0):
+            if last.holds or last.late == kinds:
                 break
-            shifted = weights | {kind: weights[kind] * step for kind in closest.late}
+            shifted = weights | {kind: weights[kind] * step for kind in last.late}
             attempt = self._at_split(solution, shifted)
-            if worst_share(attempt.fleet) <= worst_share(closest.fleet) or attempt.late != closest.late:
-                step = math.sqrt(step)
-            if worst_share(attempt.fleet) > worst_share(closest.fleet):
-                closest, weights = attempt, shifted
-        is_allowed = closest is evenly or keeps_to_all(closest.fleet.formulation.problem, closest.fleet.solution)
-        return self._noted(closest if closest.holds and is_allowed else evenly)
+            is_too_far = not attempt.holds and attempt.late != last.late
+            step = math.sqrt(step) if is_too_far else step
+            if not is_too_far or worst_share(attempt.fleet) > worst_share(last.fleet):
+                last, weights = attempt, shifted
+        is_allowed = last is evenly or keeps_to_all(last.fleet.formulation.problem, last.fleet.solution)
+        return self._noted(last if last.holds and is_allowed else evenly)
 
     def _at_split(self, solution: FleetSolution, weights: Mapping[Kind, float]) -> "_Attempt":
         """A fleet whose instances carry the busiest hour together, those of each kind so many times less than usual."""

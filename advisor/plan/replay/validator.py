@@ -37,6 +37,7 @@ from advisor.plan.replay.headroom import (
     Kind,
     worthwhile,
 )
+from advisor.plan.replay.pairs import cheaper_pairs
 from advisor.plan.replay.replayed import ReplayedFleets
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.neighbours import elsewhere, keeps_at_need, keeps_to_all
@@ -342,7 +343,7 @@ class FleetSearch(ReplayedFleets):
             late=self._late_so_far,
             replay=self._planned_evenly,
         )
-        return search.cheaper(best)
+        return cheaper_pairs(search, search.cheaper(best))
 
     def _with_fewer(self, formulation: Formulation, best: Confirmed) -> Confirmed:
         """A fleet of the same kinds with fewer instances; unless one needs more than the closed form asks for."""
