@@ -30,11 +30,17 @@ MOST_FAILED = 6
 MOST_OF_KINDS = 2
 """Of these, fleets of the same kinds."""
 MOST_STEPS = 8
+COVERED = 1 - ROUNDING
+"""Share of the demand that a pair has to cover."""
+LEAST_LEFT = 0.6
+"""A pair of which a failure leaves less, by the closed form, of what it leaves of the best fleet is not tried."""
 
 
 class _Pair(NamedTuple):
     covered: float
     """Share of the demand that it covers."""
+    left_load: float
+    """Least load that a failure leaves."""
     kinds: frozenset[Kind]
     ways: tuple[BoughtWay, ...]
     counts: tuple[int, ...]
@@ -56,10 +62,10 @@ def _next(search: Exchanges, best: Confirmed, failed: Counter[frozenset[Kind]]) 
     """A fleet of two groups that holds at a cost worth it; None where none is found."""
     limit_usd = best.usd_per_month * (1 - WORTH_RATIO)
     refused = 0
-    for pair in sorted(_pairs(search, best, limit_usd), key=lambda pair: -pair.covered):
+    for pair in sorted(_pairs(search, best, limit_usd), reverse=True, key=lambda pair: (round(pair.covered, 3), pair.left_load)):
         if failed.total() >= MOST_FAILED or refused > MOST_FAILED:
             break
-        if pair.covered < 1 or failed[pair.kinds] >= MOST_OF_KINDS:
+        if failed[pair.kinds] >= MOST_OF_KINDS:
             continue
         fleet = _fleet(search.problem, pair)
         if search.is_known_to_fail(fleet, limit_usd, search.late()):
@@ -98,8 +104,11 @@ def _pairs(search: Exchanges, best: Confirmed, limit_usd: float) -> Iterator[_Pa
                 part_of(problem, kind, way.pool, way.tariff, number)
                 for kind, way, number in zip(kinds, (first, second), counts, strict=True)
             ]
-            covered = min(covered_share(left, needed, usual) for left in left_after_each(parts, limits))
-            yield _Pair(covered, frozenset(kinds), (first, second), counts)
+            lefts = list(left_after_each(parts, limits))
+            left_load = min(sum(left.values()) for left in lefts)
+            covered = min(covered_share(left, needed, usual) for left in lefts)
+            if covered >= COVERED and left_load >= LEAST_LEFT * usual:
+                yield _Pair(covered, left_load, frozenset(kinds), (first, second), counts)
 
 
 def _of_either_payment(needed: Mapping[Way, float]) -> dict[Way, float]:

@@ -207,6 +207,8 @@ class ReplayedFleets:
                 break
             shifted = weights | {kind: weights[kind] * step for kind in last.late}
             attempt = self._at_split(solution, shifted)
+            if worst_share(attempt.fleet) == worst_share(last.fleet):  # what is late then is not split
+                break
             is_too_far = not attempt.holds and attempt.late != last.late
             step = math.sqrt(step) if is_too_far else step
             if not is_too_far or worst_share(attempt.fleet) > worst_share(last.fleet):
