@@ -206,6 +206,8 @@ class ReplayedFleets:
             if last.holds or last.late == kinds:
                 break
             shifted = weights | {kind: weights[kind] * step for kind in last.late}
+            if self._room_at(solution, shifted) <= 0:
+                break
             attempt = self._at_split(solution, shifted)
             if worst_share(attempt.fleet) == worst_share(last.fleet):  # what is late then is not split
                 break
@@ -218,12 +220,20 @@ class ReplayedFleets:
 
     def _at_split(self, solution: FleetSolution, weights: Mapping[Kind, float]) -> "_Attempt":
         """A fleet whose instances carry the busiest hour together, those of each kind so many times less than usual."""
-        formulation = self._with_headroom(self._posed, weights)
-        room = most_headroom(formulation.problem, _in_pools(formulation, solution))
+        room = self._room_at(solution, weights)
         headroom = {kind: weight * room for kind, weight in weights.items()}
         formulation = self._with_headroom(self._posed, headroom)
         fleet = loaded_by_capacity(formulation.problem, _in_pools(formulation, solution))
         return self._attempt(formulation, fleet, headroom)
+
+    def _room_at(self, solution: FleetSolution, weights: Mapping[Kind, float]) -> float:
+        """Factor by which all instances may sustain less yet; 0 where a limit is broken however much they do."""
+        usual = {pool.key: pool for pool in self.problem.pools}
+        groups = tuple(
+            replace(group, pool=usual[group.pool.key].slower(weights[self.kind_of(group.pool.key)]))
+            for group in solution.allocations
+        )
+        return most_headroom(self.problem, replace(solution, allocations=groups))
 
     def _bisected(
         self,
