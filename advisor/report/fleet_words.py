@@ -235,10 +235,11 @@ def _known_usd(amount: float | None) -> str:
 
 
 def _gap_words(fleet: Fleet) -> str:
-    if fleet.planned_gap_ratio < _SLIGHT_RATIO:
-        most = usd(fleet.cost.total_usd_per_month * fleet.planned_gap_ratio)
+    open_ratio = fleet.planned_gap_ratio
+    if open_ratio < _SLIGHT_RATIO:
+        most = usd(fleet.cost.total_usd_per_month * open_ratio)
         return f"no fleet that carries the planned rates costs less by more than {most}"
-    return f"no cheaper one was confirmed; one that carries the planned rates may be up to {fleet.planned_gap_ratio:.1%} cheaper"
+    return f"no cheaper one was confirmed; one that carries the planned rates may be up to {open_ratio:.1%} cheaper"
 
 
 def open_words(fleet: Fleet) -> Iterator[str]:
@@ -248,8 +249,8 @@ def open_words(fleet: Fleet) -> Iterator[str]:
         return
     least = usd(fleet.bound_usd_per_month)
     yield (
-        f"Search: no cheaper fleet was found, but one up to {fleet.planned_gap_ratio:.0%} cheaper may carry the planned "
-        f"rates: only below {least} a month does none."
+        f"Search: no cheaper fleet was found, but one up to {fleet.planned_gap_ratio:.0%} cheaper may carry the "
+        f"planned rates: only below {least} a month does none."
     )
 
 

@@ -187,7 +187,9 @@ def left_after_each(parts: Sequence[Part], limits: Limits) -> Iterator[dict[Way,
         exposed = [part for part in parts if share > 0 and (failing is Failing.ZONE or part.way[1])]
         for place in dict.fromkeys(_place(part, failing) for part in exposed):
             hit = [part for part in exposed if _place(part, failing) == place]
-            left = _without(parts, lambda other, hit=hit: lost_in_zone(int(other.instances), other.zones) if other in hit else 0)
+            left = _without(
+                parts, lambda other, hit=hit: lost_in_zone(int(other.instances), other.zones) if other in hit else 0
+            )
             yield {way: load / share for way, load in left.items()}
 
 

@@ -62,7 +62,9 @@ def _next(search: Exchanges, best: Confirmed, failed: Counter[frozenset[Kind]]) 
     """A fleet of two groups that holds at a cost worth it; None where none is found."""
     limit_usd = best.usd_per_month * (1 - WORTH_RATIO)
     refused = 0
-    for pair in sorted(_pairs(search, best, limit_usd), reverse=True, key=lambda pair: (round(pair.covered, 3), pair.left_load)):
+    for pair in sorted(
+        _pairs(search, best, limit_usd), reverse=True, key=lambda pair: (round(pair.covered, 3), pair.left_load)
+    ):
         if failed.total() >= MOST_FAILED or refused > MOST_FAILED:
             break
         if failed[pair.kinds] >= MOST_OF_KINDS:

@@ -363,9 +363,7 @@ class ReplayedFleets:
     ) -> Confirmed:
         return self._noted(self._attempt(formulation, solution, headroom))
 
-    def _attempt(
-        self, formulation: Formulation, solution: FleetSolution, headroom: Mapping[Kind, float]
-    ) -> "_Attempt":
+    def _attempt(self, formulation: Formulation, solution: FleetSolution, headroom: Mapping[Kind, float]) -> "_Attempt":
         """A fleet, replayed at one split of the requests."""
         solution = as_routed(formulation.problem, solution)
         kinds = [self.kind_of(allocation.pool.key) for allocation in solution.allocations]

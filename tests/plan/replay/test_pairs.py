@@ -42,18 +42,18 @@ def test_pairs_are_cheaper_each_time_and_end_after_a_few_that_fail():
     catalog = catalog_of(offer("g6e.xlarge", on_demand=1.86), offer("g6.xlarge", on_demand=0.8))
     formulation, context = posed_of(asked_of(9.0), catalog, flat(9.0, Dispersion(4.0, 8.0)), **SHORT)
     validator, problem = ReplayValidator(formulation, context), formulation.problem
-    start = validator._planned_evenly(fleet(problem, [6 for _ in problem.pools]))  # noqa: SLF001
+    start = validator._planned_evenly(fleet(problem, [6 for _ in problem.pools]))
     replayed = []
 
     def replay(solution):
-        confirmed = validator._planned_evenly(solution)  # noqa: SLF001
+        confirmed = validator._planned_evenly(solution)
         replayed.append(confirmed)
         return confirmed
 
     def loads(solution):
         return loads_of(problem, [(validator.kind_of(group.pool.key), group, 1.0) for group in solution.allocations])
 
-    best = cheaper_pairs(Exchanges(problem, validator.kind_of, loads, lambda: [], replay), start)
+    best = cheaper_pairs(Exchanges(problem, validator.kind_of, loads, list, replay), start)
 
     assert best.usd_per_month < start.usd_per_month
     assert best.confirmation.reached

@@ -61,19 +61,21 @@ def test_what_is_stated_as_left_keeps_the_slo(survive, counts, on_spot, headroom
     kinds = [validator.kind_of(pool.key) for pool in formulation.problem.pools]
     assume(len(set(kinds[: len(counts)])) > 1)
     headroom_of = dict(zip(kinds, headroom, strict=True))
-    roomier = validator._with_headroom(formulation, headroom_of)  # noqa: SLF001
+    roomier = validator._with_headroom(formulation, headroom_of)
     groups = tuple(
         Allocation(pool, pool.tariffs[spot], (count,) * len(formulation.problem.hours))
         for pool, spot, count in zip(roomier.problem.pools, on_spot, counts, strict=False)
     )
     fleet = loaded_by_capacity(roomier.problem, FleetSolution(groups, {}, 0.0, 0.0, proven=False))
-    least = [left for left in failures(roomier.problem, fleet) if left.needed_ratio > 0 and left.part is not Part.MACHINE]
+    least = [
+        left for left in failures(roomier.problem, fleet) if left.needed_ratio > 0 and left.part is not Part.MACHINE
+    ]
     assume(all(left.left_ratio >= left.needed_ratio for left in least))
 
-    confirmed = validator._confirmed(roomier, fleet, headroom_of)  # noqa: SLF001
+    confirmed = validator._confirmed(roomier, fleet, headroom_of)
 
     if confirmed.confirmation.reached:
-        trials = ReplayValidator(formulation, context)._trials  # noqa: SLF001
+        trials = ReplayValidator(formulation, context)._trials
         assert trials.of(roomier, confirmed.solution, every=True, parts=True).reached
         assert validator.in_full(confirmed).confirmation.reached
 
