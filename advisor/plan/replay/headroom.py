@@ -177,31 +177,27 @@ def left_after_each(parts: Sequence[Part], limits: Limits) -> Iterator[dict[Way,
         parts: those of a fleet.
         limits: what may fail; an instance on spot always may.
     """
-    yield _without(parts, lambda _: 0)
+    yield _without(parts, {})
     any_machine = share_without(limits, Failing.MACHINE) == 1
-    for part in parts:
+    for at, part in enumerate(parts):
         if any_machine or part.way[1]:
-            yield _without(parts, lambda other, lost=part: int(other is lost))
+            yield _without(parts, {at: 1})
     for failing in (Failing.ZONE, Failing.SUPPLY):
         share = share_without(limits, failing)
-        exposed = [part for part in parts if share > 0 and (failing is Failing.ZONE or part.way[1])]
-        for place in dict.fromkeys(_place(part, failing) for part in exposed):
-            hit = [part for part in exposed if _place(part, failing) == place]
-            left = _without(
-                parts, lambda other, hit=hit: lost_in_zone(int(other.instances), other.zones) if other in hit else 0
-            )
-            yield {way: load / share for way, load in left.items()}
+        lost_by_place: dict[str, dict[int, int]] = {}
+        for at, part in enumerate(parts):
+            if share > 0 and (failing is Failing.ZONE or part.way[1]):
+                place = part.region if failing is Failing.ZONE else part.supply
+                lost_by_place.setdefault(place, {})[at] = lost_in_zone(int(part.instances), part.zones)
+        for lost in lost_by_place.values():
+            yield {way: load / share for way, load in _without(parts, lost).items()}
 
 
-def _place(part: Part, failing: Failing) -> str:
-    """Name of what a part's instances fail with."""
-    return part.region if failing is Failing.ZONE else part.supply
-
-
-def _without(parts: Sequence[Part], lost: Callable[[Part], int]) -> dict[Way, float]:
+def _without(parts: Sequence[Part], lost: Mapping[int, int]) -> dict[Way, float]:
+    """Loads without so many instances of some parts, by their positions."""
     loads: dict[Way, float] = {}
-    for part in parts:
-        count = max(part.instances - lost(part), 0)
+    for at, part in enumerate(parts):
+        count = max(part.instances - lost.get(at, 0), 0)
         loads[part.way] = loads.get(part.way, 0.0) + part.instance_load * count
     return loads
 
