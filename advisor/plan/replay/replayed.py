@@ -112,6 +112,8 @@ class ReplayedFleets:
         """Every fleet of any question that a replay confirms."""
         self._late: dict[tuple[object, ...], FleetLoads] = {}
         """Loads of every fleet that failed, by limits and loads."""
+        self._unsplit: dict[tuple[object, ...], None] = {}
+        """Fleets that were seen to fail at every split."""
         self._base: dict[tuple[Kind, float], float] = {}
         """Headroom with which each kind carries a share of the load by itself."""
         self._alone: dict[Kind, float] = {}
@@ -201,7 +203,8 @@ class ReplayedFleets:
         kinds = {self.kind_of(group.pool.key) for group in solution.allocations}
         weights, step = dict.fromkeys(kinds, 1.0), SPLIT_STEP
         evenly = last = self._at_split(solution, weights)
-        is_near = self.problem.all_alike and worst_share(evenly.fleet) >= NEARLY_HOLDS
+        key = (constraints_of(self.problem), instances_of(solution))
+        is_near = self.problem.all_alike and worst_share(evenly.fleet) >= NEARLY_HOLDS and key not in self._unsplit
         for _ in range(SPLITS_TRIED if is_near else 0):
             if last.holds or last.late == kinds:
                 break
@@ -216,7 +219,10 @@ class ReplayedFleets:
             if not is_too_far or worst_share(attempt.fleet) > worst_share(last.fleet):
                 last, weights = attempt, shifted
         is_allowed = last is evenly or keeps_to_all(last.fleet.formulation.problem, last.fleet.solution)
-        return self._noted(last if last.holds and is_allowed else evenly)
+        if last.holds and is_allowed:
+            return self._noted(last)
+        self._unsplit[key] = None
+        return self._noted(evenly)
 
     def _at_split(self, solution: FleetSolution, weights: Mapping[Kind, float]) -> "_Attempt":
         """A fleet whose instances carry the busiest hour together, those of each kind so many times less than usual."""

@@ -133,6 +133,7 @@ class FleetSearch(ReplayedFleets):
             self._holding,
             self._refused,
             self._late,
+            self._unsplit,
             self._alone,
         ):
             kept.clear()
