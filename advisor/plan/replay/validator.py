@@ -334,7 +334,10 @@ class FleetSearch(ReplayedFleets):
         return best
 
     def _exchanged(self, best: Confirmed) -> Confirmed:
-        """The cheapest fleet by exchange; one that is proven, or known from other pools than these, stays as it is."""
+        """The cheapest fleet by exchange, or of two groups where there is no haste.
+
+        One that is proven, or known from other pools than these, stays as it is.
+        """
         if best.solution.proven or not self._is_allowed(best):
             return best
         search = Exchanges(
@@ -344,7 +347,8 @@ class FleetSearch(ReplayedFleets):
             late=self._late_so_far,
             replay=self._planned_evenly,
         )
-        return cheaper_pairs(search, search.cheaper(best))
+        best = search.cheaper(best)
+        return cheaper_pairs(search, best) if self._effort.in_full else best
 
     def _with_fewer(self, formulation: Formulation, best: Confirmed) -> Confirmed:
         """A fleet of the same kinds with fewer instances; unless one needs more than the closed form asks for."""
