@@ -231,7 +231,7 @@ def _cells(row: WorkloadRow, estate: Estate) -> tuple[str, ...]:
         fleet,
         _usd_words(row, is_joined=base is not None),
         _kept(row),
-        f"{row.gap_ratio or 0.0:.2%}" if at is None and base is None else "–",
+        f"{row.gap_ratio:.2%}" if row.gap_ratio is not None and at is None and base is None else "–",
         "–" if row.saved_usd_per_month is None else f"{row.saved_usd_per_month:,.2f}",
     )
 

@@ -233,21 +233,22 @@ def _known_usd(amount: float | None) -> str:
 
 
 def _gap_words(fleet: Fleet) -> str:
-    if fleet.gap_ratio < _SLIGHT_RATIO:
-        most = usd(fleet.cost.total_usd_per_month * fleet.gap_ratio)
+    open_ratio = fleet.planned_gap_ratio
+    if open_ratio < _SLIGHT_RATIO:
+        most = usd(fleet.cost.total_usd_per_month * open_ratio)
         return f"no fleet that carries the planned rates costs less by more than {most}"
-    return f"no cheaper one was confirmed; a mix up to {fleet.gap_ratio:.1%} cheaper is not ruled out"
+    return f"no cheaper one was confirmed; one that carries the planned rates may be up to {open_ratio:.1%} cheaper"
 
 
 def open_words(fleet: Fleet) -> Iterator[str]:
     """Words for the verdict where the search leaves much open: a fleet that a replay confirms, and no proof."""
     confirmed = fleet.confirmed is not None and fleet.confirmed.reached
-    if not confirmed or fleet.proven or fleet.cheapest is not None or fleet.gap_ratio <= _LARGE_RATIO:
+    if not confirmed or fleet.proven or fleet.cheapest is not None or fleet.planned_gap_ratio <= _LARGE_RATIO:
         return
     least = usd(fleet.bound_usd_per_month)
     yield (
-        f"Search: no cheaper fleet was found, but one up to {fleet.gap_ratio:.0%} cheaper is not ruled out: "
-        f"only below {least} a month is it sure that none carries the load."
+        f"Search: no cheaper fleet was found, but one up to {fleet.planned_gap_ratio:.0%} cheaper may carry the "
+        f"planned rates: only below {least} a month does none."
     )
 
 
@@ -266,7 +267,7 @@ def proof_words(fleet: Fleet) -> str:
         return "no fleet that was tried keeps the SLO"
     if fleet.proven:
         return "no cheaper fleet keeps the SLO (proven)"
-    if fleet.gap_ratio:
+    if fleet.planned_gap_ratio:
         return _gap_words(fleet)
     if fleet.confirmed is None or fleet.confirmed.headroom_factor == 1:
         return "no cheaper fleet carries the planned rates"
@@ -276,7 +277,7 @@ def proof_words(fleet: Fleet) -> str:
 def _search_words(fleet: Fleet) -> str:
     """Extent of the search."""
     pools = f"of {fleet.pools_considered:,} pools (instance type × region × replica layout): {proof_words(fleet)}"
-    if not fleet.gap_ratio:
+    if not fleet.planned_gap_ratio:
         return pools
     least = usd(fleet.bound_usd_per_month)
     return f"{pools}; nothing below {least} carries the planned rates, by replays of each kind of replica"

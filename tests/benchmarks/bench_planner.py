@@ -40,7 +40,7 @@ def figures(plans: list[Plan]) -> Iterator[tuple[str, str]]:
     yield "options below the recommendation that say why", f"{told} of {len(cheaper)}"
     confirmed = sum(fleet.confirmed is not None and fleet.confirmed.reached for _, fleet in fleets)
     yield "fleets that their replay confirms", f"{confirmed} of {len(fleets)}"
-    gaps = [fleet.gap_ratio for _, fleet in fleets]
+    gaps = [fleet.planned_gap_ratio for _, fleet in fleets]
     yield "fleets proven, or within 2 % of the bound", f"{sum(gap <= WITHIN for gap in gaps)} of {len(gaps)}"
     if gaps:
         yield "distance to the bound, median and largest", f"{statistics.median(gaps):.2%}, {max(gaps):.1%}"

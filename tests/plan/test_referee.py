@@ -273,6 +273,45 @@ limits: {min_replicas: 2, zones: 2, on_demand_base_ratio: 0.5, simplicity: 0}
     assert fleet.cost.total_usd_per_month <= recommend(path).fleet.cost.total_usd_per_month + 0.01
 
 
+LONGER_PROMPTS = """
+name: documents
+model: Qwen/Qwen2.5-14B-Instruct
+precisions: [fp8]
+slo: {ttft_p95: 1200ms, tpot_p95: 80ms}
+demand: {declared: {requests_per_second: 13.68, peak_requests_per_second: 19.15, input_tokens: 2000, output_tokens: 120}}
+providers: [gcp]
+regions: [us-central1]
+purchase: [on_demand, spot]
+limits: {simplicity: 0, survive: instance}
+"""
+SHORT_PROMPTS = """
+name: replies
+model: mistralai/Mistral-7B-Instruct-v0.3
+precisions: [bf16]
+slo: {ttft_p95: 1200ms, tpot_p95: 80ms}
+demand: {declared: {requests_per_second: 7.15, peak_requests_per_second: 12.87, input_tokens: 500, output_tokens: 220}}
+providers: [aws]
+regions: [eu-central-1]
+purchase: [on_demand, spot]
+limits: {simplicity: 0, survive: instance}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "types"),
+    [(LONGER_PROMPTS, "a3-highgpu-1g, g4-standard-192"), (SHORT_PROMPTS, "g6e.4xlarge, inf2.24xlarge")],
+    ids=["larger machines of an accelerator of its own", "more of one group and fewer of the other"],
+)
+def test_no_two_instance_types_alone_make_a_cheaper_fleet(tmp_path, text, types):
+    """Fleets that differ in all their groups from the one that a search comes to were missed: 8.2 % and 3.2 % cheaper."""
+    path = tmp_path / "workload.yaml"
+    path.write_text(text)
+    every = recommend(path).fleet
+    path.write_text(f"{text}instance_types: [{types}]\n")
+
+    assert every.cost.total_usd_per_month <= recommend(path).fleet.cost.total_usd_per_month * 1.005
+
+
 def test_a_rung_tells_of_a_fleet_that_should_be_recommended_instead():
     """Where a search ended at a dear option, the rungs within what is stated come to what the full search finds."""
     market = market_for(*CASES["on demand and spot"])

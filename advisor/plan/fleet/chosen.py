@@ -500,8 +500,11 @@ class Fleet:
     constraints: tuple[ConstraintUse, ...]
     proven: bool
     """Whether no fleet is cheaper that a replay could confirm."""
-    gap_ratio: float
-    """How much cheaper one that carries the planned rates could be at most."""
+    gap_ratio: float | None
+    """Share of the cost that the search leaves open: 0 where the fleet is proven, None where that is not known.
+
+    Replicas of a cheaper fleet may carry more than the planned rates, which the bound counts with.
+    """
     bound_usd_per_month: float
     """No fleet that carries the planned rates costs less."""
     pools_considered: int
@@ -532,6 +535,12 @@ class Fleet:
     """Of the requests: what ``usd_per_million_output_tokens`` counts is items of it, where answers come whole."""
     batch: BatchPlan | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """None: requests are answered when they come."""
+
+    @property
+    def planned_gap_ratio(self) -> float:
+        """How much cheaper a fleet that carries the planned rates may be at most."""
+        usd = self.cost.total_usd_per_month
+        return max(0.0, 1 - self.bound_usd_per_month / usd) if usd > 0 and not self.proven else 0.0
 
     @property
     def is_batch_alone(self) -> bool:

@@ -155,6 +155,7 @@ def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast)
     )
     standing = tuple(standing_charges(problem, solution.allocations, solution.shares))
     cost = cost_of(formulation, solution, context, expected)
+    proven = solution.proven and confirmed.confirmation.reached and context.requirements.demand.interval is None
     return Fleet(
         groups=groups,
         hour_classes=tuple(
@@ -167,8 +168,8 @@ def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast)
         bucket_max_input_tokens=formulation.bucket_edges,
         cost=cost,
         constraints=tuple(uses(problem, solution)),
-        proven=(solution.proven and confirmed.confirmation.reached and context.requirements.demand.interval is None),
-        gap_ratio=solution.gap_ratio,
+        proven=proven,
+        gap_ratio=0.0 if proven else None,
         bound_usd_per_month=solution.bound_usd_per_month,
         pools_considered=len(formulation.pool_set.pools),
         static_peak=_static_peak(confirmed, context),

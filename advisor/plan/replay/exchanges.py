@@ -177,20 +177,20 @@ class Exchanges:
         """A fleet that holds at a cost worth it, and how many replays may fail after it; None where none is found."""
         limit_usd = best.usd_per_month * (1 - WORTH_RATIO)
         own = self.loads_of(best.solution).parts
-        usual = sum(self._left(own).values())
+        usual = sum(self.left(own).values())
         if usual <= 0:  # a fleet that may lose its only instance
             return None, left
         candidates = [
-            _Candidate(exchange, self._left(self._after(own, exchange)))
+            _Candidate(exchange, self.left(self._after(own, exchange)))
             for exchange in exchanges(self.problem, best.solution, limit_usd)
         ]
         while left:
             late = self.late()
-            needed = _needed([self._left(loads.parts) for loads in late], usual)
+            needed = needed_loads([self.left(loads.parts) for loads in late], usual)
             covering = [
                 (-covered, at)
                 for at, candidate in enumerate(candidates)
-                if (covered := _covered(candidate.loads, needed, usual)) >= 1
+                if (covered := covered_share(candidate.loads, needed, usual)) >= 1
             ]
             fleets = (
                 (at, exchanged(self.problem, best.solution, candidates[at].exchange)) for _, at in sorted(covering)
@@ -214,16 +214,20 @@ class Exchanges:
         """
         tried: set[int] = set()
         for at, fleet in fleets:
-            if self._is_known_to_fail(fleet, limit_usd, late):
+            if self.is_known_to_fail(fleet, limit_usd, late):
                 continue
             tried.add(at)
-            if keeps_at_need(self.problem, fleet):
+            if self.keeps(fleet):
                 return fleet, tried
             if len(tried) > MOST_REFUSED:
                 break
         return None, tried
 
-    def _is_known_to_fail(self, fleet: FleetSolution, limit_usd: float, late: Sequence[FleetLoads]) -> bool:
+    def keeps(self, fleet: FleetSolution) -> bool:
+        """Whether every limit allows a fleet."""
+        return keeps_at_need(self.problem, fleet)
+
+    def is_known_to_fail(self, fleet: FleetSolution, limit_usd: float, late: Sequence[FleetLoads]) -> bool:
         """Whether a fleet costs too much, carries far too little, or has no more machines than one that failed."""
         return (
             fleet.objective_usd_per_month >= limit_usd
@@ -243,13 +247,13 @@ class Exchanges:
     def _part(self, bought: BoughtWay, count: int) -> Part:
         return part_of(self.problem, self.kind_of(bought.pool.key), bought.pool, bought.tariff, count)
 
-    def _left(self, parts: Iterable[Part]) -> Loads:
+    def left(self, parts: Iterable[Part]) -> Loads:
         """Load of each kind in the busiest hours, without the largest instance that may be lost."""
         loses_any = self.problem.limits.survival is not Survive.NOTHING
         return left_by_kind(tuple(parts), loses_any=loses_any)
 
 
-def _needed(late: Sequence[Loads], usual: float) -> dict[Way, float]:
+def needed_loads(late: Sequence[Loads], usual: float) -> dict[Way, float]:
     """The largest load with which each kind was seen to fail alone; of others what they failed to add to these."""
     needed: dict[Way, float] = {}
     for loads in late:
@@ -265,6 +269,6 @@ def _needed(late: Sequence[Loads], usual: float) -> dict[Way, float]:
     return needed | added
 
 
-def _covered(loads: Loads, needed: Loads, usual: float) -> float:
+def covered_share(loads: Loads, needed: Loads, usual: float) -> float:
     """Share of the demand that some loads cover, those of kinds never seen to fail ÷ a usual one."""
     return sum(load / needed.get(way, usual) for way, load in loads.items())

@@ -1,14 +1,16 @@
 """Headroom of a kind of replica, by bisection, and loads of fleets: what replays of some fleets tell of others."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from advisor.candidates import Candidate
-from advisor.plan.problem.formulas import mix_rate
+from advisor.plan.problem.formulas import Part as Failing
+from advisor.plan.problem.formulas import lost_in_zone, mix_rate, share_without
 from advisor.plan.problem.values import Allocation, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.replay.groups import Confirmed, same
 from advisor.records import dataclass
+from advisor.workload.values import Limits
 
 GROWTH = 1.5
 """Steps in which a headroom that holds is looked for, before the bisection."""
@@ -124,6 +126,11 @@ class Part(NamedTuple):
     way: Way
     instance_load: float
     instances: float
+    supply: str = ""
+    """Spot supply that they fail with."""
+    region: str = ""
+    zones: int = 1
+    """Zones over which they are spread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +170,43 @@ def left_by_kind(parts: Sequence[Part], *, loses_any: bool) -> dict[Way, float]:
     return {way: load for way, load in loads.items() if load > 0}
 
 
+def left_after_each(parts: Sequence[Part], limits: Limits) -> Iterator[dict[Way, float]]:
+    """Loads in the busiest hours after each failure ÷ the share of the demand that has to be kept then.
+
+    Args:
+        parts: those of a fleet.
+        limits: what may fail; an instance on spot always may.
+    """
+    yield _without(parts, {})
+    any_machine = share_without(limits, Failing.MACHINE) == 1
+    for at, part in enumerate(parts):
+        if any_machine or part.way[1]:
+            yield _without(parts, {at: 1})
+    for failing in (Failing.ZONE, Failing.SUPPLY):
+        share = share_without(limits, failing)
+        lost_by_place: dict[str, dict[int, int]] = {}
+        for at, part in enumerate(parts):
+            if share > 0 and (failing is Failing.ZONE or part.way[1]):
+                place = part.region if failing is Failing.ZONE else part.supply
+                lost_by_place.setdefault(place, {})[at] = lost_in_zone(int(part.instances), part.zones)
+        for lost in lost_by_place.values():
+            yield {way: load / share for way, load in _without(parts, lost).items()}
+
+
+def _without(parts: Sequence[Part], lost: Mapping[int, int]) -> dict[Way, float]:
+    """Loads without so many instances of some parts, by their positions."""
+    loads: dict[Way, float] = {}
+    for at, part in enumerate(parts):
+        count = max(part.instances - lost.get(at, 0), 0)
+        loads[part.way] = loads.get(part.way, 0.0) + part.instance_load * count
+    return loads
+
+
 def part_of(problem: Problem, kind: Kind, pool: Pool, tariff: Tariff, count: float, headroom: float = 1.0) -> Part:
     """Instances of a pool that is taken to sustain so many times less than the closed form says."""
     instance_load = headroom * mix_rate(problem, pool) / problem.hours[-1].planned_rate
-    return Part((kind, tariff.paid is PurchaseOption.SPOT), instance_load, count)
+    way = (kind, tariff.paid is PurchaseOption.SPOT)
+    return Part(way, instance_load, count, pool.spot_supply, pool.region, pool.zones)
 
 
 def loads_of(problem: Problem, groups: Iterable[tuple[Kind, Allocation, float]]) -> FleetLoads:

@@ -104,6 +104,8 @@ class ReplayedFleets:
         """Every fleet of any question that a replay confirms."""
         self._late: dict[tuple[object, ...], FleetLoads] = {}
         """Loads of every fleet that failed, by limits and loads."""
+        self._unsplit: dict[tuple[object, ...], None] = {}
+        """Fleets that were seen to fail at every split."""
         self._base: dict[tuple[Kind, float], float] = {}
         """Headroom with which each kind carries a share of the load by itself."""
         self._alone: dict[Kind, float] = {}
@@ -192,27 +194,44 @@ class ReplayedFleets:
         """
         kinds = {self.kind_of(group.pool.key) for group in solution.allocations}
         weights, step = dict.fromkeys(kinds, 1.0), SPLIT_STEP
-        evenly = closest = self._at_split(solution, weights)
-        for _ in range(SPLITS_TRIED if self.problem.all_alike else 0):
-            if closest.holds or closest.late == kinds or worst_share(closest.fleet) < NEARLY_HOLDS:
+        evenly = last = self._at_split(solution, weights)
+        key = (constraints_of(self.problem), instances_of(solution))
+        is_near = self.problem.all_alike and worst_share(evenly.fleet) >= NEARLY_HOLDS and key not in self._unsplit
+        for _ in range(SPLITS_TRIED if is_near else 0):
+            if last.holds or last.late == kinds:
                 break
-            shifted = weights | {kind: weights[kind] * step for kind in closest.late}
+            shifted = weights | {kind: weights[kind] * step for kind in last.late}
+            if self._room_at(solution, shifted) <= 0:
+                break
             attempt = self._at_split(solution, shifted)
-            if worst_share(attempt.fleet) <= worst_share(closest.fleet) or attempt.late != closest.late:
-                step = math.sqrt(step)
-            if worst_share(attempt.fleet) > worst_share(closest.fleet):
-                closest, weights = attempt, shifted
-        is_allowed = closest is evenly or keeps_to_all(closest.fleet.formulation.problem, closest.fleet.solution)
-        return self._noted(closest if closest.holds and is_allowed else evenly)
+            if worst_share(attempt.fleet) == worst_share(last.fleet):  # what is late then is not split
+                break
+            is_too_far = not attempt.holds and attempt.late != last.late
+            step = math.sqrt(step) if is_too_far else step
+            if not is_too_far or worst_share(attempt.fleet) > worst_share(last.fleet):
+                last, weights = attempt, shifted
+        is_allowed = last is evenly or keeps_to_all(last.fleet.formulation.problem, last.fleet.solution)
+        if last.holds and is_allowed:
+            return self._noted(last)
+        self._unsplit[key] = None
+        return self._noted(evenly)
 
     def _at_split(self, solution: FleetSolution, weights: Mapping[Kind, float]) -> "_Attempt":
         """A fleet whose instances carry the busiest hour together, those of each kind so many times less than usual."""
-        formulation = self._with_headroom(self._posed, weights)
-        room = most_headroom(formulation.problem, _in_pools(formulation, solution))
+        room = self._room_at(solution, weights)
         headroom = {kind: weight * room for kind, weight in weights.items()}
         formulation = self._with_headroom(self._posed, headroom)
         fleet = loaded_by_capacity(formulation.problem, _in_pools(formulation, solution))
         return self._attempt(formulation, fleet, headroom)
+
+    def _room_at(self, solution: FleetSolution, weights: Mapping[Kind, float]) -> float:
+        """Factor by which all instances may sustain less yet; 0 where a limit is broken however much they do."""
+        usual = {pool.key: pool for pool in self.problem.pools}
+        groups = tuple(
+            replace(group, pool=usual[group.pool.key].slower(weights[self.kind_of(group.pool.key)]))
+            for group in solution.allocations
+        )
+        return most_headroom(self.problem, replace(solution, allocations=groups))
 
     def _bisected(
         self,

@@ -37,6 +37,7 @@ from advisor.plan.replay.headroom import (
     Kind,
     worthwhile,
 )
+from advisor.plan.replay.pairs import cheaper_pairs
 from advisor.plan.replay.replayed import ReplayedFleets
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.neighbours import elsewhere, keeps_at_need, keeps_to_all
@@ -132,6 +133,7 @@ class FleetSearch(ReplayedFleets):
             self._holding,
             self._refused,
             self._late,
+            self._unsplit,
             self._alone,
         ):
             kept.clear()
@@ -332,7 +334,10 @@ class FleetSearch(ReplayedFleets):
         return best
 
     def _exchanged(self, best: Confirmed) -> Confirmed:
-        """The cheapest fleet by exchange; one that is proven, or known from other pools than these, stays as it is."""
+        """The cheapest fleet by exchange, or of two groups where there is no haste.
+
+        One that is proven, or known from other pools than these, stays as it is.
+        """
         if best.solution.proven or not self._is_allowed(best):
             return best
         search = Exchanges(
@@ -342,7 +347,8 @@ class FleetSearch(ReplayedFleets):
             late=self._late_so_far,
             replay=self._planned_evenly,
         )
-        return search.cheaper(best)
+        best = search.cheaper(best)
+        return cheaper_pairs(search, best) if self._effort.in_full else best
 
     def _with_fewer(self, formulation: Formulation, best: Confirmed) -> Confirmed:
         """A fleet of the same kinds with fewer instances; unless one needs more than the closed form asks for."""

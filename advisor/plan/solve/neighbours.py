@@ -28,7 +28,7 @@ CLEARLY_SHORT = 0.999
 """Share of the load, carried or left by a failure, below which no solver is needed to see that a limit is broken."""
 _COUNTED = (PurchaseOption.ON_DEMAND, PurchaseOption.SPOT, PurchaseOption.COMMITMENT, PurchaseOption.OWNED)
 """What is bought one by one."""
-_ADDED = (PurchaseOption.ON_DEMAND, PurchaseOption.SPOT, PurchaseOption.COMMITMENT)
+ADDED = (PurchaseOption.ON_DEMAND, PurchaseOption.SPOT, PurchaseOption.COMMITMENT)
 """What instances may be exchanged for."""
 
 
@@ -59,10 +59,10 @@ def cheaper_neighbours(problem: Problem, solution: FleetSolution) -> list[FleetS
     Those of the fleet's own accelerators are among them, whatever else is sold: more to choose from hides none of them.
     There is none where the router tells lengths apart, or where a pool is too far from some users.
     """
-    if not _simple(problem):
+    if not is_simple(problem):
         return []
     own = _own(problem, solution)
-    priced = [_fleet(problem, groups) for groups in (own, *_changed(problem, own)) if groups]
+    priced = [loaded_fleet(problem, groups) for groups in (own, *_changed(problem, own)) if groups]
     below = [fleet for fleet in priced if fleet.objective_usd_per_month < solution.objective_usd_per_month]
     able = [fleet for fleet in below if _is_able(problem, fleet)]
     dear_last = sorted(able, key=lambda fleet: fleet.objective_usd_per_month)
@@ -95,13 +95,13 @@ def topped_up(problem: Problem, solution: FleetSolution | None, below_usd: float
         below_usd: USD a month of the other.
     """
     left = below_usd - (solution.objective_usd_per_month if solution else 0.0)
-    if not _simple(problem) or left <= 0:
+    if not is_simple(problem) or left <= 0:
         return []
     own = _own(problem, solution) if solution else ()
     groups = {(group.pool.key, group.tariff) for group in own}
     own_scopes = {scope_of(problem, group.pool) for group in own}
     fleets = []
-    for paid in _ADDED:
+    for paid in ADDED:
         affordable = [
             way
             for way in _sold(problem, paid)
@@ -111,14 +111,14 @@ def topped_up(problem: Problem, solution: FleetSolution | None, below_usd: float
         ]
         for way in _one_of_each(sorted(affordable, key=lambda way: way.usd_per_request(problem))):
             counts = range(int(left / way.usd_per_month), 0, -1)[:OTHERS]
-            fleets += [_fleet(problem, _joined(own, way, (count,) * len(problem.hours))) for count in counts]
+            fleets += [loaded_fleet(problem, _joined(own, way, (count,) * len(problem.hours))) for count in counts]
     return [fleet for fleet in fleets if fleet.objective_usd_per_month < below_usd and _is_able(problem, fleet)]
 
 
 def elsewhere(problem: Problem, solution: FleetSolution) -> Iterator[FleetSolution]:
     """The same instances in each other region that sells all of them in the same ways; of a fleet in one region."""
     pools, regions = {pool.key: pool for pool in problem.pools}, {group.pool.region for group in solution.allocations}
-    if not _simple(problem) or len(regions) > 1:
+    if not is_simple(problem) or len(regions) > 1:
         return
     own = regions.pop()
     for region in sorted({pool.region for pool in problem.pools} - {own}):
@@ -126,7 +126,7 @@ def elsewhere(problem: Problem, solution: FleetSolution) -> Iterator[FleetSoluti
             _sold_in(pools.get(region + group.pool.key.removeprefix(own)), group) for group in solution.allocations
         ]
         if all(groups):
-            yield _fleet(problem, tuple(filter(None, groups)))
+            yield loaded_fleet(problem, tuple(filter(None, groups)))
 
 
 def _sold_in(pool: Pool | None, group: Allocation) -> Allocation | None:
@@ -154,7 +154,7 @@ def exchanges(problem: Problem, solution: FleetSolution, below_usd: float) -> It
     What is bought is of the fleet's scope: of each backend and way of paying the cheapest for what it carries, and the
     cheapest by the instance.
     """
-    own = _own(problem, solution) if _simple(problem) else ()
+    own = _own(problem, solution) if is_simple(problem) else ()
     scopes = {scope_of(problem, group.pool) for group in own}
     sold = _offered(replace(problem, pools=tuple(pool for pool in problem.pools if scope_of(problem, pool) in scopes)))
     saved_usd = solution.objective_usd_per_month - below_usd
@@ -183,13 +183,13 @@ def exchanged(problem: Problem, solution: FleetSolution, exchange: Exchange) -> 
     if exchange.bought is not None:
         more = (math.ceil(min(count, taken) * exchange.bought_count / taken) for count in own[at].instances)
         groups = _joined(groups, exchange.bought, tuple(more))
-    return _fleet(problem, groups)
+    return loaded_fleet(problem, groups)
 
 
 def _offered(problem: Problem) -> list[BoughtWay]:
     """The cheapest way of each backend and purchase for what it carries, and the cheapest by the instance."""
     offered: dict[tuple[str, Tariff], BoughtWay] = {}
-    for paid in _ADDED:
+    for paid in ADDED:
         sold = sorted(_sold(problem, paid), key=lambda way: (way.usd_per_hour, way.pool.key))
         sold = [way for way in sold if way.usd_per_hour > 0]
         for ways in (sold, sorted(sold, key=lambda way: way.usd_per_request(problem))):
@@ -199,10 +199,10 @@ def _offered(problem: Problem) -> list[BoughtWay]:
 
 def parts_of(problem: Problem, solution: FleetSolution) -> list[FleetSolution]:
     """Parts of a fleet of several groups: without each of them, and each of them alone."""
-    own = _own(problem, solution) if _simple(problem) else ()
+    own = _own(problem, solution) if is_simple(problem) else ()
     without = [(*own[:at], *own[at + 1 :]) for at in range(len(own))] if len(own) > 1 else []
     alone = [(group,) for group in own] if len(own) > 2 else []
-    return [_fleet(problem, part) for part in (*without, *alone)]
+    return [loaded_fleet(problem, part) for part in (*without, *alone)]
 
 
 def _one_of_each(ways: Iterable[BoughtWay], most: int = BACKENDS) -> list[BoughtWay]:
@@ -213,7 +213,7 @@ def _one_of_each(ways: Iterable[BoughtWay], most: int = BACKENDS) -> list[Bought
     return list(first.values())[:most]
 
 
-def _simple(problem: Problem) -> bool:
+def is_simple(problem: Problem) -> bool:
     """Whether every request may be sent to any pool."""
     return not len(problem.bucket_shares)
 
@@ -285,7 +285,7 @@ def _others(problem: Problem, group: Allocation) -> Iterator[BoughtWay]:
     usd = group.tariff.all_usd_per_hour
     if not usd:
         return
-    for paid in _ADDED:
+    for paid in ADDED:
         sold = sorted(
             (way for way in _sold(problem, paid) if way.pool.region == group.pool.region),
             key=lambda way: (way.usd_per_hour, way.pool.key),
@@ -328,7 +328,7 @@ def _owned_first(problem: Problem, allocations: tuple[Allocation, ...]) -> tuple
         free = left.get(group.pool.stand, 0)
         owned = next((tariff for tariff in group.pool.tariffs if tariff.paid is PurchaseOption.OWNED), None)
         taken = min(free, max(group.instances))
-        if owned is None or taken <= 0 or group.tariff.paid not in _ADDED:
+        if owned is None or taken <= 0 or group.tariff.paid not in ADDED:
             continue
         left[group.pool.stand] = free - taken
         others = tuple(other for other in allocations if other is not group)
@@ -343,7 +343,7 @@ def loaded_by_capacity(problem: Problem, fleet: FleetSolution) -> FleetSolution:
 
     As it is where requests may not be sent anywhere.
     """
-    if not _simple(problem) or not all(group.pool.serves_all_places for group in fleet.allocations):
+    if not is_simple(problem) or not all(group.pool.serves_all_places for group in fleet.allocations):
         return fleet
     shares = _shares_by_capacity(problem, fleet)
     usd = objective_usd_per_month(problem, fleet.allocations, shares)
@@ -351,7 +351,7 @@ def loaded_by_capacity(problem: Problem, fleet: FleetSolution) -> FleetSolution:
     return replace(fleet, shares=shares, objective_usd_per_month=usd, proven=proven)
 
 
-def _fleet(problem: Problem, allocations: tuple[Allocation, ...]) -> FleetSolution:
+def loaded_fleet(problem: Problem, allocations: tuple[Allocation, ...]) -> FleetSolution:
     """A fleet loaded by capacity."""
     allocations = _owned_first(problem, allocations)
     fleet = FleetSolution(allocations, {}, 0.0, 0.0, proven=False)

@@ -288,7 +288,10 @@ def test_a_fleet_of_intervals_is_not_proven():
     assert described(formulation, context, chosen).proven
     assert not described(formulation, context, chosen, proven=False).proven
     assert not described(formulation, uncertain, chosen).proven
-    assert described(formulation, context, chosen, proven=False).gap_ratio == pytest.approx(100 / 5000)
+    assert described(formulation, context, chosen).gap_ratio == 0
+    open_fleet = described(formulation, context, chosen, proven=False)
+    assert open_fleet.gap_ratio is None
+    assert open_fleet.planned_gap_ratio == pytest.approx(1 - 4900 / open_fleet.cost.total_usd_per_month)
 
 
 def test_a_registry_holds_the_largest_image():

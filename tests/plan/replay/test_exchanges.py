@@ -10,7 +10,7 @@ from advisor.catalog.values import Purchase
 from advisor.demand.values import Dispersion
 from advisor.performance.model import shipped_model
 from advisor.pipeline import Extent, answer, question_for
-from advisor.plan.replay.exchanges import _covered, _needed
+from advisor.plan.replay.exchanges import covered_share, needed_loads
 from advisor.plan.replay.headroom import FleetLoads, Part, left_by_kind, loads_of
 from advisor.plan.solve.neighbours import exchanged, exchanges
 from advisor.workload.document import read_workload
@@ -44,10 +44,10 @@ def test_a_kind_needs_more_than_it_failed_with():
     """Alone as much as it failed with; beside others at least what it failed to add to them, and no less than usual."""
     late = [{LARGE: 1.2}, {LARGE: 0.9}, {LARGE: 0.9, SMALL: 0.5}, {LARGE: 1.3, ON_SPOT: 0.1}]
 
-    needed = _needed(late, usual=1.5)
+    needed = needed_loads(late, usual=1.5)
 
     assert needed == pytest.approx({LARGE: 1.2, SMALL: 0.5 / (1 - 0.9 / 1.2)})
-    assert _covered({LARGE: 0.6, SMALL: 1.0, ON_SPOT: 0.3}, needed, 1.5) == pytest.approx(0.5 + 0.5 + 0.2)
+    assert covered_share({LARGE: 0.6, SMALL: 1.0, ON_SPOT: 0.3}, needed, 1.5) == pytest.approx(0.5 + 0.5 + 0.2)
 
 
 def posed(**changes):
