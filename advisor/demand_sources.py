@@ -177,15 +177,18 @@ def _demand_of_samples(
     asked = _asked_of("samples", store.where, sampled, model)
     counted = demand_of_views(fleet.views, asked, "counters of the serving engines")
     notes = (*notes_on(fleet.needs), *(f"samples left out: {note}" for note in store.notes()))
-    use = hourly_use(store, _within(sampled).window(store), sampled.hosts)
+
+    def with_use(demand: Demand) -> Demand:
+        return replace(demand, use=hourly_use(store, _within(sampled).window(store), sampled.hosts))
+
     if counted is not None:
-        return replace(counted.with_notes(*notes), use=use)
+        return with_use(counted.with_notes(*notes))
     lengths = _stated_lengths(sampled, model, "samples", store.where)
     busy = busy_profile(store, fleet.window, fleet.accelerators, sampled.hosts)
     observed = Busy(busy.busy, busy.saturated, busy.present, SECONDS_PER_MINUTE, busy.start_seconds)
     serves = _busy_second(workload, model, catalog, lengths, performance)
     demand = demand_from_busy(observed, serves, sampled.requests_per_day, lengths)
-    return replace(demand.with_notes(*notes, *_idle_name(recorded)), use=use)
+    return with_use(demand.with_notes(*notes, *_idle_name(recorded)))
 
 
 def _within(sampled: SampleDemand) -> "Within":

@@ -48,7 +48,7 @@ def nearest(name: str, names: Iterable[str]) -> list[str]:
     return [folded[key] for key in difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)]
 
 
-def first_names(names: Sequence[str], most: int) -> str:
+def first_names(names: Sequence[str], most: int = 3) -> str:
     """The first of some names, and how many more there are: ``a, b and 3 more``."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 

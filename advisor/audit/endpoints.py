@@ -5,8 +5,8 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 from advisor.audit.ledger import Ledger, of_usage
 from advisor.audit.sql import text
-from advisor.audit.values import UNTAGGED, ZERO, Endpoint, Traffic, Usage, epoch_seconds, some
-from advisor.names import normalised
+from advisor.audit.values import UNTAGGED, ZERO, Endpoint, Traffic, Usage, epoch_seconds
+from advisor.names import first_names, normalised
 from advisor.records import dataclass, replace
 from advisor.units import SECONDS_PER_HOUR, TOKENS_PER_MILLION
 
@@ -79,7 +79,7 @@ def _notes(endpoints: Sequence[Endpoint], traffic: Traffic | None) -> list[str]:
     notes = []
     if unknown := [endpoint.name for endpoint in endpoints if endpoint.cost is None]:
         remedy = "tag it, or name the tag with --endpoint-tag"
-        notes.append(f"no charge of the bill carries the name of {some(unknown)}: cost unknown; {remedy}")
+        notes.append(f"no charge of the bill carries the name of {first_names(unknown)}: cost unknown; {remedy}")
     if traffic.endpoints and traffic.seconds is None:
         notes.append("the request log has no times that can be read: it is taken to be of the bill's period")
     return notes

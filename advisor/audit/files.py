@@ -15,8 +15,8 @@ from typing import BinaryIO, cast
 import duckdb
 
 from advisor.audit.sql import Columns, text, texts
-from advisor.audit.values import some
 from advisor.errors import InputError
+from advisor.names import first_names
 from advisor.records import dataclass
 from advisor.units import BYTES_PER_MIB, counted
 
@@ -164,7 +164,7 @@ def ignored_files(places: Sequence[str], what: str) -> list[str]:
     for folder in (Path(place) for place in places if Path(place).is_dir()):
         others = sorted(str(each.relative_to(folder)) for each in _visible(folder) if not _kind(each))
         if others:
-            said = f"{counted(len(others), 'file')} not read for the {what} ({some(others)})"
+            said = f"{counted(len(others), 'file')} not read for the {what} ({first_names(others)})"
             notes.append(f"{folder}: {said}: give {_KINDS}")
     return notes
 

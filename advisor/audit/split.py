@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING
 
 from advisor.audit.database import Database
 from advisor.audit.ledger import Ledger
-from advisor.audit.values import PARTS, UNKNOWN, ZERO, ComputeSplit, HostCost, Utilisation, epoch_seconds, some
+from advisor.audit.values import PARTS, UNKNOWN, ZERO, ComputeSplit, HostCost, Utilisation, epoch_seconds
 from advisor.errors import InputError
+from advisor.names import first_names
 from advisor.reading import read_text
 from advisor.records import dataclass, replace
 from advisor.samples.query.values import Window
@@ -213,7 +214,7 @@ def _observed(
     observed, cut = observations(telemetry, {machine.host: windows.get(machine.resource, []) for machine in billed})
     notes = [f"{counted(cut, 'host')} billed in too many pieces: some of their time is unattributed"] if cut else []
     if unseen := sorted(host for host, seen in observed.items() if not seen):
-        notes.append(f"no sample of {some(unseen)} is of an hour in which it was billed: unattributed")
+        notes.append(f"no sample of {first_names(unseen)} is of an hour in which it was billed: unattributed")
     return observed, notes
 
 
@@ -227,10 +228,10 @@ def _unambiguous(machines: Sequence[_Billed], telemetry: "Telemetry") -> tuple[l
     notes = list(telemetry.notes)
     if ambiguous := sorted(set(hosts) - {machine.host for machine in kept}):
         notes.append(
-            f"names of {some(ambiguous)} fit several resources of the bill: unattributed; say which with --hosts"
+            f"names of {first_names(ambiguous)} fit several resources of the bill: unattributed; say which with --hosts"
         )
     if missing := sorted({use.host for use in telemetry.hosts} - set(hosts)):
-        notes.append(f"no resource of the bill is called like {some(missing)}: say which they are with --hosts")
+        notes.append(f"no resource of the bill is called like {first_names(missing)}: say which they are with --hosts")
     return kept, notes
 
 

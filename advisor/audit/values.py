@@ -286,11 +286,6 @@ def between(low: Decimal | None, high: Decimal | None, currency: str | None) -> 
     return "" if low == high else f"{money(low, currency)} to {money(high, currency)}"
 
 
-def some(names: Sequence[str], most: int = 3) -> str:
-    """The first of some names in words, and how many more there are."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
 def epoch_seconds(moment: datetime) -> float:
     """Seconds since 1970 of a moment in UTC."""
     return moment.replace(tzinfo=UTC).timestamp()

@@ -367,6 +367,7 @@ def acceptance(held: Sequence[tuple[str, str]]) -> str:
 
 def _confirmations(held: Sequence[tuple[str, str]]) -> Iterator[str]:
     """Options that accept what is held up: by family, and of very many families all that a guard holds up."""
+    by_guard = len(held) > _MOST_CONFIRMED
     for guard, group in groupby(held, key=lambda row: row[0]):
         keys = [key for _, key in group]
-        yield from (f"--confirm {key}" for key in (keys if len(keys) <= _MOST_CONFIRMED else [guard]))
+        yield from (f"--confirm {key}" for key in ([guard] if by_guard and len(keys) > 1 else keys))

@@ -92,8 +92,9 @@ def calibrated_bands(history: HourlyDemand) -> Bands:
     """
     is_observed = ~np.isnan(history.mean)
     ends = range(len(is_observed) - HOURS_PER_DAY, HOURS_PER_DAY - 1, -HOURS_PER_DAY)[:MOST_ORIGINS]
-    is_surrounded = [is_observed[:end].any() and is_observed[end : end + HOURS_PER_WEEK].any() for end in ends]
-    origins = tuple(end for end, is_usable in reversed([*zip(ends, is_surrounded, strict=True)]) if is_usable)
+    origins = tuple(
+        end for end in reversed(ends) if is_observed[:end].any() and is_observed[end : end + HOURS_PER_WEEK].any()
+    )
     mean, peak = (calibrated(series, history.first_hour, origins) for series in (history.mean, history.busiest_minute))
     return Bands(origins, mean, peak)
 

@@ -169,7 +169,7 @@ def _tokens_by_hour(cells_by_hour: dict[str, list[int]], cells: Floats) -> dict[
     histograms = {}
     for hour, numbers in cells_by_hour.items():
         counts = np.array(numbers, dtype=np.float64)
-        is_valid = len(counts) == len(cells) and (counts >= 0).all() and counts.any()
+        is_valid = counts.shape == (len(cells),) and (counts >= 0).all() and counts.any()
         if hour not in map(str, range(HOURS_PER_DAY)) or not is_valid:
             raise ValueError(f"token_cells_by_hour of {hour} does not fit the hours or token_cells")
         used = counts > 0

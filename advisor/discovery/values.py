@@ -226,7 +226,7 @@ def machine_of(node: Item) -> Machine:
 def machine_by_labels(name: str, provider: str, labels: Mapping[str, str], instance_id: str = "") -> Machine:
     """A machine by the labels of its node, or by those that a pod asks its node to have."""
     stated = {(key.lower(), value.lower()) for key, value in labels.items()}
-    purchases = {purchase for label, purchase in _PURCHASES.items() if label in stated}
+    purchases = {purchase for pair, purchase in _PURCHASES.items() if pair in stated}
     on_google_or_azure = "on_demand" if provider in {"gcp", "azure"} else ""
     return Machine(
         name=name,

@@ -135,7 +135,8 @@ def _without_marks(bare: str) -> list[str]:
     """The name less the marks of quantisation, then less those of tuning: the architecture is the same."""
     names = []
     while (shorter := _REPACK.sub("", bare)) != bare:
-        names.append(bare := shorter)
+        bare = shorter
+        names.append(bare)
     stem = bare.removeprefix("meta-")
     names += [stem, f"meta-{stem}"]
     while (shorter := _VARIANT.sub("", stem)) != stem:

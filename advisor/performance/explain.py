@@ -241,10 +241,8 @@ def explain(setup: Resolved, scenario: Scenario, question: Questions, model: Per
     running, first = _running(scenario, packed, load)
     prompted = first is not None and float(question.input_tokens[0]) > 0
     context = load.input_tokens + load.output_tokens / 2
-    step, share = (
-        decode_parts(packed.replicas, packed.constants, running.batch, context),
-        running.own_s / running.step_s,
-    )
+    step = decode_parts(packed.replicas, packed.constants, running.batch, context)
+    share = running.own_s / running.step_s
     token = {name: part * share for name, part in step.items()} | {"prefill of others": running.stalls_s}
     grounds = PredictionEvidence([setup.deployment], model.calibration)
     evidence = CLASSES[int(grounds.evidence(scenario, np.zeros(1, dtype=np.intp), load)[0])]

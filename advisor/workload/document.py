@@ -277,7 +277,7 @@ def _samples(field: Field, *, cache_is_stated: bool) -> SampleDemand:
     fields = field.all_of(_SAMPLE_KEYS, optional=_SAMPLE_KEYS[1:])
     return SampleDemand(
         places=tuple(
-            path if "://" in (path := place.text()) else str(_relative(place)) for place in fields["path"].items()
+            place.text() if "://" in place.text() else str(_relative(place)) for place in fields["path"].items()
         ),
         hosts=fields["hosts"].texts() if "hosts" in fields else (),
         window_days=fields["window"].window_days() if "window" in fields else None,

@@ -31,8 +31,10 @@ def is_within(narrow: Workload, wide: Workload) -> bool:
     """Whether a workload allows no more than another."""
     for key in _WIDENED:
         some, others = getattr(narrow, key), getattr(wide, key)
-        is_any, is_any_of_wide = (key in _ANY_IF_EMPTY and not names for names in (some, others))
-        if not is_any_of_wide and (is_any or not set(some) <= set(others)):
+        means_any = key in _ANY_IF_EMPTY
+        if means_any and not others:
+            continue
+        if (means_any and not some) or not set(some) <= set(others):
             return False
     return True
 

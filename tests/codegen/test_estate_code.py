@@ -419,13 +419,16 @@ def test_the_name_of_an_estate_is_its_own_or_as_asked(plans_of, run_advisor, tmp
     assert "--name is of an estate" in alone.stderr
 
 
-def test_a_namespace_of_the_cluster_is_refused():
-    """Of a workload on a shared machine as of one with a cluster to itself."""
+def test_a_namespace_of_the_cluster_is_left_to_it():
+    """By a workload on a shared machine as by one with a cluster to itself."""
     place = estates.place("TURNS")
     plans = named(estates.planned("TURNS"), chat="kube-system")
 
-    with pytest.raises(InputError, match="the namespace kube-system belongs to the cluster"):
-        generate_shared(replace(place, plans=plans), Language.TERRAFORM)
+    files = generate_shared(replace(place, plans=plans), Language.TERRAFORM).files
+
+    namespaces = {name for text in files.values() for name in re.findall(r"\bnamespace: \"?([\w-]+)", text)}
+    assert "inference-kube-system" in namespaces
+    assert "kube-system" not in namespaces
 
 
 def test_other_nodes_of_aks_keep_their_whole_gpus():

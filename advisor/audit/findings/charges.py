@@ -11,7 +11,8 @@ from advisor.audit.findings import rules
 from advisor.audit.findings.context import Commands, Context, Interval, positive
 from advisor.audit.findings.rules import LEAST_DAYS, LEAST_OBSERVED, Rule
 from advisor.audit.sql import text
-from advisor.audit.values import ZERO, Endpoint, Finding, HostCost, some
+from advisor.audit.values import ZERO, Endpoint, Finding, HostCost
+from advisor.names import first_names
 from advisor.records import dataclass
 from advisor.samples.need.fleet import FEWEST, enough_accelerators
 from advisor.samples.need.limits import Code
@@ -156,7 +157,7 @@ def _without_requests(context: Context) -> Iterator[Finding]:
     if not silent or not any(endpoint.usage and endpoint.cost_source == "bill" for endpoint in context.endpoints):
         return  # names of log and bill have nothing in common: that nothing was asked is not known
     cost = sum((endpoint.avoidable_cost for endpoint in silent), ZERO)
-    names = some([endpoint.name for endpoint in silent])
+    names = first_names([endpoint.name for endpoint in silent])
     evidence = f"{counted(len(silent), 'endpoint')} in the bill and in no request log: {names}"
     if any(endpoint.avoidable_cost != endpoint.cost for endpoint in silent):
         evidence += "; without what commitments and tokens cost, which does not end with an endpoint"

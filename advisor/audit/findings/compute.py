@@ -10,8 +10,9 @@ from advisor.audit.findings.context import Commands, Context, Interval, Place, p
 from advisor.audit.findings.rules import LEAST_DAYS
 from advisor.audit.ledger import named
 from advisor.audit.sql import text
-from advisor.audit.values import ZERO, Finding, HostCost, some
+from advisor.audit.values import ZERO, Finding, HostCost
 from advisor.catalog.values import Offer
+from advisor.names import first_names
 from advisor.samples.need.limits import SM_INEFFECTIVE, Code
 from advisor.units import SECONDS_PER_HOUR, counted
 
@@ -297,7 +298,7 @@ def _show(places: Sequence[_Place]) -> str:
 
 
 def _place_words(places: Sequence[_Place]) -> str:
-    return some([f"{machine} in {region}" for _, region, machine in places])
+    return first_names([f"{machine} in {region}" for _, region, machine in places])
 
 
 def _share(cost: Decimal, share: float) -> Decimal:

@@ -128,7 +128,7 @@ class _Titles:
         for row in layer.rows(table):
             cells = dict(row)
             for column, cell in row.items():
-                if cell and f"_{column}".endswith("_source"):
+                if cell and (column == "source" or column.endswith("_source")):
                     cells[column] = self._known.setdefault(titles[cell], f"source-{len(self._known) + 1}")
             yield cells
 

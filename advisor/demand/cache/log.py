@@ -192,7 +192,7 @@ class _BlockSize:
         most = self.most if blocks < 2 else min(self.most, math.ceil(tokens / (blocks - 1)) - 1)
         if least > most:
             told = f"hash_ids: {counted(blocks, 'block')} for {tokens:,.9g} tokens"
-            if self.stated is None:
+            if self.stated is None and self.is_told:
                 _refuse(f"{told}, where the lines before have blocks of {_span(self.least, self.most)}", _BLOCKS_HINT)
             _refuse(f"{told}, which no blocks of {_span(self.least, self.most)} make", _BLOCKS_HINT)
         self.least, self.most, self.is_told = least, most, True
@@ -265,7 +265,7 @@ class _Reader:
         if row.get("hash_ids") is not None:
             ids = _block_ids(row["hash_ids"])
             tokens = _tokens(row, ("input_length", "input_tokens")) or None
-            if tokens is not None:
+            if tokens is not None and ids:
                 self._size.narrow(len(ids), tokens)
             self._blocks(scope, ids, -len(ids) if tokens is None else tokens)
             return hash((scope, ids, tokens)) & _MASK

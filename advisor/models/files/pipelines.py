@@ -287,9 +287,11 @@ def _together(parts: list[_Part], pipeline: str, name: str, where: str) -> Model
     usual = next((defaults for start, defaults in _DEFAULTS.items() if pipeline.startswith(start)), _UNDISTILLED)
     steps, passes = usual[0] if main.guided else _SCHNELL_STEPS, usual[1]
     total = Work()
-    for part in parts:  # texts with and without the prompt, further denoisers not at all
-        runs = steps * passes if part is main else 0 if part.is_denoiser else 1 if part.kind == _AUTOENCODER else passes
-        total += part.work.run(runs)
+    for part in parts:
+        if part is main:
+            total += part.work.run(steps * passes)
+        elif not part.is_denoiser:  # further denoisers do not run; texts do with and without the prompt
+            total += part.work.run(1 if part.kind == _AUTOENCODER else passes)
     side = main.side * _LATENT_PIXELS
     sample = f"one image of {side} × {side}, {steps} steps{', guided' if passes == 2 else ''}"
     tensors = tuple(tensor for part in parts for tensor in part.tensors)

@@ -202,8 +202,9 @@ class StatusFile:
                 "lost_rows": writer.lost_rows,
                 "trouble": writer.trouble,
             },
-            "compaction": compaction
-            and {"pid": compaction.process_id, "runs": compaction.runs, "trouble": compaction.trouble},
+            "compaction": None
+            if compaction is None
+            else {"pid": compaction.process_id, "runs": compaction.runs, "trouble": compaction.trouble},
         }
         for path in self._paths:
             with suppress(OSError):  # the spool speaks of it, on the same disk

@@ -84,7 +84,7 @@ def _number(answer: Mapping[str, Any], *names: str) -> float | None:
 
 def _joules(amd: Any, device: object) -> Mapping[str, float | None]:  # noqa: ANN401 - the vendor's module
     answer = amd.amdsmi_get_energy_count(device)
-    steps, microjoules = _number(answer, "energy_accumulator", "power"), answer.get("counter_resolution")
+    steps, microjoules = _number(answer, "energy_accumulator", "power"), _number(answer, "counter_resolution")
     return {"joules": None if steps is None or microjoules is None else steps * (microjoules * 1e-6)}
 
 
@@ -157,11 +157,11 @@ class AmdSource:
         errors = []
         for what, read in _AMD_READS.items():
             try:
-                answers[what] = read(self._amd, handle)
+                answers[what] = dict(read(self._amd, handle))
             except self._amd.AmdSmiException as error:
                 errors.append(f"{what}: {error}")
-            except AttributeError:
-                continue  # a function that this release lacks
+            except (AttributeError, TypeError):
+                continue  # a function that this release lacks, or that answers nothing
         numbers = ((metric, _number(answers.get(what, {}), *names), unit) for metric, what, unit, names in _AMD_VALUES)
         values = {metric: value * unit for metric, value, unit in numbers if value is not None}
         if not values:

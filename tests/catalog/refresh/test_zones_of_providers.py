@@ -50,7 +50,7 @@ def quick(token="secret-token"):
 
 def accepting(manner):
     """Every move and loss is accepted: a few types stand for a cloud."""
-    keys = frozenset({"family_gone", "moved"})
+    keys = frozenset({"family_gone", "moved", "far_from_others"})
     return type(manner)(keys, manner.most_moved_ratio, manner.dry_run, manner.at_once, manner.clock)
 
 

@@ -139,8 +139,7 @@ def test_hosts_that_install_docker_reach_its_archive(name, ports):
     for language, path in ((Language.TERRAFORM, "network.tf"), (Language.PYTHON, "inference/network.py")):
         files = generate(scenario.plan, language, scenario.wanted).files
         text = re.sub(" +", " ", files[path])
-        outward = re.findall(r'to_port = (\d+)\s+cidr_ipv4 = "0\.0\.0\.0/0"', text)
-        outward += re.findall(r'cidr_ipv4="0\.0\.0\.0/0",\s+opts=[^\n]*\s+\*\*_port\(region, inner, (\d+)\)', text)
+        outward = re.findall(r'to_port ?= ?(\d+),?\s+cidr_ipv4 ?= ?"0\.0\.0\.0/0"', text)
         assert set(outward) == ports
         assert ("port 80" in files["README.md"]) == ("80" in ports)
 
