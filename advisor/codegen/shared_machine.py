@@ -21,6 +21,7 @@ from advisor.codegen.selection import HOURS_PER_WEEK, Choice, Member, Place, joi
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.summary import usd
 from advisor.codegen.targets import target_of
+from advisor.codegen.targets.managed_kubernetes import own_namespace
 from advisor.deployable import SHARED_ON, SLICES
 from advisor.errors import InputError, NotDeployable
 from advisor.plan.document import plain
@@ -170,7 +171,7 @@ def _left_out(workloads: Sequence[Stack], group: ComputeGroup) -> Iterator[str]:
 def _deployed(place: Place, workloads: Sequence[Stack]) -> list[Stack]:
     """Stacks with pods: of a server that holds several models one for its workloads, in the place of the first."""
     named = dict(zip((seat.workload for seat in place.machine.seats), workloads, strict=True))
-    names = {server: name for name, server in place.servers.items()}
+    names = {server: own_namespace(name) for name, server in place.servers.items()}
     servers = dict.fromkeys(place.machine.server_of(file) for file in named)
     return [
         joined(names[server], [named[file] for file in server]) if server in names else named[server[0]]
@@ -361,7 +362,7 @@ def _cautions(place: Place, tenants: Sequence[Stack]) -> Iterator[str]:
         yield _LOST_TOGETHER
     for name, server in place.servers.items():
         names = [tenant.name for tenant, seat in zip(tenants, machine.seats, strict=True) if seat.workload in server]
-        yield _ONE_SERVER.format(workloads=", ".join(names), namespace=name)
+        yield _ONE_SERVER.format(workloads=", ".join(names), namespace=own_namespace(name))
         yield f"{', '.join(names)}: {CLIENTS.format(name='NAME')} kubernetes/README.md has the NAME of each."
     if machine.most_pods > 1 and not machine.slice:
         yield _limits_of_mps(machine) if machine.by_mps else _NO_ISOLATION

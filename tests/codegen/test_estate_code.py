@@ -11,6 +11,7 @@ import yaml
 from advisor.codegen import Language
 from advisor.codegen.estate import parts_of
 from advisor.codegen.shared_machine import generate_shared, shared_stack
+from advisor.codegen.targets.managed_kubernetes import is_reserved
 from advisor.errors import InputError, NotDeployable
 from advisor.plan.document import plan_from_json
 from advisor.plan.estate.document import estate_from_json, estate_to_json
@@ -429,6 +430,16 @@ def test_a_namespace_of_the_cluster_is_left_to_it():
     namespaces = {name for text in files.values() for name in re.findall(r"\bnamespace: \"?([\w-]+)", text)}
     assert "inference-kube-system" in namespaces
     assert "kube-system" not in namespaces
+
+
+@pytest.mark.parametrize("estate", ["gke", "aks", "default"])
+def test_a_server_of_an_estate_leaves_namespaces_of_the_cluster_to_it(estate):
+    """A short name of an estate begins like those of the cloud's add-ons."""
+    files = generate_shared(replace(estates.place("MODELS"), estate=estate), Language.TERRAFORM).files
+
+    namespaces = {name for text in files.values() for name in re.findall(r"\bnamespace: \"?([\w-]+)", text)}
+    assert any("server" in name for name in namespaces)
+    assert not [name for name in namespaces - {"gateways"} if is_reserved(name)]
 
 
 def test_other_nodes_of_aks_keep_their_whole_gpus():

@@ -40,13 +40,20 @@ def is_reserved(name: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in _RESERVED)
 
 
+def own_namespace(name: str) -> str:
+    """A name, or a longer one where the cluster has a namespace of that name."""
+    if not is_reserved(name):
+        return name
+    longer = f"inference-{name}"
+    fits = len(longer) <= LONGEST_NAME
+    return longer if fits else marked_slug(longer, name, LONGEST_NAME, _HASH_DIGITS, "inference")
+
+
 def with_own_namespace(stack: Stack) -> Stack:
     """The stack under a name whose namespace is its own: the network policy would cut off what runs in another."""
-    if not is_reserved(stack.name):
+    name = own_namespace(stack.name)
+    if name == stack.name:
         return stack
-    longer = f"inference-{stack.name}"
-    fits = len(longer) <= LONGEST_NAME
-    name = longer if fits else marked_slug(longer, stack.name, LONGEST_NAME, _HASH_DIGITS, "inference")
     return replace(stack, name=name).with_cautions(_RENAMED.format(name=name, reserved=stack.name))
 
 

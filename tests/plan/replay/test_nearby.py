@@ -24,4 +24,4 @@ def test_hundreds_of_machines_are_not_taken_away_one_by_one(monkeypatch):
 
     assert fleet.confirmed.reached
     assert max(max(group.instances) for group in fleet.groups) > 150
-    assert len(steps) <= 2 * exchanges.MOST_STEPS  # one search, and one among other layouts of its machines
+    assert len(steps) <= 3 * exchanges.MOST_STEPS  # one search, one that survives an instance, one among other layouts
