@@ -438,8 +438,10 @@ def test_a_server_of_an_estate_leaves_namespaces_of_the_cluster_to_it(estate):
     files = generate_shared(replace(estates.place("MODELS"), estate=estate), Language.TERRAFORM).files
 
     namespaces = {name for text in files.values() for name in re.findall(r"\bnamespace: \"?([\w-]+)", text)}
-    assert any("server" in name for name in namespaces)
-    assert not [name for name in namespaces - {"gateways"} if is_reserved(name)]
+    own = namespaces - {"gateways"}
+    assert own
+    assert not [name for name in own if is_reserved(name)]
+    assert all(name in files["README.md"] for name in own)
 
 
 def test_other_nodes_of_aks_keep_their_whole_gpus():
