@@ -342,9 +342,9 @@ class _Reader:
         condition = self.operation(0)
         if not self.take("?"):
             return condition
-        chosen = _text(self.expression())
+        chosen = self.expression()
         self.need(":")
-        return _either(_text(condition), chosen, _text(self.expression()))
+        return _either(_text(condition), chosen, self.expression())
 
     def operation(self, level: int) -> Any:  # noqa: ANN401
         if level == len(_OPERATORS):
@@ -355,7 +355,7 @@ class _Reader:
             word = _PYTHON_OPERATORS.get(operator, operator)
             word = {"==": "is", "!=": "is not"}.get(word, word) if right == "None" else word
             left = f"{_operand(left)} {word} {right}"
-            left = re.sub(r"^len\((.*)\) == 0$", r"not \1", left)
+            left = re.sub(r"^len\(([^()]*)\) == 0$", r"not \1", left)
         return left
 
     def unary(self) -> Any:  # noqa: ANN401
@@ -479,6 +479,19 @@ class _Reader:
         return _FUNCTIONS[word](*map(_text, arguments))
 
 
+def _beginning(text: str, start: str, size: str) -> str:
+    if start != "0":
+        raise ValueError(f"substr() from {start} on is not translated")
+    return f"{text}[:{size}]"
+
+
+def _kept(value: str, otherwise: str) -> str:
+    """A value that a program always has: fields have defaults there, keys of mappings may be missing."""
+    if value.endswith("]") and otherwise != "None":
+        raise ValueError(f"try() of {value} is not translated")
+    return value
+
+
 _FUNCTIONS: Mapping[str, Callable[..., str]] = {
     "can": lambda value: value,
     "ceil": lambda number: f"math.ceil({number})",
@@ -494,24 +507,33 @@ _FUNCTIONS: Mapping[str, Callable[..., str]] = {
     "setintersection": lambda values, others: f"set({values}).intersection({others})",
     "split": lambda mark, text: f"{text}.split({mark})",
     "startswith": lambda text, start: f"{text}.startswith({start})",
-    "substr": lambda text, start, size: f"{text}[{start if start != '0' else ''}:{size}]",
+    "substr": _beginning,
     "tostring": lambda value: f"str({value})",
     "toset": lambda values: values,
-    "try": lambda value, _: value,
+    "try": _kept,
 }
 
 
+def _is_compound(condition: str) -> bool:
+    return any(word in condition for word in (" and ", " or ", " if "))
+
+
 def _denied(condition: str) -> str:
+    if _is_compound(condition):
+        return f"not ({condition})"
     for start, end in (("not ", ""), (" is None", " is not None"), (" is not None", " is None"), (" == ", " != ")):
         if start in condition:
             return condition.replace(start, end)
     return f"not {condition}"
 
 
-def _either(condition: str, chosen: str, other: str) -> str:
-    if condition.startswith("not "):
+def _either(condition: str, chosen: Any, other: Any) -> str:  # noqa: ANN401
+    if condition.startswith("not ") and not _is_compound(condition):
         condition, chosen, other = condition[4:], other, chosen
-    return _Loose(f"{chosen} or {other}" if chosen == condition else f"{chosen} if {condition} else {other}")
+    if _text(chosen) == condition:
+        return _Loose(f"{condition} or {_operand(other)}")
+    first = _operand(chosen) if " if " in _text(chosen) else _text(chosen)
+    return _Loose(f"{first} if {condition} else {_text(other)}")
 
 
 def _document(value: Any) -> Group:  # noqa: ANN401

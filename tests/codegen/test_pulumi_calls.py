@@ -1,6 +1,7 @@
 """A resource of a Terraform template becomes the call of Pulumi's class that makes the same."""
 
 import ast
+from types import SimpleNamespace
 
 import pytest
 
@@ -167,6 +168,8 @@ def test_local_becomes_a_literal():
     [
         ("local.other", "no name for local.other"),
         ("cidrsubnet(var.range, 8, 1)", r"cidrsubnet\(\) is not translated"),
+        ("substr(var.range, 2, 3)", r"substr\(\) from 2 on is not translated"),
+        ('try(var.ranges["a"], "b")', r'try\(\) of context.settings.ranges\["a"\] is not translated'),
     ],
 )
 def test_what_has_no_translation_is_an_error(value, told):
@@ -174,6 +177,33 @@ def test_what_has_no_translation_is_an_error(value, told):
     root = f'resource "aws_lb" "this" {{\n  name = {value}\n}}\n'
     with pytest.raises(ValueError, match=rf"aws_lb.this as Pulumi: {told}; give the argument in the template"):
         call("aws_lb.this", root=root)
+
+
+_BOTH = [(first, second) for first in (True, False) for second in (True, False)]
+
+
+@pytest.mark.parametrize(
+    ("expression", "meant"),
+    [
+        ('!var.a && var.b ? "x" : "y"', lambda a, b: "x" if not a and b else "y"),
+        ('!(var.a && var.b) ? "x" : "y"', lambda a, b: "x" if not (a and b) else "y"),
+        ("var.a ? var.b ? 1 : 2 : 3", lambda a, b: (1 if b else 2) if a else 3),
+        ("var.a ? 1 : var.b ? 2 : 3", lambda a, b: 1 if a else 2 if b else 3),
+        ("var.a ? var.a : var.b ? 1 : 2", lambda a, b: a or (1 if b else 2)),
+        ("var.a || var.b ? 1 : 2", lambda a, b: 1 if a or b else 2),
+        ("!var.a || var.b ? 1 : 2", lambda a, b: 1 if not a or b else 2),
+    ],
+)
+def test_condition_means_the_same(expression, meant):
+    """Whatever its parts are, and however they are nested."""
+    root = f'resource "aws_lb" "this" {{\n  name = {expression}\n}}\n'
+    (name,) = (
+        word.value for word in ast.parse(call("aws_lb.this", root=root)).body[0].value.keywords if word.arg == "name"
+    )
+    code = compile(ast.Expression(name), "name", "eval")
+    for a, b in _BOTH:
+        settings = SimpleNamespace(settings=SimpleNamespace(a=a, b=b))
+        assert eval(code, {"context": settings}) == meant(a, b)
 
 
 def test_resource_that_the_root_lacks_is_an_error():
