@@ -139,7 +139,7 @@ def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit]
     for resource in resources:
         _check_maximum(resource, target, edits)
     own = list(edits.values())
-    others = list(_other_users(resources, own))
+    others = [*_other_users(resources, own), *_other_keys(resources, own)]
     shared = [*_shared(resources, own, _has_machines), *others]
     told = [*_shared(resources, own, _is_used), *others, *_replaced(resources, own), *_beyond(resources, target)]
     return own, shared, [*notes, *told]
@@ -179,6 +179,22 @@ def _other_users(resources: Sequence[Resource], edits: Sequence[Edit]) -> Iterat
                 f"{resource.block.address} changes for {users} too, whose own arguments stay: name the one that the "
                 "plan is for"
             )
+
+
+def _other_keys(resources: Sequence[Resource], edits: Sequence[Edit]) -> Iterator[str]:
+    """Notes on literals that stand in a looped block itself, and so decide for each of its instances."""
+    for resource in resources:
+        written = [
+            attribute.value
+            for path, attribute in everything_in(resource.block)
+            if resource.of_other_keys and path != "for_each"
+        ]
+        for _, edit in _edits_within(resource, edits):
+            place = edit.place
+            is_inside = any(value.start <= place.start < value.end for value in written)
+            if is_inside and place.document.path == resource.document.path:
+                others = " and ".join(resource.of_other_keys)
+                yield f"{place.document.place(place.start)} decides for {others} too, which change with it"
 
 
 def _replaced(resources: Sequence[Resource], edits: Sequence[Edit]) -> Iterator[str]:

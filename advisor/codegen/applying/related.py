@@ -26,12 +26,25 @@ def related(first: Resource) -> tuple[Resource, ...]:
         resource = waiting.pop(0)
         users = list(_users_of(resource))
         others = [user for user in users if (user.block.address, user.key) not in seen] if len(users) > 1 else []
-        resources.append(replace(resource, other_users=tuple(sorted(map(_address, others)))))
+        other_users = tuple(sorted(map(_address, others)))
+        of_other_keys = tuple(sorted(map(_address, _of_other_keys(resource, users))))
+        resources.append(replace(resource, other_users=other_users, of_other_keys=of_other_keys))
         for other in (*_used_by(resource), *(() if others else users)):
             if (other.block.address, other.key) not in seen:
                 seen.add((other.block.address, other.key))
                 waiting.append(other)
     return tuple(resources)
+
+
+def _of_other_keys(resource: Resource, users: Sequence[Resource]) -> Iterator[Resource]:
+    """Other instances of a looped resource's block, and what refers to them."""
+    if resource.key is None or not _is_looped(resource.block):
+        return
+    for key in _instance_keys(resource, resource.document, resource.block):
+        if key not in (None, resource.key):
+            yield replace(resource, key=key)
+    own = {user.block.address for user in users}
+    yield from (user for user in _users_of(replace(resource, key=None)) if user.block.address not in own)
 
 
 def loop_keys(module: Module, document: Document, block: Block) -> Sequence[str | None]:

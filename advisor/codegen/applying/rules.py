@@ -91,6 +91,8 @@ class Resource:
     """Argument of a module's call that is a map, and the key of the entry to edit; None: the arguments of the call."""
     other_users: tuple[str, ...] = ()
     """Addresses of further blocks that refer to it, which are not edited with it."""
+    of_other_keys: tuple[str, ...] = ()
+    """Addresses of the block's other instances, and of what refers to them: a literal in the block decides for all."""
 
     @property
     def scope(self) -> Scope:

@@ -101,6 +101,24 @@ def test_nothing_of_another_key_is_touched(tmp_path_factory, project):
     assert bool(others) == any(f"{template} changes for" in note for note in application.shared)
 
 
+@pytest.mark.parametrize(
+    ("loop", "first", "second"), [('for_each = toset(["x", "y"])', '"x"', '"y"'), ("count = 2", "0", "1")]
+)
+def test_literal_of_a_loop_is_told_to_decide_for_every_key(tmp_path, loop, first, second):
+    """It stands in the block itself: the other instances, and the groups on them, change with it."""
+    group = 'resource "aws_autoscaling_group" "{name}" {{\n  max_size = 3\n  min_size = 1\n  desired_capacity = 2\n'
+    group += "  launch_template {{ id = aws_launch_template.t[{key}].id }}\n}}\n"
+    template = f'resource "aws_launch_template" "t" {{\n  {loop}\n  instance_type = "g5.xlarge"\n}}\n'
+    code = template + group.format(name="a", key=first) + group.format(name="b", key=second)
+    write(tmp_path, main=code)
+
+    application = apply_to(tmp_path, "aws_autoscaling_group.a", target(**CLOUDS["aws"]["target"]))
+
+    (note,) = (note for note in application.shared if "decides for" in note)
+    assert "main.tf:3" in note
+    assert "aws_autoscaling_group.b" in note
+
+
 def test_groups_on_one_template_are_told_apart(tmp_path):
     """Of two groups on a template none is taken for the plan's; the one that is named is, and the other is told."""
     both = PLAIN + PLAIN[PLAIN.index('resource "aws_autoscaling_group"') :].replace('" "gpu"', '" "other"')
