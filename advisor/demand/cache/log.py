@@ -2,6 +2,7 @@
 
 import codecs
 import datetime as dt
+import hashlib
 import json
 import math
 from array import array
@@ -287,9 +288,9 @@ class _Reader:
         log.tokens.append(tokens)
         if not blocks:
             return
-        chained, hashes = hash(scope), []
+        chained, hashes = _steady_hash(repr(scope)), []
         for block in blocks:
-            chained = hash((chained, block))
+            chained = hash((chained, block if isinstance(block, int) else _steady_hash(block)))
             hashes.append(chained & _MASK)
         log.blocks.extend(reversed(hashes))
         log.blocks_total += len(hashes)
@@ -345,6 +346,12 @@ class _Reader:
         self._log.embedded_scopes.append(hash(scope) & _MASK)
         self._answered &= answer is not None
         self._log.answers.append(hash(str(answer)) & _MASK)
+
+
+def _steady_hash(text: str) -> int:
+    """Hash of a text that is the same in every run, as the sample of blocks has to be; Python's own begins anew."""
+    digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big")
 
 
 def _prompt_text(row: Mapping[str, Any]) -> str:

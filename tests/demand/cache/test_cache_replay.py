@@ -2,7 +2,10 @@
 
 import gzip
 import json
+import os
 import random
+import subprocess
+import sys
 import time
 from collections import OrderedDict
 from datetime import UTC, datetime
@@ -204,6 +207,22 @@ def test_a_sample_of_the_blocks_hits_as_all_of_them(tmp_path):
     assert replay.prefix.unlimited_hit_ratio == pytest.approx(whole.unlimited_hit_ratio, abs=0.03)
     assert replay.prefix.distinct == pytest.approx(whole.distinct, rel=0.12)
     assert "chosen by hash" in replay.notes[-1]
+
+
+def test_a_sample_is_the_same_in_every_run(tmp_path):
+    """Whatever Python's own hashes begin with."""
+    rows = [{"prompt": f"{at % 700} {'word ' * 40}", "model": "m"} for at in range(3000)]
+    path = written(tmp_path, *rows)
+    script = (
+        "from pathlib import Path; from advisor.demand.cache.log import read_log; import sys; "
+        "log = read_log(Path(sys.argv[1]), 4, most_blocks=2000); print(log.sampled_one_in, list(log.blocks))"
+    )
+    told = set()
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        command = [sys.executable, "-c", script, str(path)]
+        told.add(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+    assert len(told) == 1
 
 
 def test_a_larger_cache_than_the_working_set_hits_no_more(tmp_path):
