@@ -8,14 +8,14 @@ tables of pulumi_calls.toml hold classes, plurals and the names that all program
 
 import json
 import re
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import chain
 from operator import or_
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
+from advisor.codegen.call_layout import Entry, Group, placed, row_of
 from advisor.codegen.python_literals import python_value
 from advisor.codegen.quoting import Quoted
 from advisor.data_files import facts_beside
@@ -32,7 +32,7 @@ _TEXTS: Mapping[str, str] = _FACTS["texts"]
 _NAMES: Mapping[str, str] = _FACTS["names"]
 """Start of a reference → Python; ``[]`` stands for an index."""
 _LOOPS: Mapping[str, Sequence[str]] = _FACTS["loops"]
-"""What ``for_each`` runs over → names of each.key and each.value."""
+"""Collection of ``for_each`` → names of each.key and each.value."""
 _LEFT_OUT = {"for_each", "count", "provider", "lifecycle", "depends_on", "timeouts"}
 _MARKS = {"tags": "local.tags", "labels": "local.labels"}
 """Set by the options of every resource, except on Azure."""
@@ -47,32 +47,11 @@ _PYTHON_OPERATORS = {"||": "or", "&&": "and"}
 _WORDS = {"true": "True", "false": "False", "null": "None"}
 _TEXT = re.compile(r'\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))|\$\$\{|%%\{|\$\{|"|[^\\"$%]+|[$%]')
 _SKIPPED = (re.compile(r"#[^\n]*"), re.compile(r"\\.|\$\$\{|\$\{"))
-"""What is one mark outside of a text, and within one."""
+"""Marks that are skipped whole, outside of a text and within one."""
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 _TEXT_OF = {"True": "true", "False": "false"}
 _BRACKETS = {"[": "]", "{": "}"}
 _SPREAD = {"concat": ("[", "*"), "merge": ("{", "**")}
-_WIDTH = 120
-_START, _END = "\x01", "\x02"
-_PLACED = re.compile(rf"^([ ]*)([^\n]*){_START}(.*?){_END}", re.MULTILINE)
-
-
-class Group(NamedTuple):
-    """Brackets and what is between them: entries with a comma each, or the parts of a comprehension."""
-
-    start: str
-    entries: Sequence["Entry"]
-    end: str
-    comma: str = ","
-
-
-class Entry(NamedTuple):
-    """Text before a value, the value, and the comments above and behind it."""
-
-    before: str
-    value: Any
-    above: Sequence[str] = ()
-    behind: str = ""
 
 
 def bodies_of(texts: Mapping[str, str]) -> dict[str, str]:
@@ -85,7 +64,7 @@ def bodies_of(texts: Mapping[str, str]) -> dict[str, str]:
 def local_value(bodies: Callable[[], Mapping[str, str]], name: str, *names: Mapping[str, str]) -> Quoted:
     """The value of a local in Python, to be laid out by :func:`laid_out`."""
     value = _Reader(bodies()[f"local.{name}"], "", reduce(or_, map(dict, names), dict(_NAMES)), {}).expression()
-    return Quoted(f"{_START}{json.dumps(value)}{_END}")
+    return placed(value)
 
 
 def pulumi_call(
@@ -124,44 +103,7 @@ def pulumi_call(
     kept = [Entry("", name), *(entry for entry in entries if entry.value is not None)]
     last = [Entry("opts=", opts), *([Entry("", rest)] if rest else [])]
     whole = Group(f"{_CLASSES[kind]}(", [*kept, *last], ")")
-    return Quoted(f"{_START}{json.dumps(whole)}{_END}")
-
-
-def laid_out(text: str) -> str:
-    """Python with the calls in it as ``ruff format`` lays them out."""
-    return _PLACED.sub(_placed, text) if _START in text else text
-
-
-def _placed(match: re.Match[str]) -> str:
-    return match[1] + match[2] + _lines(json.loads(match[3]), len(match[1]))
-
-
-def _lines(group: Any, indent: int) -> str:  # noqa: ANN401 - groups from JSON are lists
-    start, entries, end, comma = group
-    inner = " " * (indent + 4)
-    row = _row(["[", entries, "]", comma])
-    if not comma and row is not None and indent + 2 + len(row) <= _WIDTH:
-        return f"{start}\n{inner}{row[1:-1]}\n{' ' * indent}{end}"
-    lines = []
-    for before, value, above, behind in entries:
-        about = " ".join(comment.lstrip("# ") for comment in above)
-        lines += textwrap.wrap(about, _WIDTH, initial_indent=f"{inner}# ", subsequent_indent=f"{inner}# ")
-        row = _row(value)
-        fits = row is not None and indent + 4 + len(before) + len(row) + len(comma) <= _WIDTH
-        shown = row if fits or isinstance(value, str) else _lines(value, indent + 4)
-        lines.append(f"{inner}{before}{shown}{comma}{behind and '  ' + behind}")
-    return "\n".join([start, *lines, " " * indent + end])
-
-
-def _row(value: Any) -> str | None:  # noqa: ANN401
-    """On one line; None where a comment stands in it."""
-    if isinstance(value, str):
-        return value
-    start, entries, end, comma = value if value[0] != "(" else ("", value[1], "", value[3])
-    parts = [(before, _row(inner), above, behind) for before, inner, above, behind in entries]
-    if any(above or behind or row is None for _, row, above, behind in parts):
-        return None
-    return start + (f"{comma} ".join(f"{before}{row}" for before, row, _, _ in parts)) + end
+    return placed(whole)
 
 
 class _Reader:
@@ -580,7 +522,7 @@ def _starred(value: Group) -> Group:
 
 
 def _text(value: Any) -> str:  # noqa: ANN401
-    row = _row(value)
+    row = row_of(value)
     if row is None:
         raise ValueError("a comment within an expression")
     return row

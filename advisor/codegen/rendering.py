@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from advisor.codegen.call_layout import laid_out
 from advisor.codegen.container import Language
 from advisor.codegen.cut_over_words import with_section
 from advisor.codegen.inputs.table import Input, examples, inputs_of
@@ -18,7 +19,7 @@ from advisor.codegen.inputs.variables import example_settings, python_default, p
 from advisor.codegen.model import Scaling, Stack
 from advisor.codegen.outputs import outputs_of
 from advisor.codegen.plan_classes import plan_classes, plan_records, plan_value
-from advisor.codegen.pulumi_calls import bodies_of, laid_out, local_value, pulumi_call
+from advisor.codegen.pulumi_calls import bodies_of, local_value, pulumi_call
 from advisor.codegen.serving import cache_facts, cache_files, pin_values
 from advisor.codegen.templates import evaluate, fill, fill_text
 from advisor.data_files import data_dir, facts_beside
@@ -107,8 +108,6 @@ _CLOUDS = facts_beside(__file__, "clouds.toml")
 ANSWERS: dict[str, dict[str, Any]] = {name: cloud.get("answers", {}) for name, cloud in _CLOUDS.items()}
 """Answers of data sources in the tests of a program, by cloud."""
 _SOURCE = re.compile(r"inference/.*|examples/.*|tests/test_stack\.py")
-
-
 _ROOT_ALONE, _MODULE_ALONE = "providers.tf", "examples/complete/main.tf"
 """A module takes the provider of its caller; a root is called by none."""
 
