@@ -109,8 +109,6 @@ FOCUS = Format(
     times=(("ChargePeriodStart",), ("ChargePeriodEnd",)),
     notes=_focus_notes,
 )
-
-
 _LEGACY_TAG = ("resourcetags", "resource_tags_")
 _KEY = r'"(?:resourceTags/)?(?:user[_:])?([^"]*"\s*:)'
 _EKS_KEY = r'"aws_eks_([^"]*"\s*:)'
@@ -230,8 +228,6 @@ CUR = Format(
     money=((_BILLED,), ("savings_plan_savings_plan_effective_cost",), ("reservation_effective_cost",)),
     times=(("line_item_usage_start_date",), ("line_item_usage_end_date",)),
 )
-
-
 _FLAT_CREDITS = ("credits.amount", "credit_amount", "credits_total", "total_credits", "credit", "credits_sum")
 _MACHINE = "compute.googleapis.com/machine_spec"
 
@@ -320,8 +316,6 @@ GCP = Format(
     times=(("usage_start_time",), ("usage_end_time",)),
     notes=_notes,
 )
-
-
 _COST = ("CostInBillingCurrency", "PreTaxCost", "Cost")
 _CURRENCY = ("BillingCurrency", "BillingCurrencyCode", "Currency")
 _DATE = ("Date", "UsageDateTime")
@@ -376,8 +370,6 @@ AZURE = Format(
         f"UPDATE raw SET billed = NULL WHERE format = 'azure' AND EXISTS (FROM raw WHERE {_COVERED} AND billed <> 0)",
     ),
 )
-
-
 FORMATS = (FOCUS, CUR, AZURE, GCP)
 
 __all__ = ["FORMATS"]

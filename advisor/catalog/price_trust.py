@@ -33,7 +33,7 @@ from advisor.catalog.values import Price, Purchase, Quality
 from advisor.records import dataclass
 
 LEAST_USD_PER_HOUR, MOST_USD_PER_HOUR = 0.001, 10_000.0
-"""Of a machine: the facts have 0.0042 (the smallest on demand) to 216 (128 accelerators); beyond it is a mistake."""
+"""Prices of a machine: the facts have 0.0042 (the smallest on demand) to 216 (128 accelerators)."""
 MOST_DAYS = 90
 MOST_SPOT_DAYS = 30
 _YEAR_DAYS = 365

@@ -65,8 +65,6 @@ class _Layer:
 
 
 _REFRESHED = _Layer("refreshed", "refreshed", "refresh {}", refreshed_dir)
-
-
 _UPDATED = _Layer("published", "updated", "update URL", published_dir)
 
 

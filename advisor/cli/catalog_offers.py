@@ -116,17 +116,11 @@ _OFFER_KEYS = (
     "provider", "region", "instance_type", "accelerator", "accelerator_count", "accelerator_memory_gib",
     "on_demand_usd_per_hour", "spot_usd_per_hour", "source", "as_of", "quality",
 )  # fmt: skip
-
-
 _ZONE_KEYS = (
     "zones", "zone_names", "zones_verified", "zones_source", "zones_as_of", "spot_zone_low_usd_per_hour",
     "spot_zone_high_usd_per_hour",
 )  # fmt: skip
-
-
 _CPU_KEYS = ("vcpus", "memory_gib", "cpu_flags")
-
-
 _EMPTY = {"json": "null", "ndjson": "null", "csv": "empty", "markdown": "a dash"}
 
 

@@ -43,8 +43,6 @@ _BIDIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u20
 _KUBERNETES = "kubernetes/"
 _CHART_VALUES = "values.yaml"
 """What a Helm chart is given is no object."""
-
-
 _MOST_SHOWN = 10
 
 
@@ -169,8 +167,6 @@ _SYNTAXES: Mapping[str, Callable[[str, str], Iterator[Finding]]] = {
     ".yaml": _yaml,
     ".yml": _yaml,
 }
-
-
 _MOST_REGIONS = 3
 
 

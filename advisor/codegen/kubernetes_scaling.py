@@ -9,19 +9,11 @@ from advisor.codegen.selection import HOURS_PER_WEEK
 from advisor.records import dataclass
 
 _LONGEST_STABILIZATION_SECONDS = 3600
-
-
 _KV_CACHE_TARGET = 0.8
 """Share of the KV cache in use that replicas are added at: above it, engines begin to preempt requests."""
-
-
 _WAITING_TARGET = 4
 """Requests that may wait for each replica."""
-
-
 _MINUTES_PER_DAY = 24 * 60
-
-
 _MINUTES_PER_WEEK = HOURS_PER_WEEK * 60
 
 

@@ -8,29 +8,13 @@ from advisor.codegen.quoting import MOST_IN_A_ROW, Quoted, lines_of, printable
 from advisor.records import dataclass
 
 _STEP = 4
-
-
 _WIDTH = 120
-
-
 _UNKNOWN = 40
-
-
 """Room for what a template writes before a literal."""
-
-
 _ENTRY_DEPTH = 2
-
-
 """Entries of a map of a call: each has lines of its own, by which edits of two sides are told apart."""
-
-
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-
-
 _BYTE = 0xFF
-
-
 _LARGEST_PLAIN = 1e15
 
 

@@ -317,12 +317,8 @@ def named(member: Member) -> str:
 
 
 _MILLE = 1000
-
-
 _LONGEST_KEY = 38
 """With the name and a hyphen within the 63 characters of a host name."""
-
-
 _HASH_DIGITS = 6
 
 

@@ -200,8 +200,6 @@ def planned_as(name: str) -> Engine | None:
 
 _NO_BRACKETS = str.maketrans("", "", "()")
 _WITH_PLUGINS = (Engine.VLLM, Engine.SGLANG, Engine.TENSORRT_LLM)
-
-
 _UNNAMED = "organisation/model"
 
 

@@ -39,7 +39,7 @@ _LONGEST_HEADER = 1 << 20
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 """Marks between columns that spreadsheets write in place of commas, in words."""
 _FIRST_YEAR, _LAST_YEAR = 1677, 2262
-"""Of times that 64 bits hold in nanoseconds: neither is whole."""
+"""Years of the times that 64 bits hold in nanoseconds: neither is whole."""
 _NAMED_CELL = re.compile(r"invalid value '(?P<cell>.*)'", re.DOTALL)
 _NULLS = ["", "nan", "NaN", "NAN", "null", "None", "NA", "inf", "-inf"]
 

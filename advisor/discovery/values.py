@@ -195,8 +195,6 @@ _PURCHASES: Mapping[tuple[str, str], str] = {
     ("kubernetes.azure.com/scalesetpriority", "regular"): "on_demand",
 }
 _INSTANCE = re.compile(r"/(i-[0-9a-f]{8,17})$")
-
-
 _PLACES: Sequence[tuple[str, re.Pattern[str]]] = (
     ("aws", re.compile(r"\.([a-z]+(?:-[a-z]+)+-[0-9]+)\.eks\.amazonaws\.com")),
     ("azure", re.compile(r"\.hcp\.([a-z0-9]+)\.azmk8s\.io")),

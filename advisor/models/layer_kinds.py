@@ -124,8 +124,6 @@ SAME_AS = {
     )},
 }  # fmt: skip
 """Names under which the same family also goes."""
-
-
 BLOCK_TOKENS = 16
 _NEARLY_EQUAL = 1.25
 """Groups are made as large as the largest kind of layer when the kinds differ by less."""

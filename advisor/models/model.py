@@ -124,8 +124,6 @@ OF_COEFFICIENTS = (ONNX_LINEAR, ONNX_SVM, ONNX_RADIAL_SVM)
 OF_ROWS_IN_ONNX = (ONNX_GRAPH, ONNX_TREES, *OF_COEFFICIENTS)
 ENDINGS = (".json", ".onnx", ".safetensors", ".gguf", ".ubj", ".txt", ".tl", ".skops")
 """Ends of names that are paths of models and no names of the catalog."""
-
-
 SERVES_GGUF = "llama.cpp"
 """Beginning of the name of the engine that serves the weights of a GGUF file as they are stored."""
 

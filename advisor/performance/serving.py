@@ -68,8 +68,6 @@ SECTIONS = 48
 LOWEST = 1e-4
 """No percentile is smaller than this share of where its search starts."""
 MAX_DOUBLINGS = 60
-
-
 SLOW_WHEN_FULL = 0.25
 """Share of requests that may be slower per token than their target while a replica runs as many as it may."""
 LEAST_AT_ONCE = 8

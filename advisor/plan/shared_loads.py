@@ -25,8 +25,6 @@ class Way:
 
 
 OWN = Way(Host("", 0.0, 0.0), "", 0.0, 1.0)
-
-
 """Machines of a tenant's own, which nobody joins."""
 
 

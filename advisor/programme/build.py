@@ -38,8 +38,6 @@ _ALL = 0.999
 """Share of a cost from which on it is all of it: amounts are rounded."""
 _STATE = "state in the workload file: "
 _LEVERS_HINT = "make it with `advisor levers workload.yaml --format json -o levers.json`"
-
-
 LEVERS = Document(LeverReport, "report of levers", LEVERS_SCHEMA, _LEVERS_HINT)
 
 

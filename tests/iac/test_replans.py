@@ -692,7 +692,7 @@ def resized(wanted: Wanted, steps: list[tuple[Plan, Stage | None]]) -> None:
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("pair", [" | ".join(pair[1:]) for pair in neighbours() if pair[0] == "eks"])
 def test_eks_takes_the_sizes_of_another_shape(pair):
-    """Of every pair of shapes, through the stages of their cut-over, at every size that the autoscaler may leave."""
+    """Every pair of shapes, through the stages of their cut-over, at every size that the autoscaler may leave."""
     before, after = (plan_of(PLACES["eks"], shape) for shape in pair.split(" | "))
     rollout = generate(
         after, wanted=Wanted(target="eks"), former=Former(generate(before, wanted=Wanted(target="eks")).rollouts)

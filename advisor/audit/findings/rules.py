@@ -7,8 +7,6 @@ LEAST_OBSERVED = 0.8
 """Share of the billed time of machines that has to be observed before their number changes."""
 LEAST_DAYS = 7
 """Days that machines have to be billed before their number changes: nights and weekends are not like other days."""
-
-
 SAVING, SPEND = "saving", "spend"
 
 

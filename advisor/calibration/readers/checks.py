@@ -125,8 +125,6 @@ _MILLISECONDS = {
     **dict.fromkeys(("ms", "millis", "milliseconds"), 1.0),
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), MS_PER_SECOND),
 }
-
-
 _COUNTED = (Scenario.FIXED_CONCURRENCY, Scenario.FIXED_BATCH)
 """Scenarios with a number of users."""
 _SPLITS = ("tensor_parallel", "pipeline_parallel", "data_parallel")

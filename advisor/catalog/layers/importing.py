@@ -25,7 +25,7 @@ from advisor.records import dataclass, replace
 
 _SOURCE = "imported"
 _IMPLAUSIBLE = (Guard.FAR_FROM_OTHERS, Guard.SPOT_TOO_LOW, Guard.SPOT_ABOVE_ON_DEMAND)
-"""Of several that hold up a price the last is told."""
+"""Guards that leave out a price, the one that is told where several do last."""
 _DIFFERS_RATIO = 0.10
 
 

@@ -40,7 +40,7 @@ class Edit:
     argument: str
     """Which argument it decides, such as ``aws_autoscaling_group.gpu: min_size``."""
     figure: Figure
-    """What the argument holds."""
+    """Figure of the plan that the argument holds."""
 
     @property
     def is_as_planned(self) -> bool:

@@ -17,7 +17,7 @@ class Figure(StrEnum):
     TYPES = "types"
     """A list: the planned type, then those that serve alike."""
     EACH_TYPE = "each_type"
-    """Of several blocks: the planned type in the first, then those that serve alike."""
+    """Several blocks: the planned type in the first, then those that serve alike."""
     INSTANCES = "instances"
     MIN = "min"
     MAX = "max"
@@ -33,7 +33,7 @@ class Replacement:
 
     argument: str
     note: str
-    """What goes before what comes, and what helps."""
+    """The order of destruction and creation, and the remedy."""
     fixed_name: str = ""
     """Argument whose value no two of its kind can have: with it the new one cannot come first."""
     unless: str = ""

@@ -166,8 +166,6 @@ def engine_requests(demand: Demanded) -> float:
 POOLING = VllmOnePass(Engine.VLLM_POOLING, "vLLM (pooling)", ("--runner=pooling",))
 TRANSCRIPTION = VllmOnePass(Engine.VLLM_TRANSCRIPTION, "vLLM (transcription)", ())
 OMNI = VllmOnePass(Engine.VLLM_OMNI, "vLLM-Omni", ("--omni",), is_pipeline=True)
-
-
 _DRAINING = (Engine.VLLM, Engine.VLLM_POOLING, Engine.VLLM_TRANSCRIPTION)
 """vLLM-Omni starts a server of its own, whose options of this kind are not known."""
 _DRAINS_SINCE = (0, 18, 0)

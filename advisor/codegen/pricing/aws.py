@@ -37,8 +37,6 @@ _CAPACITY: Mapping[Any, Purchase | None] = {
     "SPOT": Purchase.SPOT,
     "CAPACITY_BLOCK": None,
 }
-
-
 _DEDICATED = "hardware of one's own has a price of its own"
 _TENANCIES = ("dedicated", "host")
 _ACCELERATED = re.compile(r"(g|p|inf|trn|dl)\d")

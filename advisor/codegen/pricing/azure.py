@@ -51,8 +51,6 @@ def _ibm_use(resource: Resource, machine: Resource, number: float | None) -> Use
 
 
 IBM_RULES: Rules = {"ibm_is_instance": _instance, "ibm_is_instance_group": _group}
-
-
 _CLUSTER = "azurerm_kubernetes_cluster"
 _ENVIRONMENT = "azurerm_container_app_environment"
 _WITH_GPU = "Standard_N"

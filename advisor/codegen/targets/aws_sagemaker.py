@@ -159,8 +159,6 @@ ERRORS = EndpointAlarm(
     period_seconds=60,
     missing=Missing.IS_FINE.value,
 )
-
-
 _MICROSECONDS = 1_000_000
 NO_QUEUE = "no alarm on waiting requests, which SageMaker does not count"
 

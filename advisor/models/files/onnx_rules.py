@@ -255,8 +255,6 @@ _RULES: Mapping[str, Callable[[Node, Shapes], list[Shape]]] = {
     "Constant": lambda node, shapes: [shapes.known.get(node.outputs[0], ())],
     "Shape": lambda node, shapes: [(len(shapes.of(node, 0)),)],
 }
-
-
 _BYTES = 4
 _UNARY = (
     "Relu", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Swish", "Tanh", "Gelu", "FastGelu", "QuickGelu",

@@ -19,7 +19,7 @@ _LINEAR = ("LinearClassifier", "LinearRegressor")
 _VECTORS = ("SVMClassifier", "SVMRegressor")
 _LEARNED = ("coefficients", "intercepts", "support_vectors", "rho", "prob_a", "prob_b", "offset", "scale")
 _FLOP_OF_SCALING = 2
-"""Of a column that is shifted and scaled."""
+"""FLOPs of a column that is shifted and scaled."""
 _SLOWER = (ONNX_LINEAR, ONNX_SVM, ONNX_RADIAL_SVM)
 
 

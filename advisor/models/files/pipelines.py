@@ -178,8 +178,6 @@ _FOLDER = re.compile(r"\w[\w.-]{0,254}", re.ASCII)
 _PASSED_OVER = ("scheduler", "tokenizer", "feature_extractor", "safety_checker", "image_encoder", "processor")
 _PRECISION = "fp16"
 """Precision of pipelines whose weights are not there to look at."""
-
-
 _DEFAULTS = {
     "StableDiffusion3": (28, 2),
     "StableDiffusionXL": (50, 2),

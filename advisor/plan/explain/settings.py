@@ -300,8 +300,6 @@ _WORKLOAD_FIELDS: Mapping[str, Callable[[Field], Any]] = {
     **{key: lambda field: () if field.texts() == ("all",) else field.texts() for key in HELD[2:]},
 }
 """Keys of the workload file whose value is a field of the workload, and how it is read."""
-
-
 _IN_FORCE = {"survive": "survival"}
 """Limits that hold otherwise than stated, and what tells how."""
 

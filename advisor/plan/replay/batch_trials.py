@@ -27,17 +27,9 @@ from advisor.units import MINUTES_PER_HOUR, SECONDS_PER_HOUR
 from advisor.workload.values import Survive
 
 MOST_SIMULATED = 16_000
-
-
 """Items that a replica is simulated for; of more it goes on at the mean pace of these, start and end included."""
-
-
 ENOUGH = 1 - 1e-6
-
-
 """Share of the items that counts as all of them: rates are rounded to six digits."""
-
-
 _BISECTIONS = 40
 
 

@@ -24,11 +24,11 @@ from advisor.units import HOURS_PER_MONTH, ROUNDING
 MOST_WAYS = 10
 """Ways of adding instances that are paired, those of the fleet's own accelerators first."""
 MOST_INSTANCES = 24
-"""Of the dearer way of a pair: steps come to fleets of more."""
+"""Instances of the dearer way of a pair: steps come to fleets of more."""
 MOST_FAILED = 6
 """Replays that may fail before the search ends."""
 MOST_OF_KINDS = 2
-"""Of these, fleets of the same kinds."""
+"""Replays of fleets of the same kinds among these."""
 MOST_STEPS = 8
 COVERED = 1 - ROUNDING
 """Share of the demand that a pair has to cover."""

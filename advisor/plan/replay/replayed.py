@@ -216,7 +216,7 @@ class ReplayedFleets:
         self._unsplit[key] = None
         return self._noted(evenly)
 
-    def _at_split(self, solution: FleetSolution, weights: Mapping[Kind, float]) -> "_Attempt":
+    def _at_split(self, solution: FleetSolution, weights: Mapping[Kind, float]) -> _Attempt:
         """A fleet whose instances carry the busiest hour together, those of each kind so many times less than usual."""
         room = self._room_at(solution, weights)
         headroom = {kind: weight * room for kind, weight in weights.items()}
@@ -361,7 +361,7 @@ class ReplayedFleets:
     ) -> Confirmed:
         return self._noted(self._attempt(formulation, solution, headroom))
 
-    def _attempt(self, formulation: Formulation, solution: FleetSolution, headroom: Mapping[Kind, float]) -> "_Attempt":
+    def _attempt(self, formulation: Formulation, solution: FleetSolution, headroom: Mapping[Kind, float]) -> _Attempt:
         """A fleet, replayed at one split of the requests."""
         solution = as_routed(formulation.problem, solution)
         kinds = [self.kind_of(allocation.pool.key) for allocation in solution.allocations]
@@ -372,7 +372,7 @@ class ReplayedFleets:
         fleet = Confirmed(solution, formulation, confirmation, carries_beyond=beyond)
         return _Attempt(fleet, headroom, frozenset(kinds[at] for at in trial.late))
 
-    def _noted(self, attempt: "_Attempt") -> Confirmed:
+    def _noted(self, attempt: _Attempt) -> Confirmed:
         """The fleet of an attempt; from here on it is known to hold, or to fail at any split."""
         fleet, problem = attempt.fleet, attempt.fleet.formulation.problem
         if fleet.confirmation.reached:

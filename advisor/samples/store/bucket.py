@@ -212,8 +212,6 @@ def _az(url: BucketUrl) -> Any:  # noqa: ANN401 - pyarrow's
 
 
 _OPENERS: dict[str, Callable[[BucketUrl], Any]] = {"s3": _s3, "gs": _gs, "az": _az}
-
-
 _LIST = "uploads.json"
 _VERIFIED = "verified"
 _REPLACED = "replaced"

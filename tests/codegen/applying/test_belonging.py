@@ -1,4 +1,4 @@
-"""What `advisor apply-to` edits beside the block at an address: the instances that refer to the same one, and no others."""
+"""Edits of `advisor apply-to` beside the block at an address: instances that refer to the same one, and no others."""
 
 import re
 
@@ -120,7 +120,7 @@ def test_literal_of_a_loop_is_told_to_decide_for_every_key(tmp_path, loop, first
 
 
 def test_groups_on_one_template_are_told_apart(tmp_path):
-    """Of two groups on a template none is taken for the plan's; the one that is named is, and the other is told."""
+    """Neither of two groups on a template is taken for the plan's; the one that is named is, and the other is told."""
     both = PLAIN + PLAIN[PLAIN.index('resource "aws_autoscaling_group"') :].replace('" "gpu"', '" "other"')
     write(tmp_path, main=both)
     of_template = apply_to(tmp_path, "aws_launch_template.gpu", target())
@@ -209,7 +209,7 @@ def test_a_dynamic_block_that_no_literal_decides_is_asked_about(loop, tmp_path):
 )  # fmt: skip
 @pytest.mark.parametrize("planned", ["us-east-1", "us-west-2"])
 def test_code_of_another_region_is_told(provider, own, region, planned, tmp_path):
-    """What a block says by itself comes before its provider; where nothing says a region, nothing is told."""
+    """A region of the block comes before that of its provider; where neither says one, nothing is told."""
     write(tmp_path, main=PLAIN.replace("  min_size ", f"{own}  min_size "), providers=f"{provider}\n")
     notes = apply_to(tmp_path, "aws_launch_template.gpu", target(region=planned)).notes
     told = [note for note in notes if note.startswith("the code is for ")]

@@ -239,7 +239,7 @@ def test_the_static_peak_is_that_of_the_busiest_hours():
 
 
 def test_a_price_that_rounds_to_nothing_gives_no_static_peak():
-    """What costs less than half a cent a month has no share that a fleet could save of it."""
+    """A cost below half a cent a month has no share that a fleet could save."""
     formulation, context = posed()
     chosen = ("g6e.xlarge", "spot", (2,))
     key = allocated(formulation, *chosen).pool.key

@@ -55,7 +55,7 @@ POSED = {survive: posed(survive) for survive in Survive}
     headroom=st.permutations((0.5, 0.8, 1.3)),
 )
 def test_what_is_stated_as_left_keeps_the_slo(survive, counts, on_spot, headroom):
-    """Of mixes in which one kind is planned beyond the closed form and another below it, each failure is replayed."""
+    """Each failure of mixes is replayed in which one kind is planned beyond the closed form and another below it."""
     formulation, context = POSED[survive]
     validator = ReplayValidator(formulation, context)
     kinds = [validator.kind_of(pool.key) for pool in formulation.problem.pools]
