@@ -211,7 +211,7 @@ def _why_not_enough(current: CurrentCost) -> str:
         return ""
     verb = "keeps" if current.instances == 1 else "keep"
     return (
-        f"{current.instances} × {current.instance_type} {verb} {ratio_words(kept)} of the requests within the SLO; "
+        f"{current.instances} × {current.instance_type} {verb} {ratio_words(kept)} within the SLO; "
         f"{needed} are needed with failures covered"
     )
 

@@ -114,6 +114,12 @@ def _is_declared(plan: Plan) -> bool:
     return plan.demand.get("requests") is None and plan.demand.get("interval") is None
 
 
+def at_the_peak(plan: Plan) -> str:
+    """Words on a share of requests that is of the stated peak alone, which declared demand is replayed at; else ""."""
+    rates = plan.demand["requests_per_second"]
+    return " at the stated peak" if _is_declared(plan) and rates["peak"] > rates["mean"] else ""
+
+
 def _headroom_risks(fleet: Fleet) -> Iterator[str]:
     """How far beyond their prediction replicas are planned, where only the replay says that they carry it."""
     ratio = max(map(_planned_ratio, fleet.groups), default=0.0)

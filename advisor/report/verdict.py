@@ -38,6 +38,7 @@ from advisor.report.option_words import (
     size_lines,
 )
 from advisor.report.plan_words import (
+    at_the_peak,
     cheaper_service,
     close_call_words,
     evidence_lines,
@@ -213,7 +214,7 @@ def _replay_words(plan: Plan, fleet: Fleet) -> str:
     p95s = "".join(f", {words}" for words in replayed_words(fleet, plan.workload["slo"]))
     margin = "" if replay.reached else ", with less margin than is wanted"
     requests = counted(replay.requests, "request")
-    asked = f"within the SLO ({wanted} asked{margin})"
+    asked = f"within the SLO{at_the_peak(plan)} ({wanted} asked{margin})"
     asked = f"answered ({NO_TARGET} is stated)" if slo_words(plan.workload["slo"]) == NO_TARGET else asked
     return f"Replay: {kept} of {requests} {asked}{p95s}{_holds(fleet)}."
 
@@ -410,7 +411,8 @@ def _today_words(plan: Plan) -> Iterator[str]:
         yield f"Today: {running}, not judged{current.not_judged and f': {current.not_judged}'}."
         return
     verb = "keeps" if current.instances == 1 else "keep"
-    kept = f"{ratio_words(current.within_slo_ratio)} within the SLO{current.precision and f' in {current.precision}'}"
+    precision = f" in {current.precision}" if current.precision else ""
+    kept = f"{ratio_words(current.within_slo_ratio)} within the SLO{at_the_peak(plan)}{precision}"
     code = current.not_generated and f"; no code is generated for it: {current.not_generated}"
     yield f"Today: {running} {verb} {kept}; {_needed(current)}{code}."
 
