@@ -491,6 +491,21 @@ def test_what_runs_today_is_judged(current, expected):
     assert told.endswith(expected)
 
 
+@pytest.mark.parametrize(
+    ("requests", "mean", "words"), [(None, 2.0, " at the stated peak"), (None, 4.0, ""), (9_000, 2.0, "")]
+)
+def test_shares_of_declared_demand_are_of_its_peak(requests, mean, words):
+    """What is stated is replayed at its peak alone: a share within the SLO says so where the mean is below it."""
+    today = CurrentCost("aws", "us-east-1", "g5.12xlarge", "on_demand", 4, 22.69, 16_562.24, 0.6123, 17)
+    plan = with_today(spot_plan(), today)
+    demand = {**plan.demand, "requests": requests, "interval": None}
+    declared = replace(plan, demand={**demand, "requests_per_second": {"mean": mean, "peak": 4.0}})
+    told = lines_of(declared)
+
+    assert f"keep 61.23% within the SLO{words};" in told["Today"]
+    assert f"within the SLO{words} (99% asked" in told["Replay"]
+
+
 def test_a_measured_latency_far_above_its_prediction_is_said_first_with_the_machines_taken_away():
     """A risk of the first line, then both numbers; and what would do is said to be so by prediction alone."""
     slower = (ComparedLatency("ttft_p95_ms", 8990.0, 224.0), ComparedLatency("tpot_p95_ms", 230.0, 38.9))
