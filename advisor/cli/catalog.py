@@ -14,7 +14,6 @@ from advisor.catalog.layers.snapshot import Damaged, current, previous, provider
 from advisor.catalog.planning import Serverless, ServicePrice, TokenPrice
 from advisor.catalog.refresh.engines import ENGINES
 from advisor.catalog.values import Accelerator
-from advisor.cli import catalog_engines
 from advisor.cli.catalog_import import gpuhunt_command, publish_command, skypilot_command, update_command
 from advisor.cli.catalog_offers import (
     Entry,
@@ -26,8 +25,8 @@ from advisor.cli.catalog_offers import (
     whole,
 )
 from advisor.cli.catalog_offers import command as offers_command
+from advisor.cli.catalog_refresh import check_alone, diff_engines, wanted_providers
 from advisor.cli.catalog_refresh import command as refresh_command
-from advisor.cli.catalog_refresh import wanted_providers
 from advisor.cli.catalog_show import audit_command
 from advisor.cli.catalog_show import command as show_command
 from advisor.cli.options import FILE
@@ -77,8 +76,8 @@ _UPDATED = _Layer("published", "updated", "update URL", published_dir)
 def diff(names: tuple[str, ...], shipped: bool, published: bool, output_format: str, output: Path | None) -> None:
     """Changes of the last refresh, or of the last update: new types, price moves, offers that are gone."""
     if ENGINES in names:
-        catalog_engines.check_alone(names)
-        catalog_engines.diff(shipped=shipped, output_format=output_format, output=output)
+        check_alone(names)
+        diff_engines(shipped=shipped, output_format=output_format, output=output)
         return
     layer = _UPDATED if published else _REFRESHED
     root = layer.root()
@@ -173,17 +172,11 @@ def command() -> None:
     """Look into the catalog of accelerators, instances and prices, and keep it true."""
 
 
-command.add_command(offers_command)
-command.add_command(refresh_command)
-command.add_command(diff)
-command.add_command(update_command)
-command.add_command(publish_command)
-command.add_command(gpuhunt_command)
-command.add_command(skypilot_command)
-command.add_command(audit_command)
-command.add_command(lock_command)
-command.add_command(show_command)
-command.add_command(models_command)
+for _command in (
+    offers_command, refresh_command, diff, update_command, publish_command, gpuhunt_command, skypilot_command,
+    audit_command, lock_command, show_command, models_command,
+):  # fmt: skip
+    command.add_command(_command)
 
 
 @command.command("accelerators")

@@ -313,32 +313,24 @@ def _offer_table(entries: Sequence[Entry]) -> str:
 
 def _cpu_table(entries: Sequence[Entry]) -> str:
     columns = ("region", "instance_type", "vcpus", "memory_gib")
-    rows = [
-        [*(shown(entry[key]) for key in columns), _short_flags(str(entry["cpu_flags"])), *_price_cells(entry)]
-        for entry in entries
-    ]
+    rows = []
+    for entry in entries:
+        # Sets of instructions without the types that they are for.
+        flags = dict.fromkeys(flag.partition("_")[0] for flag in str(entry["cpu_flags"]).split(";"))
+        rows.append([*(shown(entry[key]) for key in columns), " ".join(flags), *_price_cells(entry)])
     return _price_table(("region", "instance type", "vCPUs", "GiB", "flags"), rows)
 
 
-def _short_flags(flags: str) -> str:
-    """Sets of instructions without the types that they are for."""
-    return " ".join(dict.fromkeys(flag.partition("_")[0] for flag in flags.split(";")))
-
-
 def _price_cells(entry: Entry) -> tuple[str, str]:
-    return _on_demand_words(entry), _show_price(entry["spot_usd_per_hour"])
+    """Prices, or the word for what has none; the last one of what is not sold any more stands in JSON and CSV."""
+    on_demand = SOLD_UNPRICED if _is_unpriced(entry) else _show_price(entry["on_demand_usd_per_hour"])
+    is_withdrawn = entry["quality"] == Quality.WITHDRAWN
+    return Quality.WITHDRAWN.value if is_withdrawn else on_demand, _show_price(entry["spot_usd_per_hour"])
 
 
 def _price_table(headers: tuple[str, ...], rows: Sequence[Sequence[str]]) -> str:
     """The rows of one provider; prices stay aligned to the right where there are words among them."""
     return render_table((*headers, "USD/h", "spot"), right_aligned(rows, len(headers)))
-
-
-def _on_demand_words(entry: Entry) -> str:
-    """The price, or the word for what has none; the last one of what is not sold any more stands in JSON and CSV."""
-    if entry["quality"] == Quality.WITHDRAWN:
-        return Quality.WITHDRAWN.value
-    return SOLD_UNPRICED if _is_unpriced(entry) else _show_price(entry["on_demand_usd_per_hour"])
 
 
 def _spot_range(entry: Entry) -> str:

@@ -70,15 +70,12 @@ def _commitments(lock: Lock, catalog: Catalog, now: Sequence[Offer]) -> Iterator
         today = by_place.get(place)
         if today is None:
             continue
-        prices = {
-            _instrument(current_commitment): current_commitment.usd_per_hour
-            for current_commitment in catalog.current_commitments(today)
-        }
+        prices = {_instrument(price): price.usd_per_hour for price in catalog.current_commitments(today)}
         for commitment_price in then:
-            price = prices.get(_instrument(commitment_price))
-            kind = Kind.UNPRICED if price is None else Kind.MOVED
-            if price != commitment_price.usd_per_hour:
-                yield Change(kind, *place, Purchase.COMMITMENT, commitment_price.usd_per_hour, price)
+            now_usd = prices.get(_instrument(commitment_price))
+            kind = Kind.UNPRICED if now_usd is None else Kind.MOVED
+            if now_usd != commitment_price.usd_per_hour:
+                yield Change(kind, *place, Purchase.COMMITMENT, commitment_price.usd_per_hour, now_usd)
 
 
 def _instrument(price: CommitmentPrice) -> tuple[str, int, str]:
@@ -89,13 +86,8 @@ def _instrument(price: CommitmentPrice) -> tuple[str, int, str]:
 def drift_words(drift: Drift, today: dt.date) -> str:
     """Changes as a table, and what they mean for the plan."""
     age = f"is {age_words(drift.oldest_as_of, today)}"
-    lines = []
-    if drift.changes:
-        lines.append(
-            render_table(
-                ("change", "type", "region", "paid", "then", "now", ""), [_row(change) for change in drift.changes]
-            )
-        )
+    headers = ("change", "type", "region", "paid", "then", "now", "")
+    lines = [render_table(headers, [_row(change) for change in drift.changes])] if drift.changes else []
     lines.append(f"the oldest price used {age}{', which is older than the limit' if drift.is_stale else ''}")
     if drift.paid_changed:
         lines.append("the plan pays prices that no longer hold: make it again with `advisor recommend`")

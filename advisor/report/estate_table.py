@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from advisor.plan.estate.packing import SharedMachine
 from advisor.plan.estate.seats import Seat, Way
 from advisor.plan.estate.slots import MEMORY_MARGIN
-from advisor.plan.estate.values import FAILED, PLANNED, Estate, JoinedBase, WorkloadRow
+from advisor.plan.estate.values import FAILED, PLANNED, Estate, WorkloadRow
 from advisor.plan.sharing import HEADROOM
 from advisor.plan.words import compared_words
 from advisor.report.text_table import Column, fit_table, markdown_list, render_markdown_table, wrap
@@ -178,7 +178,16 @@ def estate_tables(estate: Estate) -> dict[str, tuple[Sequence[str], Sequence[Seq
     """Headers and rows of each table, by its title."""
     tables: tuple[tuple[Sequence[str], Sequence[Sequence[str]]], ...] = (
         ((*_HEADERS, _SAVED), [_cells(workload, estate) for workload in estate.workloads]),
-        (_BASE_HEADERS, [_base_cells(at, base) for at, base in enumerate(estate.joined, start=1)]),
+        (
+            _BASE_HEADERS,
+            [
+                (
+                    f"{at}: {base.model}", ", ".join(base.workloads), f"{base.adapters:,}", base.fleet,
+                    f"{base.usd_per_month:,.2f}", f"{base.apart_usd_per_month:,.2f}",
+                )
+                for at, base in enumerate(estate.joined, start=1)
+            ],
+        ),
         (_MACHINE_HEADERS, [_machine_cells(at, machine) for at, machine in enumerate(estate.shared_machines, start=1)]),
         (
             _SEAT_HEADERS,
@@ -205,17 +214,6 @@ def estate_tables(estate: Estate) -> dict[str, tuple[Sequence[str], Sequence[Seq
         ),
     )  # fmt: skip
     return dict(zip(_TITLES, tables, strict=True))
-
-
-def _base_cells(position: int, base: JoinedBase) -> tuple[str, ...]:
-    return (
-        f"{position}: {base.model}",
-        ", ".join(base.workloads),
-        f"{base.adapters:,}",
-        base.fleet,
-        f"{base.usd_per_month:,.2f}",
-        f"{base.apart_usd_per_month:,.2f}",
-    )
 
 
 def _cells(row: WorkloadRow, estate: Estate) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from advisor.catalog.planning_tables import LeverFact
 from advisor.entries import picked
 from advisor.levers.values import SCHEMA, LeverReport, PricedLever, QualityKept, UnpricedLever, Work
 from advisor.plan.document import plain
@@ -177,13 +176,14 @@ def _table_lines(report: LeverReport) -> Iterator[str]:
 
 
 def _row(lever: PricedLever) -> tuple[str, ...]:
+    hours, cost = f"{lever.work.effort_hours:,.0f} h", lever.work.one_off_usd
     return (
         name_words(lever.lever),
         f"{lever.priced.saving_usd_per_month:,.2f}",
         _worth(lever),
         _usd(lever.priced.plan.total_usd_per_month),
-        _once_words(lever.work),
-        _payback_words(lever.work),
+        hours if cost is None else f"{hours}\n{usd(cost)}",
+        "-" if cost is None else payback_words(lever.work.payback_months, without="never"),
         lever.priced.plan.evidence,
         "\n".join(_change_words(lever)),
     )
@@ -219,13 +219,10 @@ def _unpriced_row(lever: UnpricedLever) -> tuple[str, ...]:
 def _fact_rows(report: LeverReport) -> Iterator[tuple[str, ...]]:
     levers: Sequence[PricedLever | UnpricedLever] = (*report.levers, *report.unpriced)
     for lever in levers:
-        yield from (_fact_row(lever.lever, fact) for fact in lever.facts)
-
-
-def _fact_row(lever: str, fact: LeverFact) -> tuple[str, ...]:
-    told = "; ".join(filter(None, (fact.metric, fact.setting, fact.condition)))
-    origin = f"{fact.provenance.source}, {fact.provenance.as_of}"
-    return name_words(lever), f"{fact.value} {fact.unit}".strip(), name_words(fact.evidence), told, origin
+        for fact in lever.facts:
+            told = "; ".join(filter(None, (fact.metric, fact.setting, fact.condition)))
+            origin, value = f"{fact.provenance.source}, {fact.provenance.as_of}", f"{fact.value} {fact.unit}".strip()
+            yield name_words(lever.lever), value, name_words(fact.evidence), told, origin
 
 
 def _quality_words(quality: QualityKept | None) -> str:
@@ -257,15 +254,6 @@ def _work_words(work: Work) -> str:
         return hours
     paid = "" if work.payback_months is None else f", paid back in {payback_words(work.payback_months)}"
     return f"{hours} ({usd(work.one_off_usd)}){paid}"
-
-
-def _once_words(work: Work) -> str:
-    hours = f"{work.effort_hours:,.0f} h"
-    return hours if work.one_off_usd is None else f"{hours}\n{usd(work.one_off_usd)}"
-
-
-def _payback_words(work: Work) -> str:
-    return "-" if work.one_off_usd is None else payback_words(work.payback_months, without="never")
 
 
 def _usd(amount: float | None) -> str:

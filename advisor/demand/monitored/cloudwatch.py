@@ -115,12 +115,19 @@ def endpoint_demand(watched: CloudWatched, tokens: tuple[float, float]) -> Deman
         notes = (*notes, "no instance of it reports: minutes without a count are taken to have had no request")
     rate = arrival_rate(counted.requests_per_minute, _mean_rate(counted))
     known_seconds = float(np.count_nonzero(~np.isnan(counted.requests_per_minute))) * SECONDS_PER_MINUTE
+    words = []
+    for name, what in (("GPUUtilization", "busy"), ("GPUMemoryUtilization", "full")):
+        series = _of_endpoints(watched, name, invocations)
+        points = watched.api.points([(metric, "Average") for metric in series], _hours(watched))
+        values = np.concatenate([np.empty(0), *(averages.values for averages in points)])
+        if values.size:
+            words.append(f"{values.mean() / _PERCENT:.2g} accelerators {what} ({name})")
     every = (
         *notes,
         "CloudWatch counts no tokens: every request is taken to have the stated lengths, and a spread needs more",
         *_time_notes(watched, counted, known_seconds),
         *_latency_notes(watched, invocations, _mean_rate(counted)),
-        *_busy_notes(watched, invocations),
+        *([f"an instance of the endpoint has {' and '.join(words)} on average"] if words else []),
         *watched.api.messages,
     )
     source = f"Invocations of {_words(invocations)} in {watched.where}, {watched.length}"
@@ -312,18 +319,6 @@ def _latency_notes(watched: CloudWatched, invocations: Sequence[Metric], mean_ra
     spread = f"ModelLatency; 95% within {slowest_us / _US_PER_SECOND:.3g} s in the slowest hour"
     in_flight = f"{seconds * mean_rate:.3g} are in flight on average"
     return [f"today requests take {seconds:.3g} s on average ({spread}), so {in_flight}"]
-
-
-def _busy_notes(watched: CloudWatched, invocations: Sequence[Metric]) -> list[str]:
-    """Notes on how busy the accelerators of an instance were; SageMaker sums them up to 100 % × their number."""
-    words = []
-    for name, what in (("GPUUtilization", "busy"), ("GPUMemoryUtilization", "full")):
-        series = _of_endpoints(watched, name, invocations)
-        points = watched.api.points([(metric, "Average") for metric in series], _hours(watched))
-        values = np.concatenate([np.empty(0), *(averages.values for averages in points)])
-        if values.size:
-            words.append(f"{values.mean() / _PERCENT:.2g} accelerators {what} ({name})")
-    return [f"an instance of the endpoint has {' and '.join(words)} on average"] if words else []
 
 
 def _hours(watched: CloudWatched) -> Span:
