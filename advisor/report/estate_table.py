@@ -222,13 +222,16 @@ def _cells(row: WorkloadRow, estate: Estate) -> tuple[str, ...]:
     at = row.shared_machine
     base = next((at for at, joined in enumerate(estate.joined, start=1) if row.file in joined.workloads), None)
     fleet = row.fleet if base is None else f"with the others on base {base}"
+    kept = "–"
+    if row.within_slo_ratio is not None:
+        kept = f"{ratio_words(row.within_slo_ratio)}{'' if row.slo_kept else ' (little margin)'}"
     if at is not None:
         fleet = f"on shared machine {at + 1}, {estate.shared_machines[at].instance_type}"
     return (
         row.file,
         fleet,
         _usd_words(row, is_joined=base is not None),
-        _kept(row),
+        kept,
         f"{row.gap_ratio:.2%}" if row.gap_ratio is not None and at is None and base is None else "–",
         "–" if row.saved_usd_per_month is None else f"{row.saved_usd_per_month:,.2f}",
     )
@@ -239,12 +242,6 @@ def _usd_words(row: WorkloadRow, *, is_joined: bool) -> str:
     if row.shared_machine is not None:
         return "shared" if row.beside_usd_per_month is None else f"{row.beside_usd_per_month:,.2f} + shared"
     return "shared" if is_joined else f"{row.usd_per_month or 0.0:,.2f}"
-
-
-def _kept(row: WorkloadRow) -> str:
-    if row.within_slo_ratio is None:
-        return "–"
-    return f"{ratio_words(row.within_slo_ratio)}{'' if row.slo_kept else ' (little margin)'}"
 
 
 def _seat_cells(position: int, machine: SharedMachine, seat: Seat) -> tuple[str, ...]:
