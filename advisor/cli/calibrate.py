@@ -74,7 +74,6 @@ def command(
 
 
 def _rebuild(output: Path) -> None:
-    """The catalog's own calibration, from its measurements."""
     from advisor.calibration.build import rebuild, write_files  # noqa: PLC0415
     from advisor.calibration.observations import load_measurements, observe  # noqa: PLC0415
 

@@ -54,7 +54,6 @@ def _file(path: Path) -> Path:
 
 
 def _plans(old: "Plan", new: "Plan", output_format: str, width: int | None) -> str:
-    """Difference of two plans."""
     from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without them
     from advisor.codegen import Language  # noqa: PLC0415
     from advisor.codegen.replacement import replacement  # noqa: PLC0415

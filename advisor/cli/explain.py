@@ -191,7 +191,6 @@ def _explain(
 
 
 def _targets(text: str | None, question: PlanRequest) -> tuple[str, ...]:
-    """The targets that a front is asked for."""
     if text is None:
         return ()
     if question.demand.batch is not None:

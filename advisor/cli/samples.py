@@ -385,7 +385,6 @@ def _tables(fleet: Fleet, output_format: str) -> str:
 
 
 def _all_entries(fleet: Fleet) -> list[dict[str, Any]]:
-    """Objects of all accelerators."""
     entries = []
     for counted, need in zip(fleet.accelerators, fleet.needs, strict=True):
         numbers = entry(need)
@@ -451,7 +450,6 @@ def _gib(size_bytes: float) -> str:
 
 
 def _gap_lines(accelerators: Sequence[Counted]) -> list[str]:
-    """Gaps by accelerator and reason."""
     return [
         f"{accelerator.who.host} #{accelerator.who.index}: {missed:,} readings missed ({reason})"
         for accelerator in accelerators

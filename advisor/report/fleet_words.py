@@ -122,7 +122,6 @@ def _group_rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:
 
 
 def _request_share(fleet: Fleet, group: FleetGroup) -> float:
-    """Share of the week's requests."""
     weights = [hour.mean_requests_per_second * hour.hours_per_week for hour in fleet.hour_classes]
     served = [share * weight for share, weight in zip(group.request_shares, weights, strict=True)]
     return sum(served) / sum(weights) if sum(weights) else 0.0
@@ -272,7 +271,6 @@ def proof_words(fleet: Fleet) -> str:
 
 
 def _search_words(fleet: Fleet) -> str:
-    """Extent of the search."""
     pools = f"of {fleet.pools_considered:,} pools (instance type × region × replica layout): {proof_words(fleet)}"
     if not fleet.planned_gap_ratio:
         return pools

@@ -237,7 +237,6 @@ def headline(diff: PlanDiff) -> str:
 
 
 def _warnings(diff: PlanDiff) -> Iterator[str]:
-    """Reasons against taking the later plan for the earlier one."""
     if not diff.is_same_workload:
         yield "The plans are of different workloads: their costs are not for the same work."
     kept, wanted = diff.after.within_slo_ratio, diff.after.wanted_within_slo_ratio

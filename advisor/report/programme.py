@@ -163,7 +163,6 @@ def _saved(review: Review) -> str:
 
 
 def _review_lines(review: Review) -> Iterator[str]:
-    """Cost, trend, plans and notes."""
     yield f"Cost now: {usd(review.usd_per_month)} a month ({review.cost} cost, from {review.now_from} on)."
     if review.trend_usd_per_month is not None:
         is_trend = abs(review.trend_usd_per_month) >= A_CENT

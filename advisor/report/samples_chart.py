@@ -285,7 +285,6 @@ def _panel(parent: ET.Element, curve: Curve) -> None:
 
 
 def _key(curve: Curve) -> str:
-    """Legend of the lines."""
     if not curve.signal:
         return "it says neither how busy it is nor how active its multiprocessors are"
     kv = "; dashed: KV cache in use" if curve.kv_used is not None else ""
@@ -396,7 +395,6 @@ def render_png(curves: Sequence[Curve]) -> bytes:
 
 
 def _draw(axes: Any, curve: Curve) -> None:  # noqa: ANN401 - matplotlib is loaded only where it is used
-    """One panel."""
     edges = np.linspace(curve.start.timestamp(), curve.end.timestamp(), curve.mean.size + 1) / 86_400
     for first, last in gaps(curve.mean):
         axes.axvspan(edges[first], edges[last], color=_GAP, linewidth=0, label="not observed")

@@ -170,7 +170,6 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
 
 
 def _fleet_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
-    """Warnings of the fleet itself."""
     yield _replay_words(plan, fleet)
     if fleet.batch is not None and fleet.batch.idle_items is not None and fleet.confirmed is not None:
         yield replayed_run_words(fleet.batch, fleet.confirmed)
@@ -479,7 +478,6 @@ def _sections(plan: Plan, shown: int, *, verbose: bool) -> list[Section]:
 
 
 def _details(plan: Plan) -> Iterator[Section]:
-    """Details behind the verdict."""
     yield Section("question", tuple(question_lines(plan)))
     if plan.fleet is None:
         return

@@ -242,7 +242,6 @@ def _sources(field: Field) -> dict[str, Field]:
 
 
 def _beside(field: Field | None) -> dict[str, Field]:
-    """Fields beside the source of demand."""
     fields = {} if field is None else field.mapping((*_DEMAND_SOURCES, *_BESIDE_SOURCE))
     return {key: stated for key, stated in fields.items() if key in _BESIDE_SOURCE}
 

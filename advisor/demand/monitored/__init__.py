@@ -281,7 +281,6 @@ class _Counters:
         }
 
     def _last(self, name: Name) -> dict[Labels, Floats]:
-        """The last value in each step."""
         return self._ask("last_over_time", name)
 
     def _ask(self, function: str, name: Name) -> dict[Labels, Floats]:

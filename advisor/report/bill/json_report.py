@@ -97,11 +97,13 @@ def _refuse_beyond(value: Any) -> None:  # noqa: ANN401 - any JSON value
 
 
 def _audit(document: _Entry) -> dict[str, Any]:
-    """Fields of an audit by those of its document."""
     requests, findings = document["requests"], document["findings"]
     weight = 1.0 if requests is None else float(requests["output_weight"])
+    bill = document["bill"]
+    start, end = (None if bill[name] is None else bill[name].removesuffix("Z") for name in ("from", "until"))
+    money = _some(bill, ("billed_cost", "effective_cost", "currency", "rows"))
     return {
-        "bill": _bill_fields(document["bill"]),
+        "bill": money | {"start": start, "end": end, "basis": bill["cost"]},
         "kinds": _some(document["kinds"], KINDS),
         "by": _some(document["by"], _COLUMNS),
         "split": {
@@ -121,12 +123,6 @@ def _audit(document: _Entry) -> dict[str, Any]:
 
 def _some(entry: _Entry, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: entry[name] for name in names}
-
-
-def _bill_fields(entry: _Entry) -> dict[str, Any]:
-    start, end = (None if entry[name] is None else entry[name].removesuffix("Z") for name in ("from", "until"))
-    money = _some(entry, ("billed_cost", "effective_cost", "currency", "rows"))
-    return money | {"start": start, "end": end, "basis": entry["cost"]}
 
 
 def _host(entry: _Entry) -> dict[str, Any]:

@@ -340,7 +340,6 @@ def _view(plan: Plan) -> Mapping[str, Any]:
 
 
 def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
-    """Figures that a manager asks first."""
     fleet = plan.fleet
     if fleet is None:
         return
