@@ -26,7 +26,7 @@ from advisor.demand.summary import read_summary, summary_json
 from advisor.demand.values import Backtest, Demand, Forecast
 from advisor.errors import InputError
 from advisor.models import find_model
-from advisor.report.text_table import Section, render_table, sections_markdown, sections_text
+from advisor.report.text_table import Section, dashed, render_table, sections_markdown, sections_text
 from advisor.units import size_words
 from advisor.workload.kinds import is_embedder
 
@@ -152,7 +152,7 @@ def _sections(replay: CacheReplay) -> Iterator[Section]:
             (
                 f"{point.threshold:g}",
                 f"{point.entries:,}",
-                _size(point.memory_gib),
+                dashed(point.memory_gib, size_words),
                 f"{point.hit_ratio:.1%}",
                 "-" if point.false_hit_ratio is None else f"{point.false_hit_ratio:.1%}",
             )
@@ -163,12 +163,10 @@ def _sections(replay: CacheReplay) -> Iterator[Section]:
         )
 
 
-def _size(memory_gib: float | None) -> str:
-    return "-" if memory_gib is None else size_words(memory_gib)
-
-
 def _curve(title: str, curve: CacheCurve, ratio: str) -> Section:
-    rows = tuple((f"{point.entries:,}", _size(point.memory_gib), f"{point.hit_ratio:.1%}") for point in curve.points)
+    rows = tuple(
+        (f"{point.entries:,}", dashed(point.memory_gib, size_words), f"{point.hit_ratio:.1%}") for point in curve.points
+    )
     line = f"the last row holds every entry: a larger cache hits no more than {curve.unlimited_hit_ratio:.1%}"
     return Section(title, (line,), ("entries", "memory", ratio), rows)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from advisor.cases.document import Assumption, CaseReport, Outcome, PartKind, PricedPart, Swing
 from advisor.report.cost_lines import COST_COLUMNS, cost_row
-from advisor.report.text_table import Column, Section
+from advisor.report.text_table import Column, Section, dashed
 from advisor.report.words import short_words, usd
 from advisor.units import A_CENT, milliseconds
 
@@ -145,7 +145,7 @@ def _stage_rows(report: CaseReport) -> Iterator[tuple[str, ...]]:
             f"{stage.usd_per_month:,.2f}",
             f"{stage.saving_ratio:.1%}",
             "-" if stage.machine_saving_ratio is None else f"{stage.machine_saving_ratio:.1%}",
-            _ms(stage.latency_p95_ms),
+            dashed(stage.latency_p95_ms, milliseconds),
             ", ".join(part.part for part in stage.parts),
         )
 
@@ -153,7 +153,14 @@ def _stage_rows(report: CaseReport) -> Iterator[tuple[str, ...]]:
 def _part_row(part: PricedPart) -> tuple[str, ...]:
     largest = max(part.charges, key=lambda charge: charge.usd_per_month or 0.0)
     price = ", ".join(filter(None, (largest.price_source, largest.price_as_of, largest.price_quality)))
-    return part.part, str(part.line), f"{part.usd_per_month:,.2f}", _ms(part.latency_p95_ms), _what(part), price
+    return (
+        part.part,
+        str(part.line),
+        f"{part.usd_per_month:,.2f}",
+        dashed(part.latency_p95_ms, milliseconds),
+        _what(part),
+        price,
+    )
 
 
 def _what(part: PricedPart) -> str:
@@ -205,7 +212,3 @@ def _saving_words(ratio: float) -> str:
 
 def _times(before_ms: float, after_ms: float) -> str:
     return f"{milliseconds(before_ms)} → {milliseconds(after_ms)}"
-
-
-def _ms(value: float | None) -> str:
-    return "-" if value is None else milliseconds(value)

@@ -11,7 +11,7 @@ from advisor.catalog.values import Offer, Purchase
 from advisor.plan.locks import Lock, with_processors_of
 from advisor.records import asdict, dataclass
 from advisor.report.price_age import age_words, days_since
-from advisor.report.text_table import render_table
+from advisor.report.text_table import dashed, render_table
 
 _MATTERS = (Kind.GONE, Kind.UNPRICED, Kind.MOVED)
 
@@ -118,7 +118,7 @@ def _row(change: Change) -> Sequence[str]:
         change.instance_type,
         change.region,
         change.purchase.value.replace("_", " ") if change.purchase else "",
-        "-" if change.before_usd_per_hour is None else f"{change.before_usd_per_hour:.5g}",
-        "-" if change.now_usd_per_hour is None else f"{change.now_usd_per_hour:.5g}",
+        dashed(change.before_usd_per_hour, "{:.5g}".format),
+        dashed(change.now_usd_per_hour, "{:.5g}".format),
         "" if ratio is None else f"{ratio:+.1%}",
     )

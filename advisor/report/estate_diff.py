@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from advisor.plan.estate.values import PLANNED, Estate, WorkloadRow
 from advisor.records import asdict, dataclass
-from advisor.report.text_table import Column, Section, escape_markdown, sections_markdown, sections_text
+from advisor.report.text_table import Column, Section, dashed, escape_markdown, sections_markdown, sections_text
 from advisor.report.words import usd
 from advisor.units import counted, ratio_words
 
@@ -133,7 +133,7 @@ def _row(change: WorkloadChange) -> tuple[str, ...]:
         _told(after),
         "-" if cost is None else f"{cost:,.2f}",
         "-" if more is None else f"{more:+,.2f}",
-        "-" if kept is None else ratio_words(kept),
+        dashed(kept, ratio_words),
     )
 
 

@@ -9,7 +9,7 @@ from advisor.levers.values import SCHEMA, LeverReport, PricedLever, QualityKept,
 from advisor.plan.document import plain
 from advisor.plan.values import CurrentCost
 from advisor.plan.words import first_name
-from advisor.report.text_table import Column, Section
+from advisor.report.text_table import Column, Section, dashed
 from advisor.report.words import payback_words, short_words, usd
 from advisor.units import A_CENT, milliseconds, ratio_words, rounded
 
@@ -88,13 +88,13 @@ def _verdict(report: LeverReport) -> str:
     """Levers of the combination, its cost, and that against what is paid."""
     used = [name_words(lever.lever) for lever in report.levers if lever.used]
     if not used:
-        return f"No lever saves anything: {_usd(report.without.total_usd_per_month)} a month stays"
+        return f"No lever saves anything: {dashed(report.without.total_usd_per_month, usd)} a month stays"
     total, paid = report.together.plan.total_usd_per_month, report.paid_usd_per_month
     whose = "without any" if report.current is None else "today"
-    change = f"against {_usd(paid)} {whose}"
+    change = f"against {dashed(paid, usd)} {whose}"
     if total is not None and paid:
         change = f"{abs(1 - total / paid):.0%} {'less' if total <= paid else 'more'} than {whose} ({usd(paid)})"
-    return f"Pull {' + '.join(used)}: {_usd(total)} a month, {change}; {_work_words(report.work)}"
+    return f"Pull {' + '.join(used)}: {dashed(total, usd)} a month, {change}; {_work_words(report.work)}"
 
 
 def _told(report: LeverReport) -> Iterator[str]:
@@ -108,7 +108,7 @@ def _told(report: LeverReport) -> Iterator[str]:
         yield _today_words(report.current)
     needed = f", with {' + '.join(map(name_words, report.needed))}: none does without" if report.needed else ""
     fleet, total = short_words(report.without.groups, with_precision=True), report.without.total_usd_per_month
-    yield f"Without any lever: {fleet} at {_usd(total)} a month{needed}."
+    yield f"Without any lever: {fleet} at {dashed(total, usd)} a month{needed}."
     if any(lever.used for lever in report.levers):
         yield from _combined(report)
     if report.services:
@@ -181,7 +181,7 @@ def _row(lever: PricedLever) -> tuple[str, ...]:
         name_words(lever.lever),
         f"{lever.priced.saving_usd_per_month:,.2f}",
         _worth(lever),
-        _usd(lever.priced.plan.total_usd_per_month),
+        dashed(lever.priced.plan.total_usd_per_month, usd),
         hours if cost is None else f"{hours}\n{usd(cost)}",
         "-" if cost is None else payback_words(lever.work.payback_months, without="never"),
         lever.priced.plan.evidence,
@@ -254,10 +254,6 @@ def _work_words(work: Work) -> str:
         return hours
     paid = "" if work.payback_months is None else f", paid back in {payback_words(work.payback_months)}"
     return f"{hours} ({usd(work.one_off_usd)}){paid}"
-
-
-def _usd(amount: float | None) -> str:
-    return "-" if amount is None else usd(amount)
 
 
 def name_words(key: str) -> str:

@@ -8,7 +8,7 @@ from advisor.plan.fleet.chosen import Fleet, Policy, ReactivePolicy
 from advisor.plan.values import CurrentCost, Interval, Option, Plan, Rung
 from advisor.plan.words import first_name, items_word, unit_of
 from advisor.records import replace
-from advisor.report.text_table import Column, Section
+from advisor.report.text_table import Column, Section, dashed
 from advisor.report.words import hardware_words, paid_words, short_words, usd
 from advisor.units import counted, milliseconds, ratio_words, rounded, unit_usd
 
@@ -122,7 +122,7 @@ def _row(rung: Rung, before: Rung | None, current: CurrentCost | None) -> tuple[
         "→" if rung.rung == _STATED else "",
         rung_words(rung),
         _cost(total, None if before is not None and _same_fleet(rung, before) else rung.saving_ratio),
-        "-" if kept is None else ratio_words(kept),
+        dashed(kept, ratio_words),
         rung.evidence,
         _told(rung, before, current),
     )

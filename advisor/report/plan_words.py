@@ -11,7 +11,7 @@ from advisor.plan.words import compared_words, run_words, size_words, spare_hour
 from advisor.report.fleet_words import capacity_requests_per_second, forecast_words, price_words, rate_words
 from advisor.report.option_words import about
 from advisor.report.price_age import oldest_price
-from advisor.report.text_table import Column, Section, render_table
+from advisor.report.text_table import Column, Section, dashed, render_table
 from advisor.report.words import slo_words, usd
 from advisor.units import SECONDS_PER_DAY, milliseconds, ratio_words, rounded, span_words, three_digits
 from advisor.workload.values import Slo
@@ -32,13 +32,13 @@ def replay_table(title: str, result: ReplayResult, slo: Slo) -> str:
         latencies = (("latency", result.e2e_p95_ms, slo.latency_ms),)
     groups = [
         (
-            group.name, f"{group.requests:,}", _share(group.within_slo_ratio), f"{group.instance_hours:,.2f}",
-            _usd(group.cost_usd),
+            group.name, f"{group.requests:,}", dashed(group.within_slo_ratio, ratio_words),
+            f"{group.instance_hours:,.2f}", _usd(group.cost_usd),
         )
         for group in result.by_group
     ]  # fmt: skip
     head = (
-        f"{title}: {_share(result.within_slo_ratio)} of {result.requests:,} requests kept every target, "
+        f"{title}: {dashed(result.within_slo_ratio, ratio_words)} of {result.requests:,} requests kept every target, "
         f"for {_usd(result.cost_usd)} of machines in {result.hours:,.2f} h ({_usd(result.usd_per_month)} a month)\n"
         f"refused {result.refused:,} · preempted {result.preemptions:,} · interrupted {result.interruptions:,}\n"
     )
@@ -57,10 +57,6 @@ def _of_recording(limit: str, real_time_factor: float) -> str:
 
 def _ms(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f} ms" if value >= _WHOLE_MS else milliseconds(value)
-
-
-def _share(ratio: float | None) -> str:
-    return "-" if ratio is None else ratio_words(ratio)
 
 
 def _usd(value: float) -> str:

@@ -14,7 +14,7 @@ from advisor.catalog.layers.refreshing import Refreshed, RefreshedEngines
 from advisor.catalog.layers.snapshot import ReleaseChange
 from advisor.catalog.layers.updating import Updated
 from advisor.catalog.refresh.values import Found, Gap, ReleaseRow, Sold
-from advisor.report.text_table import render_table
+from advisor.report.text_table import dashed, render_table
 from advisor.report.words import purchase_words
 
 _MOST_NAMED_ROWS = 8
@@ -256,16 +256,12 @@ def change_words(changes: Sequence[Change]) -> str:
         (
             _plain(change.kind.value), change.instance_type, change.region,
             _plain(change.purchase.value) if change.purchase else "",
-            _usd(change.before_usd_per_hour), _usd(change.now_usd_per_hour),
+            dashed(change.before_usd_per_hour, "{:.5g}".format), dashed(change.now_usd_per_hour, "{:.5g}".format),
             "" if change.moved_ratio is None else f"{change.moved_ratio:+.1%}",
         )
         for change in changes
     ]  # fmt: skip
     return _change_table(("change", "type", "region", "paid", "before", "now", ""), rows, [kind.value for kind in Kind])
-
-
-def _usd(price: float | None) -> str:
-    return "-" if price is None else f"{price:.5g}"
 
 
 def changes_json(changes: Sequence[Change]) -> str:

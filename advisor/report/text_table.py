@@ -2,12 +2,14 @@
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from advisor.names import printable
 from advisor.records import dataclass, replace
 
 GAP = "  "
+T = TypeVar("T")
 _MARKDOWN_SIGNS = re.compile(r"[\\`*_\[\]<>|~]|&(?=#?\w+;)|\$(?!\d)")
 _HOST_SIGNS = re.compile(r"@(?=[\w\\])|[#!](?=\d)|:(?=//)|\bwww(?=\.)|\b(?:mailto|xmpp)(?=:)", re.IGNORECASE)
 """Signs before a name of a person, a number of an issue or a merge request, and in an address."""
@@ -61,6 +63,11 @@ def markdown_list(lines: Sequence[str]) -> str:
 def markdown_line(text: str) -> str:
     """A paragraph or the content of a list item: :func:`escape_markdown`, and no block begins in it."""
     return _BLOCK_SIGNS.sub(lambda sign: f"{sign[0][:-1]}\\{sign[0][-1]}", escape_markdown(text))
+
+
+def dashed(value: T | None, words: Callable[[T], str]) -> str:
+    """A cell with a value in words; a dash where it is not known."""
+    return "-" if value is None else words(value)
 
 
 def is_number(cell: str) -> bool:

@@ -30,7 +30,7 @@ from advisor.report.pages.timeline import (
     week_chart,
 )
 from advisor.report.plan_words import evidence_lines, question_lines, question_words, risk_words, token_section
-from advisor.report.text_table import Section
+from advisor.report.text_table import Section, dashed
 from advisor.report.verdict import headline, miss_rows, verdict_lines
 from advisor.report.words import (
     CODE_WORDS,
@@ -366,7 +366,7 @@ def _today(plan: Plan) -> Section | None:
     current, fleet = plan.current, plan.fleet
     if current is None or fleet is None:
         return None
-    kept, confirmed = current.within_slo_ratio, fleet.confirmed
+    kept = (current.within_slo_ratio, fleet.confirmed.within_slo_ratio if fleet.confirmed else None)
     paid = current.purchase.replace("_", " ")
     where = f"({current.provider} {current.region})"
     needed = _NOT_KNOWN if current.instances_needed is None else str(current.instances_needed)
@@ -378,15 +378,11 @@ def _today(plan: Plan) -> Section | None:
             ", ".join(dict.fromkeys(group.precision for group in fleet.groups)),
         ),
         ("USD/month", f"{current.total_usd_per_month:,.2f}", f"{fleet.cost.total_usd_per_month:,.2f}"),
-        ("requests within the SLO", _ratio(kept), _ratio(confirmed.within_slo_ratio if confirmed else None)),
+        ("requests within the SLO", *(dashed(ratio, ratio_words) for ratio in kept)),
         ("instances needed", needed, str(sum(group.instances[-1] for group in fleet.groups))),
     )
     notes = (current.not_judged, current.not_generated)
     return Section("today", tuple(note for note in notes if note), ("", "today", "recommended"), rows)
-
-
-def _ratio(ratio: float | None) -> str:
-    return _NOT_KNOWN if ratio is None else ratio_words(ratio)
 
 
 def _limits(fleet: Fleet) -> Section:

@@ -17,7 +17,7 @@ from advisor.plan.words import first_name, unit_of
 from advisor.records import dataclass
 from advisor.report.fleet_words import capacity_requests_per_second
 from advisor.report.pages.bars import Axis, css_percent, from_zero, log_around
-from advisor.report.text_table import Section
+from advisor.report.text_table import Section, dashed
 from advisor.units import (
     HOURS_PER_DAY,
     HOURS_PER_WEEK,
@@ -249,12 +249,11 @@ def _replay_chart(title: str, latency: LatencyDistribution, target_ms: float | N
 
 
 def _cells(title: str, latency: LatencyDistribution, target_ms: float | None) -> tuple[str, ...]:
-    ratio = latency.within_target_ratio
     return (
         title,
         *map(milliseconds, latency.quantiles.values()),
-        "-" if target_ms is None else milliseconds(target_ms),
-        "-" if ratio is None else ratio_words(ratio),
+        dashed(target_ms, milliseconds),
+        dashed(latency.within_target_ratio, ratio_words),
     )
 
 
