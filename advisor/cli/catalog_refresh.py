@@ -244,14 +244,11 @@ def _regions(catalog: LayeredCatalog, provider: str, wanted: Sequence[str]) -> t
     return tuple(wanted) or tuple(sorted(sold_in))
 
 
-def _known_types(catalog: LayeredCatalog, provider: str) -> tuple[str, ...]:
-    return tuple(sorted(name for owner, name in catalog.instance_types if owner == provider))
-
-
 def _ask_aws(
     catalog: LayeredCatalog, wanted: Sequence[str], public: bool, profile: str | None, endpoint_url: str | None
 ) -> RefreshJob:
-    regions, types = _regions(catalog, "aws", wanted), _known_types(catalog, "aws")
+    regions = _regions(catalog, "aws", wanted)
+    types = tuple(sorted(name for owner, name in catalog.instance_types if owner == "aws"))
     if public:
         return RefreshJob(
             "aws", tuple(aws_public.tasks(regions, types, endpoint_url or aws_public.URL)), asker=endpoint_url or ""
@@ -306,15 +303,10 @@ def _ask_azure(
     regions = _regions(catalog, "azure", wanted)
     tasks = [*azure.tasks(regions, Client(), endpoint_url or azure.URL)]
     if (asked := account.client()) is not None:
-        address = _origin(endpoint_url) if endpoint_url else azure.ZONES_URL
+        parts = urlsplit(endpoint_url or azure.ZONES_URL)
+        address = f"{parts.scheme}://{parts.netloc}" if endpoint_url else azure.ZONES_URL
         tasks += azure.zone_tasks(regions, azure.Subscription(*asked, address))
     return RefreshJob("azure", tuple(tasks), asker=f"{endpoint_url or ''} {account.name or ''}".strip())
-
-
-def _origin(url: str) -> str:
-    """Scheme and host of an address."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _ask_gcp(

@@ -182,11 +182,8 @@ def _assess(places: Sequence[str], window: timedelta | None, metrics: Path | Non
 
 
 def _rendered(needs: Sequence[AcceleratorNeed], output_format: str) -> str:
-    spare = {host: each for each in oversized(needs) for host in each.hosts}
-    entries = [
-        {**entry(need), "oversized": (each := spare.get(need.who.host)) and picked(each, "accelerators", "enough")}
-        for need in needs
-    ]
+    spare = {host: picked(each, "accelerators", "enough") for each in oversized(needs) for host in each.hosts}
+    entries = [{**entry(need), "oversized": spare.get(need.who.host)} for need in needs]
     if output_format == "json":
         return f"{json.dumps(entries, indent=2, ensure_ascii=False)}\n"
     if output_format in ("ndjson", "csv"):

@@ -194,30 +194,21 @@ def _invocations(watched: CloudWatched) -> tuple[list[Metric], tuple[str, ...]]:
     for metric in every:
         by_endpoint.setdefault(dict(metric.dimensions)[_ENDPOINT], []).append(metric)
     if watched.endpoint is None:
-        return _only(watched, by_endpoint)
+        if watched.hosts or not by_endpoint:
+            return [], ()
+        hosts = {series.accelerator.host for series in CloudWatchBackend(watched.api).series("busy_ratio")}
+        if len(by_endpoint) == 1 and not hosts:
+            (name, metrics) = by_endpoint.popitem()
+            return metrics, (f"{name} is the only endpoint there", *_component_notes(watched))
+        beside = f", and accelerators of {len(hosts)} hosts" if hosts else ""
+        raise InputError(
+            f"CloudWatch counts requests of {_rates_words(watched, by_endpoint)}{beside}, and the workload names none",
+            where=watched.where,
+            hint="write `endpoint` (or `hosts`) under demand.cloudwatch",
+        )
     if watched.endpoint not in by_endpoint:
         raise _missing(watched, "endpoint", watched.endpoint, by_endpoint)
     return by_endpoint[watched.endpoint], _component_notes(watched)
-
-
-def _only(watched: CloudWatched, by_endpoint: dict[str, list[Metric]]) -> tuple[list[Metric], tuple[str, ...]]:
-    """The only endpoint, unless hosts are asked for.
-
-    Raises:
-        InputError: there is more than one thing that it may be.
-    """
-    if watched.hosts or not by_endpoint:
-        return [], ()
-    hosts = {series.accelerator.host for series in CloudWatchBackend(watched.api).series("busy_ratio")}
-    if len(by_endpoint) == 1 and not hosts:
-        (name, metrics) = by_endpoint.popitem()
-        return metrics, (f"{name} is the only endpoint there", *_component_notes(watched))
-    beside = f", and accelerators of {len(hosts)} hosts" if hosts else ""
-    raise InputError(
-        f"CloudWatch counts requests of {_rates_words(watched, by_endpoint)}{beside}, and the workload names none",
-        where=watched.where,
-        hint="write `endpoint` (or `hosts`) under demand.cloudwatch",
-    )
 
 
 def _rates_words(watched: CloudWatched, by_endpoint: dict[str, list[Metric]]) -> str:
