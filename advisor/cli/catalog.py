@@ -1,7 +1,7 @@
 """``advisor catalog``: look into the catalog of accelerators, instances and prices."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,25 +46,9 @@ from advisor.models.model import Model
 from advisor.plan.locks import DEFAULT_NAME, PlanRows, lock_of, place_of, with_processors_of, write_lock
 from advisor.plan.plain_values import digest
 from advisor.reading import read_text
-from advisor.records import dataclass
 from advisor.report.refresh_words import change_words, changes_json
 from advisor.report.text_table import Column
 from advisor.units import bytes_to_gib
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """Snapshots that `diff` can tell the changes of."""
-
-    name: str
-    done: str
-    command: str
-    """``{}`` is the provider."""
-    root: Callable[[], Path]
-
-
-_REFRESHED = _Layer("refreshed", "refreshed", "refresh {}", refreshed_dir)
-_UPDATED = _Layer("published", "updated", "update URL", published_dir)
 
 
 @click.command("diff")
@@ -79,22 +63,23 @@ def diff(names: tuple[str, ...], shipped: bool, published: bool, output_format: 
         check_alone(names)
         diff_engines(shipped=shipped, output_format=output_format, output=output)
         return
-    layer = _UPDATED if published else _REFRESHED
-    root = layer.root()
+    root, layer, done, refresh = refreshed_dir(), "refreshed", "refreshed", "refresh {}"
+    if published:
+        root, layer, done, refresh = published_dir(), "published", "updated", "update URL"
     wanted = names if names and "all" not in names else providers(root)
     if not wanted:
-        raise InputError(f"nothing was {layer.done} yet", hint=f"run `advisor catalog {layer.command.format('all')}`")
+        raise InputError(f"nothing was {done} yet", hint=f"run `advisor catalog {refresh.format('all')}`")
     moves: list[Change] = []
     for name in wanted:
         now = current(root, name)
         if isinstance(now, Damaged):
             raise InputError(
-                f"the {layer.name} prices of {name} are not used: {now.reason}",
-                hint=f"run `advisor catalog {layer.command.format(name)}`",
+                f"the {layer} prices of {name} are not used: {now.reason}",
+                hint=f"run `advisor catalog {refresh.format(name)}`",
             )
         if now is None:
             wanted_providers((name,))
-            raise InputError(f"{name} was not {layer.done}", hint=f"run `advisor catalog {layer.command.format(name)}`")
+            raise InputError(f"{name} was not {done}", hint=f"run `advisor catalog {refresh.format(name)}`")
         before = None if shipped else previous(root, name)
         old = offers_of_snapshot(before) if before else _shipped(name)
         moves.extend(changes(old, offers_of_snapshot(now)))
