@@ -84,7 +84,10 @@ def files_of(
     """A calibration as files."""
     return {
         CONSTANTS: _table(("of", "name", "value"), _constant_rows(calibration.constants)),
-        INTERVALS: _table(("evidence", "scenario", "quantity", "low", "high"), _spread_rows(spreads)),
+        INTERVALS: _table(
+            ("evidence", "scenario", "quantity", "low", "high"),
+            [(*key, spread.low, spread.high) for key, spread in spreads.items()],
+        ),
         MEASURED: _table(_MEASURED_COLUMNS, _measured_rows(calibration.reach, families)),
         RESIDUAL: archive_of(calibration.residuals),
     }
@@ -120,10 +123,6 @@ def _constant_rows(table: ConstantTable) -> list[Sequence[object]]:
     rows: list[Sequence[object]] = [(BASE, constant.name, table.base[constant.name]) for constant in TABLE]
     rows += [(of, name, value) for of, groups in table.multipliers.items() for name, value in groups.items()]
     return rows
-
-
-def _spread_rows(spreads: dict[SpreadKey, Spread]) -> list[Sequence[object]]:
-    return [(*key, spread.low, spread.high) for key, spread in spreads.items()]
 
 
 _MEASURED_COLUMNS = (

@@ -167,7 +167,6 @@ def _target_misses(target: str, misses: dict[Quantity, Floats]) -> Floats:
 
 
 def _fit(own: Observations, shipped: Calibration, group: Group, asked: tuple[float, list[Floats]]) -> Residual:
-    """Kernel regression through all rows of a group."""
     reach, logs = asked
     base = shipped.residuals[group]
     relevance = base.relevance * np.float32(LENGTH / reach)

@@ -241,7 +241,8 @@ def _deliver(files: Mapping[str, str], output: Path | None, *, dry_run: bool, fo
         return
     changed = {path: text for name, text in files.items() if _differs(path := output / name, text)}
     for path, text in changed.items():
-        click.echo("".join(_difference(path, text)), err=True, nl=False)
+        there, new = (content.splitlines(keepends=True) for content in (path.read_text(encoding="utf-8"), text))
+        click.echo("".join(unified_diff(there, new, str(path), f"{path} (new)")), err=True, nl=False)
     if changed and not (force or dry_run):
         raise InputError(
             "this file was changed, and is left as it is",
@@ -263,11 +264,6 @@ def _differs(path: Path, text: str) -> bool:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise InputError(f"cannot look at what is there: {reason}", where=str(path)) from error
-
-
-def _difference(path: Path, text: str) -> Sequence[str]:
-    there = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return list(unified_diff(there, text.splitlines(keepends=True), str(path), f"{path} (new)"))
 
 
 @click.group(name="agent")

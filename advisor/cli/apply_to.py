@@ -52,18 +52,14 @@ def command(
     from advisor.codegen.applying import apply_to, targets_of, write_application  # noqa: PLC0415 - loads when used
     from advisor.plan.document import plan_from_json  # noqa: PLC0415 - as above
 
-    text = _read(plan_path)
+    hint = "name the plan with --plan; make one with `advisor recommend WORKLOAD --format json -o plan.json`"
+    text = read_text(plan_path, "plan", hint)
     plan = plan_from_json(text, where=str(plan_path))
     check_unedited(text, str(plan_path), force=force)
     application = apply_to(directory, address, _pick(targets_of(plan, rank, unconfirmed=unconfirmed), address, key))
     if not dry_run:
         write_application(application)
     deliver_application(application, directory, None, written=not dry_run)
-
-
-def _read(path: Path) -> str:
-    hint = "name the plan with --plan; make one with `advisor recommend WORKLOAD --format json -o plan.json`"
-    return read_text(path, "plan", hint)
 
 
 def _pick(targets: "tuple[Target, ...]", address: str, key: str | None) -> "Target":

@@ -74,7 +74,6 @@ def command(
 
 
 def _rebuild(output: Path) -> None:
-    """The catalog's own calibration, from its measurements."""
     from advisor.calibration.build import rebuild, write_files  # noqa: PLC0415
     from advisor.calibration.observations import load_measurements, observe  # noqa: PLC0415
 
@@ -89,11 +88,7 @@ def _calibrate(
     files: Sequence[Path], output: Path, asked: tuple[str | None, Path | None], told: dict[str, str]
 ) -> None:  # fmt: skip
     from advisor.calibration.build import own_files, write_files  # noqa: PLC0415
-    from advisor.calibration.observations import (  # noqa: PLC0415
-        LeftOut,
-        load_measurements,
-        observe,
-    )
+    from advisor.calibration.observations import LeftOut, load_measurements, observe  # noqa: PLC0415
     from advisor.calibration.own import impossible, learn  # noqa: PLC0415
     from advisor.calibration.readers import FileFormat, read_measurements, write_own_csv  # noqa: PLC0415
     from advisor.performance.calibration import shipped  # noqa: PLC0415
@@ -153,10 +148,7 @@ def learned_text(learned: "Learned", rows: int) -> str:
     compared = [(*key, _percent(before), _percent(after)) for key, before, after in learned.published]
     lines.append(render_table(("scenario", "quantity", "before", "after"), compared))
     if learned.reach is None:
-        lines += [
-            "",
-            "no factor was learned: none would have improved what it has not seen",
-        ]
+        lines += ["", "no factor was learned: none would have improved what it has not seen"]
     return "\n".join(lines) + "\n"
 
 

@@ -60,5 +60,4 @@ def command(
 def _render(report: CaseReport, output_format: str, width: int | None, *, verbose: bool) -> str:
     if output_format == "json":
         return json.dumps({"schema": SCHEMA} | plain(report, "case"), indent=1, ensure_ascii=False) + "\n"
-    sections = case_sections(report, verbose=verbose)
-    return sections_as(output_format, sections, width)
+    return sections_as(output_format, case_sections(report, verbose=verbose), width)

@@ -1,7 +1,7 @@
 """``advisor catalog``: look into the catalog of accelerators, instances and prices."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from advisor.catalog.layers.snapshot import Damaged, current, previous, provider
 from advisor.catalog.planning import Serverless, ServicePrice, TokenPrice
 from advisor.catalog.refresh.engines import ENGINES
 from advisor.catalog.values import Accelerator
-from advisor.cli import catalog_engines
 from advisor.cli.catalog_import import gpuhunt_command, publish_command, skypilot_command, update_command
 from advisor.cli.catalog_offers import (
     Entry,
@@ -26,8 +25,8 @@ from advisor.cli.catalog_offers import (
     whole,
 )
 from advisor.cli.catalog_offers import command as offers_command
+from advisor.cli.catalog_refresh import check_alone, diff_engines, wanted_providers
 from advisor.cli.catalog_refresh import command as refresh_command
-from advisor.cli.catalog_refresh import wanted_providers
 from advisor.cli.catalog_show import audit_command
 from advisor.cli.catalog_show import command as show_command
 from advisor.cli.options import FILE
@@ -47,25 +46,9 @@ from advisor.models.model import Model
 from advisor.plan.locks import DEFAULT_NAME, PlanRows, lock_of, place_of, with_processors_of, write_lock
 from advisor.plan.plain_values import digest
 from advisor.reading import read_text
-from advisor.records import dataclass
 from advisor.report.refresh_words import change_words, changes_json
 from advisor.report.text_table import Column
 from advisor.units import bytes_to_gib
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """Snapshots that `diff` can tell the changes of."""
-
-    name: str
-    done: str
-    command: str
-    """``{}`` is the provider."""
-    root: Callable[[], Path]
-
-
-_REFRESHED = _Layer("refreshed", "refreshed", "refresh {}", refreshed_dir)
-_UPDATED = _Layer("published", "updated", "update URL", published_dir)
 
 
 @click.command("diff")
@@ -77,25 +60,26 @@ _UPDATED = _Layer("published", "updated", "update URL", published_dir)
 def diff(names: tuple[str, ...], shipped: bool, published: bool, output_format: str, output: Path | None) -> None:
     """Changes of the last refresh, or of the last update: new types, price moves, offers that are gone."""
     if ENGINES in names:
-        catalog_engines.check_alone(names)
-        catalog_engines.diff(shipped=shipped, output_format=output_format, output=output)
+        check_alone(names)
+        diff_engines(shipped=shipped, output_format=output_format, output=output)
         return
-    layer = _UPDATED if published else _REFRESHED
-    root = layer.root()
+    root, layer, done, refresh = refreshed_dir(), "refreshed", "refreshed", "refresh {}"
+    if published:
+        root, layer, done, refresh = published_dir(), "published", "updated", "update URL"
     wanted = names if names and "all" not in names else providers(root)
     if not wanted:
-        raise InputError(f"nothing was {layer.done} yet", hint=f"run `advisor catalog {layer.command.format('all')}`")
+        raise InputError(f"nothing was {done} yet", hint=f"run `advisor catalog {refresh.format('all')}`")
     moves: list[Change] = []
     for name in wanted:
         now = current(root, name)
         if isinstance(now, Damaged):
             raise InputError(
-                f"the {layer.name} prices of {name} are not used: {now.reason}",
-                hint=f"run `advisor catalog {layer.command.format(name)}`",
+                f"the {layer} prices of {name} are not used: {now.reason}",
+                hint=f"run `advisor catalog {refresh.format(name)}`",
             )
         if now is None:
             wanted_providers((name,))
-            raise InputError(f"{name} was not {layer.done}", hint=f"run `advisor catalog {layer.command.format(name)}`")
+            raise InputError(f"{name} was not {done}", hint=f"run `advisor catalog {refresh.format(name)}`")
         before = None if shipped else previous(root, name)
         old = offers_of_snapshot(before) if before else _shipped(name)
         moves.extend(changes(old, offers_of_snapshot(now)))
@@ -173,17 +157,11 @@ def command() -> None:
     """Look into the catalog of accelerators, instances and prices, and keep it true."""
 
 
-command.add_command(offers_command)
-command.add_command(refresh_command)
-command.add_command(diff)
-command.add_command(update_command)
-command.add_command(publish_command)
-command.add_command(gpuhunt_command)
-command.add_command(skypilot_command)
-command.add_command(audit_command)
-command.add_command(lock_command)
-command.add_command(show_command)
-command.add_command(models_command)
+for _command in (
+    offers_command, refresh_command, diff, update_command, publish_command, gpuhunt_command, skypilot_command,
+    audit_command, lock_command, show_command, models_command,
+):  # fmt: skip
+    command.add_command(_command)
 
 
 @command.command("accelerators")

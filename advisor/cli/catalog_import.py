@@ -25,7 +25,7 @@ from advisor.catalog.layers.importing import import_listing
 from advisor.catalog.layers.publication import Publication, forget_kept, place_of, read_publication
 from advisor.catalog.layers.publishing import publish, tables_to_publish
 from advisor.catalog.layers.snapshot import forget, providers
-from advisor.catalog.layers.updating import Updated, update
+from advisor.catalog.layers.updating import update
 from advisor.cli.catalog_refresh import NotPublished, acceptance, confirm_option, max_move_option, without_password
 from advisor.cli.options import PATH
 from advisor.cli.output import deliver, output_option, quiet_option, table_or_json_option, tell
@@ -92,7 +92,7 @@ def update_command(
     no price moved too far, no family gone.
     """
     if is_forgotten:
-        _forget_published()
+        _forget(published_dir(), "published", "updated")
         return
     root = published_dir()
     origin = location or _origin()
@@ -106,10 +106,15 @@ def update_command(
         raise InputError(error.message, where=error.where or origin, hint=error.hint) from error
     words = update_json(publication, results) if output_format == "json" else update_words(publication, results, origin)
     deliver(words, output)
-    _check(results)
+    held = sorted({(violation.guard.value, violation.key) for result in results for violation in result.held})
+    if held:
+        rows = sum(len(result.held) for result in results)
+        raise NotPublished(
+            f"{rows} row{'s are' if rows > 1 else ' is'} held up, so nothing was taken", hint=acceptance(held)
+        )
     if not dry_run:
         with suppress(InputError):  # the prices are taken; the next time an address has to be given
-            write_text(published_origin(), f"{_absolute(origin)}\n")
+            write_text(published_origin(), f"{origin if '://' in origin else Path(origin).absolute()}\n")
 
 
 def _read(origin: str, names: tuple[str, ...], allowed_signers: Path | None, root: Path) -> Publication:
@@ -123,35 +128,11 @@ def _read(origin: str, names: tuple[str, ...], allowed_signers: Path | None, roo
     return publication
 
 
-def _check(results: tuple[Updated, ...]) -> None:
-    """Refuse to call it done where rows are held up."""
-    held = sorted({(violation.guard.value, violation.key) for result in results for violation in result.held})
-    if held:
-        rows = sum(len(result.held) for result in results)
-        raise NotPublished(
-            f"{rows} row{'s are' if rows > 1 else ' is'} held up, so nothing was taken", hint=acceptance(held)
-        )
-
-
 def _origin() -> str:
     try:
         return published_origin().read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         raise click.UsageError("give the URL or FILE of a published catalog") from None
-
-
-def _absolute(origin: str) -> str:
-    return origin if "://" in origin else str(Path(origin).absolute())
-
-
-def _forget_published() -> None:
-    root = published_dir()
-    dropped = providers(root)
-    for name in dropped:
-        forget(root, name)
-        click.echo(f"{name}: what was published is dropped")
-    if not dropped:
-        click.echo("nothing was updated")
 
 
 _as_of_option = click.option(
@@ -188,7 +169,7 @@ def gpuhunt_command(
     the providers, regions, types and accelerators of the catalog are counted and named.
     """
     if is_forgotten:
-        _forget(GPUHUNT)
+        _forget(imported_dir(GPUHUNT), "imported", "imported")
         return
     if live == bool(paths):
         raise click.UsageError("give a PATH, or --live")
@@ -217,7 +198,7 @@ def skypilot_command(
     TPUs), and machines of Google without their accelerators, are left out, counted and named.
     """
     if is_forgotten:
-        _forget(SKYPILOT)
+        _forget(imported_dir(SKYPILOT), "imported", "imported")
         return
     if not locations:
         raise click.UsageError("give a PATH or a URL")
@@ -245,9 +226,8 @@ def _import(
 ) -> None:
     catalog = user_catalog().as_listed()
     root = imported_dir(program)
-    results = [
-        import_listing(mapped(listing, catalog), catalog, root, dry_run=dry_run) for listing in _newest(listings)
-    ]
+    newest = {listing.named: listing for listing in sorted(listings, key=lambda listing: listing.as_of)}
+    results = [import_listing(mapped(newest[name], catalog), catalog, root, dry_run=dry_run) for name in sorted(newest)]
     words = imports_json if output_format == "json" else imports_words
     deliver(words(program, results, unread), output)
     if not dry_run and not any(result.is_kept for result in results):
@@ -257,19 +237,11 @@ def _import(
         )
 
 
-def _newest(listings: Sequence[Listing]) -> list[Listing]:
-    """One of each provider: the newest."""
-    newest: dict[str, Listing] = {}
-    for listing in sorted(listings, key=lambda listing: listing.as_of):
-        newest[listing.named] = listing
-    return [newest[name] for name in sorted(newest)]
-
-
-def _forget(program: str) -> None:
-    root = imported_dir(program)
-    imported = providers(root)
-    for name in imported:
+def _forget(root: Path, made: str, done: str) -> None:
+    """Drop all of a layer, and say so with its participles."""
+    names = providers(root)
+    for name in names:
         forget(root, name)
-        click.echo(f"{name}: what was imported is dropped")
-    if not imported:
-        click.echo("nothing was imported")
+        click.echo(f"{name}: what was {made} is dropped")
+    if not names:
+        click.echo(f"nothing was {done}")

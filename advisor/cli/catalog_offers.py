@@ -16,6 +16,7 @@ from advisor.records import dataclass
 from advisor.report.text_table import Column, fit_table, render_markdown_table, render_table, wrap
 from advisor.report.words import SOLD_UNPRICED
 from advisor.tables import csv_text
+from advisor.units import counted
 
 Cell = str | int | float | None
 Entry = Mapping[str, Cell]
@@ -281,7 +282,13 @@ def _zone_entry(catalog: Catalog, offer: Offer) -> Entry:
 def _offer_tables(entries: Sequence[Entry], offers: Sequence[Offer], table: Callable[[Sequence[Entry]], str]) -> str:
     """One table for each provider, and a last line on how many there are and how old their prices are."""
     tables = [f"{provider}\n{table(rows)}\n" for provider, rows in _by_provider(entries).items()]
-    return "\n".join([*tables, _summary(offers, sum(map(_is_unpriced, entries)))])
+    prices = [price for offer in offers for price in (offer.on_demand, offer.spot) if price is not None]
+    dates = [price.provenance.as_of for price in prices]
+    age = f"prices from {min(dates)} to {max(dates)}" if dates else "no price is known"
+    unpriced, gone = sum(map(_is_unpriced, entries)), sum(offer.withdrawn for offer in offers)
+    rest = f"; {_unpriced_words(unpriced)}" if unpriced else ""
+    rest += f"; {gone:,} not sold any more" if gone else ""
+    return "\n".join([*tables, f"{counted(len(offers), 'offer')}; {age}{rest}\n"])
 
 
 def _by_provider(entries: Sequence[Entry]) -> Mapping[str, list[Entry]]:
@@ -293,16 +300,19 @@ def _by_provider(entries: Sequence[Entry]) -> Mapping[str, list[Entry]]:
 
 def _zone_tables(entries: Sequence[Entry]) -> str:
     """One table for each provider, and a last line on how many offers have their zones listed."""
-    by_provider: dict[str, list[list[str]]] = {}
-    for entry in entries:
-        row = [shown(entry[key]) for key in ("region", "instance_type", "zones")]
-        row += ["yes" if entry["zones_verified"] else "no", shown(entry["zones_as_of"]), _spot_range(entry)]
-        by_provider.setdefault(str(entry["provider"]), []).append(row)
     headers = ("region", "instance type", "zones", "verified", "as of", "spot USD/h")
-    tables = [f"{provider}\n{render_table(headers, rows)}\n" for provider, rows in by_provider.items()]
+    tables = [
+        f"{provider}\n{render_table(headers, [_zone_cells(entry) for entry in own])}\n"
+        for provider, own in _by_provider(entries).items()
+    ]
     verified = sum(bool(entry["zones_verified"]) for entry in entries)
-    count = f"{len(entries):,} offer{'' if len(entries) == 1 else 's'}"
+    count = counted(len(entries), "offer")
     return "\n".join([*tables, f"{count}; zones of {verified:,} verified, of the others those of the region\n"])
+
+
+def _zone_cells(entry: Entry) -> list[str]:
+    cells = [shown(entry[key]) for key in ("region", "instance_type", "zones")]
+    return [*cells, "yes" if entry["zones_verified"] else "no", shown(entry["zones_as_of"]), _spot_range(entry)]
 
 
 def _offer_table(entries: Sequence[Entry]) -> str:
@@ -313,32 +323,24 @@ def _offer_table(entries: Sequence[Entry]) -> str:
 
 def _cpu_table(entries: Sequence[Entry]) -> str:
     columns = ("region", "instance_type", "vcpus", "memory_gib")
-    rows = [
-        [*(shown(entry[key]) for key in columns), _short_flags(str(entry["cpu_flags"])), *_price_cells(entry)]
-        for entry in entries
-    ]
+    rows = []
+    for entry in entries:
+        # Sets of instructions without the types that they are for.
+        flags = dict.fromkeys(flag.partition("_")[0] for flag in str(entry["cpu_flags"]).split(";"))
+        rows.append([*(shown(entry[key]) for key in columns), " ".join(flags), *_price_cells(entry)])
     return _price_table(("region", "instance type", "vCPUs", "GiB", "flags"), rows)
 
 
-def _short_flags(flags: str) -> str:
-    """Sets of instructions without the types that they are for."""
-    return " ".join(dict.fromkeys(flag.partition("_")[0] for flag in flags.split(";")))
-
-
 def _price_cells(entry: Entry) -> tuple[str, str]:
-    return _on_demand_words(entry), _show_price(entry["spot_usd_per_hour"])
+    """Prices, or the word for what has none; the last one of what is not sold any more stands in JSON and CSV."""
+    on_demand = SOLD_UNPRICED if _is_unpriced(entry) else _show_price(entry["on_demand_usd_per_hour"])
+    is_withdrawn = entry["quality"] == Quality.WITHDRAWN
+    return Quality.WITHDRAWN.value if is_withdrawn else on_demand, _show_price(entry["spot_usd_per_hour"])
 
 
 def _price_table(headers: tuple[str, ...], rows: Sequence[Sequence[str]]) -> str:
     """The rows of one provider; prices stay aligned to the right where there are words among them."""
     return render_table((*headers, "USD/h", "spot"), right_aligned(rows, len(headers)))
-
-
-def _on_demand_words(entry: Entry) -> str:
-    """The price, or the word for what has none; the last one of what is not sold any more stands in JSON and CSV."""
-    if entry["quality"] == Quality.WITHDRAWN:
-        return Quality.WITHDRAWN.value
-    return SOLD_UNPRICED if _is_unpriced(entry) else _show_price(entry["on_demand_usd_per_hour"])
 
 
 def _spot_range(entry: Entry) -> str:
@@ -354,17 +356,7 @@ def _is_unpriced(entry: Entry) -> bool:
 
 
 def _unpriced_words(count: int) -> str:
-    return f"{count:,} offer{'' if count == 1 else 's'}: {SOLD_UNPRICED}"
-
-
-def _summary(offers: Sequence[Offer], unpriced: int) -> str:
-    prices = [price for offer in offers for price in (offer.on_demand, offer.spot) if price is not None]
-    dates = [price.provenance.as_of for price in prices]
-    age = f"prices from {min(dates)} to {max(dates)}" if dates else "no price is known"
-    rest = f"; {_unpriced_words(unpriced)}" if unpriced else ""
-    gone = sum(offer.withdrawn for offer in offers)
-    rest += f"; {gone:,} not sold any more" if gone else ""
-    return f"{len(offers):,} offer{'' if len(offers) == 1 else 's'}; {age}{rest}\n"
+    return f"{counted(count, 'offer')}: {SOLD_UNPRICED}"
 
 
 def _show_price(value: Cell) -> str:

@@ -1,4 +1,4 @@
-"""``advisor catalog refresh`` and ``diff``: asking providers for today's prices, and what changed."""
+"""``advisor catalog refresh``: asking providers for today's prices, or an index for releases of engines."""
 
 import datetime as dt
 import json
@@ -11,24 +11,41 @@ from urllib.parse import urlsplit
 
 import click
 
-from advisor.catalog import refreshed_dir, user_catalog
+from advisor.catalog import engines_dir, load_catalog, refreshed_dir, user_catalog
 from advisor.catalog.layers.layered import LayeredCatalog
 from advisor.catalog.layers.merging import REFRESHED
-from advisor.catalog.layers.refreshing import Refreshed, RefreshOptions, refresh
-from advisor.catalog.layers.snapshot import Snapshot, forget, providers
-from advisor.catalog.refresh import BUILT_IN, aws, aws_public, azure, gcp, plugin, plugin_names
+from advisor.catalog.layers.refreshing import Refreshed, RefreshedEngines, RefreshOptions, refresh, refresh_engines
+from advisor.catalog.layers.snapshot import (
+    RELEASES,
+    Damaged,
+    Snapshot,
+    current,
+    forget,
+    previous,
+    providers,
+    release_changes,
+    releases_of,
+)
+from advisor.catalog.refresh import BUILT_IN, aws, aws_public, azure, engines, gcp, plugin, plugin_names
 from advisor.catalog.refresh.engines import ENGINES
 from advisor.catalog.refresh.http import MOST_MOVED_RATIO, Client, Guard
 from advisor.catalog.refresh.values import RefreshJob, Task
 from advisor.catalog.values import InstanceType
-from advisor.cli import catalog_engines
 from advisor.cli.options import PATH
 from advisor.cli.output import Progress, deliver, output_option, table_or_json_option, tell
+from advisor.data_files import data_dir
 from advisor.errors import AdvisorError, InputError
 from advisor.names import suggestion, without_credentials
 from advisor.reading import read_text
 from advisor.records import dataclass
-from advisor.report.refresh_words import refresh_json, refresh_words
+from advisor.report.refresh_words import (
+    engine_refresh_json,
+    engine_refresh_words,
+    refresh_json,
+    refresh_words,
+    release_change_words,
+    release_changes_json,
+)
 from advisor.tables import read_rows
 
 _MOST_CONFIRMED = 6
@@ -107,12 +124,12 @@ def command(
     family gone. `advisor catalog show TYPE` tells which price counts.
     """
     if ENGINES in names:
-        catalog_engines.check_alone(names)
+        check_alone(names)
         if is_forgotten:
-            catalog_engines.forget_releases()
+            _forget_releases()
         else:
             manner = RefreshOptions(frozenset(confirmed), max_move, dry_run, jobs)
-            catalog_engines.refresh(manner, endpoint_url, output_format, output)
+            _refresh_engines(manner, endpoint_url, output_format, output)
         return
     if print_policy:
         if set(names) - {"aws", "all"}:
@@ -123,7 +140,9 @@ def command(
     if is_forgotten:
         if dry_run:
             raise click.UsageError("--forget and --dry-run exclude each other")
-        _forget(wanted)
+        for name in wanted:
+            done = forget(refreshed_dir(), name)
+            click.echo(f"{name}: {'back to the prices that came with the program' if done else 'was not refreshed'}")
         return
     regions_of = _regions_by_provider(wanted, regions)
     project = _Account(gcp_project, gcp_token_file, "--gcp-project", "--gcp-token-file")
@@ -178,12 +197,6 @@ def _regions_by_provider(names: Sequence[str], regions: Sequence[str]) -> dict[s
     return {name: of_one for name, of_one in asked.items() if of_one}
 
 
-def _forget(names: Sequence[str]) -> None:
-    for name in names:
-        done = forget(refreshed_dir(), name)
-        click.echo(f"{name}: {'back to the prices that came with the program' if done else 'was not refreshed'}")
-
-
 def _refresh(name: str, ask: Callable[[LayeredCatalog], RefreshJob], manner: RefreshOptions) -> Refreshed:
     catalog = user_catalog()
     with Progress(f"answers of {name}") as progress:
@@ -231,14 +244,11 @@ def _regions(catalog: LayeredCatalog, provider: str, wanted: Sequence[str]) -> t
     return tuple(wanted) or tuple(sorted(sold_in))
 
 
-def _known_types(catalog: LayeredCatalog, provider: str) -> tuple[str, ...]:
-    return tuple(sorted(name for owner, name in catalog.instance_types if owner == provider))
-
-
 def _ask_aws(
     catalog: LayeredCatalog, wanted: Sequence[str], public: bool, profile: str | None, endpoint_url: str | None
 ) -> RefreshJob:
-    regions, types = _regions(catalog, "aws", wanted), _known_types(catalog, "aws")
+    regions = _regions(catalog, "aws", wanted)
+    types = tuple(sorted(name for owner, name in catalog.instance_types if owner == "aws"))
     if public:
         return RefreshJob(
             "aws", tuple(aws_public.tasks(regions, types, endpoint_url or aws_public.URL)), asker=endpoint_url or ""
@@ -293,15 +303,10 @@ def _ask_azure(
     regions = _regions(catalog, "azure", wanted)
     tasks = [*azure.tasks(regions, Client(), endpoint_url or azure.URL)]
     if (asked := account.client()) is not None:
-        address = _origin(endpoint_url) if endpoint_url else azure.ZONES_URL
+        parts = urlsplit(endpoint_url or azure.ZONES_URL)
+        address = f"{parts.scheme}://{parts.netloc}" if endpoint_url else azure.ZONES_URL
         tasks += azure.zone_tasks(regions, azure.Subscription(*asked, address))
     return RefreshJob("azure", tuple(tasks), asker=f"{endpoint_url or ''} {account.name or ''}".strip())
-
-
-def _origin(url: str) -> str:
-    """Scheme and host of an address."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _ask_gcp(
@@ -371,3 +376,66 @@ def _confirmations(held: Sequence[tuple[str, str]]) -> Iterator[str]:
     for guard, group in groupby(held, key=lambda row: row[0]):
         keys = [key for _, key in group]
         yield from (f"--confirm {key}" for key in ([guard] if by_guard and len(keys) > 1 else keys))
+
+
+_ENGINES_HINT = "run `advisor catalog refresh engines`"
+
+
+class ReleasesNotPublished(AdvisorError):  # noqa: N818 - an outcome
+    """A refresh of releases that was not taken; the old ones hold."""
+
+
+def check_alone(names: tuple[str, ...]) -> None:
+    """Refuse engines beside providers: they are asked of another service, with guards of their own."""
+    if set(names) != {ENGINES}:
+        raise click.UsageError("`engines` is refreshed and compared by itself, not beside providers")
+
+
+def _refresh_engines(manner: RefreshOptions, url: str | None, output_format: str, output: Path | None) -> None:
+    """Ask an index for releases; what is read counts when it is whole and sound.
+
+    Raises:
+        ReleasesNotPublished: it is not.
+    """
+    address = url or engines.URL
+    job = RefreshJob(ENGINES, tuple(engines.tasks(Client(), address)), asker=address)
+    with Progress("answers of the package index") as progress:
+        result = refresh_engines(
+            job, user_catalog().releases, engines_dir(), manner,
+            lambda done, total, _: progress.watch("answers of the package index", done, total),
+        )  # fmt: skip
+    deliver(engine_refresh_json(result) if output_format == "json" else engine_refresh_words(result), output)
+    if not result.is_sound:
+        raise ReleasesNotPublished(f"engines: {result.reason}; the old releases hold", hint=_engines_remedy(result))
+
+
+def _engines_remedy(result: RefreshedEngines) -> str:
+    if any(held.guard is engines.ReleaseGuard.FUTURE for held in result.held):
+        return "a release of the future cannot be accepted: check this machine's clock, or ask another index"
+    if result.held:
+        confirmations = " ".join(f"--confirm {held}" for held in sorted({held.key for held in result.held}))
+        return f"if these releases are right, run again with {confirmations}"
+    return next((gap.remedy for gap in result.answer.gaps), "")
+
+
+def _forget_releases() -> None:
+    """Go back to the releases that came with the program."""
+    done = forget(engines_dir(), RELEASES)
+    click.echo(f"engines: {'back to the releases that came with the program' if done else 'was not refreshed'}")
+
+
+def diff_engines(*, shipped: bool, output_format: str, output: Path | None) -> None:
+    """Print the changes of the last refresh.
+
+    Raises:
+        InputError: there was none, or it is damaged.
+    """
+    now = current(engines_dir(), RELEASES)
+    if isinstance(now, Damaged):
+        raise InputError(f"the refreshed releases are not used: {now.reason}", hint=_ENGINES_HINT)
+    if now is None:
+        raise InputError("engines was not refreshed", hint=_ENGINES_HINT)
+    before = None if shipped else previous(engines_dir(), RELEASES)
+    old = releases_of(before) if before else load_catalog(data_dir("instance_catalog")).releases
+    changes = release_changes(old, releases_of(now))
+    deliver(release_changes_json(changes) if output_format == "json" else release_change_words(changes), output)

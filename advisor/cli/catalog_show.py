@@ -158,7 +158,11 @@ def command(
     rows = [row for row in every if not regions or row["region"] in regions]
     offers = [offer for offer in _current(catalog, machine) if not regions or offer.region in regions]
     sold = {offer.region for offer in offers if not offer.withdrawn}
-    zones = [_zones_entry(catalog, machine, region) for region in sold_in if region in sold]
+    zones = [
+        {"region": region} | asdict(catalog.zones(machine.provider, region, machine.name))
+        for region in sold_in
+        if region in sold
+    ]
     extra = _of_the_account(catalog, machine, regions)
     if output_format == "json":
         names = {"provider": machine.provider, "instance_type": machine.name} | _processor_entry(machine)
@@ -214,7 +218,28 @@ def _rows(catalog: LayeredCatalog, machine: Machine) -> Iterator[dict[str, Any]]
             is_own = counts == _price(own.get(region), purchase)
             winner = next(name for name in ("refreshed", "published", "shipped") if layers[name] or name == "shipped")
             winner = "negotiated" if not is_listed else winner if is_own and region in own else "imported"
-            yield from _of_region(layers, winner, region, purchase)
+            for layer in _LAYERS:
+                offer = layers[layer].get(region)
+                if offer is None or (layer == "negotiated" and winner != layer):
+                    continue
+                price = _price(offer, purchase)
+                zones = None if price is None else price.zones_usd_per_hour
+                if price is None and (
+                    purchase is Purchase.SPOT or (purchase is Purchase.MANAGED and not offer.managed)
+                ):
+                    continue
+                yield {
+                    "region": region,
+                    "purchase": purchase.value,
+                    "layer": layer,
+                    "counts": layer == winner,
+                    "usd_per_hour": None if price is None else price.usd_per_hour,
+                    "source": None if price is None else price.provenance.source,
+                    "as_of": None if price is None else price.provenance.as_of,
+                    "quality": _quality(offer, price),
+                    "zone_low_usd_per_hour": None if zones is None else zones[0],
+                    "zone_high_usd_per_hour": None if zones is None else zones[1],
+                }
 
 
 def _current(catalog: LayeredCatalog, machine: Machine) -> list[Offer]:
@@ -222,10 +247,6 @@ def _current(catalog: LayeredCatalog, machine: Machine) -> list[Offer]:
     is_cpu = isinstance(machine, CpuInstance)
     offers = catalog.cpu_offers(machine.provider) if is_cpu else catalog.offers
     return list(_by_region(offers, machine).values())
-
-
-def _zones_entry(catalog: LayeredCatalog, machine: Machine, region: str) -> dict[str, Any]:
-    return {"region": region} | asdict(catalog.zones(machine.provider, region, machine.name))
 
 
 def _zones_table(zones: Sequence[Mapping[str, Any]]) -> str:
@@ -252,31 +273,6 @@ def _offers(snapshots: Sequence[Snapshot], machine: Machine) -> list[Offer]:
         if snapshot.provider == machine.provider
         for offer in offers_of_snapshot(snapshot)
     ]
-
-
-def _of_region(
-    layers: Mapping[str, Mapping[str, Offer]], winner: str, region: str, purchase: Purchase
-) -> Iterator[dict[str, Any]]:
-    for layer in _LAYERS:
-        offer = layers[layer].get(region)
-        if offer is None or (layer == "negotiated" and winner != layer):
-            continue
-        price = _price(offer, purchase)
-        zones = None if price is None else price.zones_usd_per_hour
-        if price is None and (purchase is Purchase.SPOT or (purchase is Purchase.MANAGED and not offer.managed)):
-            continue
-        yield {
-            "region": region,
-            "purchase": purchase.value,
-            "layer": layer,
-            "counts": layer == winner,
-            "usd_per_hour": None if price is None else price.usd_per_hour,
-            "source": None if price is None else price.provenance.source,
-            "as_of": None if price is None else price.provenance.as_of,
-            "quality": _quality(offer, price),
-            "zone_low_usd_per_hour": None if zones is None else zones[0],
-            "zone_high_usd_per_hour": None if zones is None else zones[1],
-        }
 
 
 def _quality(offer: Offer, price: Price | None) -> str:
@@ -342,8 +338,11 @@ def _table(
 
 
 def _account_lines(extra: Mapping[str, list[Mapping[str, str]]]) -> Iterator[str]:
-    yield from map(_block_words, extra.get("capacity_blocks", ()))
-    yield from map(_limit_words, extra.get("account_limits", ()))
+    for block in extra.get("capacity_blocks", ()):
+        price = f"${float(block['usd_per_hour']):.5g} an hour"
+        yield f"capacity block in {block['zone']} from {block['starts']}: {block['duration_hours']} h at {price}"
+    for row in extra.get("account_limits", ()):
+        yield f"limit of the account in {row['region']}: {float(row['limit']):g} ({row['code']}, {row['as_of']})"
 
 
 def _head(machine: Machine) -> Iterator[str]:
@@ -374,12 +373,3 @@ def _by_zone(row: Mapping[str, Any]) -> str:
     if low is None or low == high:
         return "-" if low is None else "one price"
     return f"{low:.5g} to {high:.5g}"
-
-
-def _block_words(block: Mapping[str, str]) -> str:
-    price = f"${float(block['usd_per_hour']):.5g} an hour"
-    return f"capacity block in {block['zone']} from {block['starts']}: {block['duration_hours']} h at {price}"
-
-
-def _limit_words(limit: Mapping[str, str]) -> str:
-    return f"limit of the account in {limit['region']}: {float(limit['limit']):g} ({limit['code']}, {limit['as_of']})"

@@ -84,7 +84,17 @@ def command(
         raise click.UsageError(
             f"{file} is no plan: --demand, --prometheus, --infra, --policy, markdown, sarif and junit are for plans"
         )
-    _check_lock(file, 0.05 if tolerance is None else tolerance, max_price_age, output_format, output)
+    catalog, lock = load_catalog(), read_lock(file)
+    warn_of_layers()
+    today = dt.datetime.now(dt.UTC).date()
+    drift = drift_of(lock, catalog, 0.05 if tolerance is None else tolerance, today, max_price_age)
+    deliver(drift_json(drift) if output_format == "json" else drift_words(drift, today), output)
+    if not drift.holds:
+        changed = {(change.provider, change.region, change.instance_type) for change in drift.changes}
+        counts = f"{len(changed)} of {len(lock.offers)} offers changed" if changed else "a price is too old"
+        before = "" if drift.changes else "`advisor catalog refresh`, then "
+        hint = f"run {before}`advisor recommend`, then `advisor catalog lock`"
+        raise NoLongerHolds(counts, where=str(file), hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,20 +156,3 @@ def _demand(told: _Told) -> DemandSource | None:
     if told.prometheus is not None:
         return PrometheusDemand(told.prometheus)
     return None if told.demand is None else TraceDemand(told.demand)
-
-
-def _check_lock(
-    lock_file: Path, tolerance: float, max_price_age: int | None, output_format: str, output: Path | None
-) -> None:
-    """Print what moved since a lock was written, and fail where its prices no longer hold."""
-    catalog, lock = load_catalog(), read_lock(lock_file)
-    warn_of_layers()
-    today = dt.datetime.now(dt.UTC).date()
-    drift = drift_of(lock, catalog, tolerance, today, max_price_age)
-    deliver(drift_json(drift) if output_format == "json" else drift_words(drift, today), output)
-    if not drift.holds:
-        changed = {(change.provider, change.region, change.instance_type) for change in drift.changes}
-        counts = f"{len(changed)} of {len(lock.offers)} offers changed" if changed else "a price is too old"
-        before = "" if drift.changes else "`advisor catalog refresh`, then "
-        hint = f"run {before}`advisor recommend`, then `advisor catalog lock`"
-        raise NoLongerHolds(counts, where=str(lock_file), hint=hint)

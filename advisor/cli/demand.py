@@ -23,10 +23,10 @@ from advisor.demand.cache.log import BLOCK_TOKENS, MOST_BLOCK_TOKENS, read_log
 from advisor.demand.cache.replay import SCHEMA, CacheCurve, CacheReplay, Vectors, replay_caches
 from advisor.demand.forecast import DAYS, forecast
 from advisor.demand.summary import read_summary, summary_json
-from advisor.demand.values import Backtest, Demand, Floats, Forecast
+from advisor.demand.values import Backtest, Demand, Forecast
 from advisor.errors import InputError
 from advisor.models import find_model
-from advisor.report.text_table import Section, render_table, sections_markdown, sections_text
+from advisor.report.text_table import Section, dashed, render_table, sections_markdown, sections_text
 from advisor.units import size_words
 from advisor.workload.kinds import is_embedder
 
@@ -130,13 +130,9 @@ def _vectors(embedder: str | None, dimension: int | None, number_bytes: int) -> 
 
 def _rendered(replay: CacheReplay, output_format: str, width: int | None) -> str:
     if output_format == "json":
-        return _cache_as_json(replay)
+        return json.dumps({"schema": SCHEMA} | asdict(replay), indent=1) + "\n"
     sections = list(_sections(replay))
     return sections_markdown(sections) if output_format == "markdown" else sections_text(sections, width)
-
-
-def _cache_as_json(replay: CacheReplay) -> str:
-    return json.dumps({"schema": SCHEMA} | asdict(replay), indent=1) + "\n"
 
 
 def _sections(replay: CacheReplay) -> Iterator[Section]:
@@ -156,7 +152,7 @@ def _sections(replay: CacheReplay) -> Iterator[Section]:
             (
                 f"{point.threshold:g}",
                 f"{point.entries:,}",
-                "-" if point.memory_gib is None else size_words(point.memory_gib),
+                dashed(point.memory_gib, size_words),
                 f"{point.hit_ratio:.1%}",
                 "-" if point.false_hit_ratio is None else f"{point.false_hit_ratio:.1%}",
             )
@@ -169,12 +165,7 @@ def _sections(replay: CacheReplay) -> Iterator[Section]:
 
 def _curve(title: str, curve: CacheCurve, ratio: str) -> Section:
     rows = tuple(
-        (
-            f"{point.entries:,}",
-            "-" if point.memory_gib is None else size_words(point.memory_gib),
-            f"{point.hit_ratio:.1%}",
-        )
-        for point in curve.points
+        (f"{point.entries:,}", dashed(point.memory_gib, size_words), f"{point.hit_ratio:.1%}") for point in curve.points
     )
     line = f"the last row holds every entry: a larger cache hits no more than {curve.unlimited_hit_ratio:.1%}"
     return Section(title, (line,), ("entries", "memory", ratio), rows)
@@ -250,6 +241,7 @@ def _read(path: Path) -> Demand:
 
 
 def _as_json(coming: Forecast, notes: tuple[str, ...]) -> str:
+    errors = ("wape", "pinball", "p90_coverage_ratio", "hours_short_ratio")
     document = {
         "schema": FORECAST_SCHEMA,
         "method": coming.method,
@@ -259,14 +251,7 @@ def _as_json(coming: Forecast, notes: tuple[str, ...]) -> str:
             name: getattr(coming, name).tolist() for name in ("mean", "low", "high", "low_peak", "peak")
         },
         "backtest": [
-            {
-                "method": row.method,
-                "wape": round(row.wape, 4),
-                "pinball": round(row.pinball, 4),
-                "p90_coverage_ratio": round(row.p90_coverage_ratio, 4),
-                "hours_short_ratio": round(row.hours_short_ratio, 4),
-                "chosen": row.chosen,
-            }
+            {"method": row.method, **{name: round(getattr(row, name), 4) for name in errors}, "chosen": row.chosen}
             for row in coming.backtest
         ],
         "notes": list(notes),
@@ -295,9 +280,11 @@ def _day_row(coming: Forecast, day: int) -> tuple[str, ...]:
     hours = slice(day * 24, day * 24 + 24)
     mean = coming.mean[hours]
     quiet, busy = int(mean.argmin()), int(mean.argmax())
+    top = float(coming.mean.max())
+    steps = np.ceil(mean / top * len(_BARS)) - 1 if top > 0 else np.zeros(len(mean))
     return (
         DAYS[day],
-        _bars(mean, float(coming.mean.max())),
+        "".join(_BARS[int(step)] for step in np.clip(steps, 0, len(_BARS) - 1)),
         _rate(mean.mean()),
         f"{_rate(mean[quiet])} at {quiet:02d}:00",
         f"{_rate(mean[busy])} at {busy:02d}:00",
@@ -315,12 +302,6 @@ def _backtest_row(row: Backtest) -> tuple[str, ...]:
         f"{row.hours_short_ratio:.0%}",
         "chosen" if row.chosen else "",
     )
-
-
-def _bars(rates: Floats, top: float) -> str:
-    """One bar for each hour; the tallest is the busiest hour of the week."""
-    steps = np.ceil(rates / top * len(_BARS)) - 1 if top > 0 else np.zeros(len(rates))
-    return "".join(_BARS[int(step)] for step in np.clip(steps, 0, len(_BARS) - 1))
 
 
 def _rate(rate: float) -> str:

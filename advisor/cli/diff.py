@@ -54,16 +54,10 @@ def _file(path: Path) -> Path:
 
 
 def _plans(old: "Plan", new: "Plan", output_format: str, width: int | None) -> str:
-    """Difference of two plans."""
     from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without them
     from advisor.codegen import Language  # noqa: PLC0415
     from advisor.codegen.replacement import replacement  # noqa: PLC0415
-    from advisor.report.plan_diff import (  # noqa: PLC0415
-        diff_json,
-        diff_markdown,
-        diff_table,
-        plan_diff,
-    )
+    from advisor.report.plan_diff import diff_json, diff_markdown, diff_table, plan_diff  # noqa: PLC0415
 
     diff, code = plan_diff(old, new), replacement(old, new, Language.TERRAFORM, load_catalog())
     if output_format == "json":

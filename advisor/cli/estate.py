@@ -1,6 +1,5 @@
 """``advisor recommend DIRECTORY``: many workload files, one estate."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -42,9 +41,19 @@ def recommend_estate(
     with Progress("workloads") as progress:
         planned = plan_estate(directory, spread, calibration=calibration, watch=progress.watch)
     estate = replace(planned.estate, name=directory.resolve().name)
-    _tell_age(estate, max_price_age)
+    warn_of_layers()
+    warn_of_holdings()
+    used = [PriceUsed(*astuple(price)) for workload in estate.workloads for price in workload.prices]
+    if max_price_age is not None:
+        check_age(used, datetime.now(UTC).date(), max_price_age)
+    tell_age(used)
     if output is not None and not document:
-        _write(estate, planned.plans, output)
+        for file, text in planned.plans.items():
+            path = (output / file).with_suffix(PLAN_SUFFIX)
+            make_directory(path.parent)
+            if text:
+                write_text(path, text)
+        write_text(output / ESTATE_FILE, estate_to_json(estate))
         tell(f"wrote {sum(map(bool, planned.plans.values()))} plans and {output / ESTATE_FILE}")
         click.echo(_shown(estate, output_format, report_width(None, wide=wide)), nl=False)
     elif output_format == "json":
@@ -60,25 +69,6 @@ def _shown(estate: Estate, output_format: str, width: int | None) -> str:
 
         return estate_page(estate)
     return estate_markdown(estate) if output_format == "markdown" else estate_table(estate, width)
-
-
-def _tell_age(estate: Estate, max_price_age: int | None) -> None:
-    """Refuse prices that are older than accepted; say how old the oldest one is."""
-    warn_of_layers()
-    warn_of_holdings()
-    used = [PriceUsed(*astuple(price)) for workload in estate.workloads for price in workload.prices]
-    if max_price_age is not None:
-        check_age(used, datetime.now(UTC).date(), max_price_age)
-    tell_age(used)
-
-
-def _write(estate: Estate, plans: Mapping[str, str], output: Path) -> None:
-    for file, text in plans.items():
-        path = (output / file).with_suffix(PLAN_SUFFIX)
-        make_directory(path.parent)
-        if text:
-            write_text(path, text)
-    write_text(output / ESTATE_FILE, estate_to_json(estate))
 
 
 def _complain(estate: Estate, directory: Path) -> None:

@@ -26,7 +26,7 @@ from advisor.records import dataclass, replace
 from advisor.report.cost_lines import cost_section, focus_of
 from advisor.report.explain_plan import front_section, litellm_config, outcome_sections, what_if_section, why_section
 from advisor.report.price_age import prices_used
-from advisor.report.text_table import Section, sections_as
+from advisor.report.text_table import sections_as
 
 SCHEMA = "advisor.explanation/v1"
 _STATED = "stated"
@@ -112,7 +112,11 @@ def command(
     catalog, model = load_catalog(), load_model(calibration)
     warn_of_layers()
     tell_age(prices_used(read))
-    _warn_of_other_facts(read, catalog, model)
+    made_from = (read.provenance.catalog_hash, read.provenance.calibration_version)
+    if made_from != (catalog.content_hash, model.calibration.version):
+        click.echo(
+            "warning: the plan was made from another catalog or calibration; it is explained by this one", err=True
+        )
     explained, explanation = _explain(read, read_question(read.question, str(plan)), catalog, model, asked)
     deliver(_render(explanation, output_format, report_width(output, wide=wide)), output)
     check_served(explained, str(plan))
@@ -137,8 +141,7 @@ def _cost(plan: Plan, asked: _Asked, output_format: str, width: int | None) -> s
             "beside_total": list(beside),
         }
         return json.dumps({"schema": SCHEMA, "cost": cost}, indent=1, ensure_ascii=False) + "\n"
-    sections = [cost_section(fleet, beside)]
-    return sections_as(output_format, sections, width)
+    return sections_as(output_format, [cost_section(fleet, beside)], width)
 
 
 def _beside_total(plan: Plan, fleet: Fleet) -> tuple[str, ...]:
@@ -154,14 +157,6 @@ def _alone(asked: _Asked, subject: str) -> None:
     """Refuse questions for which a plan is made again."""
     if asked != _Asked(None, None, None, None):
         raise click.UsageError(f"{subject} the plan as it is; leave out the other questions")
-
-
-def _warn_of_other_facts(plan: Plan, catalog: Catalog, model: PerformanceModel) -> None:
-    made_from = (plan.provenance.catalog_hash, plan.provenance.calibration_version)
-    if made_from != (catalog.content_hash, model.calibration.version):
-        click.echo(
-            "warning: the plan was made from another catalog or calibration; it is explained by this one", err=True
-        )
 
 
 def _explain(
@@ -196,7 +191,6 @@ def _explain(
 
 
 def _targets(text: str | None, question: PlanRequest) -> tuple[str, ...]:
-    """The targets that a front is asked for."""
     if text is None:
         return ()
     if question.demand.batch is not None:
@@ -216,12 +210,8 @@ def _render(explanation: _Explanation, output_format: str, width: int | None) ->
     if output_format == "json":
         answered: dict[str, Any] = {name: part for name, part in plain(explanation, "explanation").items() if part}
         return json.dumps({"schema": SCHEMA} | answered, indent=1, ensure_ascii=False) + "\n"
-    sections = _sections(explanation)
-    return sections_as(output_format, sections, width)
-
-
-def _sections(explanation: _Explanation) -> list[Section]:
     sections = outcome_sections(explanation.plan) if explanation.plan else []
     sections += [what_if_section(explanation.what_if)] if explanation.what_if else []
     sections += [why_section(explanation.why)] if explanation.why else []
-    return sections + [front_section(front) for front in explanation.pareto]
+    sections += [front_section(front) for front in explanation.pareto]
+    return sections_as(output_format, sections, width)

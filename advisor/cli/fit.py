@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -109,13 +109,12 @@ def _batch(path: Path, output_format: str) -> str:
     kept = [name for name in header if name not in RESULT_COLUMNS]
     more = (ADAPTERS_COLUMN,) if "adapters" in header else ()
     none = dict.fromkeys([*kept, *RESULT_COLUMNS, *more])
-    rows_answered = ({**none, **{name: row.get(name, "") for name in kept}, **_answered(row)} for row in rows)
-    answers = [{name: row[name] for name in none} for row in rows_answered]
+    answers = []
+    for row in rows:
+        result = no_answer("the row has more cells than the header") if _EXTRA in row else answer_row(row)
+        answered = {**none, **{name: row.get(name, "") for name in kept}, **result}
+        answers.append({name: answered[name] for name in none})
     return answers_text(answers, output_format, [*none])
-
-
-def _answered(row: Mapping[str, str]) -> Mapping[str, object]:
-    return no_answer("the row has more cells than the header") if _EXTRA in row else answer_row(row)
 
 
 def _read_cases(path: Path) -> tuple[list[str], Iterator[dict[str, str]]]:

@@ -287,7 +287,6 @@ def _target_of(plan: "Plan", rank: int | None, former: "Former", directory: Path
 
 
 def _form_of(asked: str | None, former: "Former", directory: Path) -> "Form":
-    """The form that is asked for, or else the one of the directory."""
     from advisor.codegen import Form  # noqa: PLC0415 - help shows without it
 
     if asked is None and former.form is not Form.MANIFESTS:

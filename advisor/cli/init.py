@@ -129,10 +129,10 @@ def command(
     if not inventory.services:
         raise nothing_found(places)
     make_directory(out)
-    asks = not yes and asks_a_person()
+    asks, span = not yes and asks_a_person(), f"{days:g} days" if days >= 2 else f"{days * 24:g} h"
     stems = file_names((service.name, service.namespace or service.origin) for service in inventory.services)
     rows = [
-        _write(service, stem, _Run(out, catalog, _window_words(days), asks, watched=bool(urls or samples)))
+        _write(service, stem, _Run(out, catalog, span, asks, watched=bool(urls or samples)))
         for service, stem in zip(inventory.services, stems, strict=True)
     ]
     if output_format == "json":
@@ -141,7 +141,9 @@ def command(
         return
     width = report_width(None, wide=False)
     click.echo("\n\n".join(fold_table(_COLUMNS, [_cells(row) for row in rows], width)))
-    for line in (*_file_lines(rows), _next_line(rows, out)):
+    unplanned = all(row.reason for row in rows)
+    then = "no file can be planned yet: add what is missing" if unplanned else f"next: advisor recommend {out}/"
+    for line in (*_file_lines(rows), then):
         click.echo("\n".join(wrap(printable(line), width, rest="    ")))
 
 
@@ -186,14 +188,11 @@ def _write(service: Service, stem: str, run: _Run) -> _Row:
     unfinished = run.out / INCOMPLETE / f"{stem}.yaml"
     if reason:
         told = "" if proposal.missing else reason
-        return _Row(proposal, write_workload(unfinished, _with_reason(text, told)), None, reason)
+        missing = f"# MISSING: {' '.join(told.split())}\n" if told else ""
+        text = f"{missing}# Not planned yet: add what is missing, and move the file one folder up.\n{text}"
+        return _Row(proposal, write_workload(unfinished, text), None, reason)
     remove_unedited(unfinished)
     return _Row(proposal, write_workload(run.out / f"{stem}.yaml", text), demand, "")
-
-
-def _with_reason(text: str, reason: str) -> str:
-    told = f"# MISSING: {' '.join(reason.split())}\n" if reason else ""
-    return f"{told}# Not planned yet: add what is missing, and move the file one folder up.\n{text}"
 
 
 def _ask(proposal: Proposal) -> Answers:
@@ -237,10 +236,6 @@ def _number(question: str) -> float | None:
     return None
 
 
-def _window_words(days: float) -> str:
-    return f"{days:g} days" if days >= 2 else f"{days * 24:g} h"
-
-
 def _cells(row: _Row) -> list[str]:
     service = row.proposal.service
     engine = service.launch.engine or (service.observed.engine if service.observed else "") or "?"
@@ -273,12 +268,6 @@ def _file_lines(rows: Sequence[_Row]) -> Iterator[str]:
             yield f"{row.result.path}: {busy_words(row.proposal)}, and today's machines miss the proposed targets then"
         if row.result.written is Written.KEPT:
             yield f"{row.result.path}: edited by hand, so it is left as it is; remove it to have it written anew"
-
-
-def _next_line(rows: Sequence[_Row], out: Path) -> str:
-    if all(row.reason for row in rows):
-        return "no file can be planned yet: add what is missing"
-    return f"next: advisor recommend {out}/"
 
 
 def _document(row: _Row) -> Mapping[str, Any]:

@@ -134,12 +134,6 @@ def command(
     settings = LeverSettings(quality_floor, prompt_shorter, hourly_rate, max_payback, cache, false_hits, effort)
     at_a_time = min(usable_processors(), _MOST_AT_A_TIME)
     report = price_levers(question, catalog, posed, settings, at_a_time=at_a_time)
-    report = replace(report, options=_options(settings, cache_file))
-    deliver(_render(report, output_format, report_width(output, wide=wide), verbose=verbose), output)
-
-
-def _options(settings: LeverSettings, cache_file: Path | None) -> tuple[str, ...]:
-    """Options that price the same levers again, beside the hourly rate and the longest payback."""
     given = {
         "--quality-floor": settings.quality_floor,
         "--prompt-shorter": settings.prompt_shorter,
@@ -148,7 +142,8 @@ def _options(settings: LeverSettings, cache_file: Path | None) -> tuple[str, ...
     }
     pairs = [(name, f"{value}") for name, value in given.items() if value is not None]
     pairs += [("--effort", f"{lever}={hours:g}") for lever, hours in settings.effort_hours.items()]
-    return tuple(word for pair in pairs for word in pair)
+    report = replace(report, options=tuple(word for pair in pairs for word in pair))
+    deliver(_render(report, output_format, report_width(output, wide=wide), verbose=verbose), output)
 
 
 def _render(report: LeverReport, output_format: str, width: int | None, *, verbose: bool) -> str:
@@ -156,5 +151,4 @@ def _render(report: LeverReport, output_format: str, width: int | None, *, verbo
         return json_or_page(levers_json(report), output_format)
     if output_format in ("ndjson", "csv"):
         return answers_text(lever_rows(report), output_format)
-    sections = lever_sections(report, verbose=verbose)
-    return sections_as(output_format, sections, width)
+    return sections_as(output_format, lever_sections(report, verbose=verbose), width)

@@ -49,11 +49,6 @@ NOTHING = "\nexplain: there are no terms to show\n"
 """For a question without an answer, and for a model that answers in one pass."""
 
 
-def explain_values(explanation: Explanation | None) -> dict[str, object] | None:
-    """The value of the key ``explain``."""
-    return None if explanation is None else asdict(explanation)
-
-
 def explain_text(explanation: Explanation | None) -> str:
     """The terms as lines, with their shares."""
     if explanation is None:
@@ -170,7 +165,7 @@ def _single(
     explanation = explain_row(given, catalog, model) if explain else None
     values = _as_numbers(given) | defaults | result
     if output_format == "json":
-        explained = {"explain": explain_values(explanation)} if explain else {}
+        explained = {"explain": explanation and asdict(explanation)} if explain else {}
         return json.dumps(values | explained, indent=2) + "\n"
     if output_format != "table":
         return answers_text([values], output_format)

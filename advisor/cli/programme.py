@@ -96,5 +96,5 @@ def command(
     if output_format in ("json", "html"):
         deliver(json_or_page(programme_json(programme), output_format), output)
         return
-    sections = programme_sections(programme)
-    deliver(sections_as(output_format, sections, report_width(output, wide=wide), whole=True), output)
+    width = report_width(output, wide=wide)
+    deliver(sections_as(output_format, programme_sections(programme), width, whole=True), output)

@@ -24,7 +24,7 @@ from advisor.plan.document import as_written, plan_to_json
 from advisor.plan.locks import locked_catalog, read_lock
 from advisor.plan.values import Plan
 from advisor.processes import usable_processors
-from advisor.records import dataclass, replace
+from advisor.records import replace
 from advisor.report.fleet_words import change_words
 from advisor.report.option_words import OPTION_VALUE_COLUMNS, SHOWN_OPTIONS, option_values
 from advisor.report.price_age import check_age, prices_used
@@ -154,14 +154,26 @@ def command(
             ),
             previous=running,
         )
-    _check_prices(plan, max_price_age)
+    warn_of_layers()
+    warn_of_holdings()
+    if max_price_age is not None:
+        check_age(prices_used(plan), datetime.now(UTC).date(), max_price_age)
+    tell_age(prices_used(plan))
     if running is not None and plan.fleet is not None:
         plan = replace(plan, notes=(change_words(running, plan), *plan.notes))
     width = report_width(output, wide=wide)
-    deliver(_render(plan, output_format, _Shown(top, width, verbose)), output)
+    deliver(_render(plan, output_format, top, width, verbose=verbose), output)
     check_served(plan, str(workload))
     if terraform_dir is not None:
-        _write_terraform(plan, terraform_dir)
+        from advisor.codegen import generate, read_former, write_files  # noqa: PLC0415 - templates load only for code
+
+        generated = generate(plan, former=read_former(terraform_dir))
+        for warning in generated.warnings:
+            click.echo(f"warning: {warning}", err=True)
+        for note in generated.notes:
+            tell(note)
+        report = write_files(generated, terraform_dir)
+        tell(report.summary)
 
 
 def _refuse_beside_directory(any_flag: bool, given: Sequence[object]) -> None:
@@ -178,27 +190,6 @@ def _refuse_inputs(output: Path | None, workload: Workload) -> None:
     for name, path in inputs.items():
         if path.is_file() and path.samefile(output):
             raise click.UsageError(f"--output {output} is {name}, and the plan would be written over it")
-
-
-def _check_prices(plan: Plan, max_price_age: int | None) -> None:
-    """Refuse prices that are older than accepted; say how old the oldest one is."""
-    warn_of_layers()
-    warn_of_holdings()
-    if max_price_age is not None:
-        check_age(prices_used(plan), datetime.now(UTC).date(), max_price_age)
-    tell_age(prices_used(plan))
-
-
-def _write_terraform(plan: Plan, directory: Path) -> None:
-    from advisor.codegen import generate, read_former, write_files  # noqa: PLC0415 - templates load only for code
-
-    generated = generate(plan, former=read_former(directory))
-    for warning in generated.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    for note in generated.notes:
-        tell(note)
-    report = write_files(generated, directory)
-    tell(report.summary)
 
 
 def _watched(
@@ -220,17 +211,7 @@ def _watched(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """How much of a plan is shown."""
-
-    options: int
-    width: int | None
-    """Characters of a line; None: no limit."""
-    verbose: bool
-
-
-def _render(plan: Plan, output_format: str, shown: _Shown) -> str:
+def _render(plan: Plan, output_format: str, shown: int, width: int | None, *, verbose: bool) -> str:
     if output_format == "json":
         return plan_to_json(plan)
     if output_format == "html":
@@ -240,5 +221,5 @@ def _render(plan: Plan, output_format: str, shown: _Shown) -> str:
     if output_format == "csv":
         return answers_text([option_values(option) for option in as_written(plan).options], "csv", OPTION_VALUE_COLUMNS)
     if output_format == "markdown":
-        return plan_markdown(plan, shown.options, verbose=shown.verbose)
-    return plan_table(plan, shown.options, width=shown.width, verbose=shown.verbose)
+        return plan_markdown(plan, shown, verbose=verbose)
+    return plan_table(plan, shown, width=width, verbose=verbose)

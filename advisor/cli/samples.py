@@ -137,17 +137,13 @@ def need(
     With --model the memory that an engine takes besides its KV cache is known, and the need is a number; without, it is
     an interval.
     """
-    accelerator_needs = _assess(places, window, metrics_file)
+    needs = _assess(places, window, metrics_file)
     if model is not None:
-        sizes = [
-            accelerator_need.memory.total_bytes
-            for accelerator_need in accelerator_needs
-            if accelerator_need.memory is not None and accelerator_need.memory.total_bytes
-        ]
+        sizes = [need.memory.total_bytes for need in needs if need.memory is not None and need.memory.total_bytes]
         size = memory_gib or bytes_to_gib(max(sizes, default=gib_to_bytes(80)))
         fixed = fixed_of(model, precision, accelerators, size)
-        accelerator_needs = [accelerator_need.besides(fixed) for accelerator_need in accelerator_needs]
-    deliver(_rendered(accelerator_needs, output_format), output)
+        needs = [need.besides(fixed) for need in needs]
+    deliver(_rendered(needs, output_format), output)
 
 
 def fixed_of(name: str, precision: str | None, accelerators: int, memory_gib: float) -> Fixed:
@@ -179,18 +175,15 @@ def _assess(places: Sequence[str], window: timedelta | None, metrics: Path | Non
     backend = open_backend(places, metrics=metrics)
     asked = window_of(backend, places[0], window)
     metric_names = [name for name in backend.metrics(asked) if name in METRICS_NEEDED]
-    accelerator_needs = tuple(assess_summaries(list(summaries(backend, asked, metric_names))))
+    needs = tuple(assess_summaries(list(summaries(backend, asked, metric_names))))
     for note in backend.notes():
         tell(f"note: {note}")
-    return accelerator_needs
+    return needs
 
 
-def _rendered(accelerator_needs: Sequence[AcceleratorNeed], output_format: str) -> str:
-    spare = {host: each for each in oversized(accelerator_needs) for host in each.hosts}
-    entries = [
-        {**entry(accelerator_need), "oversized": _oversized_entry(spare.get(accelerator_need.who.host))}
-        for accelerator_need in accelerator_needs
-    ]
+def _rendered(needs: Sequence[AcceleratorNeed], output_format: str) -> str:
+    spare = {host: picked(each, "accelerators", "enough") for each in oversized(needs) for host in each.hosts}
+    entries = [{**entry(need), "oversized": spare.get(need.who.host)} for need in needs]
     if output_format == "json":
         return f"{json.dumps(entries, indent=2, ensure_ascii=False)}\n"
     if output_format in ("ndjson", "csv"):
@@ -198,27 +191,18 @@ def _rendered(accelerator_needs: Sequence[AcceleratorNeed], output_format: str) 
     render = render_markdown_table if output_format == "markdown" else render_table
     return "\n".join(
         [
-            render(_LONG_NEED_HEADERS, [_long_need_row(accelerator_need) for accelerator_need in accelerator_needs]),
+            render(_LONG_NEED_HEADERS, [_long_need_row(need) for need in needs]),
             "",
-            *advice_lines(accelerator_needs),
+            *advice_lines(needs),
             "",
         ]
     )
 
 
-def advice_lines(accelerator_needs: Sequence[AcceleratorNeed]) -> list[str]:
+def advice_lines(needs: Sequence[AcceleratorNeed]) -> list[str]:
     """Advice, each line once for all accelerators that it is given for, and which products are oversized."""
-    lines = grouped(
-        [
-            (f"{accelerator_need.who.host} #{place_of(accelerator_need)}", accelerator_need.advice)
-            for accelerator_need in accelerator_needs
-        ]
-    )
-    return [f"- {line}" for line in (*lines, *map(_oversized_line, oversized(accelerator_needs)))]
-
-
-def _oversized_entry(spare: Oversized | None) -> dict[str, int] | None:
-    return None if spare is None else {"accelerators": spare.accelerators, "enough": spare.enough}
+    lines = grouped([(f"{need.who.host} #{place_of(need)}", need.advice) for need in needs])
+    return [f"- {line}" for line in (*lines, *map(_oversized_line, oversized(needs)))]
 
 
 def _oversized_line(spare: Oversized) -> str:
@@ -230,18 +214,14 @@ def _oversized_line(spare: Oversized) -> str:
     )
 
 
-def place_of(accelerator_need: AcceleratorNeed) -> str:
+def place_of(need: AcceleratorNeed) -> str:
     """Number on the host, and of the MIG instance."""
-    return (
-        str(accelerator_need.who.index)
-        if accelerator_need.who.mig_index is None
-        else f"{accelerator_need.who.index}.{accelerator_need.who.mig_index}"
-    )
+    return str(need.who.index) if need.who.mig_index is None else f"{need.who.index}.{need.who.mig_index}"
 
 
-def entry(accelerator_need: AcceleratorNeed) -> dict[str, Any]:
+def entry(need: AcceleratorNeed) -> dict[str, Any]:
     """One accelerator as an object of the JSON."""
-    who, verdict = accelerator_need.who, accelerator_need.verdict
+    who, verdict = need.who, need.verdict
     return {
         "host": who.host,
         "accelerator": who.index,
@@ -250,12 +230,12 @@ def entry(accelerator_need: AcceleratorNeed) -> dict[str, Any]:
         "likely": verdict.likely.value,
         "missing": list(verdict.missing),
         "compared": {name: _compared(bounds, verdict.limits[name]) for name, bounds in verdict.numbers.items()},
-        **_memory_entry(accelerator_need.memory),
-        "queue_p95": accelerator_need.queue_p95,
-        **{f"{signal}_p95": accelerator_need.ratio(signal) for signal in ("busy", *_PROFILED)},
-        "bytes_per_second": dict(accelerator_need.evidence.bytes_per_second),
+        **_memory_entry(need.memory),
+        "queue_p95": need.queue_p95,
+        **{f"{signal}_p95": need.ratio(signal) for signal in ("busy", *_PROFILED)},
+        "bytes_per_second": dict(need.evidence.bytes_per_second),
         "coverage_ratio": verdict.coverage_ratio,
-        "advice": accelerator_need.advice,
+        "advice": need.advice,
     }
 
 
@@ -277,19 +257,19 @@ def _memory_entry(memory: MemoryNeed | None) -> dict[str, Any]:
     }
 
 
-def _long_need_row(accelerator_need: AcceleratorNeed) -> list[str]:
-    numbers = _memory_entry(accelerator_need.memory)
+def _long_need_row(need: AcceleratorNeed) -> list[str]:
+    numbers = _memory_entry(need.memory)
     gib = [numbers[name] for name in ("need_gib", "need_low_gib", "need_high_gib", "held_gib")]
     least = "≥" if numbers["need_is_exceeded"] else ""
     return [
-        accelerator_need.who.host,
-        place_of(accelerator_need),
-        verdict_words(accelerator_need.verdict),
+        need.who.host,
+        place_of(need),
+        verdict_words(need.verdict),
         *("-" if value is None else f"{least if not at else ''}{value:.1f}" for at, value in enumerate(gib)),
         percent(numbers["kv_p95"]),
-        "-" if accelerator_need.queue_p95 is None else f"{accelerator_need.queue_p95:.1f}",
-        *(percent(accelerator_need.ratio(name)) for name in ("busy", *_PROFILED)),
-        f"{accelerator_need.verdict.coverage_ratio:.1%}",
+        "-" if need.queue_p95 is None else f"{need.queue_p95:.1f}",
+        *(percent(need.ratio(name)) for name in ("busy", *_PROFILED)),
+        f"{need.verdict.coverage_ratio:.1%}",
     ]
 
 
@@ -389,41 +369,26 @@ def _tables(fleet: Fleet, output_format: str) -> str:
     """Peak against average, what is needed, and how it went over time; Markdown has no room for the last."""
     render = render_markdown_table if output_format == "markdown" else render_table
     rows = [_row(accelerator) for accelerator in fleet.accelerators]
+    needs = [
+        (need.who.host, place_of(need), verdict_words(need.verdict), need_words(need.memory)) for need in fleet.needs
+    ]
     parts = [
         "\n".join([render(_HEADERS, rows), "", _MEANING, *_gap_lines(fleet.accelerators)]),
-        render(_NEED_HEADERS, [_need_row(accelerator_need) for accelerator_need in fleet.needs]),
+        render(_NEED_HEADERS, needs),
         "\n".join(advice_lines(fleet.needs)),
         "" if output_format == "markdown" else terminal_chart(fleet),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
-def _need_row(accelerator_need: AcceleratorNeed) -> list[str]:
-    return [
-        accelerator_need.who.host,
-        place_of(accelerator_need),
-        verdict_words(accelerator_need.verdict),
-        need_words(accelerator_need.memory),
-    ]
-
-
 def _all_entries(fleet: Fleet) -> list[dict[str, Any]]:
-    """Objects of all accelerators."""
-    return [
-        {**entry, **_need_entry(need)}
-        for counted, need in zip(fleet.accelerators, fleet.needs, strict=True)
-        for entry in _entries(counted)
-    ]
-
-
-def _need_entry(accelerator_need: AcceleratorNeed) -> dict[str, Any]:
-    numbers = entry(accelerator_need)
-    return {name: numbers[name] for name in ("verdict", "need_gib", "need_low_gib", "need_high_gib")}
-
-
-def _entries(counted: Counted) -> list[dict[str, Any]]:
-    """JSON objects of one accelerator."""
-    return [_entry(counted, name, gauge) for name, gauge in counted.gauges.items()] or [_entry(counted, None, None)]
+    entries = []
+    for counted, need in zip(fleet.accelerators, fleet.needs, strict=True):
+        numbers = entry(need)
+        judged = {name: numbers[name] for name in ("verdict", "need_gib", "need_low_gib", "need_high_gib")}
+        of_metrics = [_entry(counted, name, gauge) for name, gauge in counted.gauges.items()]
+        entries += [each | judged for each in of_metrics or [_entry(counted, None, None)]]
+    return entries
 
 
 def _entry(counted: Counted, name: str | None, gauge: Distribution | None) -> dict[str, Any]:
@@ -482,7 +447,6 @@ def _gib(size_bytes: float) -> str:
 
 
 def _gap_lines(accelerators: Sequence[Counted]) -> list[str]:
-    """Gaps by accelerator and reason."""
     return [
         f"{accelerator.who.host} #{accelerator.who.index}: {missed:,} readings missed ({reason})"
         for accelerator in accelerators

@@ -56,8 +56,11 @@ def fleet_at(places: Sequence[str], span: timedelta | None = None) -> Fleet:
             hint="`advisor samples summary` and `advisor samples need` take the address of a server",
         )
     store = Store(places)
+    whole = store.days() if span is None else store.window()
+    if whole is None:
+        raise no_rows(store.where, store.notes())
     with Progress("hosts read") as progress:
-        fleet = Fleet.of(store, _window(store, span), progress.watch)
+        fleet = Fleet.of(store, whole.newest(None if span is None else span.total_seconds()), progress.watch)
     for note in store.notes():
         tell(f"skipped {note}")
     if not fleet.accelerators:
@@ -65,13 +68,6 @@ def fleet_at(places: Sequence[str], span: timedelta | None = None) -> Fleet:
             raise no_rows(store.where, store.notes())
         tell("note: serving engines were watched here, and no accelerators")
     return fleet
-
-
-def _window(store: Store, span: timedelta | None) -> Window:
-    whole = store.days() if span is None else store.window()
-    if whole is None:
-        raise no_rows(store.where, store.notes())
-    return whole.newest(None if span is None else span.total_seconds())
 
 
 _HEADERS = ("host", "#", "of", "metric", "unit", "p50", "p95", "max", "mean", "max ÷ mean", "coverage")

@@ -78,11 +78,8 @@ def check_served(plan: Plan, where: str) -> None:
     if plan.fleet is None:
         raise _nothing_feasible(plan, where)
     if is_refused(plan):
-        raise NothingFeasible(
-            refusal_words(plan, short_words(plan.fleet.groups)),
-            where=where,
-            hint=_refusal_hint(plan),
-        )
+        refused = refusal_words(plan, short_words(plan.fleet.groups))
+        raise NothingFeasible(refused, where=where, hint=_refusal_hint(plan))
 
 
 def _refusal_hint(plan: Plan) -> str:

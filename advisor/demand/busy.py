@@ -119,25 +119,6 @@ def demand_from_busy(
         if isinstance(serves, InputError):
             raise serves
         return _bounded(seen, serves, tokens)
-    return _of_volume(seen, serves, requests_per_day, tokens)
-
-
-def _bounded(seen: Busy, serves: BusySecond, tokens: tuple[float, float]) -> Demand:
-    """Level unknown: what the accelerators serve when saturated is planned for."""
-    served = demand_interval(seen.busy, seen.saturated, serves)
-    interval = _with_waiting(served, seen)
-    bound = "request rates are an upper bound: a busy accelerator is taken to be saturated"
-    remedy = "state requests_per_day, watch the engines, or give a trace, for less"
-    why = "a busy accelerator serves one request at a time, or all that it can hold"
-    if interval != served:
-        why += "; where all were busy requests may have waited, and three of four services stay within the upper edge"
-    notes = (f"{bound}; {remedy}", f"accelerators alone allow {interval.words()}: {why}")
-    return _demand(seen, seen.busy * serves.saturated, tokens, interval, notes)
-
-
-def _of_volume(
-    seen: Busy, serves: BusySecond | InputError, requests_per_day: float, tokens: tuple[float, float]
-) -> Demand:  # fmt: skip
     mean = requests_per_day / SECONDS_PER_DAY
     shape = _load_shape(seen)
     seen_ratio = float(np.nanmax(seen.busy) / np.nanmean(seen.busy))
@@ -154,6 +135,19 @@ def _of_volume(
     rates = _with_bursts(shape / np.nanmean(shape), seen.window_seconds, peak_ratio) * mean
     minutes = replace(seen, window_seconds=SECONDS_PER_MINUTE)
     return _demand(minutes, rates, tokens, interval, tuple(notes))
+
+
+def _bounded(seen: Busy, serves: BusySecond, tokens: tuple[float, float]) -> Demand:
+    """Level unknown: what the accelerators serve when saturated is planned for."""
+    served = demand_interval(seen.busy, seen.saturated, serves)
+    interval = _with_waiting(served, seen)
+    bound = "request rates are an upper bound: a busy accelerator is taken to be saturated"
+    remedy = "state requests_per_day, watch the engines, or give a trace, for less"
+    why = "a busy accelerator serves one request at a time, or all that it can hold"
+    if interval != served:
+        why += "; where all were busy requests may have waited, and three of four services stay within the upper edge"
+    notes = (f"{bound}; {remedy}", f"accelerators alone allow {interval.words()}: {why}")
+    return _demand(seen, seen.busy * serves.saturated, tokens, interval, notes)
 
 
 def _with_waiting(interval: DemandInterval, seen: Busy) -> DemandInterval:

@@ -90,6 +90,11 @@ def _demand(document: dict[str, Any], path: Path) -> Demand:
         raise ValueError("token_cells holds no requests, or a negative number")
     profile = _profile(document, cells)
     mean = document["requests"] / float(document["window_seconds"])
+    notes = [str(document["attribution"])] if document.get("attribution") else []
+    notes += map(str, document.get("notes", ()))
+    seconds = float(document["window_seconds"])
+    if seconds < SECONDS_PER_DAY:
+        notes.append(f"{path.name} covers {span_words(seconds)}: busier hours of the day or week are unseen")
     return Demand(
         requests_per_second=arrival_rate(profile.requests_per_minute, mean),
         input_tokens=_read_quantiles(document, "input_tokens"),
@@ -99,7 +104,7 @@ def _demand(document: dict[str, Any], path: Path) -> Demand:
         source=str(document["source"]),
         requests=int(document["requests"]),
         window_seconds=float(document["window_seconds"]),
-        notes=(*_notes(document, path), *profile_notes(profile)),
+        notes=(*notes, *profile_notes(profile)),
         profile=profile,
     )
 
@@ -175,12 +180,3 @@ def _tokens_by_hour(cells_by_hour: dict[str, list[int]], cells: Floats) -> dict[
         used = counts > 0
         histograms[int(hour)] = TokenHistogram(cells[used, 0], cells[used, 1], counts[used] / counts.sum())
     return histograms
-
-
-def _notes(document: dict[str, Any], path: Path) -> tuple[str, ...]:
-    notes = [str(document["attribution"])] if document.get("attribution") else []
-    notes += map(str, document.get("notes", ()))
-    seconds = float(document["window_seconds"])
-    if seconds < SECONDS_PER_DAY:
-        notes.append(f"{path.name} covers {span_words(seconds)}: busier hours of the day or week are unseen")
-    return tuple(notes)

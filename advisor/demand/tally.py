@@ -133,13 +133,6 @@ def bin_edges(bins: Integers) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.f
     return low, np.where(bins > 0, low * 2.0 ** (1 / _BINS_PER_OCTAVE), 0.0)
 
 
-def _tenths_of(seconds: Floats) -> Integers:
-    """Whole tenths of a second of times, in spite of the rounding of a time that was written as one."""
-    whole = np.floor(seconds)
-    within = np.minimum(((seconds - whole) * PER_SECOND + _ROUNDING).astype(np.int64), PER_SECOND - 1)
-    return whole.astype(np.int64) * PER_SECOND + within
-
-
 @dataclass(slots=True)
 class LengthCounts:
     """A running count of requests by length: an array of the usual lengths, a dictionary of the few beyond."""
@@ -242,7 +235,9 @@ class RequestTally:
                 hint="give times in one unit, from seconds to nanoseconds since 1970, or in ISO 8601",
             )
         self.fine.read_clock(seconds)
-        tenths, counts = np.unique(_tenths_of(seconds), return_counts=True)
+        whole = np.floor(seconds)
+        within = np.minimum(((seconds - whole) * PER_SECOND + _ROUNDING).astype(np.int64), PER_SECOND - 1)
+        tenths, counts = np.unique((whole.astype(np.int64) * PER_SECOND + within), return_counts=True)
         self.fine.add(tenths, counts)
         minutes, firsts = np.unique(tenths // (SECONDS_PER_MINUTE * PER_SECOND), return_index=True)
         for minute, count in zip(minutes.tolist(), np.add.reduceat(counts, firsts).tolist(), strict=True):

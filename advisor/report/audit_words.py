@@ -10,7 +10,6 @@ from advisor.report.text_table import markdown_list, render_markdown_table, rend
 from advisor.report.words import purchase_words
 
 _MOST_LISTED = 20
-_OTHERS = "others"
 _COVERAGE = ("provider", "types", "regions", "pairs", "on demand", "spot", "committed", "zones")
 _AGE = (
     "provider", *(f"listed, {days} days" for days in AGES_DAYS), *(f"spot listed, {days} days" for days in AGES_DAYS),
@@ -21,22 +20,20 @@ def audit_words(audit: CatalogAudit) -> str:
     """Every figure by provider, then what is missing and what contradicts."""
     layers = ", ".join(f"{name} {count:,}" for name, count in audit.layers.items())
     rows = _with_others(audit.providers)
-    quality, spot_quality = _quality_table(rows, spot=False), _quality_table(rows, spot=True)
-    blocks = [
-        f"catalog {audit.content_hash[:12]} on {audit.today}; offers by layer: {layers}",
-        _titled(
-            "Coverage: pairs of type and region (--format json has every provider)",
-            render_table(_COVERAGE, [_coverage(figures) for figures in rows]),
-        ),
-        _titled("Age: share of the pairs", render_table(_AGE, [_ages(figures) for figures in rows])),
-        _titled("Quality of prices on demand", render_table(*quality)),
-        _titled("Quality of spot prices", render_table(*spot_quality)),
-        _titled("Holes", "\n".join(_holes(audit.providers))),
-        _titled("Contradictions between layers", "\n".join(_contradictions(audit.contradictions))),
-        _titled("Layers that disagree by more than 5 %", _disagreements(audit.disagreements)),
-    ]
-    problems = [f"problem: {words}" for words in audit.problems]
-    return "\n\n".join(filter(None, [*blocks, "\n".join(problems)])) + "\n"
+    coverage, ages = (list(map(cells_of, rows)) for cells_of in (_coverage, _ages))
+    parts = {
+        "Coverage: pairs of type and region (--format json has every provider)": render_table(_COVERAGE, coverage),
+        "Age: share of the pairs": render_table(_AGE, ages),
+        "Quality of prices on demand": render_table(*_quality_table(rows, spot=False)),
+        "Quality of spot prices": render_table(*_quality_table(rows, spot=True)),
+        "Holes": "\n".join(_holes(audit.providers)),
+        "Contradictions between layers": "\n".join(_contradictions(audit.contradictions)),
+        "Layers that disagree by more than 5 %": _disagreements(audit.disagreements),
+    }
+    blocks = [f"catalog {audit.content_hash[:12]} on {audit.today}; offers by layer: {layers}"]
+    blocks += [f"{title}\n{text}" for title, text in parts.items() if text]
+    blocks += ["\n".join(f"problem: {words}" for words in audit.problems)] if audit.problems else []
+    return "\n\n".join(blocks) + "\n"
 
 
 def audit_markdown(audit: CatalogAudit) -> str:
@@ -82,10 +79,6 @@ def _disagreement_entry(row: Disagreement) -> Mapping[str, object]:
     }
 
 
-def _titled(title: str, text: str) -> str:
-    return f"{title}\n{text}" if text else ""
-
-
 def _with_others(providers: Sequence[ProviderAudit]) -> list[ProviderAudit]:
     """The clouds, and the sum of all others."""
     clouds = [figures for figures in providers if figures.provider in CLOUDS]
@@ -94,7 +87,7 @@ def _with_others(providers: Sequence[ProviderAudit]) -> list[ProviderAudit]:
 
 
 def _sum(providers: Sequence[ProviderAudit]) -> ProviderAudit:
-    summed: dict[str, object] = {"provider": f"{len(providers)} {_OTHERS}"}
+    summed: dict[str, object] = {"provider": f"{len(providers)} others"}
     for field in fields(ProviderAudit)[1:]:
         values = [getattr(figures, field.name) for figures in providers]
         if isinstance(values[0], int):
@@ -109,13 +102,8 @@ def _sum(providers: Sequence[ProviderAudit]) -> ProviderAudit:
 
 def _coverage(figures: ProviderAudit) -> list[str]:
     counts = (figures.on_demand, figures.spot, figures.committed, figures.zones)
-    return [
-        figures.provider,
-        str(figures.types),
-        str(figures.regions),
-        str(figures.offers),
-        *(_share(n, figures.offers) for n in counts),
-    ]
+    totals = map(str, (figures.types, figures.regions, figures.offers))
+    return [figures.provider, *totals, *(_share(n, figures.offers) for n in counts)]
 
 
 def _ages(figures: ProviderAudit) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from advisor.cases.document import Assumption, CaseReport, Outcome, PartKind, PricedPart, Swing
 from advisor.report.cost_lines import COST_COLUMNS, cost_row
-from advisor.report.text_table import Column, Section
+from advisor.report.text_table import Column, Section, dashed
 from advisor.report.words import short_words, usd
 from advisor.units import A_CENT, milliseconds
 
@@ -50,8 +50,13 @@ _A_POINT = 0.005
 def case_sections(report: CaseReport, *, verbose: bool = False) -> list[Section]:
     """The report: verdict and difference, stages, parts, assumptions, and the tornado; verbose: with every charge."""
     parts = list({part.part: part for stage in report.stages for part in stage.parts}.values())
+    before, after = report.stages[0].usd_per_month, report.stages[-1].usd_per_month
     sections = [
-        Section(_verdict(report), tuple(_told(report))),
+        Section(
+            f"{report.case.name}: {_saving_words(report.saving_ratio)} ({usd(before)} → {usd(after)} a month); "
+            f"published: {_saving_words(report.case.published.saving_ratio)}",
+            tuple(_told(report)),
+        ),
         Section("stages, each with one more change", (), _STAGES, tuple(_stage_rows(report))),
         Section("parts, each planned or priced by itself", (), _PARTS, tuple(map(_part_row, parts))),
         Section(
@@ -70,19 +75,11 @@ def case_sections(report: CaseReport, *, verbose: bool = False) -> list[Section]
     return sections
 
 
-def _verdict(report: CaseReport) -> str:
-    before, after = report.stages[0].usd_per_month, report.stages[-1].usd_per_month
-    return (
-        f"{report.case.name}: {_saving_words(report.saving_ratio)} ({usd(before)} → {usd(after)} a month); "
-        f"published: {_saving_words(report.case.published.saving_ratio)}"
-    )
-
-
 def _told(report: CaseReport) -> Iterator[str]:
     """The published figure, the difference to it, and its reasons: those computed, then those of the file."""
     published, first, last = report.case.published, report.stages[0], report.stages[-1]
     latency = "" if published.latency_ms is None else f", {_times(*published.latency_ms)}"
-    yield f"Published: {_percent(published.saving_ratio)}{latency}; {published.source}, line {published.line}."
+    yield f"Published: {published.saving_ratio:.1%}{latency}; {published.source}, line {published.line}."
     if published.latency_ms is not None and first.latency_p95_ms is not None and last.latency_p95_ms is not None:
         yield f"Latency: {_times(first.latency_p95_ms, last.latency_p95_ms)} to the whole answer, 95th percentile."
     points = (report.saving_ratio - published.saving_ratio) * _POINTS
@@ -90,7 +87,7 @@ def _told(report: CaseReport) -> Iterator[str]:
     yield _stage_words(report)
     if last.machine_saving_ratio is not None and abs(last.machine_saving_ratio - last.saving_ratio) >= _A_POINT:
         yield (
-            f"Counted: hours of machines and nodes and tokens alone would save {_percent(last.machine_saving_ratio)}; "
+            f"Counted: hours of machines and nodes and tokens alone would save {last.machine_saving_ratio:.1%}; "
             "disks, downloads, data transfer, load balancers, logs, work lost on spot and stated costs change it."
         )
     yield from _price_words(report)
@@ -105,12 +102,10 @@ def _stage_words(report: CaseReport) -> str:
     for before, stage in zip(report.stages, report.stages[1:], strict=False):
         if stage.saving_ratio >= target:
             return (
-                f"Stages: '{stage.stage}' passes the published saving, from {_percent(before.saving_ratio)} to "
-                f"{_percent(stage.saving_ratio)}."
+                f"Stages: '{stage.stage}' passes the published saving, from {before.saving_ratio:.1%} to "
+                f"{stage.saving_ratio:.1%}."
             )
-    return (
-        f"Stages: none reaches the published saving; '{report.stages[-1].stage}' saves {_percent(report.saving_ratio)}."
-    )
+    return f"Stages: none reaches the published saving; '{report.stages[-1].stage}' saves {report.saving_ratio:.1%}."
 
 
 def _price_words(report: CaseReport) -> Iterator[str]:
@@ -118,7 +113,7 @@ def _price_words(report: CaseReport) -> Iterator[str]:
     before, last = report.stages[0].usd_per_month, report.stages[-1]
     low, high = last.range_usd_per_month
     if high - low >= A_CENT:
-        saves = " to ".join(dict.fromkeys(_percent(1 - end / before) for end in (high, low)))
+        saves = " to ".join(dict.fromkeys(f"{1 - end / before:.1%}" for end in (high, low)))
         yield (
             f"Prices: '{last.stage}' costs {usd(low)} to {usd(high)} a month as prices that are old or not listed may "
             f"be today, and saves {saves} of the first stage as it is."
@@ -129,16 +124,13 @@ def _tornado_lines(report: CaseReport) -> Iterator[str]:
     """Scale, assumptions that alone explain the difference, and values that have no saving."""
     target, base = report.case.published.saving_ratio, report.saving_ratio
     ranges = {swing.assumption: swing.range_with(base) for swing in report.tornado}
-    yield f"saving with one assumption halved or doubled (shares: to 1 at most); | is {_percent(base)}"
+    yield f"saving with one assumption halved or doubled (shares: to 1 at most); | is {base:.1%}"
     names = [name for name, (low, high) in ranges.items() if low <= target <= high]
     if names:
-        yield f"the published {_percent(target)} lies between half and double of: {', '.join(names)}"
+        yield f"the published {target:.1%} lies between half and double of: {', '.join(names)}"
     else:
         low, high = min(low for low, _ in ranges.values()), max(high for _, high in ranges.values())
-        yield (
-            f"no assumption alone brings it to the published {_percent(target)}: "
-            f"it stays from {_percent(low)} to {_percent(high)}"
-        )
+        yield (f"no assumption alone brings it to the published {target:.1%}: it stays from {low:.1%} to {high:.1%}")
     for swing in report.tornado:
         for outcome in (swing.halved, swing.doubled):
             if outcome.saving_ratio is None:
@@ -151,9 +143,9 @@ def _stage_rows(report: CaseReport) -> Iterator[tuple[str, ...]]:
             stage.stage,
             str(stage.line),
             f"{stage.usd_per_month:,.2f}",
-            _percent(stage.saving_ratio),
-            "-" if stage.machine_saving_ratio is None else _percent(stage.machine_saving_ratio),
-            _ms(stage.latency_p95_ms),
+            f"{stage.saving_ratio:.1%}",
+            "-" if stage.machine_saving_ratio is None else f"{stage.machine_saving_ratio:.1%}",
+            dashed(stage.latency_p95_ms, milliseconds),
             ", ".join(part.part for part in stage.parts),
         )
 
@@ -161,7 +153,14 @@ def _stage_rows(report: CaseReport) -> Iterator[tuple[str, ...]]:
 def _part_row(part: PricedPart) -> tuple[str, ...]:
     largest = max(part.charges, key=lambda charge: charge.usd_per_month or 0.0)
     price = ", ".join(filter(None, (largest.price_source, largest.price_as_of, largest.price_quality)))
-    return part.part, str(part.line), f"{part.usd_per_month:,.2f}", _ms(part.latency_p95_ms), _what(part), price
+    return (
+        part.part,
+        str(part.line),
+        f"{part.usd_per_month:,.2f}",
+        dashed(part.latency_p95_ms, milliseconds),
+        _what(part),
+        price,
+    )
 
 
 def _what(part: PricedPart) -> str:
@@ -193,7 +192,7 @@ def _swing_row(swing: Swing, report: CaseReport) -> tuple[str, ...]:
 
 
 def _outcome_words(outcome: Outcome) -> str:
-    return "none" if outcome.saving_ratio is None else _percent(outcome.saving_ratio)
+    return "none" if outcome.saving_ratio is None else f"{outcome.saving_ratio:.1%}"
 
 
 def _bar(low: float, high: float, report: CaseReport) -> str:
@@ -208,16 +207,8 @@ def _bar(low: float, high: float, report: CaseReport) -> str:
 
 
 def _saving_words(ratio: float) -> str:
-    return f"{_percent(ratio)} cheaper" if ratio >= 0 else f"{_percent(-ratio)} dearer"
-
-
-def _percent(ratio: float) -> str:
-    return f"{ratio:.1%}"
+    return f"{ratio:.1%} cheaper" if ratio >= 0 else f"{-ratio:.1%} dearer"
 
 
 def _times(before_ms: float, after_ms: float) -> str:
     return f"{milliseconds(before_ms)} → {milliseconds(after_ms)}"
-
-
-def _ms(value: float | None) -> str:
-    return "-" if value is None else milliseconds(value)

@@ -59,7 +59,8 @@ def cost_section(fleet: Fleet, beside_total: Sequence[str] = ()) -> Section:
     """Every line of a fleet's cost, the sum by kind, and what no total holds."""
     lines = fleet.cost_lines
     beside = [line for line in lines if not line.in_total]
-    told = [f"{kind}: {usd(_sum(own))}" for kind in CostKind if (own := _of_kind(lines, kind))]
+    by_kind = {kind: [line for line in lines if line.in_total and line.kind == kind] for kind in CostKind}
+    told = [f"{kind}: {usd(_sum(own))}" for kind, own in by_kind.items() if own]
     if beside:
         told.append(f"beside the total (*): {usd(_sum(beside))}")
     unpriced = [_ITEMS.get(line.item, line.item) for line in lines if line.usd_per_month is None]
@@ -99,20 +100,18 @@ def focus_of(fleet: Fleet, start: dt.date, name: str, tags: Mapping[str, str]) -
     return csv_text((_FOCUS, *rows))
 
 
-def _of_kind(lines: Sequence[CostLine], kind: CostKind) -> list[CostLine]:
-    return [line for line in lines if line.in_total and line.kind == kind]
-
-
 def _sum(lines: Sequence[CostLine]) -> float:
     return math.fsum(line.usd_per_month or 0.0 for line in lines)
 
 
 def cost_row(line: CostLine) -> tuple[str, ...]:
     """Cells of a line, under :data:`COST_COLUMNS`."""
+    _, region, *rest = line.place.split("/")
+    short_place = " ".join(dict.fromkeys((rest[0], rest[-1]))).replace("_", " ") if rest else region
     return (
         str(line.kind),
         _ITEMS.get(line.item, line.item) + ("" if line.in_total else " *"),
-        _short(line.place),
+        short_place,
         f"{line.quantity:,.6g}" if line.quantity < 1e6 else f"{line.quantity:,.0f}",
         line.unit,
         "?" if line.usd_per_unit is None else f"{line.usd_per_unit:.6g}",
@@ -121,29 +120,19 @@ def cost_row(line: CostLine) -> tuple[str, ...]:
     )
 
 
-def _short(place: str) -> str:
-    """``g6e.xlarge spot`` of a group, the region of what is paid there."""
-    _, region, *rest = place.split("/")
-    return " ".join(dict.fromkeys((rest[0], rest[-1]))).replace("_", " ") if rest else region
-
-
 def _focus_row(
     line: CostLine, billed: Sequence[str], group: FleetGroup | None, tags: str
 ) -> tuple[object, ...]:  # fmt: skip
     provider, region, *_ = line.place.split("/")
     kind = CostKind(line.kind)
+    # Machines have the price of their market; disks and networks have one price in each.
+    purchase = line.place.rpartition("/")[2] if line.item == "instance" else ""
     return (
         *(line.usd_per_month,) * 4, "USD", *billed, "Usage", "", _ITEMS.get(line.item, line.item),
-        line.quantity, line.unit, line.usd_per_unit, _pricing(line), line.quantity, line.unit, *(provider,) * 3,
-        region, line.place, _ITEM_CATEGORIES.get(line.item, _CATEGORIES[kind]), _SERVICES[kind],
+        line.quantity, line.unit, line.usd_per_unit, _PRICING.get(purchase, "Standard"), line.quantity, line.unit,
+        *(provider,) * 3, region, line.place, _ITEM_CATEGORIES.get(line.item, _CATEGORIES[kind]), _SERVICES[kind],
         *_sku(line, group), tags, str(kind), line.price_source, line.price_as_of, line.price_quality,
     )  # fmt: skip
-
-
-def _pricing(line: CostLine) -> str:
-    """PricingCategory: that of their market for machines, whose disks and networks have one price in each."""
-    purchase = line.place.rpartition("/")[2] if line.item == "instance" else ""
-    return _PRICING.get(purchase, "Standard")
 
 
 def _sku(line: CostLine, group: FleetGroup | None) -> tuple[str, str]:

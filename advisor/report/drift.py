@@ -11,7 +11,7 @@ from advisor.catalog.values import Offer, Purchase
 from advisor.plan.locks import Lock, with_processors_of
 from advisor.records import asdict, dataclass
 from advisor.report.price_age import age_words, days_since
-from advisor.report.text_table import render_table
+from advisor.report.text_table import dashed, render_table
 
 _MATTERS = (Kind.GONE, Kind.UNPRICED, Kind.MOVED)
 
@@ -70,15 +70,12 @@ def _commitments(lock: Lock, catalog: Catalog, now: Sequence[Offer]) -> Iterator
         today = by_place.get(place)
         if today is None:
             continue
-        prices = {
-            _instrument(current_commitment): current_commitment.usd_per_hour
-            for current_commitment in catalog.current_commitments(today)
-        }
+        prices = {_instrument(price): price.usd_per_hour for price in catalog.current_commitments(today)}
         for commitment_price in then:
-            price = prices.get(_instrument(commitment_price))
-            kind = Kind.UNPRICED if price is None else Kind.MOVED
-            if price != commitment_price.usd_per_hour:
-                yield Change(kind, *place, Purchase.COMMITMENT, commitment_price.usd_per_hour, price)
+            now_usd = prices.get(_instrument(commitment_price))
+            kind = Kind.UNPRICED if now_usd is None else Kind.MOVED
+            if now_usd != commitment_price.usd_per_hour:
+                yield Change(kind, *place, Purchase.COMMITMENT, commitment_price.usd_per_hour, now_usd)
 
 
 def _instrument(price: CommitmentPrice) -> tuple[str, int, str]:
@@ -89,13 +86,8 @@ def _instrument(price: CommitmentPrice) -> tuple[str, int, str]:
 def drift_words(drift: Drift, today: dt.date) -> str:
     """Changes as a table, and what they mean for the plan."""
     age = f"is {age_words(drift.oldest_as_of, today)}"
-    lines = []
-    if drift.changes:
-        lines.append(
-            render_table(
-                ("change", "type", "region", "paid", "then", "now", ""), [_row(change) for change in drift.changes]
-            )
-        )
+    headers = ("change", "type", "region", "paid", "then", "now", "")
+    lines = [render_table(headers, [_row(change) for change in drift.changes])] if drift.changes else []
     lines.append(f"the oldest price used {age}{', which is older than the limit' if drift.is_stale else ''}")
     if drift.paid_changed:
         lines.append("the plan pays prices that no longer hold: make it again with `advisor recommend`")
@@ -126,7 +118,7 @@ def _row(change: Change) -> Sequence[str]:
         change.instance_type,
         change.region,
         change.purchase.value.replace("_", " ") if change.purchase else "",
-        "-" if change.before_usd_per_hour is None else f"{change.before_usd_per_hour:.5g}",
-        "-" if change.now_usd_per_hour is None else f"{change.now_usd_per_hour:.5g}",
+        dashed(change.before_usd_per_hour, "{:.5g}".format),
+        dashed(change.now_usd_per_hour, "{:.5g}".format),
         "" if ratio is None else f"{ratio:+.1%}",
     )

@@ -5,15 +5,14 @@ from collections.abc import Iterator
 
 from advisor.plan.estate.values import PLANNED, Estate, WorkloadRow
 from advisor.records import asdict, dataclass
-from advisor.report.text_table import Column, Section, escape_markdown, sections_markdown, sections_text
+from advisor.report.text_table import Column, Section, dashed, escape_markdown, sections_markdown, sections_text
 from advisor.report.words import usd
-from advisor.units import ratio_words
+from advisor.units import counted, ratio_words
 
 SCHEMA = "advisor.estate-diff/v1"
 _SHOWN = 40
 """Workloads in a table, so that a comment keeps to 60 lines."""
 _A_CENT = 0.005
-_NOT_THERE = "not there"
 _SUMS = ("workloads", "planned", "infeasible", "failed", "fleets_usd_per_month", "total_usd_per_month")
 _SUM_COLUMNS = (Column(""), Column("before"), Column("after"), Column("change"))
 _COLUMNS = (
@@ -89,9 +88,7 @@ def headline(diff: EstateDiff) -> str:
     more = after - before
     cost = f"{usd(after)} a month, as before" if abs(more) < _A_CENT else f"{usd(before)} → {usd(after)} a month"
     ratio = f" ({'+' if more > 0 else ''}{usd(more)}{f', {more / before:+.0%}' if before else ''})"
-    count = len(diff.changes)
-    changed = f"{count:,} workload{'' if count == 1 else 's'} changed"
-    return f"estate: {cost}{'' if abs(more) < _A_CENT else ratio}; {changed}"
+    return f"estate: {cost}{'' if abs(more) < _A_CENT else ratio}; {counted(len(diff.changes), 'workload')} changed"
 
 
 def _facts(row: WorkloadRow | None) -> tuple[object, ...] | None:
@@ -136,13 +133,13 @@ def _row(change: WorkloadChange) -> tuple[str, ...]:
         _told(after),
         "-" if cost is None else f"{cost:,.2f}",
         "-" if more is None else f"{more:+,.2f}",
-        "-" if kept is None else ratio_words(kept),
+        dashed(kept, ratio_words),
     )
 
 
 def _told(row: WorkloadRow | None) -> str:
     if row is None:
-        return _NOT_THERE
+        return "not there"
     if row.status != PLANNED:
         return row.status
     return row.fleet if row.shared_machine is None else "on a shared machine"

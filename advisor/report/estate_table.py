@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from advisor.plan.estate.packing import SharedMachine
 from advisor.plan.estate.seats import Seat, Way
 from advisor.plan.estate.slots import MEMORY_MARGIN
-from advisor.plan.estate.values import FAILED, PLANNED, Estate, JoinedBase, WorkloadRow
+from advisor.plan.estate.values import FAILED, PLANNED, Estate, WorkloadRow
 from advisor.plan.sharing import HEADROOM
 from advisor.plan.words import compared_words
 from advisor.report.text_table import Column, fit_table, markdown_list, render_markdown_table, wrap
@@ -178,7 +178,16 @@ def estate_tables(estate: Estate) -> dict[str, tuple[Sequence[str], Sequence[Seq
     """Headers and rows of each table, by its title."""
     tables: tuple[tuple[Sequence[str], Sequence[Sequence[str]]], ...] = (
         ((*_HEADERS, _SAVED), [_cells(workload, estate) for workload in estate.workloads]),
-        (_BASE_HEADERS, [_base_cells(at, base) for at, base in enumerate(estate.joined, start=1)]),
+        (
+            _BASE_HEADERS,
+            [
+                (
+                    f"{at}: {base.model}", ", ".join(base.workloads), f"{base.adapters:,}", base.fleet,
+                    f"{base.usd_per_month:,.2f}", f"{base.apart_usd_per_month:,.2f}",
+                )
+                for at, base in enumerate(estate.joined, start=1)
+            ],
+        ),
         (_MACHINE_HEADERS, [_machine_cells(at, machine) for at, machine in enumerate(estate.shared_machines, start=1)]),
         (
             _SEAT_HEADERS,
@@ -207,30 +216,22 @@ def estate_tables(estate: Estate) -> dict[str, tuple[Sequence[str], Sequence[Seq
     return dict(zip(_TITLES, tables, strict=True))
 
 
-def _base_cells(position: int, base: JoinedBase) -> tuple[str, ...]:
-    return (
-        f"{position}: {base.model}",
-        ", ".join(base.workloads),
-        f"{base.adapters:,}",
-        base.fleet,
-        f"{base.usd_per_month:,.2f}",
-        f"{base.apart_usd_per_month:,.2f}",
-    )
-
-
 def _cells(row: WorkloadRow, estate: Estate) -> tuple[str, ...]:
     if row.status != PLANNED:
         return row.file, row.status, "–", "–", "–", "–"
     at = row.shared_machine
     base = next((at for at, joined in enumerate(estate.joined, start=1) if row.file in joined.workloads), None)
     fleet = row.fleet if base is None else f"with the others on base {base}"
+    kept = "–"
+    if row.within_slo_ratio is not None:
+        kept = f"{ratio_words(row.within_slo_ratio)}{'' if row.slo_kept else ' (little margin)'}"
     if at is not None:
         fleet = f"on shared machine {at + 1}, {estate.shared_machines[at].instance_type}"
     return (
         row.file,
         fleet,
         _usd_words(row, is_joined=base is not None),
-        _kept(row),
+        kept,
         f"{row.gap_ratio:.2%}" if row.gap_ratio is not None and at is None and base is None else "–",
         "–" if row.saved_usd_per_month is None else f"{row.saved_usd_per_month:,.2f}",
     )
@@ -241,12 +242,6 @@ def _usd_words(row: WorkloadRow, *, is_joined: bool) -> str:
     if row.shared_machine is not None:
         return "shared" if row.beside_usd_per_month is None else f"{row.beside_usd_per_month:,.2f} + shared"
     return "shared" if is_joined else f"{row.usd_per_month or 0.0:,.2f}"
-
-
-def _kept(row: WorkloadRow) -> str:
-    if row.within_slo_ratio is None:
-        return "–"
-    return f"{ratio_words(row.within_slo_ratio)}{'' if row.slo_kept else ' (little margin)'}"
 
 
 def _seat_cells(position: int, machine: SharedMachine, seat: Seat) -> tuple[str, ...]:

@@ -12,12 +12,12 @@ from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models.values import needs_own_server
 from advisor.names import printable
-from advisor.plan.explain.pareto import Front, Point
+from advisor.plan.explain.pareto import Front
 from advisor.plan.explain.whatif import Outcome, WhatIf
 from advisor.plan.explain.why import SEARCHED_TO, Contender, LoadRange, PriceChange, TargetChange, Why
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import read_question
-from advisor.plan.values import Option, Plan
+from advisor.plan.values import Plan
 from advisor.records import dataclass
 from advisor.report.fleet_words import (
     confirmation_words,
@@ -73,20 +73,12 @@ def outcome_sections(outcome: Outcome) -> list[Section]:
 
 
 def _nothing_words(outcome: Outcome) -> str:
-    if outcome.conflict is None:
-        return "Nothing in the catalog serves this workload within its limits"
-    return conflict_words(outcome.conflict)
+    nothing = "Nothing in the catalog serves this workload within its limits"
+    return nothing if outcome.conflict is None else conflict_words(outcome.conflict)
 
 
 def _relaxations(outcome: Outcome) -> tuple[str, ...]:
     return tuple(relaxation_words(outcome.conflict)) if outcome.conflict else ()
-
-
-def _option_words(option: Option) -> str:
-    return (
-        f"{option.instances} × {option.instance_type} ({hardware_words(option)}, {option.region}, "
-        f"{purchase_words(option.purchase)}, {option.precision}) at {usd(option.cost.total_usd_per_month)} a month"
-    )
 
 
 def _next_words(outcome: Outcome) -> Iterator[str]:
@@ -97,7 +89,10 @@ def _next_words(outcome: Outcome) -> Iterator[str]:
     more, ratio = following.usd_per_month_more, following.price_ratio_to_draw
     difference = f"{usd(abs(more))} {'more' if more >= 0 else 'less'} than the fleet"
     draw = "" if ratio is None or ratio <= 0 else f"; equal at {ratio:.3g} × the prices of the fleet"
-    yield f"next instance type: {_option_words(following.option)} (#{following.option.rank}), {difference}{draw}"
+    option = following.option
+    made_of = f"{hardware_words(option)}, {option.region}, {purchase_words(option.purchase)}, {option.precision}"
+    cost = f"{usd(option.cost.total_usd_per_month)} a month (#{option.rank})"
+    yield f"next instance type: {option.instances} × {option.instance_type} ({made_of}) at {cost}, {difference}{draw}"
 
 
 def what_if_section(what_if: WhatIf) -> Section:
@@ -237,8 +232,6 @@ def _load_words(ranges: Sequence[LoadRange], *, wins: bool) -> str:
 
 
 def _span(load_range: LoadRange) -> str:
-    if load_range.low_factor is None and load_range.high_factor is None:
-        return "1/16 to 16"
     low = "1/16" if load_range.low_factor is None else _factor(load_range.low_factor)
     high = "16" if load_range.high_factor is None else _factor(load_range.high_factor)
     return f"about {low}" if low == high else f"{low} to {high}"
@@ -247,12 +240,6 @@ def _span(load_range: LoadRange) -> str:
 def _factor(factor: float) -> str:
     """A factor on the demand; one below a tenth as a part of it, as the ends of the search are."""
     return f"{factor:.3g}" if factor >= _SMALLEST_DECIMAL else f"1/{1 / factor:.3g}"
-
-
-def _count(point: Point) -> str:
-    """``2``, or ``2 of 3`` of a fleet with others."""
-    others = f" of {point.fleet_instances}" if point.groups > 1 else ""
-    return f"{point.instances}{others}"
 
 
 def front_section(front: Front) -> Section:
@@ -272,7 +259,8 @@ def front_section(front: Front) -> Section:
         (
             "→" if point.stated else "", milliseconds(point.latency_ms), f"{point.total_usd_per_month:,.2f}",
             point.provider, point.region, f"{point.instance_type}{' and others' if point.groups > 1 else ''}",
-            purchase_words(point.purchase), point.precision, str(point.tensor_parallel), _count(point),
+            purchase_words(point.purchase), point.precision, str(point.tensor_parallel),
+            f"{point.instances} of {point.fleet_instances}" if point.groups > 1 else str(point.instances),
         )
         for point in front.points
     )  # fmt: skip
@@ -373,25 +361,17 @@ def _price(plan: Plan, fleet: Fleet, *, is_ranked: bool) -> _Price:
     if is_ranked:
         return _Price(_RERANK, {"input_cost_per_query": usd_per_request}, "a query costs the same in each")
     weight = 0.0 if unit is Unit.TEXTS else output_weight()
-    per_token = _per_token(usd_per_request / (entered + weight * answered), weight)
-    if unit is Unit.TEXTS:
-        return _Price("embedding", per_token, "a token costs the same in each")
-    rule = f"an output token\n# counts {weight:g} input tokens, the median of the catalog's prices of tokens"
-    return _Price("chat", per_token, rule)
-
-
-def _per_token(input_usd: float, weight: float) -> Mapping[str, float]:
-    return {
+    input_usd = usd_per_request / (entered + weight * answered)
+    per_token = {
         "input_cost_per_token": input_usd,
         "output_cost_per_token": weight * input_usd,
         "cache_creation_input_token_cost": input_usd,
         "cache_read_input_token_cost": input_usd,
     }
-
-
-def _driver(engine: str, unit: Unit, *, is_ranked: bool) -> str:
-    """Prefix by which LiteLLM calls an engine."""
-    return _RERANK_DRIVERS.get(engine, _DRIVERS[unit]) if is_ranked else _DRIVERS[unit]
+    if unit is Unit.TEXTS:
+        return _Price("embedding", per_token, "a token costs the same in each")
+    rule = f"an output token\n# counts {weight:g} input tokens, the median of the catalog's prices of tokens"
+    return _Price("chat", per_token, rule)
 
 
 def _entries(plan: Plan, fleet: Fleet, price: _Price) -> Iterator[dict[str, Any]]:
@@ -420,7 +400,8 @@ def _entries(plan: Plan, fleet: Fleet, price: _Price) -> Iterator[dict[str, Any]
 def _shares(fleet: Fleet, *, is_ranked: bool) -> dict[tuple[str, str], float]:
     """Share of the requests by ``provider/region`` and driver in the class of the busiest hours."""
     shares: dict[tuple[str, str], float] = {}
+    usual = _DRIVERS[fleet.unit]
     for group in fleet.groups:
-        key = f"{group.provider}/{group.region}", _driver(group.engine, fleet.unit, is_ranked=is_ranked)
+        key = f"{group.provider}/{group.region}", _RERANK_DRIVERS.get(group.engine, usual) if is_ranked else usual
         shares[key] = shares.get(key, 0.0) + group.request_shares[-1]
     return shares

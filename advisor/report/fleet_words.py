@@ -6,7 +6,6 @@ from string import ascii_uppercase
 from advisor.cost import FLEET_LEAVES_OUT
 from advisor.demand.forecast import DAYS, DECLARED, FLAT
 from advisor.performance.groups import PLANNED_BUSY_SHARE
-from advisor.performance.values import Interval
 from advisor.plan.fleet.chosen import LARGEST_RATIO, Confirmation, ConstraintUse, Failure, Fleet, FleetGroup
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.solve.stage import by_stand, running_of
@@ -45,6 +44,11 @@ def letters(fleet: Fleet) -> list[str]:
     return [ascii_uppercase[at % turns] * (at // turns + 1) for at in range(len(fleet.groups))]
 
 
+def lettered(fleet: Fleet) -> list[tuple[str, FleetGroup]]:
+    """Groups with their letters."""
+    return list(zip(letters(fleet), fleet.groups, strict=True))
+
+
 def group_section(fleet: Fleet) -> Section:
     """The groups: where, what, how many, at which price."""
     return Section("fleet", headers=_GROUP_COLUMNS, rows=tuple(_group_rows(fleet)))
@@ -68,11 +72,7 @@ def detail_sections(fleet: Fleet) -> list[Section]:
             + (", of prompts of all lengths alike" if fleet.bucket_max_input_tokens else ""),
             headers=("failure", "left", "when"),
             rows=tuple(
-                (
-                    part_words(fleet, failure.of),
-                    whole_percent(failure.left_ratio),
-                    hour_words(fleet, failure),
-                )
+                (part_words(fleet, failure.of), whole_percent(failure.left_ratio), hour_words(fleet, failure))
                 for failure in fleet.failures
             ),
         ),
@@ -111,7 +111,7 @@ def capacity_requests_per_second(fleet: Fleet, hour_class: int = -1) -> float:
 
 
 def _group_rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:
-    for letter, group in zip(letters(fleet), fleet.groups, strict=True):
+    for letter, group in lettered(fleet):
         yield (
             letter, group.provider, group.region, group.instance_type, hardware_words(group), paid_words(group),
             group.precision, str(group.tensor_parallel), f"{group.engine} {group.engine_version}".strip(),
@@ -122,7 +122,6 @@ def _group_rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:
 
 
 def _request_share(fleet: Fleet, group: FleetGroup) -> float:
-    """Share of the week's requests."""
     weights = [hour.mean_requests_per_second * hour.hours_per_week for hour in fleet.hour_classes]
     served = [share * weight for share, weight in zip(group.request_shares, weights, strict=True)]
     return sum(served) / sum(weights) if sum(weights) else 0.0
@@ -221,15 +220,12 @@ def standing_lines(fleet: Fleet) -> Iterator[str]:
     if not fleet.standing:
         return
     told = [
-        f"{standing_charge.title} {_known_usd(standing_charge.usd_per_month)}" for standing_charge in fleet.standing
+        f"{charge.title} {'at an unknown price' if charge.usd_per_month is None else usd(charge.usd_per_month)}"
+        for charge in fleet.standing
     ]
-    unknown = any(standing_charge.usd_per_month is None for standing_charge in fleet.standing)
+    unknown = any(charge.usd_per_month is None for charge in fleet.standing)
     total = f"{'at least ' if unknown else ''}{usd(fleet.cost.standing_usd_per_month)} a month"
     yield f"in the total, whatever machines run: {', '.join(told)} = {total}"
-
-
-def _known_usd(amount: float | None) -> str:
-    return "at an unknown price" if amount is None else usd(amount)
 
 
 def _gap_words(fleet: Fleet) -> str:
@@ -275,7 +271,6 @@ def proof_words(fleet: Fleet) -> str:
 
 
 def _search_words(fleet: Fleet) -> str:
-    """Extent of the search."""
     pools = f"of {fleet.pools_considered:,} pools (instance type × region × replica layout): {proof_words(fleet)}"
     if not fleet.planned_gap_ratio:
         return pools
@@ -316,15 +311,15 @@ def confirmation_words(fleet: Fleet, within_ratio: float) -> str:
     margin = "" if confirmation.reached or short else ", with less margin than is wanted for requests unlike these"
     latencies = latency_words(fleet.unit, confirmation.ttft_p95_ms, confirmation.tpot_p95_ms)
     p95s = "".join(f", {words}" for words in latencies)
+    headroom = _headroom_words(fleet, confirmation)
     if fleet.is_batch_alone:
         items = counted(confirmation.requests, "item")
         done = f"{ratio_words(confirmation.within_slo_ratio)} of {items} done by the deadline"
-        return f"{verdict}: {done}; {confirmation.arrivals}{_headroom_words(fleet, confirmation)}"
+        return f"{verdict}: {done}; {confirmation.arrivals}{headroom}"
     requests = counted(confirmation.requests, "request")
     return (
         f"{verdict}: {ratio_words(confirmation.within_slo_ratio)} of {requests} within the SLO{part} "
-        f"({ratio_words(within_ratio)} asked{margin}){p95s}; "
-        f"{confirmation.arrivals}{_headroom_words(fleet, confirmation)}"
+        f"({ratio_words(within_ratio)} asked{margin}){p95s}; {confirmation.arrivals}{headroom}"
     )
 
 
@@ -358,7 +353,7 @@ def _capacity_words(fleet: Fleet) -> Iterator[str]:
     """Planned rates summed over the busiest hours' instances against the rate that they have to carry."""
     terms = [
         f"{letter} {group.instances[-1]} × {rounded(group.planned_requests_per_second_per_instance)}"
-        for letter, group in zip(letters(fleet), fleet.groups, strict=True)
+        for letter, group in lettered(fleet)
     ]
     total, needed = capacity_requests_per_second(fleet), rounded(fleet.hour_classes[-1].planned_requests_per_second)
     hours, counted_in = ("hours of a run", "items") if fleet.is_batch_alone else ("busiest hours", "requests")
@@ -381,18 +376,14 @@ def _binds(use: ConstraintUse) -> bool:
 
 def _network_words(fleet: Fleet) -> Iterator[str]:
     """Limits that keep replicas below what their accelerators sustain."""
-    told = [
-        f"{letter} {group.limited_by}"
-        for letter, group in zip(letters(fleet), fleet.groups, strict=True)
-        if group.limited_by
-    ]
+    told = [f"{letter} {group.limited_by}" for letter, group in lettered(fleet) if group.limited_by]
     if told:
         yield f"rate of a replica limited by: {', '.join(told)}, planned {PLANNED_BUSY_SHARE:.0%} busy"
 
 
 def _commitment_words(fleet: Fleet) -> Iterator[str]:
     told: dict[str, list[str]] = {}
-    for letter, group in zip(letters(fleet), fleet.groups, strict=True):
+    for letter, group in lettered(fleet):
         if group.break_even_ratio is not None:
             told.setdefault(group.commitment, []).append(f"{letter} {group.break_even_ratio:.0%}")
     for commitment, ratios in told.items():
@@ -404,11 +395,7 @@ def _commitment_words(fleet: Fleet) -> Iterator[str]:
 
 def _spot_words(fleet: Fleet) -> Iterator[str]:
     """How often an instance is interrupted, and whether one is to be had, each with what is known of it."""
-    on_spot = [
-        (letter, group)
-        for letter, group in zip(letters(fleet), fleet.groups, strict=True)
-        if group.interruptions_per_instance_hour > 0
-    ]
+    on_spot = [(letter, group) for letter, group in lettered(fleet) if group.interruptions_per_instance_hour > 0]
     by_source: dict[str, list[str]] = {}
     for letter, group in on_spot:
         days = 1 / (group.interruptions_per_instance_hour * HOURS_PER_DAY)
@@ -428,23 +415,15 @@ def _unfilled(group: FleetGroup) -> str:
 
 def rate_words(fleet: Fleet) -> str:
     """Planned rate of each replica, the predicted one, how far that may be off, and what it rests on."""
-    told = ", ".join(
-        f"{letter} {_planned(group)}{_interval(group.requests_per_second_per_replica)} ({group.evidence})"
-        for letter, group in zip(letters(fleet), fleet.groups, strict=True)
-    )
+    told = []
+    for letter, group in lettered(fleet):
+        planned = group.planned_requests_per_second_per_instance / group.replicas_per_instance
+        rate = group.requests_per_second_per_replica
+        interval = f"{rounded(rate.value)} ({rounded(rate.low)} to {rounded(rate.high)})"
+        told.append(f"{letter} planned {rounded(planned)}, predicted {interval} ({group.evidence})")
     of_all = " and of prompts of all lengths" if fleet.bucket_max_input_tokens else ""
     kinds = f"planned after bursts and replays, predicted without{of_all}"
-    return f"requests/s of a replica within the SLO, {kinds}: {told}"
-
-
-def _planned(group: FleetGroup) -> str:
-    """Planned rate of a replica."""
-    planned = group.planned_requests_per_second_per_instance / group.replicas_per_instance
-    return f"planned {rounded(planned)}, predicted "
-
-
-def _interval(rate: Interval) -> str:
-    return f"{rounded(rate.value)} ({rounded(rate.low)} to {rounded(rate.high)})"
+    return f"requests/s of a replica within the SLO, {kinds}: {', '.join(told)}"
 
 
 def price_words(fleet: Fleet) -> str:
@@ -452,7 +431,7 @@ def price_words(fleet: Fleet) -> str:
     told = ", ".join(
         f"{letter} {group.price_quality} of {group.price_as_of or 'unknown date'}" if group.price_quality
         else f"{letter} {group.price_source or 'paid for already'}"
-        for letter, group in zip(letters(fleet), fleet.groups, strict=True)
+        for letter, group in lettered(fleet)
     )  # fmt: skip
     return f"prices: {told}"
 

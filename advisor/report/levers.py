@@ -4,13 +4,12 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from advisor.catalog.planning_tables import LeverFact
 from advisor.entries import picked
 from advisor.levers.values import SCHEMA, LeverReport, PricedLever, QualityKept, UnpricedLever, Work
 from advisor.plan.document import plain
 from advisor.plan.values import CurrentCost
 from advisor.plan.words import first_name
-from advisor.report.text_table import Column, Section
+from advisor.report.text_table import Column, Section, dashed
 from advisor.report.words import payback_words, short_words, usd
 from advisor.units import A_CENT, milliseconds, ratio_words, rounded
 
@@ -89,13 +88,13 @@ def _verdict(report: LeverReport) -> str:
     """Levers of the combination, its cost, and that against what is paid."""
     used = [name_words(lever.lever) for lever in report.levers if lever.used]
     if not used:
-        return f"No lever saves anything: {_usd(report.without.total_usd_per_month)} a month stays"
+        return f"No lever saves anything: {dashed(report.without.total_usd_per_month, usd)} a month stays"
     total, paid = report.together.plan.total_usd_per_month, report.paid_usd_per_month
     whose = "without any" if report.current is None else "today"
-    change = f"against {_usd(paid)} {whose}"
+    change = f"against {dashed(paid, usd)} {whose}"
     if total is not None and paid:
         change = f"{abs(1 - total / paid):.0%} {'less' if total <= paid else 'more'} than {whose} ({usd(paid)})"
-    return f"Pull {' + '.join(used)}: {_usd(total)} a month, {change}; {_work_words(report.work)}"
+    return f"Pull {' + '.join(used)}: {dashed(total, usd)} a month, {change}; {_work_words(report.work)}"
 
 
 def _told(report: LeverReport) -> Iterator[str]:
@@ -109,7 +108,7 @@ def _told(report: LeverReport) -> Iterator[str]:
         yield _today_words(report.current)
     needed = f", with {' + '.join(map(name_words, report.needed))}: none does without" if report.needed else ""
     fleet, total = short_words(report.without.groups, with_precision=True), report.without.total_usd_per_month
-    yield f"Without any lever: {fleet} at {_usd(total)} a month{needed}."
+    yield f"Without any lever: {fleet} at {dashed(total, usd)} a month{needed}."
     if any(lever.used for lever in report.levers):
         yield from _combined(report)
     if report.services:
@@ -177,13 +176,14 @@ def _table_lines(report: LeverReport) -> Iterator[str]:
 
 
 def _row(lever: PricedLever) -> tuple[str, ...]:
+    hours, cost = f"{lever.work.effort_hours:,.0f} h", lever.work.one_off_usd
     return (
         name_words(lever.lever),
         f"{lever.priced.saving_usd_per_month:,.2f}",
         _worth(lever),
-        _usd(lever.priced.plan.total_usd_per_month),
-        _once_words(lever.work),
-        _payback_words(lever.work),
+        dashed(lever.priced.plan.total_usd_per_month, usd),
+        hours if cost is None else f"{hours}\n{usd(cost)}",
+        "-" if cost is None else payback_words(lever.work.payback_months, without="never"),
         lever.priced.plan.evidence,
         "\n".join(_change_words(lever)),
     )
@@ -219,13 +219,10 @@ def _unpriced_row(lever: UnpricedLever) -> tuple[str, ...]:
 def _fact_rows(report: LeverReport) -> Iterator[tuple[str, ...]]:
     levers: Sequence[PricedLever | UnpricedLever] = (*report.levers, *report.unpriced)
     for lever in levers:
-        yield from (_fact_row(lever.lever, fact) for fact in lever.facts)
-
-
-def _fact_row(lever: str, fact: LeverFact) -> tuple[str, ...]:
-    told = "; ".join(filter(None, (fact.metric, fact.setting, fact.condition)))
-    origin = f"{fact.provenance.source}, {fact.provenance.as_of}"
-    return name_words(lever), f"{fact.value} {fact.unit}".strip(), name_words(fact.evidence), told, origin
+        for fact in lever.facts:
+            told = "; ".join(filter(None, (fact.metric, fact.setting, fact.condition)))
+            origin, value = f"{fact.provenance.source}, {fact.provenance.as_of}", f"{fact.value} {fact.unit}".strip()
+            yield name_words(lever.lever), value, name_words(fact.evidence), told, origin
 
 
 def _quality_words(quality: QualityKept | None) -> str:
@@ -257,19 +254,6 @@ def _work_words(work: Work) -> str:
         return hours
     paid = "" if work.payback_months is None else f", paid back in {payback_words(work.payback_months)}"
     return f"{hours} ({usd(work.one_off_usd)}){paid}"
-
-
-def _once_words(work: Work) -> str:
-    hours = f"{work.effort_hours:,.0f} h"
-    return hours if work.one_off_usd is None else f"{hours}\n{usd(work.one_off_usd)}"
-
-
-def _payback_words(work: Work) -> str:
-    return "-" if work.one_off_usd is None else payback_words(work.payback_months, without="never")
-
-
-def _usd(amount: float | None) -> str:
-    return "-" if amount is None else usd(amount)
 
 
 def name_words(key: str) -> str:

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from advisor.demand.values import Unit
 from advisor.models.model import SERVES_GGUF
-from advisor.plan.fleet.chosen import Fleet, Policy, ReactivePolicy, ScalingPlan
-from advisor.plan.values import CurrentCost, Interval, Option, Plan, Rung, RungGroup
+from advisor.plan.fleet.chosen import Fleet, Policy, ReactivePolicy
+from advisor.plan.values import CurrentCost, Interval, Option, Plan, Rung
 from advisor.plan.words import first_name, items_word, unit_of
 from advisor.records import replace
-from advisor.report.text_table import Column, Section
+from advisor.report.text_table import Column, Section, dashed
 from advisor.report.words import hardware_words, paid_words, short_words, usd
-from advisor.units import milliseconds, ratio_words, rounded, unit_usd
+from advisor.units import counted, milliseconds, ratio_words, rounded, unit_usd
 
 _COLUMNS = (
     Column(""),
@@ -31,13 +31,11 @@ def ladder_section(plan: Plan, *, verbose: bool = False) -> Section:
 
     The recommendation stands above the first rung that allows more than the workload states.
     """
-    rungs = (
-        *plan.ladder[: _beyond(plan)],
-        *([plan.as_stated] if plan.as_stated else []),
-        *plan.ladder[_beyond(plan) :],
-    )
+    rungs: Sequence[Rung] = shown_rungs(plan)
+    if not verbose:  # requirements end before their sources
+        rungs = [replace(rung, requires=tuple(text.split(", ")[0] for text in rung.requires)) for rung in rungs]
     rows, before = [], None
-    for rung in rungs if verbose else map(_brief, rungs):
+    for rung in rungs:
         rows.append(_row(rung, before, plan.current))
         before = rung if rung.groups and not _same_fleet(rung, before) else before
     lines = tuple(_where_words(plan)) if rows else ()
@@ -49,16 +47,17 @@ def _beyond(plan: Plan) -> int:
     return next((number for number, rung in enumerate(plan.ladder) if rung.beyond_stated), len(plan.ladder))
 
 
+def shown_rungs(plan: Plan) -> tuple[Rung, ...]:
+    """Rungs of the ladder, with the recommendation above the first that allows more than the workload states."""
+    stated = (plan.as_stated,) if plan.as_stated else ()
+    return (*plan.ladder[: _beyond(plan)], *stated, *plan.ladder[_beyond(plan) :])
+
+
 def _where_words(plan: Plan) -> Iterator[str]:
     """How far the regions of the highest rung that may be planned go."""
     last = next((rung for rung in reversed(plan.ladder) if rung.where), None)
     if last is not None:
         yield f"up to {rung_words(last)}, {last.where}; exclusions and residency hold on every rung"
-
-
-def _brief(rung: Rung) -> Rung:
-    """A rung whose requirements end before their sources."""
-    return replace(rung, requires=tuple(text.split(", ")[0] for text in rung.requires))
 
 
 def _same_fleet(rung: Rung, before: Rung | None) -> bool:
@@ -93,17 +92,17 @@ def other_engine_words(plan: Plan) -> Iterator[str]:
     if fleet is None or not all(group.engine.startswith(SERVES_GGUF) for group in fleet.groups):
         return
     total = fleet.cost.total_usd_per_month
-    others = [rung for rung in plan.ladder if rung.groups and not any(map(_is_gguf, rung.groups))]
+    others = [
+        rung
+        for rung in plan.ladder
+        if rung.groups and not any(group.engine.startswith(SERVES_GGUF) for group in rung.groups)
+    ]
     cheapest = min(others, key=lambda rung: _usd(rung, total), default=None)
     if cheapest is None or _usd(cheapest, total) >= total - _A_CENT:
         return
     engines = dict.fromkeys(f"{group.engine} on {group.accelerator}" for group in cheapest.groups)
     cost = usd(_usd(cheapest, total))
     yield f"Engine: {' and '.join(engines)} would serve it for {cost} (rung {rung_words(cheapest)})."
-
-
-def _is_gguf(group: RungGroup) -> bool:
-    return group.engine.startswith(SERVES_GGUF)
 
 
 def rung_words(rung: Rung) -> str:
@@ -123,7 +122,7 @@ def _row(rung: Rung, before: Rung | None, current: CurrentCost | None) -> tuple[
         "→" if rung.rung == _STATED else "",
         rung_words(rung),
         _cost(total, None if before is not None and _same_fleet(rung, before) else rung.saving_ratio),
-        "-" if kept is None else ratio_words(kept),
+        dashed(kept, ratio_words),
         rung.evidence,
         _told(rung, before, current),
     )
@@ -281,15 +280,8 @@ def scaling_lines(fleet: Fleet) -> Iterator[str]:
     yield f"policy: {scaling_plan.recommended}, {scaling_plan.reason}"
     if scaling_plan.recommended is Policy.SCHEDULED:
         ahead = [group.ordered_minutes_ahead for group in scaling_plan.schedule]
-        yield f"by schedule, an instance is ordered {_span(min(ahead), max(ahead))} min ahead of its hour"
-    yield from _reactive_words(scaling_plan)
-
-
-def _span(low: int, high: int) -> str:
-    return f"{low}" if low == high else f"{low} to {high}"
-
-
-def _reactive_words(scaling_plan: ScalingPlan) -> Iterator[str]:
+        span = " to ".join(dict.fromkeys((str(min(ahead)), str(max(ahead)))))
+        yield f"by schedule, an instance is ordered {span} min ahead of its hour"
     if scaling_plan.reactive_unknown:
         yield f"reactive: {scaling_plan.reactive_unknown}"
     if scaling_plan.reactive is not None:
@@ -298,15 +290,12 @@ def _reactive_words(scaling_plan: ScalingPlan) -> Iterator[str]:
         yield f"reactive with stopped instances that keep their disks: {_policy_words(scaling_plan.warm_pool)}"
 
 
-def _policy_words(reactive_policy: ReactivePolicy) -> str:
-    replicas = (
-        f"{reactive_policy.minimum_warm_replicas} replica{'' if reactive_policy.minimum_warm_replicas == 1 else 's'}"
-    )
+def _policy_words(policy: ReactivePolicy) -> str:
+    headroom = f"{rounded(policy.headroom_requests_per_second)} requests/s of headroom"
     return (
-        f"new capacity {reactive_policy.delay_s:,.0f} s after a rise, "
-        f"{rounded(reactive_policy.headroom_requests_per_second)} requests/s of "
-        f"headroom, at least {replicas}, {usd(reactive_policy.usd_per_month)} a month; without headroom "
-        f"{reactive_policy.missed_ratio:.1%} of the requests would come too early"
+        f"new capacity {policy.delay_s:,.0f} s after a rise, {headroom}, at least "
+        f"{counted(policy.minimum_warm_replicas, 'replica')}, {usd(policy.usd_per_month)} a month; without headroom "
+        f"{policy.missed_ratio:.1%} of the requests would come too early"
     )
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from advisor.demand.values import Unit
-from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.costs import COST_PARTS
 from advisor.plan.values import Plan
 from advisor.plan.words import first_name, unit_of
@@ -85,9 +84,7 @@ class PlanDiff:
     @property
     def is_same_workload(self) -> bool:
         """The plans carry one name and serve one model; otherwise their costs are of different things."""
-        return not {"workload.name", "workload.model"} & {
-            asked_differently.field for asked_differently in self.asked_differently
-        }
+        return not {"workload.name", "workload.model"} & {asked.field for asked in self.asked_differently}
 
     @property
     def usd_per_month_more(self) -> float | None:
@@ -127,6 +124,7 @@ def _facts(plan: Plan) -> PlanFacts:
     slo, fleet = plan.workload["slo"], plan.fleet
     replay = fleet.confirmed if fleet else None
     oldest = oldest_price(plan) if fleet else None
+    classes = {group.evidence for group in fleet.groups} if fleet else set[str]()
     return PlanFacts(
         fleet=short_words(fleet.groups, with_precision=True) if fleet else "",
         usd_per_month=fleet.cost.total_usd_per_month if fleet else None,
@@ -140,15 +138,10 @@ def _facts(plan: Plan) -> PlanFacts:
         tpot_p95_target_ms=slo["tpot_p95_ms"],
         holds_up_to_peak_ratio=fleet.holds_up_to.peak_ratio if fleet and fleet.holds_up_to else None,
         risk=risk_words(plan) if fleet else "",
-        evidence=_weakest(fleet),
+        evidence=next((evidence for evidence in _WEAKEST_FIRST if evidence in classes), ""),
         oldest_price=oldest.as_of if oldest else "",
         obligation_usd=fleet.cost.obligation_usd if fleet else None,
     )
-
-
-def _weakest(fleet: Fleet | None) -> str:
-    classes = {group.evidence for group in fleet.groups} if fleet else set[str]()
-    return next((evidence for evidence in _WEAKEST_FIRST if evidence in classes), "")
 
 
 def _asked_differently(before: Plan, after: Plan) -> Iterator[AskedDifferently]:
@@ -235,23 +228,15 @@ def headline(diff: PlanDiff) -> str:
     """``support-chat: $2,895.09 → $4,102.40 a month (+$1,207.31, +42%)``."""
     before, after, more = diff.before.usd_per_month, diff.after.usd_per_month, diff.usd_per_month_more
     if more is None:
-        return f"{diff.workload}: {_usd_or_none(before)} → {_usd_or_none(after)}"
+        told = ("no fleet" if amount is None else f"{usd(amount)} a month" for amount in (before, after))
+        return f"{diff.workload}: {' → '.join(told)}"
     if abs(more) < _A_CENT:
         return f"{diff.workload}: {usd(after or 0.0)} a month, as before"
-    ratio = "" if diff.ratio_more is None else f", {diff.ratio_more:+.0%}"
-    return f"{diff.workload}: {usd(before or 0.0)} → {usd(after or 0.0)} a month ({_signed_usd(more)}{ratio})"
-
-
-def _usd_or_none(amount: float | None) -> str:
-    return "no fleet" if amount is None else f"{usd(amount)} a month"
-
-
-def _signed_usd(amount: float) -> str:
-    return f"{'+' if amount > 0 else ''}{usd(amount)}"
+    sign, ratio = "+" if more > 0 else "", "" if diff.ratio_more is None else f", {diff.ratio_more:+.0%}"
+    return f"{diff.workload}: {usd(before or 0.0)} → {usd(after or 0.0)} a month ({sign}{usd(more)}{ratio})"
 
 
 def _warnings(diff: PlanDiff) -> Iterator[str]:
-    """Reasons against taking the later plan for the earlier one."""
     if not diff.is_same_workload:
         yield "The plans are of different workloads: their costs are not for the same work."
     kept, wanted = diff.after.within_slo_ratio, diff.after.wanted_within_slo_ratio
@@ -265,14 +250,10 @@ def _warnings(diff: PlanDiff) -> Iterator[str]:
 
 
 def _sections(diff: PlanDiff, code: Sequence[str]) -> list[Section]:
+    asked = [_asked_words(asked, diff.after.unit) for asked in diff.asked_differently]
     sections = [
         Section("plan", headers=_COLUMNS, rows=tuple(_rows(diff.before, diff.after))),
-        Section(
-            "asked differently",
-            _shortened(
-                [_asked_words(asked_differently, diff.after.unit) for asked_differently in diff.asked_differently]
-            ),
-        ),
+        Section("asked differently", _shortened(asked)),
         Section("code (Terraform)", _shortened(code)),
     ]
     return [section for section in sections if section.rows or section.lines]
@@ -291,21 +272,16 @@ def _rows(before: PlanFacts, after: PlanFacts) -> Iterator[tuple[str, str, str, 
         if any(amounts):
             yield _amounts(f"  {PART_WORDS[part]}", *amounts)
     yield _texts("requests within the SLO", _kept(before), _kept(after))
-    yield from _latencies(before, after)
+    both = (before, after)
+    yield _texts(first_name(after.unit), *(_margin(facts.ttft_p95_ms, facts.ttft_p95_target_ms) for facts in both))
+    if not all(facts.unit.is_one_pass for facts in both):
+        yield _texts("TPOT p95", *(_margin(facts.tpot_p95_ms, facts.tpot_p95_target_ms) for facts in both))
     yield _texts("holds", _holds(before), _holds(after))
     yield _texts("risk", before.risk, after.risk)
     yield _texts("evidence", before.evidence, after.evidence)
     yield _texts("oldest price", before.oldest_price, after.oldest_price)
     if before.obligation_usd or after.obligation_usd:
         yield _amounts("obligation, USD", before.obligation_usd, after.obligation_usd)
-
-
-def _latencies(before: PlanFacts, after: PlanFacts) -> Iterator[tuple[str, str, str, str]]:
-    """Latencies with their distances from the targets; an answer in one pass has one."""
-    both = (before, after)
-    yield _texts(first_name(after.unit), *(_margin(facts.ttft_p95_ms, facts.ttft_p95_target_ms) for facts in both))
-    if not all(facts.unit.is_one_pass for facts in both):
-        yield _texts("TPOT p95", *(_margin(facts.tpot_p95_ms, facts.tpot_p95_target_ms) for facts in both))
 
 
 def _texts(name: str, before: str, after: str) -> tuple[str, str, str, str]:
@@ -342,11 +318,11 @@ def _holds(facts: PlanFacts) -> str:
     return "" if ratio is None else f"{held_words(ratio)} the busiest minute"
 
 
-def _asked_words(asked_differently: AskedDifferently, unit: Unit) -> str:
-    name = _FIELDS.get(asked_differently.field, asked_differently.field.removeprefix("workload."))
+def _asked_words(asked: AskedDifferently, unit: Unit) -> str:
+    name = _FIELDS.get(asked.field, asked.field.removeprefix("workload."))
     name = name.replace(first_name(Unit.TOKENS), first_name(unit))
-    empty = "any" if asked_differently.field in _ANY_IF_EMPTY else "none"
-    before, after = (_value(value) or empty for value in (asked_differently.before, asked_differently.after))
+    empty = "any" if asked.field in _ANY_IF_EMPTY else "none"
+    before, after = (_value(value) or empty for value in (asked.before, asked.after))
     return f"{name}: {before} → {after}"
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from advisor.plan.doubts import falls_short
-from advisor.plan.fleet.chosen import Fleet, FleetGroup
+from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.replay.values import ReplayResult
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import MeasureFirst, Option, Plan
@@ -11,7 +11,7 @@ from advisor.plan.words import compared_words, run_words, size_words, spare_hour
 from advisor.report.fleet_words import capacity_requests_per_second, forecast_words, price_words, rate_words
 from advisor.report.option_words import about
 from advisor.report.price_age import oldest_price
-from advisor.report.text_table import Column, Section, render_table
+from advisor.report.text_table import Column, Section, dashed, render_table
 from advisor.report.words import slo_words, usd
 from advisor.units import SECONDS_PER_DAY, milliseconds, ratio_words, rounded, span_words, three_digits
 from advisor.workload.values import Slo
@@ -32,16 +32,13 @@ def replay_table(title: str, result: ReplayResult, slo: Slo) -> str:
         latencies = (("latency", result.e2e_p95_ms, slo.latency_ms),)
     groups = [
         (
-            group_result.name,
-            f"{group_result.requests:,}",
-            _share(group_result.within_slo_ratio),
-            f"{group_result.instance_hours:,.2f}",
-            _usd(group_result.cost_usd),
+            group.name, f"{group.requests:,}", dashed(group.within_slo_ratio, ratio_words),
+            f"{group.instance_hours:,.2f}", _usd(group.cost_usd),
         )
-        for group_result in result.by_group
-    ]
+        for group in result.by_group
+    ]  # fmt: skip
     head = (
-        f"{title}: {_share(result.within_slo_ratio)} of {result.requests:,} requests kept every target, "
+        f"{title}: {dashed(result.within_slo_ratio, ratio_words)} of {result.requests:,} requests kept every target, "
         f"for {_usd(result.cost_usd)} of machines in {result.hours:,.2f} h ({_usd(result.usd_per_month)} a month)\n"
         f"refused {result.refused:,} · preempted {result.preemptions:,} · interrupted {result.interruptions:,}\n"
     )
@@ -60,10 +57,6 @@ def _of_recording(limit: str, real_time_factor: float) -> str:
 
 def _ms(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f} ms" if value >= _WHOLE_MS else milliseconds(value)
-
-
-def _share(ratio: float | None) -> str:
-    return "-" if ratio is None else ratio_words(ratio)
 
 
 def _usd(value: float) -> str:
@@ -122,15 +115,11 @@ def at_the_peak(plan: Plan) -> str:
 
 def _headroom_risks(fleet: Fleet) -> Iterator[str]:
     """How far beyond their prediction replicas are planned, where only the replay says that they carry it."""
-    ratio = max(map(_planned_ratio, fleet.groups), default=0.0)
+    planned = [group.planned_requests_per_second_per_instance / group.replicas_per_instance for group in fleet.groups]
+    predicted = [group.requests_per_second_per_replica.value for group in fleet.groups]
+    ratio = max((rate / expected for rate, expected in zip(planned, predicted, strict=True)), default=0.0)
     if ratio >= _BEYOND_PREDICTION:
         yield f"replicas planned at {rounded(ratio)} × the predicted rate"
-
-
-def _planned_ratio(group: FleetGroup) -> float:
-    """Planned ÷ predicted requests per second of a replica."""
-    planned = group.planned_requests_per_second_per_instance / group.replicas_per_instance
-    return planned / group.requests_per_second_per_replica.value
 
 
 def _measured_risks(plan: Plan, fleet: Fleet) -> Iterator[str]:
@@ -175,19 +164,15 @@ def _rate_words(plan: Plan) -> str:
 
 def question_lines(plan: Plan) -> list[str]:
     """Workload, demand, SLO, and the catalog and predictions that the answer rests on."""
+    price = oldest_price(plan)
+    oldest = "" if price is None else f" (oldest price used: {price.as_of or 'no date'})"
     return [
         f"model: {plan.workload['model']}",
         f"demand: {_rate_words(plan)}; {size_words(plan.demand)}; {plan.demand['source']}",
         *([forecast_words(plan.fleet)] if plan.fleet else []),
         f"SLO: {slo_words(plan.workload['slo'])}",
-        f"catalog of {plan.provenance.catalog_as_of}{_oldest(plan)}, predictions {plan.provenance.calibration_version}",
+        f"catalog of {plan.provenance.catalog_as_of}{oldest}, predictions {plan.provenance.calibration_version}",
     ]
-
-
-def _oldest(plan: Plan) -> str:
-    """The date of the oldest price that is paid; nothing where none is."""
-    oldest = oldest_price(plan)
-    return "" if oldest is None else f" (oldest price used: {oldest.as_of or 'no date'})"
 
 
 def evidence_lines(plan: Plan) -> list[str]:

@@ -36,20 +36,13 @@ def price_words(fleet: Fleet) -> Iterator[str]:
 
 def _doubt_words(fleet: Fleet, doubt: DoubtfulPrice) -> str:
     """``inf2.xlarge spot at $0.17 an hour, today $0.06 to $0.34 (derived from other prices)``."""
-    told, price = names_of(fleet).get(doubt.group, doubt.group), _usd_per_hour(fleet, doubt)
+    told = names_of(fleet).get(doubt.group, doubt.group)
+    price = next((group.instance_usd_per_hour for group in fleet.groups if group.name == doubt.group), None)
     if price is not None:
-        told += f" at ${price:,.4g} an hour{_range(doubt, price)}"
+        low, high = price * doubt.low_ratio, price * doubt.high_ratio
+        today = f", today ${low:,.4g} to ${high:,.4g}" if math.isfinite(high) else ""
+        told += f" at ${price:,.4g} an hour{today}"
     return f"{told} ({doubt.reason})"
-
-
-def _usd_per_hour(fleet: Fleet, doubt: DoubtfulPrice) -> float | None:
-    return next((group.instance_usd_per_hour for group in fleet.groups if group.name == doubt.group), None)
-
-
-def _range(doubt: DoubtfulPrice, usd_per_hour: float) -> str:
-    """Range of today's price; "" where nobody can say."""
-    low, high = usd_per_hour * doubt.low_ratio, usd_per_hour * doubt.high_ratio
-    return f", today ${low:,.4g} to ${high:,.4g}" if math.isfinite(high) else ""
 
 
 def _decided(fleet: Fleet, doubts: Sequence[DoubtfulPrice]) -> str:

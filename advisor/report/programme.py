@@ -71,19 +71,15 @@ def _lines(programme: Programme) -> Iterator[str]:
 
 
 def _row(item: Item) -> tuple[str, ...]:
-    told = saving_words(item.saving)
+    told, risk = saving_words(item.saving), f"risks: {item.risk}" if item.risk else ""
     return (
         item.id,
         item.owner,
         f"{told}\nin {item.counted_in}" if item.counted_in else told,
         f"{item.effort_hours:,.0f} h\n{usd(item.one_off_usd)}",
         payback_words(item.payback_months),
-        "\n".join(filter(None, (item.title, item.detail, f"check: {item.check}", _risk(item)))),
+        "\n".join(filter(None, (item.title, item.detail, f"check: {item.check}", risk))),
     )
-
-
-def _risk(item: Item) -> str:
-    return f"risks: {item.risk}" if item.risk else ""
 
 
 def _issue(programme: Programme, item: Item) -> dict[str, Any]:
@@ -151,17 +147,13 @@ def review_json(review: Review) -> str:
 
 
 def _review_verdict(review: Review) -> str:
-    worse = [group for group in review.applied if _is_negative(group)]
+    worse = [group for group in review.applied if group.billed is not None and group.billed.usd_per_month < 0]
     span = f"{review.since} to {review.until}"
     if worse:
         names = ", ".join(item for group in worse for item in group.items)
         more = usd(-sum(group.billed.usd_per_month for group in worse if group.billed is not None))
         return f"Costs more than before: {names}, {more} a month; {_saved(review)} ({span})"
     return f"{_saved(review)} ({span})"
-
-
-def _is_negative(group: Applied) -> bool:
-    return group.billed is not None and group.billed.usd_per_month < 0
 
 
 def _saved(review: Review) -> str:
@@ -171,7 +163,6 @@ def _saved(review: Review) -> str:
 
 
 def _review_lines(review: Review) -> Iterator[str]:
-    """Cost, trend, plans and notes."""
     yield f"Cost now: {usd(review.usd_per_month)} a month ({review.cost} cost, from {review.now_from} on)."
     if review.trend_usd_per_month is not None:
         is_trend = abs(review.trend_usd_per_month) >= A_CENT

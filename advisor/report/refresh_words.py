@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +14,7 @@ from advisor.catalog.layers.refreshing import Refreshed, RefreshedEngines
 from advisor.catalog.layers.snapshot import ReleaseChange
 from advisor.catalog.layers.updating import Updated
 from advisor.catalog.refresh.values import Found, Gap, ReleaseRow, Sold
-from advisor.report.text_table import render_table
+from advisor.report.text_table import dashed, render_table
 from advisor.report.words import purchase_words
 
 _MOST_NAMED_ROWS = 8
@@ -164,15 +164,20 @@ def release_change_words(changes: Sequence[ReleaseChange]) -> str:
     """A table of changes, the first ones, and how many there are of each kind."""
     if not changes:
         return "nothing changed\n"
-    counts = Counter(change.kind for change in changes)
-    words = ", ".join(f"{number:,} {_plain(kind)}" for kind, number in counts.items())
     rows = [
         (_plain(change.kind), change.engine, change.version, change.before or "-", change.now or "-")
-        for change in changes[:_MOST_LISTED]
+        for change in changes
     ]
-    table = render_table(("change", "engine", "version", "before", "now"), rows)
-    more = f"\nand {len(changes) - _MOST_LISTED:,} more; --format json has all" if len(changes) > _MOST_LISTED else ""
-    return f"{table}{more}\n{words}\n"
+    kinds = dict.fromkeys(change.kind for change in changes)
+    return _change_table(("change", "engine", "version", "before", "now"), rows, kinds)
+
+
+def _change_table(headers: Sequence[str], rows: Sequence[Sequence[str]], kinds: Iterable[str]) -> str:
+    """The first rows, each of which begins with its kind, and how many there are of each kind."""
+    counts = Counter(row[0] for row in rows)
+    words = ", ".join(f"{counts[_plain(kind)]:,} {_plain(kind)}" for kind in kinds if counts[_plain(kind)])
+    more = f"\nand {len(rows) - _MOST_LISTED:,} more; --format json has all" if len(rows) > _MOST_LISTED else ""
+    return f"{render_table(headers, rows[:_MOST_LISTED])}{more}\n{words}\n"
 
 
 def _plain(kind: str) -> str:
@@ -247,24 +252,16 @@ def change_words(changes: Sequence[Change]) -> str:
     """A table of changes, the first ones, and how many there are of each kind."""
     if not changes:
         return "nothing changed\n"
-    counts = Counter(change.kind for change in changes)
-    words = ", ".join(f"{counts[kind]:,} {kind.value.replace('_', ' ')}" for kind in Kind if counts[kind])
-    shown = [
+    rows = [
         (
-            change.kind.value.replace("_", " "), change.instance_type, change.region,
-            change.purchase.value.replace("_", " ") if change.purchase else "",
-            _usd(change.before_usd_per_hour), _usd(change.now_usd_per_hour),
+            _plain(change.kind.value), change.instance_type, change.region,
+            _plain(change.purchase.value) if change.purchase else "",
+            dashed(change.before_usd_per_hour, "{:.5g}".format), dashed(change.now_usd_per_hour, "{:.5g}".format),
             "" if change.moved_ratio is None else f"{change.moved_ratio:+.1%}",
         )
-        for change in changes[:_MOST_LISTED]
+        for change in changes
     ]  # fmt: skip
-    table = render_table(("change", "type", "region", "paid", "before", "now", ""), shown)
-    more = f"\nand {len(changes) - _MOST_LISTED:,} more; --format json has all" if len(changes) > _MOST_LISTED else ""
-    return f"{table}{more}\n{words}\n"
-
-
-def _usd(price: float | None) -> str:
-    return "-" if price is None else f"{price:.5g}"
+    return _change_table(("change", "type", "region", "paid", "before", "now", ""), rows, [kind.value for kind in Kind])
 
 
 def changes_json(changes: Sequence[Change]) -> str:
@@ -298,14 +295,10 @@ def refresh_json(results: Sequence[Refreshed]) -> str:
 
 def update_words(publication: Publication, results: Sequence[Updated], where: str) -> str:
     """Summary of an update: rows published, held up or not known here, and changes."""
-    head = f"{where}: made {publication.made_at}, {_signature_words(publication)}"
+    signature = "signed, which was not checked (--allowed-signers FILE)" if publication.is_signed else "not signed"
+    signature = signature if publication.signer is None else f"signed by {publication.signer}"
+    head = f"{where}: made {publication.made_at}, {signature}"
     return "\n".join([head, *(line for result in results for line in _lines(result))]) + "\n"
-
-
-def _signature_words(publication: Publication) -> str:
-    if publication.signer is not None:
-        return f"signed by {publication.signer}"
-    return "signed, which was not checked (--allowed-signers FILE)" if publication.is_signed else "not signed"
 
 
 def _lines(result: Updated) -> Iterator[str]:
@@ -348,7 +341,7 @@ def update_json(publication: Publication, results: Sequence[Updated]) -> str:
                 "hidden_by_refresh_of": result.hidden_by or None,
                 "held": [{"confirm": held.key} | asdict(held) for held in result.held],
                 "left_out": dict(result.left_out),
-                "changes": [asdict(change) | {"moved_ratio": change.moved_ratio} for change in result.changes],
+                "changes": [_entry(change) for change in result.changes],
             }
             for result in results
         ],

@@ -86,12 +86,12 @@ def curve(accelerator: Timeline, engines: Sequence[Timeline], need: AcceleratorN
         points: the most, at least 1.
     """
     signal, words = next(((name, words) for name, words in _SIGNALS if accelerator.knows(name)), ("busy_ratio", ""))
-    kv_used = _means(engines[0].mean("kv_cache_used_ratio"), points) if len(engines) == 1 else None
+    kv_used = _points(engines[0].mean("kv_cache_used_ratio"), points, np.nanmean) if len(engines) == 1 else None
     return Curve(
         label=label_of(need),
         signal=words,
-        mean=_means(accelerator.mean(signal), points),
-        peak=_peaks(accelerator.greatest(signal), points),
+        mean=_points(accelerator.mean(signal), points, np.nanmean),
+        peak=_points(accelerator.greatest(signal), points, np.nanmax),
         kv_used=None if kv_used is None or np.isnan(kv_used).all() else kv_used,
         start=_time(accelerator.grid.start_seconds),
         end=_time(accelerator.grid.start_seconds + accelerator.grid.seconds),
@@ -115,18 +115,10 @@ def place_of(need: AcceleratorNeed) -> str:
     return f"#{who.index}" if who.mig_index is None else f"#{who.index}.{who.mig_index}"
 
 
-def _means(values: Floats, points: int) -> Floats:
+def _points(values: Floats, points: int, statistic: Callable[[Floats], np.float64]) -> Floats:
+    """A statistic of each point's rows, NaN where too few of them are known."""
     parts = np.array_split(values, min(points, values.size))
-    return np.array([np.nanmean(part) if _is_known(part) else np.nan for part in parts])
-
-
-def _peaks(values: Floats, points: int) -> Floats:
-    parts = np.array_split(values, min(points, values.size))
-    return np.array([np.nanmax(part) if _is_known(part) else np.nan for part in parts])
-
-
-def _is_known(part: Floats) -> bool:
-    return float((~np.isnan(part)).mean()) >= _LEAST_KNOWN
+    return np.array([statistic(part) if (~np.isnan(part)).mean() >= _LEAST_KNOWN else np.nan for part in parts])
 
 
 def _time(seconds: float) -> dt.datetime:
@@ -174,7 +166,9 @@ def render_terminal(curves: Sequence[Curve], width: int, marks: Marks) -> str:
     lines = []
     for drawn_curve in drawn:
         place = place_of(drawn_curve.need)
-        name = f"{_shown(drawn_curve.need.who.host, marks)[: margin - len(place) - 1]} {place}"
+        host = "".join(character if character.isprintable() else "?" for character in drawn_curve.need.who.host)
+        host = host if marks is BLOCKS else host.encode("ascii", "replace").decode()
+        name = f"{host[: margin - len(place) - 1]} {place}"
         peak, mean = (spark(values, marks).ljust(points) for values in (drawn_curve.peak, drawn_curve.mean))
         lines.append(f"{name:<{margin}}  peak {peak} {_percent(np.max, drawn_curve.peak)}")
         lines.append(f"{drawn_curve.signal:>{margin}}  mean {mean} {_percent(np.mean, drawn_curve.mean)}")
@@ -192,12 +186,6 @@ def spark(values: Floats, marks: Marks) -> str:
 def _margin(needs: Sequence[AcceleratorNeed], width: int) -> int:
     """Columns for the names: as the longest needs, but no more than a third of the line."""
     return min(max((len(name_of(need)) for need in needs), default=0), max(width // 3, 9))
-
-
-def _shown(name: str, marks: Marks) -> str:
-    """A name in characters that the terminal can show."""
-    printable = "".join(character if character.isprintable() else "?" for character in name)
-    return printable if marks is BLOCKS else printable.encode("ascii", "replace").decode()
 
 
 def _percent(statistic: Callable[[Floats], np.float64], values: Floats) -> str:
@@ -219,6 +207,7 @@ def _legend(drawn: Sequence[Curve], margin: int, width: int, marks: Marks) -> li
 
 WIDTH, HEIGHT = 720, 160
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 40, 24
+_PLOT = HEIGHT - _TOP - _BOTTOM
 POINTS = 240
 STYLE = """
 .chart{--paper:#ffffff;--ink:#1f2328;--faint:#59636e;--rule:#d1d9e0;--busy:#0b63c4;--band:#a9cdf4;--kv:#a84300;--gap:#eceff2}
@@ -284,7 +273,7 @@ def _panel(parent: ET.Element, curve: Curve) -> None:
         ET.SubElement(
             parent,
             "rect",
-            {"class": "gap", "x": f"{x:.1f}", "y": str(_TOP), "width": f"{width:.1f}", "height": str(_plot())},
+            {"class": "gap", "x": f"{x:.1f}", "y": str(_TOP), "width": f"{width:.1f}", "height": str(_PLOT)},
         )
     for share in (0.0, 0.5, 1.0):
         y = f"{_y(share):.1f}"
@@ -296,7 +285,6 @@ def _panel(parent: ET.Element, curve: Curve) -> None:
 
 
 def _key(curve: Curve) -> str:
-    """Legend of the lines."""
     if not curve.signal:
         return "it says neither how busy it is nor how active its multiprocessors are"
     kv = "; dashed: KV cache in use" if curve.kv_used is not None else ""
@@ -337,11 +325,7 @@ def _x(point: float, points: int) -> float:
 
 
 def _y(share: float) -> float:
-    return _TOP + _plot() * (1.0 - min(max(float(share), 0.0), 1.0))
-
-
-def _plot() -> int:
-    return HEIGHT - _TOP - _BOTTOM
+    return _TOP + _PLOT * (1.0 - min(max(float(share), 0.0), 1.0))
 
 
 def _text(parent: ET.Element, x: float, y: float, text: str, kind: str, anchor: str) -> None:
@@ -352,17 +336,9 @@ def _text(parent: ET.Element, x: float, y: float, text: str, kind: str, anchor: 
 def render_page(curves: Sequence[Curve], notes: Sequence[str]) -> str:
     """An HTML page with one chart and one row of numbers for each accelerator."""
     panels = [Markup(panel_svg(curve)) for curve in curves]  # noqa: S704 - ElementTree has escaped every text in it
-    return (
-        page_environment()
-        .get_template("samples.html.j2")
-        .render(
-            style=Markup(STYLE),  # noqa: S704 - a constant of ours
-            panels=panels,
-            rows=[_row(curve) for curve in curves],
-            notes=notes,
-            span=_span(curves),
-        )
-    )
+    style, rows = Markup(STYLE), [_row(curve) for curve in curves]  # noqa: S704 - a constant of ours
+    template = page_environment().get_template("samples.html.j2")
+    return template.render(style=style, panels=panels, rows=rows, notes=notes, span=_span(curves))
 
 
 def _row(curve: Curve) -> dict[str, str]:
@@ -419,51 +395,27 @@ def render_png(curves: Sequence[Curve]) -> bytes:
 
 
 def _draw(axes: Any, curve: Curve) -> None:  # noqa: ANN401 - matplotlib is loaded only where it is used
-    """One panel."""
     edges = np.linspace(curve.start.timestamp(), curve.end.timestamp(), curve.mean.size + 1) / 86_400
     for first, last in gaps(curve.mean):
         axes.axvspan(edges[first], edges[last], color=_GAP, linewidth=0, label="not observed")
     if curve.is_empty:
         axes.text(0.5, 0.5, "not observed", transform=axes.transAxes, ha="center", va="center", color=_INK, fontsize=9)
     axes.stairs(curve.peak, edges, baseline=curve.mean, fill=True, color=_BAND)
-    axes.stairs(
-        curve.mean,
-        edges,
-        baseline=None,
-        color=_BUSY,
-        linewidth=1.4,
-        label=f"{curve.signal} mean" if curve.signal else None,
-    )
-    axes.stairs(
-        curve.peak,
-        edges,
-        baseline=None,
-        color=_BUSY,
-        linewidth=0.6,
-        label=f"{curve.signal} peak" if curve.signal else None,
-    )
+    for values, linewidth, name in ((curve.mean, 1.4, "mean"), (curve.peak, 0.6, "peak")):
+        label = f"{curve.signal} {name}" if curve.signal else None
+        axes.stairs(values, edges, baseline=None, color=_BUSY, linewidth=linewidth, label=label)
     if curve.kv_used is not None:
         kv_edges = np.linspace(edges[0], edges[-1], curve.kv_used.size + 1)
         axes.stairs(
             curve.kv_used, kv_edges, baseline=None, color=_KV, linewidth=1.2, linestyle="--", label="KV cache in use"
         )
-    axes.set_title(_plain(curve.label), loc="left", fontsize=9, fontweight="bold", color=_INK)
+    axes.set_title(curve.label.replace("$", r"\$"), loc="left", fontsize=9, fontweight="bold", color=_INK)
     axes.set_title(verdict_words(curve.need.verdict), loc="right", fontsize=9, fontweight="bold", color=_INK)
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlim(edges[0], edges[-1])
     axes.set_yticks([0, 0.5, 1.0], ["0%", "50%", "100%"], fontsize=8)
-    _show_time(axes, curve, edges)
-    axes.grid(axis="y", color="#d1d9e0", linewidth=0.6)
-
-
-def _show_time(axes: Any, curve: Curve, edges: Floats) -> None:  # noqa: ANN401
-    """Five times below the panel, the outer ones within it."""
     times = [curve.start + (curve.end - curve.start) * share for share in (0, 0.25, 0.5, 0.75, 1)]
     labels = axes.set_xticks(np.linspace(edges[0], edges[-1], 5), [f"{time:%m-%d %H:%M}" for time in times], fontsize=8)
     labels[0].label1.set_horizontalalignment("left")
     labels[-1].label1.set_horizontalalignment("right")
-
-
-def _plain(text: str) -> str:
-    """Text without the dollar signs that matplotlib takes for formulas."""
-    return text.replace("$", r"\$")
+    axes.grid(axis="y", color="#d1d9e0", linewidth=0.6)

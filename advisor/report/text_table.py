@@ -2,12 +2,14 @@
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from advisor.names import printable
 from advisor.records import dataclass, replace
 
 GAP = "  "
+T = TypeVar("T")
 _MARKDOWN_SIGNS = re.compile(r"[\\`*_\[\]<>|~]|&(?=#?\w+;)|\$(?!\d)")
 _HOST_SIGNS = re.compile(r"@(?=[\w\\])|[#!](?=\d)|:(?=//)|\bwww(?=\.)|\b(?:mailto|xmpp)(?=:)", re.IGNORECASE)
 """Signs before a name of a person, a number of an issue or a merge request, and in an address."""
@@ -60,11 +62,12 @@ def markdown_list(lines: Sequence[str]) -> str:
 
 def markdown_line(text: str) -> str:
     """A paragraph or the content of a list item: :func:`escape_markdown`, and no block begins in it."""
-    return _BLOCK_SIGNS.sub(_escaped_block, escape_markdown(text))
+    return _BLOCK_SIGNS.sub(lambda sign: f"{sign[0][:-1]}\\{sign[0][-1]}", escape_markdown(text))
 
 
-def _escaped_block(sign: re.Match[str]) -> str:
-    return f"{sign[0][:-1]}\\{sign[0][-1]}"
+def dashed(value: T | None, words: Callable[[T], str]) -> str:
+    """A cell with a value in words; a dash where it is not known."""
+    return "-" if value is None else words(value)
 
 
 def is_number(cell: str) -> bool:
@@ -179,23 +182,18 @@ def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int
     natural = [max(_natural(column, cells), len(column.header) if width is None else 1) for column, cells in by_column]
     room = None if width is None else width - len(GAP) * (len(columns) - 1)
     if room is None or sum(natural) <= room:
-        return _with_whole_heads(columns, natural, room)
+        kept = list(natural)
+        for at, column in enumerate(columns):
+            wider = max(kept[at], len(column.header))
+            if room is None or sum(kept) - kept[at] + wider <= room:
+                kept[at] = wider
+        return kept
     choices = (
         [_least_width(column, cells) for column, cells in by_column],
         [max(map(_longest_word, (column.header, *cells))) for column, cells in by_column],
     )
     least = next((widths for widths in choices if sum(widths) <= room), [min(_LEAST, width) for width in natural])
     return _shared(least, natural, room)
-
-
-def _with_whole_heads(columns: Sequence[Column], widths: Sequence[int], room: int | None) -> list[int]:
-    """Widths at which heads need not wrap, as far as there is room."""
-    kept = list(widths)
-    for at, column in enumerate(columns):
-        wider = max(kept[at], len(column.header))
-        if room is None or sum(kept) - kept[at] + wider <= room:
-            kept[at] = wider
-    return kept
 
 
 def _shared(least: Sequence[int], natural: Sequence[int], room: int) -> list[int]:

@@ -1,6 +1,6 @@
 """A plan for a terminal and for Markdown: verdict, warnings before acting on it, the ladder, the rest by section."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from advisor.catalog.precisions import BENCHMARKS, LIKELIHOOD
 from advisor.cost.commitments import ENDING
@@ -9,7 +9,7 @@ from advisor.models.model import SERVES_GGUF, ModelFile
 from advisor.plan.doubts import falls_short, is_refused, wanted_ratio
 from advisor.plan.fleet.chosen import Failure, Fleet, FleetGroup, QuotaNeed, Spare
 from advisor.plan.problem.values import Constraint, PurchaseOption
-from advisor.plan.values import CurrentCost, Plan, Rejection
+from advisor.plan.values import CurrentCost, Plan
 from advisor.plan.words import (
     apart_words,
     hours_words,
@@ -119,15 +119,9 @@ def headline(plan: Plan) -> str:
         return conflict_words(plan.conflict)
     total = usd(fleet.cost.total_usd_per_month)
     how = REFUSED if is_refused(plan) else "Run"
-    return (
-        f"{how} {short_words(fleet.groups)}: {total} a month{_saved(plan)}{_unmeasured(plan)}; risk: {risk_words(plan)}"
-    )
-
-
-def _unmeasured(plan: Plan) -> str:
-    """Range of the demand, where it was derived from accelerators alone."""
     interval = plan.demand.get("interval")
-    return f"; demand not measured, {DemandInterval(**interval).words()}" if interval else ""
+    unmeasured = f"; demand not measured, {DemandInterval(**interval).words()}" if interval else ""
+    return f"{how} {short_words(fleet.groups)}: {total} a month{_saved(plan)}{unmeasured}; risk: {risk_words(plan)}"
 
 
 def _nothing_words(plan: Plan) -> str:
@@ -176,7 +170,6 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
 
 
 def _fleet_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
-    """Warnings of the fleet itself."""
     yield _replay_words(plan, fleet)
     if fleet.batch is not None and fleet.batch.idle_items is not None and fleet.confirmed is not None:
         yield replayed_run_words(fleet.batch, fleet.confirmed)
@@ -216,11 +209,7 @@ def _replay_words(plan: Plan, fleet: Fleet) -> str:
     requests = counted(replay.requests, "request")
     asked = f"within the SLO{at_the_peak(plan)} ({wanted} asked{margin})"
     asked = f"answered ({NO_TARGET} is stated)" if slo_words(plan.workload["slo"]) == NO_TARGET else asked
-    return f"Replay: {kept} of {requests} {asked}{p95s}{_holds(fleet)}."
-
-
-def _holds(fleet: Fleet) -> str:
-    return "".join(f"; {words}" for words in holds_words(fleet))
+    return f"Replay: {kept} of {requests} {asked}{p95s}{''.join(f'; {words}' for words in holds_words(fleet))}."
 
 
 def _obligation_words(fleet: Fleet) -> Iterator[str]:
@@ -353,16 +342,6 @@ def _is_not_loaded(group: FleetGroup, file: ModelFile | None) -> bool:
     return file is not None and file.is_gguf and not group.engine.startswith(SERVES_GGUF)
 
 
-def _is_file(group: FleetGroup, file: ModelFile | None) -> bool:
-    """Whether a group serves the GGUF file that the plan was made of, in the quantisation that it has."""
-    return (
-        file is not None
-        and file.is_gguf
-        and group.engine.startswith(SERVES_GGUF)
-        and file.precision in ("", group.precision)
-    )
-
-
 def _weights(group: FleetGroup, file: ModelFile | None) -> str:
     if file is not None and _is_not_loaded(group, file) and not group.weights:
         return (
@@ -370,7 +349,12 @@ def _weights(group: FleetGroup, file: ModelFile | None) -> str:
             f"checkpoint of the same model in {group.precision}, which you have to have, and to name in `model_ids` of "
             "the code; quality loss not known"
         )
-    if _is_file(group, file) and file is not None:
+    if (
+        file is not None
+        and file.is_gguf
+        and group.engine.startswith(SERVES_GGUF)
+        and file.precision in ("", group.precision)
+    ):
         return f"{file.name} in {file.quantisation or group.precision}"
     if group.precision in WIDE_PRECISIONS:
         return _gguf_words(group)
@@ -393,13 +377,13 @@ def _gguf_words(group: FleetGroup) -> str:
 
 
 def _zone_words(fleet: Fleet) -> Iterator[str]:
-    assumed = [_zones(group) for group in fleet.groups if group.zones > 1 and not group.zones_verified]
+    assumed = dict.fromkeys(
+        f"{group.instance_type} is sold in {group.zones} zones of {group.region}"
+        for group in fleet.groups
+        if group.zones > 1 and not group.zones_verified
+    )
     if assumed:
-        yield f"Zones: not verified that {' and '.join(dict.fromkeys(assumed))}."
-
-
-def _zones(group: FleetGroup) -> str:
-    return f"{group.instance_type} is sold in {group.zones} zones of {group.region}"
+        yield f"Zones: not verified that {' and '.join(assumed)}."
 
 
 def _today_words(plan: Plan) -> Iterator[str]:
@@ -432,19 +416,15 @@ def _first_words(fleet: Fleet) -> Iterator[str]:
     """Quotas to raise before anything starts, where the account is not known to have enough."""
     short = [need for need in fleet.quotas if need.account_limit is None or need.account_limit < need.most]
     if short:
-        told = [f"{_quota(need)} in {need.region} to {need.most:,g} {need.unit}{_run(need)}" for need in short]
-        yield f"First: raise the quota {' and '.join(told)}."
+        yield f"First: raise the quota {' and '.join(map(_raise_words, short))}."
 
 
-def _run(need: QuotaNeed) -> str:
-    """How much of it runs, and what the rest is for."""
-    if need.most > need.needed:
-        return f" ({need.needed:,g} run, the others while instances are replaced)"
-    return ", and more while instances are replaced"
-
-
-def _quota(need: QuotaNeed) -> str:
-    return need.name if need.name == need.code else f"{need.name} ({need.code})"
+def _raise_words(need: QuotaNeed) -> str:
+    """A quota, what to raise it to, how much of it runs, and what the rest is for."""
+    name = need.name if need.name == need.code else f"{need.name} ({need.code})"
+    rest = f" ({need.needed:,g} run, the others while instances are replaced)"
+    rest = rest if need.most > need.needed else ", and more while instances are replaced"
+    return f"{name} in {need.region} to {need.most:,g} {need.unit}{rest}"
 
 
 WIDTH = 80
@@ -490,7 +470,7 @@ def _sections(plan: Plan, shown: int, *, verbose: bool) -> list[Section]:
         *(_details(plan) if verbose else []),
         option_section(plan, shown),
         *([token_section(plan)] if plan.token_apis and with_tokens else []),
-        Section("nearest misses", headers=_MISS_COLUMNS, rows=_miss_rows(plan.nearest_misses)),
+        Section("nearest misses", headers=_MISS_COLUMNS, rows=miss_rows(plan)),
         Section("rejected", (rejected,) if rejected else ()),
         Section("notes", plan.notes),
     ]
@@ -498,7 +478,6 @@ def _sections(plan: Plan, shown: int, *, verbose: bool) -> list[Section]:
 
 
 def _details(plan: Plan) -> Iterator[Section]:
-    """Details behind the verdict."""
     yield Section("question", tuple(question_lines(plan)))
     if plan.fleet is None:
         return
@@ -513,16 +492,15 @@ def _details(plan: Plan) -> Iterator[Section]:
 
 def _more_words(plan: Plan) -> str:
     """Further content that --verbose shows."""
-    fleet = plan.fleet is not None
+    fleet, is_asked = plan.fleet is not None, any(token_api.asked for token_api in plan.token_apis)
     parts = [
         "cost, proof, replay, limits, failures, scaling, prices" if fleet else "the question",
         f"{len(plan.rejected):,} rejections by reason" if plan.rejected and fleet else "",
-        "services by the token"
-        if plan.token_apis and not any(token_api.asked for token_api in plan.token_apis)
-        else "",
+        "services by the token" if plan.token_apis and not is_asked else "",
     ]
     return f"--verbose shows {', '.join(part for part in parts if part)}; --format json holds everything."
 
 
-def _miss_rows(misses: Sequence[Rejection]) -> tuple[tuple[str, str, str], ...]:
-    return tuple((miss.instance_type, miss.precision, miss.message) for miss in misses)
+def miss_rows(plan: Plan) -> tuple[tuple[str, str, str], ...]:
+    """Instance type, precision and obstacle of what came closest."""
+    return tuple((miss.instance_type, miss.precision, miss.message) for miss in plan.nearest_misses)

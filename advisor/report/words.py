@@ -302,18 +302,13 @@ def _budget_words(conflict: Conflict, keys: Sequence[str]) -> str:
 
 def relaxation_words(conflict: Conflict) -> Iterator[str]:
     """Remedies that would help alone, the smallest change first."""
-    yield from (_relaxed(relaxation) for relaxation in conflict.relaxations)
+    for limit in conflict.relaxations:
+        verb = "raise" if limit.needed > limit.limit else "lower"
+        detail = f" of {limit.detail}" if limit.detail else ""
+        unit = "" if limit.unit.startswith("share") else f" {limit.unit}"
+        stated, needed = _exact(limit.limit, limit.unit), _exact(_needed(limit), limit.unit)
+        yield f"{verb} {SET_BY[limit.name]}{detail} from {stated} to {needed}{unit}"
     yield from conflict.remedies
-
-
-def _relaxed(relaxed_limit: RelaxedLimit) -> str:
-    verb = "raise" if relaxed_limit.needed > relaxed_limit.limit else "lower"
-    detail = f" of {relaxed_limit.detail}" if relaxed_limit.detail else ""
-    unit = "" if relaxed_limit.unit.startswith("share") else f" {relaxed_limit.unit}"
-    return (
-        f"{verb} {SET_BY[relaxed_limit.name]}{detail} from {_exact(relaxed_limit.limit, relaxed_limit.unit)} "
-        f"to {_exact(_needed(relaxed_limit), relaxed_limit.unit)}{unit}"
-    )
 
 
 def _needed(relaxed_limit: RelaxedLimit) -> float:

@@ -207,7 +207,15 @@ def _demand(field: Field) -> DemandSource:
     if kind == _BATCH:
         return read_batch_work(source, _ELSEWHERE)
     if kind == "samples":
-        return _samples(source, cache_is_stated=_HIT_RATIO in _beside(field))
+        fields = source.all_of(_SAMPLE_KEYS, optional=_SAMPLE_KEYS[1:])
+        return SampleDemand(
+            places=tuple(
+                place.text() if "://" in place.text() else str(_relative(place)) for place in fields["path"].items()
+            ),
+            hosts=fields["hosts"].texts() if "hosts" in fields else (),
+            window_days=fields["window"].window_days() if "window" in fields else None,
+            **read_recorded(fields, cache_is_stated=_HIT_RATIO in _beside(field)),
+        )
     if kind == "prometheus":
         return read_prometheus(source, cache_is_stated=_HIT_RATIO in _beside(field))
     if kind == "cloudwatch":
@@ -234,7 +242,6 @@ def _sources(field: Field) -> dict[str, Field]:
 
 
 def _beside(field: Field | None) -> dict[str, Field]:
-    """Fields beside the source of demand."""
     fields = {} if field is None else field.mapping((*_DEMAND_SOURCES, *_BESIDE_SOURCE))
     return {key: stated for key, stated in fields.items() if key in _BESIDE_SOURCE}
 
@@ -271,18 +278,6 @@ def _instead_of(field: Field | None, given: PrometheusDemand) -> PrometheusDeman
     if isinstance(demand, SampleDemand | CloudWatchDemand):
         given = replace(given, requests_per_day=demand.requests_per_day, recorded=demand.recorded)
     return replace(given, cache_is_stated=is_stated)
-
-
-def _samples(field: Field, *, cache_is_stated: bool) -> SampleDemand:
-    fields = field.all_of(_SAMPLE_KEYS, optional=_SAMPLE_KEYS[1:])
-    return SampleDemand(
-        places=tuple(
-            place.text() if "://" in place.text() else str(_relative(place)) for place in fields["path"].items()
-        ),
-        hosts=fields["hosts"].texts() if "hosts" in fields else (),
-        window_days=fields["window"].window_days() if "window" in fields else None,
-        **read_recorded(fields, cache_is_stated=cache_is_stated),
-    )
 
 
 def _cloudwatch(field: Field, *, cache_is_stated: bool) -> CloudWatchDemand:

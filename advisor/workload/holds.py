@@ -122,8 +122,7 @@ def expired(holdings: Holdings, today: dt.date) -> tuple[str, ...]:
     """Commitments whose term is over, in words."""
     return tuple(
         f"{holdings.path}: the commitment to {commitment.count} × {commitment.instance_type} in "
-        f"{commitment.region} expired on "
-        f"{commitment.expires}, so it counts no more"
+        f"{commitment.region} expired on {commitment.expires}, so it counts no more"
         for commitment in holdings.commitments
         if commitment.expires < today
     )
@@ -160,7 +159,14 @@ def check_holds(workload: Workload, catalog: Catalog) -> None:
         InputError: with the field, the numbers that contradict each other and how to mend it.
     """
     _check_names(workload, catalog)
-    _check_on_demand_base(workload)
+    ratio = workload.limits.on_demand_base_ratio
+    only_spot = set(workload.purchase) == {Purchase.SPOT}
+    if ratio > 0 and only_spot and not workload.commitments and not workload.scaling.scale_to_zero:
+        raise InputError(
+            f"on_demand_base_ratio {ratio:g} contradicts purchase: [spot]: nothing that is bought carries that share",
+            where=workload.where("limits.on_demand_base_ratio"),
+            hint="add on_demand to purchase, or take limits.on_demand_base_ratio out",
+        )
     scope = in_scope(workload, catalog)
     _check_exclusions(scope, workload, catalog)
     for key in ("accelerators", "instance_types"):
@@ -185,18 +191,6 @@ def check_engine_kind(workload: Workload, model: Model, unit: Unit, catalog: Cat
         where=workload.where("engines[0]" if "engines[0]" in workload.lines else "engines"),
         hint=f"name one of {', '.join(fitting)}, or take engines out",
     )
-
-
-def _check_on_demand_base(workload: Workload) -> None:
-    """Refuse a share that spot must not carry where all that may serve is on spot."""
-    ratio = workload.limits.on_demand_base_ratio
-    only_spot = set(workload.purchase) == {Purchase.SPOT}
-    if ratio > 0 and only_spot and not workload.commitments and not workload.scaling.scale_to_zero:
-        raise InputError(
-            f"on_demand_base_ratio {ratio:g} contradicts purchase: [spot]: nothing that is bought carries that share",
-            where=workload.where("limits.on_demand_base_ratio"),
-            hint="add on_demand to purchase, or take limits.on_demand_base_ratio out",
-        )
 
 
 def check_known(workload: Workload, field: str, what: str, value: str, names: Sequence[str]) -> None:

@@ -199,7 +199,7 @@ def counted_size(model: Model, source: RecordedDemand, workload: Workload) -> Co
 def trace_columns(model: Model, unit: Unit) -> SizeColumns:
     """Columns of a request trace that tell the size of a request to a model."""
     if unit is Unit.ROWS:
-        return replace(_SIZED[unit].traced, sizes=(replace(ONE, usual=round(_columns(model))),))
+        return replace(_SIZED[unit].traced, sizes=(replace(ONE, usual=round(model.sample_size or 1.0)),))
     return SizeColumns((DOCUMENT,), DOCUMENTS) if is_reranker(model) else _SIZED[unit].traced
 
 
@@ -345,12 +345,7 @@ def _pictures(declared: DeclaredDemand, _model: Model, workload: Workload) -> Si
 
 def _rows(declared: DeclaredDemand, model: Model, _workload: Workload) -> Size:
     """Rows of a request, each of as many columns as the model reads."""
-    return _columns(model), float(declared.size.rows or 1)
-
-
-def _columns(model: Model) -> float:
-    """Columns of a row; :func:`unit_of` refuses models of which they are not known."""
-    return model.sample_size or 1.0
+    return model.sample_size or 1.0, float(declared.size.rows or 1)
 
 
 class _Sized(NamedTuple):

@@ -227,12 +227,6 @@ def read_limits(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE, us
         "commitment_years": lambda field: tuple(sorted(int(year) for year in field.choices(_COMMITMENT_YEARS))),
     }
     limits = dataclasses.replace(usual, **_read(fields, readers))
-    _check_replicas(limits, fields)
-    return limits
-
-
-def _check_replicas(limits: Limits, fields: Mapping[str, Field]) -> None:
-    """Refuse limits that contradict each other."""
     if limits.max_replicas is not None and limits.max_replicas < limits.min_replicas:
         fields["max_replicas"].fail(
             f"max_replicas {limits.max_replicas} contradicts min_replicas {limits.min_replicas}",
@@ -253,6 +247,7 @@ def _check_replicas(limits: Limits, fields: Mapping[str, Field]) -> None:
             f"max_replicas 1 contradicts survive: {limits.survival}: the loss of one replica has to leave another",
             "raise max_replicas to 2 or more, or set survive: nothing",
         )
+    return limits
 
 
 def read_commitments(field: Field | None) -> tuple[OwnedCommitment, ...]:

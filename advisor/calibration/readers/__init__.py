@@ -150,7 +150,6 @@ def _totals(samples: Iterable[Sample]) -> dict[tuple[str, str], dict[str, float]
 
 
 def _stretches(points: Sequence[_Point]) -> Iterator[list[_Point] | LeftOut]:
-    """The times between restarts, and every restart."""
     stretch = [points[0]]
     for before, after in pairwise(points):
         fallen = _fallen(before.totals, after.totals)

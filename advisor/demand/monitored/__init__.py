@@ -142,7 +142,11 @@ def _views(server: Monitored, engine: Engine, requests: Name) -> list[EngineView
     interval = rhythm(server.questions.api, server.questions.select(requests), server.window)
     if interval is None or server.steps(server.step_us(interval.interval_us)) < 1:
         return []
-    step_us = _query_step_us(server, engine, requests, interval.interval_us)
+    minutes_us = server.step_us(interval.interval_us)
+    last = engine.summed(f"last_over_time({server.questions.select(requests)}{server.whole})")
+    alive = server.at_moment(f"count({last})", server.window.end_us)
+    values = sum(alive.values()) * server.steps(interval.interval_us)
+    step_us = interval.interval_us if interval.interval_us < minutes_us and values <= _MOST_READINGS else minutes_us
     readings = _Counters(server.from_a_step_before(step_us), engine, step_us).readings(requests)
     everywhere = _Counted.read(server, engine, requests, lambda name: _grown(server, engine, name))
     late_seconds = 0.0 if len(readings) <= _MOST_WITH_TIMES else step_us / 1e6
@@ -201,15 +205,6 @@ def _in_turn(server: Monitored, engine: Engine, labels: Labels, readings: Readin
         return total
 
     return grown
-
-
-def _query_step_us(server: Monitored, engine: Engine, requests: Name, interval_us: int) -> int:
-    """Every scrape of a fleet whose readings fit in memory; of a larger one the last of each minute."""
-    minutes_us = server.step_us(interval_us)
-    last = engine.summed(f"last_over_time({server.questions.select(requests)}{server.whole})")
-    alive = server.at_moment(f"count({last})", server.window.end_us)
-    values = sum(alive.values()) * server.steps(interval_us)
-    return interval_us if interval_us < minutes_us and values <= _MOST_READINGS else minutes_us
 
 
 def _view(server: Monitored, engine: Engine, key: Labels, readings: Readings) -> EngineView:
@@ -286,7 +281,6 @@ class _Counters:
         }
 
     def _last(self, name: Name) -> dict[Labels, Floats]:
-        """The last value in each step."""
         return self._ask("last_over_time", name)
 
     def _ask(self, function: str, name: Name) -> dict[Labels, Floats]:

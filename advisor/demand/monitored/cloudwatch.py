@@ -115,12 +115,19 @@ def endpoint_demand(watched: CloudWatched, tokens: tuple[float, float]) -> Deman
         notes = (*notes, "no instance of it reports: minutes without a count are taken to have had no request")
     rate = arrival_rate(counted.requests_per_minute, _mean_rate(counted))
     known_seconds = float(np.count_nonzero(~np.isnan(counted.requests_per_minute))) * SECONDS_PER_MINUTE
+    words = []
+    for name, what in (("GPUUtilization", "busy"), ("GPUMemoryUtilization", "full")):
+        series = _of_endpoints(watched, name, invocations)
+        points = watched.api.points([(metric, "Average") for metric in series], _hours(watched))
+        values = np.concatenate([np.empty(0), *(averages.values for averages in points)])
+        if values.size:
+            words.append(f"{values.mean() / _PERCENT:.2g} accelerators {what} ({name})")
     every = (
         *notes,
         "CloudWatch counts no tokens: every request is taken to have the stated lengths, and a spread needs more",
         *_time_notes(watched, counted, known_seconds),
         *_latency_notes(watched, invocations, _mean_rate(counted)),
-        *_busy_notes(watched, invocations),
+        *([f"an instance of the endpoint has {' and '.join(words)} on average"] if words else []),
         *watched.api.messages,
     )
     source = f"Invocations of {_words(invocations)} in {watched.where}, {watched.length}"
@@ -187,30 +194,21 @@ def _invocations(watched: CloudWatched) -> tuple[list[Metric], tuple[str, ...]]:
     for metric in every:
         by_endpoint.setdefault(dict(metric.dimensions)[_ENDPOINT], []).append(metric)
     if watched.endpoint is None:
-        return _only(watched, by_endpoint)
+        if watched.hosts or not by_endpoint:
+            return [], ()
+        hosts = {series.accelerator.host for series in CloudWatchBackend(watched.api).series("busy_ratio")}
+        if len(by_endpoint) == 1 and not hosts:
+            (name, metrics) = by_endpoint.popitem()
+            return metrics, (f"{name} is the only endpoint there", *_component_notes(watched))
+        beside = f", and accelerators of {len(hosts)} hosts" if hosts else ""
+        raise InputError(
+            f"CloudWatch counts requests of {_rates_words(watched, by_endpoint)}{beside}, and the workload names none",
+            where=watched.where,
+            hint="write `endpoint` (or `hosts`) under demand.cloudwatch",
+        )
     if watched.endpoint not in by_endpoint:
         raise _missing(watched, "endpoint", watched.endpoint, by_endpoint)
     return by_endpoint[watched.endpoint], _component_notes(watched)
-
-
-def _only(watched: CloudWatched, by_endpoint: dict[str, list[Metric]]) -> tuple[list[Metric], tuple[str, ...]]:
-    """The only endpoint, unless hosts are asked for.
-
-    Raises:
-        InputError: there is more than one thing that it may be.
-    """
-    if watched.hosts or not by_endpoint:
-        return [], ()
-    hosts = {series.accelerator.host for series in CloudWatchBackend(watched.api).series("busy_ratio")}
-    if len(by_endpoint) == 1 and not hosts:
-        (name, metrics) = by_endpoint.popitem()
-        return metrics, (f"{name} is the only endpoint there", *_component_notes(watched))
-    beside = f", and accelerators of {len(hosts)} hosts" if hosts else ""
-    raise InputError(
-        f"CloudWatch counts requests of {_rates_words(watched, by_endpoint)}{beside}, and the workload names none",
-        where=watched.where,
-        hint="write `endpoint` (or `hosts`) under demand.cloudwatch",
-    )
 
 
 def _rates_words(watched: CloudWatched, by_endpoint: dict[str, list[Metric]]) -> str:
@@ -312,18 +310,6 @@ def _latency_notes(watched: CloudWatched, invocations: Sequence[Metric], mean_ra
     spread = f"ModelLatency; 95% within {slowest_us / _US_PER_SECOND:.3g} s in the slowest hour"
     in_flight = f"{seconds * mean_rate:.3g} are in flight on average"
     return [f"today requests take {seconds:.3g} s on average ({spread}), so {in_flight}"]
-
-
-def _busy_notes(watched: CloudWatched, invocations: Sequence[Metric]) -> list[str]:
-    """Notes on how busy the accelerators of an instance were; SageMaker sums them up to 100 % × their number."""
-    words = []
-    for name, what in (("GPUUtilization", "busy"), ("GPUMemoryUtilization", "full")):
-        series = _of_endpoints(watched, name, invocations)
-        points = watched.api.points([(metric, "Average") for metric in series], _hours(watched))
-        values = np.concatenate([np.empty(0), *(averages.values for averages in points)])
-        if values.size:
-            words.append(f"{values.mean() / _PERCENT:.2g} accelerators {what} ({name})")
-    return [f"an instance of the endpoint has {' and '.join(words)} on average"] if words else []
 
 
 def _hours(watched: CloudWatched) -> Span:

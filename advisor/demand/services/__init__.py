@@ -17,7 +17,7 @@ from advisor.demand.services.readings import (
     one_length,
     total,
 )
-from advisor.demand.services.replicas import SPREAD_SECONDS, Minutes, Replica, restarts
+from advisor.demand.services.replicas import SPREAD_SECONDS, Minutes, restarts
 from advisor.demand.services.service import Service, Wanted, is_alias, matching, served_key, service_of
 from advisor.demand.spread import on_the_calendar
 from advisor.demand.tally import arrival_rate
@@ -74,7 +74,20 @@ def service_notes(service: Service) -> Iterator[str]:
             f"clocks of hosts are apart, as bursts that reach all show: {first_names(shifts, _SHOWN)}; requests "
             "are counted by the clock of most, and a time service would set them"
         )
-    yield from _turn_notes([replica for replica in service.replicas if replica.takes_turns])
+    by_place: dict[str, list[float]] = {}
+    for replica in service.replicas:
+        if replica.takes_turns:
+            by_place.setdefault(_place(replica.view), []).append(replica.readings.interval_seconds)
+    for place, apart_seconds in by_place.items():
+        yield (
+            f"the counters at {place} jump back and forth: {len(apart_seconds)} replicas answer there in turn, and are "
+            "counted as such, each between its own readings; scrape every replica at an address of its own"
+        )
+        if max(apart_seconds) >= SPREAD_SECONDS:
+            yield (
+                f"the counters at {place} are so alike that {span_words(max(apart_seconds))} pass until it is clear "
+                "whose a reading is: busier minutes within are unseen"
+            )
     anew = sum(restarts(replica) for replica in service.replicas)
     if anew:
         often = "once" if anew == 1 else f"{anew} times"
@@ -98,22 +111,6 @@ def blur_notes(service: Service, per_minute: Floats, steps: int) -> Iterator[str
         busier = 0.0 if np.isnan(three).all() else float(np.nanmax(per_minute) / np.nanmax(three)) - 1.0
         more = f", and may have been up to {busier:.0%} busier" if busier else ""
         yield f"engines were read every {apart:.3g} s: the busiest minute is blurred{more}"
-
-
-def _turn_notes(replicas: Sequence[Replica]) -> Iterator[str]:
-    by_place: dict[str, list[float]] = {}
-    for replica in replicas:
-        by_place.setdefault(_place(replica.view), []).append(replica.readings.interval_seconds)
-    for place, apart_seconds in by_place.items():
-        yield (
-            f"the counters at {place} jump back and forth: {len(apart_seconds)} replicas answer there in turn, and are "
-            "counted as such, each between its own readings; scrape every replica at an address of its own"
-        )
-        if max(apart_seconds) >= SPREAD_SECONDS:
-            yield (
-                f"the counters at {place} are so alike that {span_words(max(apart_seconds))} pass until it is clear "
-                "whose a reading is: busier minutes within are unseen"
-            )
 
 
 def _place(view: EngineView) -> str:

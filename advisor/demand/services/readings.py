@@ -131,7 +131,9 @@ def _finer(low: Floats, high: Floats, share: Floats) -> tuple[Floats, Floats]:
     anchors, levels = high[:-1], _probit(ends[:-1])
     edges, shares = [low[0]], []
     for start, end, part in zip(low, high, share, strict=True):
-        inner = _cuts(start, end)
+        first = np.floor(np.log2(max(start, 1.0)) * _BINS_PER_OCTAVE) + 1
+        last = np.ceil(np.log2(max(end, 1.0)) * _BINS_PER_OCTAVE)
+        inner = [float(cut) for cut in 2.0 ** (np.arange(first, last) / _BINS_PER_OCTAVE) if start < cut < end]
         weights = np.diff(_between(np.array([start, *inner, end]), anchors, levels))
         spread = (
             weights / weights.sum()
@@ -144,13 +146,6 @@ def _finer(low: Floats, high: Floats, share: Floats) -> tuple[Floats, Floats]:
         edges += [*inner, end]
         shares += list(part * spread)
     return np.array(edges), np.array(shares)
-
-
-def _cuts(start: float, end: float) -> list[float]:
-    """Lengths that divide a bucket: none below 1 token, where nothing is."""
-    first = np.floor(np.log2(max(start, 1.0)) * _BINS_PER_OCTAVE) + 1
-    last = np.ceil(np.log2(max(end, 1.0)) * _BINS_PER_OCTAVE)
-    return [float(cut) for cut in 2.0 ** (np.arange(first, last) / _BINS_PER_OCTAVE) if start < cut < end]
 
 
 def _between(lengths: Floats, anchors: Floats, levels: Floats) -> Floats:

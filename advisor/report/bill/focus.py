@@ -67,27 +67,19 @@ def _parts(amount: Decimal | None, shares: Mapping[str, Decimal]) -> dict[str, D
 def _row(
     charge: Mapping[str, Any], billed: Decimal | None, effective: Decimal | None, part: str, audit: Audit
 ) -> tuple[Any, ...]:
-    is_reservation = charge["unused"] == "capacity_reservation"
-    status = (
-        "Unused"
-        if charge["unused"] == "commitment"
-        else "Used"
-        if charge["commitment"] and not is_reservation
-        else None
-    )
+    status = "Used" if charge["commitment"] and charge["unused"] != "capacity_reservation" else None
+    if charge["unused"] == "commitment":
+        status = "Unused"
+    # The category that the bill states, or that of the kind: other formats than FOCUS have names of their own.
+    stated = charge["category"] if charge["format"] == "focus" else None
+    category = str(stated or _CATEGORIES.get(charge["kind"], "Other"))
     return (
         _plain(billed), _plain(effective), audit.bill.currency, _time(charge["start_time"]), _time(charge["end_time"]),
         str(charge["charge"] or "").capitalize(), charge["description"], _PRICING.get(charge["purchase"]),
         charge["commitment"], status, _plain(charge["quantity"]), charge["unit"], charge["provider"], charge["region"],
-        charge["resource"], charge["resource_name"], _category(charge), charge["service"], charge["meter"],
+        charge["resource"], charge["resource_name"], category, charge["service"], charge["meter"],
         charge["account"], charge["tags"], charge["kind"], part, charge["machine"],
     )  # fmt: skip
-
-
-def _category(charge: Mapping[str, Any]) -> str:
-    """The category that the bill states, or that of the kind: other formats than FOCUS have names of their own."""
-    stated = charge["category"] if charge["format"] == "focus" else None
-    return str(stated or _CATEGORIES.get(charge["kind"], "Other"))
 
 
 def _plain(amount: Decimal | None) -> str:

@@ -18,11 +18,9 @@ from advisor.audit.values import (
     SCHEMA,
     SHOWN_RESOURCES,
     Audit,
-    Bill,
     ComputeSplit,
     Endpoint,
     Finding,
-    TagTable,
     Traffic,
     Usage,
     monthly,
@@ -99,11 +97,13 @@ def _refuse_beyond(value: Any) -> None:  # noqa: ANN401 - any JSON value
 
 
 def _audit(document: _Entry) -> dict[str, Any]:
-    """Fields of an audit by those of its document."""
     requests, findings = document["requests"], document["findings"]
     weight = 1.0 if requests is None else float(requests["output_weight"])
+    bill = document["bill"]
+    start, end = (None if bill[name] is None else bill[name].removesuffix("Z") for name in ("from", "until"))
+    money = _some(bill, ("billed_cost", "effective_cost", "currency", "rows"))
     return {
-        "bill": _bill_fields(document["bill"]),
+        "bill": money | {"start": start, "end": end, "basis": bill["cost"]},
         "kinds": _some(document["kinds"], KINDS),
         "by": _some(document["by"], _COLUMNS),
         "split": {
@@ -123,12 +123,6 @@ def _audit(document: _Entry) -> dict[str, Any]:
 
 def _some(entry: _Entry, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: entry[name] for name in names}
-
-
-def _bill_fields(entry: _Entry) -> dict[str, Any]:
-    start, end = (None if entry[name] is None else entry[name].removesuffix("Z") for name in ("from", "until"))
-    money = _some(entry, ("billed_cost", "effective_cost", "currency", "rows"))
-    return money | {"start": start, "end": end, "basis": entry["cost"]}
 
 
 def _host(entry: _Entry) -> dict[str, Any]:
@@ -179,14 +173,24 @@ def audit_json(audit: Audit) -> str:
     """The whole audit."""
     document = {
         "schema": SCHEMA,
-        "bill": _bill(audit.bill),
+        "bill": {
+            "billed_cost": _number(audit.bill.billed_cost),
+            "effective_cost": _number(audit.bill.effective_cost),
+            "currency": audit.bill.currency,
+            "from": _time(audit.bill.start),
+            "until": _time(audit.bill.end),
+            "rows": audit.bill.rows,
+            "cost": audit.bill.basis.value,
+        },
         "kinds": _amounts(audit.kinds),
         "by": {column: _amounts(amounts) for column, amounts in audit.by.items()},
         "compute_split": _amounts(audit.split.parts),
         "hosts": _hosts(audit.split),
         "endpoints": [_endpoint(endpoint) for endpoint in audit.endpoints],
         "requests": _traffic(audit.traffic),
-        "tags": {table.key: _tags(table) for table in audit.tags},
+        "tags": {
+            table.key: {"values": _amounts(table.values), "untagged": float(table.untagged)} for table in audit.tags
+        },
         "chargeback": {column: _amounts(amounts) for column, amounts in audit.chargeback.items()},
         "findings": [finding_entry(finding, is_in_usd=audit.is_in_usd) for finding in audit.findings],
         "notes": list(audit.notes),
@@ -204,18 +208,6 @@ def _amounts(amounts: Mapping[str, Decimal]) -> dict[str, float]:
 
 def _time(moment: datetime | None) -> str | None:
     return None if moment is None else f"{moment.isoformat(timespec='seconds')}Z"
-
-
-def _bill(bill: Bill) -> dict[str, Any]:
-    return {
-        "billed_cost": _number(bill.billed_cost),
-        "effective_cost": _number(bill.effective_cost),
-        "currency": bill.currency,
-        "from": _time(bill.start),
-        "until": _time(bill.end),
-        "rows": bill.rows,
-        "cost": bill.basis.value,
-    }
 
 
 def _hosts(split: ComputeSplit) -> list[dict[str, Any]]:
@@ -268,19 +260,9 @@ def _ratio(part: int | None, whole: int) -> float | None:
 def _traffic(traffic: Traffic | None) -> dict[str, Any] | None:
     if traffic is None:
         return None
-    return {
-        "output_weight": traffic.output_weight,
-        "teams": _usages(traffic.teams),
-        "environments": _usages(traffic.environments),
-    }
-
-
-def _usages(usages: Sequence[Usage]) -> list[dict[str, Any]]:
-    return [{"name": usage.name, **_usage(usage)} for usage in usages]
-
-
-def _tags(table: TagTable) -> dict[str, Any]:
-    return {"values": _amounts(table.values), "untagged": float(table.untagged)}
+    groups = {"teams": traffic.teams, "environments": traffic.environments}
+    named = {name: [{"name": usage.name, **_usage(usage)} for usage in usages] for name, usages in groups.items()}
+    return {"output_weight": traffic.output_weight, **named}
 
 
 def finding_entry(finding: Finding, *, is_in_usd: bool) -> dict[str, Any]:

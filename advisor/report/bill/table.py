@@ -11,7 +11,6 @@ from advisor.audit.values import (
     Basis,
     Endpoint,
     Finding,
-    TagTable,
     Usage,
     between,
     in_cents,
@@ -68,11 +67,18 @@ def audit_sections(audit: Audit, *, whole: bool, is_page: bool = False) -> list[
         whole: every value, finding and endpoint, not the greatest alone.
         is_page: intervals stand beside their amounts, not under them.
     """
-    sections = [_verdict(audit), _kinds(audit), _compute(audit), _findings(audit, whole=whole, is_page=is_page)]
+    divided = ("cost of the endpoints, divided by the tokens of each one's requests",)
+    sections = [_verdict(audit), _amounts("Cost by kind", "kind", audit.kinds, audit), _compute(audit)]
+    sections.append(_findings(audit, whole=whole, is_page=is_page))
     sections += [_endpoints(audit, whole=whole)] if audit.endpoints else []
-    sections += [_teams(audit.traffic.teams)] if audit.traffic and _has_names(audit.traffic.teams) else []
-    sections += [_chargeback(audit, column, amounts) for column, amounts in audit.chargeback.items()]
-    sections += [_tags(audit, table, whole=whole) for table in audit.tags]
+    sections += [_teams(audit.traffic.teams)] if audit.traffic and len(audit.traffic.teams) > 1 else []
+    sections += [
+        _amounts(f"Chargeback by {column}", column, amounts, audit, divided)
+        for column, amounts in audit.chargeback.items()
+    ]
+    for table in audit.tags:
+        amounts = {**_greatest(table.values, whole=whole), "(untagged)": table.untagged}
+        sections.append(_amounts(f"Showback by {table.key}", table.key, amounts, audit))
     sections += _breakdowns(audit, whole=whole)
     return [*sections, Section("Notes", tuple(audit.notes))] if audit.notes else sections
 
@@ -137,10 +143,6 @@ def _share_words(split: Mapping[str, Decimal], compute: Decimal) -> str:
     return ", ".join(f"{percent(split[part], compute, 0)} {named[part]}" for part in PARTS if split[part])
 
 
-def _kinds(audit: Audit) -> Section:
-    return Section("Cost by kind", (), ("kind", "cost", "share"), _amount_rows(audit.kinds, audit.bill.currency))
-
-
 def _compute(audit: Audit) -> Section:
     cents = in_cents(audit.split.parts, in_cents(audit.kinds)["compute"])
     total = sum(audit.split.parts.values(), ZERO)
@@ -149,30 +151,24 @@ def _compute(audit: Audit) -> Section:
             part.replace("_", " "),
             money(cents[part], audit.bill.currency),
             percent(audit.split.parts[part], total),
-            _part_words(part, audit.split.parts[part]),
+            _GIVEN_BACK if part == "unattributed" and audit.split.parts[part] < 0 else _PART_WORDS[part],
         )
         for part in PARTS
     )
     return Section("Compute: what it was for", (), ("part", "cost", "share", "meaning"), rows)
 
 
-def _part_words(part: str, amount: Decimal) -> str:
-    """Meaning of a part of compute; a negative rest is more credits and refunds than cost without telemetry."""
-    return _GIVEN_BACK if part == "unattributed" and amount < 0 else _PART_WORDS[part]
-
-
-def _amount_rows(
-    amounts: Mapping[str, Decimal], currency: str | None, shown: Decimal | None = None
-) -> tuple[tuple[str, ...], ...]:
+def _amounts(
+    title: str, column: str, amounts: Mapping[str, Decimal], audit: Audit, lines: tuple[str, ...] = (),
+    shown: Decimal | None = None,
+) -> Section:  # fmt: skip
     """Names with amounts that sum up to the cent (to the total *shown*, where there is one), and their share."""
-    cents, total = in_cents(amounts, shown), sum(amounts.values(), ZERO)
-    rows = [(_quoted(name), money(cents[name], currency), percent(amounts[name], total)) for name in amounts]
-    return (*rows, ("total", money(sum(cents.values(), ZERO), currency), percent(total, total)))
-
-
-def _quoted(name: str) -> str:
-    """A name, in quotes where it begins or ends with a blank: nobody would see it."""
-    return name if name == name.strip() else f'"{name}"'
+    currency, cents, total = audit.bill.currency, in_cents(amounts, shown), sum(amounts.values(), ZERO)
+    # A name that begins or ends with a blank is in quotes: nobody would see it.
+    names = {name: name if name == name.strip() else f'"{name}"' for name in amounts}
+    rows = [(names[name], money(cents[name], currency), percent(amounts[name], total)) for name in amounts]
+    rows.append(("total", money(sum(cents.values(), ZERO), currency), percent(total, total)))
+    return Section(title, lines, (column, "cost", "share"), tuple(rows))
 
 
 def _greatest(amounts: Mapping[str, Decimal], *, whole: bool) -> dict[str, Decimal]:
@@ -195,8 +191,8 @@ def _breakdowns(audit: Audit, *, whole: bool) -> Iterator[Section]:
         amounts = audit.by[column]
         if len(amounts) > 1 or whole:
             shown = in_cents(audit.kinds)["compute"] if column == "family" else None
-            rows = _amount_rows(_greatest(amounts, whole=whole), audit.bill.currency, shown)
-            yield Section(title, (), (column, "cost", "share"), rows if amounts else ())
+            section = _amounts(title, column, _greatest(amounts, whole=whole), audit, shown=shown)
+            yield section if amounts else Section(title, (), section.headers)
 
 
 def _endpoints(audit: Audit, *, whole: bool) -> Section:
@@ -238,10 +234,6 @@ def _ratio(part: int | None, usage: Usage | None) -> str:
     return "-" if part is None or usage is None or not usage.requests else f"{part / usage.requests:.1%}"
 
 
-def _has_names(usages: Sequence[Usage]) -> bool:
-    return len(usages) > 1
-
-
 def _teams(usages: Sequence[Usage]) -> Section:
     def count(number: int | None) -> str:
         return "-" if number is None else f"{number:,}"
@@ -257,20 +249,6 @@ def _teams(usages: Sequence[Usage]) -> Section:
         for usage in usages
     )
     return Section("Use by team", (), ("team", "requests", "tokens in", "tokens out", "errors"), rows)
-
-
-def _chargeback(audit: Audit, column: str, amounts: Mapping[str, Decimal]) -> Section:
-    lines = ("cost of the endpoints, divided by the tokens of each one's requests",)
-    return Section(
-        f"Chargeback by {column}", lines, (column, "cost", "share"), _amount_rows(amounts, audit.bill.currency)
-    )
-
-
-def _tags(audit: Audit, table: TagTable, *, whole: bool) -> Section:
-    amounts = {**_greatest(table.values, whole=whole), "(untagged)": table.untagged}
-    return Section(
-        f"Showback by {table.key}", (), (table.key, "cost", "share"), _amount_rows(amounts, audit.bill.currency)
-    )
 
 
 def _findings(audit: Audit, *, whole: bool, is_page: bool) -> Section:

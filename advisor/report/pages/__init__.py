@@ -45,6 +45,9 @@ def estate_page(estate: Estate) -> str:
     """The page as HTML; every number is one of the estate's."""
     (headers, rows), *shared = estate_tables(estate).values()
     titles = list(estate_tables(estate))
+    lines = obstacles(estate)
+    more = len(lines) - _MOST_OBSTACLES
+    lines = [*lines[:_MOST_OBSTACLES], f"and {more:,} more (estate.json)"] if more > 0 else lines
     return render_page(
         "estate.html.j2",
         {
@@ -53,7 +56,7 @@ def estate_page(estate: Estate) -> str:
             "headline": totals(estate)[0],
             "facts": list(_estate_facts(estate)),
             "totals": totals(estate)[1:],
-            "obstacles": _shortened(obstacles(estate)),
+            "obstacles": lines,
             "bars_of": list(_bars(estate)),
             "workloads": _section(titles[0], headers, rows[:_MOST_WORKLOADS]),
             "workloads_total": len(rows),
@@ -83,11 +86,6 @@ def _bars(estate: Estate) -> Iterator[Bar]:
     axis = from_zero(cost for cost, _ in costs)
     for cost, file in costs:
         yield Bar(file, usd(cost), css_percent(0.0), css_percent(axis.at(cost)))
-
-
-def _shortened(lines: Sequence[str]) -> list[str]:
-    more = len(lines) - _MOST_OBSTACLES
-    return [*lines[:_MOST_OBSTACLES], f"and {more:,} more (estate.json)"] if more > 0 else list(lines)
 
 
 _MOST_CHARACTERS = 1_200_000
@@ -142,14 +140,14 @@ def render_sections(page: Page) -> str:
             "facts": page.facts,
             "charts": [chart for chart in charts if not chart.section],
             "within": {chart.section: chart for chart in charts},
-            "sections": [_within(section, share, page.kind) for section in rest if _is_filled(section)],
+            "sections": [
+                _within(section, share, page.kind)
+                for section in rest
+                if section.lines or section.rows or section.commands
+            ],
             "searched": page.searched,
         },
     )
-
-
-def _is_filled(section: Section) -> bool:
-    return bool(section.lines or section.rows or section.commands)
 
 
 def _within(section: Section, most: int, kind: str) -> Section:
@@ -294,8 +292,8 @@ def audit_page(audit: Audit) -> str:
     kinds = in_cents(audit.kinds)
     compute = in_cents({part: audit.split.parts[part] for part in PARTS}, kinds["compute"])
     total = Amount("total", float(sum(kinds.values())), money(audit.bill.cost, currency), kind=TOTAL)
-    findings = (_found(finding, currency) for finding in audit.findings if finding.per_month is not None)
-    savings = [amount for finding, amount in findings if finding.basis == SAVING]
+    findings = (finding for finding in audit.findings if finding.per_month is not None and finding.basis == SAVING)
+    savings = [_saving(finding, currency) for finding in findings]
     hosts = Section("Machines with telemetry", headers=_HOSTS, rows=tuple(_host_rows(audit)))
     return render_sections(
         Page(
@@ -333,11 +331,11 @@ def _parts(cents: Mapping[str, Decimal], currency: str | None) -> Iterator[Amoun
             yield Amount(name.replace("_", " "), float(amount), money(amount, currency))
 
 
-def _found(finding: Finding, currency: str | None) -> tuple[Finding, Amount]:
+def _saving(finding: Finding, currency: str | None) -> Amount:
     low, high = (None if edge is None else float(edge) for edge in (finding.low, finding.high))
     bounds = between(finding.low, finding.high, currency)
     words = money(finding.per_month, currency) + (f" ({bounds})" if bounds else "")
-    return finding, Amount(f"{finding.id} {finding.title}", float(finding.per_month or 0), words, low, high)
+    return Amount(f"{finding.id} {finding.title}", float(finding.per_month or 0), words, low, high)
 
 
 def _host_rows(audit: Audit) -> Iterator[tuple[str, ...]]:

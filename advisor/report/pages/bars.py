@@ -1,14 +1,14 @@
 """Bars and their axes: rungs of the ladder, parts of the cost, replays against the SLO, amounts side by side."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from advisor.plan.fleet.chosen import Confirmation, Fleet
 from advisor.plan.values import Interval, Plan, Rung
 from advisor.plan.words import first_name, unit_of
 from advisor.records import dataclass, replace
-from advisor.report.fleet_words import letters
-from advisor.report.option_words import rung_words
+from advisor.report.fleet_words import lettered
+from advisor.report.option_words import rung_words, shown_rungs
 from advisor.report.words import PART_WORDS, paid_words, usd
 from advisor.units import milliseconds, ratio_words
 
@@ -108,9 +108,7 @@ class Gauge:
 
 def ladder_bars(plan: Plan) -> Iterator[Bar]:
     """Cost of each rung, the recommendation where it stands among them."""
-    beyond = next((at for at, rung in enumerate(plan.ladder) if rung.beyond_stated), len(plan.ladder))
-    stated = (plan.as_stated,) if plan.as_stated else ()
-    rungs = (*plan.ladder[:beyond], *stated, *plan.ladder[beyond:])
+    rungs = shown_rungs(plan)
     axis = from_zero(total for rung in rungs if (total := _total(plan, rung)) is not None)
     for rung in rungs:
         total = _total(plan, rung)
@@ -139,31 +137,21 @@ def _saving(rung: Rung) -> str:
 
 def cost_bars(fleet: Fleet) -> Iterator[Bar]:
     """Parts of the total, each where the one before ends, then the total itself."""
-    cost = fleet.cost
+    total = fleet.cost.total_usd_per_month
     parts = [
         (f"compute {letter}: {group.instance_type} {paid_words(group)}", group.compute_usd_per_month)
-        for letter, group in zip(letters(fleet), fleet.groups, strict=True)
+        for letter, group in lettered(fleet)
     ]
     parts += [(PART_WORDS[part], amount) for part, amount in fleet.parts_usd_per_month.items() if part != "compute"]
-    axis = from_zero((cost.total_usd_per_month,))
+    axis = from_zero((total,))
     so_far = 0.0
     for name, amount in parts:
         if amount:
             width = axis.at(so_far + amount) - axis.at(so_far)
-            yield Bar(name, usd(amount), css_percent(axis.at(so_far)), css_percent(width), note=_share(amount, fleet))
+            share = f"{amount / total:.1%}" if total else ""
+            yield Bar(name, usd(amount), css_percent(axis.at(so_far)), css_percent(width), note=share)
             so_far += amount
-    yield Bar(
-        "total",
-        usd(cost.total_usd_per_month),
-        css_percent(0.0),
-        css_percent(axis.at(cost.total_usd_per_month)),
-        "total",
-    )
-
-
-def _share(amount: float, fleet: Fleet) -> str:
-    total = fleet.cost.total_usd_per_month
-    return f"{amount / total:.1%}" if total else ""
+    yield Bar("total", usd(total), css_percent(0.0), css_percent(axis.at(total)), TOTAL)
 
 
 def kept_bars(plan: Plan, replay: Confirmation) -> Iterator[Bar]:
@@ -251,28 +239,14 @@ def side_by_side(amounts: Iterable[Amount]) -> tuple[Bar, ...]:
 
 def waterfall(amounts: Iterable[Amount]) -> tuple[Bar, ...]:
     """Bars each of which begins where the one before ends; totals begin at zero."""
-    rows = list(amounts)
-    spans = list(_spans(rows))
+    rows, spans, end = list(amounts), list[tuple[float, float]](), 0.0
+    for row in rows:
+        begin = 0.0 if row.kind == TOTAL else end
+        end = begin + row.value
+        spans.append((min(begin, end), max(begin, end)))
     axis = from_zero(edge for span in spans for edge in span)
-    return tuple(
-        Bar(
-            row.name,
-            row.words,
-            css_percent(axis.at(low)),
-            css_percent(axis.at(high) - axis.at(low)),
-            row.kind,
-            row.note,
-        )
-        for row, (low, high) in zip(rows, spans, strict=True)
-    )
-
-
-def _spans(amounts: Sequence[Amount]) -> Iterator[tuple[float, float]]:
-    end = 0.0
-    for amount in amounts:
-        begin = 0.0 if amount.kind == TOTAL else end
-        end = begin + amount.value
-        yield min(begin, end), max(begin, end)
+    places = [(css_percent(axis.at(low)), css_percent(axis.at(high) - axis.at(low))) for low, high in spans]
+    return tuple(Bar(row.name, row.words, *place, row.kind, row.note) for row, place in zip(rows, places, strict=True))
 
 
 def _beside(amount: Amount, axis: Axis) -> Bar:

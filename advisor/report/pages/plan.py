@@ -19,7 +19,7 @@ from advisor.report.option_words import (
     scaling_lines,
     size_lines,
 )
-from advisor.report.pages.bars import Axis, cost_bars, css_percent, kept_bars, ladder_bars, latency_gauges, log_around
+from advisor.report.pages.bars import cost_bars, css_percent, kept_bars, ladder_bars, latency_gauges, log_around
 from advisor.report.pages.rendering import Live, provenance_rows, render_page
 from advisor.report.pages.timeline import (
     distribution_charts,
@@ -30,8 +30,8 @@ from advisor.report.pages.timeline import (
     week_chart,
 )
 from advisor.report.plan_words import evidence_lines, question_lines, question_words, risk_words, token_section
-from advisor.report.text_table import Section
-from advisor.report.verdict import headline, verdict_lines
+from advisor.report.text_table import Section, dashed
+from advisor.report.verdict import headline, miss_rows, verdict_lines
 from advisor.report.words import (
     CODE_WORDS,
     hardware_words,
@@ -159,11 +159,25 @@ def _chart(
     x = log_around(value for interval in intervals for value in (interval.value, interval.low, interval.high))
     y = log_around(costs)
     front = _front([interval.value for interval in intervals], costs)
-    place = _Place(title, x, y)
-    points = tuple(
-        _point(row, option, interval, place, is_front=at in front)
-        for at, (row, option, interval) in enumerate(zip(shown, options, intervals, strict=True))
-    )
+
+    def point(at: int) -> Point:
+        option, interval = options[at], intervals[at]
+        return Point(
+            option=shown[at],
+            x=css_percent(x.at(interval.value)),
+            y=css_percent(100.0 - y.at(costs[at])),
+            low=css_percent(x.at(interval.low)),
+            high=css_percent(x.at(interval.high)),
+            told=(
+                f"#{option.rank} {option.instances} × {option.instance_type} {paid_words(option)} {option.precision}, "
+                f"{option.provider} {option.region} ({hardware_words(option)}): {usd(costs[at])} a month, {title} "
+                f"{milliseconds(interval.value)} ({milliseconds(interval.low)} to {milliseconds(interval.high)}, "
+                f"{option.evidence}{', not replayed' if about(option) else ''})"
+            ),
+            is_front=at in front,
+        )
+
+    points = tuple(map(point, range(len(options))))
     return FrontChart(
         title=title,
         points=points,
@@ -173,33 +187,6 @@ def _chart(
         target=css_percent(x.at(target_ms)) if target_ms is not None and x.low < target_ms < x.high else "",
         target_words="" if target_ms is None else f"target {milliseconds(target_ms)}",
         summary=_summary(title, points, front, target_ms),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Title and axes of a chart."""
-
-    title: str
-    x: Axis
-    y: Axis
-
-
-def _point(shown: Shown, option: Option, interval: Interval, place: _Place, *, is_front: bool) -> Point:
-    x, y = place.x, place.y
-    return Point(
-        option=shown,
-        x=css_percent(x.at(interval.value)),
-        y=css_percent(100.0 - y.at(option.cost.total_usd_per_month)),
-        low=css_percent(x.at(interval.low)),
-        high=css_percent(x.at(interval.high)),
-        told=(
-            f"#{option.rank} {option.instances} × {option.instance_type} {paid_words(option)} {option.precision}, "
-            f"{option.provider} {option.region} ({hardware_words(option)}): {usd(option.cost.total_usd_per_month)} a "
-            f"month, {place.title} {milliseconds(interval.value)} ({milliseconds(interval.low)} to "
-            f"{milliseconds(interval.high)}, {option.evidence}{', not replayed' if about(option) else ''})"
-        ),
-        is_front=is_front,
     )
 
 
@@ -338,7 +325,9 @@ def _view(plan: Plan) -> Mapping[str, Any]:
         "choices": choices(rows),
         "limits": _limits(fleet) if fleet else None,
         "regions": Section("regions", tuple(option_legend(plan.options)), _REGIONS, rows=tuple(_region_rows(plan))),
-        "rejected": Section("why not", headers=_WHY_NOT, rows=tuple(map(_rejection_cells, _listed(plan)))),
+        "rejected": Section(
+            "why not", headers=_WHY_NOT, rows=tuple(map(_rejection_cells, plan.rejected[:MOST_REJECTIONS]))
+        ),
         "rejected_counts": rejection_counts(plan.rejected),
         "rejected_total": len(plan.rejected),
         "tokens": token_section(plan) if plan.token_apis else None,
@@ -351,17 +340,13 @@ def _view(plan: Plan) -> Mapping[str, Any]:
 
 
 def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
-    """Figures that a manager asks first."""
     fleet = plan.fleet
     if fleet is None:
         return
     yield "a month", usd(fleet.cost.total_usd_per_month)
     if plan.savings is not None:
-        ratio = plan.savings.ratio
-        yield (
-            f"{usd(abs(plan.savings.usd_per_month))} a month",
-            f"{abs(ratio):.0%} {'less' if ratio >= 0 else 'more'} than today",
-        )
+        change = f"{abs(plan.savings.ratio):.0%} {'less' if plan.savings.ratio >= 0 else 'more'} than today"
+        yield f"{usd(abs(plan.savings.usd_per_month))} a month", change
     if fleet.confirmed is not None:
         wanted = ratio_words(plan.workload["slo"]["within_ratio"])
         yield f"of the requests within the SLO, {wanted} asked", ratio_words(fleet.confirmed.within_slo_ratio)
@@ -373,11 +358,7 @@ def _help(plan: Plan) -> Section | None:
     if plan.fleet is not None:
         return None
     lines = tuple(relaxation_words(plan.conflict)) if plan.conflict else ()
-    rows = tuple(
-        (nearest_miss.instance_type, nearest_miss.precision, nearest_miss.message)
-        for nearest_miss in plan.nearest_misses
-    )
-    return Section("what would help by itself", lines, ("instance type", "precision", "why not"), rows)
+    return Section("what would help by itself", lines, ("instance type", "precision", "why not"), miss_rows(plan))
 
 
 def _today(plan: Plan) -> Section | None:
@@ -385,9 +366,10 @@ def _today(plan: Plan) -> Section | None:
     current, fleet = plan.current, plan.fleet
     if current is None or fleet is None:
         return None
-    kept, confirmed = current.within_slo_ratio, fleet.confirmed
+    kept = (current.within_slo_ratio, fleet.confirmed.within_slo_ratio if fleet.confirmed else None)
     paid = current.purchase.replace("_", " ")
     where = f"({current.provider} {current.region})"
+    needed = _NOT_KNOWN if current.instances_needed is None else str(current.instances_needed)
     rows = (
         ("fleet", f"{current.instances} × {current.instance_type} {paid} {where}", short_words(fleet.groups)),
         (
@@ -396,19 +378,11 @@ def _today(plan: Plan) -> Section | None:
             ", ".join(dict.fromkeys(group.precision for group in fleet.groups)),
         ),
         ("USD/month", f"{current.total_usd_per_month:,.2f}", f"{fleet.cost.total_usd_per_month:,.2f}"),
-        ("requests within the SLO", _ratio(kept), _ratio(confirmed.within_slo_ratio if confirmed else None)),
-        ("instances needed", _count(current.instances_needed), str(sum(group.instances[-1] for group in fleet.groups))),
+        ("requests within the SLO", *(dashed(ratio, ratio_words) for ratio in kept)),
+        ("instances needed", needed, str(sum(group.instances[-1] for group in fleet.groups))),
     )
     notes = (current.not_judged, current.not_generated)
     return Section("today", tuple(note for note in notes if note), ("", "today", "recommended"), rows)
-
-
-def _ratio(ratio: float | None) -> str:
-    return _NOT_KNOWN if ratio is None else ratio_words(ratio)
-
-
-def _count(count: int | None) -> str:
-    return _NOT_KNOWN if count is None else str(count)
 
 
 def _limits(fleet: Fleet) -> Section:
@@ -437,10 +411,6 @@ def _region_rows(plan: Plan) -> Iterator[tuple[str, ...]]:
             yield (*place, "0", _NOT_KNOWN, _NOT_KNOWN, str(rejected[place]), "")
 
 
-def _listed(plan: Plan) -> tuple[Rejection, ...]:
-    return plan.rejected[:MOST_REJECTIONS]
-
-
 def _rejection_cells(rejection: Rejection) -> tuple[str, ...]:
     parallel = "" if rejection.tensor_parallel is None else str(rejection.tensor_parallel)
     why = CODE_WORDS[rejection.code]
@@ -467,11 +437,5 @@ def _price_rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:
     for charge in fleet.standing:
         amount = _NOT_KNOWN if charge.usd_per_unit is None else f"{charge.usd_per_unit:,.4g} per {charge.unit}"
         place = f"{charge.provider} {charge.region}"
-        yield (
-            charge.item.replace("_", " "),
-            place,
-            amount,
-            charge.price_source,
-            charge.price_as_of,
-            charge.price_quality,
-        )
+        what = charge.item.replace("_", " ")
+        yield what, place, amount, charge.price_source, charge.price_as_of, charge.price_quality

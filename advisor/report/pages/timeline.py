@@ -17,12 +17,13 @@ from advisor.plan.words import first_name, unit_of
 from advisor.records import dataclass
 from advisor.report.fleet_words import capacity_requests_per_second
 from advisor.report.pages.bars import Axis, css_percent, from_zero, log_around
-from advisor.report.text_table import Section
+from advisor.report.text_table import Section, dashed
 from advisor.units import (
     HOURS_PER_DAY,
     HOURS_PER_WEEK,
     SECONDS_PER_HOUR,
     SECONDS_PER_MINUTE,
+    counted,
     milliseconds,
     ratio_words,
     rounded,
@@ -233,7 +234,8 @@ def _replay_chart(title: str, latency: LatencyDistribution, target_ms: float | N
         (css_percent(x.at(ms)), css_percent(_PERCENTS - y.at(quantile)), f"{_percentile(quantile)}: {milliseconds(ms)}")
         for quantile, ms in latency.quantiles.items()
     )
-    told = ", ".join(words for _, _, words in points)
+    told, ratio = ", ".join(words for _, _, words in points), latency.within_target_ratio
+    within = "" if ratio is None else f" {ratio_words(ratio)} are within the target."
     return DistributionChart(
         title=title,
         points=points,
@@ -242,22 +244,16 @@ def _replay_chart(title: str, latency: LatencyDistribution, target_ms: float | N
         y_marks=tuple((css_percent(_PERCENTS - y.at(share)), ratio_words(share)) for share in _SHARES),
         target="" if target_ms is None else css_percent(x.at(target_ms)),
         target_words="" if target_ms is None else f"target {milliseconds(target_ms)}",
-        summary=f"Share of {latency.requests:,} answers against {title}. {told}.{_within(latency)}",
+        summary=f"Share of {latency.requests:,} answers against {title}. {told}.{within}",
     )
 
 
-def _within(latency: LatencyDistribution) -> str:
-    ratio = latency.within_target_ratio
-    return "" if ratio is None else f" {ratio_words(ratio)} are within the target."
-
-
 def _cells(title: str, latency: LatencyDistribution, target_ms: float | None) -> tuple[str, ...]:
-    ratio = latency.within_target_ratio
     return (
         title,
         *map(milliseconds, latency.quantiles.values()),
-        "-" if target_ms is None else milliseconds(target_ms),
-        "-" if ratio is None else ratio_words(ratio),
+        dashed(target_ms, milliseconds),
+        dashed(latency.within_target_ratio, ratio_words),
     )
 
 
@@ -331,8 +327,7 @@ def use_section(use: HourlyUse) -> Section:
         )
         for at, hour in enumerate(_hours(use))
     )
-    read = f"{use.hosts:,} host{'' if use.hosts == 1 else 's'}"
-    read += f" of {use.hosts_in_all:,}" if use.hosts < use.hosts_in_all else ""
+    read = counted(use.hosts, "host") + (f" of {use.hosts_in_all:,}" if use.hosts < use.hosts_in_all else "")
     return Section("use by the hour", (f"Samples of {read}. Hours are UTC.",), ("hour, UTC", *heads), rows)
 
 
@@ -354,6 +349,8 @@ def _chart(signal: _Signal, mean: Floats, greatest: Floats, hours: list[dt.datet
     ]
     midnights = [at for at, hour in enumerate(hours) if hour.hour == 0] or [0]
     every = -(-len(midnights) // _MOST_MARKS)
+    observed = [value for value in means if value is not None]
+    average = sum(observed) / len(observed) if observed else math.nan
     return SignalChart(
         title=signal.title,
         told=signal.told,
@@ -364,16 +361,11 @@ def _chart(signal: _Signal, mean: Floats, greatest: Floats, hours: list[dt.datet
         columns=tuple((css_percent(100.0 * at / count), words) for at, words in enumerate(told)),
         hour_width=css_percent(100.0 / count),
         summary=(
-            f"{signal.title} over {count / HOURS_PER_DAY:,.3g} days: {_words(signal, _mean(means))} on average, "
+            f"{signal.title} over {count / HOURS_PER_DAY:,.3g} days: {_words(signal, average)} on average, "
             f"{_words(signal, max((value for value in most if value is not None), default=math.nan))} at most; "
             "the table below holds every hour."
         ),
     )
-
-
-def _mean(values: list[float | None]) -> float:
-    observed = [value for value in values if value is not None]
-    return sum(observed) / len(observed) if observed else math.nan
 
 
 def _mark(signal: _Signal, mark: float) -> str:
