@@ -32,8 +32,8 @@ limits:
 commitments:
   - {provider: aws, region: us-east-1, instance_type: g6.xlarge, count: 1, expires: 2035-01-01}
 """
-ELSEWHERE = ("L-417A185B", "L-1945791B", "L-2C3B7624", "L-6E869C2A")
-"""Quotas of the other accelerators: P, Inf, Trn, DL."""
+ELSEWHERE = ("L-417A185B", "L-1945791B", "L-2C3B7624", "L-6E869C2A", "L-1216C47A")
+"""Quotas of the other accelerators, P, Inf, Trn, DL, and of processors alone."""
 
 
 def estate_in(directory, count=3, rate=4, terms=ESTATE, **odd):
