@@ -281,8 +281,9 @@ def plan_one(task: Task) -> Part:
     try:
         answered = _answer(task)
     except AdvisorError as error:
-        message = f"{error} " if not error.hint else f"{error.where}: {error.message} ({error.hint})"
-        row = WorkloadRow(task.file, task.path.stem, FAILED, "", None, None, None, None, None, None, message.strip())
+        place = error.where if task.path.name in error.where else ": ".join(filter(None, (task.file, error.where)))
+        message = f"{place}: {error.message}" + (f" ({error.hint})" if error.hint else "")
+        row = WorkloadRow(task.file, task.path.stem, FAILED, "", None, None, None, None, None, None, message)
         return Part(row, "", {}, None, (), None, 0.0, None)
     plan = answered.plan
     row = workload_row(task.file, plan)

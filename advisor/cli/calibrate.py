@@ -1,5 +1,6 @@
 """``advisor calibrate``: one's own measurements in, a calibration that knows them out."""
 
+import shlex
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -118,7 +119,7 @@ def _calibrate(
     learned = learn(own, published, shipped())
     write_files(own_files(learned.calibration, own, data_dir("instance_catalog")), output)
     click.echo(learned_text(learned, own.size), nl=False)
-    tell(f"wrote {output}: use it with --calibration {output}")
+    tell(f"wrote {output}: use it with --calibration {shlex.quote(str(output))}")
 
 
 def left_out_text(left_out: Sequence["LeftOut"]) -> str:

@@ -49,7 +49,7 @@ def audit_command(day: datetime | None, strict: bool, output_format: str, output
     if strict and result.problems:
         raise NotSound(
             f"{len(result.problems)} problem{'s' if len(result.problems) > 1 else ''} in the catalog",
-            hint="`advisor catalog refresh` or `update` brings newer prices",
+            hint="`advisor catalog refresh all` or `advisor catalog update` brings newer prices",
         )
 
 

@@ -92,7 +92,7 @@ def command(
     if not drift.holds:
         changed = {(change.provider, change.region, change.instance_type) for change in drift.changes}
         counts = f"{len(changed)} of {len(lock.offers)} offers changed" if changed else "a price is too old"
-        before = "" if drift.changes else "`advisor catalog refresh`, then "
+        before = "" if drift.changes else "`advisor catalog refresh all`, then "
         hint = f"run {before}`advisor recommend`, then `advisor catalog lock`"
         raise NoLongerHolds(counts, where=str(file), hint=hint)
 

@@ -16,6 +16,7 @@ from advisor.records import astuple, replace
 from advisor.report.estate_table import estate_markdown, estate_table, obstacles, totals
 from advisor.report.price_age import PriceUsed, check_age
 from advisor.spread import Spread
+from advisor.units import counted
 
 ESTATE_FILE = "estate.json"
 _DOCUMENTS = (".json", ".md", ".html", ".txt")
@@ -76,9 +77,9 @@ def _complain(estate: Estate, directory: Path) -> None:
     sums = estate.totals
     listed = "\n        ".join(obstacles(estate))
     if sums.failed:
-        raise InputError(
-            f"{sums.failed} of {sums.workloads} files have to be mended", where=str(directory), hint=listed
-        )  # fmt: skip
+        unserved = f", and {counted(sums.infeasible, 'workload')} cannot be served" if sums.infeasible else ""
+        message = f"{sums.failed} of {sums.workloads} files have to be mended{unserved}"
+        raise InputError(message, where=str(directory), hint=listed)
     if sums.infeasible:
         raise NothingFeasible(
             f"{sums.infeasible} of {sums.workloads} workloads cannot be served within their limits",

@@ -207,6 +207,14 @@ def test_idle_engines_are_named():
         demand(view(np.full(121, 1000.0)))
 
 
+@pytest.mark.parametrize(("count", "span"), [(2, "15 seconds"), (4, "45 seconds")])
+def test_engines_that_were_read_too_briefly_are_not_called_idle(count, span):
+    """Requests were counted, but over no whole minute: how often they come is not known yet."""
+    with pytest.raises(InputError, match=f"vllm was read over {span}: too short to count requests a minute") as caught:
+        demand(view(steady(readings=count)))
+    assert caught.value.hint.startswith("let the agent run on")
+
+
 def test_a_stated_volume_is_held_against_what_was_counted():
     """It is not used, and both numbers are said."""
     found = demand(view(steady()), requests_per_day=1e6)

@@ -567,7 +567,7 @@ def test_a_rung_named_after_spot_says_where_it_has_none():
         (9.2, "; the fleet costs less from 9.2 requests/s on average."),
         (
             147.0,
-            "; the fleet never costs less at this size: it would from 147 requests/s on average, and carries 11.4.",
+            "; the fleet never costs less at this size: it would from 147 requests/s on average, and its planned rates add up to 11.4.",
         ),
     ],
 )

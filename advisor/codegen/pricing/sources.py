@@ -83,7 +83,7 @@ def read_project(path: Path, given: str | None, catalog: Catalog) -> Project:
     """
     if given is None and path.is_dir():
         plan = next((path / name for name in _PLANS if (path / name).is_file()), None)
-        if plan is None:
+        if plan is None or (any(path.glob("*.tf")) and _is_own(json_of(_read(plan), str(plan), _HOW))):
             return _of_code(path, catalog)
         path = plan
     document = _document(path, _read(path) if given is None else given)
@@ -100,9 +100,14 @@ def _read(path: Path) -> str:
     return read_text(path, "plan of Terraform", _HOW)
 
 
+def _is_own(document: Any) -> bool:
+    """Whether a document is one that this program writes."""
+    return isinstance(document, dict) and str(document.get("schema", "")).startswith("advisor.")
+
+
 def _document(path: Path, content: str) -> Mapping[str, Any]:
     document = json_of(content, str(path), _HOW)
-    if isinstance(document, dict) and str(document.get("schema", "")).startswith("advisor."):
+    if _is_own(document):
         raise InputError(
             "this is a plan of advisor, and holds its costs already",
             where=str(path),

@@ -134,7 +134,7 @@ def _group(stack: Stack, google_group: GoogleGroup) -> Mapping[str, object]:
         "reserved": google_group.needs_reservation,
         "min_nodes": group.min_instances,
         "max_nodes": group.max_instances,
-        "location_policy": "ANY" if group.is_spot else "BALANCED",
+        "location_policy": "ANY" if group.is_spot and group.zones <= 1 else "BALANCED",
         "disk_type": google_group.disk_type,
         "disk_gib": kubernetes.node_volume_gib(group),
     }

@@ -160,13 +160,19 @@ def demand_of_views(views: Sequence[EngineView], asked: Wanted, source: str) -> 
     beside = [f"other models are served there and not counted: {rates_words(others)}"] if others else []
     service = service_of([view for name in own for view in by_name[name]])
     if not service.mean:
-        seconds = np.concatenate([replica.readings.seconds[[0, -1]] for replica in service.replicas])
-        raise InputError(
-            f"{service.engines} counted no request there in {np.ptp(seconds) / SECONDS_PER_HOUR:.3g} h",
-            where=asked.where,
-            hint="look further back, or check the selector and the hosts",
-        )
+        raise _without_requests(service, asked.where)
     return _demand(service, asked, source, [*notes, *told, *beside])
+
+
+def _without_requests(service: Service, where: str) -> InputError:
+    """Error of engines that counted no request, or were read over no whole interval."""
+    seconds = np.concatenate([replica.readings.seconds[[0, -1]] for replica in service.replicas])
+    span_seconds = float(np.ptp(seconds))
+    if service.mean is None:
+        message = f"{service.engines} was read over {span_words(span_seconds)}: too short to count requests a minute"
+        return InputError(message, where=where, hint="let the agent run on: an hour or more shows the busiest minute")
+    message = f"{service.engines} counted no request there in {span_seconds / SECONDS_PER_HOUR:.3g} h"
+    return InputError(message, where=where, hint="look further back, or check the selector and the hosts")
 
 
 def _own_names(by_name: Mapping[str, Sequence[EngineView]], asked: Wanted) -> tuple[tuple[str, ...], list[str]]:

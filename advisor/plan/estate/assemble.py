@@ -82,8 +82,10 @@ def _obstacle(plan: Plan) -> str:
             for relaxation in plan.conflict.relaxations
         ]
         return "; ".join([f"no fleet that was found keeps to {limits}", *needed[:1]])
-    misses = [f"{miss.instance_type}: {miss.message}" for miss in plan.nearest_misses]
-    return misses[0] if misses else "nothing in the catalog serves it"
+    if not plan.nearest_misses:
+        return "nothing in the catalog serves it"
+    miss = plan.nearest_misses[0]
+    return miss.message if miss.message.startswith(miss.instance_type) else f"{miss.instance_type}: {miss.message}"
 
 
 def assemble(parts: Sequence[Part], shares: Shares, terms: Terms, catalog: Catalog, confirm: Confirm) -> Estate:

@@ -100,6 +100,7 @@ _OURS = {
 }  # fmt: skip
 """Labels that say what a series is of, and those of who scrapes it."""
 _LONGEST_VALUE = 256
+_LABEL_HINT = "write NAME=VALUE, such as team=search; the name in letters of ASCII, digits and _"
 
 
 def parse_labels(texts: Sequence[str]) -> tuple[Label, ...]:
@@ -113,7 +114,7 @@ def parse_labels(texts: Sequence[str]) -> tuple[Label, ...]:
         name, separator, value = text.partition("=")
         has_value = separator and value.isprintable() and 0 < len(value) <= _LONGEST_VALUE
         if not has_value or not _NAME.fullmatch(name):
-            raise InputError(f"{text!r} is no label", where="--label", hint="write NAME=VALUE, such as team=search")
+            raise InputError(f"{text!r} is no label", where="--label", hint=_LABEL_HINT)
         if name in _OURS or name.startswith("__") or name in labels:
             reason = "given twice" if name in labels else "the agent's own"
             raise InputError(f"the label {name} is {reason}", where="--label", hint="choose another name")

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -31,8 +32,8 @@ limits:
 commitments:
   - {provider: aws, region: us-east-1, instance_type: g6.xlarge, count: 1, expires: 2035-01-01}
 """
-ELSEWHERE = ("L-417A185B", "L-1945791B", "L-2C3B7624", "L-6E869C2A")
-"""Quotas of the other accelerators: P, Inf, Trn, DL."""
+ELSEWHERE = ("L-417A185B", "L-1945791B", "L-2C3B7624", "L-6E869C2A", "L-1216C47A")
+"""Quotas of the other accelerators, P, Inf, Trn, DL, and of processors alone."""
 
 
 def estate_in(directory, count=3, rate=4, terms=ESTATE, **odd):
@@ -133,19 +134,26 @@ def test_a_file_that_fails_does_not_stop_the_others(tmp_path, run_advisor):
     """Errors are told file by file at the end, with everything else planned and written; the exit code is 1."""
     directory = estate_in(tmp_path / "in", 1, impossible={"tpot": "1us"})
     (directory / "broken.yaml").write_text("name: broken\n")
+    text = (directory / "w0.yaml").read_text()
+    (directory / "unknown.yaml").write_text(re.sub("model: .*", "model: Qwen/Qwen3-8BX", text))
 
     done = run_advisor("recommend", directory, "-o", tmp_path / "out", "--jobs", "1")
     estate = json.loads((tmp_path / "out" / "estate.json").read_text())
 
     assert done.returncode == 1
+    assert "2 of 4 files have to be mended, and 1 workload cannot be served" in done.stderr
     assert "broken.yaml:1: the key 'model' is missing" in done.stderr
+    assert " unknown.yaml: model 'Qwen/Qwen3-8BX' is not known" in done.stderr
     assert {row["file"]: row["status"] for row in estate["workloads"]} == {
-        "broken.yaml": FAILED, "impossible.yaml": INFEASIBLE, "w0.yaml": PLANNED
+        "broken.yaml": FAILED, "impossible.yaml": INFEASIBLE, "unknown.yaml": FAILED, "w0.yaml": PLANNED
     }  # fmt: skip
+    message = next(row["message"] for row in estate["workloads"] if row["status"] == INFEASIBLE)
+    first, second = message.split()[:2]
+    assert first.rstrip(":") != second
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "estate.json", "impossible.plan.json", "w0.plan.json"
     ]  # fmt: skip
-    assert estate["totals"]["total_usd_per_month"] == estate["workloads"][2]["usd_per_month"]
+    assert estate["totals"]["total_usd_per_month"] == estate["workloads"][3]["usd_per_month"]
 
 
 def test_a_file_gets_one_document_of_all_plans(tmp_path, run_advisor):
