@@ -265,12 +265,8 @@ def _of_former_types(group: ComputeGroup, before: Mapping[str, ComputeGroup]) ->
 
 def _takes_types(group: ComputeGroup, former: ComputeGroup) -> bool:
     """Whether each type that a former group may start as serves the plan of a group, whose own comes first."""
-    planned, *others = _types(former)
+    planned, *others = (former.instance_type, *(roomy_types(former) if former.is_spot else ()))
     return planned == group.instance_type and {*others} <= {*group.serving_types}
-
-
-def _types(group: ComputeGroup) -> tuple[str, ...]:
-    return (group.instance_type, *(roomy_types(group) if group.is_spot else ()))
 
 
 def with_keys_apart(planned: Deployed, former: Deployed) -> Deployed:

@@ -280,27 +280,23 @@ def _gcp_platform(serves: Serves) -> Platform:
     machine = machine_of(serves.instance_type)
     is_tpu = machine.family.runtime is Runtime.TPU
     if machine.family.runtime is Runtime.CPU:
-        return _gcp_processors(machine, serves.purchase)
+        series = machine.machine_type.partition("-")[0]
+        metric = f"{series.upper()}-CPUS" if series in _WITH_QUOTA else "CPUS-PER-VM-FAMILY"
+        preemptible = "PREEMPTIBLE-CPUS"
+        return Platform(
+            runtime=Runtime.CPU,
+            cpu_architecture="arm64" if series in _ARM_SERIES else "x86_64",
+            machine_image="",
+            quota=Quota(
+                f"{preemptible if serves.purchase == 'spot' else metric}-per-project-region",
+                f"Virtual CPUs of {series} machines",
+            ),
+        )
     return Platform(
         runtime=machine.family.runtime,
         cpu_architecture="x86_64",
         machine_image=_TPU_IMAGE if is_tpu else _GPU_IMAGE,
         quota=_gcp_quota(machine, serves.purchase),
-    )
-
-
-def _gcp_processors(machine: Machine, purchase: str) -> Platform:
-    """Nodes of clusters, which bring their own image."""
-    series = machine.machine_type.partition("-")[0]
-    metric = f"{series.upper()}-CPUS" if series in _WITH_QUOTA else "CPUS-PER-VM-FAMILY"
-    preemptible = "PREEMPTIBLE-CPUS"
-    return Platform(
-        runtime=Runtime.CPU,
-        cpu_architecture="arm64" if series in _ARM_SERIES else "x86_64",
-        machine_image="",
-        quota=Quota(
-            f"{preemptible if purchase == 'spot' else metric}-per-project-region", f"Virtual CPUs of {series} machines"
-        ),
     )
 
 

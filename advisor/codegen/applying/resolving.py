@@ -231,11 +231,6 @@ def _resolve(question: _Question) -> Place | Unresolved:
     if not question.path and value is not NOT_LITERAL and value is not None and not isinstance(value, dict):
         start, end = node.meta.start_pos, node.meta.end_pos
         return Place(question.document, start, end, value, question.through)
-    return _referred(question, node)
-
-
-def _referred(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
-    """Place that a reference leads to, or that the one value of a list does."""
     if node.data == "tuple" and len(members := _members(node)) == 1:
         return _resolve(replace(question, node=members[0]))
     steps = traversal(node)
@@ -341,7 +336,11 @@ def _example(block: Block | None) -> str:
 def _into(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
     """One step into an object or a list."""
     if question.path == (KEYS,):
-        return _keys(question, node)
+        keys = [key_of(element) for element in elements(node)] if node.data == "object" else literal(node)
+        if keys is NOT_LITERAL or None in keys:
+            return _unresolved(question, node, "has keys that are computed")
+        start, end = node.meta.start_pos, node.meta.end_pos
+        return Place(question.document, start, end, [str(key) for key in keys], question.through)
     step, rest = question.path[0].strip("[]"), question.path[1:]
     member = _member(node, step)
     if member is None:
@@ -360,14 +359,6 @@ def _members(node: Any) -> list[Any]:  # noqa: ANN401
     return [child for child in node.children if hasattr(child, "data") and child.data != "new_line_or_comment"]
 
 
-def _keys(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
-    keys = [key_of(element) for element in elements(node)] if node.data == "object" else literal(node)
-    if keys is NOT_LITERAL or None in keys:
-        return _unresolved(question, node, "has keys that are computed")
-    start, end = node.meta.start_pos, node.meta.end_pos
-    return Place(question.document, start, end, [str(key) for key in keys], question.through)
-
-
 def _call(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
     """Functions that hand one of their arguments on."""
     name, arguments = str(node.children[0].children[0]), _arguments(node)
@@ -376,7 +367,12 @@ def _call(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
     if name == "merge" and question.path == (KEYS,):
         return _all_keys(question, node, arguments)
     if name == "merge" and question.path:
-        return _first(question, list(reversed(arguments)))
+        place: Place | Unresolved = Unresolved("")
+        for argument in list(reversed(arguments)):
+            place = _resolve(_Question(question.document, argument, question.scope, question.path, question.through))
+            if isinstance(place, Place):
+                return place
+        return place
     return _unresolved(question, node, f"is computed by {name}()")
 
 
@@ -388,16 +384,6 @@ def _all_keys(question: _Question, node: Any, arguments: Sequence[Any]) -> Place
         return unresolved
     keys = dict.fromkeys(key for place in places if isinstance(place, Place) for key in place.value)
     return Place(question.document, node.meta.start_pos, node.meta.end_pos, list(keys), question.through)
-
-
-def _first(question: _Question, arguments: Sequence[Any]) -> Place | Unresolved:
-    """The last map that has the key."""
-    place: Place | Unresolved = Unresolved("")
-    for argument in arguments:
-        place = _resolve(_Question(question.document, argument, question.scope, question.path, question.through))
-        if isinstance(place, Place):
-            return place
-    return place
 
 
 def _arguments(node: Any) -> list[Any]:  # noqa: ANN401
@@ -441,19 +427,14 @@ def _holds(document: Document, node: Any, scope: Scope) -> bool | None:  # noqa:
         holds = _holds(document, operand, scope)
         return None if holds is None else not holds
     if node.data == "binary_op":
-        return _compares(document, node, scope)
+        left, term = _members(node)
+        (right,) = [child for child in _members(term) if child.data != "binary_operator"]
+        operator = next(str(child.children[0]) for child in term.children if child.data == "binary_operator")
+        values = [_text_of(document, side, scope) for side in (left, right)]
+        if operator not in ("==", "!=") or None in values:
+            return None
+        return (values[0] == values[1]) is (operator == "==")
     return _TRUTH.get(_text_of(document, node, scope) or "")
-
-
-def _compares(document: Document, node: Any, scope: Scope) -> bool | None:  # noqa: ANN401
-    """Whether two values are the same, or are not, as an expression with ``==`` or ``!=`` says; None as above."""
-    left, term = _members(node)
-    (right,) = [child for child in _members(term) if child.data != "binary_operator"]
-    operator = next(str(child.children[0]) for child in term.children if child.data == "binary_operator")
-    values = [_text_of(document, side, scope) for side in (left, right)]
-    if operator not in ("==", "!=") or None in values:
-        return None
-    return (values[0] == values[1]) is (operator == "==")
 
 
 def _text_of(document: Document, node: Any, scope: Scope) -> str | None:  # noqa: ANN401

@@ -96,7 +96,10 @@ class VllmOnePass:
             arguments=(*served_name(request), *self.options, *custom, *self._arguments(request, server), *sharing),
             sharing_arguments=sharing,
             device_arguments=device_arguments(serves, request.platform),
-            environment={**KEEP_ALIVE, **_settings(request.platform)},
+            environment={
+                **KEEP_ALIVE,
+                **({_CACHE_SPACE: "2"} if request.platform.runtime is Runtime.CPU else logs_of(request.platform)),
+            },
             health_path=server.health_path,
             shares_port=serves.replicas_per_instance > 1,
             counted_per_request=counted,
@@ -122,11 +125,6 @@ class VllmOnePass:
     def catalog_name(self, _request: Request) -> str:
         """The server as engines.csv names it."""
         return self.name
-
-
-def _settings(platform: Platform) -> Mapping[str, str]:
-    """Environment of a platform."""
-    return {_CACHE_SPACE: "2"} if platform.runtime is Runtime.CPU else logs_of(platform)
 
 
 def server_of(name: str, request: Request, runtime: Runtime | None = None) -> OnePassEngine:

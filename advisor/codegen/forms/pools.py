@@ -53,7 +53,22 @@ def llm_d_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         namespace = f"{folder}/namespace.yaml"
         files[namespace] = files[namespace].replace(_RESTRICTED, _BASELINE)
         for served in served_in(stack, region.name, manner):
-            values = _router(served, "gke" if manner.has_google_gateways else "none")
+            metrics = METRICS[served.backend.container.engine]
+            values = {
+                "router": {
+                    "modelServers": {
+                        "type": metrics.picker,
+                        "targetPorts": [{"number": PORT}],
+                        "matchLabels": {"inference/backend": served.backend.key},
+                    },
+                    "epp": {
+                        "image": {"tag": ROUTER_VERSION, "pullPolicy": "IfNotPresent"},
+                        "metricsDataSource": {"scheme": "http", "path": metrics.path},
+                    },
+                    "inferencePool": {"create": True, "failureMode": "FailOpen"},
+                },
+                "provider": {"name": ("gke" if manner.has_google_gateways else "none")},
+            }
             files[f"{folder}/router/{served.backend.key}.values.yaml"] = dump(values)
         google = f"{folder}/google-gateway.yaml"
         if google in files:
@@ -120,25 +135,6 @@ def _pool(stack: Stack, served: Served) -> Document:
                 "failureMode": "FailOpen",
             },
         },
-    }
-
-
-def _router(served: Served, provider: str) -> Document:
-    metrics = METRICS[served.backend.container.engine]
-    return {
-        "router": {
-            "modelServers": {
-                "type": metrics.picker,
-                "targetPorts": [{"number": PORT}],
-                "matchLabels": {"inference/backend": served.backend.key},
-            },
-            "epp": {
-                "image": {"tag": ROUTER_VERSION, "pullPolicy": "IfNotPresent"},
-                "metricsDataSource": {"scheme": "http", "path": metrics.path},
-            },
-            "inferencePool": {"create": True, "failureMode": "FailOpen"},
-        },
-        "provider": {"name": provider},
     }
 
 

@@ -123,7 +123,14 @@ def _container_app(resource: Resource, everything: Resources) -> tuple[Use, ...]
     number = first_known(resource.first("template", "min_replicas")) or None
     place = _location(environment or resource)
     if "GPU" not in kind.upper():
-        return _processors(resource, place, number)
+        vcpus = first_known(resource.first("template", "container", "cpu"))
+        memory = re.fullmatch(r"([0-9.]+)Gi", str(resource.first("template", "container", "memory")))
+        if vcpus is None or memory is None:
+            return ()
+        size = vcpus, float(memory[1])
+        remark = "" if number else "by use"
+        use = Use("azure", place, "processors alone", Purchase.ON_DEMAND, number, "Container Apps", remark, size)
+        return (replace(use, is_accelerated=False),)
     return (container(place, kind, number),)
 
 
@@ -132,18 +139,6 @@ def container(place: str | None, profile: str, least: float | None) -> Use:
     accelerator = next((name for part, name in _PROFILES.items() if part in profile.upper().split("-")), None)
     remark = "" if least else "by use"
     return Use("azure", place, accelerator, Purchase.ON_DEMAND, least or None, "Container Apps", remark)
-
-
-def _processors(resource: Resource, place: str | None, number: float | None) -> tuple[Use, ...]:
-    """A container without a GPU, at the price of one that is at work all the time."""
-    vcpus = first_known(resource.first("template", "container", "cpu"))
-    memory = re.fullmatch(r"([0-9.]+)Gi", str(resource.first("template", "container", "memory")))
-    if vcpus is None or memory is None:
-        return ()
-    size = vcpus, float(memory[1])
-    remark = "" if number else "by use"
-    use = Use("azure", place, "processors alone", Purchase.ON_DEMAND, number, "Container Apps", remark, size)
-    return (replace(use, is_accelerated=False),)
 
 
 def _cache(resource: Resource, _all: Resources) -> tuple[Use, ...]:

@@ -123,7 +123,13 @@ def cost_of(resource: Resource, uses: Iterable[Use], catalog: Catalog) -> Cost:
 def _component(use: Use, catalog: Catalog) -> Component:
     price = None if use.unpriced else _price(use, catalog)
     number = None if use.number is None else Decimal(str(use.number))
-    name = _name(use, is_priced=price is not None)
+    words = {Purchase.ON_DEMAND: "on-demand", Purchase.SPOT: "spot", Purchase.MANAGED: "SageMaker real-time"}
+    kind = "Cache node" if use.service_item else "Container usage" if use.service else "Instance usage"
+    bought = words.get(use.purchase, "reserved capacity") if use.purchase else "reserved capacity" if use.what else ""
+    size = "{:g} vCPUs and {:g} GiB".format(*use.size) if use.size else ""
+    parts = [bought, use.what or "unknown type", use.region or "unknown region", size, use.remark]
+    why_not = "" if (price is not None) else f": {use.unpriced or NOT_FOUND}"
+    name = f"{kind} ({', '.join(part for part in parts if part)}){why_not}"
     place = (use.provider, use.what or "", use.region or "")
     if price is None:
         return Component(name, number, None, place)
@@ -163,16 +169,6 @@ def _service_price(use: Use, catalog: Catalog) -> Price | None:
         if here and is_size and serverless.usd_per_hour is not None:
             return Price(serverless.usd_per_hour, serverless.provenance)
     return None
-
-
-def _name(use: Use, *, is_priced: bool) -> str:
-    words = {Purchase.ON_DEMAND: "on-demand", Purchase.SPOT: "spot", Purchase.MANAGED: "SageMaker real-time"}
-    kind = "Cache node" if use.service_item else "Container usage" if use.service else "Instance usage"
-    bought = words.get(use.purchase, "reserved capacity") if use.purchase else "reserved capacity" if use.what else ""
-    size = "{:g} vCPUs and {:g} GiB".format(*use.size) if use.size else ""
-    parts = [bought, use.what or "unknown type", use.region or "unknown region", size, use.remark]
-    why_not = "" if is_priced else f": {use.unpriced or NOT_FOUND}"
-    return f"{kind} ({', '.join(part for part in parts if part)}){why_not}"
 
 
 def counted(kinds: Iterable[str]) -> Mapping[str, int]:

@@ -86,7 +86,17 @@ def read_project(path: Path, given: str | None, catalog: Catalog) -> Project:
         if plan is None:
             return _of_code(path, catalog)
         path = plan
-    document = _document(path, _read(path) if given is None else given)
+    document = json_of((_read(path) if given is None else given), str(path), _HOW)
+    if isinstance(document, dict) and str(document.get("schema", "")).startswith("advisor."):
+        raise InputError(
+            "this is a plan of advisor, and holds its costs already",
+            where=str(path),
+            hint=f"give a plan of Terraform; {_HOW}",
+        )
+    if not isinstance(document, dict) or not isinstance(document.get("planned_values", document.get("values")), dict):
+        raise InputError("this is no plan of Terraform", where=str(path), hint=_HOW)
+    if wrong := misshapen(document):
+        raise InputError(f"this is no plan of Terraform: {wrong}", where=str(path), hint=_HOW)
     return Project(
         name=path.stem if path.name not in _PLANS else path.resolve().parent.name,
         path=str(path),
@@ -98,21 +108,6 @@ def read_project(path: Path, given: str | None, catalog: Catalog) -> Project:
 
 def _read(path: Path) -> str:
     return read_text(path, "plan of Terraform", _HOW)
-
-
-def _document(path: Path, content: str) -> Mapping[str, Any]:
-    document = json_of(content, str(path), _HOW)
-    if isinstance(document, dict) and str(document.get("schema", "")).startswith("advisor."):
-        raise InputError(
-            "this is a plan of advisor, and holds its costs already",
-            where=str(path),
-            hint=f"give a plan of Terraform; {_HOW}",
-        )
-    if not isinstance(document, dict) or not isinstance(document.get("planned_values", document.get("values")), dict):
-        raise InputError("this is no plan of Terraform", where=str(path), hint=_HOW)
-    if wrong := misshapen(document):
-        raise InputError(f"this is no plan of Terraform: {wrong}", where=str(path), hint=_HOW)
-    return document
 
 
 def _of_code(directory: Path, catalog: Catalog) -> Project:
