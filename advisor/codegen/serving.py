@@ -6,7 +6,7 @@ from typing import Any
 
 from advisor.catalog import load_catalog
 from advisor.codegen.container import Backend, Container, Engine, Language, Platform, Serves, Wanted
-from advisor.codegen.engines import ENGINES, Demanded, Request, exact_version
+from advisor.codegen.engines import ENGINES, Demanded, Request, catalog_name, exact_version
 from advisor.codegen.engines.request import checkpoint_of, refusal
 from advisor.codegen.model import Stack
 from advisor.codegen.quotas import check_deployable
@@ -116,7 +116,7 @@ def container_of(
         )
     _check_answer(engine, request)
     if not wanted.image:
-        check_deployable(serves, ENGINES[engine].catalog_name(request))
+        check_deployable(serves, catalog_name(engine, request))
     return ENGINES[engine].container(request)
 
 

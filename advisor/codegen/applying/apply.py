@@ -8,9 +8,8 @@ from pathlib import Path
 
 from advisor.atomic_files import write_text
 from advisor.codegen.applying.addresses import Target, resources_at
-from advisor.codegen.applying.facts import regions_of
-from advisor.codegen.applying.purchase import any_of, buys_spot_at
-from advisor.codegen.applying.resolving import Module, Place, Unresolved, open_project, resolve
+from advisor.codegen.applying.facts import buys_spot, regions_of
+from advisor.codegen.applying.resolving import Module, Place, Unresolved, open_project
 from advisor.codegen.applying.rules import (
     CALL_SPOT,
     PROVIDERS,
@@ -22,7 +21,7 @@ from advisor.codegen.applying.rules import (
     Rule,
     everything_in,
 )
-from advisor.codegen.hcl import Attribute, Block, literal, read_hcl, references
+from advisor.codegen.hcl import Block, literal, read_hcl, references
 from advisor.codegen.quoting import hcl_number, hcl_string, hcl_value
 from advisor.errors import InputError
 from advisor.records import dataclass, replace
@@ -128,9 +127,8 @@ def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit]
                 unchanged += 1
             else:
                 decided.setdefault((change.place.document.path, change.place.start), []).append(change)
-    joint = {place: _joint(wishes, target) for place, wishes in decided.items()}
-    notes += [_shared_number(wishes, joint[place]) for place, wishes in decided.items() if _disagree(wishes)]
-    edits = {place: edit for place, edit in joint.items() if not edit.is_as_planned}
+    edits, told_of_shared = _joint(decided, target)
+    notes += told_of_shared
     if not decided and not unchanged:
         raise InputError(
             f"nothing at {address} can be edited:\n  " + "\n  ".join(notes or [_NOTHING_STATED]),
@@ -145,23 +143,25 @@ def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit]
     return own, shared, [*notes, *told]
 
 
-def _disagree(wishes: Sequence[Edit]) -> bool:
-    return len({wish.text for wish in wishes}) > 1
-
-
-def _joint(wishes: Sequence[Edit], target: Target) -> Edit:
-    """The edit of a literal that decides several arguments: of counts, the busiest hours' count."""
-    first = wishes[0]
-    if not _disagree(wishes) or first.figure in TYPES:
-        return first
-    return replace(first, text=_literal(target.instances, first.place.value))
-
-
-def _shared_number(wishes: Sequence[Edit], edit: Edit) -> str:
-    """Note on a literal that is to be several things at once."""
-    place = edit.place.document.place(edit.place.start)
-    wanted = ", ".join(f"{wish.argument} {wish.text}" for wish in wishes)
-    return f"{place} decides several arguments, and becomes {edit.text} for all of them; the plan has {wanted}"
+def _joint(
+    decided: Mapping[tuple[str, int], Sequence[Edit]], target: Target
+) -> tuple[dict[tuple[str, int], Edit], list[str]]:
+    """The edit of each literal that is not as planned, and notes on those that decide several arguments."""
+    notes: list[str] = []
+    edits: dict[tuple[str, int], Edit] = {}
+    for at, wishes in decided.items():
+        edit = wishes[0]
+        if len({wish.text for wish in wishes}) > 1:
+            # Of counts that one literal decides, the busiest hours' count holds for all.
+            edit = edit if edit.figure in TYPES else replace(edit, text=_literal(target.instances, edit.place.value))
+            wanted = ", ".join(f"{wish.argument} {wish.text}" for wish in wishes)
+            notes.append(
+                f"{edit.place.document.place(edit.place.start)} decides several arguments, and becomes {edit.text} for "
+                f"all of them; the plan has {wanted}"
+            )
+        if not edit.is_as_planned:
+            edits[at] = edit
+    return edits, notes
 
 
 def _edits_within(resource: Resource, edits: Sequence[Edit]) -> Iterator[tuple[str, Edit]]:
@@ -184,11 +184,8 @@ def _other_users(resources: Sequence[Resource], edits: Sequence[Edit]) -> Iterat
 def _other_keys(resources: Sequence[Resource], edits: Sequence[Edit]) -> Iterator[str]:
     """Notes on literals that stand in a looped block itself, and so decide for each of its instances."""
     for resource in resources:
-        written = [
-            attribute.value
-            for path, attribute in everything_in(resource.block)
-            if resource.of_other_keys and path != "for_each"
-        ]
+        arguments = everything_in(resource.block) if resource.of_other_keys else ()
+        written = [attribute.value for path, attribute in arguments if path != "for_each"]
         for _, edit in _edits_within(resource, edits):
             place = edit.place
             is_inside = any(value.start <= place.start < value.end for value in written)
@@ -245,16 +242,16 @@ def _arguments(resource: Resource, target: Target) -> Iterator[tuple[str, Edit |
         seen[path] += 1
         wanted = _wanted(figure, target, resource.rule)
         if figure is Figure.EACH_TYPE and isinstance(wanted, list) and before < len(wanted):
-            place = _place(resource, attribute)
+            place = resource.place(attribute)
             is_list = isinstance(place, Place) and isinstance(place.value, list)
-            yield name, _edit(resource, attribute, (name, figure), wanted if is_list else wanted[before])
+            yield name, _edit(resource, place, (name, figure), wanted if is_list else wanted[before])
         elif before:
             where = resource.document.place(attribute.start)
             yield name, f"{where} is one of several, and the plan has nothing for it: remove it"
-        elif _keeps_greater(figure, target) and _is_greater(_place(resource, attribute), target):
+        elif _keeps(figure, resource.place(attribute), target):
             yield name, None
         else:
-            yield name, _edit(resource, attribute, (name, figure), wanted)
+            yield name, _edit(resource, resource.place(attribute), (name, figure), wanted)
 
 
 def _inside(resource: Resource, target: Target, argument: str, key: str) -> Iterator[tuple[str, Edit | str | None]]:
@@ -263,25 +260,19 @@ def _inside(resource: Resource, target: Target, argument: str, key: str) -> Iter
     for name, figure in resource.rule.arguments.items():
         if target.keeps_types and figure in TYPES:
             continue
-        place = _place(resource, attribute, (key, name))
+        place = resource.place(attribute, (key, name))
         if isinstance(place, Place):
             label = f'{resource.block.address}: {argument}["{key}"].{name}'
-            is_kept = _keeps_greater(figure, target) and _is_greater(place, target)
             wanted = _wanted(figure, target, resource.rule)
-            yield label, None if is_kept else _edit_at(resource, place, (label, figure), wanted)
+            is_kept = _keeps(figure, place, target)
+            yield label, None if is_kept else _edit(resource, place, (label, figure), wanted)
 
 
-def _keeps_greater(figure: Figure, target: Target) -> bool:
-    return figure is Figure.MAX and target.least_maximum is not None
-
-
-def _is_greater(place: Place | Unresolved, target: Target) -> bool:
-    """Whether a number in the code is no less than the target's maximum."""
-    return isinstance(place, Place) and str(place.value).isdigit() and int(str(place.value)) >= target.max_instances
-
-
-def _place(resource: Resource, attribute: Attribute, path: tuple[str, ...] = ()) -> Place | Unresolved:
-    return resolve(resource.document, attribute.value.node, resource.scope, path)
+def _keeps(figure: Figure, place: Place | Unresolved, target: Target) -> bool:
+    """Whether a maximum in the code stays, since it is no less than the target's."""
+    if figure is not Figure.MAX or target.least_maximum is None or not isinstance(place, Place):
+        return False
+    return str(place.value).isdigit() and int(str(place.value)) >= target.max_instances
 
 
 def _check_maximum(resource: Resource, target: Target, edits: Mapping[tuple[str, int], Edit]) -> None:
@@ -292,7 +283,7 @@ def _check_maximum(resource: Resource, target: Target, edits: Mapping[tuple[str,
     """
     if target.least_maximum is None:
         return
-    sized = [(figure, attribute, _place(resource, attribute, path)) for figure, attribute, path in _sized(resource)]
+    sized = [(figure, attribute, resource.place(attribute, path)) for figure, attribute, path in resource.figures()]
     lowered = {
         steps
         for figure, attribute, place in sized
@@ -319,29 +310,18 @@ def _lowered_to(place: Place | Unresolved, edits: Mapping[tuple[str, int], Edit]
     return int(after) if is_lower else None
 
 
-def _sized(resource: Resource) -> Iterator[tuple[Figure, Attribute, tuple[str, ...]]]:
-    """Arguments of a resource, or of its entry of a map, with what each holds."""
-    arguments = resource.rule.arguments
-    if resource.inside:
-        argument, key = resource.inside
-        yield from ((figure, resource.block.attributes[argument], (key, name)) for name, figure in arguments.items())
-        return
-    yield from (
-        (arguments[path], attribute, ()) for path, attribute in everything_in(resource.block) if path in arguments
-    )
-
-
 def _edit(
-    resource: Resource, attribute: Attribute, of: tuple[str, Figure], wanted: str | int | list[str]
+    resource: Resource, place: Place | Unresolved, of: tuple[str, Figure], wanted: str | int | list[str]
 ) -> Edit | str:  # fmt: skip
-    place = _place(resource, attribute)
-    return place.reason if isinstance(place, Unresolved) else _edit_at(resource, place, of, wanted)
-
-
-def _edit_at(resource: Resource, place: Place, of: tuple[str, Figure], wanted: str | int | list[str]) -> Edit | str:
+    if isinstance(place, Unresolved):
+        return place.reason
     if not Path(resource.module.root / place.document.path).is_relative_to(resource.module.root):
         return f"{place.document.path} is outside of the directory"
-    return Edit(place, _literal(_as_written(wanted, place.value), place.value), *of)
+    if isinstance(place.value, list):
+        wanted = wanted if isinstance(wanted, list) else [str(wanted)]
+    elif isinstance(wanted, list):
+        wanted = wanted[0]
+    return Edit(place, _literal(wanted, place.value), *of)
 
 
 def _wanted(figure: Figure, target: Target, rule: Rule) -> str | int | list[str]:
@@ -356,13 +336,6 @@ def _wanted(figure: Figure, target: Target, rule: Rule) -> str | int | list[str]
         Figure.MAX: target.max_instances,
     }
     return figures[figure]
-
-
-def _as_written(wanted: str | int | list[str], former: object) -> str | int | list[str]:
-    """A list where there was a list, one value where there was one."""
-    if isinstance(former, list):
-        return wanted if isinstance(wanted, list) else [str(wanted)]
-    return wanted[0] if isinstance(wanted, list) else wanted
 
 
 def _literal(wanted: str | float | list[str], former: object) -> str:
@@ -385,10 +358,10 @@ def _check_provider(resource: Resource, target: Target) -> None:
 
 def _check_purchase(resources: Sequence[Resource], target: Target, address: str) -> None:
     """Refuse numbers of instances that are bought otherwise than the plan buys them."""
-    buys_spot = any_of([buys_spot_at(resource) for resource in resources])
-    if target.keeps_types or buys_spot == target.is_spot:
+    said = buys_spot(resources)
+    if target.keeps_types or said == target.is_spot:
         return
-    if buys_spot is None:
+    if said is None:
         if target.is_spot:
             raise InputError(
                 f"{address} does not say how instances are bought, and the plan buys {target.key} as spot: its numbers "
@@ -398,7 +371,7 @@ def _check_purchase(resources: Sequence[Resource], target: Target, address: str)
         return
     ways = ("on demand", "as spot")
     raise InputError(
-        f"{address} buys instances {ways[buys_spot]}, and the plan buys {target.key} {ways[target.is_spot]}: "
+        f"{address} buys instances {ways[said]}, and the plan buys {target.key} {ways[target.is_spot]}: "
         "its numbers would not hold",
         hint="change how they are bought first, or name another group of the plan with --group",
     )
@@ -443,7 +416,7 @@ def _users(module: Module, steps: tuple[str, ...], own: set[str], counts: Callab
 
 def _beyond(resources: Sequence[Resource], target: Target) -> Iterator[str]:
     """Wishes of the plan that are not an instance type or a count."""
-    said = any_of([buys_spot_at(resource) for resource in resources])
+    said = buys_spot(resources)
     if target.is_spot and not said:
         yield f"the plan buys {target.key} as spot: how instances are bought is not edited"
     if not target.is_spot and said is None and resources[0].block.kind == "resource":

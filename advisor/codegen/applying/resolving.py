@@ -1,6 +1,6 @@
 """Path from an argument to the literal that decides it: through variables, locals, maps, modules and their files."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -342,17 +342,13 @@ def _into(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
         start, end = node.meta.start_pos, node.meta.end_pos
         return Place(question.document, start, end, [str(key) for key in keys], question.through)
     step, rest = question.path[0].strip("[]"), question.path[1:]
-    member = _member(node, step)
-    if member is None:
-        return _unresolved(question, node, f"has no {step!r}")
-    return _resolve(_Question(question.document, member, question.scope, rest, question.through))
-
-
-def _member(node: Any, step: str) -> Any:  # noqa: ANN401
     if node.data == "object":
-        return next((element.children[-1] for element in elements(node) if key_of(element) == step), None)
-    values = _members(node)
-    return values[int(step)] if step.isdigit() and int(step) < len(values) else None
+        members = [element.children[-1] for element in elements(node) if key_of(element) == step][:1]
+    else:
+        members = _members(node)[int(step) :][:1] if step.isdigit() else []
+    if not members:
+        return _unresolved(question, node, f"has no {step!r}")
+    return _resolve(replace(question, node=members[0], path=rest))
 
 
 def _members(node: Any) -> list[Any]:  # noqa: ANN401
@@ -363,26 +359,17 @@ def _call(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
     """Functions that hand one of their arguments on."""
     name, arguments = str(node.children[0].children[0]), _arguments(node)
     if name in _TRANSPARENT and len(arguments) == 1:
-        return _resolve(_Question(question.document, arguments[0], question.scope, question.path, question.through))
-    if name == "merge" and question.path == (KEYS,):
-        return _all_keys(question, node, arguments)
-    if name == "merge" and question.path:
-        place: Place | Unresolved = Unresolved("")
-        for argument in list(reversed(arguments)):
-            place = _resolve(_Question(question.document, argument, question.scope, question.path, question.through))
-            if isinstance(place, Place):
-                return place
-        return place
-    return _unresolved(question, node, f"is computed by {name}()")
-
-
-def _all_keys(question: _Question, node: Any, arguments: Sequence[Any]) -> Place | Unresolved:  # noqa: ANN401
-    """Keys of several maps."""
+        return _resolve(replace(question, node=arguments[0]))
+    if name != "merge" or not question.path:
+        return _unresolved(question, node, f"is computed by {name}()")
     places = [_resolve(replace(question, node=argument)) for argument in arguments]
-    unresolved = next((place for place in places if isinstance(place, Unresolved)), None)
-    if unresolved is not None:
-        return unresolved
-    keys = dict.fromkeys(key for place in places if isinstance(place, Place) for key in place.value)
+    written = [place for place in places if isinstance(place, Place)]
+    if question.path != (KEYS,):
+        # The last map that has the key decides.
+        return written[-1] if written else next(iter(places), Unresolved(""))
+    if len(written) < len(places):
+        return next(place for place in places if isinstance(place, Unresolved))
+    keys = dict.fromkeys(key for place in written for key in place.value)
     return Place(question.document, node.meta.start_pos, node.meta.end_pos, list(keys), question.through)
 
 

@@ -133,8 +133,3 @@ def _arguments(request: Request, server: OnePassEngine) -> Iterator[str]:
         yield "--n-gpu-layers=all"
     if is_hub_id(request.model):
         yield f"--alias={request.model}"
-
-
-def catalog_name(_request: Request) -> str:
-    """The server as engines.csv names it."""
-    return NAME
