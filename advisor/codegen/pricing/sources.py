@@ -119,14 +119,8 @@ def _of_code(directory: Path, catalog: Catalog) -> Project:
             "there is neither a plan as JSON nor code that advisor generated", where=str(directory), hint=_HOW
         )
     uses = (*_uses(documents, groups or {}), *_pools(pools or {}))
-    costs = tuple(cost_of(*use, catalog) for use in uses)
-    return Project(
-        name=directory.resolve().name,
-        path=str(directory),
-        kind="terraform_dir",
-        now=Breakdown(costs, {}, {}),
-        before=Breakdown((), {}, {}),
-    )
+    now = Breakdown(tuple(cost_of(*use, catalog) for use in uses), {}, {})
+    return Project(directory.resolve().name, str(directory), "terraform_dir", now, before=Breakdown((), {}, {}))
 
 
 def _data(documents: Iterable[Document], name: str) -> Mapping[str, Any] | None:
@@ -141,19 +135,10 @@ def _data(documents: Iterable[Document], name: str) -> Mapping[str, Any] | None:
 def _pools(pools: Mapping[str, Any]) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
     """Nodes that manifests alone need: the code names them, and somebody makes them beside it."""
     for key, pool in pools.items():
-        yield (
-            Resource(f'local.{_POOLS}["{key}"]', "local", _POOLS, {}),
-            (
-                Use(
-                    provider=text(pool.get("provider")) or "",
-                    region=text(pool.get("region")),
-                    what=text(pool.get("instance_type")),
-                    purchase=purchase_of(_PURCHASES, pool.get("spot")),
-                    number=first_known(pool.get("nodes")),
-                    remark=_ELSEWHERE,
-                ),
-            ),
-        )
+        provider, region, machine = (text(pool.get(name)) for name in ("provider", "region", "instance_type"))
+        bought = purchase_of(_PURCHASES, pool.get("spot"))
+        use = Use(provider or "", region, machine, bought, first_known(pool.get("nodes")), remark=_ELSEWHERE)
+        yield Resource(f'local.{_POOLS}["{key}"]', "local", _POOLS, {}), (use,)
 
 
 def _uses(documents: list[Document], groups: Mapping[str, Any]) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
@@ -251,7 +236,7 @@ def _use(provider: str, kind: str, group: Mapping[str, Any]) -> Use:
     return Use(
         provider=provider,
         region=region,
-        what=with_attached(machine, [group.get("attached") or {}]) if machine else None,
+        what=with_attached(machine, [group.get("attached") or {}]),
         purchase=purchase_of(_PURCHASES, _first(group, _MARKETS)),
         number=_number(group),
     )
