@@ -24,11 +24,11 @@ _RESTRICTED, _BASELINE = (f'pod-security.kubernetes.io/enforce: "{name}"' for na
 
 def obstacle(stack: Stack) -> str:
     """Why no picker can read the load of the pods; empty when one can."""
-    metrics = {backend.container.image: published(backend.container.engine) for backend in stack.backends}
-    unknown = [
-        image for image, engine_metrics in metrics.items() if engine_metrics is None or not engine_metrics.picker
-    ]
-    return f"an endpoint picker cannot read the load of {unknown[0]}" if unknown else ""
+    for container in (backend.container for backend in stack.backends):
+        metrics = published(container.engine)
+        if metrics is None or not metrics.picker:
+            return f"an endpoint picker cannot read the load of {container.image}"
+    return ""
 
 
 def inference_pool_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
@@ -140,31 +140,24 @@ def _pool(stack: Stack, served: Served) -> Document:
 
 def _policies(stack: Stack) -> Iterable[Document]:
     """Network policies for pickers: requests to them, and their questions to pods and the API server."""
-    metadata = {"namespace": stack.name, "labels": part_of(stack)}
     pickers = {"matchExpressions": [{"key": "inference/backend", "operator": "DoesNotExist"}]}
     engines = {"matchExpressions": [{"key": "inference/backend", "operator": "Exists"}]}
     clients = {"namespaceSelector": {"matchLabels": {"inference/client": "true"}}}
-    yield {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": {"name": "endpoint-pickers", **metadata},
-        "spec": {
-            "podSelector": pickers,
-            "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"from": [clients], "ports": [{"protocol": "TCP", "port": _PICKER_PORT}]}],
-            "egress": [
-                {"to": [{"podSelector": engines}], "ports": [{"protocol": "TCP", "port": PORT}]},
-                {"ports": [{"protocol": "TCP", "port": 443}, {"protocol": "TCP", "port": 6443}]},
-            ],
-        },
+    to_engines = [{"protocol": "TCP", "port": PORT}]
+    of_pickers = {
+        "podSelector": pickers,
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{"from": [clients], "ports": [{"protocol": "TCP", "port": _PICKER_PORT}]}],
+        "egress": [
+            {"to": [{"podSelector": engines}], "ports": to_engines},
+            {"ports": [{"protocol": "TCP", "port": 443}, {"protocol": "TCP", "port": 6443}]},
+        ],
     }
-    yield {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": {"name": "engines", **metadata},
-        "spec": {
-            "podSelector": engines,
-            "policyTypes": ["Ingress"],
-            "ingress": [{"from": [{"podSelector": pickers}], "ports": [{"protocol": "TCP", "port": PORT}]}],
-        },
+    of_engines = {
+        "podSelector": engines,
+        "policyTypes": ["Ingress"],
+        "ingress": [{"from": [{"podSelector": pickers}], "ports": to_engines}],
     }
+    for name, spec in (("endpoint-pickers", of_pickers), ("engines", of_engines)):
+        metadata = {"name": name, "namespace": stack.name, "labels": part_of(stack)}
+        yield {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec}
