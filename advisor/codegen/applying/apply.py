@@ -119,7 +119,13 @@ def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit]
     notes: list[str] = []
     unchanged = 0
     for resource in resources:
-        _check_provider(resource, target)
+        kind = resource.block.labels[0].split("_", maxsplit=1)[0]
+        provider = PROVIDERS.get(kind) if resource.block.kind == "resource" else target.provider
+        if provider != target.provider:
+            raise InputError(
+                f"{resource.block.address} is of {provider}, the plan's group {target.key} is on {target.provider}",
+                hint="name a group of that cloud with --group, or another address",
+            )
         for name, change in _arguments(resource, target):
             if isinstance(change, str):
                 notes.append(f"not changed: {name}: {change}")
@@ -344,16 +350,6 @@ def _literal(wanted: str | float | list[str], former: object) -> str:
     if isinstance(wanted, str) or isinstance(former, str):
         return hcl_string(str(wanted))
     return hcl_number(wanted)
-
-
-def _check_provider(resource: Resource, target: Target) -> None:
-    kind = resource.block.labels[0].split("_", maxsplit=1)[0]
-    provider = PROVIDERS.get(kind) if resource.block.kind == "resource" else target.provider
-    if provider != target.provider:
-        raise InputError(
-            f"{resource.block.address} is of {provider}, the plan's group {target.key} is on {target.provider}",
-            hint="name a group of that cloud with --group, or another address",
-        )
 
 
 def _check_purchase(resources: Sequence[Resource], target: Target, address: str) -> None:
