@@ -3,17 +3,21 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from advisor.codegen.applying.resolving import KEYS, Module, Place, Scope, Unresolved, resolve
+from advisor.codegen.applying.resolving import KEYS, Module, Place, Scope, Unresolved, keys_of, resolve
 from advisor.codegen.applying.rules import CALL_ARGUMENTS, RULES, TYPES, Resource, Rule, everything_in
-from advisor.codegen.container import Wanted
+from advisor.codegen.container import Runtime, Serves, Wanted
 from advisor.codegen.gpu_sharing import sharing_of
 from advisor.codegen.hcl import NO_INDEX, Attribute, Block, Document, elements, indexes_after, key_of, traversal, unwrap
+from advisor.codegen.platforms import GCP_FAMILIES
+from advisor.codegen.quotas import family_of
 from advisor.codegen.selection import Member, choose, group_keys
 from advisor.codegen.stack import interchangeable_types, most_instances
 from advisor.codegen.summary import usd
-from advisor.errors import InputError
+from advisor.errors import InputError, NotDeployable
 from advisor.plan.values import Plan
 from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_MONTH
@@ -36,6 +40,9 @@ class Target:
     is_spot: bool
     serving: str
     """How the containers have to serve for the numbers to hold, in words."""
+    accelerator_type: str | None = None
+    """As Google names what is attached to its machines; "" where nothing may be; None: not known, or another cloud."""
+    accelerator_count: int = 0
     keeps_types: bool = False
     """Whether only counts change: types, and how they are bought, stay as the code says."""
     least_maximum: int | None = None
@@ -75,8 +82,21 @@ def _target(plan: Plan, member: Member, key: str) -> Target:
             f"{serves.replicas_per_instance} replica(s) an instance, {serves.max_concurrency} requests at a time, "
             f"{serves.context_tokens} tokens of context{cut}"
         ),
+        accelerator_type=_accelerator_type(serves),
+        accelerator_count=int(serves.accelerator_count),
         schedule=_schedule(member),
     )
+
+
+def _accelerator_type(serves: Serves) -> str | None:
+    """Name of the accelerators in a block ``guest_accelerator``; "" of TPUs, which have none; None: not known."""
+    if serves.provider != "gcp":
+        return None
+    try:
+        family = GCP_FAMILIES[family_of(serves.provider, serves.instance_type)]
+    except NotDeployable:
+        return None
+    return "" if family.runtime is Runtime.TPU else family.accelerator_type
 
 
 def _schedule(member: Member) -> str:
@@ -256,7 +276,8 @@ def _near(module: Module, typed: str) -> str:
 _COMPUTED = "[]"
 """Key that no literal decides."""
 _OWN_KEYS = (("each", "key"), ("count", "index"))
-_MOST_COUNTED = 100
+_MOST_MODULES = 100
+_COUNT = "count"
 
 
 def related(first: Resource) -> tuple[Resource, ...]:
@@ -271,9 +292,7 @@ def related(first: Resource) -> tuple[Resource, ...]:
         resource = waiting.pop(0)
         users = list(_users_of(resource))
         others = [user for user in users if (user.block.address, user.key) not in seen] if len(users) > 1 else []
-        other_users = tuple(sorted(map(_address, others)))
-        of_other_keys = tuple(sorted(map(_address, _of_other_keys(resource, users))))
-        resources.append(replace(resource, other_users=other_users, of_other_keys=of_other_keys))
+        resources.append(replace(resource, other_users=tuple(sorted(map(_address, others)))))
         for other in (*_used_by(resource), *(() if others else users)):
             if (other.block.address, other.key) not in seen:
                 seen.add((other.block.address, other.key))
@@ -281,25 +300,104 @@ def related(first: Resource) -> tuple[Resource, ...]:
     return tuple(resources)
 
 
-def _of_other_keys(resource: Resource, users: Sequence[Resource]) -> Iterator[Resource]:
-    """Other instances of a looped resource's block, and what refers to them."""
-    if resource.key is None or not _is_looped(resource.block):
-        return
-    keys = _instance_keys(resource, resource.document, resource.block)
-    yield from (replace(resource, key=key) for key in keys if key not in (None, resource.key))
-    own = {user.block.address for user in users}
-    yield from (user for user in _users_of(replace(resource, key=None)) if user.block.address not in own)
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """An instance of a block: of its own loop, of the loops around its module, or of another call of that module."""
+
+    resource: Resource
+    address: str
+    """From the root, with ``[*]`` for keys that no literal decides."""
+    is_addressed: bool
+    """Whether the address of the resource covers it."""
+    users: tuple[str, ...]
+    """Addresses of what refers to it, and not to the resource."""
+
+
+def instances_of(resource: Resource) -> tuple[Instance, ...]:
+    """Every instance of a resource's block; one alone where nothing loops, and its module is called once."""
+    own_users = {user.block.address for user in _users_of(resource)}
+    root = resource.module
+    while root.parent is not None:
+        root = root.parent
+    alike = (module for module in _modules_under(root) if module.directory == resource.module.directory)
+    instances = []
+    for module in islice(alike, _MOST_MODULES):
+        for key in _own_keys(resource, module):
+            instance = replace(resource, module=module, key=key)
+            users = (user for user in _users_of(instance) if user.block.address not in own_users)
+            is_addressed = _covers(resource.module, module) and resource.key in (None, key)
+            names = tuple(sorted(f"{_prefix(module)}{_address(user)}" for user in users))
+            address = f"{_prefix(module)}{_address(instance)}"
+            instances.append(Instance(instance, address, is_addressed, () if is_addressed else names))
+    return tuple(instances)
+
+
+def _own_keys(resource: Resource, module: Module) -> Sequence[str | None]:
+    """Keys of a resource's block in a module; None for all together where its ``count`` is what is edited."""
+    if resource.key is None and _COUNT in resource.rule.arguments:
+        return (None,)
+    return _keys_or_none(module, resource.document, resource.block)
+
+
+def _modules_under(module: Module) -> Iterator[Module]:
+    """A module, and those on this disk that it calls, one for each key."""
+    yield module
+    for document, block in module.blocks():
+        if block.kind == "module":
+            for key in _keys_or_none(module, document, block):
+                inner = module.inner(block.labels[0], key)
+                if inner is not None and not _is_within(module, inner.directory):
+                    yield from _modules_under(inner)
+
+
+def _is_within(module: Module, directory: Path) -> bool:
+    """Whether a module is of that directory, or called from one, which Terraform refuses."""
+    return module.directory == directory or (module.parent is not None and _is_within(module.parent, directory))
+
+
+def _covers(addressed: Module, module: Module) -> bool:
+    """Whether the calls of an address, some of them perhaps without a key, lead to a module."""
+    if addressed.parent is None or module.parent is None:
+        return addressed.parent is module.parent
+    return (
+        addressed.name == module.name
+        and addressed.call_key in (None, module.call_key)
+        and _covers(addressed.parent, module.parent)
+    )
+
+
+def _prefix(module: Module) -> str:
+    """Address of a module with the keys of its calls, and a point at its end; "" of the root."""
+    if module.parent is None or module.call is None:
+        return ""
+    block = module.call[1]
+    return f"{_prefix(module.parent)}{block.address}{_index(block, module.call_key)}."
+
+
+def _index(block: Block, key: str | None) -> str:
+    """Index of an instance of a block, as an address has it."""
+    if not _is_looped(block):
+        return ""
+    return "[*]" if key is None else f"[{key}]" if _COUNT in block.attributes else f'["{key}"]'
+
+
+def _keys_or_none(module: Module, document: Document, block: Block) -> Sequence[str | None]:
+    """Keys of the instances of a block; None: the block itself, also where no literal decides its keys."""
+    name = next((name for name in ("for_each", _COUNT) if name in block.attributes), None)
+    if name is None:
+        return (None,)
+    keys = keys_of(document, block.attributes[name].value.node, Scope(module), counts=name == _COUNT)
+    return (None,) if keys is None else keys
 
 
 def loop_keys(module: Module, document: Document, block: Block) -> Sequence[str | None]:
-    """Keys of the instances of a block; None: the block itself, also where its keys are computed."""
-    loop = block.attributes.get("for_each")
-    place = resolve(document, loop.value.node, Scope(module), (KEYS,)) if loop else None
-    return place.value if isinstance(place, Place) else (None,)
+    """Keys that ``for_each`` gives a block; None: the block itself, also where they are computed."""
+    return _keys_or_none(module, document, block) if "for_each" in block.attributes else (None,)
 
 
 def _address(resource: Resource) -> str:
-    return resource.block.address if resource.key is None else f'{resource.block.address}["{resource.key}"]'
+    is_counted = resource.key is None and _COUNT in resource.rule.arguments
+    return f"{resource.block.address}{'' if is_counted else _index(resource.block, resource.key)}"
 
 
 def _candidates(resource: Resource) -> Iterator[tuple[Document, Block, str]]:
@@ -336,13 +434,7 @@ def _instance_keys(resource: Resource, document: Document, block: Block) -> Sequ
     """Keys under which a block may refer to a resource: its own, or that of the resource where they are computed."""
     if resource.key is None or not _is_looped(block):
         return (None,)
-    if "for_each" in block.attributes:
-        keys = loop_keys(resource.module, document, block)
-    else:
-        place = resolve(document, block.attributes["count"].value.node, Scope(resource.module))
-        number = str(place.value) if isinstance(place, Place) else ""
-        is_counted = number.isdigit() and int(number) <= _MOST_COUNTED
-        keys = [str(at) for at in range(int(number))] if is_counted else (None,)
+    keys = _keys_or_none(resource.module, document, block)
     return (resource.key,) if keys == (None,) else keys
 
 

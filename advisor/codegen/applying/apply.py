@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from advisor.atomic_files import write_text
-from advisor.codegen.applying.addresses import Target, resources_at
+from advisor.codegen.applying.addresses import Target, instances_of, resources_at
 from advisor.codegen.applying.facts import buys_spot, regions_of
 from advisor.codegen.applying.resolving import Module, Place, Unresolved, open_project
 from advisor.codegen.applying.rules import (
@@ -40,6 +40,13 @@ class Edit:
     """Which argument it decides, such as ``aws_autoscaling_group.gpu: min_size``."""
     figure: Figure
     """Figure of the plan that the argument holds."""
+    entries: tuple[str, ...] = ()
+    """Texts of its entries, where it is a list."""
+
+    @property
+    def at(self) -> tuple[str, int]:
+        """File and offset of the literal."""
+        return self.place.document.path, self.place.start
 
     @property
     def is_as_planned(self) -> bool:
@@ -103,12 +110,14 @@ def apply_all(
         notes += [f"{whose}{note}" for note in told]
         shared += users
         for edit in own:
-            place = edit.place.document.path, edit.place.start
-            if edits.setdefault(place, edit).text != edit.text:
+            if edits.setdefault(edit.at, edit).text != edit.text:
                 notes.append(
-                    f"{whose}not changed: {edit.argument}: {edits[place].argument} is written at the same place"
+                    f"{whose}not changed: {edit.argument}: {edits[edit.at].argument} is written at the same place"
                 )
-    return _application(directory.resolve(), list(edits.values()), notes, shared)
+    contradictions = _contradictions([*edits.values()])
+    notes += contradictions.values()
+    left = [edit for at, edit in edits.items() if at not in contradictions]
+    return _application(directory.resolve(), left, notes, shared)
 
 
 def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit], list[str], list[str]]:
@@ -132,8 +141,10 @@ def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit]
             elif change is None:
                 unchanged += 1
             else:
-                decided.setdefault((change.place.document.path, change.place.start), []).append(change)
-    edits, told_of_shared = _joint(decided, target)
+                decided.setdefault(change.at, []).append(change)
+    contradictions = _contradictions([wish for wishes in decided.values() for wish in wishes])
+    notes += dict.fromkeys(contradictions.values())
+    edits, told_of_shared = _joint({at: wishes for at, wishes in decided.items() if at not in contradictions}, target)
     notes += told_of_shared
     if not decided and not unchanged:
         raise InputError(
@@ -143,10 +154,34 @@ def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit]
     for resource in resources:
         _check_maximum(resource, target, edits)
     own = list(edits.values())
-    others = [*_other_users(resources, own), *_other_keys(resources, own)]
+    wishes = [edits.get(at, wishes[0]) for at, wishes in decided.items() if at not in contradictions]
+    others = [*_other_users(resources, own), *_other_instances(resources, wishes)]
     shared = [*_shared(resources, own, _has_machines), *others]
     told = [*_shared(resources, own, _is_used), *others, *_replaced(resources, own), *_beyond(resources, target)]
     return own, shared, [*notes, *told]
+
+
+def _contradictions(edits: Sequence[Edit]) -> dict[tuple[str, int], str]:
+    """Notes on lists and entries of them that become different values, by the place of each: neither is written."""
+    notes: dict[tuple[str, int], str] = {}
+    for outer in (edit for edit in edits if edit.place.entries):
+        for inner in edits:
+            number = _entry_of(outer.place, inner.place)
+            if number is not None and outer.entries[number : number + 1] != (inner.text,):
+                where = inner.place.document.place(inner.place.start)
+                notes[outer.at] = notes[inner.at] = (
+                    f"not changed: {outer.argument} and {inner.argument}: the list at {where} would become "
+                    f"{outer.text}, and its entry {number} {inner.text}: give one of them a value of its own"
+                )
+    return notes
+
+
+def _entry_of(outer: Place, inner: Place) -> int | None:
+    """Number of the entry of a list that another literal is, or lies in; None where it lies elsewhere."""
+    if outer.document.path != inner.document.path:
+        return None
+    spans = enumerate(outer.entries)
+    return next((number for number, (start, end) in spans if start <= inner.start < end), None)
 
 
 def _joint(
@@ -187,17 +222,50 @@ def _other_users(resources: Sequence[Resource], edits: Sequence[Edit]) -> Iterat
             )
 
 
-def _other_keys(resources: Sequence[Resource], edits: Sequence[Edit]) -> Iterator[str]:
-    """Notes on literals that stand in a looped block itself, and so decide for each of its instances."""
+_MOST_NAMED = 4
+_COUNTS = (Figure.INSTANCES, Figure.MIN, Figure.MAX)
+
+
+def _other_instances(resources: Sequence[Resource], wishes: Sequence[Edit]) -> Iterator[str]:
+    """Notes on literals that decide for several instances of an edited block, by its own loop or by its module's.
+
+    Args:
+        resources: blocks at an address.
+        wishes: their figures of the plan, those that are as planned too.
+    """
     for resource in resources:
-        arguments = everything_in(resource.block) if resource.of_other_keys else ()
-        written = [attribute.value for path, attribute in arguments if path != "for_each"]
-        for _, edit in _edits_within(resource, edits):
-            place = edit.place
-            is_inside = any(value.start <= place.start < value.end for value in written)
-            if is_inside and place.document.path == resource.document.path:
-                others = " and ".join(resource.of_other_keys)
-                yield f"{place.document.place(place.start)} decides for {others} too, which change with it"
+        own = list(_edits_within(resource, wishes))
+        instances = [(instance, _places(instance.resource)) for instance in instances_of(resource)] if own else []
+        for path, edit in own:
+            there = [instance for instance, places in instances if edit.at in places]
+            others = [name for each in there if not each.is_addressed for name in (each.address, *each.users)]
+            addressed = [instance.address for instance in there if instance.is_addressed]
+            is_uncounted = any("[*]" in instance.address for instance in there)
+            where, total = edit.place.document.place(edit.place.start), _total(path, edit, len(there), is_uncounted)
+            if others and not edit.is_as_planned:
+                yield f"{where} decides for {_listed(others)} too, which change with it{total}"
+            elif (len(addressed) > 1 or (addressed and is_uncounted)) and (total or not edit.is_as_planned):
+                yield f"{where} decides for each of {_listed(addressed)}{total}: name one, or plan for all of them"
+
+
+def _places(resource: Resource) -> set[tuple[str, int]]:
+    """File and offset of each literal that decides a figure of a resource."""
+    places = (resource.place(attribute, path) for _, attribute, path in resource.figures())
+    return {(place.document.path, place.start) for place in places if isinstance(place, Place)}
+
+
+def _total(path: str, edit: Edit, instances: int, is_uncounted: bool) -> str:  # noqa: FBT001
+    """Number of machines that a count comes to over all instances, in brackets; "" of other figures."""
+    number = edit.text.strip('"')
+    if edit.figure not in _COUNTS or path == "count" or not number.isdigit():
+        return ""
+    each = f"{number} each" if is_uncounted else f"{instances} × {number} = {instances * int(number)}"
+    return f" ({path}: {each})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = [f"{len(names) - _MOST_NAMED} more"] if len(names) > _MOST_NAMED else []
+    return " and ".join([*names[:_MOST_NAMED], *more])
 
 
 def _replaced(resources: Sequence[Resource], edits: Sequence[Edit]) -> Iterator[str]:
@@ -205,14 +273,17 @@ def _replaced(resources: Sequence[Resource], edits: Sequence[Edit]) -> Iterator[
     for resource in resources:
         replacement = resource.rule.replacement
         changed = dict(_edits_within(resource, edits))
-        if replacement is None or replacement.argument not in changed or _comes_first(resource, replacement):
+        if replacement is None or _comes_first(resource, replacement):
             continue
-        yield f"{resource.block.address}: {replacement.argument} {replacement.note}"
+        if any(f"{path}.".startswith(f"{replacement.argument}.") for path in changed):
+            yield f"{resource.block.address}: {replacement.argument} {replacement.note}"
 
 
 def _comes_first(resource: Resource, replacement: Replacement) -> bool:
     """Whether the new resource is there before the former one goes."""
     attributes = resource.block.attributes
+    if replacement.stops:
+        return False
     if replacement.unless:
         return replacement.unless in attributes
     orders = [
@@ -327,7 +398,8 @@ def _edit(
         wanted = wanted if isinstance(wanted, list) else [str(wanted)]
     elif isinstance(wanted, list):
         wanted = wanted[0]
-    return Edit(place, _literal(wanted, place.value), *of)
+    entries = tuple(hcl_string(str(entry)) for entry in wanted) if isinstance(wanted, list) else ()
+    return Edit(place, _literal(wanted, place.value), *of, entries)
 
 
 def _wanted(figure: Figure, target: Target, rule: Rule) -> str | int | list[str]:
@@ -420,12 +492,45 @@ def _beyond(resources: Sequence[Resource], target: Target) -> Iterator[str]:
     yield from _elsewhere(resources, target)
     if target.schedule:
         yield f"the plan changes {target.key} by the clock, {target.schedule}"
-    if "+" in target.instance_type:
-        kind, _, accelerators = target.instance_type.partition("+")
-        yield f"{kind} needs {accelerators} attached (guest_accelerator), which is not edited"
+    for resource in resources:
+        yield from _initial_numbers(resource, target)
+        yield from _attached(resource, target)
     if any(resource.rule.per_zone for resource in resources):
         yield "node_count and autoscaling limits of a regional cluster count for each zone; the plan counts all zones"
     yield f"the numbers hold for {target.serving}: see `advisor generate` for its arguments"
+
+
+def _initial_numbers(resource: Resource, target: Target) -> Iterator[str]:
+    """Notes on numbers of instances that hold at creation alone, where no other argument says how many there are."""
+    written = dict(everything_in(resource.block))
+    if any(path in written and figure in _COUNTS for path, figure in resource.rule.arguments.items()):
+        return
+    for path, reason in resource.rule.created_with.items():
+        if path in written and resource.values(written[path]) != [target.instances]:
+            where = resource.document.place(written[path].start)
+            yield f"not changed: {resource.block.address}: {path} ({where}): {reason}; state node_count or autoscaling"
+
+
+def _attached(resource: Resource, target: Target) -> Iterator[str]:
+    """Note on accelerators that are attached in the code, and are not those that the planned type takes."""
+    if target.keeps_types or Figure.TYPE not in resource.rule.arguments.values():
+        return
+    written = [(path, attribute) for path, attribute in everything_in(resource.block) if _ATTACHED in path.split(".")]
+    stated = {path.rpartition(".")[2]: resource.values(attribute) for path, attribute in written}
+    kind, _, attached = target.instance_type.partition("+")
+    named = f"{target.accelerator_count} × {target.accelerator_type}" if target.accelerator_type else attached
+    if stated.get("type") == [target.accelerator_type] and stated.get("count") == [target.accelerator_count]:
+        return
+    if written and (named or target.accelerator_type is not None):
+        where = resource.document.place(written[0][1].start)
+        takes = f"takes {named}: change it with the type" if named else "has no such block: remove it"
+        yield f"not changed: {resource.block.address}: {_ATTACHED} ({where}): {kind} {takes}"
+    elif attached:
+        yield f"{kind} needs {named} attached ({_ATTACHED}), which is not edited"
+
+
+_ATTACHED = "guest_accelerator"
+"""Block of Google's machines and pools."""
 
 
 def _elsewhere(resources: Sequence[Resource], target: Target) -> Iterator[str]:
@@ -449,13 +554,9 @@ def _application(root: Path, edits: Sequence[Edit], notes: Sequence[str], shared
     files: dict[Path, str] = {}
     patches: list[str] = []
     for path in sorted({edit.place.document.path for edit in edits}):
-        of_file = sorted(
-            (edit for edit in edits if edit.place.document.path == path), key=lambda edit: -edit.place.start
-        )
+        of_file = [edit for edit in edits if edit.place.document.path == path]
         before = of_file[0].place.document.text
-        after = before
-        for edit in of_file:
-            after = after[: edit.place.start] + edit.text + after[edit.place.end :]
+        after = _edited(before, of_file)
         read_hcl(after, path)
         files[root / path] = after
         patches.extend(
@@ -471,6 +572,16 @@ def _application(root: Path, edits: Sequence[Edit], notes: Sequence[str], shared
     return Application(
         "".join(_ended(line) for line in patches), files, told, tuple(dict.fromkeys(notes)), tuple(shared)
     )
+
+
+def _edited(text: str, edits: Sequence[Edit]) -> str:
+    """A text with its literals replaced; entries of a list that is replaced itself go with it."""
+    parts, end = [], 0
+    for edit in sorted(edits, key=lambda edit: edit.place.start):
+        if edit.place.start >= end:
+            parts += [text[end : edit.place.start], edit.text]
+            end = edit.place.end
+    return "".join([*parts, text[end:]])
 
 
 def _ended(line: str) -> str:

@@ -181,6 +181,8 @@ class Place:
     value: Any
     through: tuple[str, ...]
     """Names that the value passes, such as ``var.instance_type``: others that use them change too."""
+    entries: tuple[tuple[int, int], ...] = ()
+    """Start and end of each entry of a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +231,9 @@ def _resolve(question: _Question) -> Place | Unresolved:
         return _into(question, node)
     value = literal(node)
     if not question.path and value is not NOT_LITERAL and value is not None and not isinstance(value, dict):
-        start, end = node.meta.start_pos, node.meta.end_pos
-        return Place(question.document, start, end, value, question.through)
+        members = _members(node) if node.data == "tuple" else []
+        entries = tuple((member.meta.start_pos, member.meta.end_pos) for member in members)
+        return Place(question.document, node.meta.start_pos, node.meta.end_pos, value, question.through, entries)
     if node.data == "tuple" and len(members := _members(node)) == 1:
         return _resolve(replace(question, node=members[0]))
     steps = traversal(node)
@@ -385,6 +388,39 @@ def _unresolved(question: _Question, node: Any, why: str) -> Unresolved:  # noqa
     return Unresolved(f"{document.place(node.meta.start_pos)}: {short} {why}")
 
 
+def keys_of(document: Document, node: Any, scope: Scope, *, counts: bool) -> tuple[str, ...] | None:  # noqa: ANN401
+    """Keys of the instances that a loop makes, of both branches of a condition; None where no literal decides them.
+
+    Args:
+        document: file of the expression.
+        node: what ``for_each`` or ``count`` is.
+        scope: where it stands.
+        counts: it is a ``count``, whose keys are numbers from 0.
+    """
+    node = unwrap(node)
+    if node.data == "conditional":
+        branches = [keys_of(document, branch, scope, counts=counts) for branch in _branches(document, node, scope)]
+        keys = [key for branch in branches for key in branch or ()]
+        return None if None in branches else tuple(dict.fromkeys(keys))
+    place = resolve(document, node, scope, () if counts else (KEYS,))
+    if not isinstance(place, Place):
+        return None
+    if not counts:
+        return tuple(dict.fromkeys(place.value))
+    number = str(place.value)
+    return tuple(map(str, range(int(number)))) if number.isdigit() and int(number) <= _MOST_COUNTED else None
+
+
+_MOST_COUNTED = 100
+
+
+def _branches(document: Document, node: Any, scope: Scope) -> list[Any]:  # noqa: ANN401
+    """The branch of a condition that holds, or both where no literal decides it."""
+    condition, *branches = _members(node)
+    holds = _holds(document, condition, scope)
+    return branches if holds is None else branches[:1] if holds else branches[1:]
+
+
 def is_empty(document: Document, node: Any, scope: Scope) -> bool | None:  # noqa: ANN401
     """Whether a list or map has no entries; None where no literal decides it.
 
@@ -395,10 +431,7 @@ def is_empty(document: Document, node: Any, scope: Scope) -> bool | None:  # noq
     """
     node = unwrap(node)
     if node.data == "conditional":
-        condition, *branches = _members(node)
-        holds = _holds(document, condition, scope)
-        chosen = branches if holds is None else branches[:1] if holds else branches[1:]
-        answers = {is_empty(document, branch, scope) for branch in chosen}
+        answers = {is_empty(document, branch, scope) for branch in _branches(document, node, scope)}
         return answers.pop() if len(answers) == 1 else None
     if node.data in ("tuple", "object"):
         return not (_members(node) if node.data == "tuple" else list(elements(node)))

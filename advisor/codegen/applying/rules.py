@@ -29,15 +29,18 @@ TYPES = (Figure.TYPE, Figure.TYPES, Figure.EACH_TYPE)
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """An argument that Terraform changes by another resource in the place of the one that runs."""
+    """An argument that Terraform changes by another resource in the place of the one that runs, or by stopping it."""
 
     argument: str
+    """Path of it, or of the block around it."""
     note: str
     """The order of destruction and creation, and the remedy."""
     fixed_name: str = ""
     """Argument whose value no two of its kind can have: with it the new one cannot come first."""
     unless: str = ""
     """Argument that by itself keeps the former in service; "": ``create_before_destroy`` does, without a fixed name."""
+    stops: bool = False
+    """The resource itself is changed, and is out of service meanwhile, whatever its other arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class Rule:
     related: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Other resources to change with it: type → the argument that refers to the other, of whichever refers."""
     type_prefix: str = ""
+    created_with: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Path of a number of instances at creation alone → why it is not edited, and the remedy."""
     per_zone: bool = False
     """Counts may be for each zone."""
     spot: Mapping[str, object] = field(default_factory=dict, hash=False)
@@ -89,8 +94,6 @@ class Resource:
     """Argument of a module's call that is a map, and the key of the entry to edit; None: the arguments of the call."""
     other_users: tuple[str, ...] = ()
     """Addresses of further blocks that refer to it, which are not edited with it."""
-    of_other_keys: tuple[str, ...] = ()
-    """Addresses of the block's other instances, and of what refers to them: a literal in the block decides for all."""
 
     @property
     def scope(self) -> Scope:
