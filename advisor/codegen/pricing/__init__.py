@@ -19,7 +19,7 @@ from decimal import Decimal
 from typing import Any
 
 from advisor.codegen.pricing.costs import Breakdown, Component, Cost, Project, breakdown_of, monthly_of
-from advisor.codegen.pricing.sources import CACHES, read_projects
+from advisor.codegen.pricing.sources import CACHES, CODE, read_projects
 from advisor.units import HOURS_PER_MONTH
 
 _VERSION = "0.2"
@@ -171,4 +171,13 @@ def _sum(values: Iterable[Decimal | None]) -> Decimal | None:
     return sum(amounts, Decimal(0)) if amounts else None
 
 
-__all__ = ["CACHES", "Breakdown", "Project", "breakdown_of", "infracost_document", "price_table", "read_projects"]
+__all__ = [
+    "CACHES",
+    "CODE",
+    "Breakdown",
+    "Project",
+    "breakdown_of",
+    "infracost_document",
+    "price_table",
+    "read_projects",
+]

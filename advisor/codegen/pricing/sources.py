@@ -34,6 +34,8 @@ def _validator() -> Any:  # noqa: ANN401 - the validator class depends on the dr
     return jsonschema_rs.validator_for(facts_beside(__file__, "plan.schema.json"))
 
 
+CODE = "terraform_dir"
+"""Kind of a project that is generated code."""
 _PLANS = ("plan.json", "tfplan.json")
 _HOW = "make one with `terraform plan -out=tfplan && terraform show -json tfplan > plan.json`"
 _BY_KARPENTER = "Karpenter starts its machines, which kubernetes/karpenter names"
@@ -113,17 +115,17 @@ def _read(path: Path) -> str:
 def _of_code(directory: Path, catalog: Catalog) -> Project:
     """A generated root: one resource for each group, with the numbers that its data gives."""
     documents = [read_hcl(_read(path), str(path)) for path in sorted(directory.glob("*.tf"))]
-    groups, pools = (_data(documents, name) for name in (_GROUPS, _POOLS))
+    groups, pools = (local_map(documents, name) for name in (_GROUPS, _POOLS))
     if groups is None and pools is None:
         raise InputError(
             "there is neither a plan as JSON nor code that advisor generated", where=str(directory), hint=_HOW
         )
     uses = (*_uses(documents, groups or {}), *_pools(pools or {}))
     now = Breakdown(tuple(cost_of(*use, catalog) for use in uses), {}, {})
-    return Project(directory.resolve().name, str(directory), "terraform_dir", now, before=Breakdown((), {}, {}))
+    return Project(directory.resolve().name, str(directory), CODE, now, before=Breakdown((), {}, {}))
 
 
-def _data(documents: Iterable[Document], name: str) -> Mapping[str, Any] | None:
+def local_map(documents: Iterable[Document], name: str) -> Mapping[str, Any] | None:
     """A local value that is a map; None where there is none."""
     for block in (block for document in documents for block in document.body.of("locals")):
         value = literal(block.attributes[name].value.node) if name in block.attributes else NOT_LITERAL
