@@ -147,7 +147,7 @@ def test_the_remedy_overwrites_edits_and_never_what_another_plan_deployed(scenar
     """Code of this plan differs by edits, which only --force undoes; code of another plan goes on from what runs."""
     planned, wanted = SCENARIOS[scenario]().plan, SCENARIOS[scenario]().wanted
     write_files(generate(planned, wanted=wanted), tmp_path)
-    assert list(code_of.look_at_code(planned, tmp_path, load_catalog())) == []
+    assert list(code_of.look_at_code(planned, tmp_path, load_catalog(), [])) == []
     run = "advisor generate terraform PLAN.json --into DIR"
 
     groups = tuple(
@@ -155,13 +155,13 @@ def test_the_remedy_overwrites_edits_and_never_what_another_plan_deployed(scenar
         for group in planned.fleet.groups
     )
     grown = dataclasses.replace(planned, fleet=dataclasses.replace(planned.fleet, groups=groups, response_cache=None))
-    found = list(code_of.look_at_code(grown, tmp_path, load_catalog()))
+    found = list(code_of.look_at_code(grown, tmp_path, load_catalog(), []))
     assert {(rule, command) for rule, *_, command in found} >= {("CHK301", run)}
     assert {command for *_, command in found} == {run}
 
     fleet = tmp_path / "fleet.tf"
     fleet.write_text(re.sub(r"(\b(?:instances|min_nodes) +=) \d+", r"\1 77", fleet.read_text()))
-    edited = list(code_of.look_at_code(planned, tmp_path, load_catalog()))
+    edited = list(code_of.look_at_code(planned, tmp_path, load_catalog(), []))
     assert {(rule, command) for rule, *_, command in edited} == {("CHK301", f"{run} --force")}
 
 
@@ -233,18 +233,18 @@ def test_nodes_that_manifests_need_are_those_of_the_plan(tmp_path):
     for name, text in generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files.items():
         if name.endswith(".tf"):
             (tmp_path / name).write_text(text)
-    assert list(code_of.look_at_code(scenario.plan, tmp_path, load_catalog())) == []
+    assert list(code_of.look_at_code(scenario.plan, tmp_path, load_catalog(), [])) == []
 
     fleet = tmp_path / "fleet.tf"
     fleet.write_text(re.sub(r"(\bnodes +=) \d+", r"\1 7", fleet.read_text(), count=1))
-    ((rule, _, message, _),) = code_of.look_at_code(scenario.plan, tmp_path, load_catalog())
+    ((rule, _, message, _),) = code_of.look_at_code(scenario.plan, tmp_path, load_catalog(), [])
     assert rule == "CHK301"
     assert "in the code, " in message
 
 
 def caches_told(plan, infra):
     """Messages about code, by rule."""
-    return {rule: message for rule, _, message, _ in code_of.look_at_code(plan, infra, load_catalog())}
+    return {rule: message for rule, _, message, _ in code_of.look_at_code(plan, infra, load_catalog(), [])}
 
 
 def test_a_demand_that_grew_misses_the_targets(plan, run_advisor, tmp_path):

@@ -10,8 +10,9 @@ from shlex import quote
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import version_of
 from advisor.checks import replanned
+from advisor.checks.generated_anew import Comparison, compare
 from advisor.checks.values import Checked, Finding, Level, Policy
-from advisor.codegen.pricing import CACHES, read_projects
+from advisor.codegen.pricing import CACHES, CODE, read_projects
 from advisor.codegen.selection import of_fleet
 from advisor.codegen.stack import digest_of
 from advisor.codegen.writing import read_former
@@ -50,12 +51,23 @@ class _Deployed:
     """Addresses of which the number of machines is not known."""
     caches: frozenset[str]
     """Response caches in words: number of nodes, their type, and the region."""
+    is_generated: bool
+    """Read from generated code, and not from a plan of Terraform."""
     services: frozenset[tuple[str, str]]
     """(provider, region) of services that start containers as requests come: how many is not in the code."""
 
 
-def look_at_code(plan: Plan, infra: Path | None, catalog: Catalog) -> Iterator[tuple[str, str, str, str]]:
-    """Machines and caches of the code that the plan has not, or in another number; and groups that retire."""
+def look_at_code(
+    plan: Plan, infra: Path | None, catalog: Catalog, notes: list[str]
+) -> Iterator[tuple[str, str, str, str]]:  # fmt: skip
+    """Machines and caches of the code that the plan has not, or in another number or at other times; and what retires.
+
+    Args:
+        plan: what was planned.
+        infra: directory of the code; None: it is not looked at.
+        catalog: prices.
+        notes: where what could not be compared is added.
+    """
     if infra is None or plan.fleet is None:
         return
     if not infra.is_dir():
@@ -64,20 +76,31 @@ def look_at_code(plan: Plan, infra: Path | None, catalog: Catalog) -> Iterator[t
     retiring = {group.key for rollout in former.rollouts.values() for group in rollout.retiring}
     is_of_plan = former.plan_digest == digest_of(plan, of_fleet(plan.fleet))
     remedy = _OVERWRITE if is_of_plan else _WRITE
-    deployed, wanted = _deployed(infra, catalog), _planned(plan)
-    for machine in sorted({*wanted, *deployed.machines}):
-        is_started_by_service = machine[:2] in deployed.services and not deployed.machines[machine]
-        is_retiring = bool(retiring) and machine not in wanted
-        if wanted[machine] != deployed.machines[machine] and not is_retiring and not is_started_by_service:
-            told = f"{deployed.machines[machine]} in the code, {wanted[machine]} in the plan"
-            instead = _instead(machine, deployed.machines, wanted)
-            where = f"on spot in {machine[1]}" if machine[3] else f"in {machine[1]}"
-            yield "CHK301", machine[2], f"{where}: {told}{instead}", remedy
-    for address in deployed.unknown:
-        yield "CHK301", address, f"how many machines {address} starts cannot be read from the code", remedy
+    deployed = _deployed(infra, catalog)
+    anew = compare(plan, infra, former) if deployed.is_generated else Comparison((), ())
+    # Pools that clusters scale, and Karpenter's nodes, do not say how many machines run in the busiest hours.
+    told = [] if anew.has_planned_groups else list(_machines(plan, deployed, is_retiring=bool(retiring)))
+    if not told:
+        told += anew.differences
+        notes += anew.not_compared
+    yield from (("CHK301", subject, words, remedy) for subject, words in told)
     yield from _caches(plan, deployed.caches, remedy)
     for key in sorted(retiring):
         yield "CHK302", key, f"{key} is kept beside the plan", f"{_WRITE} --cut-over finish"
+
+
+def _machines(plan: Plan, deployed: _Deployed, *, is_retiring: bool) -> Iterator[tuple[str, str]]:
+    """Machines in another number than planned, by type or address; those that retire are told of elsewhere."""
+    wanted = _planned(plan)
+    for machine in sorted({*wanted, *deployed.machines}):
+        is_started_by_service = machine[:2] in deployed.services and not deployed.machines[machine]
+        is_former = is_retiring and machine not in wanted
+        if wanted[machine] != deployed.machines[machine] and not is_former and not is_started_by_service:
+            instead = _instead(machine, deployed.machines, wanted)
+            told = f"{deployed.machines[machine]} in the code, {wanted[machine]} in the plan{instead}"
+            yield machine[2], f"on spot in {machine[1]}: {told}" if machine[3] else f"in {machine[1]}: {told}"
+    for address in deployed.unknown:
+        yield address, f"how many machines {address} starts cannot be read from the code"
 
 
 def _instead(machine: tuple[str, str, str, str], deployed: Machines, wanted: Machines) -> str:
@@ -104,7 +127,8 @@ def _deployed(infra: Path, catalog: Catalog) -> _Deployed:
     unknown: list[str] = []
     caches: set[str] = set()
     services: set[tuple[str, str]] = set()
-    costs = [cost for project in read_projects(infra, None, catalog) for cost in project.now.costs]
+    projects = read_projects(infra, None, catalog)
+    costs = [cost for project in projects for cost in project.now.costs]
     for resource, component in ((cost.resource, component) for cost in costs for component in cost.components):
         provider, machine, region = component.place
         if resource.kind in _SERVICES:
@@ -116,7 +140,8 @@ def _deployed(infra: Path, catalog: Catalog) -> _Deployed:
             unknown.append(resource.address)
         elif (provider, machine) in catalog.instance_types:
             machines[provider, region, machine, "spot" if component.is_spot else ""] += int(component.number)
-    return _Deployed(machines, tuple(unknown), frozenset(caches), frozenset(services))
+    is_generated = all(project.kind == CODE for project in projects)
+    return _Deployed(machines, tuple(unknown), frozenset(caches), is_generated, frozenset(services))
 
 
 def _cache_words(nodes: Decimal | int | None, node: str, region: str) -> str:
@@ -205,7 +230,7 @@ def check_plan(plan: Plan, text: str, where: str, now: Now, policy: Policy) -> C
         (replanned.PRICE_RULES, lambda: replanned.look_at_prices(plan, now.catalog, now.today, policy)),
         (replanned.RULES, lambda: replanned.look(plan, where, now, policy, notes)),
         (_TERM_RULES, lambda: _terms(plan, now.catalog, now.today, policy)),
-        *(((RULES, lambda: look_at_code(plan, now.infra, now.catalog)),) if now.infra is not None else ()),
+        *(((RULES, lambda: look_at_code(plan, now.infra, now.catalog, notes)),) if now.infra is not None else ()),
     )
     findings: list[Finding] = []
     looked_at: list[str] = []

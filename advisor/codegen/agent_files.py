@@ -178,7 +178,17 @@ def kubernetes_files(run: AgentRun, pods: Pods) -> Mapping[str, str]:
     Raises:
         InputError: a value cannot stand in a manifest, or engines would be read by more than one pod.
     """
-    _check_pods(pods)
+    for name, option, what in (
+        (pods.claim, "--claim", "a claim"),
+        (pods.runtime_class, "--runtime-class", "a runtime class"),
+    ):
+        if name is not None and not _OBJECT.fullmatch(name):
+            raise InputError(f"'{name}' is no name of {what}", where=option)
+    for key, _ in pods.node_selector:
+        try:
+            label_key(key)
+        except ValueError as error:
+            raise InputError(str(error), where="--node-selector", hint="write KEY=VALUE") from error
     (_check_node_run if pods.accelerators else _check_engine_run)(run, pods)
     if not pods.accelerators:
         run = replace(run, host=run.host or f"{UNIT}-engines")
@@ -197,20 +207,6 @@ def kubernetes_files(run: AgentRun, pods: Pods) -> Mapping[str, str]:
         "runtime": RUNTIME_DIRECTORY,
     }
     return {f"{context['unit']}.yaml": fill(_FOLDER, "kubernetes.yaml.j2", context)}
-
-
-def _check_pods(pods: Pods) -> None:
-    for name, option, what in (
-        (pods.claim, "--claim", "a claim"),
-        (pods.runtime_class, "--runtime-class", "a runtime class"),
-    ):
-        if name is not None and not _OBJECT.fullmatch(name):
-            raise InputError(f"'{name}' is no name of {what}", where=option)
-    for key, _ in pods.node_selector:
-        try:
-            label_key(key)
-        except ValueError as error:
-            raise InputError(str(error), where="--node-selector", hint="write KEY=VALUE") from error
 
 
 def _check_node_run(run: AgentRun, _: Pods) -> None:

@@ -226,20 +226,15 @@ def _renamed(former: Deployed, now: Deployed, language: Language) -> Mapping[str
     """Old key → new key, of groups, and of backends that the same groups answer for."""
     groups = renamed(traits_of(former), traits_of(now)) if now.target in _CHANGED_IN_PLACE[language] else {}
     if now.target in _REFRESHED:
-        groups = _refreshable(groups, former, now)
+        # Fewer and faster machines would be too few while they replace slower ones one by one, and those that still
+        # run as before would fail a health check that asks otherwise.
+        before = {group.key: group for group in former.groups}
+        after = {group.key: group for group in now.groups}
+        was, asked = probes_of(former), probes_of(now)
+        groups = {
+            old: new for old, new in groups.items() if not is_denser(after[new], before[old]) and was[old] == asked[new]
+        }
     return {**groups, **backend_pairs(former, now, groups)}
-
-
-def _refreshable(pairs: Mapping[str, str], former: Deployed, now: Deployed) -> Mapping[str, str]:
-    """Pairs of groups that serve while one machine after the other is replaced.
-
-    Of fewer and faster machines for slower ones too few would meanwhile, and of those that are asked otherwise all
-    that still run as before would fail the health check.
-    """
-    before = {group.key: group for group in former.groups}
-    after = {group.key: group for group in now.groups}
-    was, asked = probes_of(former), probes_of(now)
-    return {old: new for old, new in pairs.items() if not is_denser(after[new], before[old]) and was[old] == asked[new]}
 
 
 def staged(stack: Stack, rollout: Rollout) -> Stack:

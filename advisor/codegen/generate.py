@@ -87,7 +87,15 @@ def findings_of_files(files: Mapping[str, str]) -> Iterator[Finding]:
     """Findings in each file by itself."""
     for path, text in files.items():
         yield from _path(path)
-        yield from _text(path, text)
+        if not text.endswith("\n"):
+            yield Finding(path, 0, "does not end with a line end")
+        for number, line in enumerate(text.splitlines(), start=1):
+            odd = {c for c in line if c in _BIDIRECTIONAL or (unicodedata.category(c) == "Cc" and c != "\t")}
+            if odd:
+                yield Finding(path, number, f"holds the control character U+{ord(min(odd)):04X}")
+            for what, pattern in _SECRETS.items():
+                if pattern.search(line):
+                    yield Finding(path, number, f"holds what looks like {what}")
         read = _SYNTAXES.get(PurePosixPath(path).suffix)
         if read is not None:
             yield from read(path, text)
@@ -97,18 +105,6 @@ def _path(path: str) -> Iterator[Finding]:
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "\\" in path:
         yield Finding(path, 0, "is outside the directory")
-
-
-def _text(path: str, text: str) -> Iterator[Finding]:
-    if not text.endswith("\n"):
-        yield Finding(path, 0, "does not end with a line end")
-    for number, line in enumerate(text.splitlines(), start=1):
-        odd = {c for c in line if c in _BIDIRECTIONAL or (unicodedata.category(c) == "Cc" and c != "\t")}
-        if odd:
-            yield Finding(path, number, f"holds the control character U+{ord(min(odd)):04X}")
-        for what, pattern in _SECRETS.items():
-            if pattern.search(line):
-                yield Finding(path, number, f"holds what looks like {what}")
 
 
 def _python(path: str, text: str) -> Iterator[Finding]:

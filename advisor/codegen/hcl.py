@@ -97,22 +97,18 @@ def _block(kind: str, labels: tuple[str, ...], start: int, body: Any) -> Block: 
     attributes, blocks = {}, []
     for node in body.children:
         if node.data == "attribute":
-            attribute = _attribute(node)
+            value = node.children[-1]
+            attribute = Attribute(
+                name=_name(node.children[0]),
+                start=node.meta.start_pos,
+                value=Expression(value.meta.start_pos, value.meta.end_pos, value),
+            )
             attributes[attribute.name] = attribute
         elif node.data == "block":
             names = [_name(child) for child in node.children if getattr(child, "data", "") in (*_NAMES, "string")]
             inner = next(child for child in node.children if getattr(child, "data", "") == "body")
             blocks.append(_block(names[0], tuple(names[1:]), node.meta.start_pos, inner))
     return Block(kind, labels, start, attributes, tuple(blocks))
-
-
-def _attribute(node: Any) -> Attribute:  # noqa: ANN401
-    value = node.children[-1]
-    return Attribute(
-        name=_name(node.children[0]),
-        start=node.meta.start_pos,
-        value=Expression(value.meta.start_pos, value.meta.end_pos, value),
-    )
 
 
 def _name(node: Any) -> str:  # noqa: ANN401

@@ -1,7 +1,7 @@
 """Former groups beside those of the plan: facts that groups keep, and both in one deployment at a stage."""
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from advisor.codegen.alarms import Alarm
@@ -39,7 +39,14 @@ def joint(rollout: Rollout) -> Deployed:
         _wide_enough(group, former[group.key]) if group.key in former else _held_still(group, planned.scaling)
         for group in planned.groups
     )
-    weighted = _weighted((*serving, *retiring), rollout, former)
+    shifted = {group.key: group.weight for group in rollout.planned.groups}
+    weights = shifted if rollout.stage is Stage.SHIFT else {key: group.weight for key, group in former.items()}
+    weighted = tuple(
+        sorted(
+            (replace(group, weight=weights.get(group.key, 0)) for group in (*serving, *retiring)),
+            key=lambda compute_group: compute_group.key,
+        )
+    )
     if is_spread_over_backends(planned):
         weighted = _by_members(weighted, {group.backend for group in (*rollout.retiring, *rollout.new)})
     groups = _at_rest(weighted, planned.target)
@@ -53,19 +60,6 @@ def joint(rollout: Rollout) -> Deployed:
         regions=_shares({**regions, **merged}, groups, lambda group: group.region),
         alarms=_alarms(planned.alarms, before.alarms),
         agent=planned.agent or before.agent,
-    )
-
-
-def _weighted(
-    groups: Iterable[ComputeGroup], rollout: Rollout, former: Mapping[str, ComputeGroup]
-) -> tuple[ComputeGroup, ...]:
-    shifted = {group.key: group.weight for group in rollout.planned.groups}
-    weights = shifted if rollout.stage is Stage.SHIFT else {key: group.weight for key, group in former.items()}
-    return tuple(
-        sorted(
-            (replace(group, weight=weights.get(group.key, 0)) for group in groups),
-            key=lambda compute_group: compute_group.key,
-        )
     )
 
 
@@ -265,12 +259,8 @@ def _of_former_types(group: ComputeGroup, before: Mapping[str, ComputeGroup]) ->
 
 def _takes_types(group: ComputeGroup, former: ComputeGroup) -> bool:
     """Whether each type that a former group may start as serves the plan of a group, whose own comes first."""
-    planned, *others = _types(former)
+    planned, *others = (former.instance_type, *(roomy_types(former) if former.is_spot else ()))
     return planned == group.instance_type and {*others} <= {*group.serving_types}
-
-
-def _types(group: ComputeGroup) -> tuple[str, ...]:
-    return (group.instance_type, *(roomy_types(group) if group.is_spot else ()))
 
 
 def with_keys_apart(planned: Deployed, former: Deployed) -> Deployed:

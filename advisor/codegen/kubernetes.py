@@ -288,7 +288,7 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         "has_pools": stack.form in POOLED,
         "alerts": _alerts(stack),
         "lonely": _lonely(stack),
-        "stating": [group for group in stack.groups if _states_in_vain(stack, group)],
+        "stating": [group for group in stack.groups if scale_of(stack, group) is not None and group.states_replicas],
         "has_latest": any(backend.container.image.endswith(":latest") for backend in stack.backends),
         "port": _PORT,
         "bucket": manner.bucket,
@@ -331,11 +331,6 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         for server in served:
             files[f"{folder}/{server.backend.key}.yaml"] = fill(_FOLDER, "backend.yaml.j2", context | {"one": server})
     return files
-
-
-def _states_in_vain(stack: Stack, group: ComputeGroup) -> bool:
-    """Whether the Deployment of a group states a number that something else decides."""
-    return scale_of(stack, group) is not None and group.states_replicas
 
 
 def _lonely(stack: Stack) -> Sequence[str]:
@@ -386,7 +381,9 @@ def _served(stack: Stack, backend: Backend, manner: ClusterManner) -> Served:
 
 def _pods(stack: Stack, group: ComputeGroup, manner: ClusterManner) -> Pods:
     device = DEVICES[group.platform.runtime]
-    of_processors = _memory_beside_processors(stack.provider, group)
+    machine = load_catalog().cpu_instances.get((stack.provider, group.instance_type))
+    share = POD_MEMORY_GIB if machine is None else math.floor(machine.memory_gib * _MEMORY_SHARE)
+    of_processors = max(1, min(POD_MEMORY_GIB, share)) + group.checkpoint_gib
     spot = (manner.spot_taint,) if group.is_spot and manner.spot_taint else ()
     accelerators = group.accelerators_per_replica
     return Pods(
@@ -405,13 +402,6 @@ def _pods(stack: Stack, group: ComputeGroup, manner: ClusterManner) -> Pods:
         progress_seconds=group.start_limit_seconds + _SCHEDULING_SECONDS,
         apart=group.instances if stack.nodes and group.instances > 1 else 0,
     )
-
-
-def _memory_beside_processors(provider: str, group: ComputeGroup) -> int:
-    """GiB that a replica without an accelerator asks for: a share of its node, and the weights."""
-    machine = load_catalog().cpu_instances.get((provider, group.instance_type))
-    share = POD_MEMORY_GIB if machine is None else math.floor(machine.memory_gib * _MEMORY_SHARE)
-    return max(1, min(POD_MEMORY_GIB, share)) + group.checkpoint_gib
 
 
 def most_of_the_cores(provider: str, group: ComputeGroup) -> int:

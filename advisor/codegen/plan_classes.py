@@ -61,7 +61,8 @@ def plan_classes(target: str, truth: Truth, text: Text) -> Mapping[str, PlanClas
     """
 
     def field(place: str, name: str) -> PlanField:
-        facts = _facts(place, name)
+        keys = (f"{place}.{name}", f"{place.rpartition('.')[2]}.{name}", name)
+        facts = next(rows[key] for key in keys for rows in (_TABLE["fields"], _PLAIN) if key in rows)
         return PlanField(Quoted(name), Quoted(text(facts["type"])), Quoted(text(facts.get("about", ""))))
 
     rows = {name: row for name, row in _TABLE[target].items() if "when" not in row or truth(row["when"])}
@@ -116,9 +117,3 @@ def _left_out(row: Mapping[str, Any], truth: Truth) -> frozenset[str]:
     """Names that are only there on a condition that does not hold."""
     conditions = row.get("only", {}).items()
     return frozenset(name for condition, names in conditions if not truth(condition) for name in names)
-
-
-def _facts(place: str, name: str) -> Mapping[str, str]:
-    """The row of a target's own field, else that of its class, else that of all classes."""
-    keys = (f"{place}.{name}", f"{place.rpartition('.')[2]}.{name}", name)
-    return next(rows[key] for key in keys for rows in (_TABLE["fields"], _PLAIN) if key in rows)

@@ -182,25 +182,6 @@ GPUS = {
 """By the catalog's name."""
 
 
-def _cloud_run_platform(serves: Serves) -> Platform:
-    """How a container of Cloud Run serves: the driver is there, and there is no machine image.
-
-    Raises:
-        InputError: Cloud Run has no such service, or not this GPU.
-    """
-    if _SERVICE.fullmatch(serves.instance_type) is None:
-        raise InputError(
-            f"{serves.instance_type!r} is no serverless service of Google Cloud", hint="expected Cloud Run L4"
-        )
-    if serves.accelerator not in GPUS:
-        raise InputError(
-            f"Cloud Run has no {serves.accelerator}, only {' and '.join(GPUS)}",
-            hint="generate another option with --option RANK",
-        )
-    quota = quota_of(serves.accelerator, redundant=is_redundant(serves.instance_type))
-    return Platform(runtime=Runtime.CUDA, cpu_architecture="x86_64", machine_image="", quota=quota)
-
-
 def is_redundant(instance_type: str) -> bool:
     """Whether Cloud Run keeps a GPU ready in a second zone for such a service, at a price of its own."""
     named = _SERVICE.fullmatch(instance_type)
@@ -276,31 +257,37 @@ def _gcp_platform(serves: Serves) -> Platform:
         NotDeployable: no machine image is known for it.
     """
     if serves.purchase == "serverless":
-        return _cloud_run_platform(serves)
+        if _SERVICE.fullmatch(serves.instance_type) is None:
+            raise InputError(
+                f"{serves.instance_type!r} is no serverless service of Google Cloud", hint="expected Cloud Run L4"
+            )
+        if serves.accelerator not in GPUS:
+            raise InputError(
+                f"Cloud Run has no {serves.accelerator}, only {' and '.join(GPUS)}",
+                hint="generate another option with --option RANK",
+            )
+        quota = quota_of(serves.accelerator, redundant=is_redundant(serves.instance_type))
+        return Platform(runtime=Runtime.CUDA, cpu_architecture="x86_64", machine_image="", quota=quota)
     machine = machine_of(serves.instance_type)
     is_tpu = machine.family.runtime is Runtime.TPU
     if machine.family.runtime is Runtime.CPU:
-        return _gcp_processors(machine, serves.purchase)
+        series = machine.machine_type.partition("-")[0]
+        metric = f"{series.upper()}-CPUS" if series in _WITH_QUOTA else "CPUS-PER-VM-FAMILY"
+        preemptible = "PREEMPTIBLE-CPUS"
+        return Platform(
+            runtime=Runtime.CPU,
+            cpu_architecture="arm64" if series in _ARM_SERIES else "x86_64",
+            machine_image="",
+            quota=Quota(
+                f"{preemptible if serves.purchase == 'spot' else metric}-per-project-region",
+                f"Virtual CPUs of {series} machines",
+            ),
+        )
     return Platform(
         runtime=machine.family.runtime,
         cpu_architecture="x86_64",
         machine_image=_TPU_IMAGE if is_tpu else _GPU_IMAGE,
         quota=_gcp_quota(machine, serves.purchase),
-    )
-
-
-def _gcp_processors(machine: Machine, purchase: str) -> Platform:
-    """Nodes of clusters, which bring their own image."""
-    series = machine.machine_type.partition("-")[0]
-    metric = f"{series.upper()}-CPUS" if series in _WITH_QUOTA else "CPUS-PER-VM-FAMILY"
-    preemptible = "PREEMPTIBLE-CPUS"
-    return Platform(
-        runtime=Runtime.CPU,
-        cpu_architecture="arm64" if series in _ARM_SERIES else "x86_64",
-        machine_image="",
-        quota=Quota(
-            f"{preemptible if purchase == 'spot' else metric}-per-project-region", f"Virtual CPUs of {series} machines"
-        ),
     )
 
 

@@ -59,7 +59,7 @@ def lines_of(text: str) -> tuple[str, ...]:
 
 def hcl_string(text: str) -> Quoted:
     """A quoted HCL string literal that evaluates to *text* (a lone surrogate becomes U+FFFD)."""
-    return Quoted(f'"{_HCL_TEMPLATE_MARK.sub(_disarm, "".join(_hcl_character(c) for c in text))}"')
+    return Quoted(f'"{_HCL_TEMPLATE_MARK.sub(_disarm, "".join((_HCL_ESCAPES.get(c) or printable(c)) for c in text))}"')
 
 
 def hcl_number(value: float) -> Quoted:
@@ -241,10 +241,6 @@ def marked_slug(text: str, key: str, longest: int, digits: int, fallback: str) -
     """The start of a text as a slug, and a mark of a key that is too long: another name for each key."""
     mark = hashlib.sha256(key.encode()).hexdigest()[:digits]
     return f"{slug(text, longest - digits - 1, fallback)}-{mark}"
-
-
-def _hcl_character(character: str) -> str:
-    return _HCL_ESCAPES.get(character) or printable(character)
 
 
 def printable(character: str) -> str:

@@ -265,13 +265,11 @@ def _with_readme(folder: str, files: Mapping[str, str], stack: Stack, context: M
 def _component(folder: str, files: Mapping[str, str], stack: Stack, context: Mapping[str, Any]) -> dict[str, str]:
     """The program around ``advisor.pulumi``, from the files of the whole source."""
     needed = {row.name for row in context["variables"] if row.is_required}
-    arguments = {name: _getter(value, is_needed=name in needed) for name, value in context["configuration"].items()}
+    arguments = {
+        name: (("require" if (name in needed) else "get") + ("" if isinstance(value, str) else "_object"))
+        for name, value in context["configuration"].items()
+    }
     more = {"arguments": arguments, "first_needed": next(name for name in arguments if name in needed)}
     kept = {path: text for path, text in files.items() if not _SOURCE.fullmatch(path)}
     plan = {} if stack.component is None else {"plan.json": stack.component.plan}
     return kept | plan | _render(folder, _CLOUDS["all"]["component"], stack, dict(context) | more)
-
-
-def _getter(value: object, *, is_needed: bool) -> str:
-    """Method of ``pulumi.Config`` for a setting with such a value."""
-    return ("require" if is_needed else "get") + ("" if isinstance(value, str) else "_object")

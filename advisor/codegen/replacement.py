@@ -82,7 +82,9 @@ def replacement(before: Plan, after: Plan, language: Language, catalog: Catalog)
         replaced=tuple(_pairs(kept, _is_replaced)),
         resized=tuple(_pairs(kept, _is_resized)),
         cache=_cache_words(before, after),
-        files=tuple(sorted(path for path in {*former.files, *now.files} if _differs(path, former, now))),
+        files=tuple(
+            sorted(path for path in {*former.files, *now.files} if former.files.get(path) != now.files.get(path))
+        ),
     )
 
 
@@ -177,7 +179,3 @@ def described(group: ComputeGroup) -> str:
 
 def _each(groups: Sequence[ComputeGroup]) -> Iterator[str]:
     return (described(group) for group in groups)
-
-
-def _differs(path: str, former: Generated, now: Generated) -> bool:
-    return former.files.get(path) != now.files.get(path)

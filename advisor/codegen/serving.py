@@ -6,7 +6,7 @@ from typing import Any
 
 from advisor.catalog import load_catalog
 from advisor.codegen.container import Backend, Container, Engine, Language, Platform, Serves, Wanted
-from advisor.codegen.engines import ENGINES, Demanded, Request, exact_version
+from advisor.codegen.engines import ENGINES, Demanded, Request, catalog_name, exact_version
 from advisor.codegen.engines.request import checkpoint_of, refusal
 from advisor.codegen.model import Stack
 from advisor.codegen.quotas import check_deployable
@@ -106,19 +106,6 @@ def container_of(
     # The version of another engine says nothing about this one.
     version = exact_version(serves.engine_version) if engine is planned_engine(serves) else ""
     request = Request(serves, model, platform, wanted.image, version, demand or Demanded())
-    _check_unit(engine, request)
-    _check_answer(engine, request)
-    if not wanted.image:
-        check_deployable(serves, ENGINES[engine].catalog_name(request))
-    return ENGINES[engine].container(request)
-
-
-def _check_unit(engine: Engine, request: Request) -> None:
-    """Refuse an engine that answers requests of another unit.
-
-    Raises:
-        InputError: with what the engine serves.
-    """
     unit = request.demand.unit
     if engine is not Engine.CUSTOM and unit not in (served := served_units(engine)):
         needed = ", ".join(sorted(other.value for other in Engine if unit in served_units(other)))
@@ -127,6 +114,10 @@ def _check_unit(engine: Engine, request: Request) -> None:
             f"{engine.value} serves {' and '.join(served)}, and the plan is of {unit}",
             f"--engine {needed} serve them" if needed else "take --engine custom with --image",
         )
+    _check_answer(engine, request)
+    if not wanted.image:
+        check_deployable(serves, catalog_name(engine, request))
+    return ENGINES[engine].container(request)
 
 
 def _check_answer(engine: Engine, request: Request) -> None:

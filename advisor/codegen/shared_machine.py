@@ -146,7 +146,9 @@ def shared_stack(place: Place) -> Stack:
     return replace(
         first,
         name=place.deployment,
-        plan_digest=_digest(machine, workloads),
+        plan_digest=digest(
+            {"machine": plain(machine, "machine"), "tenants": [tenant.plan_digest for tenant in workloads]}
+        ),
         groups=(group,),
         backends=tuple(backend for tenant in tenants for backend in tenant.backends),
         regions=(_region(machine, tenants),),
@@ -261,10 +263,6 @@ def _region(machine: SharedMachine, tenants: Sequence[Stack]) -> Region:
         zones=max(region.zones for region in regions),
         peak_requests_per_second=sum(region.peak_requests_per_second or 0.0 for region in regions),
     )
-
-
-def _digest(machine: SharedMachine, tenants: Sequence[Stack]) -> str:
-    return digest({"machine": plain(machine, "machine"), "tenants": [tenant.plan_digest for tenant in tenants]})
 
 
 def _summary(place: Place, tenants: Sequence[Stack], group: ComputeGroup) -> Summary:

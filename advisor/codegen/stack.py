@@ -64,14 +64,22 @@ def stacks_of(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
     if _VERSION.fullmatch(plan.provenance.advisor_version) is None:
         raise InputError(f"{plan.provenance.advisor_version!r} is no version", where="provenance.advisor_version")
     for member in choice.members:
-        _check_names(member)
+        region = member.serves.region
+        if _REGION.fullmatch(region) is None:
+            raise InputError(f"{region!r} is no region", hint="expected something like us-east-1")
     plan_digest = digest_of(plan, choice)
     parts = _parts(choice.members, wanted)
     stacks = tuple(
         _cautioned(_stack(plan, replace(choice, members=members), wanted, plan_digest))
         for _, members in sorted(parts.items())
     )
-    _check_image(stacks, wanted)
+    runtimes = sorted({backend.runtime.value for stack in stacks for backend in stack.backends})
+    if wanted.image and len(runtimes) > 1:
+        raise InputError(
+            f"the fleet serves on {' and '.join(runtimes)}, which one image cannot",
+            where="--image",
+            hint="leave --image out, or generate one type with --option RANK",
+        )
     stacks = (*stacks[:1], *(replace(stack, cache=None) for stack in stacks[1:]))  # one cache answers for all
     return _with_names(stacks, [service for _, service in sorted(parts)])
 
@@ -102,17 +110,6 @@ def _with_names(stacks: Sequence[Stack], services: Sequence[str]) -> tuple[Stack
         else stack
         for stack, service in zip(stacks, services, strict=True)
     )
-
-
-def _check_image(stacks: Sequence[Stack], wanted: Wanted) -> None:
-    """One image runs on one kind of accelerator."""
-    runtimes = sorted({backend.runtime.value for stack in stacks for backend in stack.backends})
-    if wanted.image and len(runtimes) > 1:
-        raise InputError(
-            f"the fleet serves on {' and '.join(runtimes)}, which one image cannot",
-            where="--image",
-            hint="leave --image out, or generate one type with --option RANK",
-        )
 
 
 def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stack:
@@ -197,13 +194,6 @@ def _is_batch(plan: Plan) -> bool:
 def _agent(version: str) -> Agent:
     wheel = f"inference_advisor_agent-{version}-py3-none-any.whl"
     return Agent(example_package=f"https://artifacts.example.com/{wheel}#sha256={_EXAMPLE_HASH}")
-
-
-def _check_names(member: Member) -> None:
-    """Names that are used as they are have to look like names."""
-    region = member.serves.region
-    if _REGION.fullmatch(region) is None:
-        raise InputError(f"{region!r} is no region", hint="expected something like us-east-1")
 
 
 def _scaling(plan: Plan, choice: Choice) -> Scaling:

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from advisor.atomic_files import write_text
-from advisor.codegen.applying.addresses import Target, resources_at
-from advisor.codegen.applying.facts import regions_of
-from advisor.codegen.applying.purchase import any_of, buys_spot_at
-from advisor.codegen.applying.resolving import Module, Place, Unresolved, open_project, resolve
+from advisor.codegen.applying.addresses import Target, instances_of, resources_at
+from advisor.codegen.applying.facts import buys_spot, regions_of
+from advisor.codegen.applying.resolving import Module, Place, Unresolved, open_project
 from advisor.codegen.applying.rules import (
     CALL_SPOT,
     PROVIDERS,
@@ -22,7 +21,7 @@ from advisor.codegen.applying.rules import (
     Rule,
     everything_in,
 )
-from advisor.codegen.hcl import Attribute, Block, literal, read_hcl, references
+from advisor.codegen.hcl import Block, literal, read_hcl, references
 from advisor.codegen.quoting import hcl_number, hcl_string, hcl_value
 from advisor.errors import InputError
 from advisor.records import dataclass, replace
@@ -41,6 +40,13 @@ class Edit:
     """Which argument it decides, such as ``aws_autoscaling_group.gpu: min_size``."""
     figure: Figure
     """Figure of the plan that the argument holds."""
+    entries: tuple[str, ...] = ()
+    """Texts of its entries, where it is a list."""
+
+    @property
+    def at(self) -> tuple[str, int]:
+        """File and offset of the literal."""
+        return self.place.document.path, self.place.start
 
     @property
     def is_as_planned(self) -> bool:
@@ -104,12 +110,14 @@ def apply_all(
         notes += [f"{whose}{note}" for note in told]
         shared += users
         for edit in own:
-            place = edit.place.document.path, edit.place.start
-            if edits.setdefault(place, edit).text != edit.text:
+            if edits.setdefault(edit.at, edit).text != edit.text:
                 notes.append(
-                    f"{whose}not changed: {edit.argument}: {edits[place].argument} is written at the same place"
+                    f"{whose}not changed: {edit.argument}: {edits[edit.at].argument} is written at the same place"
                 )
-    return _application(directory.resolve(), list(edits.values()), notes, shared)
+    contradictions = _contradictions([*edits.values()])
+    notes += contradictions.values()
+    left = [edit for at, edit in edits.items() if at not in contradictions]
+    return _application(directory.resolve(), left, notes, shared)
 
 
 def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit], list[str], list[str]]:
@@ -120,17 +128,24 @@ def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit]
     notes: list[str] = []
     unchanged = 0
     for resource in resources:
-        _check_provider(resource, target)
+        kind = resource.block.labels[0].split("_", maxsplit=1)[0]
+        provider = PROVIDERS.get(kind) if resource.block.kind == "resource" else target.provider
+        if provider != target.provider:
+            raise InputError(
+                f"{resource.block.address} is of {provider}, the plan's group {target.key} is on {target.provider}",
+                hint="name a group of that cloud with --group, or another address",
+            )
         for name, change in _arguments(resource, target):
             if isinstance(change, str):
                 notes.append(f"not changed: {name}: {change}")
             elif change is None:
                 unchanged += 1
             else:
-                decided.setdefault((change.place.document.path, change.place.start), []).append(change)
-    joint = {place: _joint(wishes, target) for place, wishes in decided.items()}
-    notes += [_shared_number(wishes, joint[place]) for place, wishes in decided.items() if _disagree(wishes)]
-    edits = {place: edit for place, edit in joint.items() if not edit.is_as_planned}
+                decided.setdefault(change.at, []).append(change)
+    contradictions = _contradictions([wish for wishes in decided.values() for wish in wishes])
+    notes += dict.fromkeys(contradictions.values())
+    edits, told_of_shared = _joint({at: wishes for at, wishes in decided.items() if at not in contradictions}, target)
+    notes += told_of_shared
     if not decided and not unchanged:
         raise InputError(
             f"nothing at {address} can be edited:\n  " + "\n  ".join(notes or [_NOTHING_STATED]),
@@ -139,29 +154,55 @@ def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit]
     for resource in resources:
         _check_maximum(resource, target, edits)
     own = list(edits.values())
-    others = [*_other_users(resources, own), *_other_keys(resources, own)]
+    wishes = [edits.get(at, wishes[0]) for at, wishes in decided.items() if at not in contradictions]
+    others = [*_other_users(resources, own), *_other_instances(resources, wishes)]
     shared = [*_shared(resources, own, _has_machines), *others]
     told = [*_shared(resources, own, _is_used), *others, *_replaced(resources, own), *_beyond(resources, target)]
     return own, shared, [*notes, *told]
 
 
-def _disagree(wishes: Sequence[Edit]) -> bool:
-    return len({wish.text for wish in wishes}) > 1
+def _contradictions(edits: Sequence[Edit]) -> dict[tuple[str, int], str]:
+    """Notes on lists and entries of them that become different values, by the place of each: neither is written."""
+    notes: dict[tuple[str, int], str] = {}
+    for outer in (edit for edit in edits if edit.place.entries):
+        for inner in edits:
+            number = _entry_of(outer.place, inner.place)
+            if number is not None and outer.entries[number : number + 1] != (inner.text,):
+                where = inner.place.document.place(inner.place.start)
+                notes[outer.at] = notes[inner.at] = (
+                    f"not changed: {outer.argument} and {inner.argument}: the list at {where} would become "
+                    f"{outer.text}, and its entry {number} {inner.text}: give one of them a value of its own"
+                )
+    return notes
 
 
-def _joint(wishes: Sequence[Edit], target: Target) -> Edit:
-    """The edit of a literal that decides several arguments: of counts, the busiest hours' count."""
-    first = wishes[0]
-    if not _disagree(wishes) or first.figure in TYPES:
-        return first
-    return replace(first, text=_literal(target.instances, first.place.value))
+def _entry_of(outer: Place, inner: Place) -> int | None:
+    """Number of the entry of a list that another literal is, or lies in; None where it lies elsewhere."""
+    if outer.document.path != inner.document.path:
+        return None
+    spans = enumerate(outer.entries)
+    return next((number for number, (start, end) in spans if start <= inner.start < end), None)
 
 
-def _shared_number(wishes: Sequence[Edit], edit: Edit) -> str:
-    """Note on a literal that is to be several things at once."""
-    place = edit.place.document.place(edit.place.start)
-    wanted = ", ".join(f"{wish.argument} {wish.text}" for wish in wishes)
-    return f"{place} decides several arguments, and becomes {edit.text} for all of them; the plan has {wanted}"
+def _joint(
+    decided: Mapping[tuple[str, int], Sequence[Edit]], target: Target
+) -> tuple[dict[tuple[str, int], Edit], list[str]]:
+    """The edit of each literal that is not as planned, and notes on those that decide several arguments."""
+    notes: list[str] = []
+    edits: dict[tuple[str, int], Edit] = {}
+    for at, wishes in decided.items():
+        edit = wishes[0]
+        if len({wish.text for wish in wishes}) > 1:
+            # Of counts that one literal decides, the busiest hours' count holds for all.
+            edit = edit if edit.figure in TYPES else replace(edit, text=_literal(target.instances, edit.place.value))
+            wanted = ", ".join(f"{wish.argument} {wish.text}" for wish in wishes)
+            notes.append(
+                f"{edit.place.document.place(edit.place.start)} decides several arguments, and becomes {edit.text} for "
+                f"all of them; the plan has {wanted}"
+            )
+        if not edit.is_as_planned:
+            edits[at] = edit
+    return edits, notes
 
 
 def _edits_within(resource: Resource, edits: Sequence[Edit]) -> Iterator[tuple[str, Edit]]:
@@ -181,20 +222,50 @@ def _other_users(resources: Sequence[Resource], edits: Sequence[Edit]) -> Iterat
             )
 
 
-def _other_keys(resources: Sequence[Resource], edits: Sequence[Edit]) -> Iterator[str]:
-    """Notes on literals that stand in a looped block itself, and so decide for each of its instances."""
+_MOST_NAMED = 4
+_COUNTS = (Figure.INSTANCES, Figure.MIN, Figure.MAX)
+
+
+def _other_instances(resources: Sequence[Resource], wishes: Sequence[Edit]) -> Iterator[str]:
+    """Notes on literals that decide for several instances of an edited block, by its own loop or by its module's.
+
+    Args:
+        resources: blocks at an address.
+        wishes: their figures of the plan, those that are as planned too.
+    """
     for resource in resources:
-        written = [
-            attribute.value
-            for path, attribute in everything_in(resource.block)
-            if resource.of_other_keys and path != "for_each"
-        ]
-        for _, edit in _edits_within(resource, edits):
-            place = edit.place
-            is_inside = any(value.start <= place.start < value.end for value in written)
-            if is_inside and place.document.path == resource.document.path:
-                others = " and ".join(resource.of_other_keys)
-                yield f"{place.document.place(place.start)} decides for {others} too, which change with it"
+        own = list(_edits_within(resource, wishes))
+        instances = [(instance, _places(instance.resource)) for instance in instances_of(resource)] if own else []
+        for path, edit in own:
+            there = [instance for instance, places in instances if edit.at in places]
+            others = [name for each in there if not each.is_addressed for name in (each.address, *each.users)]
+            addressed = [instance.address for instance in there if instance.is_addressed]
+            is_uncounted = any("[*]" in instance.address for instance in there)
+            where, total = edit.place.document.place(edit.place.start), _total(path, edit, len(there), is_uncounted)
+            if others and not edit.is_as_planned:
+                yield f"{where} decides for {_listed(others)} too, which change with it{total}"
+            elif (len(addressed) > 1 or (addressed and is_uncounted)) and (total or not edit.is_as_planned):
+                yield f"{where} decides for each of {_listed(addressed)}{total}: name one, or plan for all of them"
+
+
+def _places(resource: Resource) -> set[tuple[str, int]]:
+    """File and offset of each literal that decides a figure of a resource."""
+    places = (resource.place(attribute, path) for _, attribute, path in resource.figures())
+    return {(place.document.path, place.start) for place in places if isinstance(place, Place)}
+
+
+def _total(path: str, edit: Edit, instances: int, is_uncounted: bool) -> str:  # noqa: FBT001
+    """Number of machines that a count comes to over all instances, in brackets; "" of other figures."""
+    number = edit.text.strip('"')
+    if edit.figure not in _COUNTS or path == "count" or not number.isdigit():
+        return ""
+    each = f"{number} each" if is_uncounted else f"{instances} × {number} = {instances * int(number)}"
+    return f" ({path}: {each})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = [f"{len(names) - _MOST_NAMED} more"] if len(names) > _MOST_NAMED else []
+    return " and ".join([*names[:_MOST_NAMED], *more])
 
 
 def _replaced(resources: Sequence[Resource], edits: Sequence[Edit]) -> Iterator[str]:
@@ -202,14 +273,17 @@ def _replaced(resources: Sequence[Resource], edits: Sequence[Edit]) -> Iterator[
     for resource in resources:
         replacement = resource.rule.replacement
         changed = dict(_edits_within(resource, edits))
-        if replacement is None or replacement.argument not in changed or _comes_first(resource, replacement):
+        if replacement is None or _comes_first(resource, replacement):
             continue
-        yield f"{resource.block.address}: {replacement.argument} {replacement.note}"
+        if any(f"{path}.".startswith(f"{replacement.argument}.") for path in changed):
+            yield f"{resource.block.address}: {replacement.argument} {replacement.note}"
 
 
 def _comes_first(resource: Resource, replacement: Replacement) -> bool:
     """Whether the new resource is there before the former one goes."""
     attributes = resource.block.attributes
+    if replacement.stops:
+        return False
     if replacement.unless:
         return replacement.unless in attributes
     orders = [
@@ -245,16 +319,16 @@ def _arguments(resource: Resource, target: Target) -> Iterator[tuple[str, Edit |
         seen[path] += 1
         wanted = _wanted(figure, target, resource.rule)
         if figure is Figure.EACH_TYPE and isinstance(wanted, list) and before < len(wanted):
-            place = _place(resource, attribute)
+            place = resource.place(attribute)
             is_list = isinstance(place, Place) and isinstance(place.value, list)
-            yield name, _edit(resource, attribute, (name, figure), wanted if is_list else wanted[before])
+            yield name, _edit(resource, place, (name, figure), wanted if is_list else wanted[before])
         elif before:
             where = resource.document.place(attribute.start)
             yield name, f"{where} is one of several, and the plan has nothing for it: remove it"
-        elif _keeps_greater(figure, target) and _is_greater(_place(resource, attribute), target):
+        elif _keeps(figure, resource.place(attribute), target):
             yield name, None
         else:
-            yield name, _edit(resource, attribute, (name, figure), wanted)
+            yield name, _edit(resource, resource.place(attribute), (name, figure), wanted)
 
 
 def _inside(resource: Resource, target: Target, argument: str, key: str) -> Iterator[tuple[str, Edit | str | None]]:
@@ -263,25 +337,19 @@ def _inside(resource: Resource, target: Target, argument: str, key: str) -> Iter
     for name, figure in resource.rule.arguments.items():
         if target.keeps_types and figure in TYPES:
             continue
-        place = _place(resource, attribute, (key, name))
+        place = resource.place(attribute, (key, name))
         if isinstance(place, Place):
             label = f'{resource.block.address}: {argument}["{key}"].{name}'
-            is_kept = _keeps_greater(figure, target) and _is_greater(place, target)
             wanted = _wanted(figure, target, resource.rule)
-            yield label, None if is_kept else _edit_at(resource, place, (label, figure), wanted)
+            is_kept = _keeps(figure, place, target)
+            yield label, None if is_kept else _edit(resource, place, (label, figure), wanted)
 
 
-def _keeps_greater(figure: Figure, target: Target) -> bool:
-    return figure is Figure.MAX and target.least_maximum is not None
-
-
-def _is_greater(place: Place | Unresolved, target: Target) -> bool:
-    """Whether a number in the code is no less than the target's maximum."""
-    return isinstance(place, Place) and str(place.value).isdigit() and int(str(place.value)) >= target.max_instances
-
-
-def _place(resource: Resource, attribute: Attribute, path: tuple[str, ...] = ()) -> Place | Unresolved:
-    return resolve(resource.document, attribute.value.node, resource.scope, path)
+def _keeps(figure: Figure, place: Place | Unresolved, target: Target) -> bool:
+    """Whether a maximum in the code stays, since it is no less than the target's."""
+    if figure is not Figure.MAX or target.least_maximum is None or not isinstance(place, Place):
+        return False
+    return str(place.value).isdigit() and int(str(place.value)) >= target.max_instances
 
 
 def _check_maximum(resource: Resource, target: Target, edits: Mapping[tuple[str, int], Edit]) -> None:
@@ -292,7 +360,7 @@ def _check_maximum(resource: Resource, target: Target, edits: Mapping[tuple[str,
     """
     if target.least_maximum is None:
         return
-    sized = [(figure, attribute, _place(resource, attribute, path)) for figure, attribute, path in _sized(resource)]
+    sized = [(figure, attribute, resource.place(attribute, path)) for figure, attribute, path in resource.figures()]
     lowered = {
         steps
         for figure, attribute, place in sized
@@ -319,29 +387,19 @@ def _lowered_to(place: Place | Unresolved, edits: Mapping[tuple[str, int], Edit]
     return int(after) if is_lower else None
 
 
-def _sized(resource: Resource) -> Iterator[tuple[Figure, Attribute, tuple[str, ...]]]:
-    """Arguments of a resource, or of its entry of a map, with what each holds."""
-    arguments = resource.rule.arguments
-    if resource.inside:
-        argument, key = resource.inside
-        yield from ((figure, resource.block.attributes[argument], (key, name)) for name, figure in arguments.items())
-        return
-    yield from (
-        (arguments[path], attribute, ()) for path, attribute in everything_in(resource.block) if path in arguments
-    )
-
-
 def _edit(
-    resource: Resource, attribute: Attribute, of: tuple[str, Figure], wanted: str | int | list[str]
+    resource: Resource, place: Place | Unresolved, of: tuple[str, Figure], wanted: str | int | list[str]
 ) -> Edit | str:  # fmt: skip
-    place = _place(resource, attribute)
-    return place.reason if isinstance(place, Unresolved) else _edit_at(resource, place, of, wanted)
-
-
-def _edit_at(resource: Resource, place: Place, of: tuple[str, Figure], wanted: str | int | list[str]) -> Edit | str:
+    if isinstance(place, Unresolved):
+        return place.reason
     if not Path(resource.module.root / place.document.path).is_relative_to(resource.module.root):
         return f"{place.document.path} is outside of the directory"
-    return Edit(place, _literal(_as_written(wanted, place.value), place.value), *of)
+    if isinstance(place.value, list):
+        wanted = wanted if isinstance(wanted, list) else [str(wanted)]
+    elif isinstance(wanted, list):
+        wanted = wanted[0]
+    entries = tuple(hcl_string(str(entry)) for entry in wanted) if isinstance(wanted, list) else ()
+    return Edit(place, _literal(wanted, place.value), *of, entries)
 
 
 def _wanted(figure: Figure, target: Target, rule: Rule) -> str | int | list[str]:
@@ -358,13 +416,6 @@ def _wanted(figure: Figure, target: Target, rule: Rule) -> str | int | list[str]
     return figures[figure]
 
 
-def _as_written(wanted: str | int | list[str], former: object) -> str | int | list[str]:
-    """A list where there was a list, one value where there was one."""
-    if isinstance(former, list):
-        return wanted if isinstance(wanted, list) else [str(wanted)]
-    return wanted[0] if isinstance(wanted, list) else wanted
-
-
 def _literal(wanted: str | float | list[str], former: object) -> str:
     if isinstance(wanted, list):
         return f"[{', '.join(hcl_string(str(item)) for item in wanted)}]"
@@ -373,22 +424,12 @@ def _literal(wanted: str | float | list[str], former: object) -> str:
     return hcl_number(wanted)
 
 
-def _check_provider(resource: Resource, target: Target) -> None:
-    kind = resource.block.labels[0].split("_", maxsplit=1)[0]
-    provider = PROVIDERS.get(kind) if resource.block.kind == "resource" else target.provider
-    if provider != target.provider:
-        raise InputError(
-            f"{resource.block.address} is of {provider}, the plan's group {target.key} is on {target.provider}",
-            hint="name a group of that cloud with --group, or another address",
-        )
-
-
 def _check_purchase(resources: Sequence[Resource], target: Target, address: str) -> None:
     """Refuse numbers of instances that are bought otherwise than the plan buys them."""
-    buys_spot = any_of([buys_spot_at(resource) for resource in resources])
-    if target.keeps_types or buys_spot == target.is_spot:
+    said = buys_spot(resources)
+    if target.keeps_types or said == target.is_spot:
         return
-    if buys_spot is None:
+    if said is None:
         if target.is_spot:
             raise InputError(
                 f"{address} does not say how instances are bought, and the plan buys {target.key} as spot: its numbers "
@@ -398,7 +439,7 @@ def _check_purchase(resources: Sequence[Resource], target: Target, address: str)
         return
     ways = ("on demand", "as spot")
     raise InputError(
-        f"{address} buys instances {ways[buys_spot]}, and the plan buys {target.key} {ways[target.is_spot]}: "
+        f"{address} buys instances {ways[said]}, and the plan buys {target.key} {ways[target.is_spot]}: "
         "its numbers would not hold",
         hint="change how they are bought first, or name another group of the plan with --group",
     )
@@ -443,7 +484,7 @@ def _users(module: Module, steps: tuple[str, ...], own: set[str], counts: Callab
 
 def _beyond(resources: Sequence[Resource], target: Target) -> Iterator[str]:
     """Wishes of the plan that are not an instance type or a count."""
-    said = any_of([buys_spot_at(resource) for resource in resources])
+    said = buys_spot(resources)
     if target.is_spot and not said:
         yield f"the plan buys {target.key} as spot: how instances are bought is not edited"
     if not target.is_spot and said is None and resources[0].block.kind == "resource":
@@ -451,12 +492,45 @@ def _beyond(resources: Sequence[Resource], target: Target) -> Iterator[str]:
     yield from _elsewhere(resources, target)
     if target.schedule:
         yield f"the plan changes {target.key} by the clock, {target.schedule}"
-    if "+" in target.instance_type:
-        kind, _, accelerators = target.instance_type.partition("+")
-        yield f"{kind} needs {accelerators} attached (guest_accelerator), which is not edited"
+    for resource in resources:
+        yield from _initial_numbers(resource, target)
+        yield from _attached(resource, target)
     if any(resource.rule.per_zone for resource in resources):
         yield "node_count and autoscaling limits of a regional cluster count for each zone; the plan counts all zones"
     yield f"the numbers hold for {target.serving}: see `advisor generate` for its arguments"
+
+
+def _initial_numbers(resource: Resource, target: Target) -> Iterator[str]:
+    """Notes on numbers of instances that hold at creation alone, where no other argument says how many there are."""
+    written = dict(everything_in(resource.block))
+    if any(path in written and figure in _COUNTS for path, figure in resource.rule.arguments.items()):
+        return
+    for path, reason in resource.rule.created_with.items():
+        if path in written and resource.values(written[path]) != [target.instances]:
+            where = resource.document.place(written[path].start)
+            yield f"not changed: {resource.block.address}: {path} ({where}): {reason}; state node_count or autoscaling"
+
+
+def _attached(resource: Resource, target: Target) -> Iterator[str]:
+    """Note on accelerators that are attached in the code, and are not those that the planned type takes."""
+    if target.keeps_types or Figure.TYPE not in resource.rule.arguments.values():
+        return
+    written = [(path, attribute) for path, attribute in everything_in(resource.block) if _ATTACHED in path.split(".")]
+    stated = {path.rpartition(".")[2]: resource.values(attribute) for path, attribute in written}
+    kind, _, attached = target.instance_type.partition("+")
+    named = f"{target.accelerator_count} × {target.accelerator_type}" if target.accelerator_type else attached
+    if stated.get("type") == [target.accelerator_type] and stated.get("count") == [target.accelerator_count]:
+        return
+    if written and (named or target.accelerator_type is not None):
+        where = resource.document.place(written[0][1].start)
+        takes = f"takes {named}: change it with the type" if named else "has no such block: remove it"
+        yield f"not changed: {resource.block.address}: {_ATTACHED} ({where}): {kind} {takes}"
+    elif attached:
+        yield f"{kind} needs {named} attached ({_ATTACHED}), which is not edited"
+
+
+_ATTACHED = "guest_accelerator"
+"""Block of Google's machines and pools."""
 
 
 def _elsewhere(resources: Sequence[Resource], target: Target) -> Iterator[str]:
@@ -480,13 +554,9 @@ def _application(root: Path, edits: Sequence[Edit], notes: Sequence[str], shared
     files: dict[Path, str] = {}
     patches: list[str] = []
     for path in sorted({edit.place.document.path for edit in edits}):
-        of_file = sorted(
-            (edit for edit in edits if edit.place.document.path == path), key=lambda edit: -edit.place.start
-        )
+        of_file = [edit for edit in edits if edit.place.document.path == path]
         before = of_file[0].place.document.text
-        after = before
-        for edit in of_file:
-            after = after[: edit.place.start] + edit.text + after[edit.place.end :]
+        after = _edited(before, of_file)
         read_hcl(after, path)
         files[root / path] = after
         patches.extend(
@@ -502,6 +572,16 @@ def _application(root: Path, edits: Sequence[Edit], notes: Sequence[str], shared
     return Application(
         "".join(_ended(line) for line in patches), files, told, tuple(dict.fromkeys(notes)), tuple(shared)
     )
+
+
+def _edited(text: str, edits: Sequence[Edit]) -> str:
+    """A text with its literals replaced; entries of a list that is replaced itself go with it."""
+    parts, end = [], 0
+    for edit in sorted(edits, key=lambda edit: edit.place.start):
+        if edit.place.start >= end:
+            parts += [text[end : edit.place.start], edit.text]
+            end = edit.place.end
+    return "".join([*parts, text[end:]])
 
 
 def _ended(line: str) -> str:

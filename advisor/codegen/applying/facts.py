@@ -4,10 +4,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from advisor.codegen.applying.addresses import resources_at
-from advisor.codegen.applying.purchase import any_of, buys_spot_at
-from advisor.codegen.applying.resolving import KEYS, Module, Place, Scope, resolve
-from advisor.codegen.applying.rules import CALL_ARGUMENTS, PROVIDERS, Figure, Resource, everything_in
-from advisor.codegen.hcl import Attribute, Block, Document, elements, traversal, unwrap
+from advisor.codegen.applying.resolving import KEYS, Module, Place, is_empty
+from advisor.codegen.applying.rules import CALL_SPOT, PROVIDERS, Figure, Resource, Rule, everything_in, with_loops
+from advisor.codegen.hcl import Attribute, elements, traversal, unwrap
 from advisor.records import dataclass
 
 _PLACES = ("region", "location", "availability_zone", "availability_zones", "zone")
@@ -17,6 +16,10 @@ _ZONE = re.compile(r"(?P<region>.*\d)-?[a-z]")
 _TAGS = ("tags", "labels", "resource_labels")
 _GROUP = "aws_autoscaling_group"
 """Resource that gets no tags of its provider; on its machines, its own win over those of their template."""
+_EKS_GROUPS = "eks_managed_node_groups"
+"""Map of terraform-aws-modules/eks among them, whose entries are bought on demand by default, as EKS buys them."""
+_EKS_DEFAULTS = "eks_managed_node_group_defaults"
+"""Its argument for all entries, before version 21."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ def facts_at(root: Module, address: str, provider: str) -> Facts:
         regions=regions_of(resources, provider),
         counts=tuple(count for resource in resources for count in _counts(resource)),
         tags=tuple(_all_tags(resources, _cloud_of(provider))),
-        buys_spot=any_of([buys_spot_at(resource) for resource in resources]),
+        buys_spot=buys_spot(resources),
     )
 
 
@@ -55,7 +58,14 @@ def regions_of(resources: Sequence[Resource], provider: str) -> frozenset[str]:
         resources: blocks that belong together.
         provider: as the catalog names it.
     """
-    own = frozenset(region for resource in resources for region in _own_regions(resource))
+    own = frozenset(
+        _region_of(value)
+        for resource in resources
+        for path, attribute in everything_in(resource.block)
+        if path.rpartition(".")[2] in _PLACES
+        for value in resource.values(attribute)
+        if not str(value).isdigit()
+    )
     return own or frozenset(filter(None, (_region_of_provider(each, _cloud_of(provider)) for each in resources)))
 
 
@@ -64,71 +74,45 @@ def _cloud_of(provider: str) -> str:
     return next((name for name, catalog_name in PROVIDERS.items() if catalog_name == provider), provider)
 
 
-def _values(resource: Resource, attribute: Attribute, path: tuple[str, ...] = ()) -> list[object]:
-    scope = Scope(resource.module, resource.block, resource.key)
-    return _written(resource.document, attribute, scope, path)
-
-
-def _written(document: Document, attribute: Attribute, scope: Scope, path: tuple[str, ...] = ()) -> list[object]:
-    """Values that an argument is written as; none where no literal decides it."""
-    place = resolve(document, attribute.value.node, scope, path)
-    if not isinstance(place, Place):
-        return []
-    return place.value if isinstance(place.value, list) else [place.value]
-
-
 def _counts(resource: Resource) -> Iterator[tuple[Figure, int]]:
-    figures = (Figure.INSTANCES, Figure.MIN, Figure.MAX)
-    wanted: list[tuple[Attribute, tuple[str, ...], Figure]] = []
-    if resource.inside:
-        argument, key = resource.inside
-        attribute = resource.block.attributes[argument]
-        wanted += [(attribute, (key, name), figure) for name, figure in CALL_ARGUMENTS.items()]
-    else:
-        arguments = resource.rule.arguments
-        wanted += [
-            (attribute, (), arguments[path]) for path, attribute in everything_in(resource.block) if path in arguments
-        ]
-    for attribute, path, figure in wanted:
-        for value in _values(resource, attribute, path) if figure in figures else ():
-            if str(value).isdigit():
-                yield figure, int(str(value))
+    for figure, attribute, path in resource.figures():
+        if figure in (Figure.INSTANCES, Figure.MIN, Figure.MAX):
+            numbers = (str(value) for value in resource.values(attribute, path))
+            yield from ((figure, int(number)) for number in numbers if number.isdigit())
 
 
 def _all_tags(resources: Sequence[Resource], cloud: str) -> Iterator[tuple[str, str]]:
     groups = [resource for resource in resources if _GROUP in resource.block.labels[:1]]
     others = [resource for resource in resources if resource not in groups]
     for resource in others:
-        yield from _default_tags(resource, cloud)
+        provider, _ = _provider_of(resource, cloud)
+        if provider is None:
+            continue
+        for block in (*provider.block.of("default_tags"), provider.block):
+            defaults = block.attributes.get("default_labels" if block is provider.block else "tags")
+            yield from _entries(provider, defaults) if defaults else ()
     for resource in (*others, *groups):
         yield from _tags(resource)
 
 
 def _tags(resource: Resource) -> Iterator[tuple[str, str]]:
-    wanted: list[tuple[Attribute, tuple[str, ...]]] = [
-        (attribute, ()) for path, attribute in everything_in(resource.block) if path.rpartition(".")[2] in _TAGS
-    ]
+    for path, attribute in everything_in(resource.block):
+        if path.rpartition(".")[2] in _TAGS:
+            yield from _entries(resource, attribute)
     if resource.inside:
         argument, key = resource.inside
-        wanted += [(resource.block.attributes[argument], (key, name)) for name in _TAGS]
-    for attribute, path in wanted:
-        for tag in _values(resource, attribute, (*path, KEYS)):
-            yield from ((str(tag), str(value)) for value in _values(resource, attribute, (*path, str(tag))))
+        for name in _TAGS:
+            yield from _entries(resource, resource.block.attributes[argument], (key, name))
     for block in resource.block.of("tag"):
-        pair = [_values(resource, block.attributes[name]) for name in ("key", "value") if name in block.attributes]
+        pair = [resource.values(block.attributes[name]) for name in ("key", "value") if name in block.attributes]
         if len(pair) == 2 and all(pair):
             yield str(pair[0][0]), str(pair[1][0])
 
 
-def _own_regions(resource: Resource) -> Iterator[str]:
-    """Regions that a block says by itself."""
-    return (
-        _region_of(value)
-        for path, attribute in everything_in(resource.block)
-        if path.rpartition(".")[2] in _PLACES
-        for value in _values(resource, attribute)
-        if not str(value).isdigit()
-    )
+def _entries(resource: Resource, attribute: Attribute, path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+    """Keys and values of a map that is an argument, or lies at a path in it."""
+    for key in resource.values(attribute, (*path, KEYS)):
+        yield from ((str(key), str(value)) for value in resource.values(attribute, (*path, str(key))))
 
 
 def _region_of_provider(resource: Resource, cloud: str) -> str:
@@ -142,34 +126,8 @@ def _region_of_provider(resource: Resource, cloud: str) -> str:
     return _region_of(values[0]) if values else ""
 
 
-def _default_tags(resource: Resource, cloud: str) -> Iterator[tuple[str, str]]:
-    """Tags and labels that a provider gives all that it makes."""
-    provider, _ = _provider_of(resource, cloud)
-    if provider is None:
-        return
-    blocks = [(block, "tags") for block in provider.block.of("default_tags")]
-    for block, name in (*blocks, (provider.block, "default_labels")):
-        if (attribute := block.attributes.get(name)) is None:
-            continue
-        for tag in provider.values(attribute, (KEYS,)):
-            yield from ((str(tag), str(value)) for value in provider.values(attribute, (str(tag),)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Provider:
-    """A ``provider`` block, and the module that it is in."""
-
-    module: Module
-    document: Document
-    block: Block
-
-    def values(self, attribute: Attribute, path: tuple[str, ...] = ()) -> list[object]:
-        """Values that an argument is written as."""
-        return _written(self.document, attribute, Scope(self.module), path)
-
-
-def _provider_of(resource: Resource, cloud: str) -> tuple[_Provider | None, str]:
-    """The provider of a resource, None where the code has none; and its alias, "" for the default."""
+def _provider_of(resource: Resource, cloud: str) -> tuple[Resource | None, str]:
+    """The provider block of a resource, None where the code has none; and its alias, "" for the default."""
     module, block = resource.module, resource.block
     if block.kind == "module":
         called = Module(module.directory, module.root, "", module, (resource.document, block))
@@ -179,19 +137,18 @@ def _provider_of(resource: Resource, cloud: str) -> tuple[_Provider | None, str]
     return _seen_provider(module, name, "".join(alias[:1])), "".join(alias[:1])
 
 
-def _seen_provider(module: Module, name: str, alias: str) -> _Provider | None:
-    """A provider as a module sees it."""
-    scope = Scope(module)
+def _seen_provider(module: Module, name: str, alias: str) -> Resource | None:
+    """A provider block as a module sees it."""
     for document, block in module.blocks():
-        if block.kind != "provider" or block.labels[0] != name:
-            continue
-        own_alias = block.attributes.get("alias")
-        if (_written(document, own_alias, scope) if own_alias else [""]) == [alias]:
-            return _Provider(module, document, block)
+        if block.kind == "provider" and block.labels[0] == name:
+            provider = Resource(module, document, block, None, Rule({}))
+            own_alias = block.attributes.get("alias")
+            if (provider.values(own_alias) if own_alias else [""]) == [alias]:
+                return provider
     return _passed_provider(module, name, alias)
 
 
-def _passed_provider(module: Module, name: str, alias: str) -> _Provider | None:
+def _passed_provider(module: Module, name: str, alias: str) -> Resource | None:
     """The provider that a module is called with: the named one, or the default of its parent."""
     if module.parent is None or module.call is None:
         return None
@@ -209,3 +166,45 @@ def _region_of(place: object) -> str:
     """Region of a region or zone."""
     zone = _ZONE.fullmatch(str(place))
     return zone["region"] if zone else str(place)
+
+
+def buys_spot(resources: Sequence[Resource]) -> bool | None:
+    """Whether any of several blocks buys spot; None where none does, and one does not say or no literal decides it."""
+    return _any(
+        [_call_buys_spot(each) if each.block.kind == "module" else _block_buys_spot(each) for each in resources]
+    )
+
+
+def _any(answers: Sequence[bool | None]) -> bool | None:
+    return True if True in answers else None if None in answers else False
+
+
+def _block_buys_spot(resource: Resource) -> bool | None:
+    arguments = [entry for entry in with_loops(resource.block) if entry[0] in resource.rule.spot]
+    return _any(
+        [_is_spot(resource, attribute, resource.rule.spot[path], loops) for path, attribute, loops in arguments]
+    )
+
+
+def _is_spot(resource: Resource, attribute: Attribute, spot: object, loops: tuple[Attribute, ...]) -> bool | None:
+    """Whether an argument says spot, and the dynamic blocks around it make it at all."""
+    empty = [is_empty(resource.document, loop.value.node, resource.scope) for loop in loops]
+    place = resource.place(attribute)
+    if True in empty or (isinstance(place, Place) and str(place.value) != str(spot)):
+        return False
+    return True if isinstance(place, Place) and None not in empty else None
+
+
+def _call_buys_spot(resource: Resource) -> bool | None:
+    """Whether a module's call says spot; None where it does not, and the default of the module is not known here."""
+    attributes, (argument, key) = resource.block.attributes, resource.inside or ("", "")
+    if argument == _EKS_GROUPS and argument in attributes and _EKS_DEFAULTS not in attributes:
+        entry = resource.place(attributes[argument], (key, KEYS))
+        if isinstance(entry, Place) and CALL_SPOT.keys().isdisjoint(entry.value):
+            return False
+    for name, spot in CALL_SPOT.items():
+        attribute = attributes.get(argument or name)
+        place = resource.place(attribute, (key, name) if argument else ()) if attribute else None
+        if isinstance(place, Place):
+            return str(place.value) == str(spot)
+    return None

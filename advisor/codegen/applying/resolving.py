@@ -1,6 +1,6 @@
 """Path from an argument to the literal that decides it: through variables, locals, maps, modules and their files."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -181,6 +181,8 @@ class Place:
     value: Any
     through: tuple[str, ...]
     """Names that the value passes, such as ``var.instance_type``: others that use them change too."""
+    entries: tuple[tuple[int, int], ...] = ()
+    """Start and end of each entry of a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,13 +231,9 @@ def _resolve(question: _Question) -> Place | Unresolved:
         return _into(question, node)
     value = literal(node)
     if not question.path and value is not NOT_LITERAL and value is not None and not isinstance(value, dict):
-        start, end = node.meta.start_pos, node.meta.end_pos
-        return Place(question.document, start, end, value, question.through)
-    return _referred(question, node)
-
-
-def _referred(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
-    """Place that a reference leads to, or that the one value of a list does."""
+        members = _members(node) if node.data == "tuple" else []
+        entries = tuple((member.meta.start_pos, member.meta.end_pos) for member in members)
+        return Place(question.document, node.meta.start_pos, node.meta.end_pos, value, question.through, entries)
     if node.data == "tuple" and len(members := _members(node)) == 1:
         return _resolve(replace(question, node=members[0]))
     steps = traversal(node)
@@ -341,63 +339,41 @@ def _example(block: Block | None) -> str:
 def _into(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
     """One step into an object or a list."""
     if question.path == (KEYS,):
-        return _keys(question, node)
+        keys = [key_of(element) for element in elements(node)] if node.data == "object" else literal(node)
+        if keys is NOT_LITERAL or None in keys:
+            return _unresolved(question, node, "has keys that are computed")
+        start, end = node.meta.start_pos, node.meta.end_pos
+        return Place(question.document, start, end, [str(key) for key in keys], question.through)
     step, rest = question.path[0].strip("[]"), question.path[1:]
-    member = _member(node, step)
-    if member is None:
-        return _unresolved(question, node, f"has no {step!r}")
-    return _resolve(_Question(question.document, member, question.scope, rest, question.through))
-
-
-def _member(node: Any, step: str) -> Any:  # noqa: ANN401
     if node.data == "object":
-        return next((element.children[-1] for element in elements(node) if key_of(element) == step), None)
-    values = _members(node)
-    return values[int(step)] if step.isdigit() and int(step) < len(values) else None
+        members = [element.children[-1] for element in elements(node) if key_of(element) == step][:1]
+    else:
+        members = _members(node)[int(step) :][:1] if step.isdigit() else []
+    if not members:
+        return _unresolved(question, node, f"has no {step!r}")
+    return _resolve(replace(question, node=members[0], path=rest))
 
 
 def _members(node: Any) -> list[Any]:  # noqa: ANN401
     return [child for child in node.children if hasattr(child, "data") and child.data != "new_line_or_comment"]
 
 
-def _keys(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
-    keys = [key_of(element) for element in elements(node)] if node.data == "object" else literal(node)
-    if keys is NOT_LITERAL or None in keys:
-        return _unresolved(question, node, "has keys that are computed")
-    start, end = node.meta.start_pos, node.meta.end_pos
-    return Place(question.document, start, end, [str(key) for key in keys], question.through)
-
-
 def _call(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
     """Functions that hand one of their arguments on."""
     name, arguments = str(node.children[0].children[0]), _arguments(node)
     if name in _TRANSPARENT and len(arguments) == 1:
-        return _resolve(_Question(question.document, arguments[0], question.scope, question.path, question.through))
-    if name == "merge" and question.path == (KEYS,):
-        return _all_keys(question, node, arguments)
-    if name == "merge" and question.path:
-        return _first(question, list(reversed(arguments)))
-    return _unresolved(question, node, f"is computed by {name}()")
-
-
-def _all_keys(question: _Question, node: Any, arguments: Sequence[Any]) -> Place | Unresolved:  # noqa: ANN401
-    """Keys of several maps."""
+        return _resolve(replace(question, node=arguments[0]))
+    if name != "merge" or not question.path:
+        return _unresolved(question, node, f"is computed by {name}()")
     places = [_resolve(replace(question, node=argument)) for argument in arguments]
-    unresolved = next((place for place in places if isinstance(place, Unresolved)), None)
-    if unresolved is not None:
-        return unresolved
-    keys = dict.fromkeys(key for place in places if isinstance(place, Place) for key in place.value)
+    written = [place for place in places if isinstance(place, Place)]
+    if question.path != (KEYS,):
+        # The last map that has the key decides.
+        return written[-1] if written else next(iter(places), Unresolved(""))
+    if len(written) < len(places):
+        return next(place for place in places if isinstance(place, Unresolved))
+    keys = dict.fromkeys(key for place in written for key in place.value)
     return Place(question.document, node.meta.start_pos, node.meta.end_pos, list(keys), question.through)
-
-
-def _first(question: _Question, arguments: Sequence[Any]) -> Place | Unresolved:
-    """The last map that has the key."""
-    place: Place | Unresolved = Unresolved("")
-    for argument in arguments:
-        place = _resolve(_Question(question.document, argument, question.scope, question.path, question.through))
-        if isinstance(place, Place):
-            return place
-    return place
 
 
 def _arguments(node: Any) -> list[Any]:  # noqa: ANN401
@@ -412,6 +388,39 @@ def _unresolved(question: _Question, node: Any, why: str) -> Unresolved:  # noqa
     return Unresolved(f"{document.place(node.meta.start_pos)}: {short} {why}")
 
 
+def keys_of(document: Document, node: Any, scope: Scope, *, counts: bool) -> tuple[str, ...] | None:  # noqa: ANN401
+    """Keys of the instances that a loop makes, of both branches of a condition; None where no literal decides them.
+
+    Args:
+        document: file of the expression.
+        node: what ``for_each`` or ``count`` is.
+        scope: where it stands.
+        counts: it is a ``count``, whose keys are numbers from 0.
+    """
+    node = unwrap(node)
+    if node.data == "conditional":
+        branches = [keys_of(document, branch, scope, counts=counts) for branch in _branches(document, node, scope)]
+        keys = [key for branch in branches for key in branch or ()]
+        return None if None in branches else tuple(dict.fromkeys(keys))
+    place = resolve(document, node, scope, () if counts else (KEYS,))
+    if not isinstance(place, Place):
+        return None
+    if not counts:
+        return tuple(dict.fromkeys(place.value))
+    number = str(place.value)
+    return tuple(map(str, range(int(number)))) if number.isdigit() and int(number) <= _MOST_COUNTED else None
+
+
+_MOST_COUNTED = 100
+
+
+def _branches(document: Document, node: Any, scope: Scope) -> list[Any]:  # noqa: ANN401
+    """The branch of a condition that holds, or both where no literal decides it."""
+    condition, *branches = _members(node)
+    holds = _holds(document, condition, scope)
+    return branches if holds is None else branches[:1] if holds else branches[1:]
+
+
 def is_empty(document: Document, node: Any, scope: Scope) -> bool | None:  # noqa: ANN401
     """Whether a list or map has no entries; None where no literal decides it.
 
@@ -422,10 +431,7 @@ def is_empty(document: Document, node: Any, scope: Scope) -> bool | None:  # noq
     """
     node = unwrap(node)
     if node.data == "conditional":
-        condition, *branches = _members(node)
-        holds = _holds(document, condition, scope)
-        chosen = branches if holds is None else branches[:1] if holds else branches[1:]
-        answers = {is_empty(document, branch, scope) for branch in chosen}
+        answers = {is_empty(document, branch, scope) for branch in _branches(document, node, scope)}
         return answers.pop() if len(answers) == 1 else None
     if node.data in ("tuple", "object"):
         return not (_members(node) if node.data == "tuple" else list(elements(node)))
@@ -441,19 +447,14 @@ def _holds(document: Document, node: Any, scope: Scope) -> bool | None:  # noqa:
         holds = _holds(document, operand, scope)
         return None if holds is None else not holds
     if node.data == "binary_op":
-        return _compares(document, node, scope)
+        left, term = _members(node)
+        (right,) = [child for child in _members(term) if child.data != "binary_operator"]
+        operator = next(str(child.children[0]) for child in term.children if child.data == "binary_operator")
+        values = [_text_of(document, side, scope) for side in (left, right)]
+        if operator not in ("==", "!=") or None in values:
+            return None
+        return (values[0] == values[1]) is (operator == "==")
     return _TRUTH.get(_text_of(document, node, scope) or "")
-
-
-def _compares(document: Document, node: Any, scope: Scope) -> bool | None:  # noqa: ANN401
-    """Whether two values are the same, or are not, as an expression with ``==`` or ``!=`` says; None as above."""
-    left, term = _members(node)
-    (right,) = [child for child in _members(term) if child.data != "binary_operator"]
-    operator = next(str(child.children[0]) for child in term.children if child.data == "binary_operator")
-    values = [_text_of(document, side, scope) for side in (left, right)]
-    if operator not in ("==", "!=") or None in values:
-        return None
-    return (values[0] == values[1]) is (operator == "==")
 
 
 def _text_of(document: Document, node: Any, scope: Scope) -> str | None:  # noqa: ANN401

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
-from advisor.codegen.applying.resolving import Module, Scope
+from advisor.codegen.applying.resolving import Module, Place, Scope, Unresolved, resolve
 from advisor.codegen.hcl import Attribute, Block, Document
 from advisor.data_files import facts_beside
 from advisor.records import dataclass, field
@@ -29,15 +29,18 @@ TYPES = (Figure.TYPE, Figure.TYPES, Figure.EACH_TYPE)
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """An argument that Terraform changes by another resource in the place of the one that runs."""
+    """An argument that Terraform changes by another resource in the place of the one that runs, or by stopping it."""
 
     argument: str
+    """Path of it, or of the block around it."""
     note: str
     """The order of destruction and creation, and the remedy."""
     fixed_name: str = ""
     """Argument whose value no two of its kind can have: with it the new one cannot come first."""
     unless: str = ""
     """Argument that by itself keeps the former in service; "": ``create_before_destroy`` does, without a fixed name."""
+    stops: bool = False
+    """The resource itself is changed, and is out of service meanwhile, whatever its other arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class Rule:
     related: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Other resources to change with it: type → the argument that refers to the other, of whichever refers."""
     type_prefix: str = ""
+    created_with: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Path of a number of instances at creation alone → why it is not edited, and the remedy."""
     per_zone: bool = False
     """Counts may be for each zone."""
     spot: Mapping[str, object] = field(default_factory=dict, hash=False)
@@ -61,15 +66,13 @@ def _figures(arguments: Mapping[str, str]) -> dict[str, Figure]:
     return {path: Figure(name) for path, name in arguments.items()}
 
 
-def _replacement(rule: Mapping[str, Any]) -> Replacement | None:
-    return Replacement(**rule["replacement"]) if "replacement" in rule else None
+def _rule(row: Mapping[str, Any]) -> Rule:
+    replacement = Replacement(**row["replacement"]) if "replacement" in row else None
+    return Rule(**{**row, "arguments": _figures(row["arguments"]), "replacement": replacement})
 
 
 _FACTS = facts_beside(__file__, "rules.toml")
-RULES: Mapping[str, Rule] = {
-    kind: Rule(**{**rule, "arguments": _figures(rule["arguments"]), "replacement": _replacement(rule)})
-    for kind, rule in _FACTS["rules"].items()
-}
+RULES: Mapping[str, Rule] = {kind: _rule(row) for kind, row in _FACTS["rules"].items()}
 CALL_ARGUMENTS: Mapping[str, Figure] = _figures(_FACTS["calls"])
 """Arguments of a module from elsewhere, by the names that public modules give them."""
 CALL_SPOT: Mapping[str, object] = _FACTS["call_spot"]
@@ -91,13 +94,33 @@ class Resource:
     """Argument of a module's call that is a map, and the key of the entry to edit; None: the arguments of the call."""
     other_users: tuple[str, ...] = ()
     """Addresses of further blocks that refer to it, which are not edited with it."""
-    of_other_keys: tuple[str, ...] = ()
-    """Addresses of the block's other instances, and of what refers to them: a literal in the block decides for all."""
 
     @property
     def scope(self) -> Scope:
         """Where its arguments stand."""
         return Scope(self.module, self.block, self.key)
+
+    def place(self, attribute: Attribute, path: tuple[str, ...] = ()) -> Place | Unresolved:
+        """Where the value of an argument, or what lies at a path in it, is written as a literal."""
+        return resolve(self.document, attribute.value.node, self.scope, path)
+
+    def values(self, attribute: Attribute, path: tuple[str, ...] = ()) -> list[object]:
+        """Values that it is written as; none where no literal decides it."""
+        place = self.place(attribute, path)
+        if not isinstance(place, Place):
+            return []
+        return place.value if isinstance(place.value, list) else [place.value]
+
+    def figures(self) -> Iterator[tuple[Figure, Attribute, tuple[str, ...]]]:
+        """Figure of each argument that holds one, with the argument and the path in it where that is a map."""
+        if self.inside:
+            argument, key = self.inside
+            for name, figure in self.rule.arguments.items():
+                yield figure, self.block.attributes[argument], (key, name)
+        else:
+            for path, attribute in everything_in(self.block):
+                if path in self.rule.arguments:
+                    yield self.rule.arguments[path], attribute, ()
 
 
 def everything_in(block: Block) -> Iterator[tuple[str, Attribute]]:

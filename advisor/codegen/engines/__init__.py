@@ -1,13 +1,10 @@
 """The programs that serve models: a value of ``Engine``, a row of ``engines.csv`` and a module here.
 
-A module has ``container``, with the arguments that the plan decides, and ``catalog_name``, the engine as
-engine_support.csv names it, or engines.csv of the catalog ("" for an image of the user's own).
-
 Prefix caching is left to the engines: all of them have it on by default where the model allows it.
 """
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from advisor.codegen.container import Container, Engine
 from advisor.codegen.engines import (
@@ -23,31 +20,36 @@ from advisor.codegen.engines import (
 )
 from advisor.codegen.engines.request import Demanded, Request, demanded, exact_version
 
-__all__ = ["ENGINES", "Demanded", "Request", "demanded", "exact_version"]
+__all__ = ["ENGINES", "Demanded", "Request", "catalog_name", "demanded", "exact_version"]
 
 
-class _Serving(Protocol):
-    """Parts that a module of an engine has."""
+class Program(NamedTuple):
+    """The program of an engine."""
 
-    def container(self, request: Request) -> Container: ...
-    def catalog_name(self, request: Request) -> str: ...
+    name: str
+    """As engine_support.csv names it, or engines.csv of the catalog; "": an image of the user's own."""
+    container: Callable[[Request], Container]
+    """With the arguments that the plan decides."""
 
 
-ENGINES: Mapping[Engine, _Serving] = {
-    Engine.VLLM: vllm,
-    Engine.SGLANG: sglang,
-    Engine.TENSORRT_LLM: tensorrt_llm,
-    Engine.VLLM_POOLING: vllm.POOLING,
-    Engine.VLLM_TRANSCRIPTION: vllm.TRANSCRIPTION,
-    Engine.VLLM_OMNI: vllm.OMNI,
-    Engine.TEXT_EMBEDDINGS_INFERENCE: text_embeddings,
-    Engine.TRITON_TENSORRT: triton.TENSORRT,
-    Engine.TRITON_ONNX_RUNTIME: triton.ONNX_RUNTIME,
-    Engine.TRITON_FIL: triton.FIL,
-    Engine.OPENVINO_MODEL_SERVER: openvino.PICTURES,
-    Engine.OPENVINO_MODEL_SERVER_ONNX: openvino.ONNX,
-    Engine.LLAMA_CPP_SERVER: llama_cpp,
-    Engine.OPTIMUM_NEURON: optimum_neuron.TOOLKIT,
-    Engine.OPTIMUM_NEURON_VLLM: optimum_neuron.VLLM,
-    Engine.CUSTOM: custom,
+_WITH_WAYS = (
+    vllm.POOLING, vllm.TRANSCRIPTION, vllm.OMNI, triton.TENSORRT, triton.ONNX_RUNTIME, triton.FIL, openvino.PICTURES,
+    openvino.ONNX,
+)  # fmt: skip
+"""Programs that serve models in several ways, each an engine."""
+ENGINES: Mapping[Engine, Program] = {
+    Engine.VLLM: Program(vllm.NAME, vllm.container),
+    Engine.SGLANG: Program(sglang.NAME, sglang.container),
+    Engine.TENSORRT_LLM: Program(tensorrt_llm.NAME, tensorrt_llm.container),
+    **{way.engine: Program(way.name, way.container) for way in _WITH_WAYS},
+    Engine.TEXT_EMBEDDINGS_INFERENCE: Program(text_embeddings.NAME, text_embeddings.container),
+    Engine.LLAMA_CPP_SERVER: Program(llama_cpp.NAME, llama_cpp.container),
+    Engine.OPTIMUM_NEURON: Program(optimum_neuron.TOOLKIT, optimum_neuron.toolkit_container),
+    Engine.OPTIMUM_NEURON_VLLM: Program(optimum_neuron.VLLM, optimum_neuron.vllm_container),
+    Engine.CUSTOM: Program("", custom.container),
 }
+
+
+def catalog_name(engine: Engine, request: Request) -> str:
+    """The engine as the catalog names it: of vLLM the plugin of the platform; "" of the user's own image."""
+    return vllm.catalog_name(request) if engine is Engine.VLLM else ENGINES[engine].name

@@ -31,8 +31,3 @@ def container(request: Request) -> Container:
         port_environment="NIM_SERVER_PORT" if is_nim else "PORT",
         shares_port=request.serves.replicas_per_instance > 1,
     )
-
-
-def catalog_name(_request: Request) -> str:
-    """None: the image is the user's own."""
-    return ""

@@ -15,7 +15,6 @@ from advisor.codegen.engines.onnx_files import digest_environment, needed
 from advisor.codegen.engines.request import Demanded, Request, device_arguments, program, refusal, without_adapters
 from advisor.codegen.engines.vllm import processor_image, server_of
 from advisor.models.gguf_weights import served_quantisations
-from advisor.models.model import ModelFile
 from advisor.records import replace
 from advisor.workload.kinds import names_reranker
 
@@ -45,7 +44,8 @@ def container(request: Request) -> Container:
         problem = f"{NAME} reads images by a second file alone (--mmproj), which no code gives it"
         raise refusal(serves, problem, "--engine vllm serves images")
     server = _server(request)
-    own = _own_file(request)
+    file = request.demand.gguf or request.demand.file
+    own = file if file is not None and file.precision in ("", request.serves.precision) else None
     quantisation = own.quantisation if own and own.quantisation else served_quantisations().get(serves.precision)
     if quantisation is None or serves.precision not in server.precisions:
         planned = " and ".join(server.precisions)
@@ -88,12 +88,6 @@ def _is_converted(request: Request) -> bool:
     return load_catalog().loaded_weights(request.model, request.serves.precision, NAME) is not None
 
 
-def _own_file(request: Request) -> ModelFile | None:
-    """The GGUF file that the plan was made of, where it is served in the quantisation that it has."""
-    file = request.demand.gguf or request.demand.file
-    return file if file is not None and file.precision in ("", request.serves.precision) else None
-
-
 def _pattern(quantisation: str) -> str:
     """Pattern of the names of a repository's files in a quantisation, in any case; BF16 is not F16."""
     letters = "".join(f"[{sign}{sign.lower()}]" if sign.isalpha() else sign for sign in quantisation)
@@ -133,8 +127,3 @@ def _arguments(request: Request, server: OnePassEngine) -> Iterator[str]:
         yield "--n-gpu-layers=all"
     if is_hub_id(request.model):
         yield f"--alias={request.model}"
-
-
-def catalog_name(_request: Request) -> str:
-    """The server as engines.csv names it."""
-    return NAME

@@ -147,12 +147,10 @@ def _metrics(row: Record) -> EngineMetrics:
 
 
 def _page_names(row: Record) -> Mapping[str, str]:
-    return {**_names(row.optional_text("exporter")), **_own_names(row)}
-
-
-def _own_names(row: Record) -> Mapping[str, str]:
-    """Metric of the product → name, of an engine that no exporter of the table stands for."""
-    return dict(pair.split("=") for pair in row.optional_text("own_names").split(";") if pair)
+    return {
+        **_names(row.optional_text("exporter")),
+        **dict(pair.split("=") for pair in row.optional_text("own_names").split(";") if pair),
+    }
 
 
 def _names(exporter: str) -> Mapping[str, str]:

@@ -75,10 +75,6 @@ class OpenVino:
             hub_image=processor_image(request),
         )
 
-    def catalog_name(self, _request: Request) -> str:
-        """The server as engines.csv names it."""
-        return self.name
-
 
 def _pipeline_name(request: Request) -> str:
     return slug(request.model.rpartition("/")[2], _LONGEST_NAME, "model")

@@ -15,9 +15,10 @@ from advisor.codegen.engines.request import Request, checkpoint_of, device_argum
 from advisor.codegen.engines.vllm import KEEP_ALIVE, compiled_folder, processor_image, server_of
 from advisor.demand.values import Unit
 from advisor.plan.words import split_words
-from advisor.records import dataclass
 from advisor.workload.kinds import names_reranker
 
+TOOLKIT, VLLM = "Optimum Neuron", "Optimum Neuron (vLLM)"
+"""Servers as engines.csv of the catalog names them."""
 _COMPILE_CACHE = "NEURON_COMPILE_CACHE_URL"
 """Folder of what the compiler has made, by content."""
 _LONGEST_LOAD_SECONDS = "3600"
@@ -29,101 +30,81 @@ _CLIENTS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Toolkit:
-    """The image of Hugging Face's inference toolkit for Neuron, in AWS's registry of each region."""
+def toolkit_container(request: Request) -> Container:
+    """The container of Hugging Face's inference toolkit for Neuron, in AWS's registry of each region.
 
-    name: str
-
-    def container(self, request: Request) -> Container:
-        """The container of the toolkit.
-
-        Raises:
-            InputError: AWS has no registry of its images in the region.
-        """
-        serves = request.serves
-        server = server_of(self.name, request)
-        registry = registry_of(serves.region)
-        if not registry and not request.image:
-            raise refusal(serves, f"no registry of AWS's images is known in {serves.region}")
-        task = _task(request)
-        return Container(
-            engine=Engine.OPTIMUM_NEURON,
-            image=request.image or f"{registry}/{server.image}:{server.release}",
-            checkpoint=Checkpoint(None, _needed(request, task)),
-            entrypoint="bash",
-            command=("-euc", program("neuron_toolkit.sh")),
-            model_option="",
-            arguments=(),
-            tls_options=None,
-            device_arguments=device_arguments(serves, request.platform),
-            environment={
-                "HF_TASK": task,
-                "HF_OPTIMUM_BATCH_SIZE": "1",
-                "HF_OPTIMUM_SEQUENCE_LENGTH": str(serves.context_tokens),
-                "SAGEMAKER_MODEL_SERVER_TIMEOUT": _LONGEST_LOAD_SECONDS,
-            },
-            api=Api("Inference-toolkit", "/invocations", _clients(request)),
-            http_requests_per_request=serves.http_requests_per_call,
-            health_path=server.health_path,
-            shares_port=serves.replicas_per_instance > 1,
-            hub_image=processor_image(request),
-            writes_system_files=True,
-        )
-
-    def catalog_name(self, _request: Request) -> str:
-        """The server as engines.csv names it."""
-        return self.name
+    Raises:
+        InputError: AWS has no registry of its images in the region.
+    """
+    serves = request.serves
+    server = server_of(TOOLKIT, request)
+    registry = registry_of(serves.region)
+    if not registry and not request.image:
+        raise refusal(serves, f"no registry of AWS's images is known in {serves.region}")
+    task = _task(request)
+    return Container(
+        engine=Engine.OPTIMUM_NEURON,
+        image=request.image or f"{registry}/{server.image}:{server.release}",
+        checkpoint=Checkpoint(None, _needed(request, task)),
+        entrypoint="bash",
+        command=("-euc", program("neuron_toolkit.sh")),
+        model_option="",
+        arguments=(),
+        tls_options=None,
+        device_arguments=device_arguments(serves, request.platform),
+        environment={
+            "HF_TASK": task,
+            "HF_OPTIMUM_BATCH_SIZE": "1",
+            "HF_OPTIMUM_SEQUENCE_LENGTH": str(serves.context_tokens),
+            "SAGEMAKER_MODEL_SERVER_TIMEOUT": _LONGEST_LOAD_SECONDS,
+        },
+        api=Api("Inference-toolkit", "/invocations", _clients(request)),
+        http_requests_per_request=serves.http_requests_per_call,
+        health_path=server.health_path,
+        shares_port=serves.replicas_per_instance > 1,
+        hub_image=processor_image(request),
+        writes_system_files=True,
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class Vllm:
-    """The platform of Optimum Neuron for vLLM, whose task embed serves Qwen3."""
+def vllm_container(request: Request) -> Container:
+    """The container of vLLM with Optimum Neuron, whose task embed serves Qwen3.
 
-    name: str
-
-    def container(self, request: Request) -> Container:
-        """The container of vLLM with Optimum Neuron.
-
-        Raises:
-            InputError: no image of it is known for the accelerator.
-        """
-        serves = request.serves
-        server = server_of(self.name, request)
-        checkpoint = checkpoint_of(request.model, serves.precision, self.name)
-        image = request.image or f"{server.image}:{server.release}"
-        arguments = (
-            *served_name(request),
-            "--task=embed",
-            f"--batch-size={serves.max_concurrency}",
-            f"--sequence-length={serves.context_tokens}",
-            f"--tensor-parallel-size={serves.tensor_parallel * request.platform.cores_per_accelerator}",
-            "--allow-non-cached-model",
-        )
-        return Container(
-            engine=Engine.OPTIMUM_NEURON_VLLM,
-            image=image,
-            checkpoint=checkpoint,
-            entrypoint="optimum-cli",
-            command=("neuron", "serve"),
-            model_option="--model=",
-            arguments=arguments,
-            tls_options=None,
-            device_arguments=device_arguments(serves, request.platform),
-            environment=KEEP_ALIVE,
-            health_path=server.health_path,
-            compiled_environment=_COMPILE_CACHE,
-            compiled_folder=compiled_folder(checkpoint, image, arguments),
-            cache_environment="HUGGINGFACE_HUB_CACHE",
-            cache_folder="huggingface/hub",
-            hub_image=processor_image(request),
-            counted_per_request=request.demand.items,
-            finished_per_request=request.demand.items,
-        )
-
-    def catalog_name(self, _request: Request) -> str:
-        """The server as engines.csv names it."""
-        return self.name
+    Raises:
+        InputError: no image of it is known for the accelerator.
+    """
+    serves = request.serves
+    server = server_of(VLLM, request)
+    checkpoint = checkpoint_of(request.model, serves.precision, VLLM)
+    image = request.image or f"{server.image}:{server.release}"
+    arguments = (
+        *served_name(request),
+        "--task=embed",
+        f"--batch-size={serves.max_concurrency}",
+        f"--sequence-length={serves.context_tokens}",
+        f"--tensor-parallel-size={serves.tensor_parallel * request.platform.cores_per_accelerator}",
+        "--allow-non-cached-model",
+    )
+    return Container(
+        engine=Engine.OPTIMUM_NEURON_VLLM,
+        image=image,
+        checkpoint=checkpoint,
+        entrypoint="optimum-cli",
+        command=("neuron", "serve"),
+        model_option="--model=",
+        arguments=arguments,
+        tls_options=None,
+        device_arguments=device_arguments(serves, request.platform),
+        environment=KEEP_ALIVE,
+        health_path=server.health_path,
+        compiled_environment=_COMPILE_CACHE,
+        compiled_folder=compiled_folder(checkpoint, image, arguments),
+        cache_environment="HUGGINGFACE_HUB_CACHE",
+        cache_folder="huggingface/hub",
+        hub_image=processor_image(request),
+        counted_per_request=request.demand.items,
+        finished_per_request=request.demand.items,
+    )
 
 
 def _clients(request: Request) -> str:
@@ -131,7 +112,7 @@ def _clients(request: Request) -> str:
     items = request.serves.http_requests_per_call
     if items == 1:
         return _CLIENTS
-    told = split_words(request.demand.unit, items, (TOOLKIT.name,))
+    told = split_words(request.demand.unit, items, (TOOLKIT,))
     return f"{_CLIENTS} C{told[1:]}. The load balancer counts and times each of these requests by itself."
 
 
@@ -150,7 +131,3 @@ def _needed(request: Request, task: str) -> str:
         f"the planned model, compiled once on such a machine: optimum-cli export neuron --model MODEL --task {task} "
         f"--batch_size 1{length} --auto_cast matmul --auto_cast_type bf16 FOLDER"
     )
-
-
-TOOLKIT = Toolkit("Optimum Neuron")
-VLLM = Vllm("Optimum Neuron (vLLM)")

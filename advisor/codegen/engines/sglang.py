@@ -87,8 +87,3 @@ def _arguments(request: Request, checkpoint: Checkpoint, *, half: bool) -> list[
 
 def _sharing_arguments(serves: Serves) -> tuple[str, ...]:
     return () if serves.replicas_per_instance == 1 else (f"--dp-size={serves.replicas_per_instance}",)
-
-
-def catalog_name(_request: Request) -> str:
-    """The engine as engine_support.csv names it."""
-    return NAME

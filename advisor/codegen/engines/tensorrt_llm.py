@@ -80,8 +80,3 @@ def _memory_arguments(serves: Serves, accelerator_gib: float | None) -> list[str
         usable = f"{serves.memory_utilization:g} × {accelerator_gib:g} GiB"
         raise refusal(serves, f"weights of {weights_gib:.1f} GiB leave no room for a KV cache in {usable}")
     return [f"--kv_cache_free_gpu_memory_fraction={round(cache_gib / (accelerator_gib - weights_gib), 3):g}"]
-
-
-def catalog_name(_request: Request) -> str:
-    """The engine as engine_support.csv names it."""
-    return NAME

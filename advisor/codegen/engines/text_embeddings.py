@@ -70,11 +70,6 @@ def container(request: Request) -> Container:
     )
 
 
-def catalog_name(_request: Request) -> str:
-    """The server as engines.csv names it."""
-    return NAME
-
-
 def _dtype(request: Request) -> str:
     if request.platform.runtime is Runtime.GAUDI:
         return "bfloat16"

@@ -113,10 +113,6 @@ class Triton:
             hub_image=processor_image(request),
         )
 
-    def catalog_name(self, _request: Request) -> str:
-        """The server as engines.csv names it."""
-        return self.name
-
     def _configuration(self, request: Request, server: OnePassEngine) -> str:
         """The model's ``config.pbtxt``: largest batch and longest wait as planned."""
         wait_us = round(server.max_wait_ms * MICROSECONDS_PER_MS)

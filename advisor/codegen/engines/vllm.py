@@ -96,7 +96,10 @@ class VllmOnePass:
             arguments=(*served_name(request), *self.options, *custom, *self._arguments(request, server), *sharing),
             sharing_arguments=sharing,
             device_arguments=device_arguments(serves, request.platform),
-            environment={**KEEP_ALIVE, **_settings(request.platform)},
+            environment={
+                **KEEP_ALIVE,
+                **({_CACHE_SPACE: "2"} if request.platform.runtime is Runtime.CPU else logs_of(request.platform)),
+            },
             health_path=server.health_path,
             shares_port=serves.replicas_per_instance > 1,
             counted_per_request=counted,
@@ -118,15 +121,6 @@ class VllmOnePass:
         if request.platform.runtime is not Runtime.CPU:
             arguments.append(f"--gpu-memory-utilization={serves.memory_utilization:g}")
         return arguments
-
-    def catalog_name(self, _request: Request) -> str:
-        """The server as engines.csv names it."""
-        return self.name
-
-
-def _settings(platform: Platform) -> Mapping[str, str]:
-    """Environment of a platform."""
-    return {_CACHE_SPACE: "2"} if platform.runtime is Runtime.CPU else logs_of(platform)
 
 
 def server_of(name: str, request: Request, runtime: Runtime | None = None) -> OnePassEngine:
@@ -206,7 +200,8 @@ _TPU_RELEASES = (
 _COMPILED_ENVIRONMENT = "NEURON_COMPILED_ARTIFACTS"
 """Of NxD Inference: loaded from there, else compiled and stored there; without it, below the working folder."""
 _HASH_DIGITS = 12
-_CATALOG_NAMES = {Runtime.GAUDI: "vLLM-Gaudi", Runtime.TPU: "vLLM-TPU"}
+NAME = "vLLM"
+_PLUGINS = {Runtime.GAUDI: "vLLM-Gaudi", Runtime.TPU: "vLLM-TPU"}
 
 
 def container(request: Request) -> Container:
@@ -224,7 +219,8 @@ def container(request: Request) -> Container:
     checkpoint = checkpoint_of(request.model, serves.precision, catalog_name(request))
     image = request.image or _image(request)
     arguments = _arguments(request, checkpoint, half=half)
-    is_compiled = _is_compiled_ahead(request)
+    # NxD Inference; the plugin for Trainium2 keeps what it compiles in the cache by itself, by content.
+    is_compiled = catalog_name(request) == _NXDI
     return Container(
         engine=Engine.VLLM,
         image=image,
@@ -245,11 +241,6 @@ def container(request: Request) -> Container:
     )
 
 
-def _is_compiled_ahead(request: Request) -> bool:
-    """NxD Inference; the plugin for Trainium2 keeps what it compiles in the cache by itself, by content."""
-    return catalog_name(request) == _NXDI
-
-
 def compiled_folder(checkpoint: Checkpoint, image: str, arguments: Sequence[str]) -> str:
     """Folder beside the weights, where a bucket has both; what is there is loaded whatever the arguments are."""
     model = checkpoint.model_id or ""
@@ -267,7 +258,7 @@ def catalog_name(request: Request) -> str:
     """The plugin that serves on the platform, as engine_support.csv names it."""
     if request.platform.runtime is Runtime.NEURON:
         return "vLLM-Neuron" if _is_plugin(request) else _NXDI
-    return _CATALOG_NAMES.get(request.platform.runtime, "vLLM")
+    return _PLUGINS.get(request.platform.runtime, NAME)
 
 
 def _image(request: Request) -> str:
@@ -311,7 +302,7 @@ def _arguments(request: Request, checkpoint: Checkpoint, *, half: bool) -> list[
     if platform.runtime is not Runtime.NEURON:
         arguments += [*_memory_arguments(serves), *_fixed_cache(request)]
     arguments += vllm_arguments(request, catalog_name(request))
-    if _is_compiled_ahead(request):
+    if catalog_name(request) == _NXDI:
         # It has one range for each sequence; with prefix caching, the default, it asks for blocks and stops.
         arguments.append("--no-enable-prefix-caching")
     elif request.demand.prefix_cached:

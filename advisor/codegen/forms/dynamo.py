@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from advisor.codegen.container import Runtime
 from advisor.codegen.forms import shared
 from advisor.codegen.kubernetes import ClusterManner, Pods, Served
-from advisor.codegen.kubernetes_scaling import Scale
 from advisor.codegen.model import ComputeGroup, Stack
 from advisor.records import replace
 
@@ -43,13 +42,13 @@ def with_its_image(stack: Stack) -> Stack:
 
 def files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
     """One file of objects for the cluster of each region."""
-    written = {}
-    for region in stack.regions:
-        groups = shared.pods_in(stack, region.name, manner)
-        scaled = [_scaled(stack, pods, pods.scale) for _, pods in groups if pods.scale is not None]
-        objects = shared.dump(shared.namespace(stack), _graph(stack, groups), *scaled)
-        written[f"kubernetes/{region.name}/dynamo.yaml"] = objects
-    return {"kubernetes/README.md": shared.readme(stack), **written}
+    # The operator gives each component an adapter, which is scaled in its place.
+    adapter = {"apiVersion": "nvidia.com/v1alpha1", "kind": "DynamoGraphDeploymentScalingAdapter"}
+
+    def objects(groups: list[tuple[Served, Pods]]) -> list[shared.Document]:
+        return [_graph(stack, groups), *shared.scaled_objects(stack, groups, workload_name, adapter)]
+
+    return shared.region_files(stack, manner, "dynamo.yaml", objects)
 
 
 def _graph(stack: Stack, groups: list[tuple[Served, Pods]]) -> shared.Document:
@@ -71,12 +70,8 @@ def _frontend(served: Served) -> shared.Document:
         "env": [{"name": "DYN_ROUTER_MODE", "value": "round-robin"}, shared.hub_token()],
         "securityContext": shared.container_security(),
     }
-    return {
-        "name": "Frontend",
-        "type": "frontend",
-        "replicas": _FRONTENDS,
-        "podTemplate": {"spec": {"containers": [main]}},
-    }
+    template = {"spec": {"containers": [main]}}
+    return {"name": "Frontend", "type": "frontend", "replicas": _FRONTENDS, "podTemplate": template}
 
 
 def _worker(stack: Stack, served: Served, pods: Pods) -> shared.Document:
@@ -118,17 +113,6 @@ def _pod(stack: Stack, served: Served, pods: Pods) -> shared.Document:
 
 def _name(group: ComputeGroup) -> str:
     return shared.short_name(group.key, _LONGEST_COMPONENT)
-
-
-def _scaled(stack: Stack, pods: Pods, scale: Scale) -> shared.Document:
-    """The operator gives each component an adapter, which is scaled in its place."""
-    adapter = workload_name(stack, pods.group)
-    target = {
-        "apiVersion": "nvidia.com/v1alpha1",
-        "kind": "DynamoGraphDeploymentScalingAdapter",
-        "name": adapter,
-    }
-    return shared.scaled_object(stack, target, pods, scale, adapter)
 
 
 def workload_name(stack: Stack, group: ComputeGroup) -> str:

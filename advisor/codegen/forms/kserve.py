@@ -10,9 +10,9 @@ import shlex
 from collections.abc import Mapping
 
 from advisor.codegen.container import Runtime
+from advisor.codegen.engines.request import SERVED_NAME
 from advisor.codegen.forms import shared
 from advisor.codegen.kubernetes import ClusterManner, Pods, Served
-from advisor.codegen.kubernetes_scaling import Scale
 from advisor.codegen.model import ComputeGroup, Stack
 
 _CONTAINER = "main"
@@ -26,25 +26,23 @@ def obstacle(stack: Stack) -> str:
 
 def files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
     """One file of objects for the cluster of each region."""
-    written = {}
-    for region in stack.regions:
-        groups = shared.pods_in(stack, region.name, manner)
-        scaled = [_scaled(stack, pods, pods.scale) for _, pods in groups if pods.scale is not None]
-        services = [_service(stack, served, pods) for served, pods in groups]
-        objects = shared.dump(shared.namespace(stack), *services, *scaled)
-        written[f"kubernetes/{region.name}/llm-inference-services.yaml"] = objects
-    return {"kubernetes/README.md": shared.readme(stack), **written}
+
+    def objects(groups: list[tuple[Served, Pods]]) -> list[shared.Document]:
+        # KServe leaves the number of a Deployment alone where the service names none.
+        scaled = shared.scaled_objects(stack, groups, workload_name)
+        return [*(_service(stack, served, pods) for served, pods in groups), *scaled]
+
+    return shared.region_files(stack, manner, "llm-inference-services.yaml", objects)
 
 
 def _service(stack: Stack, served: Served, pods: Pods) -> shared.Document:
-    count = {"replicas": pods.replicas} if pods.scale is None else {}
     return {
         "apiVersion": "serving.kserve.io/v1alpha2",
         "kind": "LLMInferenceService",
         "metadata": {"name": pods.group.key, "namespace": stack.name, "labels": shared.part_of(stack)},
         "spec": {
             "model": {"uri": f"hf://{served.backend.container.checkpoint.model_id}", "name": stack.summary.model},
-            **count,
+            **({"replicas": pods.replicas} if pods.scale is None else {}),
             "labels": shared.labels(stack, served, pods),
             "router": {
                 "gateway": {},
@@ -58,6 +56,7 @@ def _service(stack: Stack, served: Served, pods: Pods) -> shared.Document:
 
 def _pod(stack: Stack, served: Served, pods: Pods) -> shared.Document:
     root = {"securityContext": dict(_ROOT)} if served.device.needs_root else {}
+    arguments = [argument for argument in served.arguments if not argument.startswith(SERVED_NAME)]
     return {
         **shared.placement(pods),
         "terminationGracePeriodSeconds": stack.load_balancer.drain_seconds,
@@ -67,10 +66,7 @@ def _pod(stack: Stack, served: Served, pods: Pods) -> shared.Document:
             {
                 "name": _CONTAINER,
                 "image": served.backend.container.image,
-                "args": [
-                    shared.container_word(shlex.quote(engine_argument))
-                    for engine_argument in shared.engine_arguments(served)
-                ],
+                "args": [shared.container_word(shlex.quote(argument)) for argument in arguments],
                 "env": shared.environment(served),
                 "resources": shared.resources(served, pods),
                 "startupProbe": {"periodSeconds": shared.PROBE_SECONDS, "failureThreshold": pods.start_probes},
@@ -79,12 +75,6 @@ def _pod(stack: Stack, served: Served, pods: Pods) -> shared.Document:
         ],
         "volumes": [shared.memory_volume("dshm", pods)],
     }
-
-
-def _scaled(stack: Stack, pods: Pods, scale: Scale) -> shared.Document:
-    """KServe leaves the number of a Deployment alone where the service names none."""
-    workload = workload_name(stack, pods.group)
-    return shared.scaled_object(stack, {"name": workload}, pods, scale, workload)
 
 
 def workload_name(_stack: Stack, group: ComputeGroup) -> str:

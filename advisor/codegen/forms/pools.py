@@ -24,11 +24,11 @@ _RESTRICTED, _BASELINE = (f'pod-security.kubernetes.io/enforce: "{name}"' for na
 
 def obstacle(stack: Stack) -> str:
     """Why no picker can read the load of the pods; empty when one can."""
-    metrics = {backend.container.image: published(backend.container.engine) for backend in stack.backends}
-    unknown = [
-        image for image, engine_metrics in metrics.items() if engine_metrics is None or not engine_metrics.picker
-    ]
-    return f"an endpoint picker cannot read the load of {unknown[0]}" if unknown else ""
+    for container in (backend.container for backend in stack.backends):
+        metrics = published(container.engine)
+        if metrics is None or not metrics.picker:
+            return f"an endpoint picker cannot read the load of {container.image}"
+    return ""
 
 
 def inference_pool_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
@@ -53,7 +53,22 @@ def llm_d_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         namespace = f"{folder}/namespace.yaml"
         files[namespace] = files[namespace].replace(_RESTRICTED, _BASELINE)
         for served in served_in(stack, region.name, manner):
-            values = _router(served, "gke" if manner.has_google_gateways else "none")
+            metrics = METRICS[served.backend.container.engine]
+            values = {
+                "router": {
+                    "modelServers": {
+                        "type": metrics.picker,
+                        "targetPorts": [{"number": PORT}],
+                        "matchLabels": {"inference/backend": served.backend.key},
+                    },
+                    "epp": {
+                        "image": {"tag": ROUTER_VERSION, "pullPolicy": "IfNotPresent"},
+                        "metricsDataSource": {"scheme": "http", "path": metrics.path},
+                    },
+                    "inferencePool": {"create": True, "failureMode": "FailOpen"},
+                },
+                "provider": {"name": ("gke" if manner.has_google_gateways else "none")},
+            }
             files[f"{folder}/router/{served.backend.key}.values.yaml"] = dump(values)
         google = f"{folder}/google-gateway.yaml"
         if google in files:
@@ -123,52 +138,26 @@ def _pool(stack: Stack, served: Served) -> Document:
     }
 
 
-def _router(served: Served, provider: str) -> Document:
-    metrics = METRICS[served.backend.container.engine]
-    return {
-        "router": {
-            "modelServers": {
-                "type": metrics.picker,
-                "targetPorts": [{"number": PORT}],
-                "matchLabels": {"inference/backend": served.backend.key},
-            },
-            "epp": {
-                "image": {"tag": ROUTER_VERSION, "pullPolicy": "IfNotPresent"},
-                "metricsDataSource": {"scheme": "http", "path": metrics.path},
-            },
-            "inferencePool": {"create": True, "failureMode": "FailOpen"},
-        },
-        "provider": {"name": provider},
-    }
-
-
 def _policies(stack: Stack) -> Iterable[Document]:
     """Network policies for pickers: requests to them, and their questions to pods and the API server."""
-    metadata = {"namespace": stack.name, "labels": part_of(stack)}
     pickers = {"matchExpressions": [{"key": "inference/backend", "operator": "DoesNotExist"}]}
     engines = {"matchExpressions": [{"key": "inference/backend", "operator": "Exists"}]}
     clients = {"namespaceSelector": {"matchLabels": {"inference/client": "true"}}}
-    yield {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": {"name": "endpoint-pickers", **metadata},
-        "spec": {
-            "podSelector": pickers,
-            "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"from": [clients], "ports": [{"protocol": "TCP", "port": _PICKER_PORT}]}],
-            "egress": [
-                {"to": [{"podSelector": engines}], "ports": [{"protocol": "TCP", "port": PORT}]},
-                {"ports": [{"protocol": "TCP", "port": 443}, {"protocol": "TCP", "port": 6443}]},
-            ],
-        },
+    to_engines = [{"protocol": "TCP", "port": PORT}]
+    of_pickers = {
+        "podSelector": pickers,
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{"from": [clients], "ports": [{"protocol": "TCP", "port": _PICKER_PORT}]}],
+        "egress": [
+            {"to": [{"podSelector": engines}], "ports": to_engines},
+            {"ports": [{"protocol": "TCP", "port": 443}, {"protocol": "TCP", "port": 6443}]},
+        ],
     }
-    yield {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": {"name": "engines", **metadata},
-        "spec": {
-            "podSelector": engines,
-            "policyTypes": ["Ingress"],
-            "ingress": [{"from": [{"podSelector": pickers}], "ports": [{"protocol": "TCP", "port": PORT}]}],
-        },
+    of_engines = {
+        "podSelector": engines,
+        "policyTypes": ["Ingress"],
+        "ingress": [{"from": [{"podSelector": pickers}], "ports": to_engines}],
     }
+    for name, spec in (("endpoint-pickers", of_pickers), ("engines", of_engines)):
+        metadata = {"name": name, "namespace": stack.name, "labels": part_of(stack)}
+        yield {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec}

@@ -10,7 +10,6 @@ from advisor.codegen.container import Runtime
 from advisor.codegen.engines import vllm
 from advisor.codegen.forms import shared
 from advisor.codegen.kubernetes import ClusterManner, Pods, Served, repository
-from advisor.codegen.kubernetes_scaling import Scale
 from advisor.codegen.model import ComputeGroup, Stack
 
 _LONGEST = 47
@@ -27,17 +26,13 @@ _PROJECT = "the router of production-stack"
 
 def obstacle(stack: Stack) -> str:
     """Why the chart cannot serve the stack; empty when it can."""
+    runtimes = {backend.runtime for backend in stack.backends}
     return (
         shared.vllm_obstacle(stack, "production-stack", (Runtime.CUDA, Runtime.ROCM))
         or shared.spread_obstacle(stack, _PROJECT)
         or shared.adapter_obstacle(stack, _PROJECT)
-        or _user_obstacle(stack)
+        or ("production-stack runs all pods as one user, and AMD devices need root" if len(runtimes) > 1 else "")
     )
-
-
-def _user_obstacle(stack: Stack) -> str:
-    runtimes = {backend.runtime for backend in stack.backends}
-    return "production-stack runs all pods as one user, and AMD devices need root" if len(runtimes) > 1 else ""
 
 
 def files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
@@ -52,7 +47,7 @@ def files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
 
 def _values(stack: Stack, groups: list[tuple[Served, Pods]]) -> shared.Document:
     served, _ = groups[0]
-    scaled = [_scaled(stack, pods, pods.scale) for _, pods in groups if pods.scale is not None]
+    scaled = shared.scaled_objects(stack, groups, workload_name)
     starts = {"periodSeconds": shared.PROBE_SECONDS, "failureThreshold": max(pods.start_probes for _, pods in groups)}
     return {
         "servingEngineSpec": {
@@ -82,6 +77,8 @@ def _probe(served: Served, patience: Mapping[str, int]) -> shared.Document:
 def _model(stack: Stack, served: Served, pods: Pods) -> shared.Document:
     container = served.backend.container
     name = repository(container.image)
+    selected = [{"key": key, "operator": "In", "values": [value]} for key, value in pods.node_labels.items()]
+    arguments = (*served.arguments, *vllm.drain_arguments(container, _DRAIN_SECONDS))
     return {
         "name": _name(stack, pods.group),
         "repository": name,
@@ -89,13 +86,7 @@ def _model(stack: Stack, served: Served, pods: Pods) -> shared.Document:
         "modelURL": container.checkpoint.model_id,
         "replicaCount": pods.replicas,
         "resources": shared.resources(served, pods),
-        "nodeSelectorTerms": [
-            {
-                "matchExpressions": [
-                    {"key": key, "operator": "In", "values": [value]} for key, value in pods.node_labels.items()
-                ]
-            }
-        ],
+        "nodeSelectorTerms": [{"matchExpressions": selected}],
         "tolerations": shared.tolerations(pods),
         "podLabels": shared.labels(stack, served, pods),
         # The chart puts the weights there, and the engines what they compile.
@@ -108,21 +99,13 @@ def _model(stack: Stack, served: Served, pods: Pods) -> shared.Document:
         # Without a word, the chart switches prefix caching off.
         "vllmConfig": {
             "enablePrefixCaching": True,
-            "extraArgs": [
-                shared.container_word(argument)
-                for argument in (*served.arguments, *vllm.drain_arguments(container, _DRAIN_SECONDS))
-            ],
+            "extraArgs": [shared.container_word(argument) for argument in arguments],
         },
     }
 
 
 def _name(stack: Stack, group: ComputeGroup) -> str:
     return shared.short_name(group.key, _LONGEST - len(stack.name))
-
-
-def _scaled(stack: Stack, pods: Pods, scale: Scale) -> shared.Document:
-    workload = workload_name(stack, pods.group)
-    return shared.scaled_object(stack, {"name": workload}, pods, scale, workload)
 
 
 def workload_name(stack: Stack, group: ComputeGroup) -> str:

@@ -1,17 +1,17 @@
 """Parts of a pod that all forms have, as plain values; what of a stack changes on a cluster, and what is left over."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
+from types import MappingProxyType
 from typing import Any
 
 from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Container, Engine, Form, Runtime
 from advisor.codegen.engines.metrics import METRICS, published
-from advisor.codegen.engines.request import SERVED_NAME
 from advisor.codegen.kubernetes import ClusterManner, Pods, Served, node_volume_gib, served_in
 from advisor.codegen.kubernetes_scaling import Scale
-from advisor.codegen.model import Scaling, Stack
+from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.summary import usd
 from advisor.codegen.templates import fill
 from advisor.records import replace
@@ -187,6 +187,27 @@ def readme(stack: Stack, context: Mapping[str, Any] | None = None) -> str:
     return fill("kubernetes", f"forms/{stack.form}.md.j2", {"stack": stack, **(context or {})})
 
 
+def region_files(
+    stack: Stack,
+    manner: ClusterManner,
+    file: str,
+    objects_of: Callable[[list[tuple[Served, Pods]]], Iterable[Document]],
+) -> Mapping[str, str]:
+    """A file of objects for the cluster of each region, made of its pods, and how all are applied."""
+    written = {
+        f"kubernetes/{region.name}/{file}": dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Namespace",
+                "metadata": {"name": stack.name, "labels": part_of(stack)},
+            },
+            *objects_of(pods_in(stack, region.name, manner)),
+        )
+        for region in stack.regions
+    }
+    return {"kubernetes/README.md": readme(stack), **written}
+
+
 def pods_in(stack: Stack, region: str, manner: ClusterManner) -> list[tuple[Served, Pods]]:
     """Each group of pods in a region, after the backend that it answers for."""
     return [(served, pods) for served in served_in(stack, region, manner) for pods in served.pods]
@@ -230,11 +251,6 @@ def adapter_obstacle(stack: Stack, router: str) -> str:
     return f"whether {router} routes requests by the names of LoRA adapters is not known" if has_adapters else ""
 
 
-def engine_arguments(served: Served) -> list[str]:
-    """Arguments that the plan decides, without the name that the model answers to."""
-    return [argument for argument in served.arguments if not argument.startswith(SERVED_NAME)]
-
-
 def container_word(text: str) -> str:
     """A word of a container's command, in which Kubernetes replaces ``$(NAME)``."""
     return text.replace("$", "$$")
@@ -252,15 +268,6 @@ def labels(stack: Stack, served: Served, pods: Pods) -> Document:
 def part_of(stack: Stack) -> Document:
     """Label of every object, by which those that a plan no longer has are found."""
     return {"app.kubernetes.io/part-of": stack.name}
-
-
-def namespace(stack: Stack) -> Document:
-    """The namespace of the deployment."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {"name": stack.name, "labels": part_of(stack)},
-    }
 
 
 def hub_token() -> Document:
@@ -318,8 +325,35 @@ def disk_volume(name: str, pods: Pods) -> Document:
     return {"name": name, "emptyDir": {"sizeLimit": f"{pods.disk_gib}Gi"}}
 
 
-def triggers(pods: Pods, scale: Scale, pod_prefix: str) -> list[Document]:
-    """KEDA's triggers: the hours of the plan, or its load."""
+def scaled_objects(
+    stack: Stack,
+    groups: Sequence[tuple[Served, Pods]],
+    workload_name: Callable[[Stack, ComputeGroup], str],
+    kind: Mapping[str, str] = MappingProxyType({}),
+) -> list[Document]:
+    """KEDA's objects that set the replicas of what a project makes for the groups that scale.
+
+    Args:
+        stack: holds the groups.
+        groups: of a cluster.
+        workload_name: name of what is scaled, with which the names of its pods start.
+        kind: API version and kind of it, where it is no Deployment.
+    """
+    names = [(pods, workload_name(stack, pods.group)) for _, pods in groups]
+    return [
+        {
+            "apiVersion": "keda.sh/v1alpha1",
+            "kind": "ScaledObject",
+            "metadata": {"name": pods.group.key, "namespace": stack.name, "labels": part_of(stack)},
+            "spec": _scaling(pods.group, pods.scale, {**kind, "name": name}),
+        }
+        for pods, name in names
+        if pods.scale is not None
+    ]
+
+
+def _scaling(group: ComputeGroup, scale: Scale, target: Document) -> Document:
+    """By the hours of the plan or its load; while Prometheus does not answer, as many as in the busiest hours."""
     hours = [
         {"timezone": "Etc/UTC", "start": window.start, "end": window.end, "desiredReplicas": str(window.replicas)}
         for window in scale.windows
@@ -327,42 +361,25 @@ def triggers(pods: Pods, scale: Scale, pod_prefix: str) -> list[Document]:
     loads = [
         {
             "serverAddress": PROMETHEUS,
-            "query": trigger.query.replace(f"{pods.group.key}-", f"{pod_prefix}-"),
+            "query": trigger.query.replace(f"{group.key}-", f"{target['name']}-"),
             "threshold": trigger.threshold,
         }
         for trigger in scale.triggers
     ]
-    return [{"type": "cron", "metadata": hour} for hour in hours] + [
-        {"type": "prometheus", "metadata": load} for load in loads
-    ]
-
-
-def fallback(scale: Scale) -> Document:
-    """While Prometheus does not answer: as many replicas as in the busiest hours."""
     stabilization = {"scaleDown": {"stabilizationWindowSeconds": scale.stabilization_seconds}}
-    return (
-        {
-            "fallback": {"failureThreshold": 3, "replicas": scale.fallback},
-            "advanced": {"horizontalPodAutoscalerConfig": {"behavior": stabilization}},
-        }
-        if scale.triggers
-        else {}
-    )
-
-
-def scaled_object(stack: Stack, target: Document, pods: Pods, scale: Scale, pod_prefix: str) -> Document:
-    """KEDA's object that sets the replicas of *target*."""
+    fallback = {
+        "fallback": {"failureThreshold": 3, "replicas": scale.fallback},
+        "advanced": {"horizontalPodAutoscalerConfig": {"behavior": stabilization}},
+    }
     return {
-        "apiVersion": "keda.sh/v1alpha1",
-        "kind": "ScaledObject",
-        "metadata": {"name": pods.group.key, "namespace": stack.name, "labels": part_of(stack)},
-        "spec": {
-            "scaleTargetRef": target,
-            "minReplicaCount": scale.least,
-            "maxReplicaCount": scale.most,
-            **fallback(scale),
-            "triggers": triggers(pods, scale, pod_prefix),
-        },
+        "scaleTargetRef": target,
+        "minReplicaCount": scale.least,
+        "maxReplicaCount": scale.most,
+        **(fallback if scale.triggers else {}),
+        "triggers": [
+            *({"type": "cron", "metadata": hour} for hour in hours),
+            *({"type": "prometheus", "metadata": load} for load in loads),
+        ],
     }
 
 

@@ -12,87 +12,69 @@ The shape is that of ``schema/infracost.schema.json`` in infracost/infracost (co
 decimals, what is not known is null.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from advisor.codegen.pricing.costs import Breakdown, Component, Cost, Project, breakdown_of, counted
-from advisor.codegen.pricing.sources import CACHES, read_projects
+from advisor.codegen.pricing.costs import Breakdown, Component, Cost, Project, breakdown_of, monthly_of
+from advisor.codegen.pricing.sources import CACHES, CODE, read_projects
 from advisor.units import HOURS_PER_MONTH
 
+_VERSION = "0.2"
 _HEADS = ("resource", "what", "number", "USD/hour each", "USD/month")
 
 
 def price_table(project: Project) -> str:
     """The costs of a project as text."""
-    now = project.now
-    rows = [_HEADS, *(row for cost in now.costs for row in _rows(cost))]
+    rows = [_HEADS, *(row for cost in project.now.costs for row in _rows(cost))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
     lines = [_line(row, widths) for row in rows]
-    return "\n".join([f"{project.name}:", "", *lines, "", *_total_lines(project), *_left_out(now)]) + "\n"
+    return "\n".join([f"{project.name}:", "", *lines, "", *_total_lines(project)]) + "\n"
 
 
 def _rows(cost: Cost) -> Iterator[tuple[str, ...]]:
-    for number, component in enumerate(cost.components):
-        yield (cost.resource.address if number == 0 else "", *_cells(component))
-
-
-def _cells(component: Component) -> tuple[str, ...]:
-    number = "unknown" if component.number is None else f"{component.number.normalize() + 0:f}"
-    price = "unknown" if component.usd_per_hour is None else f"{component.usd_per_hour:,.4f}"
-    return component.name, number, price, _money(component.monthly)
+    for at, component in enumerate(cost.components):
+        price = "unknown" if component.usd_per_hour is None else f"{component.usd_per_hour:,.4f}"
+        address = "" if at else cost.resource.address
+        yield address, component.name, _text(component.number) or "unknown", price, _money(component.monthly)
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     """Text to the left, numbers to the right."""
-    cells = [
-        cell.ljust(width) if at < 2 else cell.rjust(width)
-        for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-    ]
-    return "  ".join(cells).rstrip()
+    words = [cell.ljust(width) for cell, width in zip(row[:2], widths, strict=False)]
+    numbers = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
+    return "  ".join([*words, *numbers]).rstrip()
 
 
 def _total_lines(project: Project) -> Iterator[str]:
-    monthly = _month(project.now)
-    yield f"total of what is known: {_money(monthly)} USD a month of {HOURS_PER_MONTH} hours"
-    before = _month(project.before)
-    if project.before.costs and monthly is not None and before is not None:
-        yield f"before: {_money(before)} USD, a change of {monthly - before:+,.2f} USD"
-
-
-def _left_out(breakdown: Breakdown) -> Iterator[str]:
-    if breakdown.unknown:
-        yield f"not known, and not in the total: {', '.join(breakdown.unknown)}"
-    if breakdown.unsupported:
-        kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(breakdown.unsupported.items()))
+    now, before = project.now, project.before
+    yield f"total of what is known: {_money(now.monthly)} USD a month of {HOURS_PER_MONTH} hours"
+    if before.costs and now.monthly is not None and before.monthly is not None:
+        yield f"before: {_money(before.monthly)} USD, a change of {now.monthly - before.monthly:+,.2f} USD"
+    if now.unknown:
+        yield f"not known, and not in the total: {', '.join(now.unknown)}"
+    if now.unsupported:
+        kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(now.unsupported.items()))
         yield f"not priced here: {kinds}"
-
-
-def _month(breakdown: Breakdown) -> Decimal | None:
-    return None if breakdown.hourly is None else breakdown.hourly * Decimal(HOURS_PER_MONTH)
 
 
 def _money(value: Decimal | None) -> str:
     return "unknown" if value is None else f"{value:,.2f}"
 
 
-_VERSION = "0.2"
-_HOURS = Decimal(HOURS_PER_MONTH)
-
-
 def infracost_document(projects: Sequence[Project], when: datetime) -> dict[str, Any]:
     """The document for some projects; *when* it was made, with its time zone."""
     now = _sum(project.now.hourly for project in projects)
     before = _sum(project.before.hourly for project in projects)
-    difference = None if now is None or before is None else now - before
     return {
         "version": _VERSION,
         "currency": "USD",
         "projects": [_project(project) for project in projects],
         **_totals("total", now),
         **_totals("pastTotal", before),
-        **_totals("diffTotal", difference),
+        **_totals("diffTotal", _change(now, before)),
         "timeGenerated": when.isoformat(timespec="seconds"),
         "summary": _summary([project.now for project in projects]),
     }
@@ -110,17 +92,20 @@ def _project(project: Project) -> dict[str, Any]:
 
 
 def _breakdown(breakdown: Breakdown) -> dict[str, Any]:
-    return {"resources": [_resource(cost) for cost in breakdown.costs], **_totals("total", breakdown.hourly)}
+    resources = [
+        {**_charge(cost, cost.hourly), "costComponents": [_component(component) for component in cost.components]}
+        for cost in breakdown.costs
+    ]
+    return {"resources": resources, **_totals("total", breakdown.hourly)}
 
 
-def _resource(cost: Cost) -> dict[str, Any]:
+def _charge(cost: Cost, hourly: Decimal | None) -> dict[str, Any]:
     return {
         "name": cost.resource.address,
         "tags": dict(cost.resource.tags),
         "metadata": {},
-        "hourlyCost": _text(cost.hourly),
-        "monthlyCost": _monthly(cost.hourly),
-        "costComponents": [_component(component) for component in cost.components],
+        "hourlyCost": _text(hourly),
+        "monthlyCost": _text(monthly_of(hourly)),
     }
 
 
@@ -129,7 +114,7 @@ def _component(component: Component) -> dict[str, Any]:
         "name": component.name,
         "unit": "hours",
         "hourlyQuantity": _text(component.number),
-        "monthlyQuantity": _monthly(component.number),
+        "monthlyQuantity": _text(monthly_of(component.number)),
         "price": _text(component.usd_per_hour),
         "hourlyCost": _text(component.hourly),
         "monthlyCost": _text(component.monthly),
@@ -140,63 +125,40 @@ def _difference(project: Project) -> dict[str, Any]:
     """The resources whose cost changes, with what is added to it; what is gone is subtracted."""
     now = {cost.resource.address: cost for cost in project.now.costs}
     before = {cost.resource.address: cost for cost in project.before.costs}
-    resources = [
-        _changed(shown, _hourly(now.get(address)), _hourly(before.get(address)))
-        for address, shown in (before | now).items()
-        if address not in now or address not in before or now[address].components != before[address].components
-    ]
-    sums = (project.now.hourly, project.before.hourly)
-    return {
-        "resources": resources,
-        **_totals("total", None if sums[0] is None or sums[1] is None else sums[0] - sums[1]),
-    }
+    resources = []
+    for address, cost in (before | now).items():
+        new, former = now.get(address), before.get(address)
+        if new is None or former is None or new.components != former.components:
+            hourly = [Decimal(0) if each is None else each.hourly for each in (new, former)]
+            resources.append(_charge(cost, _change(*hourly)))
+    return {"resources": resources, **_totals("total", _change(project.now.hourly, project.before.hourly))}
 
 
-def _hourly(cost: Cost | None) -> Decimal | None:
-    """Hourly cost; of a resource that is not there: nothing."""
-    return Decimal(0) if cost is None else cost.hourly
-
-
-def _changed(cost: Cost, now: Decimal | None, before: Decimal | None) -> dict[str, Any]:
-    difference = None if now is None or before is None else now - before
-    return {
-        "name": cost.resource.address,
-        "tags": dict(cost.resource.tags),
-        "metadata": {},
-        "hourlyCost": _text(difference),
-        "monthlyCost": _monthly(difference),
-    }
+def _change(now: Decimal | None, before: Decimal | None) -> Decimal | None:
+    return None if now is None or before is None else now - before
 
 
 def _summary(breakdowns: Sequence[Breakdown]) -> dict[str, Any]:
-    supported = counted(cost.resource.kind for breakdown in breakdowns for cost in breakdown.costs)
-    free = _added([breakdown.free for breakdown in breakdowns])
-    unsupported = _added([breakdown.unsupported for breakdown in breakdowns])
-    by_use = sum(
-        any(part.number is None for part in cost.components) for breakdown in breakdowns for cost in breakdown.costs
-    )
+    costs = [cost for breakdown in breakdowns for cost in breakdown.costs]
+    supported = Counter(cost.resource.kind for cost in costs)
+    free, unsupported = Counter[str](), Counter[str]()
+    for breakdown in breakdowns:
+        free.update(breakdown.free)
+        unsupported.update(breakdown.unsupported)
     return {
-        "totalDetectedResources": sum((*supported.values(), *free.values(), *unsupported.values())),
-        "totalSupportedResources": sum(supported.values()),
-        "totalUnsupportedResources": sum(unsupported.values()),
-        "totalUsageBasedResources": by_use,
-        "totalNoPriceResources": sum(free.values()),
-        "supportedResourceCounts": supported,
-        "unsupportedResourceCounts": unsupported,
-        "noPriceResourceCounts": free,
+        "totalDetectedResources": supported.total() + free.total() + unsupported.total(),
+        "totalSupportedResources": supported.total(),
+        "totalUnsupportedResources": unsupported.total(),
+        "totalUsageBasedResources": sum(any(part.number is None for part in cost.components) for cost in costs),
+        "totalNoPriceResources": free.total(),
+        "supportedResourceCounts": dict(sorted(supported.items())),
+        "unsupportedResourceCounts": dict(sorted(unsupported.items())),
+        "noPriceResourceCounts": dict(sorted(free.items())),
     }
 
 
-def _added(counts: Sequence[Mapping[str, int]]) -> Mapping[str, int]:
-    return counted(kind for count in counts for kind, number in count.items() for _ in range(number))
-
-
 def _totals(prefix: str, hourly: Decimal | None) -> dict[str, str | None]:
-    return {f"{prefix}HourlyCost": _text(hourly), f"{prefix}MonthlyCost": _monthly(hourly)}
-
-
-def _monthly(hourly: Decimal | None) -> str | None:
-    return _text(None if hourly is None else hourly * _HOURS)
+    return {f"{prefix}HourlyCost": _text(hourly), f"{prefix}MonthlyCost": _text(monthly_of(hourly))}
 
 
 def _text(value: Decimal | None) -> str | None:
@@ -209,4 +171,13 @@ def _sum(values: Iterable[Decimal | None]) -> Decimal | None:
     return sum(amounts, Decimal(0)) if amounts else None
 
 
-__all__ = ["CACHES", "Breakdown", "Project", "breakdown_of", "infracost_document", "price_table", "read_projects"]
+__all__ = [
+    "CACHES",
+    "CODE",
+    "Breakdown",
+    "Project",
+    "breakdown_of",
+    "infracost_document",
+    "price_table",
+    "read_projects",
+]

@@ -82,11 +82,6 @@ def _of_group(resource: Resource, template: Resource | None) -> tuple[Use, ...]:
         return (_use(resource, of_template, _market(template) if template else Purchase.ON_DEMAND, number),)
     overrides = resource.blocks("mixed_instances_policy", "launch_template", "override")
     kind = next((override["instance_type"] for override in overrides if override.get("instance_type")), of_template)
-    return _split(resource, kind, number)
-
-
-def _split(resource: Resource, kind: object, number: float | None) -> tuple[Use, ...]:
-    """A mixed policy: the base on demand, of what is above it a percentage, and the rest as spot."""
     path = ("mixed_instances_policy", "instances_distribution")
     base = first_known(resource.first(*path, "on_demand_base_capacity"), 0) or 0
     above = first_known(resource.first(*path, "on_demand_percentage_above_base_capacity"), 100) or 0

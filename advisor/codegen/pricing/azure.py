@@ -60,14 +60,19 @@ _PROFILES = {"A100": "A100-80GB-PCIe", "T4": "T4"}
 """What the name of a workload profile with a GPU holds → the accelerator."""
 
 
-def _machine(resource: Resource, _all: Resources) -> tuple[Use, ...]:
-    return (_use(resource, resource.values.get("size"), resource.values, 1, _location(resource)),)
+def _machine(size: str) -> Rule:
+    """A machine whose size is the value of an argument."""
+
+    def of_machine(resource: Resource, _all: Resources) -> tuple[Use, ...]:
+        return (_use(resource.values.get(size), resource.values, 1, _location(resource)),)
+
+    return of_machine
 
 
 def _scale_set(resource: Resource, _all: Resources) -> tuple[Use, ...]:
     kind = resource.values.get("sku") or resource.values.get("sku_name")
     number = first_known(resource.values.get("instances"))
-    return (_use(resource, kind, resource.values, number, _location(resource)),)
+    return (_use(kind, resource.values, number, _location(resource)),)
 
 
 def _windows(rule: Rule) -> Rule:
@@ -84,32 +89,28 @@ def _node_pool(resource: Resource, everything: Resources) -> tuple[Use, ...]:
     cluster = everything.linked(resource, "kubernetes_cluster_id", _CLUSTER)
     number = first_known(resource.values.get("node_count"), resource.values.get("min_count"))
     place = _location(cluster) if cluster else None
-    return (_use(resource, resource.values.get("vm_size"), resource.values, number, place),)
+    return (_use(resource.values.get("vm_size"), resource.values, number, place),)
 
 
 def _cluster(resource: Resource, _all: Resources) -> tuple[Use, ...]:
     """The pool of the system; of machines without an accelerator where its price is known."""
     pool: Mapping[str, Any] = next(iter(resource.blocks("default_node_pool")), {})
     number = first_known(pool.get("node_count"), pool.get("min_count"))
-    use = _use(resource, pool.get("vm_size"), pool, number, _location(resource))
+    use = _use(pool.get("vm_size"), pool, number, _location(resource))
     return (replace(use, is_accelerated=(use.what or "").startswith(_WITH_GPU)),)
 
 
 def _learning_cluster(resource: Resource, _all: Resources) -> tuple[Use, ...]:
     """Compute of Azure Machine Learning costs what its virtual machines do; low priority has a price of its own."""
     number = first_known(resource.first("scale_settings", "min_node_count"))
-    use = _use(resource, resource.values.get("vm_size"), {}, number or None, _location(resource))
+    use = _use(resource.values.get("vm_size"), {}, number or None, _location(resource))
     is_low = resource.values.get("vm_priority") == "LowPriority"
     return (replace(use, remark="" if number else "by use", unpriced=_LOW_PRIORITY if is_low else ""),)
 
 
-def _learning_instance(resource: Resource, _all: Resources) -> tuple[Use, ...]:
-    return (_use(resource, resource.values.get("virtual_machine_size"), {}, 1, _location(resource)),)
-
-
 def _reservation(resource: Resource, _all: Resources) -> tuple[Use, ...]:
     sku = next(iter(resource.blocks("sku")), {})
-    use = _use(resource, sku.get("name"), {}, first_known(sku.get("capacity")), _location(resource))
+    use = _use(sku.get("name"), {}, first_known(sku.get("capacity")), _location(resource))
     return (replace(use, unpriced=HELD),)
 
 
@@ -123,7 +124,14 @@ def _container_app(resource: Resource, everything: Resources) -> tuple[Use, ...]
     number = first_known(resource.first("template", "min_replicas")) or None
     place = _location(environment or resource)
     if "GPU" not in kind.upper():
-        return _processors(resource, place, number)
+        vcpus = first_known(resource.first("template", "container", "cpu"))
+        memory = re.fullmatch(r"([0-9.]+)Gi", str(resource.first("template", "container", "memory")))
+        if vcpus is None or memory is None:
+            return ()
+        size = vcpus, float(memory[1])
+        remark = "" if number else "by use"
+        use = Use("azure", place, "processors alone", Purchase.ON_DEMAND, number, "Container Apps", remark, size)
+        return (replace(use, is_accelerated=False),)
     return (container(place, kind, number),)
 
 
@@ -134,25 +142,13 @@ def container(place: str | None, profile: str, least: float | None) -> Use:
     return Use("azure", place, accelerator, Purchase.ON_DEMAND, least or None, "Container Apps", remark)
 
 
-def _processors(resource: Resource, place: str | None, number: float | None) -> tuple[Use, ...]:
-    """A container without a GPU, at the price of one that is at work all the time."""
-    vcpus = first_known(resource.first("template", "container", "cpu"))
-    memory = re.fullmatch(r"([0-9.]+)Gi", str(resource.first("template", "container", "memory")))
-    if vcpus is None or memory is None:
-        return ()
-    size = vcpus, float(memory[1])
-    remark = "" if number else "by use"
-    use = Use("azure", place, "processors alone", Purchase.ON_DEMAND, number, "Container Apps", remark, size)
-    return (replace(use, is_accelerated=False),)
-
-
 def _cache(resource: Resource, _all: Resources) -> tuple[Use, ...]:
     """Nodes of Azure Managed Redis: two, unless high availability is turned off."""
     number = 1 if resource.values.get("high_availability_enabled") is False else 2
     return (cache_node("azure", _location(resource), text(resource.values.get("sku_name")), "redis", number),)
 
 
-def _use(_resource: Resource, kind: object, terms: Mapping[str, Any], number: float | None, place: str | None) -> Use:
+def _use(kind: object, terms: Mapping[str, Any], number: float | None, place: str | None) -> Use:
     purchase = Purchase.SPOT if terms.get("priority") == "Spot" else Purchase.ON_DEMAND
     return Use("azure", place, text(kind), purchase, number)
 
@@ -163,9 +159,9 @@ def _location(resource: Resource) -> str | None:
 
 
 RULES: Rules = {
-    "azurerm_linux_virtual_machine": _machine,
+    "azurerm_linux_virtual_machine": _machine("size"),
     "azurerm_linux_virtual_machine_scale_set": _scale_set,
-    "azurerm_windows_virtual_machine": _windows(_machine),
+    "azurerm_windows_virtual_machine": _windows(_machine("size")),
     "azurerm_windows_virtual_machine_scale_set": _windows(_scale_set),
     "azurerm_orchestrated_virtual_machine_scale_set": _scale_set,
     _CLUSTER: _cluster,
@@ -174,5 +170,5 @@ RULES: Rules = {
     "azurerm_container_app": _container_app,
     "azurerm_managed_redis": _cache,
     "azurerm_machine_learning_compute_cluster": _learning_cluster,
-    "azurerm_machine_learning_compute_instance": _learning_instance,
+    "azurerm_machine_learning_compute_instance": _machine("virtual_machine_size"),
 }

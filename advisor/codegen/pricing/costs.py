@@ -17,7 +17,6 @@ from advisor.units import HOURS_PER_MONTH
 RULES: Rules = {**aws.RULES, **gcp.RULES, **azure.RULES, **azure.IBM_RULES}
 _FREE = tuple(row["kind"] for row in read_rows(Path(__file__).with_name("free.csv")))
 """Types, or how they begin, that nobody charges for."""
-_HOURS = Decimal(HOURS_PER_MONTH)
 NOT_FOUND = "price not found"
 
 
@@ -44,7 +43,7 @@ class Component:
     @property
     def monthly(self) -> Decimal | None:
         """USD a month of 730 hours."""
-        return None if self.hourly is None else self.hourly * _HOURS
+        return monthly_of(self.hourly)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +78,11 @@ class Breakdown:
         return sum(amounts, Decimal(0)) if amounts or not self.costs else None
 
     @property
+    def monthly(self) -> Decimal | None:
+        """USD a month of what is known; None where nothing is."""
+        return monthly_of(self.hourly)
+
+    @property
     def unknown(self) -> tuple[str, ...]:
         """Addresses without a known cost: the total is too low by them."""
         return tuple(cost.resource.address for cost in self.costs if cost.hourly is None)
@@ -96,6 +100,11 @@ class Project:
     """As the plan leaves it."""
     before: Breakdown
     """As the plan found it."""
+
+
+def monthly_of(hourly: Decimal | None) -> Decimal | None:
+    """Amount of a month of 730 hours; None where that of an hour is not known."""
+    return None if hourly is None else hourly * Decimal(HOURS_PER_MONTH)
 
 
 def breakdown_of(resources: Resources, catalog: Catalog) -> Breakdown:
@@ -123,7 +132,13 @@ def cost_of(resource: Resource, uses: Iterable[Use], catalog: Catalog) -> Cost:
 def _component(use: Use, catalog: Catalog) -> Component:
     price = None if use.unpriced else _price(use, catalog)
     number = None if use.number is None else Decimal(str(use.number))
-    name = _name(use, is_priced=price is not None)
+    words = {Purchase.ON_DEMAND: "on-demand", Purchase.SPOT: "spot", Purchase.MANAGED: "SageMaker real-time"}
+    kind = "Cache node" if use.service_item else "Container usage" if use.service else "Instance usage"
+    bought = words.get(use.purchase, "reserved capacity") if use.purchase else "reserved capacity" if use.what else ""
+    size = "{:g} vCPUs and {:g} GiB".format(*use.size) if use.size else ""
+    parts = [bought, use.what or "unknown type", use.region or "unknown region", size, use.remark]
+    why_not = "" if (price is not None) else f": {use.unpriced or NOT_FOUND}"
+    name = f"{kind} ({', '.join(part for part in parts if part)}){why_not}"
     place = (use.provider, use.what or "", use.region or "")
     if price is None:
         return Component(name, number, None, place)
@@ -152,29 +167,9 @@ def _machine_price(use: Use, catalog: Catalog) -> Price | None:
 
 
 def _service_price(use: Use, catalog: Catalog) -> Price | None:
-    wanted = (use.provider, use.service, use.what)
-    for serverless in catalog.serverless:
-        here = (
-            serverless.provider,
-            serverless.service,
-            serverless.accelerator,
-        ) == wanted and use.region in serverless.regions
-        is_size = use.size in (None, (serverless.vcpus, serverless.memory_gib))
-        if here and is_size and serverless.usd_per_hour is not None:
-            return Price(serverless.usd_per_hour, serverless.provenance)
+    for offer in catalog.serverless:
+        is_meant = (offer.provider, offer.service, offer.accelerator) == (use.provider, use.service, use.what)
+        is_size = use.size in (None, (offer.vcpus, offer.memory_gib))
+        if is_meant and is_size and use.region in offer.regions and offer.usd_per_hour is not None:
+            return Price(offer.usd_per_hour, offer.provenance)
     return None
-
-
-def _name(use: Use, *, is_priced: bool) -> str:
-    words = {Purchase.ON_DEMAND: "on-demand", Purchase.SPOT: "spot", Purchase.MANAGED: "SageMaker real-time"}
-    kind = "Cache node" if use.service_item else "Container usage" if use.service else "Instance usage"
-    bought = words.get(use.purchase, "reserved capacity") if use.purchase else "reserved capacity" if use.what else ""
-    size = "{:g} vCPUs and {:g} GiB".format(*use.size) if use.size else ""
-    parts = [bought, use.what or "unknown type", use.region or "unknown region", size, use.remark]
-    why_not = "" if is_priced else f": {use.unpriced or NOT_FOUND}"
-    return f"{kind} ({', '.join(part for part in parts if part)}){why_not}"
-
-
-def counted(kinds: Iterable[str]) -> Mapping[str, int]:
-    """How often each type is there, by name."""
-    return dict(sorted(Counter(kinds).items()))

@@ -48,7 +48,7 @@ def _group(resource: Resource, everything: Resources) -> tuple[Use, ...]:
 
 def _node_pool(resource: Resource, _all: Resources) -> tuple[Use, ...]:
     nodes = _block(resource, "node_config")
-    kind = _with_attached(nodes.first("machine_type"), nodes)
+    kind = with_attached(nodes.first("machine_type"), nodes.blocks("guest_accelerator"))
     spot = nodes.values.get("spot") or nodes.values.get("preemptible")
     return (_machine(resource, kind, Purchase.SPOT if spot else Purchase.ON_DEMAND, _nodes(resource)),)
 
@@ -73,7 +73,7 @@ def _run(resource: Resource, _all: Resources) -> tuple[Use, ...]:
         return ()
     redundant = resource.first("template", "gpu_zonal_redundancy_disabled") is False
     least = first_known(resource.first("template", "scaling", "min_instance_count"), 0)
-    use = container(_region(resource), accelerator, least, redundant=redundant)
+    use = container(region_of(_place(resource)), accelerator, least, redundant=redundant)
     return (replace(use, size=_size(resource)),)
 
 
@@ -104,12 +104,11 @@ def _gib(quantity: object) -> float | None:
 
 def _reservation(resource: Resource, _all: Resources) -> tuple[Use, ...]:
     machine = Resource("", "", "", next(iter(resource.blocks("specific_reservation", "instance_properties")), {}))
-    kind = text(machine.values.get("machine_type"))
     attached = [
         {"type": block.get("accelerator_type"), "count": block.get("accelerator_count")}
         for block in machine.blocks("guest_accelerators")
     ]
-    what = with_attached(kind, attached) if kind else None
+    what = with_attached(machine.values.get("machine_type"), attached)
     number = whole(resource.first("specific_reservation", "count"))
     return (replace(_machine(resource, what, Purchase.ON_DEMAND, number), unpriced=HELD),)
 
@@ -122,8 +121,7 @@ def _workbench(resource: Resource, _all: Resources) -> tuple[Use, ...]:
         for block in setup.blocks("accelerator_configs")
     ]
     kind = text(setup.values.get("machine_type"))
-    what = with_attached(kind, attached) if kind else None
-    use = replace(_machine(resource, what, Purchase.ON_DEMAND, 1), unpriced=NOTEBOOK)
+    use = replace(_machine(resource, with_attached(kind, attached), Purchase.ON_DEMAND, 1), unpriced=NOTEBOOK)
     return (replace(use, is_accelerated=bool(attached) or _ACCELERATED.match(kind or "") is not None),)
 
 
@@ -155,22 +153,18 @@ def _use(resource: Resource, machine: Resource, number: float | None) -> Use:
     model = machine.first("scheduling", "provisioning_model")
     spot = model == "SPOT" or machine.first("scheduling", "preemptible")
     purchase = Purchase.SPOT if spot else Purchase.ON_DEMAND if model in (None, "", "STANDARD") else None
-    return _machine(resource, _with_attached(machine.values.get("machine_type"), machine), purchase, number)
+    kind = with_attached(machine.values.get("machine_type"), machine.blocks("guest_accelerator"))
+    return _machine(resource, kind, purchase, number)
 
 
-def _with_attached(kind: object, machine: Resource) -> str | None:
-    """N1 machines are listed with what is attached to them."""
-    name = text(kind)
-    return with_attached(name, machine.blocks("guest_accelerator")) if name else None
-
-
-def with_attached(machine_type: str, accelerators: Iterable[Mapping[str, Any]]) -> str:
-    """The name in the catalog of a machine type with what is attached to it."""
-    for accelerator in accelerators:
+def with_attached(machine_type: object, accelerators: Iterable[Mapping[str, Any]]) -> str | None:
+    """The name in the catalog of a machine type with what is attached to it; None without a type."""
+    kind = text(machine_type)
+    for accelerator in accelerators if kind else ():
         attached = _ATTACHED.get(str(accelerator.get("type")).rpartition("/")[2])
         if attached is not None:
-            return f"{machine_type}+{accelerator.get('count')}x{attached}"
-    return machine_type
+            return f"{kind}+{accelerator.get('count')}x{attached}"
+    return kind
 
 
 def _block(resource: Resource, name: str) -> Resource:
@@ -180,16 +174,13 @@ def _block(resource: Resource, name: str) -> Resource:
 
 
 def _machine(resource: Resource, kind: str | None, purchase: Purchase | None, number: float | None) -> Use:
-    return Use("gcp", _region(resource), kind, purchase, number)
+    return Use("gcp", region_of(_place(resource)), kind, purchase, number)
 
 
 def _place(resource: Resource) -> str | None:
     own = (text(resource.values.get(key)) for key in ("zone", "location", "region"))
-    zones = (
-        text(zone)
-        for key in ("node_locations", "distribution_policy_zones")
-        for zone in listed(resource.values.get(key))
-    )
+    of_zones = (listed(resource.values.get(key)) for key in ("node_locations", "distribution_policy_zones"))
+    zones = (text(zone) for zones in of_zones for zone in zones)
     provider = (resource.provider.get(key) for key in ("zone", "region"))
     return next((key for key in (*own, *zones, *provider) if key), None)
 
@@ -200,10 +191,6 @@ def _cache(resource: Resource, _all: Resources) -> tuple[Use, ...]:
     node = (text(resource.values.get("node_type")) or "").lower().replace("_", "-") or None
     number = None if shards is None else shards * (1 + (replicas or 0))
     return (cache_node("gcp", text(resource.values.get("location")), node, "valkey", number),)
-
-
-def _region(resource: Resource) -> str | None:
-    return region_of(_place(resource))
 
 
 def region_of(place: str | None) -> str | None:

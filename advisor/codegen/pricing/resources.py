@@ -87,13 +87,15 @@ class Resources:
 
 def planned(document: Mapping[str, Any]) -> Resources:
     """Resources that a plan leaves; of a state, those that it holds."""
-    values = document.get("planned_values") or document.get("values") or {}
-    return Resources(tuple(_resources(values.get("root_module", {}), _configured(document))))
+    return _in(document, document.get("planned_values") or document.get("values") or {})
 
 
 def prior(document: Mapping[str, Any]) -> Resources:
     """Resources that a plan found."""
-    values = document.get("prior_state", {}).get("values", {})
+    return _in(document, document.get("prior_state", {}).get("values", {}))
+
+
+def _in(document: Mapping[str, Any], values: Mapping[str, Any]) -> Resources:
     return Resources(tuple(_resources(values.get("root_module", {}), _configured(document))))
 
 

@@ -34,6 +34,8 @@ def _validator() -> Any:  # noqa: ANN401 - the validator class depends on the dr
     return jsonschema_rs.validator_for(facts_beside(__file__, "plan.schema.json"))
 
 
+CODE = "terraform_dir"
+"""Kind of a project that is generated code."""
 _PLANS = ("plan.json", "tfplan.json")
 _HOW = "make one with `terraform plan -out=tfplan && terraform show -json tfplan > plan.json`"
 _BY_KARPENTER = "Karpenter starts its machines, which kubernetes/karpenter names"
@@ -86,7 +88,17 @@ def read_project(path: Path, given: str | None, catalog: Catalog) -> Project:
         if plan is None or (any(path.glob("*.tf")) and _is_own(json_of(_read(plan), str(plan), _HOW))):
             return _of_code(path, catalog)
         path = plan
-    document = _document(path, _read(path) if given is None else given)
+    document = json_of((_read(path) if given is None else given), str(path), _HOW)
+    if _is_own(document):
+        raise InputError(
+            "this is a plan of advisor, and holds its costs already",
+            where=str(path),
+            hint=f"give a plan of Terraform; {_HOW}",
+        )
+    if not isinstance(document, dict) or not isinstance(document.get("planned_values", document.get("values")), dict):
+        raise InputError("this is no plan of Terraform", where=str(path), hint=_HOW)
+    if wrong := misshapen(document):
+        raise InputError(f"this is no plan of Terraform: {wrong}", where=str(path), hint=_HOW)
     return Project(
         name=path.stem if path.name not in _PLANS else path.resolve().parent.name,
         path=str(path),
@@ -105,41 +117,20 @@ def _is_own(document: Any) -> bool:
     return isinstance(document, dict) and str(document.get("schema", "")).startswith("advisor.")
 
 
-def _document(path: Path, content: str) -> Mapping[str, Any]:
-    document = json_of(content, str(path), _HOW)
-    if _is_own(document):
-        raise InputError(
-            "this is a plan of advisor, and holds its costs already",
-            where=str(path),
-            hint=f"give a plan of Terraform; {_HOW}",
-        )
-    if not isinstance(document, dict) or not isinstance(document.get("planned_values", document.get("values")), dict):
-        raise InputError("this is no plan of Terraform", where=str(path), hint=_HOW)
-    if wrong := misshapen(document):
-        raise InputError(f"this is no plan of Terraform: {wrong}", where=str(path), hint=_HOW)
-    return document
-
-
 def _of_code(directory: Path, catalog: Catalog) -> Project:
     """A generated root: one resource for each group, with the numbers that its data gives."""
     documents = [read_hcl(_read(path), str(path)) for path in sorted(directory.glob("*.tf"))]
-    groups, pools = (_data(documents, name) for name in (_GROUPS, _POOLS))
+    groups, pools = (local_map(documents, name) for name in (_GROUPS, _POOLS))
     if groups is None and pools is None:
         raise InputError(
             "there is neither a plan as JSON nor code that advisor generated", where=str(directory), hint=_HOW
         )
     uses = (*_uses(documents, groups or {}), *_pools(pools or {}))
-    costs = tuple(cost_of(*use, catalog) for use in uses)
-    return Project(
-        name=directory.resolve().name,
-        path=str(directory),
-        kind="terraform_dir",
-        now=Breakdown(costs, {}, {}),
-        before=Breakdown((), {}, {}),
-    )
+    now = Breakdown(tuple(cost_of(*use, catalog) for use in uses), {}, {})
+    return Project(directory.resolve().name, str(directory), CODE, now, before=Breakdown((), {}, {}))
 
 
-def _data(documents: Iterable[Document], name: str) -> Mapping[str, Any] | None:
+def local_map(documents: Iterable[Document], name: str) -> Mapping[str, Any] | None:
     """A local value that is a map; None where there is none."""
     for block in (block for document in documents for block in document.body.of("locals")):
         value = literal(block.attributes[name].value.node) if name in block.attributes else NOT_LITERAL
@@ -151,19 +142,10 @@ def _data(documents: Iterable[Document], name: str) -> Mapping[str, Any] | None:
 def _pools(pools: Mapping[str, Any]) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
     """Nodes that manifests alone need: the code names them, and somebody makes them beside it."""
     for key, pool in pools.items():
-        yield (
-            Resource(f'local.{_POOLS}["{key}"]', "local", _POOLS, {}),
-            (
-                Use(
-                    provider=text(pool.get("provider")) or "",
-                    region=text(pool.get("region")),
-                    what=text(pool.get("instance_type")),
-                    purchase=purchase_of(_PURCHASES, pool.get("spot")),
-                    number=first_known(pool.get("nodes")),
-                    remark=_ELSEWHERE,
-                ),
-            ),
-        )
+        provider, region, machine = (text(pool.get(name)) for name in ("provider", "region", "instance_type"))
+        bought = purchase_of(_PURCHASES, pool.get("spot"))
+        use = Use(provider or "", region, machine, bought, first_known(pool.get("nodes")), remark=_ELSEWHERE)
+        yield Resource(f'local.{_POOLS}["{key}"]', "local", _POOLS, {}), (use,)
 
 
 def _uses(documents: list[Document], groups: Mapping[str, Any]) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
@@ -261,7 +243,7 @@ def _use(provider: str, kind: str, group: Mapping[str, Any]) -> Use:
     return Use(
         provider=provider,
         region=region,
-        what=with_attached(machine, [group.get("attached") or {}]) if machine else None,
+        what=with_attached(machine, [group.get("attached") or {}]),
         purchase=purchase_of(_PURCHASES, _first(group, _MARKETS)),
         number=_number(group),
     )

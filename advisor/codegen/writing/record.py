@@ -50,22 +50,20 @@ def read_bytes(path: Path) -> bytes | None:
         InputError: it cannot be read, is no file, or is larger than 16 MiB.
     """
     try:
-        _check_file(path)
+        kept = path.stat()
+        if not (stat.S_ISREG(kept.st_mode) or stat.S_ISDIR(kept.st_mode)):
+            raise InputError("a pipe or a device, not a file", where=str(path), hint="move it away, it is in the way")
+        if kept.st_size > _MOST_BYTES:
+            raise InputError(
+                f"larger than {_MOST_BYTES // BYTES_PER_MIB} MiB",
+                where=str(path),
+                hint="move it away, it is in the way",
+            )
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}", where=str(path)) from error
-
-
-def _check_file(path: Path) -> None:
-    kept = path.stat()
-    if not (stat.S_ISREG(kept.st_mode) or stat.S_ISDIR(kept.st_mode)):
-        raise InputError("a pipe or a device, not a file", where=str(path), hint="move it away, it is in the way")
-    if kept.st_size > _MOST_BYTES:
-        raise InputError(
-            f"larger than {_MOST_BYTES // BYTES_PER_MIB} MiB", where=str(path), hint="move it away, it is in the way"
-        )
 
 
 def check_directory(directory: Path) -> None:
@@ -344,7 +342,8 @@ def read_former(directory: Path, stage: Stage | None = None, *, force: bool = Fa
     record = read_record(directory)
     about = record.about
     rollouts = read_rollouts(directory)
-    language = _language(record.paths)
+    names = {path.rpartition("/")[2] for path in record.paths}
+    language = Language.TERRAFORM if "versions.tf" in names else Language.PYTHON if "__main__.py" in names else None
     alone = dict(zip(about.get("roots", ()), about.get("targets", ()), strict=False)) if _is_alone(about) else {}
     return Former(
         rollouts=rollouts,
@@ -376,12 +375,6 @@ def _as_component(directory: Path, roots: Sequence[str], language: Language | No
     if language is None or not roots:
         return None
     return not any((directory / root / _OF_A_WHOLE[language]).exists() for root in roots)
-
-
-def _language(paths: Iterable[str]) -> Language | None:
-    """Language of generated files, by the one that each root has."""
-    names = {path.rpartition("/")[2] for path in paths}
-    return Language.TERRAFORM if "versions.tf" in names else Language.PYTHON if "__main__.py" in names else None
 
 
 def _is_alone(about: Mapping[str, object]) -> bool:
@@ -417,10 +410,8 @@ def _roots(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def rollouts_text(rollouts: Mapping[str, Rollout]) -> str:
     """Text as it is written: the same rollouts give the same bytes."""
-    roots = {root: _plain(rollout) for root, rollout in sorted(rollouts.items())}
+    roots = {
+        root: to_plain(rollout if rollout.before else Rollout(rollout.planned))
+        for root, rollout in sorted(rollouts.items())
+    }
     return json.dumps({"schema": _ROLLOUTS_SCHEMA, "roots": roots}, indent=1, ensure_ascii=False) + "\n"
-
-
-def _plain(rollout: Rollout) -> object:
-    """Keys that changed matter as long as something retires."""
-    return to_plain(rollout if rollout.before else Rollout(rollout.planned))

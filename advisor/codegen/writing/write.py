@@ -112,7 +112,12 @@ def write_files(generated: Generated, directory: Path, manner: WriteOptions | No
         if manner.dry_run:
             return report
     with _sole_writer(directory):
-        _check_state(generated, directory)
+        if generated.former_state not in ("", state_of(directory)):
+            raise InputError(
+                "another run wrote here while this one was at work",
+                where=str(directory),
+                hint="run again: it goes on from what that run left",
+            )
         record = read_record(directory)
         code, report = _decided(generated, directory, record, manner)
         if not manner.dry_run:
@@ -120,34 +125,9 @@ def write_files(generated: Generated, directory: Path, manner: WriteOptions | No
     return report
 
 
-def _check_state(generated: Generated, directory: Path) -> None:
-    """Refuse code that goes on from a state that another run has changed since it was read.
-
-    Raises:
-        InputError: there was such a run.
-    """
-    if generated.former_state not in ("", state_of(directory)):
-        raise InputError(
-            "another run wrote here while this one was at work",
-            where=str(directory),
-            hint="run again: it goes on from what that run left",
-        )
-
-
 def _decided(
     generated: Generated, directory: Path, record: Record, manner: WriteOptions
 ) -> tuple[Generated, WriteReport]:
-    _check_kind(generated, directory, record)
-    code = _with_moves(generated, directory, record)
-    return code, _report(code, directory, record, manner)
-
-
-def _check_kind(generated: Generated, directory: Path, record: Record) -> None:
-    """Refuse files that watch a plan in a directory of what deploys one, and the other way round.
-
-    Raises:
-        InputError: the directory holds the other kind.
-    """
     held = record.about.get("targets", ())
     if record.files and (MONITORING in held) is not (MONITORING in generated.targets):
         raise InputError(
@@ -155,6 +135,8 @@ def _check_kind(generated: Generated, directory: Path, record: Record) -> None:
             where=str(directory),
             hint="give another directory",
         )
+    code = _with_moves(generated, directory, record)
+    return code, _report(code, directory, record, manner)
 
 
 def _with_moves(generated: Generated, directory: Path, record: Record) -> Generated:

@@ -332,32 +332,25 @@ def divide_group(contentions: Sequence[Contention], limits: Mapping[Resource, fl
     priced = divide_by_prices(contentions, limits, run)
     if priced.excess or priced.usd_per_month - priced.bound_usd_per_month <= A_CENT:
         return priced
-    return _as_one(contentions, limits, priced)
-
-
-def _as_one(contentions: Sequence[Contention], limits: Mapping[Resource, float], division: Division) -> Division:
-    """All choices side by side, joined by a row for each resource; *known* where that is too large."""
     whole = Program()
     written = [_write(whole, contention) for contention in contentions]
     rows = [choices.rows for choices in written]
     if len(whole.costs) > MOST_VARIABLES:
-        return division
+        return priced
     for resource, limit in limits.items():
         whole.row(resource[0], [term for own in rows for term in own.get(resource, ())], upper=limit)
-    exclude_dearer(whole, division.usd_per_month)
-    solution = whole.solve(DEFAULT_SECONDS, below=division.usd_per_month + A_CENT)
-    if solution.outcome in (Outcome.OPTIMAL, Outcome.STOPPED) and solution.objective <= division.usd_per_month:
+    exclude_dearer(whole, priced.usd_per_month)
+    solution = whole.solve(DEFAULT_SECONDS, below=priced.usd_per_month + A_CENT)
+    if solution.outcome in (Outcome.OPTIMAL, Outcome.STOPPED) and solution.objective <= priced.usd_per_month:
         uses = tuple(taken(own, solution.values) for own in rows)
-        bound = max(solution.bound, division.bound_usd_per_month)
+        bound = max(solution.bound, priced.bound_usd_per_month)
         regions = tuple(choices.regions(solution) for choices in written)
         return Division(uses, solution.objective, min(bound, solution.objective), {}, regions)
     proven = solution.outcome in (Outcome.OPTIMAL, Outcome.INFEASIBLE)
     bound = (
-        division.usd_per_month
-        if proven
-        else max(division.bound_usd_per_month, min(solution.bound, division.usd_per_month))
+        priced.usd_per_month if proven else max(priced.bound_usd_per_month, min(solution.bound, priced.usd_per_month))
     )
-    return replace(division, bound_usd_per_month=bound)
+    return replace(priced, bound_usd_per_month=bound)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

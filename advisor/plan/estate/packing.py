@@ -230,7 +230,9 @@ def _machines(copies: int, slot_tenants: Sequence[SlotTenant], disk_usd_per_mont
         for at in range(0, len(groups), size):
             part = groups[at : at + size]
             seats = tuple(_taken(slot_tenants, part))
-            disk_gib = _disk_gib(seats)
+            disk_gib = shared_disk_gib(
+                [seat.checkpoint_gib or 0.0 for seat in seats], len({seat.image for seat in seats})
+            )
             machine = _machine(slots[stand], copies, part, alone, disk_usd_per_month(stand, disk_gib))
             machine = replace(machine, seats=seats, disk_gib=disk_gib)
             saved = machine.alone_usd_per_month - machine.usd_per_month - _moved_usd(slot_tenants, machine)
@@ -247,11 +249,6 @@ def _moved_usd(slot_tenants: Sequence[SlotTenant], machine: SharedMachine) -> fl
         seated[seat.workload].seating.slot_at(seat.stand, seat.partition).beside_usd_per_month for seat in machine.seats
     )
     return math.fsum(there) - math.fsum(slot_tenant.beside_usd_per_month for slot_tenant in seated.values())
-
-
-def _disk_gib(seats: Sequence[Seat]) -> int:
-    """Disk of a machine for all who sit on it, with each image once."""
-    return shared_disk_gib([seat.checkpoint_gib or 0.0 for seat in seats], len({seat.image for seat in seats}))
 
 
 def _taken(slot_tenants: Sequence[SlotTenant], groups: Sequence[Group]) -> Iterator[Seat]:

@@ -140,7 +140,9 @@ def seating(
     alone = search.sharing is Sharing.NONE or workload.users or workload.residency
     if alone or demand.batch is not None or demand.beside is not None or Purchase.ON_DEMAND not in workload.purchase:
         return None
-    may_share = [of_kind for of_kind in served if _may_share(search, of_kind, offers)]
+    may_share = [
+        of_kind for of_kind in served if _is_allowed(search, of_kind, offers) and _shortfall(search, of_kind) is None
+    ]
     slices = [of_kind for of_kind in may_share if of_kind.candidate.partition]
     wholes = [of_kind for of_kind in may_share if _is_single(of_kind)] if search.way else []
     cheapest = [
@@ -156,13 +158,6 @@ def _with_beside(search: SlotSearch, served: Served, slot: Slot, copies: Copies)
     place, load = (slot.seat.provider, slot.seat.region), (search.mean_rate, copies.count)
     usd = beside_usd_per_month(search.requirements, search.catalog, served.candidate, place, load)
     return replace(slot, beside_usd_per_month=usd)
-
-
-def _may_share(
-    search: SlotSearch, served: Served, offers: Mapping[tuple[str, str], tuple[Offer, ...]]
-) -> bool:  # fmt: skip
-    """Whether the workload itself allows what serves, it is sold where the workload may be, and code seats it."""
-    return _is_allowed(search, served, offers) and _shortfall(search, served) is None
 
 
 def _is_allowed(

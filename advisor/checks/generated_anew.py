@@ -1,0 +1,259 @@
+"""Facts of the code that a plan states beside its machines, held against code that is generated anew of the plan.
+
+When instances run and how many at least, which precision, layout and engine serve on them, and who gets which share.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from advisor.codegen.applying.rules import RULES, everything_in
+from advisor.codegen.container import Language, Wanted
+from advisor.codegen.generate import Generated, generate
+from advisor.codegen.hcl import Document, read_hcl
+from advisor.codegen.pricing.sources import local_map
+from advisor.codegen.rollout import Former
+from advisor.codegen.targets import targets_of
+from advisor.errors import AdvisorError
+from advisor.plan.values import Plan
+from advisor.reading import read_text
+from advisor.records import dataclass
+
+_GROUPS = ("groups", "node_pools")
+_MACHINES = (
+    "region", "instance_types", "instance_type", "machine_type", "size", "sku", "profile", "accelerator",
+    "accelerators", "attached", "spot", "capacity_type", "provisioning_model", "priority",
+)  # fmt: skip
+_TIMES = (
+    "instances", "node_count", "nodes", "min_instances", "max_instances", "min_nodes", "max_nodes", "min_replicas",
+    "max_replicas", "schedule", "windows", "profiles",
+)  # fmt: skip
+_FACTS: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(_GROUPS, frozenset((*_MACHINES, *_TIMES, "backend", "weight", "entrance_weight"))),
+    "backends": frozenset(("engine", "weight")),
+    "regions": frozenset(("weight",)),
+}
+"""Maps of generated code → facts of their entries that a plan states."""
+_OF_PODS = frozenset((
+    "replicas", "replicaCount", "minReplicas", "maxReplicas", "minReplicaCount", "maxReplicaCount", "desiredReplicas",
+    "start", "end", "weight", "values",
+))  # fmt: skip
+"""Names of numbers, times and machines of pods in objects of a cluster, and of what their forms take."""
+_KEPT_BESIDE = "replicas"
+"""Number that stays in an object though another decides, where it stood there before."""
+_KUBERNETES = "kubernetes/"
+_KARPENTER = "-karpenter"
+"""End of the names of targets whose machines are in objects of the cluster alone."""
+_MOST_TOLD = 3
+_SCALING = re.compile("autoscal|schedule|group_manager")
+"""Kinds of resources that change numbers of machines."""
+_LEAST_ALIKE = 0.5
+"""Share of equal resources from which code without a record is taken for that of a target."""
+_NOT_COMPARED = "when the machines of the code run, and what serves on them, was not compared"
+Facts = Mapping[str, Mapping[str, Any]]
+"""Group, backend, region or file → fact → value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Code as it is against the code of a plan."""
+
+    differences: tuple[tuple[str, str], ...]
+    """Group, backend, region or file, and what differs of it."""
+    not_compared: tuple[str, ...]
+    """Reasons why something could not be looked at."""
+    has_planned_groups: bool = False
+    """Whether its groups are those of the plan; where Karpenter makes their machines, with its objects."""
+
+
+def compare(plan: Plan, infra: Path, former: Former) -> Comparison:
+    """Differences of generated code in *infra* from code that is generated of *plan* for the same target.
+
+    Args:
+        plan: with a fleet.
+        infra: directory of the code.
+        former: record of the directory.
+    """
+    if any(rollout.before is not None for rollout in former.rollouts.values()):
+        return Comparison((), (f"{_NOT_COMPARED}: a cut-over is under way",))
+    generated = _generated(plan, infra, former)
+    if generated is None:
+        return Comparison((), (f"{_NOT_COMPARED}: it is like no code that is generated of this plan",))
+    differences: list[tuple[str, str]] = []
+    for root in generated.roots:
+        prefix = f"{root}/" if root else ""
+        planned = [
+            read_hcl(text, path)
+            for path, text in generated.files.items()
+            if path.endswith(".tf") and path.rpartition("/")[0] == root
+        ]
+        differences += [
+            (f"{prefix}{subject}", words) for subject, words in _of_groups(planned, _documents(infra / root))
+        ]
+    objects = {path: text for path, text in generated.files.items() if _is_object(path)}
+    is_there = any((infra / path).is_file() for path in objects) and bool(former.rollouts)
+    differences += _of_objects(objects, infra) if is_there else ()
+    missing = (
+        "how many pods run was not compared: objects of the cluster, or the record .advisor, are not beside the code"
+    )
+    is_compared = is_there or not objects
+    is_whole = is_compared or not any(target.endswith(_KARPENTER) for target in generated.targets)
+    return Comparison(tuple(differences), () if is_compared else (missing,), not differences and is_whole)
+
+
+def _generated(plan: Plan, infra: Path, former: Former) -> Generated | None:
+    """Code of a plan for the target of a directory; None where that is not known, or cannot be generated."""
+    recorded = set(former.targets.values())
+    providers = sorted({group.provider for group in plan.fleet.groups}) if plan.fleet else []
+    names = [target.name for target in targets_of(providers[0])] if len(providers) == 1 else [""]
+    attempts = []
+    for name in [*recorded] if len(recorded) == 1 else [""] if recorded else names:
+        wanted = Wanted(target=name, form=former.form, as_component=bool(former.as_component), unconfirmed=True)
+        try:
+            attempts.append(generate(plan, Language.TERRAFORM, wanted))
+        except AdvisorError:
+            continue
+    if recorded:
+        return next((attempt for attempt in attempts if recorded == set(attempt.targets)), None)
+    resources = _resources([_read(path) for path in infra.rglob("*.tf")])
+    shares = [(_alike(_resources(_parsed(attempt)), resources), number) for number, attempt in enumerate(attempts)]
+    share, number = max(shares, default=(0.0, 0))
+    return attempts[number] if share >= _LEAST_ALIKE else None
+
+
+def _parsed(generated: Generated) -> list[Document]:
+    return [read_hcl(text, path) for path, text in generated.files.items() if path.endswith(".tf")]
+
+
+def _documents(directory: Path) -> list[Document]:
+    return [_read(path) for path in sorted(directory.glob("*.tf"))]
+
+
+def _read(path: Path) -> Document:
+    return read_hcl(read_text(path, "code", ""), str(path))
+
+
+def _resources(documents: Sequence[Document]) -> frozenset[str]:
+    return frozenset(block.address for document in documents for block in document.body.of("resource"))
+
+
+def _alike(first: frozenset[str], second: frozenset[str]) -> float:
+    """Share of equal members, of all of both."""
+    return len(first & second) / len(first | second) if first | second else 0.0
+
+
+def _of_groups(planned: Sequence[Document], there: Sequence[Document]) -> Iterator[tuple[str, str]]:
+    """Differences of groups, backends and regions of a root."""
+    for name, facts in _FACTS.items():
+        in_plan, in_code = (local_map(documents, name) or {} for documents in (planned, there))
+        if name in _GROUPS and in_plan.keys() != in_code.keys():
+            yield from _other_groups(in_plan, in_code)
+            return
+        for key in sorted(in_plan.keys() & in_code.keys()):
+            values = [{fact: entry[key][fact] for fact in facts & entry[key].keys()} for entry in (in_plan, in_code)]
+            if words := _words(*values):
+                yield key, words
+
+
+def _other_groups(in_plan: Facts, in_code: Facts) -> Iterator[tuple[str, str]]:
+    others = " and ".join(sorted(in_code.keys() - in_plan.keys()))
+    for key in sorted(in_plan.keys() - in_code.keys()):
+        yield key, "is in the plan and not in the code" + (f", which has {others}" if others else "")
+    if not in_plan.keys() - in_code.keys():
+        yield others, "is in the code and not in the plan"
+
+
+def _of_resources(planned: Sequence[Document], there: Sequence[Document]) -> Iterator[tuple[str, str]]:
+    """Differences of the arguments that hold types and numbers of machines, and resources that are not there."""
+    in_plan, in_code = _arguments(planned), _arguments(there)
+    for address, arguments in sorted(in_plan.items()):
+        if address not in in_code:
+            yield address, "is in the code of the plan and not in the directory"
+        elif words := _words(arguments, in_code[address]):
+            yield address, words
+
+
+def _arguments(documents: Sequence[Document]) -> Facts:
+    """Expressions of the arguments that hold types and numbers of machines, by address."""
+    return {
+        block.address: {
+            path: " ".join(document.source(attribute.value).split())
+            for path, attribute in everything_in(block)
+            if path in (RULES[block.labels[0]].arguments if block.labels[0] in RULES else ())
+        }
+        for document in documents
+        for block in document.body.of("resource")
+        if block.labels[0] in RULES or _SCALING.search(block.labels[0])
+    }
+
+
+def _words(planned: Mapping[str, Any], there: Mapping[str, Any]) -> str:
+    """Differences of facts, with both values; "" where there are none that matter."""
+    told = []
+    for name in sorted(planned.keys() | there.keys()):
+        in_plan, in_code = planned.get(name), there.get(name)
+        if in_plan != in_code and not _is_wider(name, in_plan, in_code):
+            told.append(f"{name}: {_text(in_code, in_plan)} in the code, {_text(in_plan, in_code)} in the plan")
+    more = [f"{len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else []
+    return "; ".join([*told[:_MOST_TOLD], *more])
+
+
+def _is_wider(name: str, planned: object, there: object) -> bool:
+    """Whether a maximum is greater than planned: what scales stays below it."""
+    is_maximum = name.rpartition(".")[2].startswith("max")
+    return is_maximum and isinstance(planned, int) and isinstance(there, int) and there > planned
+
+
+def _text(value: object, other: object) -> str:
+    """A value, or of a timetable its entries that differ from another."""
+    if not isinstance(value, dict | list):
+        return "none" if value is None else str(value)
+    entries = dict(enumerate(value)) if isinstance(value, list) else value
+    others = dict(enumerate(other)) if isinstance(other, list) else other if isinstance(other, dict) else {}
+    own = [entry for key, entry in entries.items() if others.get(key) != entry]
+    first = ", ".join(f"{key} {part}" for key, part in own[0].items()) if own and isinstance(own[0], dict) else ""
+    return f"{len(entries)} entries" + (f" ({first})" if first else "")
+
+
+def _is_object(path: str) -> bool:
+    return f"/{_KUBERNETES}" in f"/{path}" and path.endswith((".yaml", ".yml"))
+
+
+def _of_objects(objects: Mapping[str, str], infra: Path) -> Iterator[tuple[str, str]]:
+    """Differences of the numbers and times of pods, file by file."""
+    for path, text in sorted(objects.items()):
+        planned = dict(_of_pods(text))
+        if not (infra / path).is_file():
+            if planned:
+                yield path, "is in the code of the plan and not in the directory"
+            continue
+        there = dict(_of_pods(read_text(infra / path, "object of a cluster", "")))
+        kept = {name for name in there.keys() - planned.keys() if name.endswith(f".{_KEPT_BESIDE}")}
+        if words := _words(planned, {name: value for name, value in there.items() if name not in kept}):
+            yield path, words
+
+
+def _of_pods(text: str) -> Iterator[tuple[str, object]]:
+    """Name of each fact of pods in a file of objects, and its value; none of a file that is no YAML."""
+    import yaml  # noqa: PLC0415 - only where there is YAML to read
+
+    try:
+        documents = list(yaml.safe_load_all(text))
+    except yaml.YAMLError:
+        return
+    for document in documents:
+        about = document.get("metadata") if isinstance(document, dict) else None
+        name = about.get("name", "") if isinstance(about, dict) else ""
+        kind = document.get("kind", "") if isinstance(document, dict) else ""
+        yield from _leaves(document, f"{kind} {name}".strip())
+
+
+def _leaves(value: object, path: str) -> Iterator[tuple[str, object]]:
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in entries:
+        place = f"{path}.{key}" if path else str(key)
+        if key in _OF_PODS:
+            yield place, entry
+        else:
+            yield from _leaves(entry, place)
