@@ -44,7 +44,7 @@ def joint(rollout: Rollout) -> Deployed:
     weighted = tuple(
         sorted(
             (replace(group, weight=weights.get(group.key, 0)) for group in (*serving, *retiring)),
-            key=lambda compute_group: compute_group.key,
+            key=lambda group: group.key,
         )
     )
     if is_spread_over_backends(planned):
@@ -259,8 +259,8 @@ def _of_former_types(group: ComputeGroup, before: Mapping[str, ComputeGroup]) ->
 
 def _takes_types(group: ComputeGroup, former: ComputeGroup) -> bool:
     """Whether each type that a former group may start as serves the plan of a group, whose own comes first."""
-    planned, *others = (former.instance_type, *(roomy_types(former) if former.is_spot else ()))
-    return planned == group.instance_type and {*others} <= {*group.serving_types}
+    others = roomy_types(former) if former.is_spot else []
+    return former.instance_type == group.instance_type and {*others} <= {*group.serving_types}
 
 
 def with_keys_apart(planned: Deployed, former: Deployed) -> Deployed:

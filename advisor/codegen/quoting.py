@@ -11,7 +11,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _HCL_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _HCL_TEMPLATE_MARK = re.compile(r"(\$+|%+)(?=\{)")
@@ -167,26 +167,25 @@ def number_range(low: float, high: float) -> Quoted:
     return hcl_number(high) if low == high else Quoted(f"{hcl_number(low)} to {hcl_number(high)}")
 
 
-def name(text: str) -> Quoted:
-    """*text* itself, when it is only letters, digits, hyphens, underscores and dots inside: of strings and units.
+def _checked(pattern: re.Pattern[str], what: str) -> Callable[[str], Quoted]:
+    """Filter that returns its text as it is where the pattern matches all of it, and raises ValueError elsewhere."""
 
-    Raises:
-        ValueError: it holds anything else.
-    """
-    if _NAME.fullmatch(text) is None:
-        raise ValueError(f"{text!r} is no plain name")
-    return Quoted(text)
+    def check(text: str) -> Quoted:
+        if pattern.fullmatch(text) is None:
+            raise ValueError(f"{text!r} is no {what}")
+        return Quoted(text)
+
+    return check
 
 
-def hub_name(text: str) -> Quoted:
-    """*text* itself, when it is a name as the hub gives them, with or without an organisation.
-
-    Raises:
-        ValueError: it holds anything else.
-    """
-    if _HUB_NAME.fullmatch(text) is None:
-        raise ValueError(f"{text!r} is no name of the hub")
-    return Quoted(text)
+name = _plain_name = _checked(_NAME, "plain name")
+"""Letters, digits, hyphens, underscores and dots inside: of strings and units."""
+hub_name = _checked(_HUB_NAME, "name of the hub")
+"""A name as the hub gives them, with or without an organisation."""
+image_reference = _checked(_IMAGE, "reference of a container image")
+"""Nothing in one acts in any language."""
+label_key = _checked(_LABEL_KEY, "key of a label")
+"""Key of a Kubernetes label, annotation, taint or resource."""
 
 
 def comment_text(text: str) -> Quoted:
@@ -206,17 +205,6 @@ def markdown_code(text: str) -> Quoted:
     fence = "`" * (longest + 1)
     padding = " " if not line or line.startswith("`") or line.endswith("`") else ""
     return Quoted(f"{fence}{padding}{line}{padding}{fence}")
-
-
-def image_reference(text: str) -> Quoted:
-    """*text* itself, when it is a reference of a container image: nothing in one acts in any language.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if _IMAGE.fullmatch(text) is None:
-        raise ValueError(f"{text!r} is no reference of a container image")
-    return Quoted(text)
 
 
 def ip_network(text: str) -> Quoted:
@@ -338,22 +326,8 @@ def kubernetes_variable(name: str, option: str = "", before: str = "") -> Quoted
     Raises:
         ValueError: a variable's name is none.
     """
-    names = [variable for variable in (before, name) if variable]
-    for variable in names:
-        if _NAME.fullmatch(variable) is None:
-            raise ValueError(f"{variable!r} is no plain name")
+    names = [_plain_name(text) for text in (before, name) if text]
     return yaml_string(option.replace("$", "$$") + "".join(f"$({name})" for name in names))
-
-
-def label_key(text: str) -> Quoted:
-    """*text* itself, when it is the key of a Kubernetes label, annotation, taint or resource.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if _LABEL_KEY.fullmatch(text) is None:
-        raise ValueError(f"{text!r} is no key of a label")
-    return Quoted(text)
 
 
 def yaml_integer(value: int) -> Quoted:

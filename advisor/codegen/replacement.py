@@ -77,8 +77,8 @@ def replacement(before: Plan, after: Plan, language: Language, catalog: Catalog)
     rollouts = [*now.rollouts.values(), *_left_roots(former, now)]
     kept = [pair for root, rollout in now.rollouts.items() for pair in _going_on(former.rollouts.get(root), rollout)]
     return Replacement(
-        retires=tuple(words for rollout in rollouts for words in _each(rollout.retiring)),
-        new=tuple(words for root, rollout in now.rollouts.items() for words in _new(root, rollout, former)),
+        retires=tuple(described(group) for rollout in rollouts for group in rollout.retiring),
+        new=tuple(described(group) for root, rollout in now.rollouts.items() for group in _new(root, rollout, former)),
         replaced=tuple(_pairs(kept, _is_replaced)),
         resized=tuple(_pairs(kept, _is_resized)),
         cache=_cache_words(before, after),
@@ -116,14 +116,13 @@ def _left_roots(former: Generated, now: Generated) -> Iterator[Rollout]:
             yield Rollout(replace(rollout.planned, groups=(), backends=()), before=rollout.planned)
 
 
-def _new(root: str, rollout: Rollout, former: Generated) -> Iterator[str]:
+def _new(root: str, rollout: Rollout, former: Generated) -> Sequence[ComputeGroup]:
     """Groups of a root that the earlier code had not."""
     last = former.rollouts.get(root)
     if last is None:
-        yield from _each(rollout.planned.groups)
-        return
+        return rollout.planned.groups
     former_keys = {*(group.key for group in last.planned.groups), *rollout.renamed.values()}
-    yield from _each([group for group in rollout.planned.groups if group.key not in former_keys])
+    return [group for group in rollout.planned.groups if group.key not in former_keys]
 
 
 def _going_on(last: Rollout | None, rollout: Rollout) -> Iterator[_Pair]:
@@ -175,7 +174,3 @@ def described(group: ComputeGroup) -> str:
     low, high = group.min_instances, group.instances
     count = f"{high}" if low == high else f"{low}…{high}"
     return f"{count} × {'spot ' if group.is_spot else ''}{group.instance_type} in {group.region}"
-
-
-def _each(groups: Sequence[ComputeGroup]) -> Iterator[str]:
-    return (described(group) for group in groups)

@@ -406,7 +406,7 @@ def joined(name: str, tenants: Sequence[Stack]) -> Stack:
         name=name,
         groups=(group,),
         backends=(backend,),
-        regions=(_region([tenant.regions[0] for tenant in tenants]),),
+        regions=(united([tenant.regions[0] for tenant in tenants]),),
         slo_alarms=(),
         slo_left_out=tuple(dict.fromkeys(f"{tenant.name}: {why}" for tenant in tenants for why in tenant.slo_left_out)),
         owner={},
@@ -438,7 +438,8 @@ def _group(key: str, groups: Sequence[ComputeGroup]) -> ComputeGroup:
     )
 
 
-def _region(regions: Sequence[Region]) -> Region:
+def united(regions: Sequence[Region]) -> Region:
+    """One region's part of several stacks as that of one: requests of all come together."""
     return replace(
         regions[0],
         subnets=max(region.subnets for region in regions),

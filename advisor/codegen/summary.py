@@ -28,7 +28,6 @@ from advisor.plan.words import (
     size_words,
     unit_of,
 )
-from advisor.records import dataclass
 from advisor.units import HOURS_PER_MONTH, ratio_words, unit_usd
 
 _UNKNOWN = "unknown"
@@ -195,7 +194,7 @@ def _option_cost(plan: Plan, option: Option) -> Iterator[Row]:
     what = f"{option.instance_type}, {option.purchase.replace('_', ' ')}, {option.region}"
     price = f"${cost.instance_usd_per_hour:,.4f} an hour each"
     yield Row(what, f"{price}; {_price(cost.price_source, cost.price_as_of, cost.price_quality)}")
-    yield from _parts(cost, unit_of(plan.demand), _unpriced([option]))
+    yield from _parts(cost, unit_of(plan.demand), [option])
     if plan.current is not None:
         now = plan.current
         yield Row("Today", f"{now.instances} × {now.instance_type}: {usd(now.total_usd_per_month)} a month")
@@ -209,34 +208,21 @@ def _fleet_cost(fleet: Fleet | None, unit: Unit) -> Iterator[Row]:
         what = f"{group.instance_type}, {group.purchase.replace('_', ' ')}, {group.region}"
         price = f"${group.instance_usd_per_hour:,.4f} an hour each, {usd(group.compute_usd_per_month)} a month"
         yield Row(what, f"{price}; {_price(group.price_source, group.price_as_of, group.price_quality)}")
-    yield from _parts(fleet.cost, unit, _unpriced(fleet.groups))
+    yield from _parts(fleet.cost, unit, fleet.groups)
     for charge in fleet.standing:
         amount = _UNKNOWN if charge.usd_per_month is None else f"{usd(charge.usd_per_month)} a month"
         yield Row(f"In the total: {charge.title}", amount)
 
 
-@dataclass(frozen=True, slots=True)
-class _Unpriced:
-    """Providers of hosts in regions where a price is not known: what it is of counts as nothing."""
-
-    disks: Collection[str]
-    downloads: Collection[str]
-
-
-def _unpriced(serving: Sequence[Option | FleetGroup]) -> _Unpriced:
+def _parts(cost: FleetCost, unit: Unit, serving: Sequence[Option | FleetGroup]) -> Iterator[Row]:
+    """The total and what it is made of; what a region of hosts has no known price of is not counted."""
     catalog = load_catalog()
     places = {(runs.provider, runs.region) for runs in serving if not service_of(runs.purchase)}
-    return _Unpriced(
-        {provider for provider, region in places if disk_usd_per_month(catalog, provider, region, 1) is None},
-        {provider for provider, region in places if download_usd(catalog, provider, region, 1) is None},
-    )
-
-
-def _parts(cost: FleetCost, unit: Unit, unpriced: _Unpriced) -> Iterator[Row]:
-    """The total and what it is made of."""
+    without_disks = {cloud for cloud, region in places if disk_usd_per_month(catalog, cloud, region, 1) is None}
+    without_downloads = {cloud for cloud, region in places if download_usd(catalog, cloud, region, 1) is None}
     yield Row("Compute", f"{usd(cost.compute_usd_per_month)} a month of {HOURS_PER_MONTH} hours")
-    yield Row("Disks", _counted(cost.disks_usd_per_month, unpriced.disks))
-    yield Row("Downloads of started instances", _counted(cost.starts_usd_per_month, unpriced.downloads))
+    yield Row("Disks", _counted(cost.disks_usd_per_month, without_disks))
+    yield Row("Downloads of started instances", _counted(cost.starts_usd_per_month, without_downloads))
     yield Row("Expected spot interruptions", f"{usd(cost.interruptions_usd_per_month)} a month")
     yield Row("Data transfer to the users", f"{usd(cost.transfer_usd_per_month)} a month")
     yield Row("Putting new types into service", f"{usd(cost.switching_usd_per_month)} a month")

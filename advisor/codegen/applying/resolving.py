@@ -13,6 +13,7 @@ from advisor.codegen.hcl import (
     elements,
     key_of,
     literal,
+    parts_of,
     read_hcl,
     traversal,
     unwrap,
@@ -231,7 +232,7 @@ def _resolve(question: _Question) -> Place | Unresolved:
     if not question.path and value is not NOT_LITERAL and value is not None and not isinstance(value, dict):
         start, end = node.meta.start_pos, node.meta.end_pos
         return Place(question.document, start, end, value, question.through)
-    if node.data == "tuple" and len(members := _members(node)) == 1:
+    if node.data == "tuple" and len(members := parts_of(node)) == 1:
         return _resolve(replace(question, node=members[0]))
     steps = traversal(node)
     return _unresolved(question, node, "is computed") if steps is None else _follow(question, node, steps)
@@ -345,14 +346,10 @@ def _into(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
     if node.data == "object":
         members = [element.children[-1] for element in elements(node) if key_of(element) == step][:1]
     else:
-        members = _members(node)[int(step) :][:1] if step.isdigit() else []
+        members = parts_of(node)[int(step) :][:1] if step.isdigit() else []
     if not members:
         return _unresolved(question, node, f"has no {step!r}")
     return _resolve(replace(question, node=members[0], path=rest))
-
-
-def _members(node: Any) -> list[Any]:  # noqa: ANN401
-    return [child for child in node.children if hasattr(child, "data") and child.data != "new_line_or_comment"]
 
 
 def _call(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
@@ -375,7 +372,7 @@ def _call(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
 
 def _arguments(node: Any) -> list[Any]:  # noqa: ANN401
     inner = next((child for child in node.children if getattr(child, "data", "") == "arguments"), None)
-    return _members(inner) if inner else []
+    return parts_of(inner) if inner else []
 
 
 def _unresolved(question: _Question, node: Any, why: str) -> Unresolved:  # noqa: ANN401
@@ -395,13 +392,13 @@ def is_empty(document: Document, node: Any, scope: Scope) -> bool | None:  # noq
     """
     node = unwrap(node)
     if node.data == "conditional":
-        condition, *branches = _members(node)
+        condition, *branches = parts_of(node)
         holds = _holds(document, condition, scope)
         chosen = branches if holds is None else branches[:1] if holds else branches[1:]
         answers = {is_empty(document, branch, scope) for branch in chosen}
         return answers.pop() if len(answers) == 1 else None
     if node.data in ("tuple", "object"):
-        return not (_members(node) if node.data == "tuple" else list(elements(node)))
+        return not (parts_of(node) if node.data == "tuple" else list(elements(node)))
     place = resolve(document, node, scope, (KEYS,))
     return not place.value if isinstance(place, Place) else None
 
@@ -410,12 +407,12 @@ def _holds(document: Document, node: Any, scope: Scope) -> bool | None:  # noqa:
     """Whether a condition is true; None where no literal decides it."""
     node = unwrap(node)
     if node.data == "unary_op":
-        (operand,) = _members(node)
+        (operand,) = parts_of(node)
         holds = _holds(document, operand, scope)
         return None if holds is None else not holds
     if node.data == "binary_op":
-        left, term = _members(node)
-        (right,) = [child for child in _members(term) if child.data != "binary_operator"]
+        left, term = parts_of(node)
+        (right,) = [child for child in parts_of(term) if child.data != "binary_operator"]
         operator = next(str(child.children[0]) for child in term.children if child.data == "binary_operator")
         values = [_text_of(document, side, scope) for side in (left, right)]
         if operator not in ("==", "!=") or None in values:
