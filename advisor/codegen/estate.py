@@ -72,11 +72,7 @@ def parts_of(estate: Estate, plans: Mapping[str, Plan], name: str = "") -> Estat
 
 
 def _check_names(files: Iterable[str], places: Iterable[Place], plans: Mapping[str, Plan]) -> None:
-    """Names of deployments and namespaces are told apart.
-
-    Raises:
-        InputError: two workloads are named alike, or one like a shared machine.
-    """
+    """Names of deployments and namespaces are told apart."""
     of_name = {
         name: f"the shared machine {place.name}"
         for place in places
@@ -95,11 +91,7 @@ def _check_names(files: Iterable[str], places: Iterable[Place], plans: Mapping[s
 
 
 def _by_folder(files: Iterable[str]) -> Mapping[str, str]:
-    """Folder → file.
-
-    Raises:
-        InputError: two files of one folder.
-    """
+    """Folder → file."""
     by_folder: dict[str, str] = {}
     for file in files:
         folder = folder_of(file)

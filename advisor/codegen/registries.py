@@ -136,11 +136,7 @@ class Registries:
         return f"sha256:{hashlib.sha256(answer.data).hexdigest()}"
 
     def _login(self, challenge: str, image: str) -> Mapping[str, str]:
-        """The header with a token for anybody, from where the registry says.
-
-        Raises:
-            InputError: it asks for a password.
-        """
+        """The header with a token for anybody, from where the registry says."""
         scheme, _, rest = challenge.partition(" ")
         asked = dict(_PARAMETER.findall(rest))
         realm = asked.pop("realm", "")
@@ -151,11 +147,7 @@ class Registries:
         return {"Authorization": f"Bearer {_token_in(answer.data, image, urlsplit(realm).hostname or '')}"}
 
     def _ask(self, method: str, address: str, headers: Mapping[str, str], image: str) -> _Answer:
-        """The first answer that is no call to wait, or else the last one.
-
-        Raises:
-            AdvisorError: there is none.
-        """
+        """The first answer that is no call to wait, or else the last one."""
         import urllib3  # noqa: PLC0415 - commands that ask nobody stay quick
 
         wait = 1.0
@@ -178,12 +170,7 @@ class Registries:
         raise AssertionError  # the last try returns or raises
 
     def _answer(self, method: str, address: str, headers: Mapping[str, str]) -> _Answer:
-        """The answer behind redirects.
-
-        Raises:
-            urllib3.exceptions.HTTPError: there is none.
-            ValueError: it is too long or too slow, or a redirect leads astray.
-        """
+        """The answer behind redirects."""
         for _ in range(_MOST_STEPS):
             answer = self._pool(address).request(
                 method, address, headers=dict(headers), preload_content=False, redirect=False
@@ -225,11 +212,7 @@ class Registries:
 
 
 def _headers_for(there: str, here: str, headers: Mapping[str, str]) -> Mapping[str, str]:
-    """Headers behind a redirect: a token stays with who it was given for.
-
-    Raises:
-        ValueError: it leads to what may not be asked.
-    """
+    """Headers behind a redirect: a token stays with who it was given for."""
     if not _is_safe(there) or (here.startswith("https:") and there.startswith("http:")):
         raise ValueError("it redirects to an address without TLS")
     stays = urlsplit(there)[:2] == urlsplit(here)[:2]
@@ -246,11 +229,7 @@ def _is_safe(address: str) -> bool:
 
 
 def _token_in(data: bytes, image: str, host: str) -> str:
-    """The token of a login's answer.
-
-    Raises:
-        AdvisorError: there is none that fits into a header.
-    """
+    """The token of a login's answer."""
     try:
         document = json_of(data.decode(), host)
         token = str(document.get("token") or document["access_token"])
@@ -262,11 +241,7 @@ def _token_in(data: bytes, image: str, host: str) -> str:
 
 
 def _body(answer: "urllib3.BaseHTTPResponse", seconds: float) -> bytes:
-    """The whole body, within bounds of size and time.
-
-    Raises:
-        ValueError: it is beyond them.
-    """
+    """The whole body, within bounds of size and time."""
     until = time.monotonic() + seconds
     content = bytearray()
     while piece := answer.read1(_PIECE_BYTES, decode_content=True):

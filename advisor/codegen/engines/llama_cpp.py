@@ -95,11 +95,7 @@ def _pattern(quantisation: str) -> str:
 
 
 def _server(request: Request) -> OnePassEngine:
-    """Row of the server for the kind of model and the accelerators of the request.
-
-    Raises:
-        InputError: no image of it is known there.
-    """
+    """Row of the server for the kind of model and the accelerators of the request."""
     if request.demand.unit.is_one_pass:
         return server_of(NAME, request)
     server = load_catalog().token_server(NAME, _VENDORS.get(request.platform.runtime, ""))

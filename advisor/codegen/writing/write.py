@@ -171,11 +171,7 @@ def _report(generated: Generated, directory: Path, record: Record, manner: Write
 
 
 def _check_listed(generated: Generated, directory: Path, texts: Mapping[str, bytes | None]) -> None:
-    """Refuse to send requests to pods that no apply makes, since the user's kustomization leaves out their file.
-
-    Raises:
-        InputError: a cut-over shifts requests to such a backend, or ends with one.
-    """
+    """Refuse to send requests to pods that no apply makes, since the user's kustomization leaves out their file."""
     for root, rollout in generated.rollouts.items():
         if rollout.stage is Stage.PREPARE or not (rollout.stage or generated.left_out):
             continue
