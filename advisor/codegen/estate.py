@@ -1,6 +1,6 @@
 """Estate → code: a folder for each workload or joined base with a fleet of its own, and for each shared machine."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from advisor.codegen.selection import Place
@@ -111,14 +111,10 @@ def folder_of(workload: str) -> str:
 
 def left_behind(directory: Path, parts: EstateParts) -> list[str]:
     """Folders with code of an earlier estate that this one does not deploy any more."""
-    generated = {path.parent.relative_to(directory).as_posix() for path in _records(directory)}
+    # Folders of parts are one or two levels below.
+    records = [path for levels in ("*", "*/*") for path in directory.glob(f"{levels}/{FOLDER}") if path.is_dir()]
+    generated = {path.parent.relative_to(directory).as_posix() for path in records}
     return sorted(generated - parts.fleets.keys() - parts.machines.keys())
-
-
-def _records(directory: Path) -> Iterator[Path]:
-    """Records of generated code in the folders that parts of estates have: one or two levels below."""
-    for pattern in (f"*/{FOLDER}", f"*/*/{FOLDER}"):
-        yield from (path for path in directory.glob(pattern) if path.is_dir())
 
 
 def check_folder(directory: Path, name: str) -> None:

@@ -28,6 +28,7 @@ _HCL_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _HCL_DISARMED = re.compile(r"[$%]{2,}\{")
 """Marks of templates that are written down already: rare, and escaped in strings only."""
 _KUBERNETES_MARK = re.compile(r"\$(?=[$(])")
+_YAML_ESCAPES = {"\\": "\\\\", '"': '\\"'}
 _HEREDOC = "EOT"
 _PLAIN_LINE = re.compile(r"[ -~]*[!-~]")
 _FEWEST_LINES = 2
@@ -110,13 +111,10 @@ def _hcl_tuple(values: Sequence[object], indent: int, depth: int) -> Quoted:
     if len(line) + indent <= _HCL_WIDTH and "\n" not in line:
         return Quoted(line)
     space = " " * (indent + _HCL_INDENT)
-    lines = "".join(f"{space}{literal}{_comma(literal, space)}\n" for literal in literals)
+    # Nothing else may stand on the line that ends a heredoc.
+    commas = (f"\n{space}," if literal.endswith(f"\n{space}{_HEREDOC}") else "," for literal in literals)
+    lines = "".join(f"{space}{literal}{comma}\n" for literal, comma in zip(literals, commas, strict=True))
     return Quoted(f"[\n{lines}{' ' * indent}]")
-
-
-def _comma(literal: str, space: str) -> str:
-    """The comma after an item; nothing else may stand on the line that ends a heredoc."""
-    return f"\n{space}," if literal.endswith(f"\n{space}{_HEREDOC}") else ","
 
 
 def _hcl_object(values: Mapping[str, object], indent: int, depth: int) -> Quoted:
@@ -130,7 +128,8 @@ def _hcl_object(values: Mapping[str, object], indent: int, depth: int) -> Quoted
             return row
     entries = [(_hcl_key(key), hcl_value(value, inner, depth + 1)) for key, value in values.items()]
     lines = []
-    for is_long, group in itertools.groupby(entries, key=lambda entry: _is_block(entry[1])):
+    # A map or list over several lines stands by itself.
+    for is_long, group in itertools.groupby(entries, key=lambda entry: "\n" in entry[1] and entry[1][:2] != "<<"):
         run = list(group)
         width = 0 if is_long else max(len(key) for key, _ in run)
         lines += [f"{' ' * inner}{key.ljust(width)} = {literal}\n" for key, literal in run]
@@ -151,11 +150,6 @@ def _is_plain(value: object) -> bool:
     if isinstance(value, list | tuple):
         return not any(isinstance(inner, list | tuple) or not _is_plain(inner) for inner in value)
     return not isinstance(value, Mapping) and not (isinstance(value, str) and lines_of(value))
-
-
-def _is_block(literal: str) -> bool:
-    """Whether a literal is a map or list over several lines."""
-    return "\n" in literal and not literal.startswith("<<")
 
 
 def _hcl_key(key: str) -> str:
@@ -281,7 +275,7 @@ def systemd_command(arguments: Iterable[str]) -> Quoted:
 
 def yaml_string(text: str) -> Quoted:
     """A double-quoted YAML scalar that evaluates to *text* (a lone surrogate becomes U+FFFD)."""
-    return Quoted(f'"{"".join(_yaml_character(c) for c in text)}"')
+    return Quoted(f'"{"".join(_YAML_ESCAPES.get(c) or printable(c) for c in text)}"')
 
 
 def yaml_value(value: object, indent: int = 0) -> Quoted:
@@ -354,7 +348,3 @@ def _systemd_character(character: str) -> str:
     if character.isprintable():
         return character
     return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "replace"))
-
-
-def _yaml_character(character: str) -> str:
-    return f"\\{character}" if character in '"\\' else printable(character)

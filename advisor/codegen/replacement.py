@@ -71,10 +71,15 @@ def replacement(before: Plan, after: Plan, language: Language, catalog: Catalog)
     """Replacements in what the code of *before* deployed, when the code of *after* is applied."""
     try:
         former = generate(before, language, _WHATEVER, catalog)
-        now = generate(after, language, _WHATEVER, catalog, former=_left_by(former, language))
+        targets = {root: rollout.planned.target for root, rollout in former.rollouts.items()}
+        left = Former(former.rollouts, targets, former.roots, former.plan_digest, language=language)
+        now = generate(after, language, _WHATEVER, catalog, former=left)
     except AdvisorError as error:
         return Replacement(not_generated=error.message)
-    rollouts = [*now.rollouts.values(), *_left_roots(former, now)]
+    # Of roots that the later code no longer has, all groups go.
+    gone = [rollout.planned for root, rollout in former.rollouts.items() if root not in now.rollouts]
+    going = [Rollout(replace(planned, groups=(), backends=()), before=planned) for planned in gone]
+    rollouts = [*now.rollouts.values(), *going]
     kept = [pair for root, rollout in now.rollouts.items() for pair in _going_on(former.rollouts.get(root), rollout)]
     return Replacement(
         retires=tuple(described(group) for rollout in rollouts for group in rollout.retiring),
@@ -90,30 +95,13 @@ def replacement(before: Plan, after: Plan, language: Language, catalog: Catalog)
 
 def _cache_words(before: Plan, after: Plan) -> str:
     """Nodes of the response cache that the later code adds, removes or puts in place of others."""
-    was, now = (_cache(plan) for plan in (before, after))
+    caches = [plan.fleet and plan.fleet.response_cache for plan in (before, after)]
+    was, now = (f"{cache.nodes_words} in {cache.region}" if cache else "" for cache in caches)
     if was == now:
         return ""
     if was and now:
         return f"response cache: {was} → {now}"
     return f"new response cache: {now}" if now else f"removes the response cache: {was}"
-
-
-def _cache(plan: Plan) -> str:
-    cache = plan.fleet and plan.fleet.response_cache
-    return f"{cache.nodes_words} in {cache.region}" if cache else ""
-
-
-def _left_by(code: Generated, language: Language) -> Former:
-    """The directory as it is once *code* lies there."""
-    targets = {root: rollout.planned.target for root, rollout in code.rollouts.items()}
-    return Former(code.rollouts, targets, code.roots, code.plan_digest, language=language)
-
-
-def _left_roots(former: Generated, now: Generated) -> Iterator[Rollout]:
-    """Roots that the later code no longer has, all of whose groups go."""
-    for root, rollout in former.rollouts.items():
-        if root not in now.rollouts:
-            yield Rollout(replace(rollout.planned, groups=(), backends=()), before=rollout.planned)
 
 
 def _new(root: str, rollout: Rollout, former: Generated) -> Sequence[ComputeGroup]:

@@ -142,9 +142,11 @@ def shared_stack(place: Place) -> Stack:
     tenants = _deployed(place, workloads)
     group = _group(machine, [tenant.groups[0] for tenant in tenants])
     label = f"{place.deployment}-{group.key}"
-    first = tenants[0]
+    left_out = [f"{workload.name}: {why}" for workload in workloads for why in workload.slo_left_out]
+    if group.sharing is None:
+        left_out.append("no alarms on idle GPUs and their memory, which the models of one server share")
     return replace(
-        first,
+        tenants[0],
         name=place.deployment,
         plan_digest=digest(
             {"machine": plain(machine, "machine"), "tenants": [tenant.plan_digest for tenant in workloads]}
@@ -154,20 +156,13 @@ def shared_stack(place: Place) -> Stack:
         regions=(united([region for tenant in tenants for region in tenant.regions]),),
         alarms=alarms_of(max(seat.memory_utilization for seat in machine.seats), group.start_seconds, has_gpu=False),
         slo_alarms=(),
-        slo_left_out=tuple(dict.fromkeys(_left_out(workloads, group))),
+        slo_left_out=tuple(dict.fromkeys(left_out)),
         agent=None,
         budget=Budget(machine.usd_per_month, of="the estate for this machine"),
         owner={},
         summary=_summary(place, workloads, group),
         tenants=tuple(replace(tenant, nodes=label) for tenant in tenants),
     )
-
-
-def _left_out(workloads: Sequence[Stack], group: ComputeGroup) -> Iterator[str]:
-    """Alarms that are missing, and why."""
-    yield from (f"{workload.name}: {why}" for workload in workloads for why in workload.slo_left_out)
-    if group.sharing is None:
-        yield "no alarms on idle GPUs and their memory, which the models of one server share"
 
 
 def _deployed(place: Place, workloads: Sequence[Stack]) -> list[Stack]:
@@ -257,11 +252,13 @@ def _group(machine: SharedMachine, seats: Sequence[ComputeGroup]) -> ComputeGrou
 def _summary(place: Place, tenants: Sequence[Stack], group: ComputeGroup) -> Summary:
     machine = place.machine
     named = list(zip(tenants, machine.seats, strict=True))
+    sharing = _sharing(machine)
+    of_each = f"{sharing.words if sharing else 'one pod'} of each {machine.seats[0].accelerator}"
     return Summary(
         workload=f"{place.name}: {', '.join(tenant.name for tenant in tenants)}",
         model=", ".join(dict.fromkeys(tenant.summary.model for tenant in tenants)),
         headlines=(
-            _pool_words(machine),
+            f"{machine.copies} × {machine.instance_type} in {machine.region}: {of_each}",
             *(f"{tenant.name}: {seat_words(place.position, machine, seat)}" for tenant, seat in named),
         ),
         demand=tuple(
@@ -278,12 +275,6 @@ def _summary(place: Place, tenants: Sequence[Stack], group: ComputeGroup) -> Sum
         commitments=(),
         cautions=tuple(_cautions(place, tenants)),
     )
-
-
-def _pool_words(machine: SharedMachine) -> str:
-    sharing = _sharing(machine)
-    of_each = f"{sharing.words if sharing else 'one pod'} of each {machine.seats[0].accelerator}"
-    return f"{machine.copies} × {machine.instance_type} in {machine.region}: {of_each}"
 
 
 def _figure(value: float) -> str:

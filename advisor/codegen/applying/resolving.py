@@ -322,16 +322,12 @@ def _default(
 def _each(question: _Question, node: Any, rest: tuple[str, ...]) -> Place | Unresolved:  # noqa: ANN401
     block, key = question.scope.block, question.scope.key
     loop = block.attributes.get("for_each") if block else None
-    if loop is None:
+    if block is None or loop is None:
         return _unresolved(question, node, "is not in a loop over for_each")
     if key is None:
-        return Unresolved(f"{block.address if block else ''} has several instances: name one, as in {_example(block)}")
+        return Unresolved(f"{block.address} has several instances: name one, as in '{block.address}[\"key\"]'")
     scope = Scope(question.scope.module)
     return _resolve(_Question(question.document, loop.value.node, scope, (key, *rest), question.through))
-
-
-def _example(block: Block | None) -> str:
-    return f"'{block.address}[\"key\"]'" if block else ""
 
 
 def _into(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
@@ -354,7 +350,9 @@ def _into(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
 
 def _call(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
     """Functions that hand one of their arguments on."""
-    name, arguments = str(node.children[0].children[0]), _arguments(node)
+    name = str(node.children[0].children[0])
+    given = next((child for child in node.children if getattr(child, "data", "") == "arguments"), None)
+    arguments = parts_of(given) if given else []
     if name in _TRANSPARENT and len(arguments) == 1:
         return _resolve(replace(question, node=arguments[0]))
     if name != "merge" or not question.path:
@@ -368,11 +366,6 @@ def _call(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
         return next(place for place in places if isinstance(place, Unresolved))
     keys = dict.fromkeys(key for place in written for key in place.value)
     return Place(question.document, node.meta.start_pos, node.meta.end_pos, list(keys), question.through)
-
-
-def _arguments(node: Any) -> list[Any]:  # noqa: ANN401
-    inner = next((child for child in node.children if getattr(child, "data", "") == "arguments"), None)
-    return parts_of(inner) if inner else []
 
 
 def _unresolved(question: _Question, node: Any, why: str) -> Unresolved:  # noqa: ANN401

@@ -83,23 +83,21 @@ def _size(resource: Resource) -> tuple[float, float] | None:
         Resource("", "", "", container).first("resources", "limits")
         for container in resource.blocks("template", "containers")
     ]
-    sizes = [(_number(limit.get("cpu")), _gib(limit.get("memory"))) for limit in limits if isinstance(limit, dict)]
+    sizes = [
+        (_quantity(limit.get("cpu"), {"": 1, "m": 1000}), _quantity(limit.get("memory"), {"Gi": 1, "Mi": _MIB_PER_GIB}))
+        for limit in limits
+        if isinstance(limit, dict)
+    ]
     stated = [(cpu, gib) for cpu, gib in sizes if cpu is not None and gib is not None]
     if not stated or len(stated) < len(limits):
         return None
     return sum(cpu for cpu, _ in stated), sum(gib for _, gib in stated)
 
 
-def _number(quantity: object) -> float | None:
-    """Processors as Kubernetes writes them: ``8``, ``8000m``."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(m?)", str(quantity))
-    return float(match[1]) / (1000 if match[2] else 1) if match else None
-
-
-def _gib(quantity: object) -> float | None:
-    """Memory as Kubernetes writes it: ``32Gi``, ``32768Mi``."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(Gi|Mi)", str(quantity))
-    return float(match[1]) / (_MIB_PER_GIB if match[2] == "Mi" else 1) if match else None
+def _quantity(text: object, divisors: Mapping[str, int]) -> float | None:
+    """Number that Kubernetes writes with a suffix, such as ``8000m`` or ``32Gi``; None with another suffix."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]*)", str(text))
+    return float(match[1]) / divisors[match[2]] if match and match[2] in divisors else None
 
 
 def _reservation(resource: Resource, _all: Resources) -> tuple[Use, ...]:

@@ -19,7 +19,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -344,6 +344,9 @@ def read_former(directory: Path, stage: Stage | None = None, *, force: bool = Fa
     language = Language.TERRAFORM if "versions.tf" in names else Language.PYTHON if "__main__.py" in names else None
     # The target of a root is known where it is the only one.
     alone = dict(zip([""], about.get("targets", ()), strict=False)) if about.get("roots") == [""] else {}
+    is_component = None
+    if language is not None and record.roots:
+        is_component = not any((directory / root / _OF_A_WHOLE[language]).exists() for root in record.roots)
     return Former(
         rollouts=rollouts,
         targets=alone | {root: rollout.planned.target for root, rollout in rollouts.items()},
@@ -352,7 +355,7 @@ def read_former(directory: Path, stage: Stage | None = None, *, force: bool = Fa
         stage=stage,
         force=force,
         language=language,
-        as_component=_as_component(directory, record.roots, language),
+        as_component=is_component,
         state=state_of(directory),
     )
 
@@ -367,13 +370,6 @@ def state_of(directory: Path) -> str:
     for record in records:
         check_no_links(record)
     return digest_of(b"\0".join(read_bytes(record) or b"" for record in records))
-
-
-def _as_component(directory: Path, roots: Sequence[str], language: Language | None) -> bool | None:
-    """Whether the code is called from a larger program, by the file that each other root has."""
-    if language is None or not roots:
-        return None
-    return not any((directory / root / _OF_A_WHOLE[language]).exists() for root in roots)
 
 
 def read_rollouts(directory: Path) -> Mapping[str, Rollout]:

@@ -292,7 +292,8 @@ def _write(generated: Generated, report: WriteReport, record: Record) -> None:
                 keep_copy(directory, change)
             carry_out(directory, change)
         if generated.rollouts:
-            put(directory, ROLLOUTS_PATH, _rollouts_after(generated, directory, after).encode())
+            last = {root: rollout for root, rollout in read_rollouts(directory).items() if root in after.roots}
+            put(directory, ROLLOUTS_PATH, rollouts_text({**last, **generated.rollouts}).encode())
         put(directory, f"{FOLDER}/{MANIFEST}", after.text.encode())
         tidy(directory, after)
     except OSError as error:
@@ -328,12 +329,6 @@ def _record_after(generated: Generated, report: WriteReport, record: Record) -> 
         "roots": sorted({*generated.roots, *left.values()}),
     }
     return Record(files | {path: record.files[path] for path in left}, {}, about)
-
-
-def _rollouts_after(generated: Generated, directory: Path, after: Record) -> str:
-    """Rollouts of the roots that the code has, and of those that are left."""
-    last = {root: rollout for root, rollout in read_rollouts(directory).items() if root in after.roots}
-    return rollouts_text({**last, **generated.rollouts})
 
 
 @contextmanager

@@ -167,16 +167,13 @@ def _shared(
     uses: Mapping[str, Mapping[tuple[str, str], float]], machines: Sequence[SharedMachine], terms: Terms
 ) -> list[ResourceUse]:  # fmt: skip
     """Use of each resource that somebody takes of, or that is owned."""
-    taken = totals({**uses, **{f"machine {at}": _units(shared_machine) for at, shared_machine in enumerate(machines)}})
+    units = [{_on_demand(key): units for key, units in machine.quotas} for machine in machines]
+    taken = totals({**uses, **{f"machine {at}": of_machine for at, of_machine in enumerate(units)}})
     return [
         ResourceUse(name, detail, limit, taken.get((name, detail), 0.0), _UNITS[name])
         for (name, detail), limit in limits_of(terms).items()
         if (name, detail) in taken or name == Constraint.OWNED
     ]
-
-
-def _units(machine: SharedMachine) -> dict[tuple[str, str], float]:
-    return {_on_demand(key): units for key, units in machine.quotas}
 
 
 def _totals(
