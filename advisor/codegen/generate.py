@@ -302,6 +302,8 @@ def generate(
     rollouts = {root: rollout_of(stack, root, former, language) for root, stack in zip(roots, planned, strict=True)}
     stacks = tuple(_staged(stack, rollouts[root]) for root, stack in zip(roots, planned, strict=True))
     gone = [group for root, rollout in rollouts.items() for group in left_out(former.rollouts.get(root), rollout)]
+    # Of another plan, whose groups are not known, none is kept beside the new ones.
+    unknown_roots = [root for root in roots if root in former.roots and root not in former.rollouts]
     images = images_of(_unpinned(plan, choice, wanted))
     files = {
         **_joined(rendered if stacks == planned else _rendered(stacks, language)),
@@ -317,7 +319,7 @@ def generate(
         warnings=(
             *_engine_warnings(choice, wanted),
             *_weights_warnings(planned),
-            *_former_warnings(former, roots, planned[0].plan_digest),
+            *((_UNKNOWN_FORMER,) if unknown_roots and former.plan_digest != planned[0].plan_digest else ()),
             *_changed_warnings(rollouts, former),
             *unknown,
         ),
@@ -362,14 +364,6 @@ def _weights_warnings(stacks: tuple[Stack, ...]) -> tuple[str, ...]:
         for repository, model in sorted(checkpoints)
         if repository != model
     )
-
-
-def _former_warnings(former: Former, roots: Sequence[str], plan_digest: str) -> tuple[str, ...]:
-    """Roots of another plan whose groups are not known, so that none is kept beside the new ones."""
-    unknown = [root for root in roots if root in former.roots and root not in former.rollouts]
-    if not unknown or former.plan_digest == plan_digest:
-        return ()
-    return (_UNKNOWN_FORMER,)
 
 
 def _changed_warnings(rollouts: Mapping[str, Rollout], former: Former) -> Iterator[str]:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from advisor.codegen.container import Backend
 from advisor.codegen.kubernetes import repository
 from advisor.codegen.model import Stack
 from advisor.codegen.quoting import image_reference
@@ -127,10 +126,9 @@ class Registries:
             answer = self._ask("HEAD", address, headers, image)
         _check(answer.status, image, reference)
         digest = answer.headers.get("Docker-Content-Digest", "")
-        return digest if DIGEST.fullmatch(digest) else self._digest_of_content(address, headers, image, reference)
-
-    def _digest_of_content(self, address: str, headers: Mapping[str, str], image: str, reference: Reference) -> str:
-        """Digest of the manifest's bytes, for registries that do not name it."""
+        if DIGEST.fullmatch(digest):
+            return digest
+        # Registries that do not name it: it is that of the manifest's bytes.
         answer = self._ask("GET", address, headers, image)
         _check(answer.status, image, reference)
         return f"sha256:{hashlib.sha256(answer.data).hexdigest()}"
@@ -233,10 +231,10 @@ def _token_in(data: bytes, image: str, host: str) -> str:
     try:
         document = json_of(data.decode(), host)
         token = str(document.get("token") or document["access_token"])
+        if _TOKEN.fullmatch(token) is None:
+            raise ValueError(token)  # noqa: TRY301 - all that is no token is refused alike
     except (InputError, ValueError, KeyError, AttributeError) as error:
         raise _silent(image, f"{host} answered no token") from error
-    if _TOKEN.fullmatch(token) is None:
-        raise _silent(image, f"{host} answered no token")
     return token
 
 
@@ -319,17 +317,14 @@ def pinned(stack: Stack, digests: Mapping[str, str]) -> Stack:
     """The stack with each image by its digest, where one is known."""
     if stack.target in _REGISTRY_OF_ITS_OWN:
         return stack
-    keeps_tag = stack.target not in _DIGEST_ALONE
-    return replace(stack, backends=tuple(_pinned(backend, digests, keeps_tag=keeps_tag) for backend in stack.backends))
-
-
-def _pinned(backend: Backend, digests: Mapping[str, str], *, keeps_tag: bool) -> Backend:
-    image = backend.container.image
-    digest = digests.get(image)
-    if digest is None:
-        return backend
-    name = image if keeps_tag else repository(image)
-    return replace(backend, container=replace(backend.container, image=f"{name}@{digest}"))
+    backends = []
+    for backend in stack.backends:
+        container = backend.container
+        if digest := digests.get(container.image):
+            name = repository(container.image) if stack.target in _DIGEST_ALONE else container.image
+            container = replace(container, image=f"{name}@{digest}")
+        backends.append(replace(backend, container=container))
+    return replace(stack, backends=tuple(backends))
 
 
 def written(images: Iterable[str], digests: Mapping[str, str]) -> Mapping[str, str]:

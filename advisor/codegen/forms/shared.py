@@ -64,11 +64,22 @@ _ON_MANIFESTS = (Form.MANIFESTS, Form.INFERENCE_POOL, Form.LLM_D)
 
 def words(stack: Stack) -> str:
     """Section of ``kubernetes/README.md`` that names the commands."""
+    made = [
+        (
+            " ".join(group.key for group in stack.groups if group.region == region.name),
+            " ".join(backend.key for backend in stack.backends if backend.region == region.name),
+        )
+        for region in stack.regions
+    ]
     context = {
         "pruned": [*_pruned(stack, _PRUNED.get(stack.form, {}))],
         "routes": [*_pruned(stack, _ROUTES)] if stack.models else [],
         "former": {
-            form.value: [command for region in stack.regions for command in _made(stack, region.name, form)]
+            form.value: [
+                command.format(name=stack.name, groups=groups, backends=backends)
+                for groups, backends in made
+                for command in _MADE[form]
+            ]
             for form in Form
             if form is not stack.form and not (form is Form.MANIFESTS and stack.form in _ON_MANIFESTS)
         },
@@ -83,13 +94,6 @@ def _pruned(stack: Stack, applied: Mapping[str, tuple[str, ...]]) -> Iterator[st
             f"kubectl --context CONTEXT --namespace {stack.name} apply --prune "
             f"--selector app.kubernetes.io/part-of={stack.name} {allowed} {source.format(region=region.name)}"
         )
-
-
-def _made(stack: Stack, region: str, form: Form) -> Iterator[str]:
-    groups = [group.key for group in stack.groups if group.region == region]
-    backends = [backend.key for backend in stack.backends if backend.region == region]
-    for command in _MADE[form]:
-        yield command.format(name=stack.name, groups=" ".join(groups), backends=" ".join(backends))
 
 
 _OF_PODS = ("gke", "aks")

@@ -58,20 +58,17 @@ def refuse(directory: Path, refusals: Sequence[Refusal]) -> NoReturn:
         f"  {refusal.path} {refusal.reason}" if not refusal.conflicts else f"  {refusal.path}: {refusal.reason}"
         for refusal in refusals
     ]
-    shown = [text for refusal in refusals for text in _shown(refusal)]
+    shown = [
+        f"  {refusal.path}:{conflict.line}\n" + _indented(conflict.marked.decode("utf-8", "backslashreplace"))
+        for refusal in refusals
+        for conflict in refusal.conflicts
+    ]
     more = [f"  and {len(shown) - _MOST_SHOWN} more conflicts"] if len(shown) > _MOST_SHOWN else []
     raise InputError(
         "nothing was written:\n" + "\n".join([*lines, *shown[:_MOST_SHOWN], *more]),
         where=str(directory),
         hint=_WITH_CONFLICTS if shown else _WITHOUT,
     )
-
-
-def _shown(refusal: Refusal) -> list[str]:
-    return [
-        f"  {refusal.path}:{conflict.line}\n" + _indented(conflict.marked.decode("utf-8", "backslashreplace"))
-        for conflict in refusal.conflicts
-    ]
 
 
 def _indented(text: str) -> str:
