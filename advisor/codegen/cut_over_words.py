@@ -10,6 +10,7 @@ from advisor.codegen.model import ComputeGroup, CutOver, Scaling, Stack
 from advisor.codegen.rollout import Rollout
 from advisor.codegen.summary import usd
 from advisor.codegen.templates import fill
+from advisor.data_files import facts_beside
 from advisor.tables import read_rows
 
 _TAKE_OVER = (
@@ -20,22 +21,8 @@ _CHECKS = {row["target"]: row["command"] for row in read_rows(Path(__file__).wit
 """Target → command that shows whether the instances of a group serve."""
 _REGION = "terraform destroy -target=kustomization_resource.{resource}_first # Pulumi removes a region by itself"
 """Resources of a region go before its provider, which is part of the code; the others depend on the first."""
-_OBJECTS = "kubectl --context CONTEXT --namespace {name} delete --filename kubernetes/{region}/{backend}.yaml"
-_REMOVALS: Mapping[Form, tuple[str, tuple[str, ...]]] = {
-    Form.MANIFESTS: ("backend", (_OBJECTS,)),
-    Form.INFERENCE_POOL: (
-        "backend",
-        (_OBJECTS, "kubectl --context CONTEXT --namespace {name} delete inferencepools {backend}"),
-    ),
-    Form.LLM_D: ("backend", (_OBJECTS, "helm uninstall {backend} --kube-context CONTEXT --namespace {name}")),
-    Form.KSERVE: ("key", ("kubectl --context CONTEXT --namespace {name} delete llminferenceservices {group}",)),
-    Form.PRODUCTION_STACK: ("region", ("helm uninstall {name} --kube-context CONTEXT --namespace {name}",)),
-    Form.DYNAMO: (
-        "region",
-        ("kubectl --context CONTEXT --namespace {name} delete --filename kubernetes/{region}/dynamo.yaml",),
-    ),
-}
-"""Form → what of a group goes with its last one, and the commands that take it away; the rest goes with an update."""
+FORMS = facts_beside(__file__, "forms.toml")
+"""Form → commands for its objects."""
 
 
 def checks(stack: Stack, groups: Iterable[ComputeGroup]) -> tuple[str, ...]:
@@ -56,7 +43,8 @@ def removals(stack: Stack, rollout: Rollout) -> Iterator[str]:
     """Commands for what goes with its last group, where nothing removes objects of clusters by itself."""
     if not _CHECKS[stack.target].startswith("kubectl "):
         return
-    unit, commands = ("region", (_REGION,)) if stack.target in REMOVING else _REMOVALS[stack.form]
+    form = {"unit": "region", "removals": [_REGION]} if stack.target in REMOVING else FORMS[stack.form]
+    unit = form["unit"]
     kept = {getattr(group, unit) for group in stack.groups}
     going = {getattr(group, unit): group for group in rollout.retiring if getattr(group, unit) not in kept}
     for _, group in sorted(going.items()):
@@ -67,7 +55,7 @@ def removals(stack: Stack, rollout: Rollout) -> Iterator[str]:
             "group": group.key,
             "resource": group.region.replace("-", "_"),
         }
-        yield from (command.format(**facts) for command in commands)
+        yield from (command.format(**facts) for command in form["removals"])
         if stack.form is Form.KSERVE and stack.scaling is not Scaling.STATIC:
             yield "kubectl --context CONTEXT --namespace {name} delete scaledobjects {group}".format(**facts)
 
