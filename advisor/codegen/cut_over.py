@@ -105,8 +105,7 @@ def _may_finish(rollout: Rollout, *, goes_on: bool) -> bool:
     weights = [group.weight for group in joint(rollout).groups if group.key in retiring]
     if rollout.stage is Stage.SHIFT or not (rollout.new or any(weights)):
         return True
-    before = () if rollout.before is None else rollout.before.groups
-    former = {rollout.renamed.get(group.key, group.key): group.instances for group in before}
+    former = {key: group.instances for key, group in rollout.former.items()}
     grows = any(group.instances > former.get(group.key, 0) for group in rollout.planned.groups)
     return not moves(rollout) and (goes_on or not grows)
 

@@ -59,49 +59,45 @@ def parts_of(estate: Estate, plans: Mapping[str, Plan], name: str = "") -> Estat
     bases = {folder_of(base.plan): base for base in estate.joined}
     places = [Place(at, machine, plans, name or estate.name) for at, machine in enumerate(estate.shared_machines)]
     machines = {place.name: place for place in places}
-    by_folder = _by_folder([*own, *(base.plan for base in estate.joined)])
+    by_folder = _told_apart(
+        ((folder_of(file), file) for file in [*own, *(base.plan for base in estate.joined)]),
+        "be generated into one folder",
+        "rename one of the workload files",
+    )
     both = sorted(by_folder.keys() & machines.keys())
     if both:
         raise InputError(
             f"{by_folder[both[0]]} would be generated into the folder of {both[0]}",
             hint="rename the workload file, and plan the directory again",
         )
-    _check_names([*by_folder.values(), *(file for place in places for file in place.machine.workloads)], places, plans)
-    without = tuple(f"{row.file}: {row.message or row.status}" for row in estate.workloads if row.status != PLANNED)
-    return EstateParts(by_folder, machines, bases, without)
-
-
-def _check_names(files: Iterable[str], places: Iterable[Place], plans: Mapping[str, Plan]) -> None:
-    """Names of deployments and namespaces are told apart."""
-    of_name = {
+    # Names of deployments and namespaces.
+    of_machines = {
         name: f"the shared machine {place.name}"
         for place in places
         for name in (place.name, place.deployment, *place.servers)
     }
-    for file in files:
-        if file not in plans:
-            continue
-        name = deployment_name(plans[file])
+    files = [*by_folder.values(), *(file for place in places for file in place.machine.workloads)]
+    of_workloads = [(deployment_name(plans[file]), file) for file in files if file in plans]
+    _told_apart(
+        [*of_machines.items(), *of_workloads],
+        "both be deployed as {}",
+        "set another name in one of the workload files",
+    )
+    without = tuple(f"{row.file}: {row.message or row.status}" for row in estate.workloads if row.status != PLANNED)
+    return EstateParts(by_folder, machines, bases, without)
+
+
+def _told_apart(owners: Iterable[tuple[str, str]], problem: str, remedy: str) -> Mapping[str, str]:
+    """Name → what has it; refuses a name that two have."""
+    of_name: dict[str, str] = {}
+    for name, owner in owners:
         if name in of_name:
             raise InputError(
-                f"{of_name[name]} and {file} would both be deployed as {name}",
-                hint="set another name in one of the workload files, and plan the directory again",
+                f"{of_name[name]} and {owner} would {problem.format(name)}",
+                hint=f"{remedy}, and plan the directory again",
             )
-        of_name[name] = file
-
-
-def _by_folder(files: Iterable[str]) -> Mapping[str, str]:
-    """Folder → file."""
-    by_folder: dict[str, str] = {}
-    for file in files:
-        folder = folder_of(file)
-        if folder in by_folder:
-            raise InputError(
-                f"{by_folder[folder]} and {file} would be generated into one folder",
-                hint="rename one of the workload files, and plan the directory again",
-            )
-        by_folder[folder] = file
-    return by_folder
+        of_name[name] = owner
+    return of_name
 
 
 def folder_of(workload: str) -> str:

@@ -34,7 +34,7 @@ def joint(rollout: Rollout) -> Deployed:
     if before is None:
         return planned
     retiring = tuple(_held_still(group, before.scaling, planned.scaling) for group in rollout.retiring)
-    former = {rollout.renamed.get(group.key, group.key): group for group in before.groups}
+    former = rollout.former
     serving = tuple(
         _wide_enough(group, former[group.key]) if group.key in former else _held_still(group, planned.scaling)
         for group in planned.groups

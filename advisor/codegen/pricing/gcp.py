@@ -47,7 +47,7 @@ def _group(resource: Resource, everything: Resources) -> tuple[Use, ...]:
 
 
 def _node_pool(resource: Resource, _all: Resources) -> tuple[Use, ...]:
-    nodes = _block(resource, "node_config")
+    nodes = resource.part("node_config")
     kind = with_attached(nodes.first("machine_type"), nodes.blocks("guest_accelerator"))
     spot = nodes.values.get("spot") or nodes.values.get("preemptible")
     return (_machine(resource, kind, Purchase.SPOT if spot else Purchase.ON_DEMAND, _nodes(resource)),)
@@ -101,7 +101,7 @@ def _quantity(text: object, divisors: Mapping[str, int]) -> float | None:
 
 
 def _reservation(resource: Resource, _all: Resources) -> tuple[Use, ...]:
-    machine = Resource("", "", "", next(iter(resource.blocks("specific_reservation", "instance_properties")), {}))
+    machine = resource.part("specific_reservation", "instance_properties")
     attached = [
         {"type": block.get("accelerator_type"), "count": block.get("accelerator_count")}
         for block in machine.blocks("guest_accelerators")
@@ -112,7 +112,7 @@ def _reservation(resource: Resource, _all: Resources) -> tuple[Use, ...]:
 
 
 def _workbench(resource: Resource, _all: Resources) -> tuple[Use, ...]:
-    setup = _block(resource, "gce_setup")
+    setup = resource.part("gce_setup")
     attached = [
         # Workbench writes NVIDIA_TESLA_T4 what machines write nvidia-tesla-t4.
         {"type": str(block.get("type")).lower().replace("_", "-"), "count": block.get("core_count")}
@@ -163,12 +163,6 @@ def with_attached(machine_type: object, accelerators: Iterable[Mapping[str, Any]
         if attached is not None:
             return f"{kind}+{accelerator.get('count')}x{attached}"
     return kind
-
-
-def _block(resource: Resource, name: str) -> Resource:
-    """A block as if it were a resource."""
-    values = next(iter(resource.blocks(name)), {})
-    return Resource(resource.address, resource.kind, resource.name, values)
 
 
 def _machine(resource: Resource, kind: str | None, purchase: Purchase | None, number: float | None) -> Use:
