@@ -43,8 +43,8 @@ def removals(stack: Stack, rollout: Rollout) -> Iterator[str]:
     """Commands for what goes with its last group, where nothing removes objects of clusters by itself."""
     if not _CHECKS[stack.target].startswith("kubectl "):
         return
-    form = {"unit": "region", "removals": [_REGION]} if stack.target in REMOVING else FORMS[stack.form]
-    unit = form["unit"]
+    form = FORMS[stack.form]
+    unit, commands = ("region", [_REGION]) if stack.target in REMOVING else (form["unit"], form["removals"])
     kept = {getattr(group, unit) for group in stack.groups}
     going = {getattr(group, unit): group for group in rollout.retiring if getattr(group, unit) not in kept}
     for _, group in sorted(going.items()):
@@ -55,7 +55,7 @@ def removals(stack: Stack, rollout: Rollout) -> Iterator[str]:
             "group": group.key,
             "resource": group.region.replace("-", "_"),
         }
-        yield from (command.format(**facts) for command in form["removals"])
+        yield from (command.format(**facts) for command in commands)
         if stack.form is Form.KSERVE and stack.scaling is not Scaling.STATIC:
             yield "kubectl --context CONTEXT --namespace {name} delete scaledobjects {group}".format(**facts)
 
