@@ -315,7 +315,7 @@ def scaled_objects(
 
 
 def _scaling(group: ComputeGroup, scale: Scale, target: Document) -> Document:
-    """Replicas by the hours of the plan or its load; while Prometheus does not answer, as many as in the busiest hours."""
+    """Replicas by the hours of the plan, or its load; the most while Prometheus does not answer."""
     hours = [
         {"timezone": "Etc/UTC", "start": window.start, "end": window.end, "desiredReplicas": str(window.replicas)}
         for window in scale.windows
