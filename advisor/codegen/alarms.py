@@ -132,7 +132,6 @@ def alarms_of(memory_utilization: float, start_seconds: int, *, has_gpu: bool) -
 
 @cache
 def _rows() -> Mapping[str, Record]:
-    """Rows of ``alarms.csv``, next to this module, by name."""
     return {row.text("name"): row for row in read_records(Path(__file__).with_name("alarms.csv"))}
 
 

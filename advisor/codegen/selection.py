@@ -78,7 +78,6 @@ def _shortest_dip(changes: Sequence[tuple[int, int]]) -> int | None:
 
 
 def _minutes(changes: Sequence[tuple[int, int]], index: int) -> int:
-    """Minutes that the size at *index* lasts."""
     return (changes[(index + 1) % len(changes)][0] - changes[index][0]) % _MINUTES_PER_WEEK
 
 
@@ -178,7 +177,6 @@ def reason_against(check: Callable[[Choice], object]) -> Callable[[Choice], Advi
 
 
 def _generated_ranks(plan: Plan, choice: Choice, obstacle: Callable[[Choice], AdvisorError | None]) -> list[int]:
-    """Ranks of the other options that code can be generated for."""
     others = [option for option in plan.options if choice.option is None or option.rank != choice.option.rank]
     return [option.rank for option in others if obstacle(_single(option, plan.fleet)) is None]
 
@@ -238,7 +236,6 @@ def _single(option: Option, fleet: Fleet | None) -> Choice:
 
 
 def _planned_rate(serves: Serves) -> float:
-    """Requests per second that a replica is planned to carry."""
     return serves.planned_requests_per_second_per_instance / serves.replicas_per_instance
 
 

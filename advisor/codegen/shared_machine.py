@@ -328,7 +328,6 @@ def _caches(machine: SharedMachine, tenants: Sequence[Stack]) -> Iterator[str]:
 
 
 def _is_fixed(tenant: Stack) -> bool:
-    """Whether the engine of a workload is given the size of its KV cache."""
     return any(word.startswith(FIXED_CACHE) for word in tenant.backends[0].container.arguments)
 
 

@@ -87,7 +87,6 @@ def stacks_of(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
 
 
 def _cautioned(stack: Stack) -> Stack:
-    """Stack with a caution where the workload's name is cut."""
     if slug(stack.summary.workload, 10 * LONGEST_NAME, "inference") == stack.name:
         return stack
     return stack.with_cautions(_CUT.format(name=stack.name))
@@ -189,7 +188,6 @@ def _without_target(plan: Plan) -> str:
 
 
 def _is_batch(plan: Plan) -> bool:
-    """Whether all that comes is batch work."""
     return bool(plan.workload["slo"].get("latency_is_deadline"))
 
 
@@ -226,7 +224,6 @@ def _is_whole(fleet: Fleet | None) -> bool:
 
 
 def _monthly(member: Member) -> float:
-    """USD a month of the instances in the hours of the week."""
     return sum(member.hours) * member.usd_per_hour * HOURS_PER_MONTH / len(member.hours)
 
 

@@ -163,7 +163,6 @@ def _passed_provider(module: Module, name: str, alias: str) -> Resource | None:
 
 
 def _region_of(place: object) -> str:
-    """Region of a region or zone."""
     zone = _ZONE.fullmatch(str(place))
     return zone["region"] if zone else str(place)
 

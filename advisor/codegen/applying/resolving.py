@@ -284,7 +284,6 @@ def _next(
 
 
 def _label(question: _Question, name: str) -> str:
-    """A name with the module that it is in."""
     return f"{question.scope.module.name}.{name}".removeprefix(".")
 
 

@@ -317,7 +317,6 @@ def _tenant(slot_tenant: SlotTenant, disks: _Disks) -> Tenant:
 
 
 def _usd_per_hour(usd_per_month: float, copies: int) -> float:
-    """USD per hour of one copy."""
     return usd_per_month / HOURS_PER_MONTH / copies
 
 
