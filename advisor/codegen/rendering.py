@@ -221,7 +221,7 @@ def _with_inputs(folder: str, stack: Stack, context: Mapping[str, Any]) -> Mappi
     facts = {**context, "stack": stack, "is_program": language != "terraform"}
     truth, text = partial(evaluate, context=facts), partial(fill_text, context=facts)
     inputs = inputs_of(target, truth, text, stack.inputs)
-    takes = {row.name for row in inputs}
+    takes = facts["takes"] = {row.name for row in inputs}
     parts = plan_classes(target, truth, text) if facts["is_program"] else {}
     records = plan_records(target, truth, text, {**context, **context.get("planned", {})})
     fleet = plan_value(parts, stack.budget.usd_per_month, records) if parts else None

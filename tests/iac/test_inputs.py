@@ -104,7 +104,7 @@ FRACTIONS = ("budget_margin_ratio", "sagemaker_usd_per_month", "target_utilizati
 UNCHECKED = {
     *("attach_cni_policy", "binary_authorization", "budget_enabled", "cost_anomaly_detection"),
     *("create_cache_connection_policy", "deletion_protection", "encryption_at_host", "environment", "global_access"),
-    *("restrict_egress", "secure_boot", "zone_redundancy"),
+    *("log_retention_days", "restrict_egress", "secure_boot", "zone_redundancy"),
 }
 """Inputs of which everything of their type is taken."""
 TEXTS = ("", "x", "x" * 1024, "x" * 1025, "x" * 70, "X", "1", "*", "a b", "é", "-", "_", "a\nb")

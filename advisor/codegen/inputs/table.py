@@ -128,8 +128,6 @@ class Input:
     keys: Keys | None
     key_pattern: KeyPattern | None
     bounds: Bounds
-    one_of: tuple[int, ...]
-    """Numbers that pass; empty: those within the bounds."""
     taken: Mapping[str, str]
     """Keys that a mapping must not have, each with the reason."""
     is_of_provider: bool
@@ -241,7 +239,6 @@ def _input(name: str, row: Mapping[str, Any], truth: Truth, text: Callable[[str]
         keys=Keys(**row["keys"]) if "keys" in row else None,
         key_pattern=KeyPattern(**row["key_pattern"]) if "key_pattern" in row else None,
         bounds=bounds,
-        one_of=tuple(row.get("one_of", ())),
         taken=row.get("taken", {}),
         is_of_provider=row.get("of_provider", False),
         regions=Regions(row["by_region"]) if "by_region" in row else None,
@@ -283,9 +280,6 @@ def examples(inputs: Iterable[Input]) -> dict[str, object]:
 
 
 def _number_words(row: Mapping[str, Any], bounds: Bounds) -> str:
-    if "one_of" in row:
-        *first, last = map(str, row["one_of"])
-        return f"{', '.join(first)} or {last}"
     if not bounds:
         return ""
     return f"a whole number, {bounds.words}" if "int" in row["type"] else bounds.words
