@@ -134,9 +134,9 @@ def _threshold(alarm: Alarm) -> float | None:
 
 
 def _metrics_of(alarm: Alarm) -> Mapping[str, object]:
-    """Metrics by name; of a ratio by those that its expression gives them, where an absent count is none."""
+    """The metric; of a ratio all by the names that its expression gives them, where an absent count is none."""
     if not alarm.ratio_of:
-        return {"metrics": {"value": alarm.metric}}
+        return {"metric": alarm.metric}
     if not alarm.beside:
         return {"metrics": {"part": alarm.metric, "whole": alarm.ratio_of}, "expression": "100 * part / whole"}
     return {
