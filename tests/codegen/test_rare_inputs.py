@@ -4,10 +4,13 @@ import dataclasses
 import re
 
 import pytest
+from click.testing import CliRunner
 
+from advisor.cli.generate import command
 from advisor.codegen import Language, Wanted, generate, read_former, write_files
 from advisor.codegen.inputs.table import EVERY
 from advisor.errors import InputError
+from advisor.plan.document import plan_to_json
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
 from codegen.scenarios import SCENARIOS
 
@@ -99,3 +102,13 @@ def test_no_rare_input_changes_the_data_of_a_plan(name):
         for inputs in (frozenset(), frozenset({EVERY}))
     )
     assert few["fleet.tf"] == every["fleet.tf"]
+
+
+def test_the_command_takes_several(tmp_path):
+    """Each ``--input`` adds one."""
+    plan = tmp_path / "plan.json"
+    plan.write_text(plan_to_json(make_plan(make_option())))
+    asked = ["terraform", str(plan), "--into", str(tmp_path / "code"), "--input", "dns", "--input", "model_ids"]
+    assert CliRunner().invoke(command, asked).exit_code == 0
+    text = (tmp_path / "code" / "variables.tf").read_text()
+    assert names({"variables.tf": text}, Language.TERRAFORM) & RARE == {"dns", "model_ids"}

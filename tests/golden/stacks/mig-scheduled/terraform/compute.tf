@@ -20,7 +20,7 @@ resource "google_compute_region_instance_template" "this" {
       model           = local.models[each.value.backend]
       model_source    = var.model_source
       registry        = split("/", local.images[each.value.backend])[0]
-      registry_secret = var.registry_secret == null ? "" : var.registry_secret
+      registry_secret = ""
       scraped         = local.backends[each.value.backend].scraped
       tpu             = try(each.value.tpu, false)
       words           = join("\n  ", local.shell_words[each.value.backend])

@@ -79,16 +79,19 @@ def _permissions(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) 
     )
     # Names may begin alike; the tag tells.
     own = {"StringEquals": {"autoscaling:ResourceTag/Deployment": settings.name}}
-    namespace = {"StringEquals": {"cloudwatch:namespace": settings.metrics_namespace}}
+    namespace = {"StringEquals": {"cloudwatch:namespace": context.metrics_namespace}}
     write = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
-    ready = ["autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat"]
-    secrets = [arn for arn in (settings.hf_token_secret_arn, settings.registry_secret_arn) if arn is not None]
+    tell = [
+        "autoscaling:CompleteLifecycleAction",
+        "autoscaling:RecordLifecycleActionHeartbeat",
+        "autoscaling:TerminateInstanceInAutoScalingGroup",
+    ]
+    secrets = [arn for arn in (settings.hf_token_secret_arn,) if arn is not None]
     return document(
         statement("PutMetrics", ["cloudwatch:PutMetricData"], ["*"], namespace),
         statement("NameTheGroup", ["ec2:DescribeTags"], ["*"]),
         statement("WriteLogs", write, [pulumi.Output.concat(group.arn, ":*") for group in logs.values()]),
-        statement("LeaveWhenInterrupted", ["autoscaling:TerminateInstanceInAutoScalingGroup"], [groups], own),
-        statement("SayReady", ready, [groups], own),
+        statement("TellTheGroup", tell, [groups], own),
         *([statement("ReadSecrets", ["secretsmanager:GetSecretValue"], secrets)] if secrets else []),
         *_weights(context),
         *_registries(context),
