@@ -9,8 +9,10 @@ from click.testing import CliRunner
 from advisor.cli.generate import command
 from advisor.codegen import Language, Wanted, generate, read_former, write_files
 from advisor.codegen.inputs.table import EVERY
+from advisor.codegen.shared_machine import generate_shared
 from advisor.errors import InputError
 from advisor.plan.document import plan_to_json
+from codegen import estates
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
 from codegen.scenarios import SCENARIOS
 
@@ -112,3 +114,11 @@ def test_the_command_takes_several(tmp_path):
     assert CliRunner().invoke(command, asked).exit_code == 0
     text = (tmp_path / "code" / "variables.tf").read_text()
     assert names({"variables.tf": text}, Language.TERRAFORM) & RARE == {"dns", "model_ids"}
+
+
+def test_a_shared_machine_takes_them_too():
+    """As a fleet of one workload."""
+    place = estates.place("AWS_TURNS")
+    for inputs in (frozenset(), frozenset({"budget_enabled"})):
+        files = generate_shared(place, Language.TERRAFORM, inputs=inputs).files
+        assert names(files, Language.TERRAFORM) & RARE == inputs
