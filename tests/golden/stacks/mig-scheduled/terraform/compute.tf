@@ -149,7 +149,6 @@ resource "google_compute_region_instance_group_manager" "this" {
     google_compute_firewall.https_out,
     google_project_iam_member.host,
     google_secret_manager_secret_iam_member.host,
-    google_secret_manager_secret_iam_member.registry,
     google_storage_bucket_iam_member.weights,
   ]
 

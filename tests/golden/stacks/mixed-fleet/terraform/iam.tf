@@ -2,9 +2,8 @@
 
 locals {
   # Account, region and repository of images in ECR; bucket and prefix of weights in S3.
-  repositories   = distinct([for image in values(local.images) : regex("^([0-9]{12})[.]dkr[.]ecr[.]([a-z0-9-]+)[.][^/]+/([^:@]+)", image) if strcontains(image, ".dkr.ecr.")])
-  weights_bucket = [for parts in regexall("^s3://([^/]+)(/.*)?$", var.model_source) : "arn:${data.aws_partition.current.partition}:s3:::${parts[0]}"]
-  weights_prefix = [for parts in regexall("^s3://[^/]+/(.*)$", "${var.model_source}/") : "${parts[0]}*"]
+  repositories = distinct([for image in values(local.images) : regex("^([0-9]{12})[.]dkr[.]ecr[.]([a-z0-9-]+)[.][^/]+/([^:@]+)", image) if strcontains(image, ".dkr.ecr.")])
+  weights      = regexall("^s3://([^/]+)/(.*)$", "${var.model_source}/")
 
   # What hosts may do: report, say that they are ready, read what is given, and nothing else.
   permissions = {
@@ -16,7 +15,7 @@ locals {
     NameTheGroup = { actions = ["ec2:DescribeTags"], resources = ["*"] }
     WriteLogs = {
       actions   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
-      resources = [for group in aws_cloudwatch_log_group.serving : "${group.arn}:*"]
+      resources = [for region in keys(local.regions) : "${aws_cloudwatch_log_group.serving[region].arn}:*"]
     }
     # Ready once the model answers, and gone when spot capacity is taken back. Names of groups may begin alike; the tag tells.
     TellTheGroup = {
@@ -25,18 +24,18 @@ locals {
       condition = { StringEquals = { "autoscaling:ResourceTag/Deployment" = var.name } }
     }
     ReadSecrets = { actions = ["secretsmanager:GetSecretValue"], resources = compact([var.hf_token_secret_arn]) }
-    ReadWeights = { actions = ["s3:GetObject"], resources = [for bucket in local.weights_bucket : "${bucket}/${local.weights_prefix[0]}"] }
+    ReadWeights = { actions = ["s3:GetObject"], resources = [for place in local.weights : "arn:${data.aws_partition.current.partition}:s3:::${place[0]}/${place[1]}*"] }
     ListWeights = {
       actions   = ["s3:ListBucket"]
-      resources = local.weights_bucket
-      condition = { StringLike = { "s3:prefix" = local.weights_prefix } }
+      resources = [for place in local.weights : "arn:${data.aws_partition.current.partition}:s3:::${place[0]}"]
+      condition = { StringLike = { "s3:prefix" = [for place in local.weights : "${place[1]}*"] } }
     }
     LogIntoRegistries = { actions = ["ecr:GetAuthorizationToken"], resources = length(local.repositories) == 0 ? [] : ["*"] }
     PullImages = {
       actions = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
       resources = [
-        for parts in local.repositories :
-        "arn:${data.aws_partition.current.partition}:ecr:${parts[1]}:${parts[0]}:repository/${parts[2]}"
+        for repo in local.repositories :
+        "arn:${data.aws_partition.current.partition}:ecr:${repo[1]}:${repo[0]}:repository/${repo[2]}"
       ]
     }
   }
