@@ -79,6 +79,14 @@ _OPTIONS = (
         "workload files.",
     ),
     click.option("--unconfirmed", is_flag=True, help="Go on with a fleet that its replay refused."),
+    click.option(
+        "--input",
+        "inputs",
+        multiple=True,
+        metavar="NAME",
+        help="Rare input that the code takes too, such as dns, or all; README.md of the code names those left out. "
+        "Later runs keep it. May be repeated.",
+    ),
     click.option("--dry-run", is_flag=True, help="Print what would be written as a patch, and write nothing."),
     click.option("--force", is_flag=True, help="Write every file as it is generated, over edits and files of others."),
 )
@@ -258,6 +266,7 @@ def code_of(language: "Language", asked: dict[str, Any], text: str) -> "Generate
         digests={} if asked["resolve_digests"] else kept_digests(directory),
         as_component=_as_component(asked["as_component"], former, language, directory),
         unconfirmed=asked["unconfirmed"],
+        inputs=frozenset(asked["inputs"]),
     )
     check_unedited(text, str(plan), force=asked["force"])
     if document.seated_on and not asked.get("of_estate"):

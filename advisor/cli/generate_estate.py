@@ -1,6 +1,7 @@
 """``advisor generate … estate.json``: code of all workloads of a directory, shared machines among them."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,10 +108,10 @@ def _machine(language: "Language", asked: dict[str, Any], place: "Place") -> "Ge
     check_program(language, former, as_component=False)
     as_module = bool(former.as_component if asked["as_component"] is None else asked["as_component"])
     digests = {} if asked["resolve_digests"] else kept_digests(directory)
-    generated = generate_shared(place, language, digests, as_module=as_module, last=last)
-    if not asked["resolve_digests"]:
-        return generated
-    return generate_shared(place, language, resolve(generated.images), as_module=as_module, last=last)
+    inputs = former.inputs.union(asked["inputs"])
+    shared = partial(generate_shared, place, language, as_module=as_module, last=last, inputs=inputs)
+    generated = shared(digests)
+    return shared(resolve(generated.images)) if asked["resolve_digests"] else generated
 
 
 def _plan_texts(estate: Estate, text: str, path: Path) -> Mapping[str, str]:

@@ -97,6 +97,8 @@ class Wanted:
 
     unconfirmed: bool = False
     """Go on with a fleet that its replay refused."""
+    inputs: frozenset[str] = frozenset()
+    """Rare inputs that the code takes too, by name; ``all``: every input of the target."""
 
     @property
     def is_as_planned(self) -> bool:

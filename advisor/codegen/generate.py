@@ -18,6 +18,7 @@ from advisor.codegen.cut_over import check_program, left_out, rollout_of, staged
 from advisor.codegen.cut_over_words import notes_of
 from advisor.codegen.forms import adapted
 from advisor.codegen.hcl import read_hcl
+from advisor.codegen.inputs.table import EVERY, declared_inputs
 from advisor.codegen.kept import joint, moving, releasing, renaming, stating
 from advisor.codegen.model import Component, ComputeGroup, Stack
 from advisor.codegen.quotas import quotas_needed
@@ -286,6 +287,8 @@ def generate(
     wanted, former = wanted or Wanted(), former or Former()
     check_wanted(wanted)
     check_program(language, former, as_component=wanted.as_component)
+    asked, is_short = wanted.inputs, wanted.as_component and language is Language.PYTHON
+    wanted = replace(wanted, inputs=asked | former.inputs | ({EVERY} if is_short else set()))
     # A plan in memory and a plan from a file give the same bytes.
     plan = as_written(plan)
 
@@ -310,6 +313,7 @@ def generate(
         **written(images, wanted.digests),
     }
     check_files(files)
+    unused = () if is_short else asked - declared_inputs(files.values()) - {EVERY}
     return Generated(
         files=files,
         roots=tuple(sorted(roots)),
@@ -322,6 +326,7 @@ def generate(
             *((_UNKNOWN_FORMER,) if unknown_roots and former.plan_digest != planned[0].plan_digest else ()),
             *_changed_warnings(rollouts, former),
             *unknown,
+            *(f"--input {name}: this plan's code has no use for it" for name in sorted(unused)),
         ),
         rollouts=rollouts,
         renamed={root: rollout.renamed for root, rollout in rollouts.items() if root in former.rollouts},

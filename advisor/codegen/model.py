@@ -318,6 +318,8 @@ class Stack:
     """Label of the nodes that its pods run on, where a stack with tenants makes them; "": its own nodes."""
     models: tuple[WatchedModel, ...] = ()
     """Models of several workloads that its server holds; empty: it is of one workload."""
+    inputs: frozenset[str] = frozenset()
+    """Rare inputs that its code takes, by name."""
 
     @property
     def serving(self) -> tuple["Stack", ...]:

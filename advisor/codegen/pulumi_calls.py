@@ -270,6 +270,9 @@ class _Reader:
         over = _text(self.expression())
         if over.endswith("[*]"):
             return "0", over[:-3], ["if", f"{over[:-3]} is not None"]
+        given = re.fullmatch(r"\[value for value in \[([^,]*)\] if value is not None\]", over)
+        if given is not None:
+            return "0", given[1], ["if", f"{given[1]} is not None"]
         for pattern, is_denied in ((r"\[(.*)\] if (.*) else \[\]", False), (r"\[\] if (.*) else \[(.*)\]", True)):
             either = re.fullmatch(pattern, over)
             if either is not None:
@@ -347,10 +350,11 @@ class _Reader:
         over = _operand(self.expression())
         self.need(":")
         self.names |= dict(zip(words, words, strict=True))
-        parts = [_text(self.expression())]
+        first = self.expression()
+        parts = [first if start == "[" else f"{_text(first)}: "]
         if start == "{":
             self.need("=>")
-            parts = [f"{parts[0]}: {_text(self.expression())}"]
+            parts[0] += _text(self.expression())
         parts.append(f"for {', '.join(words)} in {over}{'.items()' if words[1:] else ''}")
         parts += [f"if {_text(self.expression())}"] if self.take("if") else []
         self.need(_BRACKETS[start])
@@ -414,7 +418,7 @@ class _Reader:
             return _document(arguments[0])
         if word in _SPREAD:
             start, stars = _SPREAD[word]
-            parts = [part.entries if _is_literal(part, start) else [Entry(stars, _text(part))] for part in arguments]
+            parts = [part.entries if _is_literal(part, start) else [Entry(stars, part)] for part in arguments]
             return Group(start, list(chain.from_iterable(parts)), _BRACKETS[start])
         if word not in _FUNCTIONS:
             raise ValueError(f"{word}() is not translated")
@@ -438,8 +442,9 @@ _FUNCTIONS: Mapping[str, Callable[..., str]] = {
     "can": lambda value: value,
     "ceil": lambda number: f"math.ceil({number})",
     "coalesce": lambda *values: _Loose(" or ".join(values)),
-    "compact": lambda values: f"{values} if {values[1:-1]} is not None else []",
+    "compact": lambda values: f"[value for value in {values} if value is not None]",
     "contains": lambda values, value: _Loose(f"{value} in {values}"),
+    "distinct": lambda values: f"list(dict.fromkeys({values}))",
     "keys": lambda values: values,
     "join": lambda mark, values: f"{mark}.join({values})",
     "length": lambda values: f"len({values})",

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from advisor.codegen.call_layout import laid_out
 from advisor.codegen.container import Language
 from advisor.codegen.cut_over_words import with_section
-from advisor.codegen.inputs.table import Input, examples, inputs_of
+from advisor.codegen.inputs.table import Input, examples, inputs_of, rare_inputs
 from advisor.codegen.inputs.variables import example_settings, python_default, python_type
 from advisor.codegen.model import Scaling, Stack
 from advisor.codegen.plan_classes import plan_classes, plan_records, plan_value
@@ -251,7 +251,8 @@ def _with_inputs(folder: str, stack: Stack, context: Mapping[str, Any]) -> Mappi
     language, _, target = folder.partition("/")
     facts = {**context, "stack": stack, "is_program": language != "terraform"}
     truth, text = partial(evaluate, context=facts), partial(fill_text, context=facts)
-    inputs = inputs_of(target, truth, text)
+    inputs = inputs_of(target, truth, text, stack.inputs)
+    takes = facts["takes"] = {row.name for row in inputs}
     parts = plan_classes(target, truth, text) if facts["is_program"] else {}
     records = plan_records(target, truth, text, {**context, **context.get("planned", {})})
     fleet = plan_value(parts, stack.budget.usd_per_month, records) if parts else None
@@ -261,6 +262,8 @@ def _with_inputs(folder: str, stack: Stack, context: Mapping[str, Any]) -> Mappi
         **context,
         **plan,
         "variables": inputs,
+        "takes": takes,
+        "left_out_inputs": [name for name in rare_inputs(target, truth) if name not in takes],
         "configuration": examples(inputs),
         "settings": example_settings(inputs),
     }

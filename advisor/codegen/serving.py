@@ -8,6 +8,7 @@ from advisor.catalog import load_catalog
 from advisor.codegen.container import Backend, Container, Engine, Language, Platform, Serves, Wanted
 from advisor.codegen.engines import ENGINES, Demanded, Request, catalog_name, exact_version
 from advisor.codegen.engines.request import checkpoint_of, refusal
+from advisor.codegen.inputs.table import EVERY, input_names
 from advisor.codegen.model import Stack
 from advisor.codegen.quotas import check_deployable
 from advisor.codegen.quoting import image_reference
@@ -146,8 +147,12 @@ def check_wanted(wanted: Wanted) -> None:
     """Refuse what no plan could make right.
 
     Raises:
-        InputError: an image that is no reference of one, or a custom engine without an image.
+        InputError: an image that is no reference of one, a custom engine without an image, or an unknown input.
     """
+    unknown = wanted.inputs - input_names() - {EVERY}
+    if unknown:
+        names = ", ".join(sorted(unknown))
+        raise InputError(f"no code takes {names}", where="--input", hint=f"known: {', '.join(sorted(input_names()))}")
     if wanted.engine is Engine.CUSTOM and not wanted.image:
         raise InputError("a custom engine needs an image", hint="name it with --image REPOSITORY@sha256:DIGEST")
     if wanted.image:

@@ -75,6 +75,7 @@ def generate_shared(
     *,
     as_module: bool = False,
     last: Mapping[str, str] = MappingProxyType({}),
+    inputs: frozenset[str] = frozenset(),
 ) -> Generated:
     """The code of a shared machine.
 
@@ -84,6 +85,7 @@ def generate_shared(
         digests: image with its tag → digest that the code takes it by.
         as_module: in Terraform a module that others call; a program in Pulumi is whole in any case.
         last: text of each file as the last run generated it in the directory; empty for an empty one.
+        inputs: rare inputs that the code takes too, by name.
 
     Raises:
         InputError: the estate does not say what is needed.
@@ -95,6 +97,7 @@ def generate_shared(
         backends=pinned(unpinned, digests).backends,
         tenants=tuple(pinned(tenant, digests) for tenant in unpinned.tenants),
         component=Component("", {}) if as_module and language is Language.TERRAFORM else None,
+        inputs=inputs,
     )
     target = target_of(stack)
     images = images_of(unpinned.tenants)

@@ -172,6 +172,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         unit=unit_of(plan.demand),
         cache=cache_of(plan, choice),
         is_batch=_is_batch(plan),
+        inputs=wanted.inputs,
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any, TypedDict, Unpack
 import pulumi
 
 from advisor.codegen import Engine, Form, Generated, Language, Wanted, generate, read_former
+from advisor.codegen.inputs.table import EVERY
 from advisor.codegen.registries import kept_in
 from advisor.codegen.rollout import Former
 from advisor.codegen.writing.record import read_record
@@ -224,6 +225,7 @@ def _program(plan: str, choice: Choice) -> Program:
         form=_form(choice.get("form", former.form.value)),
         digests={} if directory is None else kept_in(directory),
         unconfirmed=True,  # refused, or asked for, when the program was written
+        inputs=frozenset({EVERY}),
     )
     # Stages of a Terraform root are none of this program's, and its source is whole whatever lies in the directory.
     goes_on = None if former.language is Language.TERRAFORM else replace(former, as_component=None)

@@ -182,6 +182,11 @@ class Scenario:
     variables: Mapping[str, Any] = field(default_factory=dict)
     """Of the variables without a default: terraform.tfvars.json, and the stack's configuration in Pulumi."""
 
+    def __post_init__(self) -> None:
+        """What a user fills in is wanted."""
+        inputs = self.wanted.inputs.union(self.variables)
+        object.__setattr__(self, "wanted", dataclasses.replace(self.wanted, inputs=inputs))
+
     @cached_property
     def languages(self) -> tuple[Language, ...]:
         """All that its targets are written in; the checks against real tools take each."""

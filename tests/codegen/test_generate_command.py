@@ -200,9 +200,10 @@ def test_fleet_is_generated(advisor, tmp_path):
     [
         ([make_option()], ["--option", "7"], (1, "the plan has no option 7")),
         ([make_option()], ["--target", "moon"], (1, "no code is generated for the target 'moon'")),
+        ([make_option()], ["--input", "dsn"], (1, "no code takes dsn")),
         ([], [], (4, "the plan has nothing to generate code for")),
     ],
-    ids=["no such rank", "no such target", "nothing feasible"],
+    ids=["no such rank", "no such target", "no such input", "nothing feasible"],
 )
 def test_what_cannot_be_generated_is_one_error_with_a_hint(options, arguments, refusal, advisor, write_plan, tmp_path):
     """Exit code 1, or 4 where nothing is feasible; one message, a hint, no traceback and no file."""

@@ -43,7 +43,7 @@ def test_readme_says_what_the_plan_says(part):
 @pytest.mark.parametrize("target", ["ec2", "eks", "sagemaker"])
 def test_readme_names_the_services_of_everything_that_is_made(target, language):
     """Whoever applies needs rights on each resource, the roles to pass, and what launch templates are checked for."""
-    files = generate(make_plan(make_option()), language, Wanted(rank=1, target=target)).files
+    files = generate(make_plan(make_option()), language, Wanted(rank=1, target=target, inputs=frozenset({"dns"}))).files
     pattern = r'^resource "aws_\w+"|\baws\.[a-z0-9]+\.[A-Z]\w+\('
     made = set(re.findall(pattern, "\n".join(files.values()), re.MULTILINE))
     rights = files["README.md"].partition("- Rights of whoever applies")[2].partition("\n- ")[0]
@@ -59,7 +59,7 @@ def test_readme_names_the_services_of_everything_that_is_made(target, language):
 def test_readme_names_the_roles_for_everything_that_is_made_on_google_cloud(target, language):
     """Those on the project, and those on what is given from elsewhere."""
     option = make_option(provider="gcp", region="us-central1", instance_type="g2-standard-8")
-    files = generate(make_plan(option), language, Wanted(rank=1, target=target)).files
+    files = generate(make_plan(option), language, Wanted(rank=1, target=target, inputs=frozenset({"dns"}))).files
     pattern = r'^resource "(google_\w+)"|\b(gcp\.[a-z0-9]+\.[A-Z]\w+)\('
     made = {kind for pair in re.findall(pattern, "\n".join(files.values()), re.MULTILINE) for kind in pair if kind}
     rights = files["README.md"].partition("- Rights of whoever applies")[2].partition("\n\n")[0]
@@ -76,7 +76,8 @@ def test_readme_names_who_assigns_roles_on_azure(policy):
     """On what is given; for the right to publish metrics also on the subscription."""
     here = {"provider": "azure", "region": "eastus", "instance_type": "Standard_NC24ads_A100_v4"}
     plan = make_fleet_plan(make_group(**here, accelerator="A100-80GB-PCIe"), policy=policy)
-    rights = " ".join(generate(plan).files["README.md"].partition("- Rights of whoever applies")[2].split())
+    files = generate(plan, wanted=Wanted(inputs=frozenset({"private_dns_zone_id"}))).files
+    rights = " ".join(files["README.md"].partition("- Rights of whoever applies")[2].split())
     for part in ("Contributor on the subscription", "Private DNS Zone Contributor", "secrets of the certificate"):
         assert part in rights
     assert ("publish metrics of scale sets" in rights) == (policy is Policy.REACTIVE)

@@ -38,7 +38,7 @@ def start(simulated_clouds, tmp_path):
 
     def begin(name: str, environment: str = "tools", *, filled: bool = False, **changes: Any) -> harness.Terraform:
         needs(environment)
-        directory = write_root(name, tmp_path / name)
+        directory = write_root(name, tmp_path / name, changes)
         if filled:
             values = json.dumps({**SCENARIOS[name]().variables, **changes})
             (directory / "terraform.tfvars.json").write_text(values)

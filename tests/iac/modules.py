@@ -4,7 +4,8 @@ import base64
 import datetime as dt
 import gzip
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,10 +31,11 @@ def needs(environment: str) -> None:
         pytest.skip(f"the verification tools ({environment}) are {harness.INSTALL_HINT}")
 
 
-def write_root(name: str, directory: Path) -> Path:
-    """The Terraform root of a scenario, in *directory*."""
+def write_root(name: str, directory: Path, inputs: Iterable[str] = ()) -> Path:
+    """The Terraform root of a scenario, with rare *inputs* too, in *directory*."""
     scenario = SCENARIOS[name]()
-    return harness.write_module(generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files, directory)
+    wanted = replace(scenario.wanted, inputs=scenario.wanted.inputs.union(inputs))
+    return harness.write_module(generate(scenario.plan, Language.TERRAFORM, wanted).files, directory)
 
 
 def resources(plan):

@@ -36,7 +36,8 @@ VERSIONS = ("1.33.1", "1.37.0")
 
 def code(name, language, directory):
     """The code of the shared machine of an estate, in a directory."""
-    return harness.write_module(generate_shared(estates.place(name), language, {}).files, directory)
+    generated = generate_shared(estates.place(name), language, {}, inputs=frozenset(FILLED[name]))
+    return harness.write_module(generated.files, directory)
 
 
 @pytest.fixture

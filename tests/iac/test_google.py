@@ -65,9 +65,7 @@ def script(start):
     """The startup script of a scenario, with further values of variables."""
 
     def of(name: str, **more) -> str:
-        terraform = start(name, filled=True)
-        (terraform.directory / "more.auto.tfvars.json").write_text(json.dumps(more))
-        (template, *_) = resources(terraform.plan())["google_compute_region_instance_template"]
+        (template, *_) = resources(start(name, filled=True, **more).plan())["google_compute_region_instance_template"]
         return template["metadata"]["startup-script"]
 
     return of

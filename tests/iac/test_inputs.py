@@ -3,13 +3,14 @@
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from advisor.codegen import Language, generate
 from advisor.codegen.hcl import NOT_LITERAL, literal, read_hcl
+from advisor.codegen.inputs.table import EVERY
 from codegen.plans import Scenario
 from codegen.scenarios import SCENARIOS
 from codegen.test_inputs import TARGETS, everything
@@ -103,7 +104,7 @@ FRACTIONS = ("budget_margin_ratio", "sagemaker_usd_per_month", "target_utilizati
 UNCHECKED = {
     *("attach_cni_policy", "binary_authorization", "budget_enabled", "cost_anomaly_detection"),
     *("create_cache_connection_policy", "deletion_protection", "encryption_at_host", "environment", "global_access"),
-    *("restrict_egress", "secure_boot", "zone_redundancy"),
+    *("log_retention_days", "restrict_egress", "secure_boot", "zone_redundancy"),
 }
 """Inputs of which everything of their type is taken."""
 TEXTS = ("", "x", "x" * 1024, "x" * 1025, "x" * 70, "X", "1", "*", "a b", "é", "-", "_", "a\nb")
@@ -184,7 +185,8 @@ def _mappings(value: Mapping[str, Any], keys: Sequence[str], fields: Collection[
 def tried(name: str) -> Tried:
     """Code of a scenario in its languages, with candidates for each of its inputs."""
     scenario = SCENARIOS[name]()
-    code = {language: generate(scenario.plan, language, scenario.wanted).files for language in scenario.languages}
+    wanted = replace(scenario.wanted, inputs=frozenset({EVERY}))
+    code = {language: generate(scenario.plan, language, wanted).files for language in scenario.languages}
     root = code[Language.TERRAFORM]
     keys = _keys(root)
     pool = [key for some in keys.values() for key in some[:3]] + ["vllm", "sglang"]

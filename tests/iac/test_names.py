@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from advisor.codegen import Wanted, generate
+from advisor.codegen import generate
 from iac import harness
 from iac.modules import of_today
 from iac.test_replans import IMPOSSIBLE, PLACES, TWO_KINDS, plan_of
@@ -20,7 +20,7 @@ def test_names_are_taken(case, tmp_path, simulated_clouds):
     place = PLACES[target]
     plan = plan_of(place, "scheduled" if (target, TWO_KINDS) in IMPOSSIBLE else TWO_KINDS)
     plan = dataclasses.replace(plan, workload={**plan.workload, "name": NAMES[name]})
-    generated = generate(plan, wanted=Wanted(target=place.target))
+    generated = generate(plan, wanted=place.wanted)
     terraform = harness.Terraform(harness.write_module(generated.files, tmp_path), simulated_clouds)
     region = plan.fleet.groups[0].region
     (tmp_path / "terraform.tfvars.json").write_text(json.dumps(place.variables(region)))

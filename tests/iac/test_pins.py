@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from advisor.codegen import Language, Stage, Wanted, generate, read_former, write_files
+from advisor.codegen import Language, Stage, generate, read_former, write_files
 from iac import harness, parity
 from iac.modules import needs, of_today
 from iac.test_replans import ANOTHER_TYPE, PLACES, plan_of
@@ -63,7 +63,7 @@ def missing(value: Any, target: str) -> list[str]:
 def run(directory, language, target, shape, stage=None):
     """What ``advisor generate`` does; the regions of the code."""
     place = PLACES[target]
-    wanted = Wanted(target=place.target)
+    wanted = place.wanted
     generated = generate(plan_of(place, shape), language, wanted, former=read_former(directory, stage))
     write_files(generated, directory)
     return generated.rollouts[""]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from advisor.codegen import Form, Language, Stage, Wanted, generate, read_former, write_files
+from advisor.codegen.inputs.table import EVERY
 from advisor.plan.document import plan_to_json
 from codegen.plans import make_fleet_plan, make_group
 from codegen.scenarios import SCENARIOS, ec2
@@ -109,7 +110,8 @@ for name, value in fleet.outputs.items():
 def stack(name):
     """Generated files of a scenario, and the keys that its plan has."""
     scenario = SCENARIOS[name]()
-    files = generate(scenario.plan, Language.PYTHON, scenario.wanted).files
+    wanted = dataclasses.replace(scenario.wanted, inputs=frozenset({EVERY}))
+    files = generate(scenario.plan, Language.PYTHON, wanted).files
     (fleet,) = (node.value for node in ast.parse(files["inference/fleet.py"]).body if isinstance(node, ast.Assign))
     held = {one.arg: one.value for one in fleet.keywords}
     first = {key: held[key].keys[0].value for key in ("groups", "backends", "regions") if key in held}

@@ -87,6 +87,11 @@ class Place:
     sliced: Mapping[str, Any] | None = None
     """Machines whose GPUs its nodes cut into slices."""
 
+    @property
+    def wanted(self) -> Wanted:
+        """Code of the target, with each input that a user fills in."""
+        return Wanted(target=self.target, inputs=frozenset(self.variables(self.another_region)))
+
 
 def _google(**changes: Any) -> FleetGroup:
     where = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-8", "accelerator": "L4"}
@@ -458,7 +463,7 @@ class Stack:
     def generate(self, shape: str, stage: Stage | None = None) -> Generated:
         """Write the code of a shape over what is there."""
         directory = self.terraform.directory
-        wanted = Wanted(target=self.place.target)
+        wanted = self.place.wanted
         generated = generate(plan_of(self.place, shape), wanted=wanted, former=read_former(directory, stage))
         write_files(generated, directory)
         regions = [region.name for region in joint(generated.rollouts[""]).regions]
@@ -822,7 +827,7 @@ def test_both_languages_describe_the_same_cut_over(pair, stack_of, tmp_path):
     needs("pulumi")
     target, after = pair.split(" | ")
     stack, program, jobs = stack_of(target), tmp_path / "program", tmp_path / "jobs.json"
-    wanted = Wanted(target=stack.place.target)
+    wanted = stack.place.wanted
     for shape, stage in (("static", None), (after, None), (after, Stage.SHIFT)):
         former = read_former(program, stage)
         generated = generate(plan_of(stack.place, shape), Language.PYTHON, wanted, former=former)

@@ -3,7 +3,7 @@
 import math
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,9 @@ REGION = "<region>"
 """In the pattern of a field: the region that its record is for."""
 ID = "(?i)/subscriptions/"
 """Start of the pattern of a resource id of Azure, which writes them in any case."""
+EVERY = "all"
+"""In place of a name: every input that a target has."""
+_DECLARED = re.compile(r'^(?:variable "|    )(\w+)(?:" \{$|: .* = setting\()', re.MULTILINE)
 _FIXED_WORD = re.compile(r"(?<=/)[A-Za-z][A-Za-z]*(?:\[[.]\][A-Za-z]+)?(?=/|$)")
 _TABLES = Path(__file__).parent
 
@@ -125,8 +128,6 @@ class Input:
     keys: Keys | None
     key_pattern: KeyPattern | None
     bounds: Bounds
-    one_of: tuple[int, ...]
-    """Numbers that pass; empty: those within the bounds."""
     taken: Mapping[str, str]
     """Keys that a mapping must not have, each with the reason."""
     is_of_provider: bool
@@ -157,15 +158,40 @@ class Record:
     fields: tuple[Input, ...]
 
 
-def inputs_of(target: str, truth: Truth, text: Callable[[str], str]) -> tuple[Input, ...]:
+def inputs_of(
+    target: str, truth: Truth, text: Callable[[str], str], wanted: Collection[str] = (EVERY,)
+) -> tuple[Input, ...]:
     """Inputs of a stack, in the order of its target's table.
 
     Args:
         target: name of the table, such as ``aws-ec2``.
         truth: evaluates a condition or a default.
         text: fills a description, of which parts may depend on the stack.
+        wanted: names of rare inputs to include, beside all others; :data:`EVERY`: all.
     """
-    return tuple(_input(name, row, truth, text) for name, row in _rows(target).items() if _holds(row, truth))
+    rare = () if EVERY in wanted else rare_inputs(target, truth)
+    return tuple(
+        _input(name, row, truth, text)
+        for name, row in _rows(target).items()
+        if _holds(row, truth) and (name not in rare or name in wanted)
+    )
+
+
+def rare_inputs(target: str, truth: Truth) -> tuple[str, ...]:
+    """Names of the inputs that few deployments set: code has them where they are wanted."""
+    rows = _rows(target).items()
+    return tuple(name for name, row in rows if _applies(row.get("rare", False), truth) and _holds(row, truth))
+
+
+def input_names() -> frozenset[str]:
+    """Names of the inputs of all targets."""
+    tables = (_read(path.stem) for path in _TABLES.glob("*.toml"))
+    return frozenset(name for table in tables for name in table.get("order", ()))
+
+
+def declared_inputs(texts: Iterable[str]) -> frozenset[str]:
+    """Names of the inputs that code declares as variables or settings."""
+    return input_names() & {name for text in texts for name in _DECLARED.findall(text)}
 
 
 @cache
@@ -205,7 +231,7 @@ def _input(name: str, row: Mapping[str, Any], truth: Truth, text: Callable[[str]
         name=name,
         type=row["type"],
         description=text(row["description"]),
-        is_required=_is_required(row, truth),
+        is_required=_applies(row.get("required", False), truth),
         default=truth(row["default_from"]) if "default_from" in row else row.get("default", _empty(row)),
         pattern=row.get("pattern", ""),
         expected=row.get("expected", "") or _number_words(row, bounds),
@@ -213,7 +239,6 @@ def _input(name: str, row: Mapping[str, Any], truth: Truth, text: Callable[[str]
         keys=Keys(**row["keys"]) if "keys" in row else None,
         key_pattern=KeyPattern(**row["key_pattern"]) if "key_pattern" in row else None,
         bounds=bounds,
-        one_of=tuple(row.get("one_of", ())),
         taken=row.get("taken", {}),
         is_of_provider=row.get("of_provider", False),
         regions=Regions(row["by_region"]) if "by_region" in row else None,
@@ -227,9 +252,8 @@ def _input(name: str, row: Mapping[str, Any], truth: Truth, text: Callable[[str]
     )
 
 
-def _is_required(row: Mapping[str, Any], truth: Truth) -> bool:
-    required = row.get("required", False)
-    return bool(truth(required)) if isinstance(required, str) else required
+def _applies(condition: str | bool, truth: Truth) -> bool:  # noqa: FBT001 - as a table has it
+    return bool(truth(condition)) if isinstance(condition, str) else condition
 
 
 def _example(row: Mapping[str, Any], truth: Truth) -> Example | None:
@@ -237,7 +261,7 @@ def _example(row: Mapping[str, Any], truth: Truth) -> Example | None:
     value = truth(row["example_from"]) if "example_from" in row else row.get("example")
     if value is None or value in ("", {}, []):
         return None
-    shown = Shown.GIVEN if _is_required(row, truth) else row.get("shown", Shown.GIVEN)
+    shown = Shown.GIVEN if _applies(row.get("required", False), truth) else row.get("shown", Shown.GIVEN)
     return Example(value, row.get("hint", ""), Shown(shown))
 
 
@@ -256,9 +280,6 @@ def examples(inputs: Iterable[Input]) -> dict[str, object]:
 
 
 def _number_words(row: Mapping[str, Any], bounds: Bounds) -> str:
-    if "one_of" in row:
-        *first, last = map(str, row["one_of"])
-        return f"{', '.join(first)} or {last}"
     if not bounds:
         return ""
     return f"a whole number, {bounds.words}" if "int" in row["type"] else bounds.words

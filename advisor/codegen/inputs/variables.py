@@ -177,7 +177,7 @@ def _validations(row: Input) -> Iterator[tuple[str, str]]:
 def _alone(row: Input, name: str) -> Iterator[tuple[str, str]]:
     if row.record is not None:
         yield from _of_fields(row, row.record)
-    elif row.pattern or row.bounds or row.one_of or row.keys:
+    elif row.pattern or row.bounds or row.keys:
         yield _condition(row, name), _message(row)
     if row.key_pattern is not None:
         yield _key_condition(row.key_pattern, row.type, name), f"Each key must be {row.key_pattern.expected}."
@@ -268,8 +268,6 @@ def _tests(row: Input, typed: str, value: str) -> Iterator[str]:
         for sign, end in ((">", bounds.above), (">=", bounds.least), ("<=", bounds.most))
         if math.isfinite(end)
     )
-    if row.one_of:
-        yield f"contains([{', '.join(map(str, row.one_of))}], {value})"
     if bounds and typed == "int":
         yield f"floor({value}) == {value}"
 
@@ -290,7 +288,7 @@ def _message(row: Input) -> str:
         return f"Each key must be one of these: {keys}."
     if row.type.startswith(("Mapping", "Sequence")):
         return f"Each entry must be {expected}{f', by one of these keys: {keys}' if row.keys else ''}."
-    return f"The value of {row.name} must be {expected}." if row.bounds or row.one_of else f"Give {expected}."
+    return f"The value of {row.name} must be {expected}." if row.bounds else f"Give {expected}."
 
 
 def _joined(keys: str) -> str:
@@ -409,8 +407,6 @@ def _about(row: Input) -> Iterator[tuple[str, _Expression]]:
         yield "", _Text(row.expected)
     bounds = (("least", row.bounds.least), ("most", row.bounds.most), ("above", row.bounds.above))
     yield from ((f"{name}=", str(python_value(end))) for name, end in bounds if math.isfinite(end))
-    if row.one_of:
-        yield "only=", _Text(" ".join(map(str, row.one_of)))
     if row.key_pattern is not None:
         yield "key_pattern=", _Text(row.key_pattern.pattern, is_raw=True)
         yield "key_expected=", _Text(row.key_pattern.expected)

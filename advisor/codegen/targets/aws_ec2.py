@@ -104,11 +104,10 @@ def _is_percentile(alarm: Alarm) -> bool:
 
 def _alarm(alarm: Alarm) -> Mapping[str, object]:
     """Facts of an alarm, without those that most of them share."""
-    needs = "agent" if alarm.needs_agent else "gpu" if alarm.needs_gpu else ""
     per = "longest_queue" if alarm.per_request_rate else "min_instances" if alarm.per_instance else ""
     facts = {
         "description": alarm.description,
-        "source": alarm.source.value,
+        "source": _source(alarm),
         **_metrics_of(alarm),
         "statistic": alarm.statistic,
         "below": alarm.below,
@@ -117,11 +116,17 @@ def _alarm(alarm: Alarm) -> Mapping[str, object]:
         "tolerated": alarm.tolerated or "",
         "periods": alarm.periods,
         "missing": "" if alarm.missing is Missing.IS_FINE else alarm.missing.value,
-        "needs": needs,
         "needs_someone": alarm.needs_someone,
         "pattern": alarm.quoted_pattern if alarm.pattern else "",
     }
     return {name: fact for name, fact in facts.items() if fact != "" and fact is not False}
+
+
+def _source(alarm: Alarm) -> str:
+    """Who publishes the metric: all hosts, or those of them with a GPU or with the agent."""
+    if alarm.source is not Source.HOST:
+        return alarm.source.value
+    return "agent" if alarm.needs_agent else "gpu" if alarm.needs_gpu else alarm.source.value
 
 
 def _threshold(alarm: Alarm) -> float | None:
@@ -166,7 +171,6 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "shares_port": any(backend.container.shares_port for backend in stack.backends),
         "has_quantiles": any(metrics.quantiles_us for metrics in _pages(stack)),
         "has_microseconds": any(metrics.latency_per_second != 1 for metrics in _pages(stack)),
-        "has_percentiles": any(_is_percentile(alarm) for alarm in _alarms(stack)),
         "has_metrics_ports": any(backend.container.metrics_port is not None for backend in stack.backends),
         "key_is_for": "Logs and alerts",
         "encrypts_logs": True,

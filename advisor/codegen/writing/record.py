@@ -26,6 +26,7 @@ from typing import Any
 
 from advisor.atomic_files import write_bytes
 from advisor.codegen.container import Language, Stage
+from advisor.codegen.inputs.table import declared_inputs
 from advisor.codegen.rollout import Former, Rollout
 from advisor.codegen.writing.merging import Change
 from advisor.errors import InputError
@@ -318,6 +319,7 @@ def tidy(directory: Path, record: Record) -> None:
 
 ROLLOUTS_PATH = f"{FOLDER}/stacks.json"
 _ROLLOUTS_SCHEMA = "advisor.stacks/v1"
+_DECLARING = ("variables.tf", "inference/settings.py")
 _OF_A_WHOLE = {Language.TERRAFORM: "providers.tf", Language.PYTHON: "inference/deployment.py"}
 _DAMAGED_ROLLOUTS = "the record of what runs is damaged, or of another version"
 _HINT = (
@@ -357,6 +359,7 @@ def read_former(directory: Path, stage: Stage | None = None, *, force: bool = Fa
         language=language,
         as_component=is_component,
         state=state_of(directory),
+        inputs=_inputs(directory, record.paths),
     )
 
 
@@ -370,6 +373,12 @@ def state_of(directory: Path) -> str:
     for record in records:
         check_no_links(record)
     return digest_of(b"\0".join(read_bytes(record) or b"" for record in records))
+
+
+def _inputs(directory: Path, paths: Iterable[str]) -> frozenset[str]:
+    """Inputs of the code as it lies in the directory."""
+    contents = (read_bytes(directory / path) for path in paths if path.endswith(_DECLARING))
+    return declared_inputs(content.decode(errors="replace") for content in contents if content is not None)
 
 
 def read_rollouts(directory: Path) -> Mapping[str, Rollout]:

@@ -74,23 +74,21 @@ locals {
   alarms = {
     gpu_idle = {
       description = "GPUs below 10 percent for an hour: paid for and not used."
-      source      = "host"
+      source      = "gpu"
       metric      = "nvidia_smi_utilization_gpu"
       statistic   = "Average"
       below       = true
       threshold   = 10
       periods     = 12
-      needs       = "gpu"
     }
     gpu_memory = {
       description = "GPU memory above 97 percent, where the engine may take 90."
-      source      = "host"
+      source      = "gpu"
       metrics     = { part = "nvidia_smi_memory_used", whole = "nvidia_smi_memory_total" }
       expression  = "100 * part / whole"
       statistic   = "Maximum"
       threshold   = 97
       periods     = 3
-      needs       = "gpu"
     }
     gpu_errors = {
       description = "The NVIDIA driver reports an error (Xid) in the kernel log of a host."
@@ -99,7 +97,6 @@ locals {
       statistic   = "Sum"
       threshold   = 0
       periods     = 1
-      needs       = "gpu"
       pattern     = "\"NVRM: Xid\""
     }
     unhealthy_hosts = {
@@ -137,14 +134,13 @@ locals {
     }
     agent_silent = {
       description = "The advisor agent does not run on a host: its samples are missing."
-      source      = "host"
+      source      = "agent"
       metric      = "procstat_lookup_pid_count"
       statistic   = "Minimum"
       below       = true
       threshold   = 1
       periods     = 5
       missing     = "breaching"
-      needs       = "agent"
     }
     ttft = {
       description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."

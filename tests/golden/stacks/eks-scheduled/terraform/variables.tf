@@ -82,23 +82,6 @@ variable "alert_emails" {
   }
 }
 
-variable "budget_enabled" {
-  description = "Whether the deployment has a budget of its own: the plan's total and the margin, on its tag."
-  type        = bool
-  default     = true
-}
-
-variable "budget_margin_ratio" {
-  description = "Share added to the planned cost before the budget warns: what the plan's total leaves out."
-  type        = number
-  default     = 0.25
-
-  validation {
-    condition     = var.budget_margin_ratio >= 0
-    error_message = "The value of budget_margin_ratio must be 0 or more."
-  }
-}
-
 variable "cost_anomaly_detection" {
   description = "Tell of spending that leaves its pattern, where it would take the budget's margin. In an organisation only the account that pays may do it; not in China."
   type        = bool

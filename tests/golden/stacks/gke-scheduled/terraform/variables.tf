@@ -159,25 +159,3 @@ variable "billing_account" {
     error_message = "Give an account such as 012345-567890-ABCDEF."
   }
 }
-
-variable "budget_amount" {
-  description = "Whole amount a month in the currency of the billing account; null takes the plan's total in USD and the margin."
-  type        = number
-  default     = null
-
-  validation {
-    condition     = var.budget_amount == null || try(var.budget_amount >= 1 && floor(var.budget_amount) == var.budget_amount, false)
-    error_message = "The value of budget_amount must be a whole number, 1 or more."
-  }
-}
-
-variable "budget_margin_ratio" {
-  description = "Share added to the planned cost before the budget warns: what the plan's total leaves out."
-  type        = number
-  default     = 0.25
-
-  validation {
-    condition     = var.budget_margin_ratio >= 0
-    error_message = "The value of budget_margin_ratio must be 0 or more."
-  }
-}

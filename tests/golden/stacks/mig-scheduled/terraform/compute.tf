@@ -20,7 +20,7 @@ resource "google_compute_region_instance_template" "this" {
       model           = local.models[each.value.backend]
       model_source    = var.model_source
       registry        = split("/", local.images[each.value.backend])[0]
-      registry_secret = var.registry_secret == null ? "" : var.registry_secret
+      registry_secret = ""
       scraped         = local.backends[each.value.backend].scraped
       tpu             = try(each.value.tpu, false)
       words           = join("\n  ", local.shell_words[each.value.backend])
@@ -149,7 +149,6 @@ resource "google_compute_region_instance_group_manager" "this" {
     google_compute_firewall.https_out,
     google_project_iam_member.host,
     google_secret_manager_secret_iam_member.host,
-    google_secret_manager_secret_iam_member.registry,
     google_storage_bucket_iam_member.weights,
   ]
 

@@ -22,15 +22,6 @@ resource "google_secret_manager_secret_iam_member" "host" {
   member    = google_service_account.host.member
 }
 
-resource "google_secret_manager_secret_iam_member" "registry" {
-  count = var.registry_secret == null ? 0 : 1
-
-  project   = split("/", var.registry_secret)[1]
-  secret_id = split("/", var.registry_secret)[3]
-  role      = "roles/secretmanager.secretAccessor"
-  member    = google_service_account.host.member
-}
-
 locals {
   # The bucket of the weights and the prefix within it, where they come from one.
   weights_bucket = one(regexall("^gs://([^/]+)", var.model_source)[*][0])

@@ -181,7 +181,7 @@ resource "google_compute_forwarding_rule" "https" {
   target                = google_compute_region_target_https_proxy.this[each.key].id
   network               = data.google_compute_subnetwork.this[each.key].network
   subnetwork            = data.google_compute_subnetwork.this[each.key].self_link
-  allow_global_access   = var.global_access
+  allow_global_access   = false
   labels                = local.labels
 }
 

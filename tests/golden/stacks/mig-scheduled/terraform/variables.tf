@@ -82,12 +82,6 @@ variable "networks" {
   }
 }
 
-variable "global_access" {
-  description = "Let clients in other regions of the network reach the load balancers."
-  type        = bool
-  default     = false
-}
-
 variable "wait_for_capacity" {
   description = "How long a deployment waits until the hosts of new and changed groups answer, such as 60m, before it goes on to what depends on them; 0 does not wait."
   type        = string
@@ -173,17 +167,6 @@ variable "container_images" {
   }
 }
 
-variable "model_ids" {
-  description = "Model on the hub in place of the planned one, by backend, engine or \"*\" for all."
-  type        = map(string)
-  default     = {}
-
-  validation {
-    condition     = alltrue([for key, entry in var.model_ids : contains(local.pin_keys, key) && can(regex("^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+$", entry))])
-    error_message = "Each entry must be a hub name such as organisation/model, by one of these keys: ${join(", ", local.pin_keys)}."
-  }
-}
-
 variable "model_revisions" {
   description = "Commit or tag of the model to pin, by backend, engine or \"*\" for all whose engine takes one; without one the newest is taken."
   type        = map(string)
@@ -213,17 +196,6 @@ variable "hf_token_secret" {
 
   validation {
     condition     = var.hf_token_secret == null || can(regex("^projects/[a-z0-9.:-]+/secrets/[A-Za-z0-9_-]+$", var.hf_token_secret))
-    error_message = "Give a secret such as projects/<project>/secrets/<name>."
-  }
-}
-
-variable "registry_secret" {
-  description = "Secret Manager secret that holds an NGC API key, for images of nvcr.io; read by the host at each start, never stored in state. Images in Artifact Registry need none."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.registry_secret == null || can(regex("^projects/[a-z0-9.:-]+/secrets/[A-Za-z0-9_-]+$", var.registry_secret))
     error_message = "Give a secret such as projects/<project>/secrets/<name>."
   }
 }
@@ -258,27 +230,5 @@ variable "billing_account" {
   validation {
     condition     = var.billing_account == null || can(regex("^[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}$", var.billing_account))
     error_message = "Give an account such as 012345-567890-ABCDEF."
-  }
-}
-
-variable "budget_amount" {
-  description = "Whole amount a month in the currency of the billing account; null takes the plan's total in USD and the margin."
-  type        = number
-  default     = null
-
-  validation {
-    condition     = var.budget_amount == null || try(var.budget_amount >= 1 && floor(var.budget_amount) == var.budget_amount, false)
-    error_message = "The value of budget_amount must be a whole number, 1 or more."
-  }
-}
-
-variable "budget_margin_ratio" {
-  description = "Share added to the planned cost before the budget warns: what the plan's total leaves out."
-  type        = number
-  default     = 0.25
-
-  validation {
-    condition     = var.budget_margin_ratio >= 0
-    error_message = "The value of budget_margin_ratio must be 0 or more."
   }
 }

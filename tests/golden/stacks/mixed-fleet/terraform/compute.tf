@@ -46,14 +46,14 @@ resource "aws_launch_template" "this" {
     dns_suffix          = data.aws_partition.current.dns_suffix
     log_group           = aws_cloudwatch_log_group.serving[each.value.region].name
     hf_token_secret_arn = var.hf_token_secret_arn == null ? "" : var.hf_token_secret_arn
-    registry_secret_arn = var.registry_secret_arn == null ? "" : var.registry_secret_arn
+    registry_secret_arn = ""
     image               = local.images[each.value.backend]
     model_source        = var.model_source
     model               = local.models[each.value.backend]
     spot                = each.value.spot
     gpu                 = each.value.gpu
     agent_package       = each.value.gpu && var.agent_package != null ? "'${var.agent_package}'" : ""
-    metrics_namespace   = var.metrics_namespace
+    metrics_namespace   = local.metrics_namespace
     engine_metrics      = local.engine_metrics[each.value.backend]
     start_limit_seconds = each.value.start_limit_seconds
     ready_url           = "${lower(local.backends[each.value.backend].protocol)}://127.0.0.1:${local.host_port}${local.backends[each.value.backend].health_path}"
@@ -115,8 +115,7 @@ resource "aws_autoscaling_group" "this" {
   health_check_type         = "ELB"
   health_check_grace_period = each.value.start_seconds
   default_instance_warmup   = 60 # in service, a model answers already
-  wait_for_capacity_timeout = var.wait_for_capacity
-  min_elb_capacity          = var.wait_for_capacity == "0" || each.value.min_instances == 0 ? null : each.value.min_instances
+  wait_for_capacity_timeout = "0"
   capacity_rebalance        = each.value.spot
 
   dynamic "launch_template" {
@@ -150,17 +149,6 @@ resource "aws_autoscaling_group" "this" {
           content { instance_type = override.value }
         }
       }
-    }
-  }
-
-  # Reserved capacity first, and ordinary capacity where it does not reach.
-  dynamic "capacity_reservation_specification" {
-    for_each = contains(keys(var.capacity_reservation_ids), each.key) ? [var.capacity_reservation_ids[each.key]] : []
-
-    content {
-      capacity_reservation_preference = "capacity-reservations-first"
-
-      capacity_reservation_target { capacity_reservation_ids = capacity_reservation_specification.value }
     }
   }
 

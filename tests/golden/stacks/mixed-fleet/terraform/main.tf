@@ -6,6 +6,9 @@ locals {
   client_port = 443
   host_port   = 8443
 
+  # CloudWatch namespace of the host metrics; the hosts may write to no other.
+  metrics_namespace = "Inference/Hosts"
+
   tags = merge(var.tags, {
     Deployment = var.name
     ManagedBy  = "advisor"
@@ -15,16 +18,16 @@ locals {
   # Pins: the most exact key wins, of the backend, of its engine, or of all. The last two outlive a changed plan.
   has_one_ami = length(distinct([for group in values(local.groups) : "${group.region} ${group.ami_parameter}"])) == 1
   images      = { for key, backend in local.backends : key => try(var.container_images[key], var.container_images[backend.engine], var.container_images["*"], backend.image) }
-  models      = { for key, backend in local.backends : key => try(var.model_ids[key], var.model_ids[backend.engine], var.model_ids["*"], backend.model) }
+  models      = { for key, backend in local.backends : key => backend.model }
   revisions = {
     for key, backend in local.backends : key =>
     backend.revision_option == "" || var.model_source != "hub" ? "" : try(var.model_revisions[key], var.model_revisions[backend.engine], var.model_revisions["*"], "")
   }
 
   # As the container is told: a name on the hub, or a folder. What comes from a bucket lies in the cache of the host.
-  model_folder = startswith(var.model_source, "s3://") ? "/root/.cache/models" : var.model_source
   model_words = {
-    for key, model in local.models : key => var.model_source == "hub" ? model : "${local.model_folder}/${model}"
+    for key, model in local.models : key => var.model_source == "hub" ? model :
+    "${startswith(var.model_source, "s3://") ? "/root/.cache/models" : var.model_source}/${model}"
   }
 }
 

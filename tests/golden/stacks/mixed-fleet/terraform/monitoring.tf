@@ -38,7 +38,7 @@ resource "aws_sns_topic_policy" "alerts" {
       Effect    = "Allow"
       Action    = ["sns:Publish"]
       Resource  = aws_sns_topic.alerts[each.key].arn
-      Principal = { Service = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"] }
+      Principal = { Service = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"] }
       Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id } }
     }]
   })
@@ -62,17 +62,26 @@ resource "aws_cloudwatch_log_metric_filter" "gpu_errors" {
   pattern        = local.alarms.gpu_errors.pattern
 
   metric_transformation {
-    namespace = "${var.metrics_namespace}/${var.name}"
+    namespace = "${local.metrics_namespace}/${var.name}"
     name      = local.alarms.gpu_errors.metric
     value     = "1"
   }
 }
 
 locals {
+  hosts = {
+    for key, group in local.groups : key => merge(group, {
+      namespace  = local.metrics_namespace
+      dimensions = { AutoScalingGroupName = aws_autoscaling_group.this[key].name }
+    })
+  }
+
   # Who publishes the metrics of an alarm, by the source that the alarm names.
   watched = {
-    host   = local.watched_hosts
-    engine = { for key, host in local.watched_hosts : key => host if local.backends[host.backend].metrics != null }
+    host   = local.hosts
+    gpu    = { for key, host in local.hosts : key => host if host.gpu }
+    agent  = { for key, host in local.hosts : key => host if host.gpu && var.agent_package != null }
+    engine = { for key, host in local.hosts : key => host if local.backends[host.backend].metrics != null }
     load_balancer = {
       for key, backend in local.backends : key => {
         region        = backend.region
@@ -87,25 +96,16 @@ locals {
     }
     kernel_log = {
       for region in local.gpu_regions : region =>
-      { region = region, min_instances = 0, gpu = true, namespace = "${var.metrics_namespace}/${var.name}", dimensions = {} }
+      { region = region, min_instances = 0, namespace = "${local.metrics_namespace}/${var.name}", dimensions = {} }
     }
   }
-  watched_hosts = {
-    for key, group in local.groups : key => merge(group, {
-      namespace  = var.metrics_namespace
-      dimensions = { AutoScalingGroupName = aws_autoscaling_group.this[key].name }
-    })
-  }
 
-  complete_alarms = {
-    for name, alarm in local.alarms : name => merge(
-      { below = false, missing = "notBreaching", needs = "", needs_someone = false, per = "", tolerated = 0, metric = "", metrics = {}, expression = "" }, alarm
-    )
-  }
+  alarm_defaults = { below = false, missing = "notBreaching", needs_someone = false, per = "", tolerated = 0, expression = "" }
   watches = merge([
-    for name, alarm in local.complete_alarms : {
-      for key, target in local.watched[alarm.source] : "${replace(name, "_", "-")}-${key}" => merge(target, alarm)
-      if(target.min_instances > 0 || !alarm.needs_someone) && (alarm.needs == "" || try(target.gpu, false) && (alarm.needs == "gpu" || var.agent_package != null))
+    for name, alarm in local.alarms : {
+      for key, target in local.watched[alarm.source] :
+      "${replace(name, "_", "-")}-${key}" => merge(target, local.alarm_defaults, { metrics = { value = try(alarm.metric, "") } }, alarm)
+      if target.min_instances > 0 || !try(alarm.needs_someone, false)
     }
   ]...)
 }
@@ -123,17 +123,13 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   treat_missing_data  = each.value.min_instances > 0 ? each.value.missing : "notBreaching"
   alarm_actions       = [aws_sns_topic.alerts[each.value.region].arn]
   ok_actions          = [aws_sns_topic.alerts[each.value.region].arn]
-  namespace           = each.value.expression == "" ? each.value.namespace : null
-  metric_name         = each.value.expression == "" ? each.value.metric : null
-  dimensions          = each.value.expression == "" ? each.value.dimensions : null
-  statistic           = each.value.expression == "" ? each.value.statistic : null
-  period              = each.value.expression == "" ? 300 : null
 
   dynamic "metric_query" {
     for_each = each.value.metrics
 
     content {
-      id = metric_query.key
+      id          = metric_query.key
+      return_data = each.value.expression == ""
 
       metric {
         namespace   = each.value.namespace
@@ -146,7 +142,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   }
 
   dynamic "metric_query" {
-    for_each = compact([each.value.expression])
+    for_each = each.value.expression == "" ? [] : [each.value.expression]
 
     content {
       id          = "percent"

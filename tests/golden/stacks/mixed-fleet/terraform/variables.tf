@@ -84,17 +84,6 @@ variable "dns" {
   }
 }
 
-variable "wait_for_capacity" {
-  description = "How long a deployment waits until the hosts of a new group answer, such as 30m, before it goes on to what depends on them; 0 does not wait."
-  type        = string
-  default     = "0"
-
-  validation {
-    condition     = can(regex("^(0|[1-9][0-9]*[smh])$", var.wait_for_capacity))
-    error_message = "Give a time such as 90s, 30m or 2h, or 0."
-  }
-}
-
 variable "deletion_protection" {
   description = "Protect the load balancers of regions that get requests against deletion; set to false before the stack is destroyed."
   type        = bool
@@ -109,17 +98,6 @@ variable "on_demand_base" {
   validation {
     condition     = alltrue([for key, entry in var.on_demand_base : contains([for name, group in local.groups : name if group.spot], key) && entry >= 0 && floor(entry) == entry])
     error_message = "Each entry must be a whole number, 0 or more, by one of these keys: ${length([for name, group in local.groups : name if group.spot]) == 0 ? "none here" : join(", ", [for name, group in local.groups : name if group.spot])}."
-  }
-}
-
-variable "capacity_reservation_ids" {
-  description = "On-demand capacity reservations that a group fills first, by its key."
-  type        = map(list(string))
-  default     = {}
-
-  validation {
-    condition     = alltrue([for key, entry in var.capacity_reservation_ids : contains([for name, group in local.groups : name if !group.spot], key) && alltrue([for item in entry : can(regex("^cr-[0-9a-f]+$", item))])])
-    error_message = "Each entry must be an id such as cr-0123456789abcdef0, by one of these keys: ${length([for name, group in local.groups : name if !group.spot]) == 0 ? "none here" : join(", ", [for name, group in local.groups : name if !group.spot])}."
   }
 }
 
@@ -142,17 +120,6 @@ variable "container_images" {
   validation {
     condition     = alltrue([for key, entry in var.container_images : contains(local.pin_keys, key) && can(regex("^[a-z0-9][A-Za-z0-9._/:@-]+$", entry))])
     error_message = "Each entry must be an image such as repository:tag or repository@sha256:digest, by one of these keys: ${join(", ", local.pin_keys)}."
-  }
-}
-
-variable "model_ids" {
-  description = "Model on the hub in place of the planned one, by backend, engine or \"*\" for all."
-  type        = map(string)
-  default     = {}
-
-  validation {
-    condition     = alltrue([for key, entry in var.model_ids : contains(local.pin_keys, key) && can(regex("^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+$", entry))])
-    error_message = "Each entry must be a hub name such as organisation/model, by one of these keys: ${join(", ", local.pin_keys)}."
   }
 }
 
@@ -200,17 +167,6 @@ variable "hf_token_secret_arn" {
   }
 }
 
-variable "registry_secret_arn" {
-  description = "Secrets Manager secret that holds an API key of NGC, for images of nvcr.io that need one; read by the hosts at each start, never stored in state."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.registry_secret_arn == null || can(regex("^arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+$", var.registry_secret_arn))
-    error_message = "Give an ARN: arn:aws:secretsmanager:<region>:<account>:secret:<name>."
-  }
-}
-
 variable "agent_package" {
   description = "HTTPS address of the wheel of inference-advisor-agent that the hosts install, with its hash (#sha256=...); null for no agent."
   type        = string
@@ -222,26 +178,10 @@ variable "agent_package" {
   }
 }
 
-variable "metrics_namespace" {
-  description = "CloudWatch namespace of the host metrics; the hosts may write to no other."
-  type        = string
-  default     = "Inference/Hosts"
-
-  validation {
-    condition     = can(regex("^[A-Za-z0-9._/-]+$", var.metrics_namespace)) && !startswith(var.metrics_namespace, "AWS/")
-    error_message = "Give letters, digits and ._/-, not starting with AWS/."
-  }
-}
-
 variable "log_retention_days" {
   description = "Days that logs are kept."
   type        = number
   default     = 365
-
-  validation {
-    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
-    error_message = "The value of log_retention_days must be 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653."
-  }
 }
 
 variable "alert_emails" {
@@ -253,27 +193,4 @@ variable "alert_emails" {
     condition     = alltrue([for entry in var.alert_emails : can(regex("^[^@ ]+@[^@ ]+$", entry))])
     error_message = "Each entry must be an e-mail address."
   }
-}
-
-variable "budget_enabled" {
-  description = "Whether the deployment has a budget of its own: the plan's total and the margin, on its tag."
-  type        = bool
-  default     = true
-}
-
-variable "budget_margin_ratio" {
-  description = "Share added to the planned cost before the budget warns: what the plan's total leaves out."
-  type        = number
-  default     = 0.25
-
-  validation {
-    condition     = var.budget_margin_ratio >= 0
-    error_message = "The value of budget_margin_ratio must be 0 or more."
-  }
-}
-
-variable "cost_anomaly_detection" {
-  description = "Tell of spending that leaves its pattern, where it would take the budget's margin. In an organisation only the account that pays may do it; not in China."
-  type        = bool
-  default     = false
 }

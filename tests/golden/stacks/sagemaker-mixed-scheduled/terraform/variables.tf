@@ -151,11 +151,6 @@ variable "log_retention_days" {
   description = "Days that logs are kept."
   type        = number
   default     = 365
-
-  validation {
-    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
-    error_message = "The value of log_retention_days must be 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653."
-  }
 }
 
 variable "sagemaker_usd_per_month" {
@@ -177,23 +172,6 @@ variable "alert_emails" {
   validation {
     condition     = alltrue([for entry in var.alert_emails : can(regex("^[^@ ]+@[^@ ]+$", entry))])
     error_message = "Each entry must be an e-mail address."
-  }
-}
-
-variable "budget_enabled" {
-  description = "Whether the deployment has a budget of its own: the plan's total and the margin, on its tag."
-  type        = bool
-  default     = true
-}
-
-variable "budget_margin_ratio" {
-  description = "Share added to the planned cost before the budget warns: what the plan's total leaves out."
-  type        = number
-  default     = 0.25
-
-  validation {
-    condition     = var.budget_margin_ratio >= 0
-    error_message = "The value of budget_margin_ratio must be 0 or more."
   }
 }
 

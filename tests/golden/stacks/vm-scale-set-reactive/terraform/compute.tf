@@ -3,7 +3,7 @@
 locals {
   secret_urls = {
     for name, id in { certificate = local.certificate_secret_id, hub_token = local.hf_token_secret_id, registry = local.registry_secret_id } :
-    name => id == null ? null : "https://${split("/", id)[8]}.${var.key_vault_dns_suffix}/secrets/${split("/", id)[10]}"
+    name => id == null ? null : "https://${split("/", id)[8]}.vault.azure.net/secrets/${split("/", id)[10]}"
   }
 
   # az://account/container/prefix in parts; null where weights come from elsewhere.
@@ -16,7 +16,7 @@ locals {
 
   models = {
     for key, backend in local.backends :
-    key => try(var.model_ids[key], var.model_ids[backend.engine], var.model_ids["*"], backend.model)
+    key => backend.model
   }
 
   # As the container is told: a name on the hub, or a folder.
@@ -34,7 +34,7 @@ locals {
   # What a host copies; null where the engine finds the model by itself.
   weights = {
     for key, model in local.models : key => local.blob_source == null ? null : {
-      container_url = "https://${local.blob_source.account}.${var.blob_dns_suffix}/${local.blob_source.container}"
+      container_url = "https://${local.blob_source.account}.blob.core.windows.net/${local.blob_source.container}"
       prefix        = "${local.blob_source.prefix}${model}/"
       model         = model
     }
@@ -44,7 +44,7 @@ locals {
   host_settings = {
     for key, group in local.groups : key => {
       identity_client_id  = azurerm_user_assigned_identity.host[group.region].client_id
-      key_vault_resource  = "https://${var.key_vault_dns_suffix}"
+      key_vault_resource  = "https://vault.azure.net"
       certificate_url     = null
       hub_token_url       = local.secret_urls.hub_token
       registry_server     = try(local.registry_servers[group.backend], null)

@@ -83,7 +83,7 @@ resource "azurerm_linux_virtual_machine_scale_set" "entrance" {
     program = file("${path.module}/host.py")
     settings = jsonencode({
       identity_client_id = azurerm_user_assigned_identity.entrance[each.key].client_id
-      key_vault_resource = "https://${var.key_vault_dns_suffix}"
+      key_vault_resource = "https://vault.azure.net"
       certificate_url    = local.secret_urls.certificate
       hub_token_url      = null
       registry_server    = null

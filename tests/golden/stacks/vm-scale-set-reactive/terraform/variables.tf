@@ -85,17 +85,6 @@ variable "hf_token_secret_id" {
   }
 }
 
-variable "key_vault_dns_suffix" {
-  description = "Domain of the key vaults; another one in the clouds of governments and China."
-  type        = string
-  default     = "vault.azure.net"
-
-  validation {
-    condition     = can(regex("^[a-z0-9.-]+$", var.key_vault_dns_suffix))
-    error_message = "Give a domain such as vault.azure.net."
-  }
-}
-
 variable "log_retention_days" {
   description = "Days that logs are kept."
   type        = number
@@ -174,17 +163,6 @@ variable "container_images" {
   validation {
     condition     = alltrue([for key, entry in var.container_images : contains(local.pin_keys, key) && can(regex("^[a-z0-9][A-Za-z0-9._/:@-]+$", entry))])
     error_message = "Each entry must be an image such as repository:tag or repository@sha256:digest, by one of these keys: ${join(", ", local.pin_keys)}."
-  }
-}
-
-variable "model_ids" {
-  description = "Model on the hub in place of the planned one, by backend, engine or \"*\" for all."
-  type        = map(string)
-  default     = {}
-
-  validation {
-    condition     = alltrue([for key, entry in var.model_ids : contains(local.pin_keys, key) && can(regex("^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+$", entry))])
-    error_message = "Each entry must be a hub name such as organisation/model, by one of these keys: ${join(", ", local.pin_keys)}."
   }
 }
 
@@ -267,17 +245,6 @@ variable "registry_secret_id" {
   }
 }
 
-variable "blob_dns_suffix" {
-  description = "Domain of blob storage; another one in the clouds of governments and China."
-  type        = string
-  default     = "blob.core.windows.net"
-
-  validation {
-    condition     = can(regex("^[a-z0-9.-]+$", var.blob_dns_suffix))
-    error_message = "Give a domain such as blob.core.windows.net."
-  }
-}
-
 variable "agent_package" {
   description = "HTTPS address of the wheel of inference-advisor-agent that the hosts install, with its hash (#sha256=...); null for no agent."
   type        = string
@@ -297,22 +264,5 @@ variable "alert_emails" {
   validation {
     condition     = alltrue([for entry in var.alert_emails : can(regex("^[^@ ]+@[^@ ]+$", entry))])
     error_message = "Each entry must be an e-mail address."
-  }
-}
-
-variable "budget_enabled" {
-  description = "Whether the deployment has a budget of its own: the plan's total and the margin, on its tag."
-  type        = bool
-  default     = true
-}
-
-variable "budget_margin_ratio" {
-  description = "Share added to the planned cost before the budget warns: what the plan's total leaves out."
-  type        = number
-  default     = 0.25
-
-  validation {
-    condition     = var.budget_margin_ratio >= 0
-    error_message = "The value of budget_margin_ratio must be 0 or more."
   }
 }

@@ -99,13 +99,3 @@ class Settings:
         "an e-mail address",
         default=(),
     )
-    budget_enabled: bool = setting(
-        "Whether the deployment has a budget of its own: the plan's total and the margin, on its tag.", default=True
-    )
-    budget_margin_ratio: float = setting(
-        "Share added to the planned cost before the budget warns: what the plan's total leaves out.",
-        "",
-        "0 or more",
-        least=0,
-        default=0.25,
-    )

@@ -136,18 +136,3 @@ class Settings:
         "an account such as 012345-567890-ABCDEF",
         default=None,
     )
-    budget_amount: int | None = setting(
-        "Whole amount a month in the currency of the billing account; null takes the plan's total in USD and the "
-        "margin.",
-        "",
-        "a whole number, 1 or more",
-        least=1,
-        default=None,
-    )
-    budget_margin_ratio: float = setting(
-        "Share added to the planned cost before the budget warns: what the plan's total leaves out.",
-        "",
-        "0 or more",
-        least=0,
-        default=0.25,
-    )

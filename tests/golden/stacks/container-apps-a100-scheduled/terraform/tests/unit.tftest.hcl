@@ -27,7 +27,7 @@ run "follows_the_plan" {
   command = plan
 
   assert {
-    condition     = azurerm_consumption_budget_subscription.monthly[0].amount >= local.planned_usd_per_month
+    condition     = azurerm_consumption_budget_subscription.monthly.amount >= local.planned_usd_per_month
     error_message = "The budget must cover the plan."
   }
 

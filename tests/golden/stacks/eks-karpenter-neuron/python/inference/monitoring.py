@@ -95,9 +95,7 @@ def budget(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -> None:
     """Warns when the deployment is about to cost more than the plan and its margin."""
     settings, fleet = context.settings, context.fleet
     planned = fleet.planned_usd_per_month
-    if not settings.budget_enabled:
-        return
-    limit = max(1, planned * (1 + settings.budget_margin_ratio))
+    limit = max(1, planned * (1 + 0.25))
     # The share of it that the plan itself takes in a month of 31 days: nobody is told below.
     least_percent = math.ceil(100 * planned * 744 / 730 / limit)
     aws.budgets.Budget(
@@ -141,7 +139,7 @@ def cost_anomalies(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -
         monitor_specification=specification,
         opts=context.options(),
     )
-    impact = str(math.ceil(max(1, planned * settings.budget_margin_ratio)))
+    impact = str(math.ceil(max(1, planned * 0.25)))
     aws.costexplorer.AnomalySubscription(
         context.named("spending"),
         name=f"{settings.name}-spending",

@@ -37,7 +37,7 @@ run "follows_the_plan" {
   }
 
   assert {
-    condition     = tonumber(aws_budgets_budget.monthly[0].limit_amount) >= local.planned_usd_per_month
+    condition     = tonumber(aws_budgets_budget.monthly.limit_amount) >= local.planned_usd_per_month
     error_message = "The budget must cover the plan."
   }
 }

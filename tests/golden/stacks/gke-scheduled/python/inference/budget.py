@@ -35,7 +35,7 @@ def budget(context: Context, channels: Sequence[pulumi.Output[str]]) -> None:
     if settings.billing_account is None:
         return
     planned = context.fleet.planned_usd_per_month
-    limit = max(1, planned * (1 + settings.budget_margin_ratio))
+    limit = max(1, planned * (1 + 0.25))
     # The share of it that the plan itself takes in a month of 31 days: nobody is told below.
     least_percent = math.ceil(100 * planned * 744 / 730 / limit)
     gcp.billing.Budget(
@@ -47,7 +47,7 @@ def budget(context: Context, channels: Sequence[pulumi.Output[str]]) -> None:
             "labels": {"deployment": settings.name},
         },
         # In the currency of the billing account: another one would be refused.
-        amount={"specified_amount": {"units": str(settings.budget_amount or math.ceil(limit))}},
+        amount={"specified_amount": {"units": str(math.ceil(limit))}},
         threshold_rules=[
             {"threshold_percent": max(80, least_percent) / 100},
             {"threshold_percent": max(100, least_percent) / 100, "spend_basis": "FORECASTED_SPEND"},

@@ -41,6 +41,5 @@ def problems(settings: Settings, fleet: Fleet) -> Iterator[str]:
         if group.provisioning_model == "SPOT" and key in settings.reservations:
             yield f"reservations: spot capacity comes from none; leave out {key}"
     yield from strangers("container_images", settings.container_images, fleet.pin_keys)
-    yield from strangers("model_ids", settings.model_ids, fleet.pin_keys)
     yield from strangers("model_revisions", settings.model_revisions, fleet.revision_keys)
     yield from strangers("extra_serving_arguments", settings.extra_serving_arguments, fleet.pin_keys)

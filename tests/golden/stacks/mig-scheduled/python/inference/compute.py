@@ -187,7 +187,7 @@ def _filled(context: Context, key: str) -> str:
         "model": context.model(group.backend),
         "model_source": settings.model_source,
         "registry": text(context.image(group.backend)).partition("/")[0],
-        "registry_secret": text(settings.registry_secret),
+        "registry_secret": "",
         "scraped": context.fleet.backends[group.backend].scraped,
         "words": "\n  ".join(_quoted(word) for word in _words(context, group.backend)),
         "tpu": "true" if group.tpu else "false",

@@ -87,4 +87,4 @@ class Context:
 
     def model(self, key: str) -> str:
         """The model of a backend, by its name on the hub."""
-        return self.fleet.pinned(self.settings.model_ids, key) or self.fleet.backends[key].model or ""
+        return self.fleet.backends[key].model or ""

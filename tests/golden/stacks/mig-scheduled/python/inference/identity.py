@@ -37,7 +37,7 @@ def host_identity(context: Context) -> Identity:
         )
         for role in ("roles/logging.logWriter", "roles/monitoring.metricWriter")
     ]
-    secrets = {"hub-token": context.settings.hf_token_secret, "registry": context.settings.registry_secret}
+    secrets = {"hub-token": context.settings.hf_token_secret}
     for name, path in secrets.items():
         if path is None:
             continue

@@ -182,7 +182,7 @@ def _entrance(
         target=proxy.id,
         network=subnetwork.network,
         subnetwork=subnetwork.self_link,
-        allow_global_access=context.settings.global_access,
+        allow_global_access=False,
         opts=context.options(),
     )
     return address

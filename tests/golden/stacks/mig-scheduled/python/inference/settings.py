@@ -87,9 +87,6 @@ class Settings:
         "regional SSL certificate, and a KMS key of the disks (null: a key of Google's). Fields: subnetwork, "
         "proxy_only_cidr, zones, ssl_certificate, disk_kms_key (optional)."
     )
-    global_access: bool = setting(
-        "Let clients in other regions of the network reach the load balancers.", default=False
-    )
     wait_for_capacity: str = setting(
         "How long a deployment waits until the hosts of new and changed groups answer, such as 60m, before it goes on "
         "to what depends on them; 0 does not wait.",
@@ -132,12 +129,6 @@ class Settings:
         "an image such as repository:tag or repository@sha256:digest",
         default_factory=dict,
     )
-    model_ids: Mapping[str, str] = setting(
-        'Model on the hub in place of the planned one, by backend, engine or "*" for all.',
-        r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+",
-        "a hub name such as organisation/model",
-        default_factory=dict,
-    )
     model_revisions: Mapping[str, str] = setting(
         'Commit or tag of the model to pin, by backend, engine or "*" for all whose engine takes one; without one the '
         "newest is taken.",
@@ -154,13 +145,6 @@ class Settings:
     )
     hf_token_secret: pulumi.Input[str] | None = setting(
         "Secret Manager secret that holds a hub token, for gated models; read at each start, never stored in state.",
-        r"projects/[a-z0-9.:-]+/secrets/[A-Za-z0-9_-]+",
-        "a secret such as projects/<project>/secrets/<name>",
-        default=None,
-    )
-    registry_secret: pulumi.Input[str] | None = setting(
-        "Secret Manager secret that holds an NGC API key, for images of nvcr.io; read by the host at each start, "
-        "never stored in state. Images in Artifact Registry need none.",
         r"projects/[a-z0-9.:-]+/secrets/[A-Za-z0-9_-]+",
         "a secret such as projects/<project>/secrets/<name>",
         default=None,
@@ -184,19 +168,4 @@ class Settings:
         r"[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}",
         "an account such as 012345-567890-ABCDEF",
         default=None,
-    )
-    budget_amount: int | None = setting(
-        "Whole amount a month in the currency of the billing account; null takes the plan's total in USD and the "
-        "margin.",
-        "",
-        "a whole number, 1 or more",
-        least=1,
-        default=None,
-    )
-    budget_margin_ratio: float = setting(
-        "Share added to the planned cost before the budget warns: what the plan's total leaves out.",
-        "",
-        "0 or more",
-        least=0,
-        default=0.25,
     )

@@ -36,13 +36,7 @@ def problems(settings: Settings, fleet: Fleet) -> Iterator[str]:
     yield from strangers(
         "on_demand_base", settings.on_demand_base, [key for key, group in fleet.groups.items() if group.spot]
     )
-    yield from strangers(
-        "capacity_reservation_ids",
-        settings.capacity_reservation_ids,
-        [key for key, group in fleet.groups.items() if not group.spot],
-    )
     yield from strangers("ami_ids", settings.ami_ids, fleet.ami_keys)
     yield from strangers("container_images", settings.container_images, fleet.pin_keys)
-    yield from strangers("model_ids", settings.model_ids, fleet.pin_keys)
     yield from strangers("model_revisions", settings.model_revisions, fleet.revision_keys)
     yield from strangers("extra_serving_arguments", settings.extra_serving_arguments, fleet.pin_keys)

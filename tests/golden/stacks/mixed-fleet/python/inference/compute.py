@@ -118,8 +118,7 @@ def _group(
         health_check_type="ELB",
         health_check_grace_period=group.start_seconds,
         default_instance_warmup=60,  # in service, a model answers already
-        wait_for_capacity_timeout=settings.wait_for_capacity,
-        min_elb_capacity=None if settings.wait_for_capacity == "0" else group.min_instances or None,
+        wait_for_capacity_timeout="0",
         capacity_rebalance=group.spot,
         launch_template={"id": template.id, "version": template.latest_version.apply(str)} if not group.spot else None,
         mixed_instances_policy=(
@@ -138,15 +137,6 @@ def _group(
                 },
             }
             if group.spot
-            else None
-        ),
-        # Reserved capacity first, and ordinary capacity where it does not reach.
-        capacity_reservation_specification=(
-            {
-                "capacity_reservation_preference": "capacity-reservations-first",
-                "capacity_reservation_target": {"capacity_reservation_ids": settings.capacity_reservation_ids[key]},
-            }
-            if key in settings.capacity_reservation_ids
             else None
         ),
         # The hook below for the hosts that start with the group, which are there before it.
@@ -198,14 +188,14 @@ def _holes(context: Context, key: str) -> dict[str, str]:
     return {
         "region": group.region,
         "hf_token_secret_arn": text(settings.hf_token_secret_arn),
-        "registry_secret_arn": text(settings.registry_secret_arn),
+        "registry_secret_arn": "",
         "image": text(context.image(group.backend)),
         "model_source": settings.model_source,
         "model": context.model(group.backend),
         "spot": "true" if group.spot else "false",
         "gpu": "true" if group.gpu else "false",
         "agent_package": _quoted(settings.agent_package) if group.gpu and settings.agent_package else "",
-        "metrics_namespace": settings.metrics_namespace,
+        "metrics_namespace": context.metrics_namespace,
         "engine_metrics": _engine_metrics(backend),
         "start_limit_seconds": str(group.start_limit_seconds),
         "ready_url": _local_url(backend, backend.health_path),

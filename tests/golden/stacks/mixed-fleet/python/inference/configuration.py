@@ -32,7 +32,6 @@ def setting(
     least: float = -math.inf,
     most: float = math.inf,
     above: float = -math.inf,
-    only: str = "",
     key_pattern: str = "",
     key_expected: str = "",
     taken: Mapping[str, str] | None = None,
@@ -46,13 +45,12 @@ def setting(
         expected: what a text that matches, or a number in the range, looks like.
         default: as of a field of a dataclass, like default_factory.
         least, most, above: range of a number.
-        only: whole numbers that pass, where no others do.
         key_pattern: regular expression for the whole of each key of a mapping, of the innermost where it holds others.
         key_expected: what a key that matches looks like.
         taken: keys that a mapping must not have, with the reason.
     """
     facts = {"description": description, "pattern": pattern, "expected": expected, "taken": taken or {}}
-    bounds = {"least": least, "most": most, "above": above, "only": [int(number) for number in only.split()]}
+    bounds = {"least": least, "most": most, "above": above}
     keys = {"key_pattern": key_pattern, "key_expected": key_expected}
     return field(default=default, default_factory=default_factory, metadata={**facts, **bounds, **keys})
 
@@ -183,7 +181,7 @@ def _passes(leaf: Any, facts: Mapping[str, Any], region: str) -> bool:
         return re.fullmatch(facts["pattern"].replace(REGION, region), leaf) is not None
     if isinstance(leaf, int | float):
         in_range = facts["least"] <= leaf <= facts["most"] and leaf > facts["above"]
-        return leaf in facts["only"] if facts["only"] else bool(in_range)
+        return bool(in_range)
     return True
 
 

@@ -65,9 +65,14 @@ class Context:
         pinned = self.fleet.pinned(self.settings.container_images, key)
         return self.fleet.backends[key].image if pinned is None else pinned
 
+    @property
+    def metrics_namespace(self) -> str:
+        """CloudWatch namespace of the host metrics; the hosts may write to no other."""
+        return "Inference/Hosts"
+
     def model(self, key: str) -> str:
         """Name of a backend's model on the hub."""
-        return self.fleet.pinned(self.settings.model_ids, key) or self.fleet.backends[key].model or ""
+        return self.fleet.backends[key].model or ""
 
     @property
     def is_from_hub(self) -> bool:

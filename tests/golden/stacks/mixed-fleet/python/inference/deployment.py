@@ -11,7 +11,7 @@ from inference.context import Context
 from inference.encryption import keys
 from inference.failover import fail_over
 from inference.identity import host_role
-from inference.monitoring import alarms, budget, cost_anomalies, kernel_filters, log_groups, topics
+from inference.monitoring import alarms, budget, kernel_filters, log_groups, topics
 from inference.network import entrances, record
 
 
@@ -47,7 +47,6 @@ class Deployment(pulumi.ComponentResource):
         kernel_filters(context, logs)
         alarms(context, alerts, entrance, groups)
         budget(context, alerts)
-        cost_anomalies(context, alerts)
         record(context, entrance)
         fail_over(context, alerts, entrance)
 

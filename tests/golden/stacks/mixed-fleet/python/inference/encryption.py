@@ -59,9 +59,7 @@ def keys(context: Context) -> Mapping[str, aws.kms.Key]:
                     "Effect": "Allow",
                     "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
                     "Resource": "*",
-                    "Principal": {
-                        "Service": ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"],
-                    },
+                    "Principal": {"Service": ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"]},
                     "Condition": {"StringEquals": {"aws:SourceAccount": context.account_id}},
                 },
             ),

@@ -130,23 +130,21 @@ FLEET = Fleet(
     alarms={
         "gpu_idle": Alarm(
             description="GPUs below 10 percent for an hour: paid for and not used.",
-            source="host",
+            source="gpu",
             metric="nvidia_smi_utilization_gpu",
             statistic="Average",
             below=True,
             threshold=10,
             periods=12,
-            needs="gpu",
         ),
         "gpu_memory": Alarm(
             description="GPU memory above 97 percent, where the engine may take 90.",
-            source="host",
+            source="gpu",
             metrics={"part": "nvidia_smi_memory_used", "whole": "nvidia_smi_memory_total"},
             expression="100 * part / whole",
             statistic="Maximum",
             threshold=97,
             periods=3,
-            needs="gpu",
         ),
         "gpu_errors": Alarm(
             description="The NVIDIA driver reports an error (Xid) in the kernel log of a host.",
@@ -155,7 +153,6 @@ FLEET = Fleet(
             statistic="Sum",
             threshold=0,
             periods=1,
-            needs="gpu",
             pattern='"NVRM: Xid"',
         ),
         "unhealthy_hosts": Alarm(
@@ -193,14 +190,13 @@ FLEET = Fleet(
         ),
         "agent_silent": Alarm(
             description="The advisor agent does not run on a host: its samples are missing.",
-            source="host",
+            source="agent",
             metric="procstat_lookup_pid_count",
             statistic="Minimum",
             below=True,
             threshold=1,
             periods=4,
             missing="breaching",
-            needs="agent",
         ),
         "ttft": Alarm(
             description="TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s.",

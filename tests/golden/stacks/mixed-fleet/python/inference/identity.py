@@ -11,11 +11,12 @@ import pulumi_aws as aws
 
 from inference.configuration import known, text
 from inference.context import Context
-from inference.policies import document, statement
+from inference.policies import allowing, document
 
-REPOSITORY = re.compile(r"([0-9]{12})[.]dkr[.]ecr[.]([a-z0-9-]+)[.][^/]+/([^:@]+)")
+REPOSITORY = re.compile(r"^([0-9]{12})[.]dkr[.]ecr[.]([a-z0-9-]+)[.][^/]+/([^:@]+)")
 """Account, region and repository of an image of ECR."""
-BUCKET = re.compile(r"s3://([^/]+)/(.*)")
+BUCKET = re.compile(r"^s3://([^/]+)/(.*)$")
+"""Bucket and prefix of weights in S3."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,55 +71,59 @@ def _policy(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) -> pu
 
 
 def _permissions(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) -> pulumi.Output[str]:
-    settings = context.settings
-    groups = pulumi.Output.format(
-        "arn:{0}:autoscaling:*:{1}:autoScalingGroup:*:autoScalingGroupName/{2}-*",
-        context.partition,
-        context.account_id,
-        settings.name,
-    )
-    # Names may begin alike; the tag tells.
-    own = {"StringEquals": {"autoscaling:ResourceTag/Deployment": settings.name}}
-    namespace = {"StringEquals": {"cloudwatch:namespace": settings.metrics_namespace}}
-    write = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
-    ready = ["autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat"]
-    secrets = [arn for arn in (settings.hf_token_secret_arn, settings.registry_secret_arn) if arn is not None]
-    return document(
-        statement("PutMetrics", ["cloudwatch:PutMetricData"], ["*"], namespace),
-        statement("NameTheGroup", ["ec2:DescribeTags"], ["*"]),
-        statement("WriteLogs", write, [pulumi.Output.concat(group.arn, ":*") for group in logs.values()]),
-        statement("LeaveWhenInterrupted", ["autoscaling:TerminateInstanceInAutoScalingGroup"], [groups], own),
-        statement("SayReady", ready, [groups], own),
-        *([statement("ReadSecrets", ["secretsmanager:GetSecretValue"], secrets)] if secrets else []),
-        *_weights(context),
-        *_registries(context),
-    )
-
-
-def _weights(context: Context) -> list[Any]:
-    """Statements on exactly the prefix that the weights lie under."""
-    found = BUCKET.fullmatch(f"{context.settings.model_source}/")
-    if found is None:
-        return []
-    bucket = pulumi.Output.format("arn:{0}:s3:::{1}", context.partition, found[1])
-    return [
-        statement("ReadWeights", ["s3:GetObject"], [pulumi.Output.concat(bucket, f"/{found[2]}*")]),
-        statement("ListWeights", ["s3:ListBucket"], [bucket], {"StringLike": {"s3:prefix": [f"{found[2]}*"]}}),
-    ]
-
-
-def _registries(context: Context) -> list[Any]:
-    """Statements on exactly the repositories of ECR that images come from."""
     images = [text(context.image(key)) for key in context.fleet.backends]
-    places = dict.fromkeys(found.groups() for image in images if (found := REPOSITORY.match(image)))
-    if not places:
-        return []
-    repositories = [
-        pulumi.Output.format("arn:{0}:ecr:{1}:{2}:repository/{3}", context.partition, region, account, name)
-        for account, region, name in places
-    ]
-    pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-    return [
-        statement("LogIntoRegistries", ["ecr:GetAuthorizationToken"], ["*"]),
-        statement("PullImages", pull, repositories),
-    ]
+    repositories = list(dict.fromkeys(place for image in images for place in REPOSITORY.findall(image)))
+    weights = BUCKET.findall(f"{context.settings.model_source}/")
+    permissions: dict[str, dict[str, Any]] = {
+        "PutMetrics": {
+            "actions": ["cloudwatch:PutMetricData"],
+            "resources": ["*"],
+            "condition": {"StringEquals": {"cloudwatch:namespace": context.metrics_namespace}},
+        },
+        "NameTheGroup": {"actions": ["ec2:DescribeTags"], "resources": ["*"]},
+        "WriteLogs": {
+            "actions": ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+            "resources": [pulumi.Output.format("{0}:*", logs[region].arn) for region in context.fleet.regions],
+        },
+        "TellTheGroup": {
+            "actions": [
+                "autoscaling:CompleteLifecycleAction",
+                "autoscaling:RecordLifecycleActionHeartbeat",
+                "autoscaling:TerminateInstanceInAutoScalingGroup",
+            ],
+            "resources": [
+                pulumi.Output.format(
+                    "arn:{0}:autoscaling:*:{1}:autoScalingGroup:*:autoScalingGroupName/{2}-*",
+                    context.partition,
+                    context.account_id,
+                    context.settings.name,
+                ),
+            ],
+            "condition": {"StringEquals": {"autoscaling:ResourceTag/Deployment": context.settings.name}},
+        },
+        "ReadSecrets": {
+            "actions": ["secretsmanager:GetSecretValue"],
+            "resources": [value for value in [context.settings.hf_token_secret_arn] if value is not None],
+        },
+        "ReadWeights": {
+            "actions": ["s3:GetObject"],
+            "resources": [
+                pulumi.Output.format("arn:{0}:s3:::{1}/{2}*", context.partition, place[0], place[1])
+                for place in weights
+            ],
+        },
+        "ListWeights": {
+            "actions": ["s3:ListBucket"],
+            "resources": [pulumi.Output.format("arn:{0}:s3:::{1}", context.partition, place[0]) for place in weights],
+            "condition": {"StringLike": {"s3:prefix": [f"{place[1]}*" for place in weights]}},
+        },
+        "LogIntoRegistries": {"actions": ["ecr:GetAuthorizationToken"], "resources": ["*"] if repositories else []},
+        "PullImages": {
+            "actions": ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+            "resources": [
+                pulumi.Output.format("arn:{0}:ecr:{1}:{2}:repository/{3}", context.partition, repo[1], repo[0], repo[2])
+                for repo in repositories
+            ],
+        },
+    }
+    return allowing(permissions)

@@ -109,8 +109,6 @@ class Alarm:
     """Taken off the threshold of all instances together: reports that may be late."""
     missing: str = "notBreaching"
     """What a period without data means: breaching or notBreaching."""
-    needs: str = ""
-    """gpu, or agent: a GPU and the advisor agent."""
     needs_someone: bool = False
     """Cannot ring for what may be empty."""
     pattern: str = ""

@@ -78,13 +78,6 @@ class Settings:
         "makes none. Fields: zone_id, name.",
         default=None,
     )
-    wait_for_capacity: str = setting(
-        "How long a deployment waits until the hosts of a new group answer, such as 30m, before it goes on to what "
-        "depends on them; 0 does not wait.",
-        r"0|[1-9][0-9]*[smh]",
-        "a time such as 90s, 30m or 2h, or 0",
-        default="0",
-    )
     deletion_protection: bool = setting(
         "Protect the load balancers of regions that get requests against deletion; set to false before the stack is "
         "destroyed.",
@@ -95,12 +88,6 @@ class Settings:
         "",
         "a whole number, 0 or more",
         least=0,
-        default_factory=dict,
-    )
-    capacity_reservation_ids: Mapping[str, pulumi.Input[Sequence[pulumi.Input[str]]]] = setting(
-        "On-demand capacity reservations that a group fills first, by its key.",
-        r"cr-[0-9a-f]+",
-        "an id such as cr-0123456789abcdef0",
         default_factory=dict,
     )
     ami_ids: Mapping[str, pulumi.Input[str]] = setting(
@@ -115,12 +102,6 @@ class Settings:
         "(repository@sha256:...) once it has been tested.",
         r"[a-z0-9][A-Za-z0-9._/:@-]+",
         "an image such as repository:tag or repository@sha256:digest",
-        default_factory=dict,
-    )
-    model_ids: Mapping[str, str] = setting(
-        'Model on the hub in place of the planned one, by backend, engine or "*" for all.',
-        r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+",
-        "a hub name such as organisation/model",
         default_factory=dict,
     )
     model_revisions: Mapping[str, str] = setting(
@@ -151,13 +132,6 @@ class Settings:
         "an ARN: arn:aws:secretsmanager:<region>:<account>:secret:<name>",
         default=None,
     )
-    registry_secret_arn: pulumi.Input[str] | None = setting(
-        "Secrets Manager secret that holds an API key of NGC, for images of nvcr.io that need one; read by the hosts "
-        "at each start, never stored in state.",
-        r"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+",
-        "an ARN: arn:aws:secretsmanager:<region>:<account>:secret:<name>",
-        default=None,
-    )
     agent_package: str | None = setting(
         "HTTPS address of the wheel of inference-advisor-agent that the hosts install, with its hash (#sha256=...); "
         "null for no agent.",
@@ -166,37 +140,10 @@ class Settings:
         "https://.../inference_advisor_agent-VERSION-py3-none-any.whl#sha256=HASH",
         default=None,
     )
-    metrics_namespace: str = setting(
-        "CloudWatch namespace of the host metrics; the hosts may write to no other.",
-        r"(?!AWS/)[A-Za-z0-9._/-]+",
-        "letters, digits and ._/-, not starting with AWS/",
-        default="Inference/Hosts",
-    )
-    log_retention_days: int = setting(
-        "Days that logs are kept.",
-        "",
-        "1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653",
-        only="1 3 5 7 14 30 60 90 120 150 180 365 400 545 731 1096 1827 2192 2557 2922 3288 3653",
-        default=365,
-    )
+    log_retention_days: int = setting("Days that logs are kept.", default=365)
     alert_emails: Sequence[str] = setting(
         "Addresses told about alarms and the budget; each has to confirm its subscription in each region.",
         r"[^@ ]+@[^@ ]+",
         "an e-mail address",
         default=(),
-    )
-    budget_enabled: bool = setting(
-        "Whether the deployment has a budget of its own: the plan's total and the margin, on its tag.", default=True
-    )
-    budget_margin_ratio: float = setting(
-        "Share added to the planned cost before the budget warns: what the plan's total leaves out.",
-        "",
-        "0 or more",
-        least=0,
-        default=0.25,
-    )
-    cost_anomaly_detection: bool = setting(
-        "Tell of spending that leaves its pattern, where it would take the budget's margin. In an organisation only "
-        "the account that pays may do it; not in China.",
-        default=False,
     )

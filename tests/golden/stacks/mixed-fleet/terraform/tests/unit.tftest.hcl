@@ -40,7 +40,7 @@ run "follows_the_plan" {
   }
 
   assert {
-    condition     = tonumber(aws_budgets_budget.monthly[0].limit_amount) >= local.planned_usd_per_month
+    condition     = tonumber(aws_budgets_budget.monthly.limit_amount) >= local.planned_usd_per_month
     error_message = "The budget must cover the plan."
   }
 }
@@ -82,11 +82,11 @@ run "refuses_bad_input" {
   command = plan
 
   variables {
-    name      = "Bad Name"
-    networks  = {}
-    model_ids = { nowhere = "'; reboot #" }
-    ami_ids   = { nowhere = "ami-1" }
+    name             = "Bad Name"
+    networks         = {}
+    container_images = { nowhere = "'; reboot #" }
+    ami_ids          = { nowhere = "ami-1" }
   }
 
-  expect_failures = [var.name, var.networks, var.model_ids, var.ami_ids]
+  expect_failures = [var.name, var.networks, var.container_images, var.ami_ids]
 }

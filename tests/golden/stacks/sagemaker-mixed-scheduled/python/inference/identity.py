@@ -11,11 +11,12 @@ import pulumi_aws as aws
 
 from inference.configuration import known, text
 from inference.context import Context
-from inference.policies import document, statement
-from inference.settings import Settings
+from inference.policies import allowing, document, statement
 
-REPOSITORY = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.[^/]+/([^:@]+)")
+REPOSITORY = re.compile(r"^([0-9]{12})[.]dkr[.]ecr[.]([a-z0-9-]+)[.][^/]+/([^:@]+)")
 """Registry, region and repository of an image."""
+BUCKET = re.compile(r"^s3://([^/]+)/(.*)$")
+"""Bucket and prefix of weights in S3."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,17 +48,15 @@ def execution_role(
         ),
         opts=context.options(),
     )
-    statements = [
-        *_running(context, logs),
-        *_network(context, groups),
-        *_encryption(keys),
-        *_weights(context),
-    ]
+    # What the models may read depends on settings, which may be known later.
+    rights = known(context.settings).apply(
+        lambda settings: _permissions(replace(context, settings=settings), keys, logs, groups)
+    )
     policy = aws.iam.RolePolicy(
         context.named("execution"),
         name_prefix=f"{context.settings.name}-",
         role=role.id,
-        policy=document(*statements),
+        policy=rights,
         opts=context.options(),
     )
     return ExecutionRole(arn=role.arn, permissions=policy)
@@ -69,75 +68,97 @@ def invoke_policy(endpoints: Mapping[str, aws.sagemaker.Endpoint]) -> pulumi.Out
     return document(statement("Invoke", invoke, [endpoint.arn for endpoint in endpoints.values()]))
 
 
-def _running(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) -> list[Any]:
-    namespaces = {"StringLike": {"cloudwatch:namespace": ["AWS/SageMaker", "/aws/sagemaker/*"]}}
-    pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-    write = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
-    repositories = pulumi.Output.all(context.partition, known(context.settings)).apply(
-        lambda found: _repositories(context, *found)
-    )
-    return [
-        statement("LogIntoRegistries", ["ecr:GetAuthorizationToken"], ["*"]),
-        statement("PullImages", pull, repositories),
-        statement("WriteLogs", write, [pulumi.Output.concat(group.arn, ":*") for group in logs.values()]),
-        statement("PutMetrics", ["cloudwatch:PutMetricData"], ["*"], namespaces),
-    ]
-
-
-def _repositories(context: Context, partition: str, settings: Settings) -> list[str]:
-    plain = replace(context, settings=settings)
-    images = (text(plain.image(key)) for key in context.fleet.backends)
-    places = dict.fromkeys(found.groups() for image in images if (found := REPOSITORY.match(image)))
-    return [f"arn:{partition}:ecr:{region}:{account}:repository/{name}" for account, region, name in places]
-
-
-def _network(context: Context, groups: Mapping[str, aws.ec2.SecurityGroup]) -> list[Any]:
-    interfaces = pulumi.Output.format("arn:{0}:ec2:*:{1}:network-interface/*", context.partition, context.account_id)
-    subnets = pulumi.Output.all(context.partition, context.account_id, known(context.settings)).apply(
-        lambda found: _subnets(*found)
-    )
-    named = pulumi.Output.all(interfaces, *(group.arn for group in groups.values()))
-    all_named = pulumi.Output.all(named, subnets).apply(lambda found: [*found[0], *found[1]])
-    seen = ("DhcpOptions", "NetworkInterfaces", "SecurityGroups", "Subnets", "Vpcs")
-    attach = ("CreateNetworkInterfacePermission", "DeleteNetworkInterface", "DeleteNetworkInterfacePermission")
-    return [
-        statement("SeeTheNetwork", [f"ec2:Describe{what}" for what in seen], ["*"]),
-        statement("CreateNetworkInterfaces", ["ec2:CreateNetworkInterface"], all_named),
-        statement("AttachNetworkInterfaces", [f"ec2:{action}" for action in attach], [interfaces]),
-    ]
-
-
-def _subnets(partition: str, account_id: str, settings: Settings) -> list[str]:
-    networks: dict[str, Any] = dict(settings.networks)
-    return [
-        f"arn:{partition}:ec2:{region}:{account_id}:subnet/{subnet}"
-        for region, network in networks.items()
-        for subnet in network.private_subnet_ids
-    ]
-
-
-def _encryption(keys: Mapping[str, aws.kms.Key]) -> list[Any]:
-    arns = [key.arn for key in keys.values()]
-    of_aws = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
-    return [
-        statement("EncryptVolumes", ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"], arns),
-        statement("LendTheKey", ["kms:CreateGrant"], arns, of_aws),
-    ]
-
-
-def _weights(context: Context) -> list[Any]:
-    given = [uri for uri in map(context.model_data, context.fleet.backends) if uri is not None]
-    if not given:
-        return []
-    places = pulumi.Output.all(context.partition, *given)
-    objects = places.apply(
-        lambda found: list(dict.fromkeys(f"arn:{found[0]}:s3:::{uri.removeprefix('s3://')}*" for uri in found[1:]))
-    )
-    buckets = places.apply(
-        lambda found: list(dict.fromkeys(f"arn:{found[0]}:s3:::{uri.split('/')[2]}" for uri in found[1:]))
-    )
-    prefixes = places.apply(lambda found: list(dict.fromkeys(f"{uri.split('/', 3)[3]}*" for uri in found[1:])))
-    return [
-        statement("ReadWeights", ["s3:GetObject"], objects),
-        statement("ListWeights", ["s3:ListBucket"], buckets, {"StringLike": {"s3:prefix": prefixes}}),
-    ]
+def _permissions(
+    context: Context,
+    keys: Mapping[str, aws.kms.Key],
+    logs: Mapping[str, aws.cloudwatch.LogGroup],
+    groups: Mapping[str, aws.ec2.SecurityGroup],
+) -> pulumi.Output[str]:
+    """The settings are known."""
+    images = [text(context.image(key)) for key in context.fleet.backends]
+    repositories = list(dict.fromkeys(place for image in images for place in REPOSITORY.findall(image)))
+    given = [text(uri) for uri in map(context.model_data, context.fleet.backends) if uri is not None]
+    weights = list(dict.fromkeys(place for uri in given for place in BUCKET.findall(uri)))
+    networks = context.settings.networks.items()
+    subnets = [(region, subnet) for region, network in networks for subnet in network.private_subnet_ids]
+    permissions: dict[str, dict[str, Any]] = {
+        "LogIntoRegistries": {"actions": ["ecr:GetAuthorizationToken"], "resources": ["*"]},
+        "PullImages": {
+            "actions": ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+            "resources": [
+                pulumi.Output.format("arn:{0}:ecr:{1}:{2}:repository/{3}", context.partition, repo[1], repo[0], repo[2])
+                for repo in repositories
+            ],
+        },
+        "WriteLogs": {
+            "actions": ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+            "resources": [pulumi.Output.format("{0}:*", logs[region].arn) for region in context.fleet.regions],
+        },
+        "PutMetrics": {
+            "actions": ["cloudwatch:PutMetricData"],
+            "resources": ["*"],
+            "condition": {"StringLike": {"cloudwatch:namespace": ["AWS/SageMaker", "/aws/sagemaker/*"]}},
+        },
+        "SeeTheNetwork": {
+            "actions": [
+                "ec2:DescribeDhcpOptions",
+                "ec2:DescribeNetworkInterfaces",
+                "ec2:DescribeSecurityGroups",
+                "ec2:DescribeSubnets",
+                "ec2:DescribeVpcs",
+            ],
+            "resources": ["*"],
+        },
+        "CreateNetworkInterfaces": {
+            "actions": ["ec2:CreateNetworkInterface"],
+            "resources": [
+                pulumi.Output.format("arn:{0}:ec2:*:{1}:network-interface/*", context.partition, context.account_id),
+                *[group.arn for group in groups.values()],
+                *[
+                    pulumi.Output.format(
+                        "arn:{0}:ec2:{1}:{2}:subnet/{3}",
+                        context.partition,
+                        subnet[0],
+                        context.account_id,
+                        subnet[1],
+                    )
+                    for subnet in subnets
+                ],
+            ],
+        },
+        "AttachNetworkInterfaces": {
+            "actions": [
+                "ec2:CreateNetworkInterfacePermission",
+                "ec2:DeleteNetworkInterface",
+                "ec2:DeleteNetworkInterfacePermission",
+            ],
+            "resources": [
+                pulumi.Output.format("arn:{0}:ec2:*:{1}:network-interface/*", context.partition, context.account_id),
+            ],
+        },
+        "EncryptVolumes": {
+            "actions": ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"],
+            "resources": [key.arn for key in keys.values()],
+        },
+        "LendTheKey": {
+            "actions": ["kms:CreateGrant"],
+            "resources": [key.arn for key in keys.values()],
+            "condition": {"Bool": {"kms:GrantIsForAWSResource": "true"}},
+        },
+        "ReadWeights": {
+            "actions": ["s3:GetObject"],
+            "resources": [
+                pulumi.Output.format("arn:{0}:s3:::{1}/{2}*", context.partition, place[0], place[1])
+                for place in weights
+            ],
+        },
+        "ListWeights": {
+            "actions": ["s3:ListBucket"],
+            "resources": [
+                pulumi.Output.format("arn:{0}:s3:::{1}", context.partition, bucket)
+                for bucket in list(dict.fromkeys([place[0] for place in weights]))
+            ],
+            "condition": {"StringLike": {"s3:prefix": list(dict.fromkeys([f"{place[1]}*" for place in weights]))}},
+        },
+    }
+    return allowing(permissions)

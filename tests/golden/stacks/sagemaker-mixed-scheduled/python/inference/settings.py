@@ -91,13 +91,7 @@ class Settings:
         key_expected="a name of letters, digits and underscores that does not start with a digit",
         default_factory=dict,
     )
-    log_retention_days: int = setting(
-        "Days that logs are kept.",
-        "",
-        "1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653",
-        only="1 3 5 7 14 30 60 90 120 150 180 365 400 545 731 1096 1827 2192 2557 2922 3288 3653",
-        default=365,
-    )
+    log_retention_days: int = setting("Days that logs are kept.", default=365)
     sagemaker_usd_per_month: float | None = setting(
         "What the planned instances cost at SageMaker's own prices, in USD; null takes the plan's total, which is at "
         "the lower prices of EC2.",
@@ -111,16 +105,6 @@ class Settings:
         r"[^@ ]+@[^@ ]+",
         "an e-mail address",
         default=(),
-    )
-    budget_enabled: bool = setting(
-        "Whether the deployment has a budget of its own: the plan's total and the margin, on its tag.", default=True
-    )
-    budget_margin_ratio: float = setting(
-        "Share added to the planned cost before the budget warns: what the plan's total leaves out.",
-        "",
-        "0 or more",
-        least=0,
-        default=0.25,
     )
     cost_anomaly_detection: bool = setting(
         "Tell of spending that leaves its pattern, where it would take the budget's margin. In an organisation only "

@@ -39,7 +39,6 @@ def problems(settings: Settings, fleet: Fleet) -> Iterator[str]:
         [key for key, group in fleet.groups.items() if not group.is_spot],
     )
     yield from strangers("container_images", settings.container_images, fleet.pin_keys)
-    yield from strangers("model_ids", settings.model_ids, fleet.pin_keys)
     yield from strangers("model_revisions", settings.model_revisions, fleet.revision_keys)
     yield from strangers("extra_serving_arguments", settings.extra_serving_arguments, fleet.pin_keys)
     account = settings.model_source.removeprefix("az://").partition("/")[0]

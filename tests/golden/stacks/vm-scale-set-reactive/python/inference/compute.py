@@ -166,7 +166,7 @@ def _host_settings(context: Context, group: Group, client_id: str) -> dict[str, 
     key_url = key_id and secret_url(context, text(key_id))
     return {
         "identity_client_id": client_id,
-        "key_vault_resource": f"https://{settings.key_vault_dns_suffix}",
+        "key_vault_resource": "https://vault.azure.net",
         "certificate_url": None,
         "hub_token_url": settings.hf_token_secret_id and secret_url(context, text(settings.hf_token_secret_id)),
         "registry_server": server if is_azure(server) or key_url else None,
@@ -187,7 +187,7 @@ def _host_settings(context: Context, group: Group, client_id: str) -> dict[str, 
 
 
 def _model(context: Context, key: str) -> str:
-    return context.fleet.pinned(context.settings.model_ids, key) or context.fleet.backends[key].model or ""
+    return context.fleet.backends[key].model or ""
 
 
 def _weights(context: Context, key: str) -> dict[str, str] | None:
@@ -195,7 +195,7 @@ def _weights(context: Context, key: str) -> dict[str, str] | None:
     source, model = BlobSource.of(context.settings.model_source), _model(context, key)
     if source is None:
         return None
-    url = f"https://{source.account}.{context.settings.blob_dns_suffix}/{source.container}"
+    url = f"https://{source.account}.blob.core.windows.net/{source.container}"
     return {"container_url": url, "prefix": f"{source.prefix}{model}/", "model": model}
 
 
@@ -209,7 +209,7 @@ def _model_word(context: Context, key: str) -> str:
 
 def secret_url(context: Context, secret_id: str) -> str:
     words = secret_id.split("/")
-    return f"https://{words[8]}.{context.settings.key_vault_dns_suffix}/secrets/{words[10]}"
+    return f"https://{words[8]}.vault.azure.net/secrets/{words[10]}"
 
 
 def _container_arguments(context: Context, key: str) -> list[str]:

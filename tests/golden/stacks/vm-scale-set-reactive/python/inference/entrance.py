@@ -186,7 +186,7 @@ def _custom_data(
 def _host_settings(context: Context, client_id: str) -> dict[str, object]:
     return {
         "identity_client_id": client_id,
-        "key_vault_resource": f"https://{context.settings.key_vault_dns_suffix}",
+        "key_vault_resource": "https://vault.azure.net",
         "certificate_url": secret_url(context, text(context.settings.certificate_secret_id)),
         "hub_token_url": None,
         "registry_server": None,

@@ -80,12 +80,6 @@ class Settings:
         "/subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.KeyVault/vaults/<vault>/secrets/<name>",
         default=None,
     )
-    key_vault_dns_suffix: str = setting(
-        "Domain of the key vaults; another one in the clouds of governments and China.",
-        r"[a-z0-9.-]+",
-        "a domain such as vault.azure.net",
-        default="vault.azure.net",
-    )
     log_retention_days: int = setting(
         "Days that logs are kept.", "", "a whole number, 30 to 730", least=30, most=730, default=30
     )
@@ -133,12 +127,6 @@ class Settings:
         "an image such as repository:tag or repository@sha256:digest",
         default_factory=dict,
     )
-    model_ids: Mapping[str, str] = setting(
-        'Model on the hub in place of the planned one, by backend, engine or "*" for all.',
-        r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+",
-        "a hub name such as organisation/model",
-        default_factory=dict,
-    )
     model_revisions: Mapping[str, str] = setting(
         'Commit or tag of the model to pin, by backend, engine or "*" for all whose engine takes one; without one the '
         "newest is taken.",
@@ -184,12 +172,6 @@ class Settings:
         "/subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.KeyVault/vaults/<vault>/secrets/<name>",
         default=None,
     )
-    blob_dns_suffix: str = setting(
-        "Domain of blob storage; another one in the clouds of governments and China.",
-        r"[a-z0-9.-]+",
-        "a domain such as blob.core.windows.net",
-        default="blob.core.windows.net",
-    )
     agent_package: str | None = setting(
         "HTTPS address of the wheel of inference-advisor-agent that the hosts install, with its hash (#sha256=...); "
         "null for no agent.",
@@ -203,14 +185,4 @@ class Settings:
         r"[^@ ]+@[^@ ]+",
         "an e-mail address",
         default=(),
-    )
-    budget_enabled: bool = setting(
-        "Whether the deployment has a budget of its own: the plan's total and the margin, on its tag.", default=True
-    )
-    budget_margin_ratio: float = setting(
-        "Share added to the planned cost before the budget warns: what the plan's total leaves out.",
-        "",
-        "0 or more",
-        least=0,
-        default=0.25,
     )

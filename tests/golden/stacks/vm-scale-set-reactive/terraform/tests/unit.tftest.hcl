@@ -38,7 +38,7 @@ run "follows_the_plan" {
   }
 
   assert {
-    condition     = azurerm_consumption_budget_subscription.monthly[0].amount >= local.planned_usd_per_month
+    condition     = azurerm_consumption_budget_subscription.monthly.amount >= local.planned_usd_per_month
     error_message = "The budget must cover the plan."
   }
 
@@ -83,10 +83,9 @@ run "refuses_bad_input" {
     name                  = "Bad Name"
     locations             = {}
     certificate_secret_id = "https://v.vault.azure.net/secrets/certificate"
-    model_ids             = { nothing = "'; reboot #" }
     model_source          = "s3://bucket/models"
     container_images      = { "*" = "nobody.azurecr.io/vllm:1" }
   }
 
-  expect_failures = [var.name, var.locations, var.certificate_secret_id, var.model_ids, var.model_source, var.container_registry_ids]
+  expect_failures = [var.name, var.locations, var.certificate_secret_id, var.model_source, var.container_registry_ids]
 }

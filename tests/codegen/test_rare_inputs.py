@@ -1,0 +1,124 @@
+"""Inputs that few deployments set are in the code where they are wanted, and stay where code has them."""
+
+import dataclasses
+import re
+
+import pytest
+from click.testing import CliRunner
+
+from advisor.cli.generate import command
+from advisor.codegen import Language, Wanted, generate, read_former, write_files
+from advisor.codegen.inputs.table import EVERY
+from advisor.codegen.shared_machine import generate_shared
+from advisor.errors import InputError
+from advisor.plan.document import plan_to_json
+from codegen import estates
+from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
+from codegen.scenarios import SCENARIOS
+
+RARE = {
+    "dns", "wait_for_capacity", "capacity_reservation_ids", "model_ids", "registry_secret_arn", "metrics_namespace",
+    "budget_enabled", "budget_margin_ratio", "cost_anomaly_detection",
+}  # fmt: skip
+DECLARING = {Language.TERRAFORM: "variables.tf", Language.PYTHON: "inference/settings.py"}
+
+
+def wanting(*inputs, **changes):
+    """What is asked of the code for one type of instance."""
+    return Wanted(rank=1, inputs=frozenset(inputs), **changes)
+
+
+def names(files, language):
+    """Inputs that code declares."""
+    pattern = {Language.TERRAFORM: r'^variable "(\w+)"', Language.PYTHON: r"^    (\w+): .+ = setting\("}[language]
+    return set(re.findall(pattern, files[DECLARING[language]], re.MULTILINE))
+
+
+@pytest.mark.parametrize("language", Language)
+def test_rare_inputs_are_left_out_and_named_in_the_readme(language):
+    """With all that only they need."""
+    plan = make_plan(make_option())
+    files = generate(plan, language, wanting()).files
+    whole = generate(plan, language, wanting(EVERY)).files
+    assert names(whole, language) - names(files, language) >= RARE
+    assert names(files, language) & RARE == set()
+    (told,) = re.findall(r"^Left out, since few deployments set them: (.*)\.$", files["README.md"], re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", told)) == RARE
+    assert "Left out" not in whole["README.md"]
+    code = "".join(text for path, text in files.items() if path.endswith((".tf", ".py")))
+    assert [name for name in RARE if re.search(rf"(var|settings)\.{name}\b", code)] == []
+
+
+@pytest.mark.parametrize("language", Language)
+@pytest.mark.parametrize("name", sorted(RARE))
+def test_a_rare_input_that_is_wanted_is_used(name, language):
+    """It alone is added."""
+    files = generate(make_plan(make_option()), language, wanting(name)).files
+    assert names(files, language) & RARE == {name}
+    assert re.search(rf"(var|settings)\.{name}\b", "".join(files.values()))
+
+
+@pytest.mark.parametrize("language", Language)
+def test_a_later_run_keeps_what_the_code_takes(language, tmp_path):
+    """Code of an older version, which had every input, keeps those; one that its owner removed stays away."""
+    plan = make_plan(make_option())
+    write_files(generate(plan, language, wanting("dns", "budget_enabled")), tmp_path)
+    kept = generate(plan, language, wanting("metrics_namespace"), former=read_former(tmp_path))
+    assert names(kept.files, language) & RARE == {"dns", "budget_enabled", "metrics_namespace"}
+    assert kept.warnings == ()
+    path = tmp_path / DECLARING[language]
+    path.write_text(path.read_text().replace("budget_enabled", "own_budget"))
+    assert names(generate(plan, language, wanting(), former=read_former(tmp_path)).files, language) & RARE == {"dns"}
+
+
+def test_one_name_over_several_regions_is_no_rare_wish():
+    """The record of the name spreads the requests over the regions."""
+    groups = (make_group(), make_group(region="us-west-2"))
+    files = generate(make_fleet_plan(*groups), Language.TERRAFORM, Wanted()).files
+    assert names(files, Language.TERRAFORM) & RARE == {"dns"}
+
+
+def test_a_program_that_takes_its_source_from_the_package_takes_every_setting():
+    """Nobody reads that source."""
+    files = generate(make_plan(make_option()), Language.PYTHON, wanting(as_component=True)).files
+    assert all(f"`{name}`" in files["README.md"] for name in RARE)
+    assert "Left out" not in files["README.md"]
+
+
+def test_unknown_and_unused_inputs_are_named():
+    """A name of no target is an error with those that there are, one of another target a warning."""
+    plan = make_plan(make_option())
+    with pytest.raises(InputError, match="no code takes dsn") as refused:
+        generate(plan, Language.TERRAFORM, wanting("dsn"))
+    assert "dns" in refused.value.hint
+    (warning,) = generate(plan, Language.TERRAFORM, wanting("karpenter_role_names")).warnings
+    assert warning == "--input karpenter_role_names: this plan's code has no use for it"
+
+
+@pytest.mark.parametrize("name", ["mixed-fleet", "eks-scheduled", "sagemaker-mixed-scheduled"])
+def test_no_rare_input_changes_the_data_of_a_plan(name):
+    """Files that hold it are the same with every input as with none."""
+    scenario = SCENARIOS[name]()
+    few, every = (
+        generate(scenario.plan, Language.TERRAFORM, dataclasses.replace(scenario.wanted, inputs=inputs)).files
+        for inputs in (frozenset(), frozenset({EVERY}))
+    )
+    assert few["fleet.tf"] == every["fleet.tf"]
+
+
+def test_the_command_takes_several(tmp_path):
+    """Each ``--input`` adds one."""
+    plan = tmp_path / "plan.json"
+    plan.write_text(plan_to_json(make_plan(make_option())))
+    asked = ["terraform", str(plan), "--into", str(tmp_path / "code"), "--input", "dns", "--input", "model_ids"]
+    assert CliRunner().invoke(command, asked).exit_code == 0
+    text = (tmp_path / "code" / "variables.tf").read_text()
+    assert names({"variables.tf": text}, Language.TERRAFORM) & RARE == {"dns", "model_ids"}
+
+
+def test_a_shared_machine_takes_them_too():
+    """As a fleet of one workload."""
+    place = estates.place("AWS_TURNS")
+    for inputs in (frozenset(), frozenset({"budget_enabled"})):
+        files = generate_shared(place, Language.TERRAFORM, inputs=inputs).files
+        assert names(files, Language.TERRAFORM) & RARE == inputs
