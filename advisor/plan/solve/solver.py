@@ -187,7 +187,6 @@ class Program:
 
 def load_solver() -> None:
     """Load HiGHS ahead of its first use, for the processes that are forked from here on."""
-    import highspy._core  # noqa: PLC0415 - only plans load the solver
 
 
 def _has_gap(info: Any) -> bool:  # noqa: ANN401 - the solver is imported where it is used
