@@ -43,7 +43,15 @@ class Record:
 
     def number(self, column: str) -> float:
         """A finite number."""
-        cell = self.text(column)
+        return self._finite(column, self.text(column))
+
+    def optional_number(self, column: str) -> float | None:
+        """A finite number, or None for an empty cell: unknown is never zero."""
+        cell = self.cells.get(column)
+        return self._finite(column, cell) if cell else None if cell == "" else self._fail_empty(column)
+
+    def _finite(self, column: str, cell: str) -> float:
+        """The number of a cell."""
         try:
             value = float(cell)
         except ValueError:
@@ -52,18 +60,13 @@ class Record:
             self.fail(column, f"'{cell}' is no finite number")
         return value
 
-    def optional_number(self, column: str) -> float | None:
-        """A finite number, or None for an empty cell: unknown is never zero."""
-        return self.number(column) if self.optional_text(column) else None
-
     def optional_integer(self, column: str) -> int | None:
         """A whole number, or None for an empty cell."""
         value = self.optional_number(column)
         if value is None:
             return None
-        if value != int(value):
-            self.fail(column, f"'{self.cells[column]}' is no whole number")
-        return int(value)
+        whole = int(value)
+        return whole if whole == value else self.fail(column, f"'{self.cells[column]}' is no whole number")
 
     def integer(self, column: str) -> int:
         """A whole number."""

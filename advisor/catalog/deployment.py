@@ -94,6 +94,7 @@ class DeploymentFacts:
     sliced_nodes: Sequence[SlicedNodes] = ()
     _matching: dict[tuple[str, str], tuple[MachineSupport, ...]] = field(default_factory=dict)
     _support: dict[tuple[str, str], MachineSupport | None] = field(default_factory=dict)
+    _slices: dict[tuple[str, str], Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
 
     @cached_property
     def providers(self) -> tuple[str, ...]:
@@ -132,8 +133,11 @@ class DeploymentFacts:
 
     def slices(self, provider: str, instance_type: str) -> Mapping[str, tuple[str, ...]]:
         """Target → profiles that generated code cuts the GPUs of an instance type into there."""
-        rows = (nodes for nodes in self.sliced_nodes if nodes.provider == provider)
-        return {nodes.target: nodes.profiles for nodes in rows if nodes.pattern.fullmatch(instance_type)}
+        key = (provider, instance_type)
+        if key not in self._slices:
+            rows = (nodes for nodes in self.sliced_nodes if nodes.provider == provider)
+            self._slices[key] = {row.target: row.profiles for row in rows if row.pattern.fullmatch(instance_type)}
+        return self._slices[key]
 
     def purchases(self, provider: str, instance_type: str) -> tuple[str, ...]:
         """Ways of paying that are refused for an instance type, sorted."""

@@ -302,6 +302,8 @@ class StartFacts:
             precision: what the GGUF is served in.
             published_gib: as stored; 0 for none.
         """
+        if not published_gib:
+            return 0.0, 0.0, 0.0
         size = published_gib * BYTES_PER_GIB / BYTES_PER_GB
         rates = [self.parts[name] for name in _CONVERSIONS.get(precision, ())]
         return (

@@ -10,6 +10,7 @@ whole prefill of its prompts. The first token is later than its step by the fixe
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from advisor.demand.values import TokenHistogram
 from advisor.performance.deployments import Packed, pack
@@ -84,6 +85,19 @@ class StepTimes:
     def lags_s(self) -> Floats:
         """The lags as an array."""
         return np.array(self.lag_s)
+
+    @cached_property
+    def held_tokens(self) -> npt.NDArray[np.int64]:
+        """Tokens of a prompt of each length that the prefix cache holds; one entry for each up to the context."""
+        lengths = np.arange(len(self.prompt_s))
+        return np.minimum((self.prefix_cache_hit_ratio * lengths).astype(np.int64), lengths - 1)
+
+    @cached_property
+    def fresh_s(self) -> Floats:
+        """Time that a prompt of each length adds to a step that takes in no other; one entry for each."""
+        computed_s = self.prompts_s - self.prompts_s[self.held_tokens]
+        seconds: Floats = self.begin_s + self.cached_token_s * self.held_tokens + computed_s
+        return seconds
 
 
 def step_times(

@@ -15,6 +15,7 @@ from advisor.plan.problem.values import Infeasible, PurchaseOption
 from advisor.plan.replay.validator import Confirmed
 from advisor.plan.rungs import RungScope, Step, with_regions
 from advisor.plan.solve.simple import preference
+from advisor.plan.solve.solver import load_solver
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed
 from advisor.plan.values import CurrentCost, Rung
 from advisor.processes import Items
@@ -139,6 +140,8 @@ class LowerRungs:
         self._stated = with_regions(market.workload, market.context.catalog)
         self._reached: dict[Step, ReachedRung] = {}
         is_ahead = market.context.effort.at_a_time > 1 and (scopes or judged_today is not None)
+        if is_ahead and scopes and not market.context.requirements.demand.unit.is_one_pass:
+            load_solver()  # fleets of other models are seldom cheap enough to be found without
         self._parts: Items[_Part] = Items(self._in_short, self._ahead if is_ahead else None)
 
     def __enter__(self) -> Self:

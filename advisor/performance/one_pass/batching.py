@@ -27,6 +27,7 @@ Tests compare it with a simulation, ``tests/benchmarks/bench_kinds.py`` the repl
 """
 
 import math
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -46,13 +47,17 @@ MOST_BUSY = 0.98
 """Share of what full batches carry up to which a rate is looked for: beyond, waiting grows without bound."""
 _FULL = 0.9999
 """Largest share of the time for the requests' own work that a state is worked out at."""
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(5)
-_PLACES, _PARTS = (_NODES + 1) / 2, _WEIGHTS / 2
-"""Where in a batch it is met, and the weight of each."""
 _SHORT = 1e-300
 """Gap whose logarithm still is a number."""
 _SUMS = 6
 """Services and gaps that are summed at most: longer sums matter where nearly all wait."""
+
+
+@cache
+def _places() -> tuple[Floats, Floats]:
+    """Places in a batch where it is met, from 0 to 1, and the weight of each (Gauss-Legendre)."""
+    nodes, weights = np.polynomial.legendre.leggauss(5)
+    return (nodes + 1) / 2, weights / 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -294,14 +299,15 @@ def _late_in_batches(batching: Batching, rate: Floats, limit_s: Floats, bursts: 
     variance = state.filled * state.dispersion * rate * state.batch_s * square / (1 - state.own**2)
     met = state.batch_s + variance / state.batch_s
     met_variance = variance + (variance / state.batch_s) ** 2
-    part = (1 - _PLACES)[None, :] + state.own[:, None]
+    places, weights = _places()
+    part = (1 - places)[None, :] + state.own[:, None]
     mean = part * met[:, None]
     noise = state.dispersion * rate * square * met
     spread = np.log1p((part**2 * met_variance[:, None] + noise[:, None]) / mean**2)
     left = limit_s - batching.served_s
     room = np.maximum(left, 1e-12)[:, :, None]
     z = (np.log(room) - np.log(mean)[:, None, :] + spread[:, None, :] / 2) / np.sqrt(spread)[:, None, :]
-    late = (upper_tail(z) @ _PARTS) * state.busy[:, None] + (1 - state.busy)[:, None] * (batching.answered_s > limit_s)
+    late = (upper_tail(z) @ weights) * state.busy[:, None] + (1 - state.busy)[:, None] * (batching.answered_s > limit_s)
     share: Floats = np.where(left < 0, 1.0, late) @ batching.counted
     return np.where(_is_valid(batching, rate, state), share, 1.0)
 

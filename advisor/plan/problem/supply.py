@@ -14,7 +14,7 @@ from advisor.cost.commitments import break_even
 from advisor.demand.values import TokenHistogram
 from advisor.errors import InputError
 from advisor.performance.evidence import Served
-from advisor.plan.cold_start import ColdStart
+from advisor.plan.cold_start import ColdStart, start_of
 from advisor.plan.geography import Geography, network_shortfall
 from advisor.plan.problem.values import Floats, Pool, PurchaseOption, Tariff
 from advisor.plan.spot import Exposure, hazard, interruption_usd_per_hour
@@ -93,6 +93,14 @@ class Supply:
     """Share and lengths of each prompt-length bucket; empty where requests are not told apart."""
     made: dict[Terms, dict[Sold, Made]] = field(default_factory=dict)
     """Pools that were made before, by what is allowed: of the same rates and places, and so of every part of them."""
+    starts: dict[int, tuple[Served, ColdStart]] = field(default_factory=dict)
+    """Cold starts that were worked out before, of this supply and its parts, by the ``id`` of what starts."""
+
+    def start_of(self, served: Served) -> ColdStart:
+        """Cold start of a candidate."""
+        if id(served) not in self.starts:
+            self.starts[id(served)] = served, start_of(served.candidate, self.catalog)
+        return self.starts[id(served)][1]
 
     def take(
         self,

@@ -212,13 +212,11 @@ def _extend(
     """Extend the lists of requests to the first so many: of a replica whose first are late no more are needed."""
     more = slice(len(requests.held), until)
     arrivals_s, prompts, answers = arrivals_s[more], prompts[more], answers[more]
-    held = _held(times, prompts)
-    computed_s = times.prompts_s[prompts] - times.prompts_s[held]
-    fresh_s = times.begin_s + times.cached_token_s * held + computed_s
+    held = times.held_tokens[prompts]
     requests.arrivals_s.extend(arrivals_s.tolist())
     requests.held.extend(held.tolist())
     requests.fresh.extend((prompts - held).tolist())
-    requests.fresh_s.extend(fresh_s.tolist())
+    requests.fresh_s.extend(times.fresh_s[prompts].tolist())
     requests.to_come.extend((answers - 1).tolist())
     requests.totals.extend((prompts + answers).tolist())
     if len(requests.arrivals_s) == len(requests.prompts):
@@ -244,7 +242,7 @@ def serve_idle(
     if isinstance(times, BatchTimes):
         yield from _whole(alone_ends(times, arrivals_s, prompts, answers), parts)
         return
-    held, budget = _held(times, prompts), times.budgets[0]
+    held, budget = times.held_tokens[prompts], times.budgets[0]
     before = (prompts - held - 1) // budget
     prompt_s, alone_s = times.prompts_s, np.array(times.alone_s)
     first = arrivals_s + prompt_s[prompts] - prompt_s[held] + times.begin_s + times.cached_token_s * held
@@ -253,11 +251,6 @@ def serve_idle(
     step_s = times.base_s[1] + times.per_token_s[1] * (prompts + 1 + (steps - 1) / 2)
     whole = Timeline(first, first + steps * step_s, np.full(first.size, times.lag_s[0]), 0)
     yield from [whole] * (len(parts) + 1)
-
-
-def _held(times: StepTimes, prompts: Integers) -> npt.NDArray[np.int64]:
-    """Tokens of each prompt that the prefix cache holds."""
-    return np.minimum((times.prefix_cache_hit_ratio * prompts).astype(np.int64), prompts - 1)
 
 
 class Timelines:

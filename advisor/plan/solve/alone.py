@@ -168,7 +168,7 @@ def _instances(problem: Problem, pool: Pool, tariff: Tariff, asked: _Asked, plan
     if limits.max_replicas is not None and load * pool.replicas > limits.max_replicas + ROUNDING:
         return Missed(Constraint.MAX_REPLICAS, math.ceil(load * pool.replicas), limits.max_replicas, "replicas")
     fewest = max(math.ceil(_rounded(load)), limits.zones, math.ceil(limits.min_replicas / pool.replicas))
-    return _with_failures(problem, pool, tariff, fewest, _Asked(*(planned * each for each in asked)))
+    return _with_failures(problem, pool, tariff, asked, planned, fewest)
 
 
 def _rounded(instances: float) -> float:
@@ -176,26 +176,31 @@ def _rounded(instances: float) -> float:
     return instances - ROUNDING * min(instances, 1.0)
 
 
-def _with_failures(problem: Problem, pool: Pool, tariff: Tariff, fewest: int, asked: _Asked) -> int | Missed:
+def _with_failures(
+    problem: Problem, pool: Pool, tariff: Tariff, asked: _Asked, planned: float, fewest: int
+) -> int | Missed:  # fmt: skip
     """The fewest instances that leave enough of the load served whichever machine, zone or spot supply fails.
 
     Args:
         problem: limits.
         pool: what runs.
         tariff: how it is paid for.
+        asked: for each request per second.
+        planned: requests per second.
         fewest: without failures; one at least.
-        asked: at the planned rate.
     """
     on_spot, base = tariff.paid is PurchaseOption.SPOT, problem.limits.on_demand_base_ratio
-    if on_spot and base > 0 and asked.load > 0:
+    if on_spot and base > 0 and planned * asked.load > 0:
         return Missed(Constraint.ON_DEMAND_BASE, base, 0.0, "share of requests")
-    count = max(fewest, math.ceil(_rounded(base * asked.usual)), math.ceil(_rounded(asked.machine)) + 1)
-    left = max(asked.zone, asked.supply if on_spot else 0.0)
+    of_base, without_one = _rounded(base * (planned * asked.usual)), _rounded(planned * asked.machine)
+    count = max(fewest, math.ceil(of_base), math.ceil(without_one) + 1)
+    zone, supply = planned * asked.zone, planned * asked.supply
+    left = max(zone, supply if on_spot else 0.0)
     if left <= 0:
         return count
     wanted = max(problem.limits.zones, 2)
     if pool.zones < wanted:
-        name = Constraint.SPOT_REROUTE if on_spot and asked.supply >= asked.zone else Constraint.ZONES
+        name = Constraint.SPOT_REROUTE if on_spot and supply >= zone else Constraint.ZONES
         return Missed(name, float(wanted), float(pool.zones), "zones")
     count = max(count, math.ceil(_rounded(left) * pool.zones / (pool.zones - 1)) - 1)
     while count - lost_in_zone(count, pool.zones) < _rounded(left):

@@ -185,6 +185,10 @@ class Program:
         return model
 
 
+def load_solver() -> None:
+    """Load HiGHS ahead of its first use, for the processes that are forked from here on."""
+
+
 def _has_gap(info: Any) -> bool:  # noqa: ANN401 - the solver is imported where it is used
     """Whether cheaper solutions are not excluded."""
     return bool(info.objective_function_value - info.mip_dual_bound > HALF_A_CENT)

@@ -21,7 +21,7 @@ from advisor.performance.evidence import Served
 from advisor.performance.model import PerformanceModel
 from advisor.performance.queueing import bursts_of
 from advisor.performance.stage import rates_within
-from advisor.plan.cold_start import ColdStart, start_of
+from advisor.plan.cold_start import ColdStart
 from advisor.plan.geography import Geography, geography, slo_after_network
 from advisor.plan.problem.charges import charges_at, place_of, provider_of
 from advisor.plan.problem.hours import Week
@@ -234,7 +234,7 @@ def formulate(context: PlanningContext, supply: Supply, week: Week, *, every: bo
     lengths = [tokens for _, tokens in supply.buckets]
     unbeaten = best_layouts(supply.served, supply.rates.cases(), workload.limits)
     layouts = supply if every else supply.take(unbeaten)
-    layouts = replace(layouts, cold_starts=_cold_starts(layouts.served, supply.catalog, workload.purchase, week))
+    layouts = replace(layouts, cold_starts=_cold_starts(layouts, workload.purchase, week))
     services = serverless_pools(
         layouts, week, model, lambda served: _rate_table(_rates(requirements, served, model, where, lengths), where)
     )
@@ -307,10 +307,9 @@ def in_precisions(formulation: Formulation, solution: FleetSolution, precisions:
     if {(kept.candidate.instance_type.provider, kept.candidate.instance_type.name) for kept in served} != offers.keys():
         return None
     cold = any(source.cold_start for source in used)
-    catalog = formulation.supply.catalog
     supply = replace(
         formulation.supply.take(at, offers),
-        cold_starts=[start_of(each.candidate, catalog) if cold else None for each in served],
+        cold_starts=[formulation.supply.start_of(each) if cold else None for each in served],
     )
     made = pools_of(supply)
     pool_set = replace(formulation.pool_set, sources={**formulation.pool_set.sources, **made.sources})
@@ -347,12 +346,10 @@ def _rate_table(rates: Floats, where: Geography) -> RateTable:
     )
 
 
-def _cold_starts(
-    served: Sequence[Served], catalog: Catalog, purchase: Sequence[Purchase], week: Week
-) -> list[ColdStart | None]:  # fmt: skip
+def _cold_starts(supply: Supply, purchase: Sequence[Purchase], week: Week) -> list[ColdStart | None]:
     if len(week.classes) == 1 and Purchase.SPOT not in purchase:
-        return [None] * len(served)
-    return [start_of(each.candidate, catalog) for each in served]
+        return [None] * len(supply.served)
+    return [supply.start_of(each) for each in supply.served]
 
 
 def _most_regions(workload: Workload) -> int | None:
