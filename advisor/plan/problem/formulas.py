@@ -334,6 +334,30 @@ def left_after(allocations: Sequence[Allocation], part: Part) -> Iterator[tuple[
         yield _without(allocations, [own == name for own in names])
 
 
+def hardest_losses(limits: Limits, allocations: Sequence[Allocation]) -> list[tuple[tuple[Counts, ...], float]]:
+    """Instances of each allocation after the loss of each zone and each spot supply, with the share to be sustained.
+
+    Without losses that leave as many instances as another of which as large a share is asked, or more.
+    """
+    losses = dict[tuple[Counts, ...], float]()
+    for part in (Part.SUPPLY, Part.ZONE):
+        share = share_without(limits, part)
+        for left in left_after(allocations, part) if share > 0 else ():
+            losses[left] = max(share, losses.get(left, 0.0))
+    return [
+        (left, share)
+        for left, share in losses.items()
+        if not any(
+            other is not left and most >= share and _are_within(other, left) for other, most in losses.items()
+        )
+    ]
+
+
+def _are_within(fewer: Iterable[Counts], more: Iterable[Counts]) -> bool:
+    """Whether no allocation has more instances in any hour class."""
+    return all(least <= most for of, to in zip(fewer, more, strict=True) for least, most in zip(of, to, strict=True))
+
+
 def _name(allocation: Allocation, part: Part) -> str:
     if part is Part.ZONE:
         return allocation.pool.region
