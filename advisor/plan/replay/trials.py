@@ -19,7 +19,7 @@ from advisor.demand.synthetic_trace import (
 from advisor.demand.trace_columns import Requests
 from advisor.performance.stage import times_of
 from advisor.plan.fleet.chosen import LARGEST_RATIO, HoldsUpTo, LatencyDistribution
-from advisor.plan.problem.formulas import hardest_losses
+from advisor.plan.problem.formulas import hardest_losses, losses_in_quieter_hours
 from advisor.plan.problem.supply import PoolSource
 from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption
 from advisor.plan.replay.engine import Times, serve_idle
@@ -50,6 +50,8 @@ Routing = Callable[[Sequence[ReplayGroup]], tuple[Route, ...]]
 
 BISECTIONS = 5
 PLACE_SEED = 20_230_102
+IDLE_RATIO = 1.5
+"""Rate that replicas sustain ÷ rate that they get, from which on a few of them queue as little as many."""
 FIRST_SERVED = 1_000
 """Requests that are simulated before it is asked whether they show clearly that a fleet holds, or does not."""
 
@@ -255,13 +257,22 @@ class Trials:
     ) -> list[_Seen]:
         """The busiest stretch without each zone and each spot supply, at the share of the load that is asked for.
 
-        Up to the first that fails unless every.
+        Then the same at the planned rates of quieter hours, where little is left, without each machine too if one has
+        to be survived. Up to the first that fails unless every.
         """
         seens: list[_Seen] = []
         for counts, share in hardest_losses(formulation.problem.limits, solution.allocations):
             left = [
                 replace(group, lost_at=None, instances_by_hour=tuple(map(own.__getitem__, formulation.week.schedule)))
                 for group, own in zip(groups, counts, strict=True)
+            ]
+            seens.append(self._seen(left, routes_to(left), stretch=True, whole=False, share=share))
+            if seens[-1].share < self.wanted and not every:
+                return seens
+        for remaining, share in losses_in_quieter_hours(formulation.problem, solution.allocations, IDLE_RATIO):
+            left = [
+                replace(group, lost_at=None, instances_by_hour=(count,) * len(group.instances_by_hour))
+                for group, count in zip(groups, remaining, strict=True)
             ]
             seens.append(self._seen(left, routes_to(left), stretch=True, whole=False, share=share))
             if seens[-1].share < self.wanted and not every:

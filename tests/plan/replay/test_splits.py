@@ -117,7 +117,9 @@ GOOGLE = (
     peak_ratio=st.sampled_from((1.0, 1.8)),
     tokens=st.sampled_from(((2000, 350), (1000, 220), (500, 120))),
 )
-@example(sold=GOOGLE, survive=Survive.ZONE, purchase=(Purchase.ON_DEMAND,), rate=5.3, peak_ratio=1.0, tokens=(2000, 350))
+@example(
+    sold=GOOGLE, survive=Survive.ZONE, purchase=(Purchase.ON_DEMAND,), rate=5.3, peak_ratio=1.0, tokens=(2000, 350)
+)
 @example(sold=GOOGLE, survive=Survive.NOTHING, purchase=ON_SPOT, rate=1.73, peak_ratio=1.0, tokens=(1000, 220))
 def test_recommended_fleets_hold_without_each_zone_and_supply(sold, survive, purchase, rate, peak_ratio, tokens):
     """Also where no kind is planned beyond the closed form, which was not replayed."""
