@@ -1,5 +1,7 @@
 """Mixes of kinds: the split of the requests that holds, and the failures that are replayed."""
 
+import math
+
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
@@ -12,17 +14,18 @@ from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for
 from advisor.plan.choosing import recommended_fleet
 from advisor.plan.problem.constraints import failures
-from advisor.plan.problem.formulas import Part, left_after, share_without
+from advisor.plan.problem.formulas import Part, left_after, losses_in_quieter_hours, share_without
 from advisor.plan.problem.values import Allocation, FleetSolution
 from advisor.plan.replay.groups import Confirmed, routes_left, routes_of
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.request import PlanRequest
-from advisor.plan.solve.neighbours import loaded_by_capacity
+from advisor.plan.solve.neighbours import fewer_at_times, keeps_at_need, loaded_by_capacity
 from advisor.plan.solve.shares import splits_by_what_is_up
 from advisor.records import replace
 from advisor.workload.values import DeclaredDemand, Limits, Slo, Survive
 from builders import catalog_of, offer, workload
 from plan.fleet.posing import posed_of
+from plan.fleet.test_choose import week_of_days
 from plan.replay.test_confirm import few_pools, flat
 
 ON_SPOT = (Purchase.ON_DEMAND, Purchase.SPOT)
@@ -135,6 +138,53 @@ def test_recommended_fleets_hold_without_each_zone_and_supply(sold, survive, pur
     assume(isinstance(fleet, Confirmed) and fleet.confirmation.reached)
     market = market_for(request, catalog_of(*sold), shipped_model()).market
     assert keeps_without_each_part(market.validator._trials, fleet.formulation, fleet.solution)
+
+
+def asked_by_day(survive, rate):
+    """A chat with busy days and quiet nights, on three kinds of machines on demand."""
+    asked = workload(
+        precisions=("fp8",), slo=Slo(ttft_p95_ms=1200, tpot_p95_ms=60), limits=Limits(survive=survive, simplicity=0)
+    )
+    demand = declared_demand(rate, rate, 1200, 200)
+    return PlanRequest(asked, find_model(asked.model), replace(demand, profile=week_of_days(rate)))
+
+
+@pytest.mark.parametrize("rate", [4.0, 9.0])
+@pytest.mark.parametrize("survive", [Survive.INSTANCE, Survive.NOTHING])
+def test_failures_in_quieter_hours_keep_the_slo(survive, rate):
+    """Each machine may fail at any hour: what is left keeps that hour's planned rate, as the busiest stretch has it."""
+    request = asked_by_day(survive, rate)
+    market = market_for(request, catalog_of(*SOLD), shipped_model()).market
+
+    fleet = recommended_fleet(market)
+
+    problem, trials = fleet.formulation.problem, market.validator._trials
+    assert fleet.confirmation.reached
+    assert len(problem.hours) > 1
+    groups = trials._groups(fleet.formulation, fleet.solution)
+    routes = tuple(routes_of(fleet.formulation, fleet.solution))
+    for counts, share in losses_in_quieter_hours(problem, fleet.solution.allocations, math.inf):
+        left = [
+            replace(group, lost_at=None, instances_by_hour=(count,) * len(group.instances_by_hour))
+            for group, count in zip(groups, counts, strict=True)
+        ]
+        assert trials._seen(left, routes, stretch=True, whole=True, share=share).share >= trials.wanted
+
+
+def test_no_instance_of_quieter_hours_may_go():
+    """Of the recommended fleet each with one instance fewer in some hours fails in its replay."""
+    market = market_for(asked_by_day(Survive.NOTHING, 9.0), catalog_of(*SOLD), shipped_model()).market
+
+    fleet = recommended_fleet(market)
+
+    validator, problem = market.validator, market.formulation.problem
+    cheaper = [
+        other
+        for other in fewer_at_times(problem, fleet.solution)
+        if other.objective_usd_per_month < fleet.usd_per_month - 0.01 and keeps_at_need(problem, other)
+    ]
+    assert cheaper
+    assert not any(validator._planned_evenly(other).confirmation.reached for other in cheaper)
 
 
 @pytest.mark.parametrize(("usd", "most_usd"), [(2.7, 3_100), (3.6, 3_760)])
