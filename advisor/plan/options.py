@@ -26,6 +26,7 @@ from advisor.plan.replay.groups import closer, worst_share
 from advisor.plan.replay.headroom import Kind, kind_of
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.solve.alone import ROUNDING, Missed, alone, load_of
+from advisor.plan.solve.simple import preference
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.records import dataclass, replace
 from advisor.units import A_CENT, ratio_words
@@ -167,10 +168,11 @@ def rank(
     most = context.effort.options
     at_known = _at_known(formulation, carried) if carried else formulation
     singles, rejections = _singles(at_known, None if most is None else most + MOST_REPLAYED)
-    preference = cache(partial(_preference, formulation=formulation, context=context))
-    preferred = sorted(singles, key=preference)
-    kept = preferred if every_variant else _first_of_each_offer(preferred)
-    replays = _Replays(formulation, validator, context, carried, preference)
+    order = cache(partial(_order, formulation=formulation, context=context))
+    kept = sorted(singles, key=order)
+    if not every_variant:
+        kept = sorted(_of_each_offer(kept, formulation.problem.limits.simplicity), key=order)
+    replays = _Replays(formulation, validator, context, carried, order)
     ranked, unconfirmed = replays.replayed(kept, limit_usd, shown)
     return Ranking(tuple(ranked), (*rejections, *unconfirmed), replays.closest)
 
@@ -264,18 +266,25 @@ def _rejection(formulation: Formulation, pool: Pool, tariff: Tariff, missed: Mis
     return reject_candidate(source.served.candidate, shortfall, source.offer.region)
 
 
-def _first_of_each_offer(singles: Iterable[Single]) -> list[Single]:
-    """The first of each provider × region × instance type × way of paying."""
-    first: dict[tuple[str, PurchaseOption], Single] = {}
+def _of_each_offer(singles: Iterable[Single], simplicity: float) -> list[Single]:
+    """The preferred of each provider × region × instance type × way of paying, as a fleet is preferred to others.
+
+    Args:
+        singles: the cheapest first.
+        simplicity: how much more than the cheapest of its offer it may cost, as a ratio.
+    """
+    offers: dict[tuple[str, PurchaseOption], list[Single]] = {}
     for single in singles:
-        first.setdefault((single.pool.stand, single.tariff.paid), single)
-    return list(first.values())
+        layouts = offers.setdefault((single.pool.stand, single.tariff.paid), [])
+        if not layouts or single.usd_per_month <= layouts[0].usd_per_month * (1 + simplicity):
+            layouts.append(single)
+    return [min(layouts, key=lambda single: preference(single.solution)) for layouts in offers.values()]
 
 
-Preference = tuple[float, bool, int, bool, float, str, str]
+Order = tuple[float, bool, int, bool, float, str, str]
 
 
-def _preference(single: Single, formulation: Formulation, context: PlanningContext) -> Preference:
+def _order(single: Single, formulation: Formulation, context: PlanningContext) -> Order:
     """Sort key: cost; of equals uncut accelerators, the first precision, the preferred engine, most spare capacity."""
     candidate = formulation.pool_set.sources[single.pool.key].served.candidate
     order = context.requirements.workload.precisions
@@ -295,14 +304,14 @@ class _Replays:
         validator: ReplayValidator,
         context: PlanningContext,
         carried: Mapping[Kind, float],
-        preference: Callable[[Single], Preference],
+        order: Callable[[Single], Order],
     ) -> None:
         """Know of kinds what a confirmed fleet has shown."""
-        self._formulation, self._validator, self._context, self._preference = (
+        self._formulation, self._validator, self._context, self._order = (
             formulation,
             validator,
             context,
-            preference,
+            order,
         )
         self._pools = {pool.key: pool for pool in formulation.problem.pools}
         self._headroom = dict(carried)
@@ -324,7 +333,7 @@ class _Replays:
             replayed = self._replay(ranked.pop(at))
             raised = {kind for kind, factor in self._headroom.items() if factor != before.get(kind)}
             others = (self._with_headroom(single, raised) for single in ranked)
-            ranked = sorted((single for single in (replayed, *others) if single is not None), key=self._preference)
+            ranked = sorted((single for single in (replayed, *others) if single is not None), key=self._order)
         return ranked, self._rejections
 
     def _wanted(self, at: int, single: Single, limit_usd: float, shown: int) -> bool:

@@ -193,7 +193,7 @@ def fleet_lines(fleet: Fleet, within_ratio: float) -> list[str]:
         *_static_words(fleet),
         confirmation_words(fleet, within_ratio),
         *_balancing_words(fleet),
-        *(f"replay: {words}" for words in holds_words(fleet)),
+        *(f"replay: {words}" for words in (*_loss_words(fleet), *holds_words(fleet))),
         *_capacity_words(fleet),
         *_network_words(fleet),
     ]
@@ -321,6 +321,20 @@ def confirmation_words(fleet: Fleet, within_ratio: float) -> str:
         f"{verdict}: {ratio_words(confirmation.within_slo_ratio)} of {requests} within the SLO{part} "
         f"({ratio_words(within_ratio)} asked{margin}){p95s}; {confirmation.arrivals}{headroom}"
     )
+
+
+def _loss_words(fleet: Fleet) -> Iterator[str]:
+    """Shares of the requests that failures leave within the SLO, as far as they were replayed."""
+    replay = fleet.confirmed
+    if replay is None or fleet.is_batch_alone:
+        return
+    shares = (
+        ("one machine", replay.without_one_within_slo_ratio),
+        ("one zone or spot supply, of the share that the limits ask for,", replay.without_part_within_slo_ratio),
+    )
+    for part, share in shares:
+        if share is not None:
+            yield f"without any {part} {ratio_words(share)} within the SLO in the busiest stretch"
 
 
 def _headroom_words(fleet: Fleet, confirmation: Confirmation) -> str:

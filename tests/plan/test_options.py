@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from advisor.errors import InputError
 from advisor.pipeline import plan_for, recommend
 from advisor.plan.doubts import is_refused
-from advisor.plan.options import Ranking, Single, _headroom_shown
+from advisor.plan.options import Ranking, Single, _headroom_shown, _of_each_offer
 from advisor.plan.problem.values import Allocation, FleetSolution
 from advisor.plan.replay.groups import closer
 from advisor.plan.replay.validator import ReplayValidator
@@ -102,6 +102,20 @@ def test_the_best_of_each_offer_is_ranked_by_total():
     assert totals == sorted(totals)
     assert [one.rank for one in plan.options] == list(range(1, len(totals) + 1))
     assert len({(one.region, one.instance_type, one.purchase) for one in plan.options}) == len(totals)
+
+
+@pytest.mark.parametrize(("simplicity", "chosen"), [(0.0, "other"), (0.02, "preferred")])
+def test_an_offer_is_shown_in_the_layout_that_a_fleet_is_preferred_in(simplicity, chosen):
+    """The preferred engine where it costs little more, as the rungs of the ladder have it."""
+    formulation, _ = posed_of(workload(), catalog_of(offer("g6e.xlarge", on_demand=1.86)))
+    pool = formulation.problem.pools[0]
+    tariff = pool.tariffs[0]
+    singles = [
+        Single(own, tariff, FleetSolution((Allocation(own, tariff, (1,)),), {}, usd, usd, proven=False))
+        for own, usd in ((replace(pool, key="other", is_beside=True), 100.0), (replace(pool, key="preferred"), 101.0))
+    ]
+
+    assert [single.pool.key for single in _of_each_offer(singles, simplicity)] == [chosen]
 
 
 def test_current_is_priced_the_same_way():

@@ -338,6 +338,17 @@ def test_what_replays_leave_of_a_rate_is_said_where_it_is_less(plan, factor, tol
     assert words.endswith(f"{confirmed.arrivals}{told}")
 
 
+def test_shares_that_failures_leave_are_told(plan):
+    """Each as it was replayed; nothing of those that were not."""
+    confirmed = replace(plan.fleet.confirmed, without_one_within_slo_ratio=0.9965, without_part_within_slo_ratio=0.994)
+    text = " ".join(full(replace(plan, fleet=replace(plan.fleet, confirmed=confirmed))).split())
+
+    assert "replay: without any one machine 99.65% within the SLO in the busiest stretch" in text
+    assert "without any one zone or spot supply, of the share that the limits ask for, 99.4% within the SLO" in text
+    none = replace(confirmed, without_one_within_slo_ratio=None, without_part_within_slo_ratio=None)
+    assert "replay: without any" not in " ".join(full(replace(plan, fleet=replace(plan.fleet, confirmed=none))).split())
+
+
 def test_a_replica_has_one_planned_rate(plan):
     """The table, the capacity and the prediction name the same; what is predicted is called so."""
     text = " ".join(full(plan).split())

@@ -304,6 +304,9 @@ class Confirmation:
     """The same share of the busiest stretch."""
     without_one_within_slo_ratio: float | None = None
     """Least share in the busiest stretch while one machine is gone, each in turn; None where none need be spared."""
+    without_part_within_slo_ratio: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Least share in the busiest stretch while a zone or a spot supply is gone, each in turn, of the load that limits
+    ask for then; None where none need be spared, or another share falls short."""
     finished_hours: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Batch work: from the start of a run to the end of its last item; None where that is after the deadline."""
     short: ReplayGap = field(default=ReplayGap.NONE, metadata=OMITTED_AT_DEFAULT)
@@ -312,11 +315,12 @@ class Confirmation:
     @property
     def least(self) -> tuple[float, str]:
         """The least of its shares, and of what it is: "" of the whole sample."""
-        without_one = self.without_one_within_slo_ratio
+        without_one, without_part = self.without_one_within_slo_ratio, self.without_part_within_slo_ratio
         shares = (
             (self.within_slo_ratio, ""),
             (self.busiest_within_slo_ratio, "in its busiest stretch"),
             (1.0 if without_one is None else without_one, "with one machine gone"),
+            (1.0 if without_part is None else without_part, "with a zone or a spot supply gone"),
         )
         return min(shares, key=lambda share: share[0])
 

@@ -334,6 +334,60 @@ def left_after(allocations: Sequence[Allocation], part: Part) -> Iterator[tuple[
         yield _without(allocations, [own == name for own in names])
 
 
+def hardest_losses(limits: Limits, allocations: Sequence[Allocation]) -> list[tuple[tuple[Counts, ...], float]]:
+    """Instances of each allocation after the loss of each zone and each spot supply, with the share to be sustained.
+
+    Without losses that leave as many instances as another of which as large a share is asked, or more.
+    """
+    losses = dict[tuple[Counts, ...], float]()
+    for part in (Part.SUPPLY, Part.ZONE):
+        share = share_without(limits, part)
+        for left in left_after(allocations, part) if share > 0 else ():
+            losses[left] = max(share, losses.get(left, 0.0))
+    return [
+        (left, share)
+        for left, share in losses.items()
+        if not any(other is not left and most >= share and _are_within(other, left) for other, most in losses.items())
+    ]
+
+
+def losses_in_quieter_hours(
+    problem: Problem, allocations: Sequence[Allocation], least_ratio: float
+) -> Iterator[tuple[tuple[int, ...], float]]:
+    """Instances of each allocation that a failure leaves in an hour class but the busiest, where that is little.
+
+    Args:
+        problem: limits, hours and rates.
+        allocations: those of a fleet.
+        least_ratio: rate that is left ÷ rate that limits ask for, from which on a failure is no matter.
+
+    Yields:
+        Those instances, and the rate that limits ask for ÷ the planned rate of the busiest hours.
+    """
+    rates = [mix_rate(problem, allocation.pool) for allocation in allocations]
+    parts = hardest_losses(problem.limits, allocations)
+    for at, hour in enumerate(problem.hours[:-1]):
+        losses = {tuple(counts[at] for counts in left): share for left, share in parts}
+        if problem.limits.survival is not Survive.NOTHING:
+            losses |= dict.fromkeys(_without_each([allocation.instances[at] for allocation in allocations]), 1.0)
+        for left, share in losses.items():
+            asked = share * hour.planned_rate
+            if math.fsum(count * rate for count, rate in zip(left, rates, strict=True)) < least_ratio * asked:
+                yield left, asked / problem.hours[-1].planned_rate
+
+
+def _without_each(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Counts with one fewer of each that is not 0."""
+    for at, count in enumerate(counts):
+        if count:
+            yield (*counts[:at], count - 1, *counts[at + 1 :])
+
+
+def _are_within(fewer: Iterable[Counts], more: Iterable[Counts]) -> bool:
+    """Whether no allocation has more instances in any hour class."""
+    return all(least <= most for of, to in zip(fewer, more, strict=True) for least, most in zip(of, to, strict=True))
+
+
 def _name(allocation: Allocation, part: Part) -> str:
     if part is Part.ZONE:
         return allocation.pool.region

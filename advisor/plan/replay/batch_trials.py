@@ -94,7 +94,6 @@ class BatchTrials(Trials):
         *,
         every: bool = False,  # noqa: ARG002 - failures are few
         whole: bool = False,  # noqa: ARG002 - every replay is whole
-        parts: bool = False,  # noqa: ARG002 - the closed form answers for zones
     ) -> Trial:
         """Share of the items that are done by the deadline, also without each machine where one may fail."""
         groups = self._groups(formulation, solution)
@@ -114,6 +113,7 @@ class BatchTrials(Trials):
             within_slo_ratio=share,
             busiest_ratio=share,
             without_one_ratio=min(without, default=None),
+            without_part_ratio=None,
             ttft_p95_ms=None,
             tpot_p95_ms=None,
             late=tuple(range(len(groups))),

@@ -171,9 +171,6 @@ class Confirmed:
 
     is_limit: bool = False
     """Whether its cost is what others have to be below, not what it costs itself."""
-    carries_beyond: bool = False
-    """Whether replicas of some kind are planned to carry more than the closed form says: the failures that it answers
-    for otherwise are replayed too."""
 
     @property
     def usd_per_month(self) -> float:

@@ -181,9 +181,7 @@ class ReplayedFleets:
         """The fleet with all that its replays show: the search stops as soon as it is clear whether it holds."""
         whole = whole and self._effort.in_full
         factor = confirmed.confirmation.headroom_factor
-        trial = self._trial(
-            confirmed.formulation, confirmed.solution, every=True, whole=whole, parts=confirmed.carries_beyond
-        )
+        trial = self._trial(confirmed.formulation, confirmed.solution, every=True, whole=whole)
         return replace(confirmed, confirmation=self._confirmation(trial, factor), latencies=trial.latencies)
 
     def _planned_evenly(self, solution: FleetSolution) -> Confirmed:
@@ -366,10 +364,8 @@ class ReplayedFleets:
         solution = as_routed(formulation.problem, solution)
         kinds = [self.kind_of(allocation.pool.key) for allocation in solution.allocations]
         factors = [headroom.get(kind, 1.0) for kind in kinds]
-        beyond = min(factors) < 1
-        trial = self._trial(formulation, solution, parts=beyond)
-        confirmation = self._confirmation(trial, max(factors))
-        fleet = Confirmed(solution, formulation, confirmation, carries_beyond=beyond)
+        trial = self._trial(formulation, solution)
+        fleet = Confirmed(solution, formulation, self._confirmation(trial, max(factors)))
         return _Attempt(fleet, headroom, frozenset(kinds[at] for at in trial.late))
 
     def _noted(self, attempt: _Attempt) -> Confirmed:
@@ -408,6 +404,7 @@ class ReplayedFleets:
             within_slo_ratio=trial.within_slo_ratio,
             busiest_within_slo_ratio=trial.busiest_ratio,
             without_one_within_slo_ratio=trial.without_one_ratio,
+            without_part_within_slo_ratio=trial.without_part_ratio,
             ttft_p95_ms=trial.ttft_p95_ms,
             tpot_p95_ms=trial.tpot_p95_ms,
             headroom_factor=factor,
@@ -478,11 +475,10 @@ class ReplayedFleets:
         return min(fewest * mix_rate(problem, allocation.pool) / needed, 1.0)
 
     def _trial(
-        self, formulation: Formulation, solution: FleetSolution, *, every: bool = False, whole: bool = False,
-        parts: bool = False,
+        self, formulation: Formulation, solution: FleetSolution, *, every: bool = False, whole: bool = False
     ) -> Trial:  # fmt: skip
         """A fleet with its failures, and without all that is on spot where something has to be carried then."""
-        trial = self._trials.of(formulation, solution, every=every, whole=whole, parts=parts)
+        trial = self._trials.of(formulation, solution, every=every, whole=whole)
         limits, allocations = formulation.problem.limits, solution.allocations
         steady = tuple(at for at, group in enumerate(allocations) if group.tariff.paid is not PurchaseOption.SPOT)
         if not trial.reached or not limits.on_demand_base_ratio or len(steady) in (0, len(allocations)):

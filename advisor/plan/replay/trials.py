@@ -19,7 +19,7 @@ from advisor.demand.synthetic_trace import (
 from advisor.demand.trace_columns import Requests
 from advisor.performance.stage import times_of
 from advisor.plan.fleet.chosen import LARGEST_RATIO, HoldsUpTo, LatencyDistribution
-from advisor.plan.problem.formulas import Part, left_after, share_without
+from advisor.plan.problem.formulas import hardest_losses, losses_in_quieter_hours
 from advisor.plan.problem.supply import PoolSource
 from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption
 from advisor.plan.replay.engine import Times, serve_idle
@@ -50,6 +50,8 @@ Routing = Callable[[Sequence[ReplayGroup]], tuple[Route, ...]]
 
 BISECTIONS = 5
 PLACE_SEED = 20_230_102
+IDLE_RATIO = 1.5
+"""Rate that replicas sustain ÷ rate that they get, from which on a few of them queue as little as many."""
 FIRST_SERVED = 1_000
 """Requests that are simulated before it is asked whether they show clearly that a fleet holds, or does not."""
 
@@ -65,6 +67,9 @@ class Trial:
     """The same of the busiest stretch."""
     without_one_ratio: float | None
     """Least share within the targets in the busiest stretch while one machine is gone; None: not asked."""
+    without_part_ratio: float | None
+    """The same while a zone or a spot supply is gone, of the load that limits ask for then; None: not asked, or what
+    comes before it fails."""
     ttft_p95_ms: float | None
     tpot_p95_ms: float | None
     late: tuple[int, ...]
@@ -142,7 +147,6 @@ class Trials:
         *,
         every: bool = False,
         whole: bool = False,
-        parts: bool = False,
     ) -> Trial:
         """A fleet without each of its machines, and under the whole sample with one interruption of spot included.
 
@@ -152,8 +156,6 @@ class Trials:
             every: whether to go on with the loss of other machines where one makes the fleet fail.
             whole: the same, and whether to go on where it is clear whether the fleet holds; shares, and which groups
                 are late, are estimates otherwise.
-            parts: whether the loss of a zone or a spot supply is replayed too, as the limits ask for it; the closed
-                form answers for them where replicas carry no more than it says.
         """
         groups, routes = self._groups(formulation, solution), tuple(routes_of(formulation, solution))
         survives = formulation.problem.limits.survival is not Survive.NOTHING
@@ -164,21 +166,24 @@ class Trials:
 
         failures = self._failures(groups, routes_to, every=every, whole=whole) if survives else []
         least = min((failure.share for failure in failures), default=None)
-        if parts and (least is None or least >= self.wanted):
-            failures += self._part_failures(formulation, solution, groups, routes_to)
-        worst = min((failure.share for failure in failures), default=1.0)
+        worst = 1.0 if least is None else least
         if every or whole or least is None or (worst >= self.wanted and not self._implied(groups)):
             sample = self._seen(groups, routes, whole=whole)
         else:
             sample = min(failures, key=lambda failure: failure.share)
-        if parts and min(sample.share, sample.busiest_share, worst) >= self.wanted:
+        parts: list[_Seen] = []
+        if min(sample.share, sample.busiest_share, worst) >= self.wanted:
+            parts = self._part_failures(formulation, solution, groups, routes_to, every=every or whole)
             sample = self._steadily(groups, routes_to, loses_one=survives) or sample
-        late = {at for seen in (*failures, sample) for at in seen.late}
+        least_part = min((failure.share for failure in parts), default=None)
+        worst = min((failure.share for failure in (*failures, *parts)), default=1.0)
+        late = {at for seen in (*failures, *parts, sample) for at in seen.late}
         return Trial(
             requests=self.rehearsal.requests.seconds.size,
             within_slo_ratio=sample.share,
             busiest_ratio=sample.busiest_share,
             without_one_ratio=least,
+            without_part_ratio=least_part,
             ttft_p95_ms=sample.ttft_p95_ms,
             tpot_p95_ms=sample.tpot_p95_ms,
             late=tuple(sorted(late)) or tuple(range(len(groups))),
@@ -247,19 +252,31 @@ class Trials:
         solution: FleetSolution,
         groups: Sequence[ReplayGroup],
         routes_to: Routing,
+        *,
+        every: bool,
     ) -> list[_Seen]:
-        """The busiest stretch without each zone and each spot supply, at the share of the load that is asked for."""
+        """The busiest stretch without each zone and each spot supply, at the share of the load that is asked for.
+
+        Then the same at the planned rates of quieter hours, where little is left, without each machine too if one has
+        to be survived. Up to the first that fails unless every.
+        """
         seens: list[_Seen] = []
-        for part in (Part.ZONE, Part.SUPPLY):
-            share = share_without(formulation.problem.limits, part)
-            for counts in left_after(solution.allocations, part) if share > 0 else ():
-                left = [
-                    replace(
-                        group, lost_at=None, instances_by_hour=tuple(map(own.__getitem__, formulation.week.schedule))
-                    )
-                    for group, own in zip(groups, counts, strict=True)
-                ]
-                seens.append(self._seen(left, routes_to(left), stretch=True, whole=False, share=share))
+        for counts, share in hardest_losses(formulation.problem.limits, solution.allocations):
+            left = [
+                replace(group, lost_at=None, instances_by_hour=tuple(map(own.__getitem__, formulation.week.schedule)))
+                for group, own in zip(groups, counts, strict=True)
+            ]
+            seens.append(self._seen(left, routes_to(left), stretch=True, whole=False, share=share))
+            if seens[-1].share < self.wanted and not every:
+                return seens
+        for remaining, share in losses_in_quieter_hours(formulation.problem, solution.allocations, IDLE_RATIO):
+            left = [
+                replace(group, lost_at=None, instances_by_hour=(count,) * len(group.instances_by_hour))
+                for group, count in zip(groups, remaining, strict=True)
+            ]
+            seens.append(self._seen(left, routes_to(left), stretch=True, whole=False, share=share))
+            if seens[-1].share < self.wanted and not every:
+                break
         return seens
 
     def without_spot(self, formulation: Formulation, solution: FleetSolution) -> float:

@@ -10,12 +10,14 @@ carries less by the closed form.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Self
 
 from advisor.plan.problem.values import FleetSolution, Infeasible, constraints_of
 from advisor.plan.replay.below import BelowClosedForm, is_one_row, unlimited
 from advisor.plan.replay.exchanges import (
+    MOST_FAILED,
     Exchanges,
     cheapest_nearby,
     has_room,
@@ -40,7 +42,7 @@ from advisor.plan.replay.headroom import (
 from advisor.plan.replay.pairs import cheaper_pairs
 from advisor.plan.replay.replayed import ReplayedFleets
 from advisor.plan.solve.dominance import without_dominated
-from advisor.plan.solve.neighbours import elsewhere, keeps_at_need, keeps_to_all
+from advisor.plan.solve.neighbours import elsewhere, fewer_at_times, keeps_at_need, keeps_to_all
 from advisor.plan.solve.objective import lower_bound
 from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.scopes import (
@@ -170,7 +172,7 @@ class FleetSearch(ReplayedFleets):
         below = self._below_closed_form().cheaper(confirmed, mixed=mixed) if self._effort.every_kind else None
         confirmed = unproven(confirmed) if below is None else held_to(below, confirmed.solution.bound_usd_per_month)
         if not any(start is not None and start.is_limit for start in starts):
-            confirmed = self._exchanged(self._elsewhere(confirmed))
+            confirmed = self._fewer_at_times(self._exchanged(self._elsewhere(confirmed)))
         return self._in_preferred_precision(confirmed)
 
     def alone(self, formulation: Formulation) -> Confirmed | Infeasible:
@@ -349,6 +351,31 @@ class FleetSearch(ReplayedFleets):
         )
         best = search.cheaper(best)
         return cheaper_pairs(search, best) if self._effort.in_full else best
+
+    def _fewer_at_times(self, best: Confirmed) -> Confirmed:
+        """A confirmed fleet with as few instances in quieter hours as its replays confirm, taken one by one.
+
+        The closed form is as careful in all hours, and others may hold with less. One that is proven, or known from
+        other pools than these, stays as it is.
+        """
+        problem, left = self._posed.problem, MOST_FAILED
+        if len(problem.hours) == 1 or best.solution.proven or not self._is_allowed(best):
+            return best
+        while left:
+            fewer = (fleet for fleet in fewer_at_times(problem, best.solution) if self._may_hold_below(fleet, best))
+            fleets = (self._planned_evenly(solution) for solution in fewer)
+            fleet, failed = _first_to_hold(islice(fleets, left))
+            if fleet is None or fleet.usd_per_month >= best.usd_per_month - A_CENT:
+                break
+            best, left = unproven(bounded(fleet, best)), left - failed
+        return best
+
+    def _may_hold_below(self, solution: FleetSolution, best: Confirmed) -> bool:
+        """Whether a fleet is cheaper than the best one, keeps to all limits, and no fleet with as much failed."""
+        if solution.objective_usd_per_month >= best.usd_per_month - A_CENT:
+            return False
+        is_late = self._usual_loads(solution).are_within_any(self._late_so_far())
+        return not is_late and keeps_at_need(self._posed.problem, solution)
 
     def _with_fewer(self, formulation: Formulation, best: Confirmed) -> Confirmed:
         """A fleet of the same kinds with fewer instances; unless one needs more than the closed form asks for."""
@@ -557,6 +584,16 @@ class ReplayValidator(FleetSearch):
         return self._is_allowed(confirmed) and constraints_of(confirmed.formulation.problem) == constraints_of(
             self.problem
         )
+
+
+def _first_to_hold(fleets: Iterable[Confirmed]) -> tuple[Confirmed | None, int]:
+    """The first fleet that its replay confirms, and how many fail before it."""
+    failed = 0
+    for fleet in fleets:
+        if fleet.confirmation.reached:
+            return fleet, failed
+        failed += 1
+    return None, failed
 
 
 def _preferred(best: Confirmed, cheapest: Confirmed) -> Confirmed:

@@ -71,6 +71,20 @@ def cheaper_neighbours(problem: Problem, solution: FleetSolution) -> list[FleetS
     return [fleet for fleet in dear_last if id(fleet) in kept]
 
 
+def fewer_at_times(problem: Problem, solution: FleetSolution) -> list[FleetSolution]:
+    """Fleets with fewer instances of a group in some hours, the cheapest first, whatever the closed form asks for.
+
+    None where the router tells lengths apart.
+    """
+    own = _own(problem, solution) if is_simple(problem) else ()
+    fleets = [
+        loaded_fleet(problem, groups)
+        for at, group in enumerate(own)
+        for groups in _without_at_times((own[:at], own[at + 1 :]), group)
+    ]
+    return sorted(fleets, key=lambda fleet: fleet.objective_usd_per_month)
+
+
 def _supplies(solution: FleetSolution) -> set[str]:
     """Accelerators of a fleet, by region."""
     return {_supply(group.pool) for group in solution.allocations}

@@ -161,6 +161,7 @@ def kept_bars(plan: Plan, replay: Confirmation) -> Iterator[Bar]:
         ("the whole replay", replay.within_slo_ratio),
         ("its busiest stretch", replay.busiest_within_slo_ratio),
         ("with one machine gone", replay.without_one_within_slo_ratio),
+        ("with a zone or a spot supply gone", replay.without_part_within_slo_ratio),
     )
     for name, share in shares:
         if share is not None:

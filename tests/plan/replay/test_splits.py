@@ -1,7 +1,9 @@
 """Mixes of kinds: the split of the requests that holds, and the failures that are replayed."""
 
+import math
+
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from advisor.catalog.values import Purchase
@@ -12,14 +14,18 @@ from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for
 from advisor.plan.choosing import recommended_fleet
 from advisor.plan.problem.constraints import failures
-from advisor.plan.problem.formulas import Part
+from advisor.plan.problem.formulas import Part, left_after, losses_in_quieter_hours, share_without
 from advisor.plan.problem.values import Allocation, FleetSolution
+from advisor.plan.replay.groups import Confirmed, routes_left, routes_of
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.request import PlanRequest
-from advisor.plan.solve.neighbours import loaded_by_capacity
+from advisor.plan.solve.neighbours import fewer_at_times, keeps_at_need, loaded_by_capacity
+from advisor.plan.solve.shares import splits_by_what_is_up
+from advisor.records import replace
 from advisor.workload.values import DeclaredDemand, Limits, Slo, Survive
 from builders import catalog_of, offer, workload
 from plan.fleet.posing import posed_of
+from plan.fleet.test_choose import week_of_days
 from plan.replay.test_confirm import few_pools, flat
 
 ON_SPOT = (Purchase.ON_DEMAND, Purchase.SPOT)
@@ -44,6 +50,23 @@ def posed(survive):
     return few_pools(formulation, 3), context
 
 
+def keeps_without_each_part(trials, formulation, solution):
+    """Whether enough requests of the busiest stretch are in time without each zone and each spot supply."""
+    groups, routes = trials._groups(formulation, solution), tuple(routes_of(formulation, solution))
+    follows = splits_by_what_is_up(solution)
+    for part in (Part.ZONE, Part.SUPPLY):
+        share = share_without(formulation.problem.limits, part)
+        for counts in left_after(solution.allocations, part) if share > 0 else ():
+            left = [
+                replace(group, lost_at=None, instances_by_hour=tuple(map(own.__getitem__, formulation.week.schedule)))
+                for group, own in zip(groups, counts, strict=True)
+            ]
+            routed = routes_left(routes, groups, left) if follows else routes
+            if trials._seen(left, routed, stretch=True, whole=True, share=share).share < trials.wanted:
+                return False
+    return True
+
+
 POSED = {survive: posed(survive) for survive in Survive}
 
 
@@ -52,10 +75,10 @@ POSED = {survive: posed(survive) for survive in Survive}
 @given(
     counts=st.lists(st.integers(1, 3), min_size=2, max_size=3),
     on_spot=st.lists(st.booleans(), min_size=3, max_size=3),
-    headroom=st.permutations((0.5, 0.8, 1.3)),
+    headroom=st.permutations((0.5, 0.8, 1.3)) | st.tuples(*[st.sampled_from((1.0, 1.04, 1.2))] * 3),
 )
 def test_what_is_stated_as_left_keeps_the_slo(survive, counts, on_spot, headroom):
-    """Each failure of mixes is replayed in which one kind is planned beyond the closed form and another below it."""
+    """Each failure of a mix is replayed, whether its kinds are planned beyond the closed form or below it."""
     formulation, context = POSED[survive]
     validator = ReplayValidator(formulation, context)
     kinds = [validator.kind_of(pool.key) for pool in formulation.problem.pools]
@@ -76,8 +99,92 @@ def test_what_is_stated_as_left_keeps_the_slo(survive, counts, on_spot, headroom
 
     if confirmed.confirmation.reached:
         trials = ReplayValidator(formulation, context)._trials
-        assert trials.of(roomier, confirmed.solution, every=True, parts=True).reached
+        assert trials.of(roomier, confirmed.solution, every=True).reached
+        assert keeps_without_each_part(trials, roomier, confirmed.solution)
         assert validator.in_full(confirmed).confirmation.reached
+
+
+GOOGLE = (
+    offer("g2-standard-4", on_demand=0.70, spot=0.25, region="us-east4", provider="gcp"),
+    offer("g2-standard-24", on_demand=2.0, spot=0.75, region="us-east4", provider="gcp"),
+    offer("g4-standard-48", on_demand=4.5, spot=1.5, region="us-east4", provider="gcp"),
+)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    sold=st.sampled_from((SOLD, GOOGLE)),
+    survive=st.sampled_from((Survive.ZONE, Survive.INSTANCE, Survive.NOTHING)),
+    purchase=st.sampled_from((ON_SPOT, (Purchase.ON_DEMAND,))),
+    rate=st.floats(1.0, 12.0),
+    peak_ratio=st.sampled_from((1.0, 1.8)),
+    tokens=st.sampled_from(((2000, 350), (1000, 220), (500, 120))),
+)
+@example(
+    sold=GOOGLE, survive=Survive.ZONE, purchase=(Purchase.ON_DEMAND,), rate=5.3, peak_ratio=1.0, tokens=(2000, 350)
+)
+@example(sold=GOOGLE, survive=Survive.NOTHING, purchase=ON_SPOT, rate=1.73, peak_ratio=1.0, tokens=(1000, 220))
+def test_recommended_fleets_hold_without_each_zone_and_supply(sold, survive, purchase, rate, peak_ratio, tokens):
+    """Also where no kind is planned beyond the closed form, which was not replayed."""
+    limits = Limits(survive=survive, zones=2 if survive is Survive.ZONE else 1, simplicity=0)
+    asked = workload(
+        purchase=purchase, precisions=("fp8",), slo=Slo(ttft_p95_ms=1200, tpot_p95_ms=60), limits=limits,
+        providers=(sold[0].provider,),
+    )  # fmt: skip
+    request = PlanRequest(asked, find_model(asked.model), declared_demand(rate, rate * peak_ratio, *tokens))
+
+    fleet = recommended_fleet(market_for(request, catalog_of(*sold), shipped_model()).market)
+
+    assume(isinstance(fleet, Confirmed) and fleet.confirmation.reached)
+    market = market_for(request, catalog_of(*sold), shipped_model()).market
+    assert keeps_without_each_part(market.validator._trials, fleet.formulation, fleet.solution)
+
+
+def asked_by_day(survive, rate):
+    """A chat with busy days and quiet nights, on three kinds of machines on demand."""
+    asked = workload(
+        precisions=("fp8",), slo=Slo(ttft_p95_ms=1200, tpot_p95_ms=60), limits=Limits(survive=survive, simplicity=0)
+    )
+    demand = declared_demand(rate, rate, 1200, 200)
+    return PlanRequest(asked, find_model(asked.model), replace(demand, profile=week_of_days(rate)))
+
+
+@pytest.mark.parametrize("rate", [4.0, 9.0])
+@pytest.mark.parametrize("survive", [Survive.INSTANCE, Survive.NOTHING])
+def test_failures_in_quieter_hours_keep_the_slo(survive, rate):
+    """Each machine may fail at any hour: what is left keeps that hour's planned rate, as the busiest stretch has it."""
+    request = asked_by_day(survive, rate)
+    market = market_for(request, catalog_of(*SOLD), shipped_model()).market
+
+    fleet = recommended_fleet(market)
+
+    problem, trials = fleet.formulation.problem, market.validator._trials
+    assert fleet.confirmation.reached
+    assert len(problem.hours) > 1
+    groups = trials._groups(fleet.formulation, fleet.solution)
+    routes = tuple(routes_of(fleet.formulation, fleet.solution))
+    for counts, share in losses_in_quieter_hours(problem, fleet.solution.allocations, math.inf):
+        left = [
+            replace(group, lost_at=None, instances_by_hour=(count,) * len(group.instances_by_hour))
+            for group, count in zip(groups, counts, strict=True)
+        ]
+        assert trials._seen(left, routes, stretch=True, whole=True, share=share).share >= trials.wanted
+
+
+def test_no_instance_of_quieter_hours_may_go():
+    """Of the recommended fleet each with one instance fewer in some hours fails in its replay."""
+    market = market_for(asked_by_day(Survive.NOTHING, 9.0), catalog_of(*SOLD), shipped_model()).market
+
+    fleet = recommended_fleet(market)
+
+    validator, problem = market.validator, market.formulation.problem
+    cheaper = [
+        other
+        for other in fewer_at_times(problem, fleet.solution)
+        if other.objective_usd_per_month < fleet.usd_per_month - 0.01 and keeps_at_need(problem, other)
+    ]
+    assert cheaper
+    assert not any(validator._planned_evenly(other).confirmation.reached for other in cheaper)
 
 
 @pytest.mark.parametrize(("usd", "most_usd"), [(2.7, 3_100), (3.6, 3_760)])
