@@ -88,9 +88,9 @@ def compare(plan: Plan, infra: Path, former: Former) -> Comparison:
             for path, text in generated.files.items()
             if path.endswith(".tf") and path.rpartition("/")[0] == root
         ]
-        differences += [
-            (f"{prefix}{subject}", words) for subject, words in _of_groups(planned, _documents(infra / root))
-        ]
+        there = _documents(infra / root)
+        told = [*_of_groups(planned, there), *_of_resources(planned, there)]
+        differences += [(f"{prefix}{subject}", words) for subject, words in told]
     objects = {path: text for path, text in generated.files.items() if _is_object(path)}
     is_there = any((infra / path).is_file() for path in objects) and bool(former.rollouts)
     differences += _of_objects(objects, infra) if is_there else ()

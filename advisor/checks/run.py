@@ -80,8 +80,8 @@ def look_at_code(
     anew = compare(plan, infra, former) if deployed.is_generated else Comparison((), ())
     # Pools that clusters scale, and Karpenter's nodes, do not say how many machines run in the busiest hours.
     told = [] if anew.has_planned_groups else list(_machines(plan, deployed, is_retiring=bool(retiring)))
-    if not told:
-        told += anew.differences
+    if not told or (deployed.unknown and anew.differences):
+        told = list(anew.differences)
         notes += anew.not_compared
     yield from (("CHK301", subject, words, remedy) for subject, words in told)
     yield from _caches(plan, deployed.caches, remedy)
