@@ -110,7 +110,8 @@ def _nothing_feasible(plan: Plan, where: str) -> NothingFeasible:
 
 def _miss_words(miss: Rejection, slo: Mapping[str, Any]) -> str:
     """A rejection and what helps against it; the target of whole answers under the key that states it."""
-    helps = f"relax slo.{_whole_target(slo)}" if miss.code == "slo_latency" else _RELAX.get(miss.code, "").format(provider=miss.provider)
+    helps = _RELAX.get(miss.code, "").format(provider=miss.provider)
+    helps = f"relax slo.{_whole_target(slo)}" if miss.code == "slo_latency" else helps
     return f"{miss.message} → {helps}" if helps else miss.message
 
 

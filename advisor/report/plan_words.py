@@ -282,7 +282,8 @@ def mean_rate_words(fleet: Fleet | None, requests_per_second: float) -> str:
 def never_words(fleet: Fleet, requests_per_second: float) -> str:
     """Sentence that a fleet never costs less than a service at its size, and from which rate it would."""
     rate, capacity = mean_rate_words(fleet, requests_per_second), rounded(capacity_requests_per_second(fleet))
-    return f"the fleet never costs less at this size: it would from {rate} on average, and its planned rates add up to {capacity}"
+    planned = f"its planned rates add up to {capacity}"
+    return f"the fleet never costs less at this size: it would from {rate} on average, and {planned}"
 
 
 def _break_even_words(plan: Plan, cheapest: TokenApi) -> str:

@@ -112,7 +112,7 @@ def _read(path: Path) -> str:
     return read_text(path, "plan of Terraform", _HOW)
 
 
-def _is_own(document: Any) -> bool:
+def _is_own(document: object) -> bool:
     """Whether a document is one that this program writes."""
     return isinstance(document, dict) and str(document.get("schema", "")).startswith("advisor.")
 

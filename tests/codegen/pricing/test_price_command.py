@@ -267,7 +267,9 @@ def test_generated_directory_costs_what_the_plan_says(price, tmp_path):
     """A static root of a single type, read without Terraform: the plan's compute cost, to the cent."""
     option = make_option(usd_per_hour=catalog_price("g6.xlarge"), instances=3)
     write_files(generate(make_plan(option)), tmp_path / "infra")
-    (tmp_path / "infra" / "plan.json").write_text('{"schema": "advisor.plan/v1"}')  # beside its code, it is no Terraform
+    (tmp_path / "infra" / "plan.json").write_text(
+        '{"schema": "advisor.plan/v1"}'
+    )  # beside its code, it is no Terraform
     code, out, _ = price("infra", "--format", "json")
     assert code == 0
     assert f"{Decimal(json.loads(out)['totalMonthlyCost']):.2f}" == f"{option.cost.compute_usd_per_month:.2f}"
