@@ -66,8 +66,8 @@ variable "clusters" {
   validation {
     condition = alltrue([
       for group in values(local.groups) : length(distinct([
-        for zone in var.clusters[group.region].zones : zone if length(group.zones) == 0 || contains(group.zones, zone)
-      ])) >= group.fewest_zones if contains(keys(var.clusters), group.region)
+        for zone in var.clusters[group.region].zones : zone if contains(group.zones, zone)
+      ])) >= group.fewest_zones if length(group.zones) > 0 && contains(keys(var.clusters), group.region)
     ])
     error_message = "Not every zone sells every machine type; the plan needs ${join(", ", [for key, group in local.groups : "${group.fewest_zones} of ${join(" ", group.zones)} for ${key}" if length(group.zones) > 0])}."
   }

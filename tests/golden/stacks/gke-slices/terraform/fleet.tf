@@ -53,7 +53,7 @@ locals {
       reserved           = false
       min_nodes          = 2
       max_nodes          = 5
-      location_policy    = "ANY"
+      location_policy    = "BALANCED"
       disk_type          = "pd-balanced"
       disk_gib           = 449
     }
@@ -70,7 +70,7 @@ locals {
       reserved        = false
       min_nodes       = 2
       max_nodes       = 5
-      location_policy = "ANY"
+      location_policy = "BALANCED"
       disk_type       = "pd-balanced"
       disk_gib        = 164
     }

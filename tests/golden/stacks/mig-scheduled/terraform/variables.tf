@@ -75,8 +75,8 @@ variable "networks" {
   validation {
     condition = alltrue([
       for group in values(local.groups) : length(distinct([
-        for zone in var.networks[group.region].zones : zone if length(group.zones) == 0 || contains(group.zones, zone)
-      ])) >= group.fewest_zones if contains(keys(var.networks), group.region)
+        for zone in var.networks[group.region].zones : zone if contains(group.zones, zone)
+      ])) >= group.fewest_zones if length(group.zones) > 0 && contains(keys(var.networks), group.region)
     ])
     error_message = "Not every zone sells every machine type; the plan needs ${join(", ", [for key, group in local.groups : "${group.fewest_zones} of ${join(" ", group.zones)} for ${key}" if length(group.zones) > 0])}."
   }

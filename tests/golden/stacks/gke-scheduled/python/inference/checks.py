@@ -31,7 +31,7 @@ def problems(settings: Settings, fleet: Fleet) -> Iterator[str]:
     yield from too_few("clusters.{}.zones", zones, {name: region.zones for name, region in fleet.regions.items()})
     for key, group in fleet.groups.items():
         place = settings.clusters.get(group.region)
-        if place is not None and len(set(group.zones_among(place.zones))) < group.fewest_zones:
+        if place is not None and group.zones and len(set(group.zones_among(place.zones))) < group.fewest_zones:
             yield f"clusters.{group.region}.zones: give {group.fewest_zones} of {' '.join(group.zones)} for {key}"
     yield from strangers("reservations", settings.reservations, fleet.groups)
     for key, group in fleet.groups.items():

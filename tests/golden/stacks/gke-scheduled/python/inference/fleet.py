@@ -67,7 +67,7 @@ FLEET = Fleet(
             reserved=False,
             min_nodes=0,
             max_nodes=4,
-            location_policy="ANY",
+            location_policy="BALANCED",
             disk_type="pd-balanced",
             disk_gib=164,
         ),

@@ -33,7 +33,7 @@ def problems(settings: Settings, fleet: Fleet) -> Iterator[str]:
     yield from too_few("networks.{}.zones", zones, {name: region.zones for name, region in fleet.regions.items()})
     for key, group in fleet.groups.items():
         place = settings.networks.get(group.region)
-        if place is not None and len(set(group.zones_among(place.zones))) < group.fewest_zones:
+        if place is not None and group.zones and len(set(group.zones_among(place.zones))) < group.fewest_zones:
             yield f"networks.{group.region}.zones: give {group.fewest_zones} of {' '.join(group.zones)} for {key}"
     yield from strangers("machine_images", settings.machine_images, [*fleet.groups, "*"])
     yield from strangers("reservations", settings.reservations, fleet.groups)
