@@ -124,13 +124,14 @@ def alarms_of(memory_utilization: float, start_seconds: int, *, has_gpu: bool) -
     common = (*silent, _alarm("host_memory"))
     if not has_gpu:
         return (_alarm("no_requests"), *common)
-    gpu = (_alarm("gpu_idle"), _gpu_memory(memory_utilization), _alarm("gpu_errors"))
-    return (*gpu, *common, _alarm("agent_silent", periods=starting))
+    taken_percent = 100 * memory_utilization
+    threshold = round(taken_percent + 100 * (1 - memory_utilization) * _RESERVED_MEMORY_SHARE, 1)
+    memory = _alarm("gpu_memory", {"taken": taken_percent}, threshold=threshold)
+    return (_alarm("gpu_idle"), memory, _alarm("gpu_errors"), *common, _alarm("agent_silent", periods=starting))
 
 
 @cache
 def _rows() -> Mapping[str, Record]:
-    """Rows of ``alarms.csv``, next to this module, by name."""
     return {row.text("name"): row for row in read_records(Path(__file__).with_name("alarms.csv"))}
 
 
@@ -184,7 +185,12 @@ def slo_alarms(promise: Promise | None) -> tuple[Alarm, ...]:
     """
     if promise is None:
         return (_alarm("server_errors"),)
-    return (_slow(promise), _waiting_requests(promise), _alarm("server_errors"))
+    told = {"title": promise.title, "seconds": promise.seconds}
+    times = {"threshold": promise.beyond_percent, "target_seconds": promise.seconds}
+    slow = _alarm("promise", told, name=promise.name, **times)
+    # Little's law: a queue of rate × time takes that time to empty.
+    waiting = _alarm("waiting_requests", {"words": promise.words}, threshold=promise.seconds)
+    return (slow, waiting, _alarm("server_errors"))
 
 
 def at_balancer(slow: Alarm) -> Alarm:
@@ -196,16 +202,6 @@ def at_balancer(slow: Alarm) -> Alarm:
         ratio_of="",
         statistic=f"p{100 - slow.threshold:g}",
     )
-
-
-def _slow(promise: Promise) -> Alarm:
-    times = {"threshold": promise.beyond_percent, "target_seconds": promise.seconds}
-    return _alarm("promise", {"title": promise.title, "seconds": promise.seconds}, name=promise.name, **times)
-
-
-def _waiting_requests(promise: Promise) -> Alarm:
-    """Little's law: a queue of rate × time takes that time to empty."""
-    return _alarm("waiting_requests", {"words": promise.words}, threshold=promise.seconds)
 
 
 def visible_requests(alarms: Sequence[Alarm], requests_per_second: float) -> int | None:
@@ -222,9 +218,3 @@ def visible_requests(alarms: Sequence[Alarm], requests_per_second: float) -> int
     if not queues:
         return None
     return min(max(1 << math.ceil(math.log2(2 * (max(queues) + 1))), _FEWEST_VISIBLE), _MOST_VISIBLE)
-
-
-def _gpu_memory(memory_utilization: float) -> Alarm:
-    free_percent = 100 * (1 - memory_utilization)
-    threshold = round(100 * memory_utilization + free_percent * _RESERVED_MEMORY_SHARE, 1)
-    return _alarm("gpu_memory", {"taken": 100 * memory_utilization}, threshold=threshold)

@@ -50,7 +50,6 @@ def _is_no_smaller(other: InstanceType, planned: InstanceType) -> bool:
 
 @cache
 def _accounts() -> dict[str, str]:
-    """Account of the registry of each region."""
     return {row["region"]: row["account"] for row in read_rows(Path(__file__).with_name("aws_registries.csv"))}
 
 

@@ -105,14 +105,9 @@ def _may_finish(rollout: Rollout, *, goes_on: bool) -> bool:
     weights = [group.weight for group in joint(rollout).groups if group.key in retiring]
     if rollout.stage is Stage.SHIFT or not (rollout.new or any(weights)):
         return True
-    return not moves(rollout) and (goes_on or not _grows(rollout))
-
-
-def _grows(rollout: Rollout) -> bool:
-    """Whether a group of the plan has fewer instances yet than it will have alone."""
-    before = () if rollout.before is None else rollout.before.groups
-    former = {rollout.renamed.get(group.key, group.key): group.instances for group in before}
-    return any(group.instances > former.get(group.key, 0) for group in rollout.planned.groups)
+    former = {key: group.instances for key, group in rollout.former.items()}
+    grows = any(group.instances > former.get(group.key, 0) for group in rollout.planned.groups)
+    return not moves(rollout) and (goes_on or not grows)
 
 
 def is_another(root: str, last: Rollout | None, planned: Deployed, former: Former) -> bool:
@@ -206,13 +201,6 @@ def _adds_unasked(rollout: Rollout) -> bool:
     return any(backend.key not in former_keys and answering[backend.region] > 1 for backend in planned.backends)
 
 
-def _members(runs: Deployed, rollout: Rollout) -> frozenset[str]:
-    """Keys of groups that come or go and answer for one backend with others, which gives each instance its share."""
-    counts = Counter(group.backend for group in runs.groups)
-    moving = (*rollout.retiring, *rollout.new) if is_spread_over_backends(runs) else ()
-    return frozenset(group.key for group in moving if counts[group.backend] > 1)
-
-
 def _begun(last: Rollout, planned: Deployed, language: Language) -> Rollout:
     """Rollout of another plan: groups that retired already go on retiring, unless the plan has them again."""
     before = joint(last)
@@ -246,6 +234,10 @@ def staged(stack: Stack, rollout: Rollout) -> Stack:
     beyond = sum(group.usd_per_month for group in runs.groups) - sum(group.usd_per_month for group in stack.groups)
     quotas = quotas_needed(stack.provider, stack.target, runs.groups)
     checked = rollout.new or stack.groups[:1]
+    # Groups that come or go and answer for one backend with others, which gives each instance its share.
+    counts = Counter(group.backend for group in runs.groups)
+    moving = (*rollout.retiring, *rollout.new) if is_spread_over_backends(runs) else ()
+    members = frozenset(group.key for group in moving if counts[group.backend] > 1)
     return replace(
         stack,
         groups=runs.groups,
@@ -260,7 +252,7 @@ def staged(stack: Stack, rollout: Rollout) -> Stack:
             Stage.SHIFT if rollout.stage is Stage.PREPARE and moves(rollout) else Stage.FINISH,
             rollout.retiring,
             rollout.new,
-            _members(runs, rollout),
+            members,
             round(beyond, 2),
             checks(stack, checked),
             tuple(removals(stack, rollout)),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from advisor.codegen.container import Form, Stage
 from advisor.codegen.kept import REMOVING
@@ -9,6 +10,7 @@ from advisor.codegen.model import ComputeGroup, CutOver, Scaling, Stack
 from advisor.codegen.rollout import Rollout
 from advisor.codegen.summary import usd
 from advisor.codegen.templates import fill
+from advisor.data_files import facts_beside
 from advisor.tables import read_rows
 
 _TAKE_OVER = (
@@ -19,22 +21,8 @@ _CHECKS = {row["target"]: row["command"] for row in read_rows(Path(__file__).wit
 """Target → command that shows whether the instances of a group serve."""
 _REGION = "terraform destroy -target=kustomization_resource.{resource}_first # Pulumi removes a region by itself"
 """Resources of a region go before its provider, which is part of the code; the others depend on the first."""
-_OBJECTS = "kubectl --context CONTEXT --namespace {name} delete --filename kubernetes/{region}/{backend}.yaml"
-_REMOVALS: Mapping[Form, tuple[str, tuple[str, ...]]] = {
-    Form.MANIFESTS: ("backend", (_OBJECTS,)),
-    Form.INFERENCE_POOL: (
-        "backend",
-        (_OBJECTS, "kubectl --context CONTEXT --namespace {name} delete inferencepools {backend}"),
-    ),
-    Form.LLM_D: ("backend", (_OBJECTS, "helm uninstall {backend} --kube-context CONTEXT --namespace {name}")),
-    Form.KSERVE: ("key", ("kubectl --context CONTEXT --namespace {name} delete llminferenceservices {group}",)),
-    Form.PRODUCTION_STACK: ("region", ("helm uninstall {name} --kube-context CONTEXT --namespace {name}",)),
-    Form.DYNAMO: (
-        "region",
-        ("kubectl --context CONTEXT --namespace {name} delete --filename kubernetes/{region}/dynamo.yaml",),
-    ),
-}
-"""Form → what of a group goes with its last one, and the commands that take it away; the rest goes with an update."""
+FORMS = facts_beside(__file__, "forms.toml")
+"""Form → commands for its objects."""
 
 
 def checks(stack: Stack, groups: Iterable[ComputeGroup]) -> tuple[str, ...]:
@@ -55,7 +43,8 @@ def removals(stack: Stack, rollout: Rollout) -> Iterator[str]:
     """Commands for what goes with its last group, where nothing removes objects of clusters by itself."""
     if not _CHECKS[stack.target].startswith("kubectl "):
         return
-    unit, commands = ("region", (_REGION,)) if stack.target in REMOVING else _REMOVALS[stack.form]
+    form = FORMS[stack.form]
+    unit, commands = ("region", [_REGION]) if stack.target in REMOVING else (form["unit"], form["removals"])
     kept = {getattr(group, unit) for group in stack.groups}
     going = {getattr(group, unit): group for group in rollout.retiring if getattr(group, unit) not in kept}
     for _, group in sorted(going.items()):
@@ -113,20 +102,45 @@ _MEMBERS = (
 
 def notes_of(stack: Stack) -> Iterator[str]:
     """Lines for people who run the command; none outside a cut-over."""
-    cut_over = stack.cut_over
-    if cut_over is None:
+    if stack.cut_over is None:
         return
-    yield f"cut-over, stage {cut_over.stage}: {_topic(cut_over)}"
-    yield from (f"  retires: {described(group, stack)}" for group in cut_over.retiring)
-    yield from (f"  new: {described(group, stack)}" for group in cut_over.new)
-    beyond, total = usd(cut_over.usd_per_month), usd(stack.budget.usd_per_month)
-    yield f"  cost: {beyond} a month of compute beyond the plan in this stage, {total} in all"
-    yield from (f"  clients: {words}" for words in _of_clients(stack, cut_over))
-    yield from (f"  quota: {words}" for words in _of_quotas(stack))
-    yield from (f"  requests: {words}" for words in _of_requests(stack, cut_over))
-    yield from (f"  at once: {command}" for command in _fallbacks(stack))
-    yield f"  next: {_next(cut_over)}"
-    yield f"  way back: {_back(cut_over)}"
+    told = _facts(stack, stack.cut_over)
+    yield f"cut-over, stage {stack.cut_over.stage}: {told['topic']}"
+    yield from (f"  retires: {words}" for words in told["retiring"])
+    yield from (f"  new: {words}" for words in told["new"])
+    yield f"  cost: {told['cost']} a month of compute beyond the plan in this stage, {told['total']} in all"
+    for label, name in (
+        ("clients", "clients"),
+        ("quota", "quotas"),
+        ("requests", "requests"),
+        ("at once", "fallbacks"),
+    ):
+        yield from (f"  {label}: {words}" for words in told[name])
+    yield f"  next: {told['next']}"
+    yield f"  way back: {told['back']}"
+
+
+def _facts(stack: Stack, cut_over: CutOver) -> dict[str, Any]:
+    """Words of a cut-over by what they say, as the section of the README takes them."""
+    is_used = any(group.key in cut_over.members for group in cut_over.new)
+    without_fallback = _without_fallback(stack)
+    unmoved = [_MEMBERS] if cut_over.members else []
+    subject = "the new ones" if cut_over.new else "those that stay"
+    outcome = _LEAVES if is_used else _UNUSED if cut_over.new else _AT_FULL_SIZE
+    return {
+        "cut_over": cut_over,
+        "retiring": [described(group, stack) for group in cut_over.retiring],
+        "new": [described(group, stack) for group in cut_over.new],
+        "cost": usd(cut_over.usd_per_month),
+        "total": usd(stack.budget.usd_per_month),
+        "clients": list(_of_clients(stack, cut_over)),
+        "topic": _topic(cut_over),
+        "quotas": list(_of_quotas(stack)),
+        "requests": unmoved + [_NO_FALLBACK.format(region=region) for region in without_fallback],
+        "fallbacks": [take_over(stack, region) for region in without_fallback],
+        "next": _NEXT[cut_over.stage, cut_over.following].format(subject),
+        "back": _BACK[cut_over.stage].format(outcome),
+    }
 
 
 def _topic(cut_over: CutOver) -> str:
@@ -150,13 +164,6 @@ def described(group: ComputeGroup, stack: Stack) -> str:
     return f"{machines} ({group.key}), {share} when all answer: one backend with {' and '.join(others)}"
 
 
-def _of_requests(stack: Stack, cut_over: CutOver) -> Iterator[str]:
-    """Requests that no stage moves, where instances share a backend; and those that nothing takes over."""
-    if cut_over.members:
-        yield _MEMBERS
-    yield from (_NO_FALLBACK.format(region=region) for region in _without_fallback(stack))
-
-
 def _without_fallback(stack: Stack) -> list[str]:
     """Regions with groups that get nothing, whatever else answers."""
     if stack.target not in _WITHOUT_FALLBACK:
@@ -164,25 +171,11 @@ def _without_fallback(stack: Stack) -> list[str]:
     return sorted({group.region for group in stack.groups if group.weight == 0})
 
 
-def _fallbacks(stack: Stack) -> list[str]:
-    return [take_over(stack, region) for region in _without_fallback(stack)]
-
-
 def _of_quotas(stack: Stack) -> Iterator[str]:
     """Quotas that have to be allowed before the apply, since both run at once."""
     for quota in stack.summary.quotas:
         amount = f"{quota.unit}, replacements included: {quota.needed}" if quota.needed else f"{quota.unit} of both"
         yield f"{quota.name} ({quota.code}), {amount}"
-
-
-def _next(cut_over: CutOver) -> str:
-    words = _NEXT[cut_over.stage, cut_over.following]
-    return words.format("the new ones" if cut_over.new else "those that stay")
-
-
-def _back(cut_over: CutOver) -> str:
-    is_used = any(group.key in cut_over.members for group in cut_over.new)
-    return _BACK[cut_over.stage].format(_LEAVES if is_used else _UNUSED if cut_over.new else _AT_FULL_SIZE)
 
 
 def _of_clients(stack: Stack, cut_over: CutOver) -> Iterator[str]:
@@ -211,25 +204,5 @@ def with_section(readme: str, stack: Stack) -> str:
     if stack.cut_over is None:
         return readme
     before, title, after = readme.partition(_TITLE)
-    return f"{before}\n{_section(stack, stack.cut_over)}{title}{after}"
-
-
-def _section(stack: Stack, cut_over: CutOver) -> str:
-    return fill(
-        "shared",
-        "cut_over.md.j2",
-        {
-            "cut_over": cut_over,
-            "retiring": [described(group, stack) for group in cut_over.retiring],
-            "new": [described(group, stack) for group in cut_over.new],
-            "cost": usd(cut_over.usd_per_month),
-            "total": usd(stack.budget.usd_per_month),
-            "clients": list(_of_clients(stack, cut_over)),
-            "topic": _topic(cut_over),
-            "quotas": list(_of_quotas(stack)),
-            "requests": list(_of_requests(stack, cut_over)),
-            "fallbacks": _fallbacks(stack),
-            "next": _next(cut_over),
-            "back": _back(cut_over),
-        },
-    )
+    section = fill("shared", "cut_over.md.j2", _facts(stack, stack.cut_over))
+    return f"{before}\n{section}{title}{after}"

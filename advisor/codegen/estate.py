@@ -1,6 +1,6 @@
 """Estate → code: a folder for each workload or joined base with a fleet of its own, and for each shared machine."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from advisor.codegen.selection import Place
@@ -59,57 +59,45 @@ def parts_of(estate: Estate, plans: Mapping[str, Plan], name: str = "") -> Estat
     bases = {folder_of(base.plan): base for base in estate.joined}
     places = [Place(at, machine, plans, name or estate.name) for at, machine in enumerate(estate.shared_machines)]
     machines = {place.name: place for place in places}
-    by_folder = _by_folder([*own, *(base.plan for base in estate.joined)])
+    by_folder = _told_apart(
+        ((folder_of(file), file) for file in [*own, *(base.plan for base in estate.joined)]),
+        "be generated into one folder",
+        "rename one of the workload files",
+    )
     both = sorted(by_folder.keys() & machines.keys())
     if both:
         raise InputError(
             f"{by_folder[both[0]]} would be generated into the folder of {both[0]}",
             hint="rename the workload file, and plan the directory again",
         )
-    _check_names([*by_folder.values(), *(file for place in places for file in place.machine.workloads)], places, plans)
-    without = tuple(f"{row.file}: {row.message or row.status}" for row in estate.workloads if row.status != PLANNED)
-    return EstateParts(by_folder, machines, bases, without)
-
-
-def _check_names(files: Iterable[str], places: Iterable[Place], plans: Mapping[str, Plan]) -> None:
-    """Names of deployments and namespaces are told apart.
-
-    Raises:
-        InputError: two workloads are named alike, or one like a shared machine.
-    """
-    of_name = {
+    # Names of deployments and namespaces.
+    of_machines = {
         name: f"the shared machine {place.name}"
         for place in places
         for name in (place.name, place.deployment, *place.servers)
     }
-    for file in files:
-        if file not in plans:
-            continue
-        name = deployment_name(plans[file])
+    files = [*by_folder.values(), *(file for place in places for file in place.machine.workloads)]
+    of_workloads = [(deployment_name(plans[file]), file) for file in files if file in plans]
+    _told_apart(
+        [*of_machines.items(), *of_workloads],
+        "both be deployed as {}",
+        "set another name in one of the workload files",
+    )
+    without = tuple(f"{row.file}: {row.message or row.status}" for row in estate.workloads if row.status != PLANNED)
+    return EstateParts(by_folder, machines, bases, without)
+
+
+def _told_apart(owners: Iterable[tuple[str, str]], problem: str, remedy: str) -> Mapping[str, str]:
+    """Name → what has it; refuses a name that two have."""
+    of_name: dict[str, str] = {}
+    for name, owner in owners:
         if name in of_name:
             raise InputError(
-                f"{of_name[name]} and {file} would both be deployed as {name}",
-                hint="set another name in one of the workload files, and plan the directory again",
+                f"{of_name[name]} and {owner} would {problem.format(name)}",
+                hint=f"{remedy}, and plan the directory again",
             )
-        of_name[name] = file
-
-
-def _by_folder(files: Iterable[str]) -> Mapping[str, str]:
-    """Folder → file.
-
-    Raises:
-        InputError: two files of one folder.
-    """
-    by_folder: dict[str, str] = {}
-    for file in files:
-        folder = folder_of(file)
-        if folder in by_folder:
-            raise InputError(
-                f"{by_folder[folder]} and {file} would be generated into one folder",
-                hint="rename one of the workload files, and plan the directory again",
-            )
-        by_folder[folder] = file
-    return by_folder
+        of_name[name] = owner
+    return of_name
 
 
 def folder_of(workload: str) -> str:
@@ -119,14 +107,10 @@ def folder_of(workload: str) -> str:
 
 def left_behind(directory: Path, parts: EstateParts) -> list[str]:
     """Folders with code of an earlier estate that this one does not deploy any more."""
-    generated = {path.parent.relative_to(directory).as_posix() for path in _records(directory)}
+    # Folders of parts are one or two levels below.
+    records = [path for levels in ("*", "*/*") for path in directory.glob(f"{levels}/{FOLDER}") if path.is_dir()]
+    generated = {path.parent.relative_to(directory).as_posix() for path in records}
     return sorted(generated - parts.fleets.keys() - parts.machines.keys())
-
-
-def _records(directory: Path) -> Iterator[Path]:
-    """Records of generated code in the folders that parts of estates have: one or two levels below."""
-    for pattern in (f"*/{FOLDER}", f"*/*/{FOLDER}"):
-        yield from (path for path in directory.glob(pattern) if path.is_dir())
 
 
 def check_folder(directory: Path, name: str) -> None:

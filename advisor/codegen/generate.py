@@ -166,54 +166,41 @@ _SYNTAXES: Mapping[str, Callable[[str, str], Iterator[Finding]]] = {
 _MOST_REGIONS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    provider: str
-    region: str
-    instance_type: str
-
-
 def check_available(stacks: Iterable[Stack], catalog: Catalog) -> tuple[str, ...]:
     """Warnings about what the catalog does not know.
 
     Raises:
         InputError: the catalog lists the type, and not in that region; the hint names the nearest regions that have it.
     """
-    places = {_place(stack, group): None for stack in stacks for group in stack.groups if not group.is_serverless}
-    return tuple(warning for place in places if (warning := _warning(place, catalog)))
+    places = dict.fromkeys(
+        (stack.provider, group.region, group.instance_type)
+        for stack in stacks
+        for group in stack.groups
+        if not group.is_serverless
+    )
+    return tuple(warning for place in places if (warning := _warning(*place, catalog)))
 
 
-def _place(stack: Stack, group: ComputeGroup) -> _Place:
-    return _Place(stack.provider, group.region, group.instance_type)
-
-
-def _warning(place: _Place, catalog: Catalog) -> str:
+def _warning(provider: str, region: str, instance_type: str, catalog: Catalog) -> str:
     """Warning of what is unknown about a place; "" when it is on sale there."""
-    offers = catalog.offers_in([place.provider])
-    if (place.provider, place.instance_type) in catalog.cpu_instances:
-        offers = catalog.cpu_offers(place.provider, place.instance_type)
-    of_type = {offer.region for offer in offers if offer.instance_type == place.instance_type}
-    if place.region in of_type:
+    offers = catalog.offers_in([provider])
+    if (provider, instance_type) in catalog.cpu_instances:
+        offers = catalog.cpu_offers(provider, instance_type)
+    of_type = {offer.region for offer in offers if offer.instance_type == instance_type}
+    if region in of_type:
         return ""
     if not of_type:
-        return f"the catalog does not know where {place.provider} sells {place.instance_type}: check {place.region}"
-    if (place.provider, place.region) not in catalog.regions:
-        return f"the catalog does not know {place.region} of {place.provider}: check that it has {place.instance_type}"
+        return f"the catalog does not know where {provider} sells {instance_type}: check {region}"
+    if (provider, region) not in catalog.regions:
+        return f"the catalog does not know {region} of {provider}: check that it has {instance_type}"
+    trips = {other: catalog.rtt_ms(provider, region, other) for other in of_type}
+    # The shortest round trips first; regions of unknown place last.
+    nearest = sorted((float("inf") if trip is None else trip.rtt_ms, other) for other, trip in trips.items())
     raise InputError(
-        f"{place.region} does not have {place.instance_type}",
-        hint=f"{place.provider} sells it in {', '.join(_nearest(place, of_type, catalog))}; make the plan again with "
-        "those regions, or generate another type with --option RANK",
+        f"{region} does not have {instance_type}",
+        hint=f"{provider} sells it in {', '.join(other for _, other in nearest[:_MOST_REGIONS])}; make the plan again "
+        "with those regions, or generate another type with --option RANK",
     )
-
-
-def _nearest(place: _Place, regions: set[str], catalog: Catalog) -> list[str]:
-    """The regions with the shortest round trip; those of unknown place last."""
-
-    def distance(region: str) -> tuple[float, str]:
-        latency = catalog.rtt_ms(place.provider, place.region, region)
-        return (float("inf") if latency is None else latency.rtt_ms, region)
-
-    return sorted(regions, key=distance)[:_MOST_REGIONS]
 
 
 _RESTS_ON = "The plan rests on one entrance that sends requests to the replicas in turn, or to the least loaded of all"
@@ -315,6 +302,8 @@ def generate(
     rollouts = {root: rollout_of(stack, root, former, language) for root, stack in zip(roots, planned, strict=True)}
     stacks = tuple(_staged(stack, rollouts[root]) for root, stack in zip(roots, planned, strict=True))
     gone = [group for root, rollout in rollouts.items() for group in left_out(former.rollouts.get(root), rollout)]
+    # Of another plan, whose groups are not known, none is kept beside the new ones.
+    unknown_roots = [root for root in roots if root in former.roots and root not in former.rollouts]
     images = images_of(_unpinned(plan, choice, wanted))
     files = {
         **_joined(rendered if stacks == planned else _rendered(stacks, language)),
@@ -330,7 +319,7 @@ def generate(
         warnings=(
             *_engine_warnings(choice, wanted),
             *_weights_warnings(planned),
-            *_former_warnings(former, roots, planned[0].plan_digest),
+            *((_UNKNOWN_FORMER,) if unknown_roots and former.plan_digest != planned[0].plan_digest else ()),
             *_changed_warnings(rollouts, former),
             *unknown,
         ),
@@ -375,14 +364,6 @@ def _weights_warnings(stacks: tuple[Stack, ...]) -> tuple[str, ...]:
         for repository, model in sorted(checkpoints)
         if repository != model
     )
-
-
-def _former_warnings(former: Former, roots: Sequence[str], plan_digest: str) -> tuple[str, ...]:
-    """Roots of another plan whose groups are not known, so that none is kept beside the new ones."""
-    unknown = [root for root in roots if root in former.roots and root not in former.rollouts]
-    if not unknown or former.plan_digest == plan_digest:
-        return ()
-    return (_UNKNOWN_FORMER,)
 
 
 def _changed_warnings(rollouts: Mapping[str, Rollout], former: Former) -> Iterator[str]:

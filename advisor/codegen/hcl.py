@@ -1,7 +1,7 @@
 """Terraform's language read with the place of everything, so that checks can point and edits can keep the layout."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -134,8 +134,13 @@ NOT_LITERAL: Final = _NotLiteral()
 def unwrap(node: Any) -> Any:  # noqa: ANN401 - a tree of the parser
     """The expression without parentheses and wrappers."""
     while getattr(node, "data", "") == "expr_term":
-        (node,) = [child for child in node.children if hasattr(child, "data") and child.data != "new_line_or_comment"]
+        (node,) = parts_of(node)
     return node
+
+
+def parts_of(node: Any) -> list[Any]:  # noqa: ANN401
+    """The expressions that a node is made of: items of a list, arguments, operands."""
+    return [child for child in node.children if hasattr(child, "data") and child.data != "new_line_or_comment"]
 
 
 def literal(node: Any) -> Any:  # noqa: ANN401
@@ -194,7 +199,7 @@ def indexes_after(node: Any, address: Traversal) -> Iterator[Any]:  # noqa: ANN4
         yield NO_INDEX
     elif node.data == "index_expr_term" and traversal(base) == address:
         index = node.children[1]
-        yield _only(index) if index.data == "braces_index" else str(index.children[-1])
+        yield parts_of(index)[0] if index.data == "braces_index" else str(index.children[-1])
     else:
         for child in node.children:
             yield from indexes_after(child, address)
@@ -215,14 +220,14 @@ def _of_indexes(node: Any) -> Iterator[Traversal]:  # noqa: ANN401
         yield from _of_indexes(node.children[0])
         for index in node.children[1].iter_subtrees():
             if index.data == "braces_index":
-                yield from references(_only(index))
+                yield from references(parts_of(index)[0])
 
 
 def _steps(node: Any) -> Iterator[str]:  # noqa: ANN401
     if node.data == "get_attr":
         yield str(node.children[-1].children[0])
     elif node.data == "braces_index":
-        key = literal(_only(node))
+        key = literal(parts_of(node)[0])
         yield "[]" if key is NOT_LITERAL else f"[{key}]"
     elif node.data == "short_index":
         yield f"[{node.children[-1]}]"
@@ -233,31 +238,18 @@ def _steps(node: Any) -> Iterator[str]:  # noqa: ANN401
                 yield from _steps(child)
 
 
-def _only(node: Any) -> Any:  # noqa: ANN401
-    return next(child for child in node.children if hasattr(child, "data") and child.data != "new_line_or_comment")
-
-
 def _text(node: Any) -> Any:  # noqa: ANN401
     parts = [child for child in node.children if hasattr(child, "data")]
     if any(hasattr(part.children[0], "data") for part in parts):
         return NOT_LITERAL
-    return "".join(_unescape(part.children[0]) for part in parts)
-
-
-def _unescape(token: Any) -> str:  # noqa: ANN401
-    if token.type in ("ESCAPED_INTERPOLATION", "ESCAPED_DIRECTIVE"):
-        return str(token)[1:]
-    return _ESCAPE.sub(_escaped, str(token))
+    marks = ("ESCAPED_INTERPOLATION", "ESCAPED_DIRECTIVE")
+    tokens = [part.children[0] for part in parts]
+    return "".join(str(token)[1:] if token.type in marks else _ESCAPE.sub(_escaped, str(token)) for token in tokens)
 
 
 def _escaped(match: re.Match[str]) -> str:
     code = match[1] or match[2]
     return chr(int(code, 16)) if code else _ESCAPES[match[3]]
-
-
-def _number(node: Any) -> Any:  # noqa: ANN401
-    text = str(node.children[0])
-    return int(text) if node.data == "int_lit" else float(text)
 
 
 def _negative(node: Any) -> Any:  # noqa: ANN401
@@ -266,14 +258,8 @@ def _negative(node: Any) -> Any:  # noqa: ANN401
     return -value if str(sign) == "-" and isinstance(value, int | float) else NOT_LITERAL
 
 
-def _word(node: Any) -> Any:  # noqa: ANN401
-    return _WORDS[str(node.children[0])]
-
-
 def _list(node: Any) -> Any:  # noqa: ANN401
-    values = [
-        literal(child) for child in node.children if hasattr(child, "data") and child.data != "new_line_or_comment"
-    ]
+    values = [literal(part) for part in parts_of(node)]
     return NOT_LITERAL if NOT_LITERAL in values else values
 
 
@@ -306,11 +292,11 @@ def key_of(element: Any) -> str | None:  # noqa: ANN401
     return None if value is NOT_LITERAL else str(value)
 
 
-_LITERALS = {
+_LITERALS: Mapping[str, Callable[[Any], Any]] = {
     "string": _text,
-    "int_lit": _number,
-    "float_lit": _number,
-    "literal_value": _word,
+    "int_lit": lambda node: int(str(node.children[0])),
+    "float_lit": lambda node: float(str(node.children[0])),
+    "literal_value": lambda node: _WORDS[str(node.children[0])],
     "unary_op": _negative,
     "tuple": _list,
     "object": _map,

@@ -34,7 +34,7 @@ def joint(rollout: Rollout) -> Deployed:
     if before is None:
         return planned
     retiring = tuple(_held_still(group, before.scaling, planned.scaling) for group in rollout.retiring)
-    former = {rollout.renamed.get(group.key, group.key): group for group in before.groups}
+    former = rollout.former
     serving = tuple(
         _wide_enough(group, former[group.key]) if group.key in former else _held_still(group, planned.scaling)
         for group in planned.groups
@@ -44,12 +44,14 @@ def joint(rollout: Rollout) -> Deployed:
     weighted = tuple(
         sorted(
             (replace(group, weight=weights.get(group.key, 0)) for group in (*serving, *retiring)),
-            key=lambda compute_group: compute_group.key,
+            key=lambda group: group.key,
         )
     )
     if is_spread_over_backends(planned):
         weighted = _by_members(weighted, {group.backend for group in (*rollout.retiring, *rollout.new)})
-    groups = _at_rest(weighted, planned.target)
+    groups = weighted
+    if planned.target in _UNSCALED:
+        groups = tuple(group.at_all_hours(group.instances) if group.weight == 0 else group for group in weighted)
     backends = {backend.key: backend for backend in (*before.backends, *planned.backends)}
     regions = {region.name: region for region in before.regions}
     merged = {region.name: _wider(region, regions.get(region.name)) for region in planned.regions}
@@ -73,12 +75,6 @@ def _by_members(groups: tuple[ComputeGroup, ...], moving: Collection[str]) -> tu
     for backend, instances in members.items():
         shares |= per_mille(instances, weights[backend])
     return tuple(replace(group, weight=shares.get(group.key, group.weight)) for group in groups)
-
-
-def _at_rest(groups: tuple[ComputeGroup, ...], target: str) -> tuple[ComputeGroup, ...]:
-    if target not in _UNSCALED:
-        return groups
-    return tuple(group.at_all_hours(group.instances) if group.weight == 0 else group for group in groups)
 
 
 def _shares(
@@ -133,13 +129,13 @@ def _alarms(planned: Sequence[Alarm], before: Sequence[Alarm]) -> tuple[Alarm, .
     """Alarms of both, one of each name, at numbers that are wrong for neither."""
     former = {alarm.name: alarm for alarm in before}
     now = {alarm.name: alarm for alarm in planned}
-    return tuple(_wider_alarm(alarm, former.get(alarm.name, alarm)) for alarm in (former | now).values())
-
-
-def _wider_alarm(alarm: Alarm, former: Alarm) -> Alarm:
-    threshold = (min if alarm.below else max)(alarm.threshold, former.threshold)
-    described = alarm if threshold == alarm.threshold else former
-    return replace(described, threshold=threshold, periods=max(alarm.periods, former.periods))
+    alarms = []
+    for name, alarm in (former | now).items():
+        last = former.get(name, alarm)
+        threshold = (min if alarm.below else max)(alarm.threshold, last.threshold)
+        described = alarm if threshold == alarm.threshold else last
+        alarms.append(replace(described, threshold=threshold, periods=max(alarm.periods, last.periods)))
+    return tuple(alarms)
 
 
 def moves(rollout: Rollout) -> bool:
@@ -252,15 +248,11 @@ def with_former_types(planned: Deployed, former: Deployed) -> Deployed:
 def _of_former_types(group: ComputeGroup, before: Mapping[str, ComputeGroup]) -> ComputeGroup:
     options = _numbered(group.key, len(before))
     for former in (before[key] for key in options if key in before):
-        if _takes_types(group, former):
+        others = roomy_types(former) if former.is_spot else []
+        # Each type that the former group may start as serves the plan of the group, whose own comes first.
+        if former.instance_type == group.instance_type and {*others} <= {*group.serving_types}:
             return replace(group, key=former.key, interchangeable_types=former.interchangeable_types)
     return replace(group, key=next(key for key in options if key not in before))
-
-
-def _takes_types(group: ComputeGroup, former: ComputeGroup) -> bool:
-    """Whether each type that a former group may start as serves the plan of a group, whose own comes first."""
-    planned, *others = (former.instance_type, *(roomy_types(former) if former.is_spot else ()))
-    return planned == group.instance_type and {*others} <= {*group.serving_types}
 
 
 def with_keys_apart(planned: Deployed, former: Deployed) -> Deployed:
@@ -300,12 +292,9 @@ def with_former_keys(planned: Deployed, former: Deployed, renamed: Mapping[str, 
     for backend in former.backends:
         key = renamed.get(backend.key, backend.key)
         had[key] = (*backend.former_keys, *([backend.key] if backend.key != key else []))
-    return replace(planned, backends=tuple(_with_keys(backend, had, in_use) for backend in planned.backends))
-
-
-def _with_keys(backend: Backend, had: Mapping[str, tuple[str, ...]], in_use: set[str]) -> Backend:
-    former_keys = dict.fromkeys(key for key in had.get(backend.key, ()) if key not in in_use)
-    return replace(backend, former_keys=tuple(former_keys))
+    free = {key: tuple(dict.fromkeys(old for old in keys if old not in in_use)) for key, keys in had.items()}
+    backends = (replace(backend, former_keys=free.get(backend.key, ())) for backend in planned.backends)
+    return replace(planned, backends=tuple(backends))
 
 
 def moving(planned: Deployed, former: Deployed) -> Iterator[str]:

@@ -302,6 +302,7 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
     }
     for region in stack.regions:
         served = served_in(stack, region.name, manner)
+        containers = [server.backend.container for server in served]
         context = whole | {
             "served": served,
             "entrance": entrance_of(
@@ -312,12 +313,11 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
             "routes": routes_of(stack, served),
             "model_maps": {name: loads for server in served for name, loads in server.model_maps.items()},
             "rules": rules_of(stack, region.name),
-            "metrics_ports": sorted({server.backend.container.metrics_port or _PORT for server in served} - {_PORT}),
+            "metrics_ports": sorted({container.metrics_port or _PORT for container in containers} - {_PORT}),
             "has_metrics": any(server.metrics is not None for server in served),
-            "engines": sorted(
-                {server.backend.container.engine.value for server in served if not _is_told_by_variables(server)}
-            ),
-            "repositories": sorted({repository(server.backend.container.image) for server in served}),
+            # Engines whose image takes arguments.
+            "engines": sorted({container.engine.value for container in containers if not container.model_environment}),
+            "repositories": sorted({repository(container.image) for container in containers}),
             "google_ranges": _GOOGLE_RANGES,
             "group_label": GROUP_LABEL,
             "is_restricted": not any(server.device.needs_root for server in served),
@@ -339,11 +339,6 @@ def _lonely(stack: Stack) -> Sequence[str]:
     for group in stack.groups:
         replicas[group.backend] = replicas.get(group.backend, 0) + fewest_replicas(stack, group)
     return [key for key, count in sorted(replicas.items()) if count < _FEWEST_MEMBERS]
-
-
-def _is_told_by_variables(served: Served) -> bool:
-    """Whether its image takes no arguments."""
-    return bool(served.backend.container.model_environment)
 
 
 def _alerts(stack: Stack) -> Mapping[tuple[str, str], str]:

@@ -11,6 +11,7 @@ from advisor.codegen.engines.metrics import STREAMING
 from advisor.codegen.model import Stack
 from advisor.codegen.quoting import slug
 from advisor.codegen.templates import fill
+from advisor.data_files import facts_beside
 from advisor.records import dataclass, replace
 
 COPY_ACCOUNT = "copy-weights"
@@ -59,35 +60,9 @@ class Bucket:
     """Service accounts name the identity that they have."""
 
 
-S3 = Bucket(
-    scheme="s3",
-    example="s3://bucket/prefix",
-    streamed="s3://bucket/prefix/",
-    backend="s3",
-    environment={"RCLONE_S3_PROVIDER": "AWS", "RCLONE_S3_ENV_AUTH": "true", "RCLONE_S3_NO_CHECK_BUCKET": "true"},
-    endpoints=(Endpoint("169.254.170.23/32", 80),),
-)
-GOOGLE_STORAGE = Bucket(
-    scheme="gs",
-    example="gs://bucket/prefix",
-    streamed="gs://bucket/prefix/",
-    backend="gcs",
-    environment={
-        "RCLONE_GCS_ENV_AUTH": "true",
-        "RCLONE_GCS_BUCKET_POLICY_ONLY": "true",
-        "RCLONE_GCS_NO_CHECK_BUCKET": "true",
-    },
-    # The metadata server of nodes with Dataplane V2, and of the others.
-    endpoints=(Endpoint("169.254.169.254/32", 80), Endpoint("169.254.169.252/32", 988)),
-)
-AZURE_BLOBS = Bucket(
-    scheme="az",
-    example="az://account/container/prefix",
-    streamed="az://container/prefix/",
-    backend="azureblob",
-    environment={"RCLONE_AZUREBLOB_ENV_AUTH": "true", "RCLONE_AZUREBLOB_NO_CHECK_CONTAINER": "true"},
-    has_account=True,
-    has_client=True,
+S3, GOOGLE_STORAGE, AZURE_BLOBS = (
+    Bucket(**{**row, "endpoints": tuple(Endpoint(**endpoint) for endpoint in row.get("endpoints", ()))})
+    for row in facts_beside(__file__, "buckets.toml").values()
 )
 
 

@@ -55,12 +55,7 @@ _ARM_FAMILY = re.compile(r"[a-z]+\d+[a-z]*g[a-z]*|.*-gb\d+")
 
 
 def _aws_platform(serves: Serves) -> Platform:
-    """How the instances of *serves* boot.
-
-    Raises:
-        InputError: the type is malformed.
-        NotDeployable: no machine image is known for it.
-    """
+    """How the instances of *serves* boot."""
     named = _INSTANCE_TYPE.fullmatch(serves.instance_type)
     if named is None:
         raise InputError(f"{serves.instance_type!r} is no EC2 instance type", hint="expected something like g6.xlarge")
@@ -107,12 +102,7 @@ _AZURE_SIZE = re.compile(r"Standard_N[A-Z]+\d+\w*", re.ASCII)
 
 
 def _azure_platform(serves: Serves) -> Platform:
-    """How the instances of *serves* boot.
-
-    Raises:
-        InputError: the size is malformed.
-        NotDeployable: no machine image is known that drives its accelerators.
-    """
+    """How the instances of *serves* boot."""
     processors = _AZURE_PROCESSORS.fullmatch(serves.instance_type)
     if processors is not None:
         return _azure_processors(serves, processors)
@@ -250,12 +240,7 @@ def machine_of(instance_type: str) -> Machine:
 
 
 def _gcp_platform(serves: Serves) -> Platform:
-    """How the instances of *serves* boot.
-
-    Raises:
-        InputError: the type is malformed.
-        NotDeployable: no machine image is known for it.
-    """
+    """How the instances of *serves* boot."""
     if serves.purchase == "serverless":
         if _SERVICE.fullmatch(serves.instance_type) is None:
             raise InputError(
@@ -322,11 +307,7 @@ def platform_of(serves: Serves) -> Platform:
 
 
 def _of_nodes(serves: Serves) -> Platform:
-    """Nodes of clusters, where code is written for those alone: the family of machine_support.csv is their runtime.
-
-    Raises:
-        NotDeployable: no nodes of the type are known.
-    """
+    """Nodes of clusters, where code is written for those alone: the family of machine_support.csv is their runtime."""
     runtime = Runtime(family_of(serves.provider, serves.instance_type))
     machine = load_catalog().instance_types.get((serves.provider, serves.instance_type))
     if machine is None:

@@ -94,20 +94,21 @@ def rules_of(stack: Stack, region: str) -> tuple[Rule, ...]:
     """The alerts on the cluster of a region: each SLO alarm for each backend, and pods that never become ready."""
     backends = [backend for backend in stack.backends if backend.region == region]
     groups = [group for group in stack.groups if group.region == region]
+    watched: list[tuple[WatchedModel | None, Alarm]] = [(None, alarm) for alarm in stack.slo_alarms]
+    watched += [(model, alarm) for model in stack.models for alarm in model.alarms]
     slo = (
-        Rule(_alert_name(alarm.name), backend.key, query, wait_seconds(alarm), alert_words(alarm, backend))
-        for alarm in stack.slo_alarms
-        for backend in backends
-        if (query := slo_query(stack, alarm, backend, f'namespace="{stack.name}"', "namespace"))
-    )
-    of_models = (
-        Rule(_alert_name(alarm.name), model.workload, query, wait_seconds(alarm), alert_words(alarm, backend))
-        for model in stack.models
-        for alarm in model.alarms
+        Rule(
+            name=_alert_name(alarm.name),
+            subject=model.workload if model else backend.key,
+            expression=query,
+            wait_seconds=wait_seconds(alarm),
+            summary=alert_words(alarm, backend),
+        )
+        for model, alarm in watched
         for backend in backends
         if (query := slo_query(stack, alarm, backend, f'namespace="{stack.name}"', "namespace", model))
     )
-    return (*slo, *of_models, *(_not_ready(stack, group) for group in groups))
+    return (*slo, *(_not_ready(stack, group) for group in groups))
 
 
 def watched_words(stack: Stack) -> str:
@@ -160,7 +161,8 @@ def slo_query(
     groups = [group for group in stack.groups if group.backend == backend.key]
     of_pods = f'{series},pod=~"({"|".join(group.key for group in groups)})-.+"'
     of_pods += f',model="{model.name}"' if model else ""
-    rate = model.requests_per_second if model else _replica_rate(groups)
+    planned = [group.requests_per_second_per_instance / group.replicas_per_instance for group in groups]
+    rate = model.requests_per_second if model else min(planned)
     metrics = published(backend.container.engine)
     if metrics is None:
         return ""
@@ -175,11 +177,6 @@ def slo_query(
         return ""
     quantile = metrics.quantile_query(1 - alarm.threshold / 100, of_pods, f"{_WINDOW_SECONDS}s", by)
     return f"{quantile} > {alarm.target_seconds:g}"
-
-
-def _replica_rate(groups: list[ComputeGroup]) -> float:
-    """Requests per second that the slowest replica of a backend is planned for."""
-    return min(group.requests_per_second_per_instance / group.replicas_per_instance for group in groups)
 
 
 def _not_ready(stack: Stack, group: ComputeGroup) -> Rule:

@@ -52,7 +52,10 @@ def python_value(value: object, indent: int = 0, before: int = _UNKNOWN, depth: 
     if value is None or isinstance(value, bool | int):
         return Quoted(repr(value))
     if isinstance(value, float):
-        return Quoted(_number(value))
+        if not math.isfinite(value):
+            raise ValueError(f"{value!r} is no number that code can hold")
+        is_plain = value.is_integer() and abs(value) < _LARGEST_PLAIN
+        return Quoted(str(int(value)) if is_plain else repr(value).replace("e+", "e"))
     if not isinstance(value, Call | Mapping | Sequence):
         raise TypeError(f"{value!r} has no Python literal")
     start, entries, end = _parts(value, indent, depth)
@@ -113,12 +116,6 @@ def _word(name: str) -> str:
 def _lines(start: str, entries: Iterable[str], end: str, indent: int, after: str = ",") -> str:
     inner = "".join(f"{' ' * (indent + _STEP)}{entry}{after}\n" for entry in entries)
     return f"{start}\n{inner}{' ' * indent}{end}" if inner else start + end
-
-
-def _number(value: float) -> str:
-    if not math.isfinite(value):
-        raise ValueError(f"{value!r} is no number that code can hold")
-    return str(int(value)) if value.is_integer() and abs(value) < _LARGEST_PLAIN else repr(value).replace("e+", "e")
 
 
 def _text(text: str) -> str:

@@ -11,7 +11,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _HCL_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _HCL_TEMPLATE_MARK = re.compile(r"(\$+|%+)(?=\{)")
@@ -28,6 +28,7 @@ _HCL_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _HCL_DISARMED = re.compile(r"[$%]{2,}\{")
 """Marks of templates that are written down already: rare, and escaped in strings only."""
 _KUBERNETES_MARK = re.compile(r"\$(?=[$(])")
+_YAML_ESCAPES = {"\\": "\\\\", '"': '\\"'}
 _HEREDOC = "EOT"
 _PLAIN_LINE = re.compile(r"[ -~]*[!-~]")
 _FEWEST_LINES = 2
@@ -110,13 +111,10 @@ def _hcl_tuple(values: Sequence[object], indent: int, depth: int) -> Quoted:
     if len(line) + indent <= _HCL_WIDTH and "\n" not in line:
         return Quoted(line)
     space = " " * (indent + _HCL_INDENT)
-    lines = "".join(f"{space}{literal}{_comma(literal, space)}\n" for literal in literals)
+    # Nothing else may stand on the line that ends a heredoc.
+    commas = (f"\n{space}," if literal.endswith(f"\n{space}{_HEREDOC}") else "," for literal in literals)
+    lines = "".join(f"{space}{literal}{comma}\n" for literal, comma in zip(literals, commas, strict=True))
     return Quoted(f"[\n{lines}{' ' * indent}]")
-
-
-def _comma(literal: str, space: str) -> str:
-    """The comma after an item; nothing else may stand on the line that ends a heredoc."""
-    return f"\n{space}," if literal.endswith(f"\n{space}{_HEREDOC}") else ","
 
 
 def _hcl_object(values: Mapping[str, object], indent: int, depth: int) -> Quoted:
@@ -130,7 +128,8 @@ def _hcl_object(values: Mapping[str, object], indent: int, depth: int) -> Quoted
             return row
     entries = [(_hcl_key(key), hcl_value(value, inner, depth + 1)) for key, value in values.items()]
     lines = []
-    for is_long, group in itertools.groupby(entries, key=lambda entry: _is_block(entry[1])):
+    # A map or list over several lines stands by itself.
+    for is_long, group in itertools.groupby(entries, key=lambda entry: "\n" in entry[1] and entry[1][:2] != "<<"):
         run = list(group)
         width = 0 if is_long else max(len(key) for key, _ in run)
         lines += [f"{' ' * inner}{key.ljust(width)} = {literal}\n" for key, literal in run]
@@ -153,11 +152,6 @@ def _is_plain(value: object) -> bool:
     return not isinstance(value, Mapping) and not (isinstance(value, str) and lines_of(value))
 
 
-def _is_block(literal: str) -> bool:
-    """Whether a literal is a map or list over several lines."""
-    return "\n" in literal and not literal.startswith("<<")
-
-
 def _hcl_key(key: str) -> str:
     return key if _HCL_IDENTIFIER.fullmatch(key) else hcl_string(key)
 
@@ -167,26 +161,25 @@ def number_range(low: float, high: float) -> Quoted:
     return hcl_number(high) if low == high else Quoted(f"{hcl_number(low)} to {hcl_number(high)}")
 
 
-def name(text: str) -> Quoted:
-    """*text* itself, when it is only letters, digits, hyphens, underscores and dots inside: of strings and units.
+def _checked(pattern: re.Pattern[str], what: str) -> Callable[[str], Quoted]:
+    """Filter that returns its text as it is where the pattern matches all of it, and raises ValueError elsewhere."""
 
-    Raises:
-        ValueError: it holds anything else.
-    """
-    if _NAME.fullmatch(text) is None:
-        raise ValueError(f"{text!r} is no plain name")
-    return Quoted(text)
+    def check(text: str) -> Quoted:
+        if pattern.fullmatch(text) is None:
+            raise ValueError(f"{text!r} is no {what}")
+        return Quoted(text)
+
+    return check
 
 
-def hub_name(text: str) -> Quoted:
-    """*text* itself, when it is a name as the hub gives them, with or without an organisation.
-
-    Raises:
-        ValueError: it holds anything else.
-    """
-    if _HUB_NAME.fullmatch(text) is None:
-        raise ValueError(f"{text!r} is no name of the hub")
-    return Quoted(text)
+name = _plain_name = _checked(_NAME, "plain name")
+"""Letters, digits, hyphens, underscores and dots inside: of strings and units."""
+hub_name = _checked(_HUB_NAME, "name of the hub")
+"""A name as the hub gives them, with or without an organisation."""
+image_reference = _checked(_IMAGE, "reference of a container image")
+"""Nothing in one acts in any language."""
+label_key = _checked(_LABEL_KEY, "key of a label")
+"""Key of a Kubernetes label, annotation, taint or resource."""
 
 
 def comment_text(text: str) -> Quoted:
@@ -206,17 +199,6 @@ def markdown_code(text: str) -> Quoted:
     fence = "`" * (longest + 1)
     padding = " " if not line or line.startswith("`") or line.endswith("`") else ""
     return Quoted(f"{fence}{padding}{line}{padding}{fence}")
-
-
-def image_reference(text: str) -> Quoted:
-    """*text* itself, when it is a reference of a container image: nothing in one acts in any language.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if _IMAGE.fullmatch(text) is None:
-        raise ValueError(f"{text!r} is no reference of a container image")
-    return Quoted(text)
 
 
 def ip_network(text: str) -> Quoted:
@@ -293,7 +275,7 @@ def systemd_command(arguments: Iterable[str]) -> Quoted:
 
 def yaml_string(text: str) -> Quoted:
     """A double-quoted YAML scalar that evaluates to *text* (a lone surrogate becomes U+FFFD)."""
-    return Quoted(f'"{"".join(_yaml_character(c) for c in text)}"')
+    return Quoted(f'"{"".join(_YAML_ESCAPES.get(c) or printable(c) for c in text)}"')
 
 
 def yaml_value(value: object, indent: int = 0) -> Quoted:
@@ -338,22 +320,8 @@ def kubernetes_variable(name: str, option: str = "", before: str = "") -> Quoted
     Raises:
         ValueError: a variable's name is none.
     """
-    names = [variable for variable in (before, name) if variable]
-    for variable in names:
-        if _NAME.fullmatch(variable) is None:
-            raise ValueError(f"{variable!r} is no plain name")
+    names = [_plain_name(text) for text in (before, name) if text]
     return yaml_string(option.replace("$", "$$") + "".join(f"$({name})" for name in names))
-
-
-def label_key(text: str) -> Quoted:
-    """*text* itself, when it is the key of a Kubernetes label, annotation, taint or resource.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if _LABEL_KEY.fullmatch(text) is None:
-        raise ValueError(f"{text!r} is no key of a label")
-    return Quoted(text)
 
 
 def yaml_integer(value: int) -> Quoted:
@@ -380,7 +348,3 @@ def _systemd_character(character: str) -> str:
     if character.isprintable():
         return character
     return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "replace"))
-
-
-def _yaml_character(character: str) -> str:
-    return f"\\{character}" if character in '"\\' else printable(character)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from advisor.codegen.container import Backend
 from advisor.codegen.kubernetes import repository
 from advisor.codegen.model import Stack
 from advisor.codegen.quoting import image_reference
@@ -127,20 +126,15 @@ class Registries:
             answer = self._ask("HEAD", address, headers, image)
         _check(answer.status, image, reference)
         digest = answer.headers.get("Docker-Content-Digest", "")
-        return digest if DIGEST.fullmatch(digest) else self._digest_of_content(address, headers, image, reference)
-
-    def _digest_of_content(self, address: str, headers: Mapping[str, str], image: str, reference: Reference) -> str:
-        """Digest of the manifest's bytes, for registries that do not name it."""
+        if DIGEST.fullmatch(digest):
+            return digest
+        # Registries that do not name it: it is that of the manifest's bytes.
         answer = self._ask("GET", address, headers, image)
         _check(answer.status, image, reference)
         return f"sha256:{hashlib.sha256(answer.data).hexdigest()}"
 
     def _login(self, challenge: str, image: str) -> Mapping[str, str]:
-        """The header with a token for anybody, from where the registry says.
-
-        Raises:
-            InputError: it asks for a password.
-        """
+        """The header with a token for anybody, from where the registry says."""
         scheme, _, rest = challenge.partition(" ")
         asked = dict(_PARAMETER.findall(rest))
         realm = asked.pop("realm", "")
@@ -151,11 +145,7 @@ class Registries:
         return {"Authorization": f"Bearer {_token_in(answer.data, image, urlsplit(realm).hostname or '')}"}
 
     def _ask(self, method: str, address: str, headers: Mapping[str, str], image: str) -> _Answer:
-        """The first answer that is no call to wait, or else the last one.
-
-        Raises:
-            AdvisorError: there is none.
-        """
+        """The first answer that is no call to wait, or else the last one."""
         import urllib3  # noqa: PLC0415 - commands that ask nobody stay quick
 
         wait = 1.0
@@ -178,12 +168,7 @@ class Registries:
         raise AssertionError  # the last try returns or raises
 
     def _answer(self, method: str, address: str, headers: Mapping[str, str]) -> _Answer:
-        """The answer behind redirects.
-
-        Raises:
-            urllib3.exceptions.HTTPError: there is none.
-            ValueError: it is too long or too slow, or a redirect leads astray.
-        """
+        """The answer behind redirects."""
         for _ in range(_MOST_STEPS):
             answer = self._pool(address).request(
                 method, address, headers=dict(headers), preload_content=False, redirect=False
@@ -225,11 +210,7 @@ class Registries:
 
 
 def _headers_for(there: str, here: str, headers: Mapping[str, str]) -> Mapping[str, str]:
-    """Headers behind a redirect: a token stays with who it was given for.
-
-    Raises:
-        ValueError: it leads to what may not be asked.
-    """
+    """Headers behind a redirect: a token stays with who it was given for."""
     if not _is_safe(there) or (here.startswith("https:") and there.startswith("http:")):
         raise ValueError("it redirects to an address without TLS")
     stays = urlsplit(there)[:2] == urlsplit(here)[:2]
@@ -246,27 +227,19 @@ def _is_safe(address: str) -> bool:
 
 
 def _token_in(data: bytes, image: str, host: str) -> str:
-    """The token of a login's answer.
-
-    Raises:
-        AdvisorError: there is none that fits into a header.
-    """
+    """The token of a login's answer."""
     try:
         document = json_of(data.decode(), host)
         token = str(document.get("token") or document["access_token"])
+        if _TOKEN.fullmatch(token) is None:
+            raise ValueError(token)  # noqa: TRY301 - all that is no token is refused alike
     except (InputError, ValueError, KeyError, AttributeError) as error:
         raise _silent(image, f"{host} answered no token") from error
-    if _TOKEN.fullmatch(token) is None:
-        raise _silent(image, f"{host} answered no token")
     return token
 
 
 def _body(answer: "urllib3.BaseHTTPResponse", seconds: float) -> bytes:
-    """The whole body, within bounds of size and time.
-
-    Raises:
-        ValueError: it is beyond them.
-    """
+    """The whole body, within bounds of size and time."""
     until = time.monotonic() + seconds
     content = bytearray()
     while piece := answer.read1(_PIECE_BYTES, decode_content=True):
@@ -344,17 +317,14 @@ def pinned(stack: Stack, digests: Mapping[str, str]) -> Stack:
     """The stack with each image by its digest, where one is known."""
     if stack.target in _REGISTRY_OF_ITS_OWN:
         return stack
-    keeps_tag = stack.target not in _DIGEST_ALONE
-    return replace(stack, backends=tuple(_pinned(backend, digests, keeps_tag=keeps_tag) for backend in stack.backends))
-
-
-def _pinned(backend: Backend, digests: Mapping[str, str], *, keeps_tag: bool) -> Backend:
-    image = backend.container.image
-    digest = digests.get(image)
-    if digest is None:
-        return backend
-    name = image if keeps_tag else repository(image)
-    return replace(backend, container=replace(backend.container, image=f"{name}@{digest}"))
+    backends = []
+    for backend in stack.backends:
+        container = backend.container
+        if digest := digests.get(container.image):
+            name = repository(container.image) if stack.target in _DIGEST_ALONE else container.image
+            container = replace(container, image=f"{name}@{digest}")
+        backends.append(replace(backend, container=container))
+    return replace(stack, backends=tuple(backends))
 
 
 def written(images: Iterable[str], digests: Mapping[str, str]) -> Mapping[str, str]:

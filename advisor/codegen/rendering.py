@@ -5,7 +5,7 @@ predefined roles and their permissions (November 2026).
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
@@ -17,15 +17,18 @@ from advisor.codegen.cut_over_words import with_section
 from advisor.codegen.inputs.table import Input, examples, inputs_of
 from advisor.codegen.inputs.variables import example_settings, python_default, python_type
 from advisor.codegen.model import Scaling, Stack
-from advisor.codegen.outputs import outputs_of
 from advisor.codegen.plan_classes import plan_classes, plan_records, plan_value
 from advisor.codegen.pulumi_calls import bodies_of, local_value, pulumi_call
+from advisor.codegen.quoting import Quoted
 from advisor.codegen.serving import cache_facts, cache_files, pin_values
 from advisor.codegen.templates import evaluate, fill, fill_text
 from advisor.data_files import data_dir, facts_beside
 from advisor.records import dataclass
 from advisor.tables import read_rows
 
+_MAPPING = "pulumi.Output[Mapping[str, str]]"
+"""Type of most outputs."""
+_OUTPUTS = facts_beside(__file__, "outputs.toml")
 _DECLARATION = re.compile(
     r'^(?:variable|output) "(?P<name>\w+)" \{\n  description = "(?P<description>(?:[^"\\]|\\.)*)"\n'
     r"(?:  type +?= (?P<type>.+)\n(?P<more>(?:    .*\n|  \}\)+\n)*))?(?:  default +?= (?P<default>.+)\n)?",
@@ -43,6 +46,34 @@ class Declaration:
     type: str
     default: str
     """As written in the code; empty for one that has to be given, and for an output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Output of a root, or attribute of a program's component."""
+
+    name: Quoted
+    description: str
+    code: Quoted
+    """Value in HCL, or type in Python."""
+
+
+def outputs_of(
+    target: str, truth: Callable[[str], object], text: Callable[[str], str], *, is_program: bool
+) -> Iterator[Output]:
+    """Outputs that a target's code of a language has.
+
+    Args:
+        target: name of its table, such as ``aws-ec2``.
+        truth: evaluates a condition.
+        text: fills a description or a value, of which parts may depend on the stack.
+        is_program: whether the code is a program.
+    """
+    for name in (*_OUTPUTS[target]["order"], *_OUTPUTS["always"]):
+        row: Mapping[str, str] = {**_OUTPUTS["all"].get(name, {}), **_OUTPUTS[target].get(name, {})}
+        code = row.get("type", _MAPPING) if is_program else row.get("hcl", "")
+        if code and ("when" not in row or truth(row["when"])):
+            yield Output(Quoted(name), text(row["about"]), Quoted(text(code).strip("\n")))
 
 
 def settings_of(inputs: Iterable[Input]) -> tuple[Declaration, ...]:

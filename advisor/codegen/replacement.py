@@ -71,14 +71,19 @@ def replacement(before: Plan, after: Plan, language: Language, catalog: Catalog)
     """Replacements in what the code of *before* deployed, when the code of *after* is applied."""
     try:
         former = generate(before, language, _WHATEVER, catalog)
-        now = generate(after, language, _WHATEVER, catalog, former=_left_by(former, language))
+        targets = {root: rollout.planned.target for root, rollout in former.rollouts.items()}
+        left = Former(former.rollouts, targets, former.roots, former.plan_digest, language=language)
+        now = generate(after, language, _WHATEVER, catalog, former=left)
     except AdvisorError as error:
         return Replacement(not_generated=error.message)
-    rollouts = [*now.rollouts.values(), *_left_roots(former, now)]
+    # Of roots that the later code no longer has, all groups go.
+    gone = [rollout.planned for root, rollout in former.rollouts.items() if root not in now.rollouts]
+    going = [Rollout(replace(planned, groups=(), backends=()), before=planned) for planned in gone]
+    rollouts = [*now.rollouts.values(), *going]
     kept = [pair for root, rollout in now.rollouts.items() for pair in _going_on(former.rollouts.get(root), rollout)]
     return Replacement(
-        retires=tuple(words for rollout in rollouts for words in _each(rollout.retiring)),
-        new=tuple(words for root, rollout in now.rollouts.items() for words in _new(root, rollout, former)),
+        retires=tuple(described(group) for rollout in rollouts for group in rollout.retiring),
+        new=tuple(described(group) for root, rollout in now.rollouts.items() for group in _new(root, rollout, former)),
         replaced=tuple(_pairs(kept, _is_replaced)),
         resized=tuple(_pairs(kept, _is_resized)),
         cache=_cache_words(before, after),
@@ -90,7 +95,8 @@ def replacement(before: Plan, after: Plan, language: Language, catalog: Catalog)
 
 def _cache_words(before: Plan, after: Plan) -> str:
     """Nodes of the response cache that the later code adds, removes or puts in place of others."""
-    was, now = (_cache(plan) for plan in (before, after))
+    caches = [plan.fleet and plan.fleet.response_cache for plan in (before, after)]
+    was, now = (f"{cache.nodes_words} in {cache.region}" if cache else "" for cache in caches)
     if was == now:
         return ""
     if was and now:
@@ -98,32 +104,13 @@ def _cache_words(before: Plan, after: Plan) -> str:
     return f"new response cache: {now}" if now else f"removes the response cache: {was}"
 
 
-def _cache(plan: Plan) -> str:
-    cache = plan.fleet and plan.fleet.response_cache
-    return f"{cache.nodes_words} in {cache.region}" if cache else ""
-
-
-def _left_by(code: Generated, language: Language) -> Former:
-    """The directory as it is once *code* lies there."""
-    targets = {root: rollout.planned.target for root, rollout in code.rollouts.items()}
-    return Former(code.rollouts, targets, code.roots, code.plan_digest, language=language)
-
-
-def _left_roots(former: Generated, now: Generated) -> Iterator[Rollout]:
-    """Roots that the later code no longer has, all of whose groups go."""
-    for root, rollout in former.rollouts.items():
-        if root not in now.rollouts:
-            yield Rollout(replace(rollout.planned, groups=(), backends=()), before=rollout.planned)
-
-
-def _new(root: str, rollout: Rollout, former: Generated) -> Iterator[str]:
+def _new(root: str, rollout: Rollout, former: Generated) -> Sequence[ComputeGroup]:
     """Groups of a root that the earlier code had not."""
     last = former.rollouts.get(root)
     if last is None:
-        yield from _each(rollout.planned.groups)
-        return
+        return rollout.planned.groups
     former_keys = {*(group.key for group in last.planned.groups), *rollout.renamed.values()}
-    yield from _each([group for group in rollout.planned.groups if group.key not in former_keys])
+    return [group for group in rollout.planned.groups if group.key not in former_keys]
 
 
 def _going_on(last: Rollout | None, rollout: Rollout) -> Iterator[_Pair]:
@@ -175,7 +162,3 @@ def described(group: ComputeGroup) -> str:
     low, high = group.min_instances, group.instances
     count = f"{high}" if low == high else f"{low}…{high}"
     return f"{count} × {'spot ' if group.is_spot else ''}{group.instance_type} in {group.region}"
-
-
-def _each(groups: Sequence[ComputeGroup]) -> Iterator[str]:
-    return (described(group) for group in groups)

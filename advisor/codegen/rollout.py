@@ -82,19 +82,24 @@ class Rollout:
         return tuple(group for group in self.planned.groups if group.key not in former_keys)
 
     @property
+    def former(self) -> Mapping[str, ComputeGroup]:
+        """Groups of before, by the key that they go on under; empty where nothing retires."""
+        groups = () if self.before is None else self.before.groups
+        return {self.renamed.get(group.key, group.key): group for group in groups}
+
+    @property
     def hands_over(self) -> bool:
         """Whether groups come while one that goes on gets smaller: what it carried is theirs to take over."""
-        if self.before is None or not self.new:
-            return False
-        former = {self.renamed.get(group.key, group.key): group for group in self.before.groups}
-        return any(_carries_less(group, former[group.key]) for group in self.planned.groups if group.key in former)
+        former = self.former
+        less = (_carries_less(group, former[group.key]) for group in self.planned.groups if group.key in former)
+        return bool(self.new) and any(less)
 
     @property
     def reworked(self) -> tuple[ComputeGroup, ...]:
         """Groups of fewer machines that are to carry more each with another container, which too few run at first."""
         if self.before is None or self.planned.target in _REPLACED_AT_ONCE:
             return ()
-        former = {self.renamed.get(group.key, group.key): group for group in self.before.groups}
+        former = self.former
         was, now = ({each.key: each.container for each in part.backends} for part in (self.before, self.planned))
         return tuple(
             group

@@ -48,7 +48,10 @@ def _changes(instances: Sequence[int], minutes_ahead: int) -> list[tuple[int, in
     """Minute of the week and the number from then on, where it differs from the one before."""
     hours = [hour * _MINUTES_PER_HOUR for hour in range(HOURS_PER_WEEK)]
     moments = sorted({*hours, *((minute - minutes_ahead) % _MINUTES_PER_WEEK for minute in hours)})
-    changes = _turns([(minute, _ordered(instances, minute, minutes_ahead)) for minute in moments])
+    # At each, the most that serve at any time until what is ordered then would serve.
+    hours_of = (range(at // _MINUTES_PER_HOUR, (at + minutes_ahead) // _MINUTES_PER_HOUR + 1) for at in moments)
+    sizes = [max(instances[hour % HOURS_PER_WEEK] for hour in served) for served in hours_of]
+    changes = _turns(list(zip(moments, sizes, strict=True)))
     while (dip := _shortest_dip(changes)) is not None and _minutes(changes, dip) < minutes_ahead:
         neighbours = changes[dip - 1], changes[(dip + 1) % len(changes)]
         changes[dip] = (changes[dip][0], min(size for _, size in neighbours))
@@ -75,14 +78,7 @@ def _shortest_dip(changes: Sequence[tuple[int, int]]) -> int | None:
 
 
 def _minutes(changes: Sequence[tuple[int, int]], index: int) -> int:
-    """Minutes that the size at *index* lasts."""
     return (changes[(index + 1) % len(changes)][0] - changes[index][0]) % _MINUTES_PER_WEEK
-
-
-def _ordered(instances: Sequence[int], minute: int, minutes_ahead: int) -> int:
-    """The most that serve at any time from *minute* until what is ordered then would serve."""
-    first, last = minute // _MINUTES_PER_HOUR, (minute + minutes_ahead) // _MINUTES_PER_HOUR
-    return max(instances[hour % HOURS_PER_WEEK] for hour in range(first, last + 1))
 
 
 _BOUGHT_AHEAD = ("commitment", "owned")
@@ -181,7 +177,6 @@ def reason_against(check: Callable[[Choice], object]) -> Callable[[Choice], Advi
 
 
 def _generated_ranks(plan: Plan, choice: Choice, obstacle: Callable[[Choice], AdvisorError | None]) -> list[int]:
-    """Ranks of the other options that code can be generated for."""
     others = [option for option in plan.options if choice.option is None or option.rank != choice.option.rank]
     return [option.rank for option in others if obstacle(_single(option, plan.fleet)) is None]
 
@@ -241,7 +236,6 @@ def _single(option: Option, fleet: Fleet | None) -> Choice:
 
 
 def _planned_rate(serves: Serves) -> float:
-    """Requests per second that a replica is planned to carry."""
     return serves.planned_requests_per_second_per_instance / serves.replicas_per_instance
 
 
@@ -332,14 +326,13 @@ def _split(member: Member) -> str:
 
 def group_keys(members: Sequence[Member]) -> tuple[str, ...]:
     """The key of the group of each member: stable from plan to plan, and unique."""
-    names = [_group_name(member) for member in members]
+    names = []
+    for member in members:
+        kind = PurchaseOption(member.serves.purchase).ordered_as.replace("_", "-")
+        machine = member.serves.instance_type.removeprefix("Standard_")
+        names.append(f"{member.serves.region} {machine} {_split(member)} {kind}")
     keys = unique_keys(names)
     return tuple(keys[name] for name in names)
-
-
-def _group_name(member: Member) -> str:
-    kind = PurchaseOption(member.serves.purchase).ordered_as.replace("_", "-")
-    return f"{member.serves.region} {member.serves.instance_type.removeprefix('Standard_')} {_split(member)} {kind}"
 
 
 def backend_name(member: Member, wanted: Wanted) -> str:
@@ -406,7 +399,7 @@ def joined(name: str, tenants: Sequence[Stack]) -> Stack:
         name=name,
         groups=(group,),
         backends=(backend,),
-        regions=(_region([tenant.regions[0] for tenant in tenants]),),
+        regions=(united([tenant.regions[0] for tenant in tenants]),),
         slo_alarms=(),
         slo_left_out=tuple(dict.fromkeys(f"{tenant.name}: {why}" for tenant in tenants for why in tenant.slo_left_out)),
         owner={},
@@ -438,7 +431,8 @@ def _group(key: str, groups: Sequence[ComputeGroup]) -> ComputeGroup:
     )
 
 
-def _region(regions: Sequence[Region]) -> Region:
+def united(regions: Sequence[Region]) -> Region:
+    """One region's part of several stacks as that of one: requests of all come together."""
     return replace(
         regions[0],
         subnets=max(region.subnets for region in regions),

@@ -121,11 +121,7 @@ def container_of(
 
 
 def _check_answer(engine: Engine, request: Request) -> None:
-    """Refuse an engine that gives no such answer to texts.
-
-    Raises:
-        InputError: with what gives it.
-    """
+    """Refuse an engine that gives no such answer to texts."""
     answer = request.demand.answer
     if engine is Engine.CUSTOM or not needs_own_server(answer):
         return

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from advisor.catalog import load_catalog
 from advisor.codegen.alarms import alarms_of
-from advisor.codegen.container import Language, Region, Wanted
+from advisor.codegen.container import Language, Wanted
 from advisor.codegen.engines.onnx_files import CLIENTS
 from advisor.codegen.engines.vllm import FIXED_CACHE
 from advisor.codegen.generate import Generated, as_run, check_files
@@ -17,7 +17,7 @@ from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
 from advisor.codegen.model import Budget, Component, ComputeGroup, Row, Stack, Summary
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.registries import images_of, pinned, written
-from advisor.codegen.selection import HOURS_PER_WEEK, Choice, Member, Place, joined, unique_keys
+from advisor.codegen.selection import HOURS_PER_WEEK, Choice, Member, Place, joined, unique_keys, united
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.summary import usd
 from advisor.codegen.targets import target_of
@@ -142,32 +142,27 @@ def shared_stack(place: Place) -> Stack:
     tenants = _deployed(place, workloads)
     group = _group(machine, [tenant.groups[0] for tenant in tenants])
     label = f"{place.deployment}-{group.key}"
-    first = tenants[0]
+    left_out = [f"{workload.name}: {why}" for workload in workloads for why in workload.slo_left_out]
+    if group.sharing is None:
+        left_out.append("no alarms on idle GPUs and their memory, which the models of one server share")
     return replace(
-        first,
+        tenants[0],
         name=place.deployment,
         plan_digest=digest(
             {"machine": plain(machine, "machine"), "tenants": [tenant.plan_digest for tenant in workloads]}
         ),
         groups=(group,),
         backends=tuple(backend for tenant in tenants for backend in tenant.backends),
-        regions=(_region(machine, tenants),),
+        regions=(united([region for tenant in tenants for region in tenant.regions]),),
         alarms=alarms_of(max(seat.memory_utilization for seat in machine.seats), group.start_seconds, has_gpu=False),
         slo_alarms=(),
-        slo_left_out=tuple(dict.fromkeys(_left_out(workloads, group))),
+        slo_left_out=tuple(dict.fromkeys(left_out)),
         agent=None,
         budget=Budget(machine.usd_per_month, of="the estate for this machine"),
         owner={},
         summary=_summary(place, workloads, group),
         tenants=tuple(replace(tenant, nodes=label) for tenant in tenants),
     )
-
-
-def _left_out(workloads: Sequence[Stack], group: ComputeGroup) -> Iterator[str]:
-    """Alarms that are missing, and why."""
-    yield from (f"{workload.name}: {why}" for workload in workloads for why in workload.slo_left_out)
-    if group.sharing is None:
-        yield "no alarms on idle GPUs and their memory, which the models of one server share"
 
 
 def _deployed(place: Place, workloads: Sequence[Stack]) -> list[Stack]:
@@ -254,28 +249,25 @@ def _group(machine: SharedMachine, seats: Sequence[ComputeGroup]) -> ComputeGrou
     )
 
 
-def _region(machine: SharedMachine, tenants: Sequence[Stack]) -> Region:
-    regions = [region for tenant in tenants for region in tenant.regions]
-    return Region(
-        name=machine.region,
-        weight=1000,
-        subnets=max(region.subnets for region in regions),
-        zones=max(region.zones for region in regions),
-        peak_requests_per_second=sum(region.peak_requests_per_second or 0.0 for region in regions),
-    )
-
-
 def _summary(place: Place, tenants: Sequence[Stack], group: ComputeGroup) -> Summary:
     machine = place.machine
     named = list(zip(tenants, machine.seats, strict=True))
+    sharing = _sharing(machine)
+    of_each = f"{sharing.words if sharing else 'one pod'} of each {machine.seats[0].accelerator}"
     return Summary(
         workload=f"{place.name}: {', '.join(tenant.name for tenant in tenants)}",
         model=", ".join(dict.fromkeys(tenant.summary.model for tenant in tenants)),
         headlines=(
-            _pool_words(machine),
+            f"{machine.copies} × {machine.instance_type} in {machine.region}: {of_each}",
             *(f"{tenant.name}: {seat_words(place.position, machine, seat)}" for tenant, seat in named),
         ),
-        demand=tuple(_rates(named)),
+        demand=tuple(
+            Row(
+                tenant.name,
+                f"{_figure(seat.planned_requests_per_second_per_instance)} requests/s on each copy, planned",
+            )
+            for tenant, seat in named
+        ),
         prediction=tuple(_predictions(machine, named)),
         cost=tuple(_costs(machine)),
         not_included=_BESIDE,
@@ -285,22 +277,14 @@ def _summary(place: Place, tenants: Sequence[Stack], group: ComputeGroup) -> Sum
     )
 
 
-def _pool_words(machine: SharedMachine) -> str:
-    sharing = _sharing(machine)
-    of_each = f"{sharing.words if sharing else 'one pod'} of each {machine.seats[0].accelerator}"
-    return f"{machine.copies} × {machine.instance_type} in {machine.region}: {of_each}"
-
-
-def _rates(named: Sequence[tuple[Stack, Seat]]) -> Iterator[Row]:
-    for tenant, seat in named:
-        rate = f"{significant(seat.planned_requests_per_second_per_instance):,.10g} requests/s on each copy, planned"
-        yield Row(tenant.name, rate)
+def _figure(value: float) -> str:
+    return f"{significant(value):,.10g}"
 
 
 def _predictions(machine: SharedMachine, named: Sequence[tuple[Stack, Seat]]) -> Iterator[Row]:
     for tenant, seat in named:
         most = seat.requests_per_second_per_replica
-        value, low, high = (f"{significant(end):,.10g}" for end in (most.value, most.low, most.high))
+        value, low, high = map(_figure, (most.value, most.low, most.high))
         alone = f"{value} requests/s within its SLO alone (from {low} to {high})"
         memory = f"{seat.memory_gib:.1f} of {seat.usable_gib:.1f} GiB"
         among = f"keeps its SLO among {seat.most_sharers} that take turns"
@@ -326,12 +310,6 @@ def _costs(machine: SharedMachine) -> Iterator[Row]:
     yield Row("Fleets of their own", f"{usd(machine.alone_usd_per_month)} a month")
 
 
-def _limits_of_mps(machine: SharedMachine) -> str:
-    """Sentences on what MPS keeps apart, and what it does not."""
-    part_gib = min(seat.usable_gib for seat in machine.seats)
-    return _LIMITS_OF_MPS.format(percent=thread_percent(machine.most_pods), gib=part_gib)
-
-
 def _caches(machine: SharedMachine, tenants: Sequence[Stack]) -> Iterator[str]:
     """Why KV caches are given in bytes, and which are not."""
     cached = [tenant for tenant, seat in zip(tenants, machine.seats, strict=True) if seat.kv_cache_gib is not None]
@@ -350,7 +328,6 @@ def _caches(machine: SharedMachine, tenants: Sequence[Stack]) -> Iterator[str]:
 
 
 def _is_fixed(tenant: Stack) -> bool:
-    """Whether the engine of a workload is given the size of its KV cache."""
     return any(word.startswith(FIXED_CACHE) for word in tenant.backends[0].container.arguments)
 
 
@@ -363,7 +340,10 @@ def _cautions(place: Place, tenants: Sequence[Stack]) -> Iterator[str]:
         yield _ONE_SERVER.format(workloads=", ".join(names), namespace=own_namespace(name))
         yield f"{', '.join(names)}: {CLIENTS.format(name='NAME')} kubernetes/README.md has the NAME of each."
     if machine.most_pods > 1 and not machine.slice:
-        yield _limits_of_mps(machine) if machine.by_mps else _NO_ISOLATION
+        limits = _LIMITS_OF_MPS.format(
+            percent=thread_percent(machine.most_pods), gib=min(seat.usable_gib for seat in machine.seats)
+        )
+        yield limits if machine.by_mps else _NO_ISOLATION
         yield from _caches(machine, tenants)
     for tenant, seat in zip(tenants, machine.seats, strict=True):
         is_joined = len(machine.server_of(seat.workload)) > 1

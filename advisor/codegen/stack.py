@@ -43,7 +43,9 @@ from advisor.records import replace
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import Survive
 
-_EXAMPLE_HASH = "0" * 64
+_EXAMPLE_PACKAGE = (
+    "https://artifacts.example.com/inference_advisor_agent-{version}-py3-none-any.whl" + f"#sha256={'0' * 64}"
+)
 _CUT = (
     "Resources are named {name}: the workload's name is cut to what every service takes. Another workload of the "
     "account that starts alike would have the same name: set name for one of them."
@@ -85,7 +87,6 @@ def stacks_of(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
 
 
 def _cautioned(stack: Stack) -> Stack:
-    """Stack with a caution where the workload's name is cut."""
     if slug(stack.summary.workload, 10 * LONGEST_NAME, "inference") == stack.name:
         return stack
     return stack.with_cautions(_CUT.format(name=stack.name))
@@ -162,7 +163,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         ),
         slo_alarms=promised,
         slo_left_out=(*slo_left_out(promised, engines, _without_target(plan)), *shared_left_out(groups)),
-        agent=_agent(version) if has_gpu else None,
+        agent=Agent(_EXAMPLE_PACKAGE.format(version=version)) if has_gpu else None,
         budget=_budget(plan, choice),
         metrics_namespace="Inference/Hosts",
         tags={"ManagedBy": "advisor", "Project": plan.workload.get("tags", {}).get("project", "inference")},
@@ -187,13 +188,7 @@ def _without_target(plan: Plan) -> str:
 
 
 def _is_batch(plan: Plan) -> bool:
-    """Whether all that comes is batch work."""
     return bool(plan.workload["slo"].get("latency_is_deadline"))
-
-
-def _agent(version: str) -> Agent:
-    wheel = f"inference_advisor_agent-{version}-py3-none-any.whl"
-    return Agent(example_package=f"https://artifacts.example.com/{wheel}#sha256={_EXAMPLE_HASH}")
 
 
 def _scaling(plan: Plan, choice: Choice) -> Scaling:
@@ -229,7 +224,6 @@ def _is_whole(fleet: Fleet | None) -> bool:
 
 
 def _monthly(member: Member) -> float:
-    """USD a month of the instances in the hours of the week."""
     return sum(member.hours) * member.usd_per_hour * HOURS_PER_MONTH / len(member.hours)
 
 

@@ -18,7 +18,7 @@ from advisor.models.values import answer_call
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.fleet.costs import BatchPlan, FleetCost
 from advisor.plan.problem.values import PurchaseOption
-from advisor.plan.values import Interval, Option, Plan
+from advisor.plan.values import Interval, Option, OptionCost, Plan
 from advisor.plan.words import (
     hours_words,
     images_words,
@@ -28,7 +28,6 @@ from advisor.plan.words import (
     size_words,
     unit_of,
 )
-from advisor.records import dataclass
 from advisor.units import HOURS_PER_MONTH, ratio_words, unit_usd
 
 _UNKNOWN = "unknown"
@@ -51,7 +50,12 @@ def summary_of(plan: Plan, choice: Choice, quotas: Sequence[Quota]) -> Summary:
         cost=tuple(_option_cost(plan, option) if option else _fleet_cost(of_fleet, unit)),
         not_included=FLEET_LEAVES_OUT if of_fleet or option else "",
         quotas=tuple(quotas),
-        commitments=tuple(_commitments(choice.members)),
+        commitments=tuple(
+            f"{' and '.join(dict.fromkeys(member.commitments))} for {member.committed_instances} × "
+            f"{member.serves.instance_type} in {member.serves.region}"
+            for member in choice.members
+            if member.committed_instances
+        ),
         cautions=(*_calls(plan), *_cautions(plan, choice)),
     )
 
@@ -192,10 +196,8 @@ def _figure(value: float) -> str:
 
 def _option_cost(plan: Plan, option: Option) -> Iterator[Row]:
     cost = option.cost
-    what = f"{option.instance_type}, {option.purchase.replace('_', ' ')}, {option.region}"
-    price = f"${cost.instance_usd_per_hour:,.4f} an hour each"
-    yield Row(what, f"{price}; {_price(cost.price_source, cost.price_as_of, cost.price_quality)}")
-    yield from _parts(cost, unit_of(plan.demand), _unpriced([option]))
+    yield _price(option, cost, "")
+    yield from _parts(cost, unit_of(plan.demand), [option])
     if plan.current is not None:
         now = plan.current
         yield Row("Today", f"{now.instances} × {now.instance_type}: {usd(now.total_usd_per_month)} a month")
@@ -206,37 +208,22 @@ def _fleet_cost(fleet: Fleet | None, unit: Unit) -> Iterator[Row]:
     if fleet is None:
         return
     for group in fleet.groups:
-        what = f"{group.instance_type}, {group.purchase.replace('_', ' ')}, {group.region}"
-        price = f"${group.instance_usd_per_hour:,.4f} an hour each, {usd(group.compute_usd_per_month)} a month"
-        yield Row(what, f"{price}; {_price(group.price_source, group.price_as_of, group.price_quality)}")
-    yield from _parts(fleet.cost, unit, _unpriced(fleet.groups))
+        yield _price(group, group, f", {usd(group.compute_usd_per_month)} a month")
+    yield from _parts(fleet.cost, unit, fleet.groups)
     for charge in fleet.standing:
         amount = _UNKNOWN if charge.usd_per_month is None else f"{usd(charge.usd_per_month)} a month"
         yield Row(f"In the total: {charge.title}", amount)
 
 
-@dataclass(frozen=True, slots=True)
-class _Unpriced:
-    """Providers of hosts in regions where a price is not known: what it is of counts as nothing."""
-
-    disks: Collection[str]
-    downloads: Collection[str]
-
-
-def _unpriced(serving: Sequence[Option | FleetGroup]) -> _Unpriced:
+def _parts(cost: FleetCost, unit: Unit, serving: Sequence[Option | FleetGroup]) -> Iterator[Row]:
+    """The total and what it is made of; what a region of hosts has no known price of is not counted."""
     catalog = load_catalog()
     places = {(runs.provider, runs.region) for runs in serving if not service_of(runs.purchase)}
-    return _Unpriced(
-        {provider for provider, region in places if disk_usd_per_month(catalog, provider, region, 1) is None},
-        {provider for provider, region in places if download_usd(catalog, provider, region, 1) is None},
-    )
-
-
-def _parts(cost: FleetCost, unit: Unit, unpriced: _Unpriced) -> Iterator[Row]:
-    """The total and what it is made of."""
+    without_disks = {cloud for cloud, region in places if disk_usd_per_month(catalog, cloud, region, 1) is None}
+    without_downloads = {cloud for cloud, region in places if download_usd(catalog, cloud, region, 1) is None}
     yield Row("Compute", f"{usd(cost.compute_usd_per_month)} a month of {HOURS_PER_MONTH} hours")
-    yield Row("Disks", _counted(cost.disks_usd_per_month, unpriced.disks))
-    yield Row("Downloads of started instances", _counted(cost.starts_usd_per_month, unpriced.downloads))
+    yield Row("Disks", _counted(cost.disks_usd_per_month, without_disks))
+    yield Row("Downloads of started instances", _counted(cost.starts_usd_per_month, without_downloads))
     yield Row("Expected spot interruptions", f"{usd(cost.interruptions_usd_per_month)} a month")
     yield Row("Data transfer to the users", f"{usd(cost.transfer_usd_per_month)} a month")
     yield Row("Putting new types into service", f"{usd(cost.switching_usd_per_month)} a month")
@@ -256,17 +243,12 @@ def _counted(usd_per_month: float, unpriced: Collection[str]) -> str:
     return f"{usd(usd_per_month)} a month, without those of {', '.join(sorted(unpriced))}, which are {_UNKNOWN}"
 
 
-def _price(source: str, as_of: str, quality: str) -> str:
-    """A price's source, date and quality; the source alone of what no list has, such as a commitment that is held."""
-    return f"{source}, {as_of or _UNKNOWN} ({quality})" if quality else source or _UNKNOWN
-
-
-def _commitments(members: Sequence[Member]) -> Iterator[str]:
-    for member in members:
-        if member.committed_instances:
-            what = " and ".join(dict.fromkeys(member.commitments))
-            serves = member.serves
-            yield f"{what} for {member.committed_instances} × {serves.instance_type} in {serves.region}"
+def _price(serves: Option | FleetGroup, paid: OptionCost | FleetGroup, more: str) -> Row:
+    """Price with its source, date and quality; the source alone of what no list has, such as a commitment held."""
+    listed = f"{paid.price_source}, {paid.price_as_of or _UNKNOWN} ({paid.price_quality})"
+    source = listed if paid.price_quality else paid.price_source or _UNKNOWN
+    what = f"{serves.instance_type}, {serves.purchase.replace('_', ' ')}, {serves.region}"
+    return Row(what, f"${paid.instance_usd_per_hour:,.4f} an hour each{more}; {source}")
 
 
 def _calls(plan: Plan) -> Iterator[str]:

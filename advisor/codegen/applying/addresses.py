@@ -229,7 +229,6 @@ def typed_addresses(module: Module, prefix: str = "") -> Iterator[TypedAddress]:
 
 
 def _typed(resource: Resource, address: str) -> Iterator[TypedAddress]:
-    """The types of the arguments of a block."""
     arguments = [(attribute, path) for figure, attribute, path in resource.figures() if figure in TYPES]
     yield from _with_types(resource, address, arguments)
 

@@ -353,11 +353,7 @@ def _keeps(figure: Figure, place: Place | Unresolved, target: Target) -> bool:
 
 
 def _check_maximum(resource: Resource, target: Target, edits: Mapping[tuple[str, int], Edit]) -> None:
-    """Refuse to lower a number that decides the maximum too, below what the group has to grow to.
-
-    Raises:
-        InputError: the maximum is the same literal, or is computed from what the lowered arguments refer to.
-    """
+    """Refuse to lower a number that decides the maximum too, below what the group has to grow to."""
     if target.least_maximum is None:
         return
     sized = [(figure, attribute, resource.place(attribute, path)) for figure, attribute, path in resource.figures()]

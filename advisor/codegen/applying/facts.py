@@ -163,27 +163,21 @@ def _passed_provider(module: Module, name: str, alias: str) -> Resource | None:
 
 
 def _region_of(place: object) -> str:
-    """Region of a region or zone."""
     zone = _ZONE.fullmatch(str(place))
     return zone["region"] if zone else str(place)
 
 
 def buys_spot(resources: Sequence[Resource]) -> bool | None:
     """Whether any of several blocks buys spot; None where none does, and one does not say or no literal decides it."""
-    return _any(
-        [_call_buys_spot(each) if each.block.kind == "module" else _block_buys_spot(each) for each in resources]
-    )
-
-
-def _any(answers: Sequence[bool | None]) -> bool | None:
+    answers: list[bool | None] = []
+    for resource in resources:
+        if resource.block.kind == "module":
+            answers.append(_call_buys_spot(resource))
+            continue
+        for path, attribute, loops in with_loops(resource.block):
+            if path in resource.rule.spot:
+                answers.append(_is_spot(resource, attribute, resource.rule.spot[path], loops))
     return True if True in answers else None if None in answers else False
-
-
-def _block_buys_spot(resource: Resource) -> bool | None:
-    arguments = [entry for entry in with_loops(resource.block) if entry[0] in resource.rule.spot]
-    return _any(
-        [_is_spot(resource, attribute, resource.rule.spot[path], loops) for path, attribute, loops in arguments]
-    )
 
 
 def _is_spot(resource: Resource, attribute: Attribute, spot: object, loops: tuple[Attribute, ...]) -> bool | None:

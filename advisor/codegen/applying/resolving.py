@@ -13,6 +13,7 @@ from advisor.codegen.hcl import (
     elements,
     key_of,
     literal,
+    parts_of,
     read_hcl,
     traversal,
     unwrap,
@@ -231,10 +232,10 @@ def _resolve(question: _Question) -> Place | Unresolved:
         return _into(question, node)
     value = literal(node)
     if not question.path and value is not NOT_LITERAL and value is not None and not isinstance(value, dict):
-        members = _members(node) if node.data == "tuple" else []
+        members = parts_of(node) if node.data == "tuple" else []
         entries = tuple((member.meta.start_pos, member.meta.end_pos) for member in members)
         return Place(question.document, node.meta.start_pos, node.meta.end_pos, value, question.through, entries)
-    if node.data == "tuple" and len(members := _members(node)) == 1:
+    if node.data == "tuple" and len(members := parts_of(node)) == 1:
         return _resolve(replace(question, node=members[0]))
     steps = traversal(node)
     return _unresolved(question, node, "is computed") if steps is None else _follow(question, node, steps)
@@ -286,7 +287,6 @@ def _next(
 
 
 def _label(question: _Question, name: str) -> str:
-    """A name with the module that it is in."""
     return f"{question.scope.module.name}.{name}".removeprefix(".")
 
 
@@ -324,16 +324,12 @@ def _default(
 def _each(question: _Question, node: Any, rest: tuple[str, ...]) -> Place | Unresolved:  # noqa: ANN401
     block, key = question.scope.block, question.scope.key
     loop = block.attributes.get("for_each") if block else None
-    if loop is None:
+    if block is None or loop is None:
         return _unresolved(question, node, "is not in a loop over for_each")
     if key is None:
-        return Unresolved(f"{block.address if block else ''} has several instances: name one, as in {_example(block)}")
+        return Unresolved(f"{block.address} has several instances: name one, as in '{block.address}[\"key\"]'")
     scope = Scope(question.scope.module)
     return _resolve(_Question(question.document, loop.value.node, scope, (key, *rest), question.through))
-
-
-def _example(block: Block | None) -> str:
-    return f"'{block.address}[\"key\"]'" if block else ""
 
 
 def _into(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
@@ -348,19 +344,17 @@ def _into(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
     if node.data == "object":
         members = [element.children[-1] for element in elements(node) if key_of(element) == step][:1]
     else:
-        members = _members(node)[int(step) :][:1] if step.isdigit() else []
+        members = parts_of(node)[int(step) :][:1] if step.isdigit() else []
     if not members:
         return _unresolved(question, node, f"has no {step!r}")
     return _resolve(replace(question, node=members[0], path=rest))
 
 
-def _members(node: Any) -> list[Any]:  # noqa: ANN401
-    return [child for child in node.children if hasattr(child, "data") and child.data != "new_line_or_comment"]
-
-
 def _call(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
     """Functions that hand one of their arguments on."""
-    name, arguments = str(node.children[0].children[0]), _arguments(node)
+    name = str(node.children[0].children[0])
+    given = next((child for child in node.children if getattr(child, "data", "") == "arguments"), None)
+    arguments = parts_of(given) if given else []
     if name in _TRANSPARENT and len(arguments) == 1:
         return _resolve(replace(question, node=arguments[0]))
     if name != "merge" or not question.path:
@@ -374,11 +368,6 @@ def _call(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
         return next(place for place in places if isinstance(place, Unresolved))
     keys = dict.fromkeys(key for place in written for key in place.value)
     return Place(question.document, node.meta.start_pos, node.meta.end_pos, list(keys), question.through)
-
-
-def _arguments(node: Any) -> list[Any]:  # noqa: ANN401
-    inner = next((child for child in node.children if getattr(child, "data", "") == "arguments"), None)
-    return _members(inner) if inner else []
 
 
 def _unresolved(question: _Question, node: Any, why: str) -> Unresolved:  # noqa: ANN401
@@ -416,7 +405,7 @@ _MOST_COUNTED = 100
 
 def _branches(document: Document, node: Any, scope: Scope) -> list[Any]:  # noqa: ANN401
     """The branch of a condition that holds, or both where no literal decides it."""
-    condition, *branches = _members(node)
+    condition, *branches = parts_of(node)
     holds = _holds(document, condition, scope)
     return branches if holds is None else branches[:1] if holds else branches[1:]
 
@@ -434,7 +423,7 @@ def is_empty(document: Document, node: Any, scope: Scope) -> bool | None:  # noq
         answers = {is_empty(document, branch, scope) for branch in _branches(document, node, scope)}
         return answers.pop() if len(answers) == 1 else None
     if node.data in ("tuple", "object"):
-        return not (_members(node) if node.data == "tuple" else list(elements(node)))
+        return not (parts_of(node) if node.data == "tuple" else list(elements(node)))
     place = resolve(document, node, scope, (KEYS,))
     return not place.value if isinstance(place, Place) else None
 
@@ -443,12 +432,12 @@ def _holds(document: Document, node: Any, scope: Scope) -> bool | None:  # noqa:
     """Whether a condition is true; None where no literal decides it."""
     node = unwrap(node)
     if node.data == "unary_op":
-        (operand,) = _members(node)
+        (operand,) = parts_of(node)
         holds = _holds(document, operand, scope)
         return None if holds is None else not holds
     if node.data == "binary_op":
-        left, term = _members(node)
-        (right,) = [child for child in _members(term) if child.data != "binary_operator"]
+        left, term = parts_of(node)
+        (right,) = [child for child in parts_of(term) if child.data != "binary_operator"]
         operator = next(str(child.children[0]) for child in term.children if child.data == "binary_operator")
         values = [_text_of(document, side, scope) for side in (left, right)]
         if operator not in ("==", "!=") or None in values:

@@ -51,7 +51,9 @@ def container(request: Request) -> Container:
         planned = " and ".join(server.precisions)
         raise refusal(serves, f"{NAME} is planned for GGUF in {planned}, not for {serves.precision}")
     demand = request.demand if own is not None else replace(request.demand, file=None)
-    is_converted = own is None and not demand.unit.is_one_pass and _is_converted(request)
+    may_convert = own is None and not demand.unit.is_one_pass
+    # Of published weights the server makes a GGUF when it first starts.
+    is_converted = may_convert and load_catalog().loaded_weights(request.model, serves.precision, NAME) is not None
     tag = (_CONVERTING_TAGS if is_converted else _TAGS)[request.platform.runtime]
     return Container(
         engine=Engine.LLAMA_CPP_SERVER,
@@ -80,26 +82,14 @@ def _converted(model: str, quantisation: str) -> Checkpoint:
 def _named(demand: Demanded, quantisation: str) -> Checkpoint:
     """Files in GGUF that the user names."""
     told = f"the planned model as GGUF in {quantisation} {_HUB}{_PLACE}"
-    return Checkpoint(None, needed(told, replace(demand, inputs=())), include=_pattern(quantisation))
-
-
-def _is_converted(request: Request) -> bool:
-    """Whether the server makes a GGUF of the published weights when it first starts, as the plan has it."""
-    return load_catalog().loaded_weights(request.model, request.serves.precision, NAME) is not None
-
-
-def _pattern(quantisation: str) -> str:
-    """Pattern of the names of a repository's files in a quantisation, in any case; BF16 is not F16."""
+    # Names of files hold the quantisation in any case; BF16 is not F16.
     letters = "".join(f"[{sign}{sign.lower()}]" if sign.isalpha() else sign for sign in quantisation)
-    return f"*{'[!bB]' if quantisation.startswith('F') else ''}{letters}*"
+    pattern = f"*{'[!bB]' if quantisation.startswith('F') else ''}{letters}*"
+    return Checkpoint(None, needed(told, replace(demand, inputs=())), include=pattern)
 
 
 def _server(request: Request) -> OnePassEngine:
-    """Row of the server for the kind of model and the accelerators of the request.
-
-    Raises:
-        InputError: no image of it is known there.
-    """
+    """Row of the server for the kind of model and the accelerators of the request."""
     if request.demand.unit.is_one_pass:
         return server_of(NAME, request)
     server = load_catalog().token_server(NAME, _VENDORS.get(request.platform.runtime, ""))

@@ -55,12 +55,15 @@ class OpenVino:
         """
         serves = request.serves
         server = server_of(self.name, request)
-        name = served_model(request.model, request.demand.workload) if self.serves_onnx else _pipeline_name(request)
+        pipeline = slug(request.model.rpartition("/")[2], _LONGEST_NAME, "model")
+        name = served_model(request.model, request.demand.workload) if self.serves_onnx else pipeline
+        file_names = () if is_hub_id(request.model) else FILE_NAMES
+        checkpoint = Checkpoint(None, needed(NEEDED, request.demand), file_names=file_names)
         return Container(
             engine=self.engine,
             image=request.image or f"{server.image}:{server.release}",
             api=Api("KServe's", "/v2", CLIENTS.format(name=name)) if self.serves_onnx else Api(),
-            checkpoint=_onnx_checkpoint(request) if self.serves_onnx else Checkpoint(None, _PIPELINE),
+            checkpoint=checkpoint if self.serves_onnx else Checkpoint(None, _PIPELINE),
             entrypoint="bash",
             command=("-euc", program(self.start), name),
             model_option="",
@@ -74,15 +77,6 @@ class OpenVino:
             environment=digest_environment(request.demand.file) if self.serves_onnx else {},
             hub_image=processor_image(request),
         )
-
-
-def _pipeline_name(request: Request) -> str:
-    return slug(request.model.rpartition("/")[2], _LONGEST_NAME, "model")
-
-
-def _onnx_checkpoint(request: Request) -> Checkpoint:
-    file_names = () if is_hub_id(request.model) else FILE_NAMES
-    return Checkpoint(None, needed(NEEDED, request.demand), file_names=file_names)
 
 
 def _onnx_arguments(precision: str) -> Sequence[str]:

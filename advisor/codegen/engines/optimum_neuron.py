@@ -117,7 +117,6 @@ def _clients(request: Request) -> str:
 
 
 def _task(request: Request) -> str:
-    """Task of the toolkit's pipeline."""
     if request.demand.unit is Unit.IMAGES:
         return "image-classification"
     is_scored = request.demand.is_scored or names_reranker(request.model)

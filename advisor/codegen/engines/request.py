@@ -372,11 +372,6 @@ def adapter_words(adapters: AdapterPlan, container: Container) -> str:
 
 
 def _rank(request: Request, adapters: AdapterPlan, engine: str) -> int:
-    """Rank that slots are made for.
-
-    Raises:
-        InputError: the engine serves no adapters, or none of this rank.
-    """
     served = adapter_engine(engine)
     if not served.is_supported:
         without_adapters(request, engine)

@@ -28,10 +28,13 @@ def container(request: Request) -> Container:
     Raises:
         InputError: TensorRT-LLM does not serve this precision or layout on this accelerator.
     """
-    _check(request)
+    serves, runtime = request.serves, request.platform.runtime
+    if runtime is not Runtime.CUDA:
+        raise refusal(serves, f"TensorRT-LLM runs on NVIDIA only, not on {runtime.value}", "--engine vllm may run here")
+    if serves.kv_precision == "fp8" and serves.precision != "fp8":
+        raise refusal(serves, "trtllm-serve takes an fp8 KV cache from an fp8 checkpoint only, it has no option for it")
     without_adapters(request, NAME)
     support_of(NAME, request)
-    serves = request.serves
     return Container(
         engine=Engine.TENSORRT_LLM,
         image=request.image or f"{_REPOSITORY}:{release_of(NAME, request)}",
@@ -43,14 +46,6 @@ def container(request: Request) -> Container:
         tls_options=None,
         device_arguments=device_arguments(serves, request.platform),
     )
-
-
-def _check(request: Request) -> None:
-    serves, runtime = request.serves, request.platform.runtime
-    if runtime is not Runtime.CUDA:
-        raise refusal(serves, f"TensorRT-LLM runs on NVIDIA only, not on {runtime.value}", "--engine vllm may run here")
-    if serves.kv_precision == "fp8" and serves.precision != "fp8":
-        raise refusal(serves, "trtllm-serve takes an fp8 KV cache from an fp8 checkpoint only, it has no option for it")
 
 
 def _arguments(request: Request) -> list[str]:

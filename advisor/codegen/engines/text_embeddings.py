@@ -42,6 +42,7 @@ def container(request: Request) -> Container:
     serves = request.serves
     server = server_of(NAME, request)
     is_compiled = request.platform.runtime is Runtime.GAUDI
+    is_wide = request.platform.runtime is Runtime.CPU or serves.precision == "fp32"
     longest = max(serves.context_tokens, _LEAST_COMPILED)
     return Container(
         engine=Engine.TEXT_EMBEDDINGS_INFERENCE,
@@ -52,7 +53,7 @@ def container(request: Request) -> Container:
         model_option="--model-id=",
         arguments=(
             *served_name(request),
-            f"--dtype={_dtype(request)}",
+            f"--dtype={'bfloat16' if is_compiled else 'float32' if is_wide else 'float16'}",
             *request.demand.answer_options(NAME),
             f"--max-batch-tokens={server.batch_tokens(serves.context_tokens)}",
             f"--max-batch-requests={serves.max_concurrency}",
@@ -68,12 +69,6 @@ def container(request: Request) -> Container:
         cache_folder="huggingface/hub",
         counted_per_request=request.demand.items,
     )
-
-
-def _dtype(request: Request) -> str:
-    if request.platform.runtime is Runtime.GAUDI:
-        return "bfloat16"
-    return "float32" if request.platform.runtime is Runtime.CPU or request.serves.precision == "fp32" else "float16"
 
 
 def _tag_start(request: Request) -> str:

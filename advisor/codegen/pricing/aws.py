@@ -65,14 +65,11 @@ def _reservation(resource: Resource, _all: Resources) -> tuple[Use, ...]:
 
 
 def _group(resource: Resource, everything: Resources) -> tuple[Use, ...]:
-    template = everything.linked(resource, _argument(resource), _TEMPLATE)
+    argument = "mixed_instances_policy" if resource.blocks("mixed_instances_policy") else "launch_template"
+    template = everything.linked(resource, argument, _TEMPLATE)
     is_dedicated = template is not None and template.first("placement", "tenancy") in _TENANCIES
     uses = _of_group(resource, template)
     return tuple(replace(use, unpriced=_DEDICATED) for use in uses) if is_dedicated else uses
-
-
-def _argument(resource: Resource) -> str:
-    return "mixed_instances_policy" if resource.blocks("mixed_instances_policy") else "launch_template"
 
 
 def _of_group(resource: Resource, template: Resource | None) -> tuple[Use, ...]:

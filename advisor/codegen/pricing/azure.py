@@ -94,7 +94,7 @@ def _node_pool(resource: Resource, everything: Resources) -> tuple[Use, ...]:
 
 def _cluster(resource: Resource, _all: Resources) -> tuple[Use, ...]:
     """The pool of the system; of machines without an accelerator where its price is known."""
-    pool: Mapping[str, Any] = next(iter(resource.blocks("default_node_pool")), {})
+    pool = resource.part("default_node_pool").values
     number = first_known(pool.get("node_count"), pool.get("min_count"))
     use = _use(pool.get("vm_size"), pool, number, _location(resource))
     return (replace(use, is_accelerated=(use.what or "").startswith(_WITH_GPU)),)
@@ -109,7 +109,7 @@ def _learning_cluster(resource: Resource, _all: Resources) -> tuple[Use, ...]:
 
 
 def _reservation(resource: Resource, _all: Resources) -> tuple[Use, ...]:
-    sku = next(iter(resource.blocks("sku")), {})
+    sku = resource.part("sku").values
     use = _use(sku.get("name"), {}, first_known(sku.get("capacity")), _location(resource))
     return (replace(use, unpriced=HELD),)
 

@@ -47,7 +47,7 @@ def _group(resource: Resource, everything: Resources) -> tuple[Use, ...]:
 
 
 def _node_pool(resource: Resource, _all: Resources) -> tuple[Use, ...]:
-    nodes = _block(resource, "node_config")
+    nodes = resource.part("node_config")
     kind = with_attached(nodes.first("machine_type"), nodes.blocks("guest_accelerator"))
     spot = nodes.values.get("spot") or nodes.values.get("preemptible")
     return (_machine(resource, kind, Purchase.SPOT if spot else Purchase.ON_DEMAND, _nodes(resource)),)
@@ -83,27 +83,25 @@ def _size(resource: Resource) -> tuple[float, float] | None:
         Resource("", "", "", container).first("resources", "limits")
         for container in resource.blocks("template", "containers")
     ]
-    sizes = [(_number(limit.get("cpu")), _gib(limit.get("memory"))) for limit in limits if isinstance(limit, dict)]
+    sizes = [
+        (_quantity(limit.get("cpu"), {"": 1, "m": 1000}), _quantity(limit.get("memory"), {"Gi": 1, "Mi": _MIB_PER_GIB}))
+        for limit in limits
+        if isinstance(limit, dict)
+    ]
     stated = [(cpu, gib) for cpu, gib in sizes if cpu is not None and gib is not None]
     if not stated or len(stated) < len(limits):
         return None
     return sum(cpu for cpu, _ in stated), sum(gib for _, gib in stated)
 
 
-def _number(quantity: object) -> float | None:
-    """Processors as Kubernetes writes them: ``8``, ``8000m``."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(m?)", str(quantity))
-    return float(match[1]) / (1000 if match[2] else 1) if match else None
-
-
-def _gib(quantity: object) -> float | None:
-    """Memory as Kubernetes writes it: ``32Gi``, ``32768Mi``."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(Gi|Mi)", str(quantity))
-    return float(match[1]) / (_MIB_PER_GIB if match[2] == "Mi" else 1) if match else None
+def _quantity(text: object, divisors: Mapping[str, int]) -> float | None:
+    """Number that Kubernetes writes with a suffix, such as ``8000m`` or ``32Gi``; None with another suffix."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]*)", str(text))
+    return float(match[1]) / divisors[match[2]] if match and match[2] in divisors else None
 
 
 def _reservation(resource: Resource, _all: Resources) -> tuple[Use, ...]:
-    machine = Resource("", "", "", next(iter(resource.blocks("specific_reservation", "instance_properties")), {}))
+    machine = resource.part("specific_reservation", "instance_properties")
     attached = [
         {"type": block.get("accelerator_type"), "count": block.get("accelerator_count")}
         for block in machine.blocks("guest_accelerators")
@@ -114,7 +112,7 @@ def _reservation(resource: Resource, _all: Resources) -> tuple[Use, ...]:
 
 
 def _workbench(resource: Resource, _all: Resources) -> tuple[Use, ...]:
-    setup = _block(resource, "gce_setup")
+    setup = resource.part("gce_setup")
     attached = [
         # Workbench writes NVIDIA_TESLA_T4 what machines write nvidia-tesla-t4.
         {"type": str(block.get("type")).lower().replace("_", "-"), "count": block.get("core_count")}
@@ -165,12 +163,6 @@ def with_attached(machine_type: object, accelerators: Iterable[Mapping[str, Any]
         if attached is not None:
             return f"{kind}+{accelerator.get('count')}x{attached}"
     return kind
-
-
-def _block(resource: Resource, name: str) -> Resource:
-    """A block as if it were a resource."""
-    values = next(iter(resource.blocks(name)), {})
-    return Resource(resource.address, resource.kind, resource.name, values)
 
 
 def _machine(resource: Resource, kind: str | None, purchase: Purchase | None, number: float | None) -> Use:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from advisor.catalog.values import Purchase
-from advisor.records import dataclass, field
+from advisor.records import dataclass, field, replace
 
 Index = str | int | None
 
@@ -41,6 +41,10 @@ class Resource:
                 value = value[0] if value else None
             value = value.get(step) if isinstance(value, dict) else None
         return value
+
+    def part(self, *path: str) -> "Resource":
+        """The first block at a path as if it were a resource, without arguments where there is none."""
+        return replace(self, values=next(iter(self.blocks(*path)), {}), references={}, provider={})
 
     def blocks(self, *path: str) -> list[Mapping[str, Any]]:
         """The blocks at a path."""

@@ -105,7 +105,8 @@ def merge_entries(path: str, base: bytes, mine: bytes, theirs: bytes, keys: Keys
     given = dict(_given(last, own, new, keys.successors))
     merged = _merged(last, own, replace(new, entries={**new.entries, **given}), given)
     if repeated := _newly_repeated(merged.pieces, mine, theirs):
-        merged = Merged((Conflict(1, base, mine, theirs),), merged.notes, merged.reason or _both_add(repeated))
+        both = f"your edits and the new code both add {', '.join(sorted(name.decode() for name in repeated))}"
+        merged = Merged((Conflict(1, base, mine, theirs),), merged.notes, merged.reason or both)
     return replace(merged, notes=(*_carried(last, own, keys, given), *merged.notes))
 
 
@@ -164,8 +165,8 @@ def _new_beside(key: bytes, base: _Keyed, theirs: _Keyed) -> list[bytes]:
 
 def _expanded(piece: Piece, base: _Keyed, mine: _Keyed, theirs: _Keyed) -> Iterator[Piece]:
     if isinstance(piece, Conflict):
-        whole = (side.expanded(text) for side, text in zip((base, mine, theirs), _sides(piece), strict=True))
-        yield Conflict(mine.line_of(piece.line), *whole)
+        texts = base.expanded(piece.base), mine.expanded(piece.mine), theirs.expanded(piece.theirs)
+        yield Conflict(mine.line_of(piece.line), *texts)
         return
     for line in lines_of(piece):
         if not line.startswith(_MARK):
@@ -202,14 +203,6 @@ def _newly_repeated(pieces: tuple[Piece, ...], mine: bytes, theirs: bytes) -> fr
 def _text_of(pieces: tuple[Piece, ...], side: ConflictPolicy | None) -> bytes:
     """The merged text, with conflicts decided for one side, or marked."""
     return b"".join(_resolved(piece, side) for piece in pieces)
-
-
-def _both_add(names: Iterable[bytes]) -> str:
-    return f"your edits and the new code both add {', '.join(sorted(name.decode() for name in names))}"
-
-
-def _sides(conflict: Conflict) -> tuple[bytes, bytes, bytes]:
-    return conflict.base, conflict.mine, conflict.theirs
 
 
 def _given(base: _Keyed, mine: _Keyed, theirs: _Keyed, successors: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:
@@ -303,7 +296,9 @@ def decide(file: Versions, manner: WriteOptions) -> Change | Refusal:
     if file.theirs is None:
         return _no_longer_generated(file, manner)
     if file.mine is None:
-        return _missing(file, file.theirs, manner)
+        kept = Change(file.path, Action.KEPT, None, None, _DELETED)
+        is_kept = file.was_generated and not manner.force
+        return kept if is_kept else Change(file.path, Action.CREATED, None, file.theirs)
     theirs = with_line_ends_of(file.mine, file.theirs)
     base = None if file.base is None else with_line_ends_of(file.mine, file.base)
     if file.mine in (file.theirs, theirs):

@@ -19,7 +19,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -130,21 +130,19 @@ def check_writable(directory: Path, paths: Iterable[str]) -> None:
     Raises:
         InputError: some are.
     """
-    protected = [path for path in paths if (directory / path).is_file() and not _may_write(directory / path)]
+    files = [(path, directory / path) for path in paths if (directory / path).is_file()]
+    protected = [path for path, file in files if not file.stat().st_mode & 0o222 or not os.access(file.parent, os.W_OK)]
     if protected:
         raise InputError(
             f"write-protected: {', '.join(protected)}", where=str(directory), hint="make them writable (chmod u+w)"
         )
 
 
-def _may_write(path: Path) -> bool:
-    return bool(path.stat().st_mode & 0o222) and os.access(path.parent, os.W_OK)
-
-
 FOLDER = ".advisor"
 MANIFEST = "manifest.json"
 _SCHEMA = "advisor.generated/v1"
-_DAMAGED = "restore it from version control, or delete it and run again: files that differ are then refused by name"
+_DAMAGED = "the manifest of generated files is damaged"
+_RESTORE = "restore it from version control, or delete it and run again: files that differ are then refused by name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,16 +231,16 @@ def read_record(directory: Path) -> Record:
             },
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise InputError("the manifest of generated files is damaged", where=str(path), hint=_DAMAGED) from error
+        raise InputError(_DAMAGED, where=str(path), hint=_RESTORE) from error
 
 
 def _parsed(content: bytes, path: Path) -> dict[str, Any]:
     try:
         document = json_of(content.decode(), str(path))
     except (InputError, UnicodeDecodeError) as error:
-        raise InputError("the manifest of generated files is damaged", where=str(path), hint=_DAMAGED) from error
+        raise InputError(_DAMAGED, where=str(path), hint=_RESTORE) from error
     if not isinstance(document, dict):
-        raise InputError("the manifest of generated files is damaged", where=str(path), hint=_DAMAGED)
+        raise InputError(_DAMAGED, where=str(path), hint=_RESTORE)
     return document
 
 
@@ -344,7 +342,11 @@ def read_former(directory: Path, stage: Stage | None = None, *, force: bool = Fa
     rollouts = read_rollouts(directory)
     names = {path.rpartition("/")[2] for path in record.paths}
     language = Language.TERRAFORM if "versions.tf" in names else Language.PYTHON if "__main__.py" in names else None
-    alone = dict(zip(about.get("roots", ()), about.get("targets", ()), strict=False)) if _is_alone(about) else {}
+    # The target of a root is known where it is the only one.
+    alone = dict(zip([""], about.get("targets", ()), strict=False)) if about.get("roots") == [""] else {}
+    is_component = None
+    if language is not None and record.roots:
+        is_component = not any((directory / root / _OF_A_WHOLE[language]).exists() for root in record.roots)
     return Former(
         rollouts=rollouts,
         targets=alone | {root: rollout.planned.target for root, rollout in rollouts.items()},
@@ -353,7 +355,7 @@ def read_former(directory: Path, stage: Stage | None = None, *, force: bool = Fa
         stage=stage,
         force=force,
         language=language,
-        as_component=_as_component(directory, record.roots, language),
+        as_component=is_component,
         state=state_of(directory),
     )
 
@@ -368,18 +370,6 @@ def state_of(directory: Path) -> str:
     for record in records:
         check_no_links(record)
     return digest_of(b"\0".join(read_bytes(record) or b"" for record in records))
-
-
-def _as_component(directory: Path, roots: Sequence[str], language: Language | None) -> bool | None:
-    """Whether the code is called from a larger program, by the file that each other root has."""
-    if language is None or not roots:
-        return None
-    return not any((directory / root / _OF_A_WHOLE[language]).exists() for root in roots)
-
-
-def _is_alone(about: Mapping[str, object]) -> bool:
-    """One root, whose target is therefore known."""
-    return about.get("roots") == [""]
 
 
 def read_rollouts(directory: Path) -> Mapping[str, Rollout]:

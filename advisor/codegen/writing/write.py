@@ -58,20 +58,17 @@ def refuse(directory: Path, refusals: Sequence[Refusal]) -> NoReturn:
         f"  {refusal.path} {refusal.reason}" if not refusal.conflicts else f"  {refusal.path}: {refusal.reason}"
         for refusal in refusals
     ]
-    shown = [text for refusal in refusals for text in _shown(refusal)]
+    shown = [
+        f"  {refusal.path}:{conflict.line}\n" + _indented(conflict.marked.decode("utf-8", "backslashreplace"))
+        for refusal in refusals
+        for conflict in refusal.conflicts
+    ]
     more = [f"  and {len(shown) - _MOST_SHOWN} more conflicts"] if len(shown) > _MOST_SHOWN else []
     raise InputError(
         "nothing was written:\n" + "\n".join([*lines, *shown[:_MOST_SHOWN], *more]),
         where=str(directory),
         hint=_WITH_CONFLICTS if shown else _WITHOUT,
     )
-
-
-def _shown(refusal: Refusal) -> list[str]:
-    return [
-        f"  {refusal.path}:{conflict.line}\n" + _indented(conflict.marked.decode("utf-8", "backslashreplace"))
-        for conflict in refusal.conflicts
-    ]
 
 
 def _indented(text: str) -> str:
@@ -171,11 +168,7 @@ def _report(generated: Generated, directory: Path, record: Record, manner: Write
 
 
 def _check_listed(generated: Generated, directory: Path, texts: Mapping[str, bytes | None]) -> None:
-    """Refuse to send requests to pods that no apply makes, since the user's kustomization leaves out their file.
-
-    Raises:
-        InputError: a cut-over shifts requests to such a backend, or ends with one.
-    """
+    """Refuse to send requests to pods that no apply makes, since the user's kustomization leaves out their file."""
     for root, rollout in generated.rollouts.items():
         if rollout.stage is Stage.PREPARE or not (rollout.stage or generated.left_out):
             continue
@@ -296,7 +289,8 @@ def _write(generated: Generated, report: WriteReport, record: Record) -> None:
                 keep_copy(directory, change)
             carry_out(directory, change)
         if generated.rollouts:
-            put(directory, ROLLOUTS_PATH, _rollouts_after(generated, directory, after).encode())
+            last = {root: rollout for root, rollout in read_rollouts(directory).items() if root in after.roots}
+            put(directory, ROLLOUTS_PATH, rollouts_text({**last, **generated.rollouts}).encode())
         put(directory, f"{FOLDER}/{MANIFEST}", after.text.encode())
         tidy(directory, after)
     except OSError as error:
@@ -332,12 +326,6 @@ def _record_after(generated: Generated, report: WriteReport, record: Record) -> 
         "roots": sorted({*generated.roots, *left.values()}),
     }
     return Record(files | {path: record.files[path] for path in left}, {}, about)
-
-
-def _rollouts_after(generated: Generated, directory: Path, after: Record) -> str:
-    """Rollouts of the roots that the code has, and of those that are left."""
-    last = {root: rollout for root, rollout in read_rollouts(directory).items() if root in after.roots}
-    return rollouts_text({**last, **generated.rollouts})
 
 
 @contextmanager

@@ -61,12 +61,10 @@ def workload_row(file: str, plan: Plan) -> WorkloadRow:
 
 
 def _fleet_words(plan: Plan) -> str:
-    groups = plan.fleet.groups if plan.fleet else ()
-    words = [
+    return " + ".join(
         f"{_counts(group.instances)} × {group.instance_type} {group.region} {group.purchase.replace('_', ' ')}"
-        for group in groups
-    ]
-    return " + ".join(words)
+        for group in (plan.fleet.groups if plan.fleet else ())
+    )
 
 
 def _counts(instances: Sequence[int]) -> str:
@@ -100,9 +98,7 @@ def assemble(parts: Sequence[Part], shares: Shares, terms: Terms, catalog: Catal
     packing = SharedPacking((), None) if shares.excess else _machines(parts, terms, catalog, confirm)
     machines = packing.machines
     where = {file: at for at, machine in enumerate(machines) for file in machine.workloads}
-    rows = tuple(
-        _seated(part, machines, where[part.row.file]) if part.row.file in where else part.row for part in parts
-    )
+    rows = tuple(_seated(part, machines, where.get(part.row.file)) for part in parts)
     alone = [part for part in parts if part.row.file not in where]
     committed = shared_commitments([use for part in alone for use in part.hourly], catalog)
     sums = _totals(parts, rows, machines, committed)
@@ -120,8 +116,10 @@ def assemble(parts: Sequence[Part], shares: Shares, terms: Terms, catalog: Catal
     )
 
 
-def _seated(part: Part, machines: Sequence[SharedMachine], position: int) -> WorkloadRow:
-    """Row of a workload on a shared machine: what the replay of its seat finds, and what it pays beside the machine."""
+def _seated(part: Part, machines: Sequence[SharedMachine], position: int | None) -> WorkloadRow:
+    """Row of a workload; on a shared machine with what the replay of its seat finds, and what it pays beside it."""
+    if position is None:
+        return part.row
     seat = machines[position].seat_of(part.row.file)
     ratio = seat.within_slo_ratio
     slot = part.seating.slot_at(seat.stand, seat.partition) if part.seating else None
@@ -169,16 +167,13 @@ def _shared(
     uses: Mapping[str, Mapping[tuple[str, str], float]], machines: Sequence[SharedMachine], terms: Terms
 ) -> list[ResourceUse]:  # fmt: skip
     """Use of each resource that somebody takes of, or that is owned."""
-    taken = totals({**uses, **{f"machine {at}": _units(shared_machine) for at, shared_machine in enumerate(machines)}})
+    units = [{_on_demand(key): units for key, units in machine.quotas} for machine in machines]
+    taken = totals({**uses, **{f"machine {at}": of_machine for at, of_machine in enumerate(units)}})
     return [
         ResourceUse(name, detail, limit, taken.get((name, detail), 0.0), _UNITS[name])
         for (name, detail), limit in limits_of(terms).items()
         if (name, detail) in taken or name == Constraint.OWNED
     ]
-
-
-def _units(machine: SharedMachine) -> dict[tuple[str, str], float]:
-    return {_on_demand(key): units for key, units in machine.quotas}
 
 
 def _totals(
@@ -195,7 +190,7 @@ def _totals(
     )
     apart = math.fsum(machine.alone_usd_per_month - machine.usd_per_month for machine in machines)
     on_machines = round(apart - moved, 2)
-    by_commitments = round(math.fsum(shared_commitment.saved_usd_per_month for shared_commitment in committed), 2)
+    by_commitments = round(math.fsum(commitment.saved_usd_per_month for commitment in committed), 2)
     return EstateTotals(
         workloads=len(rows),
         planned=sum(row.status == PLANNED for row in rows),
@@ -210,24 +205,24 @@ def _totals(
 
 def _conflicts(shares: Shares, terms: Terms, sums: EstateTotals) -> list[ResourceUse]:
     limits = limits_of(terms)
-    resource_uses = [
+    exceeded = [
         ResourceUse(name, detail, limits[name, detail], limits[name, detail] + more, _UNITS[name])
         for (name, detail), more in shares.excess.items()
     ]
     budget = terms.max_usd_per_month
     if budget is not None and sums.total_usd_per_month > budget:
-        resource_uses.append(ResourceUse(Constraint.BUDGET.value, "", budget, sums.total_usd_per_month, "USD/month"))
-    return resource_uses
+        exceeded.append(ResourceUse(Constraint.BUDGET.value, "", budget, sums.total_usd_per_month, "USD/month"))
+    return exceeded
 
 
 def _provenance(parts: Sequence[Part], terms: Terms, catalog: Catalog) -> PlanProvenance:
     """Provenance as of a plan; its input is that of all plans, and what they share."""
-    plan_provenances = [part.provenance for part in parts if part.provenance is not None]
-    inputs = {part.row.file: part.provenance.input_digest for part in parts if part.provenance is not None}
+    of_plans = {part.row.file: part.provenance for part in parts if part.provenance is not None}
+    inputs = {file: provenance.input_digest for file, provenance in of_plans.items()}
     return PlanProvenance(
         advisor_version=__version__,
         catalog_hash=catalog.content_hash,
         catalog_as_of=catalog.as_of,
-        calibration_version=plan_provenances[0].calibration_version if plan_provenances else "",
+        calibration_version=next((provenance.calibration_version for provenance in of_plans.values()), ""),
         input_digest=digest({"workloads": inputs, "terms": plain(terms, "terms")}),
     )

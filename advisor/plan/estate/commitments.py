@@ -9,7 +9,7 @@ falls with k, and as many are worth having as save anything. Where the forecast'
 hours counted at that edge have to reach the break-even share too.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from advisor.catalog import Catalog
 from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.values import Offer, Purchase
 from advisor.cost.commitments import break_even
-from advisor.plan.fleet.chosen import Fleet, FleetGroup
+from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.problem.supply import may_commit, stand_of
 from advisor.plan.problem.values import PurchaseOption
 from advisor.records import dataclass
@@ -74,34 +74,24 @@ def hourly_uses(fleet: Fleet, requirements: Requirements) -> tuple[HourlyUse, ..
     if Purchase.COMMITMENT not in requirements.workload.purchase or not may_commit(requirements):
         return ()
     schedule = np.array(fleet.schedule)
-    ratio = np.array(
-        [
-            min(hour.low_requests_per_second / hour.planned_requests_per_second, 1.0)
-            if hour.planned_requests_per_second > 0
-            else 0.0
-            for hour in fleet.hour_classes
-        ]
-    )
+    planned = np.array([hour.planned_requests_per_second for hour in fleet.hour_classes])
+    low = np.array([hour.low_requests_per_second for hour in fleet.hour_classes])
+    ratio = np.minimum(np.divide(low, planned, out=np.zeros(planned.size), where=planned > 0), 1.0)
+    if limits.commit_beyond_forecast:
+        ratio = np.ones(planned.size)
+    counts = [(group, np.array(group.instances, dtype=np.int64)) for group in fleet.groups]
     return tuple(
-        _use(group, schedule, np.ones(ratio.size) if limits.commit_beyond_forecast else ratio, limits.commitment_years)
-        for group in fleet.groups
+        HourlyUse(
+            provider=group.provider,
+            region=group.region,
+            instance_type=group.instance_type,
+            usd_per_hour=group.instance_usd_per_hour,
+            instances=instances[schedule],
+            low=np.ceil(instances * ratio - ROUNDING).astype(np.int64)[schedule],
+            years=limits.commitment_years,
+        )
+        for group, instances in counts
         if group.purchase == PurchaseOption.ON_DEMAND
-    )
-
-
-def _use(
-    group: FleetGroup, schedule: Counts, ratio: npt.NDArray[np.float64], years: tuple[int, ...]
-) -> HourlyUse:  # fmt: skip
-    counts = np.array(group.instances, dtype=np.int64)
-    low = np.ceil(counts * ratio - ROUNDING).astype(np.int64)
-    return HourlyUse(
-        provider=group.provider,
-        region=group.region,
-        instance_type=group.instance_type,
-        usd_per_hour=group.instance_usd_per_hour,
-        instances=counts[schedule],
-        low=low[schedule],
-        years=years,
     )
 
 
@@ -110,29 +100,10 @@ def shared_commitments(uses: Iterable[HourlyUse], catalog: Catalog) -> tuple[Sha
     grouped: dict[str, list[HourlyUse]] = {}
     for use in uses:
         grouped.setdefault(stand_of(use.provider, use.region, use.instance_type), []).append(use)
-    offers = _offers(grouped, catalog)
-    commitments = [
-        best for stand, group in grouped.items() if (best := _best(group, offers[stand], catalog)) is not None
-    ]
-    return tuple(
-        sorted(
-            commitments,
-            key=lambda shared_commitment: (
-                -shared_commitment.saved_usd_per_month,
-                shared_commitment.region,
-                shared_commitment.instance_type,
-            ),
-        )
-    )
-
-
-def _offers(stands: Iterable[str], catalog: Catalog) -> Mapping[str, Offer]:
-    wanted = set(stands)
-    return {
-        stand: offer
-        for offer in catalog.offers
-        if (stand := stand_of(offer.provider, offer.region, offer.instance_type)) in wanted
-    }
+    offers = {stand_of(offer.provider, offer.region, offer.instance_type): offer for offer in catalog.offers}
+    best = (_best(group, offers[stand], catalog) for stand, group in grouped.items())
+    commitments = [commitment for commitment in best if commitment is not None]
+    return tuple(sorted(commitments, key=lambda made: (-made.saved_usd_per_month, made.region, made.instance_type)))
 
 
 def _best(uses: list[HourlyUse], offer: Offer, catalog: Catalog) -> SharedCommitment | None:
@@ -141,11 +112,8 @@ def _best(uses: list[HourlyUse], offer: Offer, catalog: Catalog) -> SharedCommit
         for price in catalog.current_commitments(offer)
         if (allowed := [use for use in uses if price.commitment.term_years in use.years])
     ]
-    return max(
-        (shared_commitment for shared_commitment in commitments if shared_commitment.count),
-        key=lambda shared_commitment: shared_commitment.saved_usd_per_month,
-        default=None,
-    )
+    worth = [commitment for commitment in commitments if commitment.count]
+    return max(worth, key=lambda commitment: commitment.saved_usd_per_month, default=None)
 
 
 def _committed(price: CommitmentPrice, uses: Sequence[HourlyUse]) -> SharedCommitment:

@@ -122,8 +122,7 @@ class Division:
 
 def ask(asked: Asked) -> Answer:
     """The cheapest fleet of one workload at some prices, in any of its scopes."""
-    answers = [_at_prices(problem, asked.prices) for problem in asked.contention.inside]
-    answers.append(_outside(asked.contention))
+    answers = [*(_at_prices(problem, asked.prices) for problem in asked.contention.inside), _outside(asked.contention)]
     best = min(answers, key=lambda answer: answer.priced(asked.prices))
     return replace(best, bound=min(answer.bound for answer in answers))
 
@@ -182,11 +181,8 @@ def _answer(problem: Problem, program: Program, rows: Mapping[Resource, Row], us
 
 def taken(rows: Mapping[Resource, Sequence[tuple[int, float]]], values: np.ndarray) -> Uses:
     """Use of each resource by a solution."""
-    uses = {
-        resource: sum(units * round(float(values[variable])) for variable, units in row)
-        for resource, row in rows.items()
-    }
-    return {resource: used for resource, used in uses.items() if used > ENOUGH}
+    sums = ((resource, sum(units * round(float(values[at])) for at, units in row)) for resource, row in rows.items())
+    return {resource: used for resource, used in sums if used > ENOUGH}
 
 
 def divide_by_prices(contentions: Sequence[Contention], limits: Mapping[Resource, float], run: Run) -> Division:
@@ -209,10 +205,8 @@ def divide_by_prices(contentions: Sequence[Contention], limits: Mapping[Resource
     for _ in range(ROUNDS):
         cost, prices = master.prices()
         answers = list(run(ask, [Asked(contention, prices) for contention in contentions]))
-        lowest = sum(answer.bound for answer in answers) - sum(
-            prices[resource] * limit for resource, limit in limits.items()
-        )
-        bound = max(bound, lowest)
+        paid = sum(prices[resource] * limit for resource, limit in limits.items())
+        bound = max(bound, sum(answer.bound for answer in answers) - paid)
         if bound >= cost - A_CENT or not master.learn(answers, prices):
             break
     return master.division(bound)

@@ -90,7 +90,8 @@ def _mismatches(estate: Estate) -> Iterator[str]:
             yield f"{place}.accelerators: other workloads than those whose rows say that they are on it"
         if machine.seats and names != sorted(seat.workload for seat in machine.seats):
             yield f"{place}.seats: other workloads than on its accelerators"
-        if any((seat.provider, seat.region, seat.instance_type) != _stand(machine) for seat in machine.seats):
+        stand = machine.provider, machine.region, machine.instance_type
+        if any((seat.provider, seat.region, seat.instance_type) != stand for seat in machine.seats):
             yield f"{place}.seats: on another machine"
         if any(seat.partition != machine.slice for seat in machine.seats):
             yield f"{place}.seats: on other slices than the machine is cut into"
@@ -122,10 +123,6 @@ def _server_mismatches(machine: SharedMachine) -> Iterator[str]:
             yield "other workloads than on one of its accelerators"
         elif machine.seats and len({machine.seat_of(name).server or name for name in server}) > 1:
             yield "workloads of different servers"
-
-
-def _stand(machine: SharedMachine) -> tuple[str, str, str]:
-    return machine.provider, machine.region, machine.instance_type
 
 
 def why_not_as_made(text: str, where: str) -> str:

@@ -206,12 +206,8 @@ def _neighbours(slot_tenants: Sequence[SlotTenant]) -> list[list[SlotTenant]]:
         stands = {slot.stand for slot in slot_tenant.seating.slots}
         joined = [group for group in groups if group[0] & stands]
         groups = [group for group in groups if not group[0] & stands]
-        groups.append(
-            (
-                stands.union(*(group[0] for group in joined)),
-                [slot_tenant for _, group in joined for slot_tenant in group] + [slot_tenant],
-            )
-        )
+        together = [slot_tenant for _, group in joined for slot_tenant in group]
+        groups.append((stands.union(*(group[0] for group in joined)), [*together, slot_tenant]))
     return [sorted(group, key=lambda slot_tenant: slot_tenant.name) for _, group in groups if len(group) > 1]
 
 
@@ -321,7 +317,6 @@ def _tenant(slot_tenant: SlotTenant, disks: _Disks) -> Tenant:
 
 
 def _usd_per_hour(usd_per_month: float, copies: int) -> float:
-    """USD per hour of one copy."""
     return usd_per_month / HOURS_PER_MONTH / copies
 
 

@@ -285,10 +285,6 @@ def _seat(search: SlotSearch, served: Served, bought: tuple[Offer, Price], load:
     )
 
 
-def _rounded_up(share: float) -> float:
-    return math.ceil(round(share * _UTILIZATION_STEPS, 6)) / _UTILIZATION_STEPS
-
-
 def _memory(served: Served, busy: float, asked: Requirements) -> tuple[float, int, float]:
     """GiB that a replica takes at the load, requests that it has room for at a time, and GiB of their KV cache.
 
@@ -359,11 +355,12 @@ def _among(search: SlotSearch, served: Served, slot: Slot, most: int) -> Slot:
     server = several_models_server(candidate.engine, candidate.accelerator.vendor, search.catalog)
     server_gib = candidate.memory.runtime_gib * MEMORY_MARGIN if server else 0.0
     utilization = search.requirements.workload.limits.memory_utilization
+    share = memory_gib / candidate.accelerator.memory_gib
     seat = replace(
         slot.seat,
         most_sharers=most,
         memory_gib=memory_gib,
-        memory_utilization=min(_rounded_up(memory_gib / candidate.accelerator.memory_gib), utilization),
+        memory_utilization=min(math.ceil(round(share * _UTILIZATION_STEPS, 6)) / _UTILIZATION_STEPS, utilization),
         max_concurrency=min(served.max_concurrency, running),
         kv_cache_gib=cache_gib * MEMORY_MARGIN or None,
         server=server,

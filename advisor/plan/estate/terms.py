@@ -16,7 +16,7 @@ from advisor.records import dataclass, replace
 from advisor.workload.holds import Holdings
 from advisor.workload.planning_fields import read_commitments, read_limits
 from advisor.workload.values import OwnedCommitment, QuotaLimit, Workload
-from advisor.yaml_fields import Field, read_document
+from advisor.yaml_fields import read_document
 
 FILE_NAME = "estate.yaml"
 _KEYS = ("limits", "commitments", "sharing")
@@ -55,9 +55,9 @@ class Terms:
             self,
             quotas=tuple(replace(quota, limit=units[quota_key(quota)]) for quota in self.quotas),
             commitments=tuple(
-                replace(owned_commitment, count=count)
-                for owned_commitment in _summed(self.commitments)
-                if (count := instances[owned_stand(owned_commitment)])
+                replace(owned, count=count)
+                for owned in _summed(self.commitments)
+                if (count := instances[owned_stand(owned)])
             ),
         )
 
@@ -69,12 +69,8 @@ def owned_stand(owned: OwnedCommitment) -> str:
 
 def _summed(commitments: tuple[OwnedCommitment, ...]) -> list[OwnedCommitment]:
     """One commitment for each stand; when it expires no longer matters once it counts."""
-    return list(
-        {
-            owned_stand(commitment): commitment
-            for commitment in sorted(commitments, key=lambda commitment: commitment.expires)
-        }.values()
-    )
+    by_expiry = sorted(commitments, key=lambda commitment: commitment.expires)
+    return list({owned_stand(commitment): commitment for commitment in by_expiry}.values())
 
 
 def read_terms(directory: Path) -> Terms:
@@ -90,13 +86,11 @@ def read_terms(directory: Path) -> Terms:
     limits = fields.get("limits")
     if limits is not None:
         limits.mapping(_LIMIT_KEYS)
-    stated = read_limits(limits)
-    return Terms(
-        quotas=stated.quotas,
-        commitments=read_commitments(fields.get("commitments")),
-        max_usd_per_month=stated.max_usd_per_month,
-        sharing=_sharing(fields.get("sharing")),
-    )
+    stated, sharing = read_limits(limits), fields.get("sharing")
+    terms = Terms(stated.quotas, read_commitments(fields.get("commitments")), stated.max_usd_per_month)
+    if sharing is None:
+        return terms
+    return replace(terms, sharing=Sharing(sharing.choice(tuple(way.value for way in Sharing))))
 
 
 def with_account(terms: Terms, holdings: Holdings | None, today: dt.date) -> Terms:
@@ -105,22 +99,10 @@ def with_account(terms: Terms, holdings: Holdings | None, today: dt.date) -> Ter
         return terms
     limited = {quota_key(quota) for quota in terms.quotas}
     owned = {owned_stand(commitment) for commitment in terms.commitments}
-    return replace(
-        terms,
-        quotas=(*terms.quotas, *(quota for quota in holdings.quotas if quota_key(quota) not in limited)),
-        commitments=(
-            *terms.commitments,
-            *(
-                commitment
-                for commitment in holdings.commitments
-                if commitment.expires >= today and owned_stand(commitment) not in owned
-            ),
-        ),
-    )
-
-
-def _sharing(field: Field | None) -> Sharing:
-    return Terms().sharing if field is None else Sharing(field.choice(tuple(sharing.value for sharing in Sharing)))
+    quotas = [quota for quota in holdings.quotas if quota_key(quota) not in limited]
+    lasting = [commitment for commitment in holdings.commitments if commitment.expires >= today]
+    commitments = [commitment for commitment in lasting if owned_stand(commitment) not in owned]
+    return replace(terms, quotas=(*terms.quotas, *quotas), commitments=(*terms.commitments, *commitments))
 
 
 def under_terms(workload: Workload, terms: Terms) -> Workload:
@@ -140,7 +122,7 @@ def under_terms(workload: Workload, terms: Terms) -> Workload:
     quotas = {quota_key(quota): quota for quota in terms.quotas}
     for quota in workload.limits.quotas:
         shared = quotas.get(quota_key(quota), quota)
-        quotas[quota_key(quota)] = min(shared, quota, key=lambda quota_limit: quota_limit.limit)
+        quotas[quota_key(quota)] = min(shared, quota, key=lambda limited: limited.limit)
     return replace(
         workload,
         limits=replace(workload.limits, quotas=tuple(quotas.values())),
@@ -193,12 +175,11 @@ def limits_of(terms: Terms) -> dict[Resource, float]:
 
 def allotment(terms: Terms, uses: Uses) -> Terms:
     """The terms of a workload that may take so much, and no more."""
-    units = {
-        quota_key(quota): max(
-            uses.get((Constraint.QUOTA.value, quota_detail((quota_key(quota), market))), 0.0) for market in MARKETS
-        )
-        for quota in terms.quotas
-    }
+
+    def used(key: str) -> float:
+        return max(uses.get((Constraint.QUOTA.value, quota_detail((key, market))), 0.0) for market in MARKETS)
+
+    units = {quota_key(quota): used(quota_key(quota)) for quota in terms.quotas}
     stands = {owned_stand(commitment) for commitment in terms.commitments}
     instances = {stand: round(uses.get((Constraint.OWNED.value, stand), 0.0)) for stand in stands}
     return terms.divided(units, instances)
