@@ -110,9 +110,14 @@ class Trials:
         self._slo = context.requirements.workload.slo
         week = formulation.week
         self._calendar = Calendar(week.schedule, tuple(hour.mean_rate for hour in week.classes), week.added_rates)
-        peak = context.requirements.demand.requests_per_second.peak
+        # Stretches have the items of batch work among their requests.
+        peak = (
+            week.classes[-1].planned_rate
+            if any(week.added_rates)
+            else self._requirements.demand.requests_per_second.peak
+        )
         self._peak_rates = tuple(min(hour.planned_rate, peak) for hour in week.classes)
-        """Requests per second in the busiest minute of each class of hours: as planned, but never more than observed."""
+        """Requests per second in the busiest minute of each class of hours: as planned, but no more than observed."""
         self._peak_ratios = tuple(rate / peak if peak else 1.0 for rate in self._peak_rates)
         self.wanted = self._slo.rehearsed_ratio
         """Share of the requests that have to be within every target."""
