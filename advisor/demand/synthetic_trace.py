@@ -156,7 +156,7 @@ def sustained_ratio(profile: DemandProfile) -> float:
 
 def class_of(calendar: Calendar, seconds: float) -> int:
     """Class of the hour that a moment falls in, seconds since 1970, UTC."""
-    return calendar.schedule[hours_of_week(int(seconds // SECONDS_PER_HOUR), 1)[0]]
+    return calendar.schedule[int(hours_of_week(int(seconds // SECONDS_PER_HOUR), 1)[0])]
 
 
 def steady(demand: Demand, requests_per_second: float, start_seconds: float, most_requests: int) -> Requests:

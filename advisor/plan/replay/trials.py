@@ -129,7 +129,7 @@ class Trials:
         self._steps: dict[Key, Times] = {}
         self._steady: dict[float, Requests] = {}
         """Random arrivals by their rate."""
-        self._stretches: dict[tuple[float, float], Requests] = {}
+        self._busy_stretches: dict[tuple[float, float], Requests] = {}
         """Busiest stretches by the ratio of their requests to those observed, and their scale."""
         self._steady_rates = self._rates_for_long()
         self._is_stretch = self.rehearsal.busiest.stop == self.rehearsal.requests.seconds.size
@@ -299,8 +299,8 @@ class Trials:
             seens.append(self._seen(left, routes_to(left), stretch=True, whole=False, share=share))
             if seens[-1].share < self.wanted and not every:
                 return seens
-        for at, counts, share in losses_in_quieter_hours(formulation.problem, solution.allocations, IDLE_RATIO):
-            left = _with_counts([replace(group, lost_at=None) for group in groups], counts)
+        for at, remaining, share in losses_in_quieter_hours(formulation.problem, solution.allocations, IDLE_RATIO):
+            left = _with_counts([replace(group, lost_at=None) for group in groups], remaining)
             seens.append(self._stretch_at(left, routes_to(left), share * self._peak_ratios[at]))
             if seens[-1].share < self.wanted and not every:
                 break
@@ -353,10 +353,10 @@ class Trials:
         if key not in self._known:
             small = self._small(groups, routes)
             scale, most = small.rehearsal.scale, self.rehearsal.busiest.stop
-            if (peak_ratio, scale) not in self._stretches:
+            if (peak_ratio, scale) not in self._busy_stretches:
                 made_up = stressed(self._requirements.demand, most, scale, self._calendar, peak_ratio=peak_ratio)
-                self._stretches[peak_ratio, scale] = self._from_places(made_up)
-            requests = thinned(self._stretches[peak_ratio, scale], small.share)
+                self._busy_stretches[peak_ratio, scale] = self._from_places(made_up)
+            requests = thinned(self._busy_stretches[peak_ratio, scale], small.share)
             self._known[key] = self._judged(small.groups, small.routes, requests)
         return self._known[key]
 

@@ -64,8 +64,10 @@ MOST_MOVED = 8
 """Fleets of machines that held elsewhere which are replayed in a cheaper region."""
 MOST_REGIONS = 3
 """Regions in which a cheaper fleet is looked for by itself."""
-DEARER_REGION = 1.25
-"""One pool that carries the planned rates costs no more than so many times the best fleet in such a region."""
+MOST_OF_A_REGION = 12
+"""Its pools that are looked at, the cheapest by themselves."""
+DEARER_REGION = 1.3
+"""In such a region the closed form's fleets cost no more than so many times the best one."""
 CHEAP_KINDS = 3
 """Kinds that are tried by themselves where a confirmed mix leaves room for a cheaper fleet."""
 
@@ -350,34 +352,41 @@ class FleetSearch(ReplayedFleets):
             return best
         for pools in self._other_regions(best):
             of_region = self.within(self._posed.of(pools), self._setting)
-            fleet = of_region._as_if_asked_alone()  # noqa: SLF001 - of its own class
+            fleet = of_region._near_in_cost(best)  # noqa: SLF001 - of its own class
             if fleet is not None and clearly_cheaper(best, fleet) is fleet:
                 best = unproven(bounded(fleet, best))
         return best
 
-    def _as_if_asked_alone(self) -> Confirmed | None:
-        """The fleet that the whole search comes to; None where none holds."""
-        fleet = self._search(None)
-        if isinstance(fleet, Confirmed) and fleet.confirmation.reached:
+    def _near_in_cost(self, best: Confirmed) -> Confirmed | None:
+        """The fleet that the whole search comes to, or one below the closed form alone where that is far dearer.
+
+        None where none holds, or none that is below the closed form is cheaper than a fleet.
+        """
+        # Mixes of kinds that hold by themselves take the longest, and are looked for near what is found.
+        quick = self.within(self._posed, replace(self._setting, effort=replace(self._effort, in_full=False)))
+        fleet = quick._search(best.as_if_at(best.usd_per_month * DEARER_REGION))  # noqa: SLF001 - of its own class
+        self.learn(quick)
+        if isinstance(fleet, Confirmed) and fleet.confirmation.reached and not fleet.is_limit:
             return self._refined(fleet, [])
-        return self._below_closed_form().cheaper(None)
+        below = self._below_closed_form().cheaper(best.as_if_at(best.usd_per_month))
+        return None if below is None or below.is_limit else below
 
     def _other_regions(self, best: Confirmed) -> Iterator[tuple[Pool, ...]]:
-        """Pools of each region that a fleet is looked for in by itself, those with the cheapest pools first.
+        """The cheapest pools of each region that a fleet is looked for in by itself, the cheapest region first.
 
         By the closed form they cost little more than the best fleet. Its own region is none of them where it was
         searched by itself.
         """
         usd, own = usd_alone(self.problem), {group.pool.region for group in best.solution.allocations}
         searched = own if self.problem.max_regions == 1 else set()
-        regions = {
-            min(usd[pool.key] for pool in region.pools): region.pools
+        regions = [
+            sorted(region.pools, key=lambda pool: usd[pool.key])[:MOST_OF_A_REGION]
             for region in split(self.problem, lambda pool: pool.region)
             if region.pools[0].region not in searched
-        }
+        ]
+        near = [pools for pools in regions if usd[pools[0].key] < best.usd_per_month * DEARER_REGION]
         if len(regions) + len(searched) > 1:
-            near = (regions[least] for least in sorted(regions) if least < best.usd_per_month * DEARER_REGION)
-            yield from islice(near, MOST_REGIONS)
+            yield from map(tuple, sorted(near, key=lambda pools: usd[pools[0].key])[:MOST_REGIONS])
 
     def _exchanged(self, best: Confirmed) -> Confirmed:
         """The cheapest fleet by exchange, or of two groups where there is no haste.
