@@ -35,7 +35,7 @@ CHANGE_MINUTES = 30
 _WINDOWS = (6, 10, 10)
 """Ten seconds in a minute, single seconds in those, tenths of a second in those."""
 _LEAST_CONCENTRATION = 1e-3
-_COUNTS, _SECONDS, _LENGTHS, _SPLITS = 1, 2, 3, 10
+_COUNTS, _SECONDS, _LENGTHS, _WHOLES, _SPLITS = 1, 2, 3, 6, 10
 """Streams of random numbers, of which lengths have three and each split of minutes has two."""
 
 
@@ -133,14 +133,30 @@ def stressed(
         most_requests: about so many at ratio 1.
         scale: share of the demand.
         calendar: classes of the hours, with what batch work adds.
-        peak_ratio: requests of a minute ÷ those of the demand.
+        peak_ratio: requests of a minute ÷ those of the demand; below 1 whole numbers of them that are as many on the
+            mean.
         dispersion_ratio: index of dispersion ÷ that of the demand.
     """
     thinned = _minutes(demand, most_requests, calendar).times(scale)
     stretch = _busiest(thinned, most_requests) if demand.profile else thinned
     more = stretch.times(peak_ratio)
+    if peak_ratio < 1:
+        more = replace(more, requests_per_minute=_whole_requests(more))
     ten_seconds, one_second, tenth_second = (index * dispersion_ratio for index in _indices(more.dispersion))
     return _requests(demand, [replace(more, dispersion=Dispersion(one_second, ten_seconds, tenth_second))])
+
+
+def sustained_ratio(profile: DemandProfile) -> float:
+    """Mean rate of the 20 minutes about the busiest minute ÷ that minute's own, above 0 to 1."""
+    counts = np.nan_to_num(profile.requests_per_minute)
+    peak = int(np.argmax(counts))
+    first = min(max(peak - STEADY_MINUTES // 2, 0), max(counts.size - STEADY_MINUTES, 0))
+    return float(counts[first : first + STEADY_MINUTES].mean() / max(counts[peak], 1.0))
+
+
+def class_of(calendar: Calendar, seconds: float) -> int:
+    """Class of the hour that a moment falls in, seconds since 1970, UTC."""
+    return calendar.schedule[int(hours_of_week(int(seconds // SECONDS_PER_HOUR), 1)[0])]
 
 
 def steady(demand: Demand, requests_per_second: float, start_seconds: float, most_requests: int) -> Requests:
@@ -213,6 +229,14 @@ def _random_counts(start_seconds: float, per_minute: Floats) -> Floats:
         here = per_minute == mean
         counts[here] = bursts.poisson(mean, numbers[here])
     return counts
+
+
+def _whole_requests(profile: DemandProfile) -> Floats:
+    """Requests of each minute, rounded up or down at random so that their mean stays, (minutes,)."""
+    counts = np.nan_to_num(profile.requests_per_minute)
+    numbers = bursts.uniforms(_WHOLES, _minute_of(profile.start_seconds) + np.arange(counts.size))
+    whole: Floats = np.floor(counts + numbers)
+    return whole
 
 
 def _minute_of(seconds: float) -> int:

@@ -288,3 +288,37 @@ def test_a_kind_is_tried_where_few_instances_of_it_cost_as_much_as_the_fleet():
     )
 
     assert WITHIN * every.cost.total_usd_per_month <= own.cost.total_usd_per_month
+
+
+REGIONS = ("us-east-1", "us-west-2", "eu-central-1")
+regional = st.lists(
+    st.builds(
+        lambda name, region, factor, share: offer(
+            name, region, round(LISTED[name] * factor, 2), round(LISTED[name] * factor * share, 3)
+        ),
+        st.sampled_from(("g6.xlarge", "g6e.xlarge", "g5.12xlarge", "p5.4xlarge")),
+        st.sampled_from(REGIONS),
+        st.floats(0.9, 1.2),
+        st.sampled_from((0.3, 0.45, 0.6)),
+    ),
+    min_size=4,
+    max_size=7,
+    unique_by=lambda one: (one.instance_type, one.region),
+)
+LISTED = {"g6.xlarge": 0.8, "g6e.xlarge": 1.86, "g5.12xlarge": 5.67, "p5.4xlarge": 6.88}
+"""USD an hour on demand."""
+
+
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("most", [1, None])
+@few
+@given(sold=regional, demand=demands, survive=st.sampled_from((Survive.NOTHING, Survive.INSTANCE)))
+def test_no_region_by_itself_is_cheaper_than_several(most, sold, demand, survive):
+    """Whichever region the closed form has the cheapest fleet in, mixes below it are looked for in others too."""
+    regions = sorted({one.region for one in sold})
+    limits = Limits(simplicity=0.0, survive=survive, max_regions=most)
+    asked = {"limits": limits, "purchase": (ON_DEMAND, SPOT)}
+
+    every, *alone = (usd(sold, demand, regions=tuple(some), **asked) for some in (regions, *([one] for one in regions)))
+
+    assert WITHIN * every <= min(alone), (every, alone)

@@ -353,7 +353,7 @@ def hardest_losses(limits: Limits, allocations: Sequence[Allocation]) -> list[tu
 
 def losses_in_quieter_hours(
     problem: Problem, allocations: Sequence[Allocation], least_ratio: float
-) -> Iterator[tuple[tuple[int, ...], float]]:
+) -> Iterator[tuple[int, tuple[int, ...], float]]:
     """Instances of each allocation that a failure leaves in an hour class but the busiest, where that is little.
 
     Args:
@@ -362,7 +362,7 @@ def losses_in_quieter_hours(
         least_ratio: rate that is left ÷ rate that limits ask for, from which on a failure is no matter.
 
     Yields:
-        Those instances, and the rate that limits ask for ÷ the planned rate of the busiest hours.
+        The hour class, those instances, and the share of its planned rate that limits ask for.
     """
     rates = [mix_rate(problem, allocation.pool) for allocation in allocations]
     parts = hardest_losses(problem.limits, allocations)
@@ -373,7 +373,7 @@ def losses_in_quieter_hours(
         for left, share in losses.items():
             asked = share * hour.planned_rate
             if math.fsum(count * rate for count, rate in zip(left, rates, strict=True)) < least_ratio * asked:
-                yield left, asked / problem.hours[-1].planned_rate
+                yield at, left, share
 
 
 def _without_each(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:

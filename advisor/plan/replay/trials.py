@@ -12,14 +12,16 @@ from advisor.demand.synthetic_trace import (
     STEADY_MINUTES,
     Calendar,
     SyntheticTrace,
+    class_of,
     rehearse,
     steady,
     stressed,
+    sustained_ratio,
 )
 from advisor.demand.trace_columns import Requests
 from advisor.performance.stage import times_of
 from advisor.plan.fleet.chosen import LARGEST_RATIO, HoldsUpTo, LatencyDistribution
-from advisor.plan.problem.formulas import hardest_losses, losses_in_quieter_hours
+from advisor.plan.problem.formulas import hardest_losses, losses_in_quieter_hours, mix_rate
 from advisor.plan.problem.supply import PoolSource
 from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption
 from advisor.plan.replay.engine import Times, serve_idle
@@ -108,6 +110,15 @@ class Trials:
         self._slo = context.requirements.workload.slo
         week = formulation.week
         self._calendar = Calendar(week.schedule, tuple(hour.mean_rate for hour in week.classes), week.added_rates)
+        # Stretches have the items of batch work among their requests.
+        peak = (
+            week.classes[-1].planned_rate
+            if any(week.added_rates)
+            else self._requirements.demand.requests_per_second.peak
+        )
+        self._peak_rates = tuple(min(hour.planned_rate, peak) for hour in week.classes)
+        """Requests per second in the busiest minute of each class of hours: as planned, but no more than observed."""
+        self._peak_ratios = tuple(rate / peak if peak else 1.0 for rate in self._peak_rates)
         self.wanted = self._slo.rehearsed_ratio
         """Share of the requests that have to be within every target."""
         self._shares = np.array(formulation.geography.shares)
@@ -118,6 +129,9 @@ class Trials:
         self._steps: dict[Key, Times] = {}
         self._steady: dict[float, Requests] = {}
         """Random arrivals by their rate."""
+        self._busy_stretches: dict[tuple[float, float], Requests] = {}
+        """Busiest stretches by the ratio of their requests to those observed, and their scale."""
+        self._steady_rates = self._rates_for_long()
         self._is_stretch = self.rehearsal.busiest.stop == self.rehearsal.requests.seconds.size
         self._known: dict[Key, _Seen] = {}
         self._timelines = context.timelines
@@ -130,6 +144,18 @@ class Trials:
             rehearsal = rehearse(self._requirements.demand, self._most_served, self._calendar, scale)
             self._rehearsals[scale] = replace(rehearsal, requests=self._from_places(rehearsal.requests))
         return self._rehearsals[scale]
+
+    def _rates_for_long(self) -> tuple[float, ...]:
+        """Requests per second of each class of hours for as long as a queue takes to show.
+
+        The mean rate, or what of the planned one the minutes about the busiest minute have where their rehearsal is
+        shorter than that.
+        """
+        means, seconds = self._calendar.mean_rates, self.rehearsal.requests.seconds[self.rehearsal.busiest]
+        if self._requirements.demand.profile is None or np.ptp(seconds) >= STEADY_MINUTES * SECONDS_PER_MINUTE / 2:
+            return means
+        ratio = sustained_ratio(self._requirements.demand.profile)
+        return tuple(max(mean, ratio * rate) for mean, rate in zip(means, self._peak_rates, strict=True))
 
     def apart(self) -> "Trials":
         """The same with a memory of its own."""
@@ -174,7 +200,11 @@ class Trials:
         parts: list[_Seen] = []
         if min(sample.share, sample.busiest_share, worst) >= self.wanted:
             parts = self._part_failures(formulation, solution, groups, routes_to, every=every or whole)
-            sample = self._steadily(groups, routes_to, loses_one=survives) or sample
+            sample = (
+                self._in_other_hours(formulation, solution, groups, routes)
+                or self._steadily(groups, routes_to, loses_one=survives)
+                or sample
+            )
         least_part = min((failure.share for failure in parts), default=None)
         worst = min((failure.share for failure in (*failures, *parts)), default=1.0)
         late = {at for seen in (*failures, *parts, sample) for at in seen.late}
@@ -269,12 +299,9 @@ class Trials:
             seens.append(self._seen(left, routes_to(left), stretch=True, whole=False, share=share))
             if seens[-1].share < self.wanted and not every:
                 return seens
-        for remaining, share in losses_in_quieter_hours(formulation.problem, solution.allocations, IDLE_RATIO):
-            left = [
-                replace(group, lost_at=None, instances_by_hour=(count,) * len(group.instances_by_hour))
-                for group, count in zip(groups, remaining, strict=True)
-            ]
-            seens.append(self._seen(left, routes_to(left), stretch=True, whole=False, share=share))
+        for at, remaining, share in losses_in_quieter_hours(formulation.problem, solution.allocations, IDLE_RATIO):
+            left = _with_counts([replace(group, lost_at=None) for group in groups], remaining)
+            seens.append(self._stretch_at(left, routes_to(left), share * self._peak_ratios[at]))
             if seens[-1].share < self.wanted and not every:
                 break
         return seens
@@ -292,8 +319,49 @@ class Trials:
         ratio = formulation.problem.limits.on_demand_base_ratio
         return self._seen(left, routes, stretch=True, whole=False, share=ratio).share
 
+    def _in_other_hours(
+        self,
+        formulation: Formulation,
+        solution: FleetSolution,
+        groups: Sequence[ReplayGroup],
+        routes: tuple[Route, ...],
+    ) -> _Seen | None:
+        """The busiest stretch at the planned rate of the first other class of hours that it is late in.
+
+        None where there is none: the sample has a median hour of each, and what is planned for is busier. Classes in
+        which a failure has to leave enough are replayed with less, and those with many idle replicas not at all.
+        """
+        problem = formulation.problem
+        if problem.limits.survival is not Survive.NOTHING or any(self._calendar.added_rates):
+            return None
+        usual = [(group.instances, mix_rate(problem, group.pool)) for group in solution.allocations]
+        of_peak = class_of(self._calendar, self.rehearsal.busiest_seconds)
+        most = [instances[of_peak] for instances, _ in usual]
+        for at, hour in enumerate(problem.hours):
+            counts = [instances[at] for instances, _ in usual]
+            rate = math.fsum(instances[at] * rate for instances, rate in usual)
+            if counts != most and rate < IDLE_RATIO * hour.planned_rate:
+                left = _with_counts(groups, counts)
+                seen = self._stretch_at(left, routes, self._peak_ratios[at])
+                if seen.share < self.wanted:
+                    return seen
+        return None
+
+    def _stretch_at(self, groups: list[ReplayGroup], routes: tuple[Route, ...], peak_ratio: float) -> _Seen:
+        """The busiest stretch with so many times the requests, in the same bursts."""
+        key = ("stretch", peak_ratio, *_key(groups, routes))
+        if key not in self._known:
+            small = self._small(groups, routes)
+            scale, most = small.rehearsal.scale, self.rehearsal.busiest.stop
+            if (peak_ratio, scale) not in self._busy_stretches:
+                made_up = stressed(self._requirements.demand, most, scale, self._calendar, peak_ratio=peak_ratio)
+                self._busy_stretches[peak_ratio, scale] = self._from_places(made_up)
+            requests = thinned(self._busy_stretches[peak_ratio, scale], small.share)
+            self._known[key] = self._judged(small.groups, small.routes, requests)
+        return self._known[key]
+
     def _steadily(self, groups: Sequence[ReplayGroup], routes_to: Routing, *, loses_one: bool) -> _Seen | None:
-        """The mean rate of the first class of hours whose targets' percentile is late once a queue has had time.
+        """The steady rate of the first class of hours whose targets' percentile is late once a queue has had time.
 
         None where there is none: a short rehearsal hides that replicas get more than they serve, and the closed form
         says of all others that they serve it. The same without each machine in turn where one has to be survived.
@@ -301,14 +369,12 @@ class Trials:
         least = min(self.wanted, self._slo.latency_percentile)
         if any(self._calendar.added_rates):  # items of batch work wait
             return None
-        whole = [without_lost(group) for group in groups]
-        every = [replace(group, lost_at=None) for group in groups]
-        lost = [[*every[:at], group.without_one(), *every[at + 1 :]] for at, group in enumerate(every)]
-        for left in (whole, *(lost if loses_one else ())):
+        whole, every = [without_lost(group) for group in groups], [replace(group, lost_at=None) for group in groups]
+        for left in (whole, *(_without_each(every) if loses_one else ())):
             routes = routes_to(left)
-            for number, rate in enumerate(self._calendar.mean_rates):
+            for number, rate in enumerate(self._steady_rates):
                 of_week = self._calendar.schedule.index(number)
-                there = [replace(group, instances_by_hour=(group.instances_by_hour[of_week],)) for group in left]
+                there = _with_counts(left, [group.instances_by_hour[of_week] for group in left])
                 if self._may_be_too_slow(there, routes, rate):
                     seen = self._at_rate(there, routes, rate)
                     if seen.share < least:
@@ -475,6 +541,17 @@ class Trials:
         generator = np.random.default_rng(PLACE_SEED)
         places = generator.choice(self._shares.size, requests.seconds.size, p=self._shares / self._shares.sum())
         return replace(requests, places=places.astype(np.int32))
+
+
+def _without_each(groups: Sequence[ReplayGroup]) -> Iterator[list[ReplayGroup]]:
+    """A fleet without one machine of each group in turn."""
+    for at, group in enumerate(groups):
+        yield [*groups[:at], group.without_one(), *groups[at + 1 :]]
+
+
+def _with_counts(groups: Sequence[ReplayGroup], counts: Sequence[int]) -> list[ReplayGroup]:
+    """A fleet that has so many instances of each group in every hour."""
+    return [replace(group, instances_by_hour=(count,)) for group, count in zip(groups, counts, strict=True)]
 
 
 def _share(kept: Flags, judged: Flags) -> float:

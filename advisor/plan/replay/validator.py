@@ -10,11 +10,11 @@ carries less by the closed form.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Self
 
-from advisor.plan.problem.values import FleetSolution, Infeasible, constraints_of
+from advisor.plan.problem.values import FleetSolution, Infeasible, Pool, constraints_of
 from advisor.plan.replay.below import BelowClosedForm, is_one_row, unlimited
 from advisor.plan.replay.exchanges import (
     MOST_FAILED,
@@ -27,6 +27,7 @@ from advisor.plan.replay.groups import (
     Confirmed,
     bounded,
     cheaper,
+    clearly_cheaper,
     closer,
     held_to,
     instances_of,
@@ -48,6 +49,7 @@ from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.scopes import (
     Singles,
     scopes,
+    split,
     usd_alone,
     without_dominated_anywhere,
 )
@@ -60,6 +62,12 @@ from advisor.units import A_CENT
 
 MOST_MOVED = 8
 """Fleets of machines that held elsewhere which are replayed in a cheaper region."""
+MOST_REGIONS = 3
+"""Regions in which a cheaper fleet is looked for by itself."""
+MOST_OF_A_REGION = 12
+"""Its pools that are looked at, the cheapest by themselves."""
+DEARER_REGION = 1.3
+"""In such a region the closed form's fleets cost no more than so many times the best one."""
 CHEAP_KINDS = 3
 """Kinds that are tried by themselves where a confirmed mix leaves room for a cheaper fleet."""
 
@@ -172,7 +180,7 @@ class FleetSearch(ReplayedFleets):
         below = self._below_closed_form().cheaper(confirmed, mixed=mixed) if self._effort.every_kind else None
         confirmed = unproven(confirmed) if below is None else held_to(below, confirmed.solution.bound_usd_per_month)
         if not any(start is not None and start.is_limit for start in starts):
-            confirmed = self._fewer_at_times(self._exchanged(self._elsewhere(confirmed)))
+            confirmed = self._by_region(self._fewer_at_times(self._exchanged(self._elsewhere(confirmed))))
         return self._in_preferred_precision(confirmed)
 
     def alone(self, formulation: Formulation) -> Confirmed | Infeasible:
@@ -334,6 +342,51 @@ class FleetSearch(ReplayedFleets):
             if fleet is not None and fleet.confirmation.reached and fleet.usd_per_month < best.usd_per_month:
                 return unproven(bounded(fleet, best))
         return best
+
+    def _by_region(self, best: Confirmed) -> Confirmed:
+        """A confirmed fleet, or the cheapest that the search of one region comes to, where it is of another or of all.
+
+        What is looked for near the best fleet is of its own region, and which one that is the closed form decides.
+        """
+        if best.solution.proven or not self._effort.in_full:
+            return best
+        for pools in self._other_regions(best):
+            of_region = self.within(self._posed.of(pools), self._setting)
+            fleet = of_region._near_in_cost(best)  # noqa: SLF001 - of its own class
+            if fleet is not None and clearly_cheaper(best, fleet) is fleet:
+                best = unproven(bounded(fleet, best))
+        return best
+
+    def _near_in_cost(self, best: Confirmed) -> Confirmed | None:
+        """The fleet that the whole search comes to, or one below the closed form alone where that is far dearer.
+
+        None where none holds, or none that is below the closed form is cheaper than a fleet.
+        """
+        # Mixes of kinds that hold by themselves take the longest, and are looked for near what is found.
+        quick = self.within(self._posed, replace(self._setting, effort=replace(self._effort, in_full=False)))
+        fleet = quick._search(best.as_if_at(best.usd_per_month * DEARER_REGION))  # noqa: SLF001 - of its own class
+        self.learn(quick)
+        if isinstance(fleet, Confirmed) and fleet.confirmation.reached and not fleet.is_limit:
+            return self._refined(fleet, [])
+        below = self._below_closed_form().cheaper(best.as_if_at(best.usd_per_month))
+        return None if below is None or below.is_limit else below
+
+    def _other_regions(self, best: Confirmed) -> Iterator[tuple[Pool, ...]]:
+        """The cheapest pools of each region that a fleet is looked for in by itself, the cheapest region first.
+
+        By the closed form they cost little more than the best fleet. Its own region is none of them where it was
+        searched by itself.
+        """
+        usd, own = usd_alone(self.problem), {group.pool.region for group in best.solution.allocations}
+        searched = own if self.problem.max_regions == 1 else set()
+        regions = [
+            sorted(region.pools, key=lambda pool: usd[pool.key])[:MOST_OF_A_REGION]
+            for region in split(self.problem, lambda pool: pool.region)
+            if region.pools[0].region not in searched
+        ]
+        near = [pools for pools in regions if usd[pools[0].key] < best.usd_per_month * DEARER_REGION]
+        if len(regions) + len(searched) > 1:
+            yield from map(tuple, sorted(near, key=lambda pools: usd[pools[0].key])[:MOST_REGIONS])
 
     def _exchanged(self, best: Confirmed) -> Confirmed:
         """The cheapest fleet by exchange, or of two groups where there is no haste.

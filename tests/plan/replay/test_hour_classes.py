@@ -1,0 +1,130 @@
+"""Hours that are seldom as busy as they are planned for are served then too."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from advisor.demand.spread import MONDAY_SECONDS
+from advisor.demand.synthetic_trace import class_of, stressed, sustained_ratio, with_lengths
+from advisor.demand.values import DemandProfile, Dispersion
+from advisor.plan.problem.formulas import mix_rate
+from advisor.plan.replay.fleet import replay
+from advisor.plan.replay.groups import routes_of
+from advisor.plan.replay.trials import Trials
+from advisor.plan.replay.validator import Confirmed, ReplayValidator
+from advisor.workload.values import Limits, Survive
+from plan.fleet.posing import posed_of
+from plan.replay.test_confirm import CATALOG, asked_of, few_pools, flat, fleet
+
+DAYS = 20
+EVENINGS = (18, 22)
+
+
+def rates_by_minute(busy, night, days, late_days):
+    """Requests per second of each minute: busy by day, at night few, and on some days busy for the evening too."""
+    hours = np.arange(24)
+    usual = np.where((hours >= 8) & (hours < EVENINGS[0]), busy, night)
+    late = np.where((hours >= 8) & (hours < EVENINGS[1]), busy, night)
+    return np.repeat([late if day in late_days else usual for day in range(days)], 60, axis=1).ravel()
+
+
+def drawn(rates, seed):
+    """A profile of random arrivals at some rates."""
+    counts = np.random.default_rng(seed).poisson(rates * 60).astype(float)
+    return DemandProfile(MONDAY_SECONDS, counts, Dispersion())
+
+
+def question_of(busy, night, late_days, seed, **changes):
+    """The question of a demand whose late evenings are few, with few pools."""
+    profile = drawn(rates_by_minute(busy, night, DAYS, late_days), seed)
+    formulation, context = posed_of(
+        asked_of(profile.requests_per_minute.max() / 60, ttft_ms=1000, **changes), CATALOG, profile,
+        rehearsed_requests=6_000, holds_up_to=False,
+    )  # fmt: skip
+    return few_pools(formulation), context
+
+
+def day_within_slo(formulation, solution, context, rates, seed):
+    """Share within the SLO of the requests of a fresh day, by hour of the day from Monday 00:00 on."""
+    generator = np.random.default_rng(seed)
+    counts = generator.poisson(rates * 60)
+    starts = MONDAY_SECONDS + 60.0 * np.repeat(np.arange(counts.size), counts)
+    seconds = np.sort(starts + 60 * generator.random(starts.size))
+    requests = with_lengths(context.requirements.demand, seconds, generator.random((3, seconds.size)))
+    groups = Trials(formulation, context)._groups(formulation, solution)
+    routes = tuple(routes_of(formulation, solution))
+    return replay(groups, requests, context.requirements.workload.slo, routes=routes).within_slo_ratio
+
+
+@pytest.mark.sampled(4)
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    busy=st.floats(1.0, 12.0), night=st.sampled_from((0.02, 0.05, 0.2)), count=st.integers(3, 10),
+    seed=st.integers(0, 99), survive=st.sampled_from((Survive.NOTHING, Survive.INSTANCE)),
+)  # fmt: skip
+def test_a_late_evening_is_served_like_a_busy_day(busy, night, count, seed, survive):
+    """Whatever the hours are planned for was replayed at the instances that they have."""
+    late_days = set(np.random.default_rng(seed).permutation(DAYS)[:count].tolist())
+    formulation, context = question_of(busy, busy * night, late_days, seed, limits=Limits(survive=survive))
+
+    found = ReplayValidator(formulation, context).confirmed()
+
+    assert isinstance(found, Confirmed)
+    assert found.confirmation.reached
+    planned = [formulation.problem.hours[hour_class].planned_rate for hour_class in formulation.week.schedule]
+    # Hours of Monday in which the plan is for the busy rate are drawn at it, all others at what nights have.
+    rates = np.repeat([busy if rate >= busy else busy * night for rate in planned[:24]], 60)
+    kept = day_within_slo(found.formulation, found.solution, context, rates, seed + 1_000)
+    assert kept >= context.requirements.workload.slo.within_ratio
+
+
+def test_the_planned_rate_of_other_hours_is_replayed_where_the_closed_form_has_less():
+    """One machine for hours that are planned as busy as those of two fails, and two hold; both hold a median hour."""
+    rate = 6.0
+    formulation, context = question_of(rate, 0.05 * rate, {2, 4, 9, 12, 15, 18}, 3)
+    problem, trials = formulation.problem, Trials(formulation, context)
+    pool = min(problem.pools, key=lambda pool: mix_rate(problem, pool))
+    needed = int(np.ceil(problem.hours[-1].planned_rate / mix_rate(problem, pool)))
+    counts = [needed if other is pool else 0 for other in problem.pools]
+    whole = fleet(problem, counts)
+    evening = formulation.week.schedule[EVENINGS[0] + 1]
+    assert evening < len(problem.hours) - 1
+
+    def with_fewest(first):
+        fewer = tuple(1 if at < first else needed for at in range(len(problem.hours)))
+        return replace(whole, allocations=(replace(whole.allocations[0], instances=fewer),))
+
+    assert trials.of(formulation, whole).reached
+    late = trials.of(formulation, with_fewest(evening + 1))
+    assert not late.reached
+    assert late.late == (0,)
+
+
+def test_fewer_requests_than_were_observed_come_as_many_as_asked_for_on_the_mean():
+    """Of minutes of one request each a third is left, and none where a third of each is rounded down."""
+    _, context = posed_of(asked_of(1 / 60), CATALOG, flat(1 / 60, Dispersion(), minutes=3_000))
+
+    some = stressed(context.requirements.demand, 3_000, 1.0, peak_ratio=1 / 3)
+
+    assert some.seconds.size == pytest.approx(1_000, abs=100)
+
+
+def test_the_minutes_about_the_busiest_tell_how_long_it_lasts():
+    """Of a minute alone a twentieth, of an hour like it all; wherever the minute is."""
+    lone = np.zeros(100)
+    for at in (0, 50, 99):
+        assert sustained_ratio(DemandProfile(0.0, np.where(np.arange(100) == at, 60.0, lone))) == pytest.approx(1 / 20)
+    assert sustained_ratio(DemandProfile(0.0, np.full(100, 7.0))) == 1.0
+
+
+def test_a_moment_is_of_the_class_of_its_hour():
+    """In any week."""
+    formulation, context = question_of(6.0, 0.3, {2, 4, 9}, 3)
+    calendar = Trials(formulation, context)._calendar
+
+    for hour in (0, 9, 19, 167):
+        seconds = MONDAY_SECONDS + 3_600 * (hour + 168 * 5) + 1_800
+        assert class_of(calendar, seconds) == formulation.week.schedule[hour]
