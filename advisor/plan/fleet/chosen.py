@@ -378,7 +378,7 @@ class Spare:
     why: str
     """The rule that keeps them: survive, spot_reroute, min_replicas, zones, max_changed_instances; replay; or none."""
     usd_per_month: float
-    """Cost of their compute."""
+    """Cost of their compute in the hours that do not need them."""
     without_within_slo_ratio: float | None = None
     """Of ``replay``: least share of the requests that a replay without them finds within the SLO."""
 

@@ -98,19 +98,19 @@ def even_shares(
     return split
 
 
-def can_carry(problem: Problem, allocations: Sequence[Allocation]) -> bool:
-    """Whether the instances of the busiest hours carry their planned load, wherever its requests come from."""
+def can_carry(problem: Problem, allocations: Sequence[Allocation], at: int = -1) -> bool:
+    """Whether the instances of hour class *at* carry its planned load, wherever its requests come from."""
     counts: dict[str, int] = {}
     for allocation in allocations:
-        counts[allocation.pool.key] = counts.get(allocation.pool.key, 0) + allocation.instances[-1]
+        counts[allocation.pool.key] = counts.get(allocation.pool.key, 0) + allocation.instances[at]
     pools = {allocation.pool.key: allocation.pool for allocation in allocations if counts[allocation.pool.key]}
     servers = _servers(list(pools.values()), [float(counts[key]) for key in pools])
-    solved = _solved(_requests(problem), servers)
+    solved = _solved(_requests(problem, at), servers)
     return solved is not None and float(solved[0][0]) <= 1 + ROOM
 
 
-def _requests(problem: Problem) -> _Requests:
-    hour, places, buckets = problem.hours[-1], problem.place_shares.tolist(), problem.bucket_shares.tolist()
+def _requests(problem: Problem, at: int = -1) -> _Requests:
+    hour, places, buckets = problem.hours[at], problem.place_shares.tolist(), problem.bucket_shares.tolist()
     return _Requests(hour.planned_rate, requests_per_month(hour), tuple(places), tuple(buckets))
 
 
