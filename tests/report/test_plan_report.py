@@ -255,7 +255,10 @@ def test_an_unproven_fleet_says_how_much_cheaper_another_may_be(plan):
 
     assert "one that carries the planned rates may be up to 3.1% cheaper" in text
     assert f"nothing below ${least_usd:,.2f} carries the planned rates" in text
+    assert "never shrink" not in text
     assert "proven" not in text
+    by_hour = full(replace(plan, fleet=replace(fleet, hour_classes=fleet.hour_classes * 2)))
+    assert "; both of fleets whose groups never shrink as the load rises" in by_hour
 
 
 def test_almost_all_is_not_all():
