@@ -183,7 +183,7 @@ def _by_reason(problem: Problem, solution: FleetSolution, at: int, needed: Count
 
 
 def _without(solution: FleetSolution, at: int, gone: int, needed: Counts) -> FleetSolution:
-    """A fleet without so many of a group's instances in the busiest hours, and no more in others but what these need."""
+    """A fleet without so many of a group's instances in the busiest hours, and in others no more than these need."""
     allocation = solution.allocations[at]
     most = allocation.instances[-1] - gone
     counts = (min(count, max(most, least)) for count, least in zip(allocation.instances, needed, strict=True))
