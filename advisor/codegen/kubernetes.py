@@ -7,6 +7,7 @@ the device plugins' resource names; vLLM's image, whose unprivileged user is 200
 Gateways (networking.gke.io/v1), and KServe's issue 5311 on routes that GKE refuses. Read in November 2026.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +16,7 @@ from advisor.codegen.container import Backend, Container, Form, HeldModel, Runti
 from advisor.codegen.engines.metrics import CLIENT_PATHS, METRICS, EngineMetrics
 from advisor.codegen.kubernetes_scaling import Scale, scale_of
 from advisor.codegen.kubernetes_weights import S3, Bucket, model_map_name, streaming_engines, weights_files
-from advisor.codegen.model import ComputeGroup, Scaling, Stack
+from advisor.codegen.model import ComputeGroup, Scaling, Stack, take_turns
 from advisor.codegen.prometheus_rules import rules_of
 from advisor.codegen.quotas import vcpus_of
 from advisor.codegen.templates import fill
@@ -218,6 +219,9 @@ def obstacle_to_kubernetes(stack: Stack) -> str:
     """Why the stack cannot run on a cluster; empty when it can."""
     if any(group.is_serverless for group in stack.groups):
         return "serverless capacity has no nodes"
+    members = ([group for group in stack.groups if group.backend == backend.key] for backend in stack.backends)
+    if any(take_turns(*pair) for pair in itertools.combinations(members, 2)):
+        return "its route keeps the weight of a backend without pods, and the plan has backends that take turns"
     writing = (backend.container.engine for backend in stack.backends if backend.container.writes_system_files)
     return next((f"{engine.value} writes outside its cache as root, which pods may not" for engine in writing), "")
 

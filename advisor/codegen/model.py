@@ -3,7 +3,7 @@
 Generators only read these values, so that two languages can never disagree about a number.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
 from advisor.codegen.alarms import Alarm
@@ -30,6 +30,8 @@ from advisor.units import HOURS_PER_MONTH, LONGEST_MONTH_HOURS
 START_PATIENCE = 2
 """Times the predicted start, at its upper edge, that one is waited for before it counts as failed."""
 _SHORTEST_START_LIMIT_SECONDS = 3600
+_MINUTES_PER_HOUR = 60
+_MINUTES_PER_DAY = 24 * _MINUTES_PER_HOUR
 
 
 class Scaling(StrEnum):
@@ -73,7 +75,8 @@ class ComputeGroup:
     backend: str
     """Key of the :class:`Backend` that its instances answer for."""
     weight: int
-    """Per mille of all requests of the stack in the busiest hours, 1000 together; 0 in a cut-over alone."""
+    """Per mille of the stack, 1000 together: of all requests in the busiest hours where all of them run then; 0 in a
+    cut-over alone."""
     zones: int
     """Fewest zones that its instances are spread over."""
     zone_names: tuple[str, ...]
@@ -133,6 +136,16 @@ class ComputeGroup:
     """Most nodes that it could have in this directory, where that is no less than now: so many may run."""
 
     @property
+    def sizes_by_minute(self) -> Sequence[tuple[int, int]]:
+        """Minutes of the week, from Monday 00:00 UTC, with the instances from then on; else the fewest at all hours."""
+        minutes = (
+            ((day - 1) * _MINUTES_PER_DAY + entry.hour * _MINUTES_PER_HOUR + entry.minute, entry.instances)
+            for entry in self.schedule
+            for day in entry.weekdays
+        )
+        return sorted(minutes) or [(0, self.min_instances)]
+
+    @property
     def host_disk_gib(self) -> int:
         """Boot disk that a host is ordered with: exactly what was priced."""
         return self.root_volume_gib if self.priced_disk_gib is None else self.priced_disk_gib
@@ -167,6 +180,28 @@ class ComputeGroup:
             schedule=(),
             usd_per_month=instances * self.usd_per_hour * HOURS_PER_MONTH,
         )
+
+
+def fewest_at_once(groups: Iterable[ComputeGroup]) -> int:
+    """Instances of some groups together in the minute of the week in which these are fewest."""
+    sizes = [group.sizes_by_minute for group in groups]
+    minutes = {minute for size in sizes for minute, _ in size}
+    return min((sum(_size_at(size, minute) for size in sizes) for minute in minutes), default=0)
+
+
+def take_turns(groups: Iterable[ComputeGroup], others: Iterable[ComputeGroup]) -> bool:
+    """Whether some groups are empty while others run, and at another time these while those run."""
+    own, theirs = ([group.sizes_by_minute for group in members] for members in (groups, others))
+    running = {
+        (any(_size_at(size, minute) for size in own), any(_size_at(size, minute) for size in theirs))
+        for minute in {minute for size in (*own, *theirs) for minute, _ in size}
+    }
+    return {(True, False), (False, True)} <= running
+
+
+def _size_at(sizes: Sequence[tuple[int, int]], minute: int) -> int:
+    """Instances at a minute of the week, from the minutes from which on there are so many, in their order."""
+    return next((size for start, size in reversed(sizes) if start <= minute), sizes[-1][1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ class Member:
     zones: int
     """Over which the plan spreads them."""
     request_share: float
-    """Of all requests, in the busiest hours."""
+    """Weight among all members: of the requests in the busiest hours, where it runs then."""
     commitments: tuple[str, ...]
     committed_instances: int
     requests_per_second_per_replica: float
@@ -271,7 +271,7 @@ def _member(fleet: Fleet, group: FleetGroup) -> Member:
         minutes_ahead=ahead,
         cold_start_seconds=None if group.cold_start_seconds is None else group.cold_start_seconds.high,
         zones=group.zones,
-        request_share=group.request_shares[-1],
+        request_share=fleet.router_weights[group.name],
         commitments=(group.commitment or group.purchase,) if bought_ahead else (),
         committed_instances=max(group.instances) if bought_ahead else 0,
         requests_per_second_per_replica=_planned_rate(group),

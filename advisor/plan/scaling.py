@@ -238,7 +238,9 @@ def static_usd_per_month(problem: Problem, solution: FleetSolution) -> float:
     """The fleet of the busiest hours at all hours: nothing is ever started ahead of its use."""
     hours = len(problem.hours)
     fixed = tuple(
-        replace(allocation, instances=allocation.instances[-1:] * hours) for allocation in solution.allocations
+        replace(allocation, instances=allocation.instances[-1:] * hours)
+        for allocation in solution.allocations
+        if allocation.instances[-1]
     )
     shares = {key: np.repeat(share[-1:], hours, axis=0) for key, share in solution.shares.items()}
     return objective_usd_per_month(problem, fixed, shares)

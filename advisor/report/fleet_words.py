@@ -228,6 +228,10 @@ def standing_lines(fleet: Fleet) -> Iterator[str]:
     yield f"in the total, whatever machines run: {', '.join(told)} = {total}"
 
 
+_NEVER_SHRINK = "whose groups never shrink as the load rises"
+"""Fleets of several classes of hours that a bound is of."""
+
+
 def _gap_words(fleet: Fleet) -> str:
     open_ratio = fleet.planned_gap_ratio
     if open_ratio < _SLIGHT_RATIO:
@@ -242,9 +246,10 @@ def open_words(fleet: Fleet) -> Iterator[str]:
     if not confirmed or fleet.proven or fleet.cheapest is not None or fleet.planned_gap_ratio <= _LARGE_RATIO:
         return
     least = usd(fleet.bound_usd_per_month)
+    counted = f" {_NEVER_SHRINK}" if len(fleet.hour_classes) > 1 else ""
     yield (
         f"Search: no cheaper fleet was found, but one up to {fleet.planned_gap_ratio:.0%} cheaper may carry the "
-        f"planned rates: only below {least} a month does none."
+        f"planned rates: only below {least} a month does none{counted}."
     )
 
 
@@ -266,7 +271,8 @@ def proof_words(fleet: Fleet) -> str:
     if fleet.planned_gap_ratio:
         return _gap_words(fleet)
     if fleet.confirmed is None or fleet.confirmed.headroom_factor == 1:
-        return "no cheaper fleet carries the planned rates"
+        counted = f" {_NEVER_SHRINK}" if len(fleet.hour_classes) > 1 else ""
+        return f"no cheaper fleet{counted} carries the planned rates"
     return "the cheapest found that its replay confirms"
 
 
@@ -275,7 +281,8 @@ def _search_words(fleet: Fleet) -> str:
     if not fleet.planned_gap_ratio:
         return pools
     least = usd(fleet.bound_usd_per_month)
-    return f"{pools}; nothing below {least} carries the planned rates, by replays of each kind of replica"
+    counted = f"; both of fleets {_NEVER_SHRINK}" if len(fleet.hour_classes) > 1 else ""
+    return f"{pools}; nothing below {least} carries the planned rates, by replays of each kind of replica{counted}"
 
 
 def _static_words(fleet: Fleet) -> Iterator[str]:

@@ -255,7 +255,13 @@ def test_an_unproven_fleet_says_how_much_cheaper_another_may_be(plan):
 
     assert "one that carries the planned rates may be up to 3.1% cheaper" in text
     assert f"nothing below ${least_usd:,.2f} carries the planned rates" in text
+    assert "never shrink" not in text
     assert "proven" not in text
+    groups = tuple(
+        replace(group, instances=group.instances * 2, request_shares=group.request_shares * 2) for group in fleet.groups
+    )
+    by_hour = replace(fleet, groups=groups, hour_classes=fleet.hour_classes * 2)
+    assert "; both of fleets whose groups never shrink as the load rises" in full(replace(plan, fleet=by_hour))
 
 
 def test_almost_all_is_not_all():

@@ -6,7 +6,7 @@ from typing import Any
 
 from advisor.codegen.container import Backend, Engine, Language
 from advisor.codegen.engines.metrics import METRICS
-from advisor.codegen.model import ComputeGroup, Scaling, Stack
+from advisor.codegen.model import ComputeGroup, Scaling, Stack, fewest_at_once
 from advisor.codegen.rendering import render
 from advisor.codegen.targets.azure_values import (
     EXAMPLE_IDS,
@@ -78,7 +78,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
             "weight": region.weight,
             "zones": region.subnets,
             "health_path": health_path(stack, region.name),
-            "min_instances": sum(group.min_instances for group in stack.groups if group.region == region.name),
+            "min_instances": fewest_at_once(group for group in stack.groups if group.region == region.name),
         }
         for region in stack.regions
     }

@@ -11,7 +11,7 @@ from operator import attrgetter
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.container import Engine, Region
 from advisor.codegen.engines.metrics import METRICS, EngineMetrics, histogram_query, published
-from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack
+from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack, fewest_at_once
 from advisor.codegen.platforms import machine_of
 from advisor.records import dataclass
 from advisor.units import MS_PER_SECOND
@@ -245,7 +245,7 @@ def _fewest(stack: Stack, group: ComputeGroup, *, share_entrance: bool) -> int:
     place = attrgetter("region" if share_entrance else "backend")
     alike = [compute_group for compute_group in stack.groups if place(compute_group) == place(group)]
     steadiest = min(alike, key=lambda compute_group: (compute_group.is_spot, compute_group.key))
-    if group is steadiest and not any(compute_group.min_instances for compute_group in alike):
+    if group is steadiest and not fewest_at_once(alike):
         return 1
     return group.min_instances
 

@@ -245,6 +245,10 @@ class FleetGroup(Layout):
     price_as_of: str
     price_quality: str
 
+    def planned_requests_per_second(self, hour_class: int) -> float:
+        """Requests per second that its instances are planned to carry in a class of hours."""
+        return self.instances[hour_class] * self.planned_requests_per_second_per_instance
+
 
 @dataclass(frozen=True, slots=True)
 class ConstraintUse:
@@ -382,7 +386,7 @@ class Spare:
     why: str
     """The rule that keeps them: survive, spot_reroute, min_replicas, zones, max_changed_instances; replay; or none."""
     usd_per_month: float
-    """Cost of their compute."""
+    """Cost of their compute in the hours that do not need them."""
     without_within_slo_ratio: float | None = None
     """Of ``replay``: least share of the requests that a replay without them finds within the SLO."""
 
@@ -545,6 +549,26 @@ class Fleet:
         """How much cheaper a fleet that carries the planned rates may be at most."""
         usd = self.cost.total_usd_per_month
         return max(0.0, 1 - self.bound_usd_per_month / usd) if usd > 0 and not self.proven else 0.0
+
+    @property
+    def router_weights(self) -> Mapping[str, float]:
+        """Weight of each group for a router, by name: its share of the requests of the busiest hours.
+
+        Of a group that runs in quieter hours alone it is what gives it its share there beside groups with a weight;
+        where none of these runs then, what its planned rate is of that of the busiest hours.
+        """
+        weights = {group.name: group.request_shares[-1] for group in self.groups if group.instances[-1]}
+        whole = sum(group.planned_requests_per_second(-1) for group in self.groups)
+        for at in reversed(range(len(self.hour_classes))):
+            running = [group for group in self.groups if group.instances[at]]
+            weighted = [group for group in running if group.name in weights]
+            share = sum(group.request_shares[at] for group in weighted)
+            weight = sum(weights[group.name] for group in weighted)
+            for group in running:
+                if group.name not in weights:
+                    own, planned = group.request_shares[at], group.planned_requests_per_second(at)
+                    weights[group.name] = own * weight / share if share > 0 else planned / whole if whole > 0 else own
+        return {group.name: weights.get(group.name, 0.0) for group in self.groups}
 
     @property
     def is_batch_alone(self) -> bool:

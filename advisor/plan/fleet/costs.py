@@ -1,6 +1,5 @@
 """Cost of a fleet and of the batch work in it: lines of ``quantity × USD per unit``, whose sum is the total."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 
@@ -13,7 +12,7 @@ from advisor.models.model import Model
 from advisor.performance.transfer import sent_gb
 from advisor.plan.problem.formulas import (
     paid_hours_per_month,
-    starts_per_month,
+    starts_of,
 )
 from advisor.plan.problem.values import Allocation, Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.objective import (
@@ -160,9 +159,7 @@ def _lines_of(problem: Problem, allocation: Allocation, host: Host, catalog: Cat
         quantity = hours / HOURS_PER_MONTH * part.units
         yield priced_line(CostKind.STORAGE, part.item, place, quantity, part.price, part_usd)
     if downloads := starts_usd_per_month(problem, allocation):
-        gb = host.download_gb * math.fsum(
-            count * starts_per_month(problem, at) for at, count in enumerate(allocation.instances)
-        )
+        gb = host.download_gb * starts_of(problem, allocation)
         yield priced_line(CostKind.NETWORK, "start_download", place, gb, nat, downloads)
 
 
@@ -217,7 +214,7 @@ def _sent(
 def _changed(problem: Problem, allocations: Sequence[Allocation]) -> Iterator[CostLine]:
     """Instances of which none of the stand runs today: one-off, spread over the horizon."""
     for allocation in allocations:
-        stand, count = allocation.pool.stand, allocation.instances[-1]
+        stand, count = allocation.pool.stand, max(allocation.instances)
         if problem.running and not problem.running.get(stand) and allocation.pool.switching_usd and count:
             usd = allocation.pool.switching_usd
             yield CostLine(

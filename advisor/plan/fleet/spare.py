@@ -9,7 +9,7 @@ from advisor.cost.standing import CLOUDS, Machines
 from advisor.plan.fleet.chosen import Confirmation, FleetGroup, Spare
 from advisor.plan.fleet.costs import CostKind, CostLine, priced_line
 from advisor.plan.problem.constraints import NEARLY, failures, uses
-from advisor.plan.problem.formulas import base_of, shares_without, zone_room
+from advisor.plan.problem.formulas import Counts, base_of, shares_without, zone_room
 from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Problem
 from advisor.plan.replay.groups import Confirmed, name_of, worst_share
 from advisor.plan.solve.objective import allocation_usd_per_month
@@ -78,64 +78,99 @@ _COUNTED = (Constraint.MIN_REPLICAS, Constraint.ZONES)
 def spare_of(problem: Problem, solution: FleetSolution) -> Iterator[Spare]:
     """Instances that could go at once in the busiest hours while the others carry the planned load, and why they stay.
 
-    The dearest capacity first. Instances that carry ``limits.on_demand_base_ratio`` are needed for the load.
+    The dearest capacity first. Instances that carry ``limits.on_demand_base_ratio`` are needed for the load. In
+    quieter hours those of them stay that these need, and no money is counted for that.
     """
-    rates = planned_rates(problem, solution)
-    left = list(solution.allocations)
-    for at in sorted(range(len(left)), key=lambda index: _order(left[index], rates)):
-        most = left[at].instances[-1]
-        needed = bisect_left(range(most), x=True, key=lambda count: _carries(problem, _with(left, at, count), rates))
-        left = _with(left, at, needed)
-        if needed < most:
-            yield from _by_reason(problem, solution, at, most - needed)
+    needed = _needed(problem, solution)
+    for at in _order(problem, solution):
+        spare = solution.allocations[at].instances[-1] - needed[at][-1]
+        if spare:
+            yield from _by_reason(problem, solution, at, needed[at])
 
 
 def judged_spare(confirmed: Confirmed, spare: Iterable[Spare], replayed: Replayed) -> Iterator[Spare]:
     """Spare, with what a replay makes of the fleet without that which no limit keeps."""
-    names = [name_of(allocation) for allocation in confirmed.solution.allocations]
-    for part in spare:
+    problem, solution = confirmed.formulation.problem, confirmed.solution
+    names, parts = [name_of(allocation) for allocation in solution.allocations], list(spare)
+    needed = _needed(problem, solution) if any(part.why == NO_RULE for part in parts) else ()
+    for part in parts:
         if part.why != NO_RULE:
             yield part
             continue
-        fewer = without(confirmed.solution, names.index(part.group), part.instances)
+        at = names.index(part.group)
+        fewer = _without(solution, at, part.instances, needed[at])
         confirmation = replayed(confirmed.formulation, fewer)
         share = worst_share(replace(confirmed, confirmation=confirmation))
         yield part if confirmation.reached else replace(part, why=REPLAY, without_within_slo_ratio=share)
 
 
-def _order(allocation: Allocation, rates: Mapping[str, float]) -> tuple[float, str]:
-    rate = max(rates[allocation.pool.key], 1e-12)
-    return -allocation.tariff.all_usd_per_hour / rate, name_of(allocation)
+def _order(problem: Problem, solution: FleetSolution) -> list[int]:
+    """Allocations by what capacity costs in them, the dearest first."""
+    rates = planned_rates(problem, solution)
+
+    def place(at: int) -> tuple[float, str]:
+        allocation = solution.allocations[at]
+        rate = max(rates[allocation.pool.key], 1e-12)
+        return -allocation.tariff.all_usd_per_hour / rate, name_of(allocation)
+
+    return sorted(range(len(solution.allocations)), key=place)
 
 
-def _with(allocations: Sequence[Allocation], at: int, most: int) -> list[Allocation]:
-    """The fleet with so many instances of a group at most."""
-    fewer = replace(allocations[at], instances=tuple(min(count, most) for count in allocations[at].instances))
-    return [*allocations[:at], fewer, *allocations[at + 1 :]]
+def _needed(problem: Problem, solution: FleetSolution) -> Sequence[Counts]:
+    """Instances of each allocation that carry the load of each hour class once what is spare of dearer ones is gone.
+
+    What is paid for at all hours is needed at all of them.
+    """
+    rates, left = planned_rates(problem, solution), list(solution.allocations)
+    for at in _order(problem, solution):
+        counts = list(left[at].instances)
+        counts[-1] = least = _fewest(problem, left, at, -1, rates, 0)
+        for hour in range(len(counts) - 1):
+            if counts[hour] > least:
+                counts[hour] = _fewest(problem, left, at, hour, rates, least)
+        if left[at].tariff.paid.always:
+            counts = [max(counts)] * len(counts)
+        left[at] = replace(left[at], instances=tuple(counts))
+    return [allocation.instances for allocation in left]
 
 
-def _carries(problem: Problem, allocations: Sequence[Allocation], rates: Mapping[str, float]) -> bool:
-    """Whether a fleet carries the planned load of the busiest hours, and its base without spot.
+def _fewest(
+    problem: Problem, allocations: Sequence[Allocation], at: int, hour: int, rates: Mapping[str, float], least: int
+) -> int:
+    """The fewest instances of an allocation, and no fewer than the least, with which all carry an hour class."""
+    most = allocations[at].instances[hour]
+
+    def carries(count: int) -> bool:
+        counts = list(allocations[at].instances)
+        counts[hour] = count
+        fewer = replace(allocations[at], instances=tuple(counts))
+        return _carries(problem, [*allocations[:at], fewer, *allocations[at + 1 :]], hour, rates)
+
+    return bisect_left(range(most), x=True, lo=least, key=carries)
+
+
+def _carries(problem: Problem, allocations: Sequence[Allocation], at: int, rates: Mapping[str, float]) -> bool:
+    """Whether a fleet carries the planned load of hour class *at*, and its base without spot.
 
     Instances of the base count as the limit has it, at their rate for the requests of all places that they serve.
     """
-    planned, base_ratio = problem.hours[-1].planned_rate, problem.limits.on_demand_base_ratio
-    whole = math.fsum(allocation.instances[-1] * rates[allocation.pool.key] for allocation in allocations)
-    base = base_of(problem, allocations, -1)
+    planned, base_ratio = problem.hours[at].planned_rate, problem.limits.on_demand_base_ratio
+    whole = math.fsum(allocation.instances[at] * rates[allocation.pool.key] for allocation in allocations)
+    base = base_of(problem, allocations, at)
     enough = whole >= planned * (1 - NEARLY) and base >= planned * base_ratio * (1 - NEARLY)
-    return enough and (problem.all_alike or can_carry(problem, allocations))
+    return enough and (problem.all_alike or planned <= 0 or can_carry(problem, allocations, at))
 
 
-def _by_reason(problem: Problem, solution: FleetSolution, at: int, spare: int) -> Iterator[Spare]:
+def _by_reason(problem: Problem, solution: FleetSolution, at: int, needed: Counts) -> Iterator[Spare]:
     """Spare of a group: what no limit keeps, and what the limit does that is broken first as more of it goes."""
     allocation = solution.allocations[at]
-    _most, name = allocation.instances[-1], name_of(allocation)
+    spare, name = allocation.instances[-1] - needed[-1], name_of(allocation)
 
     def broken(gone: int) -> list[str]:
-        return list(_broken(problem, without(solution, at, gone)))
+        return list(_broken(problem, _without(solution, at, gone, needed)))
 
     def usd(gone: int) -> float:
-        fewer = without(solution, at, gone).allocations[at]
+        fewer = _without(solution, at, gone, needed).allocations[at]
         return allocation_usd_per_month(problem, allocation) - allocation_usd_per_month(problem, fewer)
 
     gone = range(1, spare + 1)
@@ -147,10 +182,14 @@ def _by_reason(problem: Problem, solution: FleetSolution, at: int, spare: int) -
         yield Spare(name, free, NO_RULE, round(usd(free), 2))
 
 
-def without(solution: FleetSolution, at: int, gone: int) -> FleetSolution:
-    """A fleet without so many of a group's instances in the busiest hours, and no more than that in others."""
-    most = solution.allocations[at].instances[-1] - gone
-    return replace(solution, allocations=tuple(_with(solution.allocations, at, most)))
+def _without(solution: FleetSolution, at: int, gone: int, needed: Counts) -> FleetSolution:
+    """A fleet without so many of a group's instances in the busiest hours, and in others no more than these need."""
+    allocation = solution.allocations[at]
+    most = allocation.instances[-1] - gone
+    counts = (min(count, max(most, least)) for count, least in zip(allocation.instances, needed, strict=True))
+    fewer = replace(allocation, instances=tuple(counts))
+    allocations = (*solution.allocations[:at], fewer, *solution.allocations[at + 1 :])
+    return replace(solution, allocations=allocations)
 
 
 def _broken(problem: Problem, solution: FleetSolution) -> Iterator[str]:

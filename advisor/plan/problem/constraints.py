@@ -180,7 +180,10 @@ def _reserves(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintU
 def _physical(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
     limits = problem.limits
     if limits.max_kw is not None:
-        kw = sum(allocation.instances[-1] * (allocation.pool.kw or 0.0) for allocation in solution.allocations)
+        kw = max(
+            sum(allocation.instances[at] * (allocation.pool.kw or 0.0) for allocation in solution.allocations)
+            for at in range(len(problem.hours))
+        )
         yield _ceiling(Constraint.POWER, limits.max_kw, kw, "kW")
     if limits.max_kg_co2e_per_month is not None:
         kg = sum(
@@ -219,12 +222,14 @@ def _owned(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]
 
 
 def changed_instances(problem: Problem, solution: FleetSolution) -> int:
-    """Instances that a fleet starts and stops against what runs today, in its busiest hours."""
+    """Instances that a fleet starts and stops against what runs today, of each group in the hours of its most."""
     now = running_as_ordered(problem)
     planned: dict[Ordered, int] = {}
     for allocation in solution.allocations:
         key = ordered_as(problem, allocation.pool, allocation.tariff)
-        planned[key] = planned.get(key, 0) + allocation.instances[-1]
+        is_serverless = allocation.tariff.paid is PurchaseOption.SERVERLESS
+        most = allocation.instances[-1] if is_serverless else max(allocation.instances)
+        planned[key] = planned.get(key, 0) + most
     return sum(abs(planned.get(key, 0) - now.get(key, 0)) for key in planned.keys() | now.keys())
 
 

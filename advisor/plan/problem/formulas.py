@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
-from itertools import compress
+from itertools import compress, pairwise
 
 import numpy as np
 
@@ -172,10 +172,41 @@ def hours_per_month(hour: HourClass) -> float:
 def starts_per_month(problem: Problem, at: int) -> float:
     """Starts of an instance of hour class *at* in an average month, less those of the classes above it.
 
-    Instances rise from class a to class b > a as often as an hour of b follows one of a; counts never fall from a
-    class to a busier one, so the rises add up as plain differences.
+    Instances rise from class a to class b > a as often as an hour of b follows one of a; where counts never fall from a
+    class to a busier one the rises add up as plain differences. For others see :func:`starts_for_quieter_hours`.
     """
     return problem.starts_per_week[at] / HOURS_PER_WEEK * HOURS_PER_MONTH
+
+
+def falls(counts: Counts) -> bool:
+    """Whether counts fall from a class of hours to a busier one."""
+    return any(busier < count for count, busier in pairwise(counts))
+
+
+def busiest_class(counts: Sequence[float] | Floats) -> int:
+    """The busiest class of hours in which there are any; the busiest of all where there are none in any."""
+    return next((at for at in reversed(range(len(counts))) if counts[at] > 0), len(counts) - 1)
+
+
+def starts_for_quieter_hours(problem: Problem, allocation: Allocation) -> float:
+    """Starts in an average month of instances that run in quieter hours alone.
+
+    Of counts n the starts are ``Σ a, b transitions(a, b) · max(n_b - n_a, 0)``. Beyond the plain differences that
+    :func:`starts_per_month` adds up these are ``Σ a < b (transitions(a, b) + transitions(b, a)) · max(n_a - n_b, 0)``.
+    """
+    counts = allocation.instances
+    if allocation.tariff.paid in _NEVER_STARTED or not falls(counts):
+        return 0.0
+    running = np.array(counts, dtype=np.float64)
+    fallen = np.triu(np.maximum(running[:, None] - running[None, :], 0.0), 1)
+    both_ways = problem.transitions + problem.transitions.T
+    return float((fallen * both_ways).sum()) / HOURS_PER_WEEK * HOURS_PER_MONTH
+
+
+def starts_of(problem: Problem, allocation: Allocation) -> float:
+    """Starts of an allocation's instances in an average month."""
+    rises = math.fsum(count * starts_per_month(problem, at) for at, count in enumerate(allocation.instances))
+    return rises + starts_for_quieter_hours(problem, allocation)
 
 
 def instance_usd_per_month(problem: Problem, pool: Pool, tariff: Tariff, at: int) -> float:
@@ -201,9 +232,8 @@ def billed_hours_per_month(problem: Problem, pool: Pool, tariff: Tariff, at: int
 def paid_hours_per_month(problem: Problem, allocation: Allocation) -> float:
     """Instance-hours a month that an allocation is paid for."""
     pool, tariff, counts = allocation.pool, allocation.tariff, allocation.instances
-    return math.fsum(
-        count * billed_hours_per_month(problem, pool, tariff, at) for at, count in enumerate(counts) if count
-    )
+    hours = [count * billed_hours_per_month(problem, pool, tariff, at) for at, count in enumerate(counts) if count]
+    return math.fsum((*hours, starts_for_quieter_hours(problem, allocation) * pool.lead_hours))
 
 
 def requests_per_month(hour: HourClass) -> float:

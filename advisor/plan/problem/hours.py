@@ -5,6 +5,7 @@ what another would idle over for six. Starts are paid for by the machine and str
 fewer of them than many for a short time.
 """
 
+import itertools
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -30,7 +31,8 @@ _EQUAL = 1 + 1e-6
 CLASS_HOURS = (36, 32, 32, 28, 20, 12, 6, 2)
 """Hours of the week in each class, the quietest first; finer where more instances run.
 
-The classes are cut by rank and not by rate, so that a busier hour never makes any class quieter.
+The classes are cut by rank and not by rate, so that a busier hour never makes any class quieter. Hours in which nothing
+is expected are in no class with others.
 """
 STEP = 1.03
 """Ratio of neighbouring rates that quieter hours are planned for."""
@@ -168,11 +170,11 @@ def week_of(forecast: Forecast, *, scheduled: bool, apart: Collection[int] = ())
         apart: hours of the week that are in no class with others, as far as counts follow them.
     """
     order = np.argsort(forecast.peak, kind="stable")
-    sizes: tuple[int, ...] = CLASS_HOURS if scheduled else (HOURS_PER_WEEK,)
-    if forecast.method == BATCH:
-        idle = int(np.count_nonzero(forecast.peak == 0))
-        sizes = (idle, HOURS_PER_WEEK - idle) if idle else (HOURS_PER_WEEK,)
-    groups = np.split(order, np.cumsum(sizes)[:-1])
+    is_batch = forecast.method == BATCH
+    ends = set(itertools.accumulate(CLASS_HOURS)) if scheduled and not is_batch else {HOURS_PER_WEEK}
+    if scheduled or is_batch:
+        ends.add(int(np.count_nonzero(forecast.peak == 0)))
+    groups = np.split(order, sorted(ends - {0, HOURS_PER_WEEK}))
     if apart and scheduled:
         inside = np.isin(np.arange(HOURS_PER_WEEK), list(apart))
         parts = [part for group in groups for part in (group[~inside[group]], group[inside[group]]) if part.size]

@@ -103,9 +103,9 @@ def target_of(region: str, candidate: Candidate) -> str:
 
 
 def _routes(fleet: Fleet) -> Iterator[Route]:
-    """Routes of the prompts of each bucket: the shares of the busiest hours, which the generated code writes."""
+    """Routes of the prompts of each bucket: the weights that the generated code writes."""
     if not fleet.bucket_max_input_tokens:
-        yield Route(math.inf, {group.name: group.request_shares[-1] for group in fleet.groups})
+        yield Route(math.inf, fleet.router_weights)
     last = len(fleet.bucket_max_input_tokens) - 1
     for bucket, longest in enumerate(fleet.bucket_max_input_tokens):
         shares = {group.name: group.bucket_shares[bucket] for group in fleet.groups if group.bucket_shares[bucket] > 0}

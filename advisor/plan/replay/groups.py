@@ -10,6 +10,7 @@ from advisor.candidates import Candidate
 from advisor.demand.synthetic_trace import SyntheticTrace
 from advisor.demand.trace_columns import Requests
 from advisor.plan.fleet.chosen import Confirmation, LatencyDistribution
+from advisor.plan.problem.formulas import busiest_class
 from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible
 from advisor.plan.replay.values import ReplayGroup, Route
 from advisor.plan.solve.shares import planned_rates, targets, weights
@@ -79,14 +80,15 @@ def _kept_route(route: Route, kept: Mapping[str, float]) -> Route:
 
 
 def _parts_of_targets(solution: FleetSolution, target_of: Mapping[str, str]) -> Iterator[float]:
-    """Share of its target's instances that each group has in the busiest hours."""
-    whole: dict[str, int] = {}
+    """Share of its target's instances that each group has in the busiest hours in which there are any."""
+    of_target: dict[str, list[tuple[int, ...]]] = {}
     for allocation in solution.allocations:
-        target = target_of[allocation.pool.key]
-        whole[target] = whole.get(target, 0) + allocation.instances[-1]
+        of_target.setdefault(target_of[allocation.pool.key], []).append(allocation.instances)
+    whole = {target: np.sum(counts, axis=0) for target, counts in of_target.items()}
     for allocation in solution.allocations:
-        count = whole[target_of[allocation.pool.key]]
-        yield allocation.instances[-1] / count if count else 0.0
+        counts = whole[target_of[allocation.pool.key]]
+        at = busiest_class(counts)
+        yield allocation.instances[at] / float(counts[at]) if counts[at] else 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -42,6 +42,7 @@ from advisor.plan.replay.headroom import (
 )
 from advisor.plan.replay.pairs import cheaper_pairs
 from advisor.plan.replay.replayed import ReplayedFleets
+from advisor.plan.solve.by_hours import by_hours
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.neighbours import elsewhere, fewer_at_times, keeps_at_need, keeps_to_all
 from advisor.plan.solve.objective import lower_bound
@@ -68,6 +69,8 @@ MOST_OF_A_REGION = 12
 """Its pools that are looked at, the cheapest by themselves."""
 DEARER_REGION = 1.3
 """In such a region the closed form's fleets cost no more than so many times the best one."""
+MOST_BY_HOURS = 6
+"""Fleets with other machines in quieter hours whose replay may fail before the search ends."""
 CHEAP_KINDS = 3
 """Kinds that are tried by themselves where a confirmed mix leaves room for a cheaper fleet."""
 
@@ -180,7 +183,8 @@ class FleetSearch(ReplayedFleets):
         below = self._below_closed_form().cheaper(confirmed, mixed=mixed) if self._effort.every_kind else None
         confirmed = unproven(confirmed) if below is None else held_to(below, confirmed.solution.bound_usd_per_month)
         if not any(start is not None and start.is_limit for start in starts):
-            confirmed = self._by_region(self._fewer_at_times(self._exchanged(self._elsewhere(confirmed))))
+            confirmed = self._fewer_at_times(self._exchanged(self._elsewhere(confirmed)))
+            confirmed = self._by_hours(self._by_region(confirmed))
         return self._in_preferred_precision(confirmed)
 
     def alone(self, formulation: Formulation) -> Confirmed | Infeasible:
@@ -429,6 +433,23 @@ class FleetSearch(ReplayedFleets):
             return False
         is_late = self._usual_loads(solution).are_within_any(self._late_so_far())
         return not is_late and keeps_at_need(self._posed.problem, solution)
+
+    def _by_hours(self, best: Confirmed) -> Confirmed:
+        """A confirmed fleet, or a cheaper one with other machines in quieter hours than in busier ones."""
+        if not self._effort.in_full or not self._is_allowed(best):
+            return best
+        problem, failed = self._posed.problem, 0
+        limit_usd = best.usd_per_month * (1 - WORTH_RATIO)
+        for solution in by_hours(problem, best.solution):
+            if solution.objective_usd_per_month >= limit_usd or failed == MOST_BY_HOURS:
+                break
+            if not keeps_at_need(problem, solution):
+                continue
+            fleet = self._planned_evenly(solution)
+            if fleet.confirmation.reached and fleet.usd_per_month < limit_usd:
+                return unproven(bounded(fleet, best))
+            failed += 1
+        return best
 
     def _with_fewer(self, formulation: Formulation, best: Confirmed) -> Confirmed:
         """A fleet of the same kinds with fewer instances; unless one needs more than the closed form asks for."""

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from advisor.plan.problem.constraints import changed_instances, most_headroom
-from advisor.plan.problem.formulas import mix_rate, running_as_ordered
+from advisor.plan.problem.constraints import caps, changed_instances, most_headroom
+from advisor.plan.problem.formulas import falls, mix_rate, running_as_ordered
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.plan.solve.program import FleetProgram
@@ -410,7 +410,10 @@ def keeps_to_all(problem: Problem, fleet: FleetSolution) -> bool:
         running[group.pool.stand] = running.get(group.pool.stand, 0) + max(group.instances)
     # What runs bounds the instances of the program; changes were counted against what runs today.
     limits = replace(problem.limits, max_changed_instances=None)
-    program = FleetProgram(replace(problem, pools=pools, running=running, limits=limits)).build()
+    may_fall = any(falls(group.instances) for group in fleet.allocations)
+    if may_fall and any(use.used > use.limit + ROUNDING for use in caps(problem, fleet)):
+        return False
+    program = FleetProgram(replace(problem, pools=pools, running=running, limits=limits), may_fall=may_fall).build()
     none = (0,) * len(problem.hours)
     for g, pool in enumerate(pools):
         for t, tariff in enumerate(pool.tariffs):

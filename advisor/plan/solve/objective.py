@@ -16,6 +16,7 @@ from advisor.plan.problem.formulas import (
     requests_per_month,
     share_without,
     start_usd_per_month,
+    starts_for_quieter_hours,
 )
 from advisor.plan.problem.values import (
     Allocation,
@@ -198,7 +199,8 @@ def starts_usd_per_month(problem: Problem, allocation: Allocation) -> float:
         count * start_usd_per_month(problem, allocation.pool, allocation.tariff, h)
         for h, count in enumerate(allocation.instances)
     ]
-    return round(math.fsum(costs), 2)
+    further = starts_for_quieter_hours(problem, allocation) * allocation.pool.start_usd
+    return round(math.fsum((*costs, further)), 2)
 
 
 def _amounts(problem: Problem, allocation: Allocation, usd_per_hour: Sequence[float]) -> list[float]:
@@ -207,6 +209,8 @@ def _amounts(problem: Problem, allocation: Allocation, usd_per_hour: Sequence[fl
     billed = [
         (count, billed_hours_per_month(problem, pool, tariff, at)) for at, count in enumerate(allocation.instances)
     ]
+    if started := starts_for_quieter_hours(problem, allocation):
+        billed.append((1, started * pool.lead_hours))
     return [round(math.fsum(count * usd * hours for count, hours in billed), 2) for usd in usd_per_hour]
 
 
@@ -271,7 +275,9 @@ def switching_usd_per_month(problem: Problem, allocations: tuple[Allocation, ...
     if not problem.running:
         return 0.0
     new = [allocation for allocation in allocations if not problem.running.get(allocation.pool.stand)]
-    return round(math.fsum(round(allocation.instances[-1] * allocation.pool.switching_usd, 2) for allocation in new), 2)
+    return round(
+        math.fsum(round(max(allocation.instances) * allocation.pool.switching_usd, 2) for allocation in new), 2
+    )
 
 
 def objective_usd_per_month(

@@ -393,8 +393,7 @@ class FleetProgram(ProgramVariables):
     def _hours_of_most(self, pool: Pool) -> range:
         """Hour classes in one of which a pool has its most instances: the busiest, but any one for serverless."""
         hours = range(len(self.problem.hours))
-        serverless = any(tariff.paid is PurchaseOption.SERVERLESS for tariff in pool.tariffs)
-        return hours if serverless else hours[-1:]
+        return hours if any(map(self._is_by_class, pool.tariffs)) else hours[-1:]
 
     def _changed_instances(self) -> None:
         """Instances started and stopped against what runs today, and how they are ordered, in the busiest hours."""

@@ -17,6 +17,7 @@ from advisor.plan.problem.charges import provider_of
 from advisor.plan.problem.formulas import (
     Group,
     Part,
+    busiest_class,
     busy_instances,
     group_key,
     mix_rate,
@@ -98,19 +99,19 @@ def even_shares(
     return split
 
 
-def can_carry(problem: Problem, allocations: Sequence[Allocation]) -> bool:
-    """Whether the instances of the busiest hours carry their planned load, wherever its requests come from."""
+def can_carry(problem: Problem, allocations: Sequence[Allocation], at: int = -1) -> bool:
+    """Whether the instances of hour class *at* carry its planned load, wherever its requests come from."""
     counts: dict[str, int] = {}
     for allocation in allocations:
-        counts[allocation.pool.key] = counts.get(allocation.pool.key, 0) + allocation.instances[-1]
+        counts[allocation.pool.key] = counts.get(allocation.pool.key, 0) + allocation.instances[at]
     pools = {allocation.pool.key: allocation.pool for allocation in allocations if counts[allocation.pool.key]}
     servers = _servers(list(pools.values()), [float(counts[key]) for key in pools])
-    solved = _solved(_requests(problem), servers)
+    solved = _solved(_requests(problem, at), servers)
     return solved is not None and float(solved[0][0]) <= 1 + ROOM
 
 
-def _requests(problem: Problem) -> _Requests:
-    hour, places, buckets = problem.hours[-1], problem.place_shares.tolist(), problem.bucket_shares.tolist()
+def _requests(problem: Problem, at: int = -1) -> _Requests:
+    hour, places, buckets = problem.hours[at], problem.place_shares.tolist(), problem.bucket_shares.tolist()
     return _Requests(hour.planned_rate, requests_per_month(hour), tuple(places), tuple(buckets))
 
 
@@ -188,9 +189,9 @@ def targets(solution: FleetSolution) -> Mapping[str, str]:
 def weights(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
     """Share of each place's bucket that each target receives: (places, buckets or 1), by target.
 
-    In proportion to the capacity that a failure leaves of each, where requests are alike to the router and cost the
-    same to answer from anywhere; otherwise as even as the rates allow, and alike for prompts of all lengths where that
-    is as even.
+    In proportion to the capacity that a failure leaves of each in the busiest hours in which it has any, where requests
+    are alike to the router and cost the same to answer from anywhere; otherwise as even as the rates allow, and alike
+    for prompts of all lengths where that is as even.
     """
     of_target = _weights(problem, solution)
     if not len(problem.bucket_shares) or not costs_the_same(solution):
@@ -209,7 +210,11 @@ def _weights(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
     counted = counted_instances(problem, solution)
     pools = [pool for pool in _pools(solution) if counts[pool.key][-1] > 0]
     if _alike(problem, solution):
-        of_pool = {pool.key: np.full(shape, counted[pool.key][-1] * mix_rate(problem, pool)) for pool in pools}
+        classes = {target: busiest_class(count) for target, count in _by_target(counts, target_of).items()}
+        of_pool = {
+            pool.key: np.full(shape, counted[pool.key][classes[target_of[pool.key]]] * mix_rate(problem, pool))
+            for pool in _pools(solution)
+        }
     else:
         of_pool = dict(even_shares(problem, solution, pools, [float(counted[pool.key][-1]) for pool in pools]))
     of_targets = {target: np.zeros(shape) for target in target_of.values()}
@@ -352,7 +357,7 @@ def _planned_rate(problem: Problem, pool: Pool, share: Floats, instances: float)
     """The same of a pool whose target receives a share of each place's bucket with so many instances."""
     requests = float((share * problem.place_shares[:, None] * problem.parts).sum())
     busy = busy_instances(problem, pool, share)
-    if not busy > 0:
+    if not busy > 0 or not instances:
         return mix_rate(problem, pool)
     received = problem.hours[-1].planned_rate * requests / instances
     return float(max(requests / busy, received))

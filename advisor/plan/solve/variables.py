@@ -43,6 +43,9 @@ class ProgramVariables:
     counts_further: bool = False
     """Price groups, backends and endpoints beyond the first of a region: few fleets have them, and a binary variable
     for each takes time. With a budget they are priced in any case."""
+    may_fall: bool = False
+    """Whether counts may fall from a class to a busier one: instances of each class are variables of their own, and no
+    start for quieter hours is priced."""
     incomplete: bool = False
     """Whether any such rows were left out."""
     program: Program = field(default_factory=Program)
@@ -102,7 +105,7 @@ class ProgramVariables:
         for h in range(len(costs)):
             variable = self.program.variable(upper=most, integer=True)
             self.hourly[g, t, h] = variable
-            runs = costs[h : h + 1] if tariff.paid is PurchaseOption.SERVERLESS else costs[h:]
+            runs = costs[h : h + 1] if self._is_by_class(tariff) else costs[h:]
             self.program.add_cost(variable, sum(runs))
 
     def _shares(self) -> None:
@@ -195,8 +198,7 @@ class ProgramVariables:
             used_parts.append((used, -1.0))
             for g, t in part:
                 most = float(most_instances(self.problem, self.problem.pools[g]))
-                is_serverless = self.problem.pools[g].tariffs[t].paid is PurchaseOption.SERVERLESS
-                for h in range(0 if is_serverless else last, last + 1):
+                for h in range(0 if self._is_by_class(self.problem.pools[g].tariffs[t]) else last, last + 1):
                     self.program.row("further parts", [*self.instances(g, t, h), (used, -most)], upper=0.0)
         self.program.row("further parts", [(beyond, 1.0), *used_parts], lower=-1.0)
 
@@ -224,7 +226,7 @@ class ProgramVariables:
                 if not tariff.on_hosts and hosts_count:
                     continue
                 # What runs in quieter hours runs in the busiest as well, but for services.
-                for h in range(0 if tariff.paid is PurchaseOption.SERVERLESS else last, last + 1):
+                for h in range(0 if self._is_by_class(tariff) else last, last + 1):
                     self.program.row("region in use", [*self.instances(g, t, h), (used, -most)], upper=0.0)
         for p in range(len(problem.place_shares)):
             mixed: Terms = [(self.mix[g, last, p], 1.0) for g in served_alone]
@@ -266,8 +268,12 @@ class ProgramVariables:
         """Instances that run in an hour class of one pool under one tariff."""
         if (g, t) in self.fixed:
             return [(self.fixed[g, t], 1.0)]
-        first = h if self.problem.pools[g].tariffs[t].paid is PurchaseOption.SERVERLESS else 0
+        first = h if self._is_by_class(self.problem.pools[g].tariffs[t]) else 0
         return [(self.hourly[g, t, at], 1.0) for at in range(first, h + 1)]
+
+    def _is_by_class(self, tariff: Tariff) -> bool:
+        """Whether each class of hours has its own instances under a tariff, however many run in quieter ones."""
+        return self.may_fall or tariff.paid is PurchaseOption.SERVERLESS
 
     def _instances_at(self, h: int) -> list[tuple[int, int, int, float]]:
         """(pool, tariff, variable, instances of each unit) of everything that runs in an hour class."""

@@ -71,7 +71,7 @@ def compute_of(problem: Problem, counts: Counts) -> float:
         usd_per_hour = tariff.usd_per_hour + tariff.disk_usd_per_hour + tariff.interruption_usd_per_hour
         cost += usd_per_hour * hours / HOURS_PER_WEEK * HOURS_PER_MONTH
         if problem.running and not problem.running.get(pool.stand):
-            cost += instances[-1] * pool.switching_usd
+            cost += max(instances) * pool.switching_usd
     return cost
 
 
@@ -129,9 +129,7 @@ def usd_of_request(problem: Problem, counts: Counts, g: int, h: int) -> float:
 def _starts(problem: Problem, instances: tuple[int, ...]) -> float:
     """Instances started in a week."""
     hours = range(len(instances))
-    return sum(
-        problem.transitions[a, b] * max(instances[b] - instances[a], 0) for a in hours for b in hours if a < b
-    )  # fmt: skip
+    return sum(problem.transitions[a, b] * max(instances[b] - instances[a], 0) for a in hours for b in hours)
 
 
 def all_counts(problem: Problem, most: int, below: float = math.inf) -> Iterator[tuple[float, Counts]]:

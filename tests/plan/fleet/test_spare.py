@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 
 from advisor.plan.fleet.chosen import Confirmation
 from advisor.plan.fleet.spare import judged_spare, spare_of
-from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption, Tariff
+from advisor.plan.problem.values import Allocation, FleetSolution, HourClass, PurchaseOption, Tariff
 from advisor.plan.replay.groups import Confirmed, name_of
 from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.stage import Formulation
@@ -17,6 +17,8 @@ from advisor.workload.values import Limits, Survive
 from plan.fleet.exhaustive import cost_of, counts_of
 from plan.fleet.problems import everything, pool_of, problem_of, problems
 
+NIGHTS = (HourClass(126, 1.5, 2.0, 1.0), HourClass(42, 7.0, 9.0, 5.0))
+"""Three quarters of the week take two machines that sustain one request per second, a quarter one of nine."""
 ON_DEMAND, SPOT = Tariff(PurchaseOption.ON_DEMAND, 1.0), Tariff(PurchaseOption.SPOT, 0.3)
 
 
@@ -89,6 +91,35 @@ def test_what_carries_the_base_on_demand_is_not_spare():
     (spare,) = spare_of(problem, optimise(problem))
 
     assert (spare.group, spare.instances, spare.why) == ("x/spot", 1, "survive: instance")
+
+
+def test_machines_of_the_night_are_spare_by_day_alone():
+    """Two small machines serve the nights and a large one the days: what they cost by day is spare, the nights are not."""
+    small, large = pool_of("small", 1.0, 0.1), pool_of("large", 9.0, 1.0)
+    problem = problem_of(small, large, hours=NIGHTS)
+
+    assert spare_in(problem, (small, (2, 2)), (large, (0, 1))) == [
+        ("small/on_demand", 2, "none", round(2 * 0.1 * 730 / 4, 2))
+    ]
+    assert spare_in(problem, (small, (2, 0)), (large, (0, 1))) == []
+
+
+def test_a_replay_without_spare_keeps_the_nights():
+    """What is taken away to judge the spare of the day is left in the hours that have nothing else."""
+    small, large = pool_of("small", 1.0, 0.1), pool_of("large", 9.0, 1.0)
+    problem = problem_of(small, large, hours=NIGHTS)
+    groups = tuple(Allocation(pool, pool.tariffs[0], counts) for pool, counts in ((small, (2, 2)), (large, (0, 1))))
+    solution = FleetSolution(groups, {}, 0.0, 0.0, proven=True)
+    found = Confirmed(solution, Formulation(problem, None, None, None, (), None), confirmation_of(1.0))
+    replayed = []
+
+    def replay(_, fewer):
+        replayed.append(tuple(one.instances for one in fewer.allocations))
+        return confirmation_of(0.9)
+
+    (spare,) = judged_spare(found, spare_of(problem, solution), replay)
+
+    assert (spare.why, replayed) == ("replay", [((2, 0), (0, 1))])
 
 
 def test_the_only_pool_near_a_place_is_not_spare():

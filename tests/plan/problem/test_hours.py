@@ -73,6 +73,16 @@ def test_hours_of_very_different_loads_are_cut_by_rank():
     assert tuple(hour.hours_per_week for hour in week.classes) == CLASS_HOURS
 
 
+@few
+@given(peaks, st.integers(0, HOURS_PER_WEEK))
+def test_hours_without_requests_are_in_no_class_with_others(peak, idle):
+    """Nothing has to run when no request is expected, however many such hours there are."""
+    peak[:idle] = 0.0
+    week = week_of(forecast(peak), scheduled=True)
+    planned = np.array([hour.planned_rate for hour in week.classes])
+    assert ((planned[list(week.schedule)] == 0) == (peak == 0)).all()
+
+
 def test_a_rate_that_is_a_step_is_planned_as_it_is():
     """The next step is 3 % more; a rate between two is planned at the upper one, the busiest at its own."""
     peak = np.full(HOURS_PER_WEEK, 1.03**10)

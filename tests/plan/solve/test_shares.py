@@ -336,6 +336,17 @@ def test_hours_in_which_no_weighted_target_runs_are_split_by_capacity():
     assert shares["z"][:, 0] == pytest.approx([0.0, 1.0])
 
 
+def test_targets_of_quieter_hours_weigh_what_they_carry_there():
+    """Two machines of the night of 2 beside three of the day of 5: 4 parts and 15, of which each takes all in turn."""
+    night, day = (pool_of(name, rate, stand=f"a/r/{name}") for name, rate in (("x", 2.0), ("z", 5.0)))
+    fleet = fleet_of((night, (2, 0)), (day, (0, 3)))
+    problem = problem_of(night, day, planned=(3.0, 14.0))
+    of_target = weights(problem, fleet)
+
+    assert [float(of_target[key][0, 0]) for key in ("x", "z")] == pytest.approx([4 / 19, 15 / 19])
+    assert request_shares(problem, fleet)["x"][:, 0] == pytest.approx([1.0, 0.0])
+
+
 def test_a_pool_that_receives_nothing_is_planned_at_its_mix():
     """Nothing is sent to what is down in the busiest hours; another carries two lengths of prompts."""
     night, day = pool_of("n", (3.0,), rates=((4.0, 2.0),)), pool_of("d", (2.0,), rates=((2.0, 3.0),))
