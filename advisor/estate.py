@@ -281,7 +281,8 @@ def plan_one(task: Task) -> Part:
     try:
         answered = _answer(task)
     except AdvisorError as error:
-        place = error.where if task.path.name in error.where else ": ".join(filter(None, (task.file, error.where)))
+        is_named = Path(error.where.partition(":")[0]).name == task.path.name
+        place = error.where if is_named else ": ".join(filter(None, (task.file, error.where)))
         message = f"{place}: {error.message}" + (f" ({error.hint})" if error.hint else "")
         row = WorkloadRow(task.file, task.path.stem, FAILED, "", None, None, None, None, None, None, message)
         return Part(row, "", {}, None, (), None, 0.0, None)

@@ -62,7 +62,7 @@ _RELAX = {
     "budget": "raise limits.max_usd_per_month",
     "network": "relax slo.ttft_p95 and slo.e2e_p95, or allow regions nearer to the users",
     "residency": "widen residency, or allow providers and regions that are in it",
-    "not_listed": "leave listed_only out, or ask for today's prices with `advisor catalog refresh {provider}`",
+    "not_listed": "leave listed_only out; ",
     "price_unknown": "allow other ways of paying, providers or regions",
     "replay": "relax slo, or lower slo.within_ratio",
 }
@@ -110,8 +110,8 @@ def _nothing_feasible(plan: Plan, where: str) -> NothingFeasible:
 
 def _miss_words(miss: Rejection, slo: Mapping[str, Any]) -> str:
     """A rejection and what helps against it; the target of whole answers under the key that states it."""
-    helps = _RELAX.get(miss.code, "").format(provider=miss.provider)
-    helps = f"relax slo.{_whole_target(slo)}" if miss.code == "slo_latency" else helps
+    helps = f"relax slo.{_whole_target(slo)}" if miss.code == "slo_latency" else _RELAX.get(miss.code, "")
+    helps += refresh_hint(miss.provider) if miss.code == "not_listed" else ""
     return f"{miss.message} → {helps}" if helps else miss.message
 
 

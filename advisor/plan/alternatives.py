@@ -211,8 +211,8 @@ def _why_not_enough(current: CurrentCost) -> str:
         return ""
     verb = "keeps" if current.instances == 1 else "keep"
     return (
-        f"{current.instances} × {current.instance_type} {verb} {ratio_words(kept)} within the SLO; "
-        f"{needed} are needed with failures covered"
+        f"{current.instances} × {current.instance_type} {verb} {ratio_words(kept)} of the replayed requests within the "
+        f"SLO; {needed} are needed with failures covered"
     )
 
 

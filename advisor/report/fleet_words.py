@@ -228,7 +228,7 @@ def standing_lines(fleet: Fleet) -> Iterator[str]:
     yield f"in the total, whatever machines run: {', '.join(told)} = {total}"
 
 
-_NEVER_SHRINK = "whose groups never shrink as the load rises"
+_NEVER_SHRINK = "among fleets whose groups never shrink as the load rises"
 """Fleets of several classes of hours that a bound is of."""
 
 
@@ -246,7 +246,7 @@ def open_words(fleet: Fleet) -> Iterator[str]:
     if not confirmed or fleet.proven or fleet.cheapest is not None or fleet.planned_gap_ratio <= _LARGE_RATIO:
         return
     least = usd(fleet.bound_usd_per_month)
-    counted = f" {_NEVER_SHRINK}" if len(fleet.hour_classes) > 1 else ""
+    counted = f" ({_NEVER_SHRINK})" if len(fleet.hour_classes) > 1 else ""
     yield (
         f"Search: no cheaper fleet was found, but one up to {fleet.planned_gap_ratio:.0%} cheaper may carry the "
         f"planned rates: only below {least} a month does none{counted}."
@@ -271,8 +271,8 @@ def proof_words(fleet: Fleet) -> str:
     if fleet.planned_gap_ratio:
         return _gap_words(fleet)
     if fleet.confirmed is None or fleet.confirmed.headroom_factor == 1:
-        counted = f" {_NEVER_SHRINK}" if len(fleet.hour_classes) > 1 else ""
-        return f"no cheaper fleet{counted} carries the planned rates"
+        counted = f" ({_NEVER_SHRINK})" if len(fleet.hour_classes) > 1 else ""
+        return f"no cheaper fleet carries the planned rates{counted}"
     return "the cheapest found that its replay confirms"
 
 
@@ -281,7 +281,7 @@ def _search_words(fleet: Fleet) -> str:
     if not fleet.planned_gap_ratio:
         return pools
     least = usd(fleet.bound_usd_per_month)
-    counted = f"; both of fleets {_NEVER_SHRINK}" if len(fleet.hour_classes) > 1 else ""
+    counted = f" ({_NEVER_SHRINK})" if len(fleet.hour_classes) > 1 else ""
     return f"{pools}; nothing below {least} carries the planned rates, by replays of each kind of replica{counted}"
 
 
@@ -335,13 +335,12 @@ def _loss_words(fleet: Fleet) -> Iterator[str]:
     replay = fleet.confirmed
     if replay is None or fleet.is_batch_alone:
         return
-    shares = (
-        ("one machine", replay.without_one_within_slo_ratio),
-        ("one zone or spot supply, of the share that the limits ask for,", replay.without_part_within_slo_ratio),
-    )
-    for part, share in shares:
-        if share is not None:
-            yield f"without any {part} {ratio_words(share)} within the SLO in the busiest stretch"
+    one, part = replay.without_one_within_slo_ratio, replay.without_part_within_slo_ratio
+    if one is not None:
+        yield f"without any one machine {ratio_words(one)} within the SLO in the busiest stretch"
+    if part is not None:
+        parts, asked = "zone or spot supply, or machine in quieter hours,", "that the limits ask to be served then"
+        yield f"without any one {parts} {ratio_words(part)} of the requests {asked} within the SLO"
 
 
 def _headroom_words(fleet: Fleet, confirmation: Confirmation) -> str:

@@ -109,8 +109,8 @@ def _is_declared(plan: Plan) -> bool:
 
 def at_the_peak(plan: Plan) -> str:
     """Words on a share of requests that is of the stated peak alone, which declared demand is replayed at; else ""."""
-    rates = plan.demand["requests_per_second"]
-    return " at the stated peak" if _is_declared(plan) and rates["peak"] > rates["mean"] else ""
+    rates, is_batch_alone = plan.demand["requests_per_second"], plan.fleet is not None and plan.fleet.is_batch_alone
+    return " at the stated peak" if _is_declared(plan) and rates["peak"] > rates["mean"] and not is_batch_alone else ""
 
 
 def _headroom_risks(fleet: Fleet) -> Iterator[str]:

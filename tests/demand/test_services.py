@@ -212,7 +212,7 @@ def test_engines_that_were_read_too_briefly_are_not_called_idle(count, span):
     """Requests were counted, but over no whole minute: how often they come is not known yet."""
     with pytest.raises(InputError, match=f"vllm was read over {span}: too short to count requests a minute") as caught:
         demand(view(steady(readings=count)))
-    assert caught.value.hint.startswith("let the agent run on")
+    assert caught.value.hint.startswith("observe an hour or more")
 
 
 def test_a_stated_volume_is_held_against_what_was_counted():

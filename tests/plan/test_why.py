@@ -258,7 +258,7 @@ def test_a_type_that_its_replay_refuses_is_told_so():
     assert Slo(within_ratio=Slo.within_ratio_for(replay.available)).rehearsed_ratio <= replay.available
     assert "are asked" in replay.message
     assert replay.message.startswith(
-        "no number of g5.xlarge bf16 is found to do alone: the replay of the closest fleet "
+        "no number of g5.xlarge bf16 was found that serves this alone: replaying the closest fleet finds "
     )
     assert "price_unknown" not in {one.code for one in others}
     assert why_section(found).title == "g5.xlarge cannot serve this alone as it is asked"

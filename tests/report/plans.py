@@ -268,7 +268,7 @@ def spot_plan() -> Plan:
     )
     risky = ("spot g6e.xlarge: over 20% of instances interrupted in a month",)
     ladder = (
-        no_rung("as_is", "4 × g5.12xlarge keep 61.23% within the SLO; 17 are needed with failures covered"),
+        no_rung("as_is", "4 × g5.12xlarge keep 61.23% of the replayed requests within the SLO; 17 are needed with failures covered"),
         make_rung("resize", make_group(17, 5.672, instance_type="g5.12xlarge", accelerator="A10G"), today=today),
         make_rung("same_cloud", on_demand, today=today, requires=takes),
         make_rung("commit", on_demand, today=today, requires=takes),

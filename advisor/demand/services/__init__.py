@@ -170,7 +170,7 @@ def _without_requests(service: Service, where: str) -> InputError:
     span_seconds = float(np.ptp(seconds))
     if service.mean is None:
         message = f"{service.engines} was read over {span_words(span_seconds)}: too short to count requests a minute"
-        return InputError(message, where=where, hint="let the agent run on: an hour or more shows the busiest minute")
+        return InputError(message, where=where, hint="observe an hour or more: it shows the busiest minute")
     message = f"{service.engines} counted no request there in {span_seconds / SECONDS_PER_HOUR:.3g} h"
     return InputError(message, where=where, hint="look further back, or check the selector and the hosts")
 

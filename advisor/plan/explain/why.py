@@ -388,8 +388,8 @@ def _replay_obstacle(refused: Confirmed, requirements: Requirements) -> Obstacle
     if share >= slo.within_ratio:
         asked = f"{ratio_words(slo.rehearsed_ratio)} are wanted of it, {ratio_words(slo.within_ratio)} and a margin"
     message = (
-        f"no number of {fleet.instance_type} {fleet.precision}{several} is found to do alone: the replay of the "
-        f"closest fleet finds {kept} of the requests within the SLO, {asked}"
+        f"no number of {fleet.instance_type} {fleet.precision}{several} was found that serves this alone: replaying "
+        f"the closest fleet finds {kept} of the requests within the SLO, {asked}"
     )
     return Obstacle("replay", 1, slo.within_ratio, share, "share of requests", message, lifted_by_share(share))
 

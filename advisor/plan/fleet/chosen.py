@@ -309,8 +309,8 @@ class Confirmation:
     without_one_within_slo_ratio: float | None = None
     """Least share in the busiest stretch while one machine is gone, each in turn; None where none need be spared."""
     without_part_within_slo_ratio: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
-    """Least share in the busiest stretch while a zone or a spot supply is gone, each in turn, of the load that limits
-    ask for then; None where none need be spared, or another share falls short."""
+    """Least share while a zone or a spot supply is gone, or in quieter hours a machine, each in turn, of the load that
+    limits ask for then; None where none need be spared, or another share falls short."""
     finished_hours: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Batch work: from the start of a run to the end of its last item; None where that is after the deadline."""
     short: ReplayGap = field(default=ReplayGap.NONE, metadata=OMITTED_AT_DEFAULT)

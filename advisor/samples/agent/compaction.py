@@ -64,7 +64,9 @@ def parse_bucket_url(text: str, where: str = "--upload") -> BucketUrl:
     is_plain = not parts.fragment and {"", ".", ".."}.isdisjoint(prefix.split("/") if prefix else ())
     has_form = _BUCKET.fullmatch(parts.netloc) and _PREFIX.fullmatch(prefix)
     if parts.scheme not in _OPTIONS or not has_form or not is_plain:
-        hint = "write s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX; a bucket has 2 or more letters"
+        hint = (
+            "write s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX; names of 2 ASCII characters or more"
+        )
         raise InputError(f"{text!r} is no address of a bucket", where=where, hint=hint)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     allowed = _OPTIONS[parts.scheme]

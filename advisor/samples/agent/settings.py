@@ -100,7 +100,9 @@ _OURS = {
 }  # fmt: skip
 """Labels that say what a series is of, and those of who scrapes it."""
 _LONGEST_VALUE = 256
-_LABEL_HINT = "write NAME=VALUE, such as team=search; the name in letters of ASCII, digits and _"
+_LABEL_HINT = (
+    "write NAME=VALUE, such as team=search: a name of ASCII letters, digits and _, a value of 1 to 256 characters"
+)
 
 
 def parse_labels(texts: Sequence[str]) -> tuple[Label, ...]:
