@@ -17,6 +17,7 @@ providers: [aws]
 regions: [us-east-2]
 instance_types: [g6e.xlarge, p5.4xlarge]
 limits: {simplicity: 0}
+scaling: {take_turns: true}
 """
 DAYS = 15
 

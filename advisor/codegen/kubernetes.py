@@ -221,7 +221,7 @@ def obstacle_to_kubernetes(stack: Stack) -> str:
         return "serverless capacity has no nodes"
     members = ([group for group in stack.groups if group.backend == backend.key] for backend in stack.backends)
     if any(take_turns(*pair) for pair in itertools.combinations(members, 2)):
-        return "its route keeps the weight of a backend without pods, and the plan has backends that take turns"
+        return "its route keeps the weight of a backend without pods, and the plan's take turns (scaling.take_turns)"
     writing = (backend.container.engine for backend in stack.backends if backend.container.writes_system_files)
     return next((f"{engine.value} writes outside its cache as root, which pods may not" for engine in writing), "")
 

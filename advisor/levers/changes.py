@@ -369,13 +369,7 @@ def _scaling(stated: Workload, demand: Demand) -> Mapping[str, Change | Reason]:
         return dict.fromkeys(("schedule", "scale_to_zero"), why)
 
     def set_to(question: PlanRequest, **fields: bool) -> PlanRequest:
-        scaling = question.workload.scaling
-        return _with_workload(
-            question,
-            scaling=Scaling(
-                fields.get("scheduled", scaling.scheduled), fields.get("scale_to_zero", scaling.scale_to_zero)
-            ),
-        )
+        return _with_workload(question, scaling=replace(question.workload.scaling, **fields))
 
     return {
         "schedule": Change(

@@ -202,6 +202,8 @@ class Scaling:
     """Whether instance counts follow the hours of the week; otherwise they are the same at all times."""
     scale_to_zero: bool = False
     """Whether no replica at all may run where no request is expected."""
+    take_turns: bool = field(default=False, metadata=OMITTED_AT_DEFAULT)
+    """Whether a machine may stop in busier hours, in which another serves alone."""
 
 
 @dataclass(frozen=True, slots=True)

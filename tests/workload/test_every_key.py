@@ -208,6 +208,7 @@ CASES = {
     "commitments.expires": ({"commitments": [OWNED]}, {"commitments": [OWNED | {"expires": dt.date(2026, 1, 1)}]}),
     "scaling.scheduled": ({"demand": SAMPLES}, {"scaling.scheduled": False}),
     "scaling.scale_to_zero": ({"providers": ["gcp"], "regions": ["us-central1"]}, {"scaling.scale_to_zero": True}),
+    "scaling.take_turns": ({}, {"scaling.take_turns": True}),
     "limits.min_replicas": ({}, {"limits.min_replicas": 12}),
     "limits.max_replicas": ({}, {"limits.max_replicas": 1}),
     "limits.zones": ({}, {"limits.zones": 3}),

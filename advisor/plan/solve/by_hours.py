@@ -35,13 +35,14 @@ def by_hours(problem: Problem, solution: FleetSolution) -> list[FleetSolution]:
 
     For every class from which on hours are busy: a part of the fleet or one pool in the quieter hours, and a part of
     the fleet or one pool in the busier ones. Each carries every class of hours by the closed form, or no less of it
-    than the given fleet does. There is none where requests differ, or where counts may not follow them.
+    than the given fleet does. There is none unless the workload allows it, where requests differ, or where counts may
+    not follow them.
 
     Args:
         problem: pools at the rates of the closed form.
         solution: a fleet of these pools.
     """
-    if len(problem.hours) == 1 or not problem.all_alike:
+    if len(problem.hours) == 1 or not problem.all_alike or not problem.scaling.take_turns:
         return []
     pools = {pool.key: pool for pool in problem.pools}
     own = tuple(replace(group, pool=pools[group.pool.key]) for group in solution.allocations)

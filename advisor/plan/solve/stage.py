@@ -404,11 +404,11 @@ def standing_of(requirements: Requirements, catalog: Catalog) -> tuple[ExistingF
 
 
 def running_of(plan: Plan) -> Mapping[tuple[str, str], int]:
-    """Instances that a plan runs in its busiest hours, by (stand, way of paying)."""
+    """Instances that a plan runs at most, by (stand, way of paying)."""
     running: dict[tuple[str, str], int] = {}
     for group in plan.fleet.groups if plan.fleet else ():
         key = (stand_of(group.provider, group.region, group.instance_type), group.purchase)
-        running[key] = running.get(key, 0) + group.instances[-1]
+        running[key] = running.get(key, 0) + max(group.instances)
     return running
 
 

@@ -16,7 +16,7 @@ from advisor.plan.solve.by_hours import by_hours
 from advisor.plan.solve.neighbours import keeps_to_all
 from advisor.plan.solve.optimise import optimise
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK
-from advisor.workload.values import Limits
+from advisor.workload.values import Limits, Scaling
 from plan.fleet.exhaustive import cost_of, counts_of
 from plan.fleet.problems import LIMITS, pool_of, problem_of, problems
 
@@ -24,6 +24,7 @@ CENTS = 0.06
 NOT_BY_THE_HOUR = (PurchaseOption.COMMITMENT, PurchaseOption.OWNED, PurchaseOption.SERVERLESS)
 NIGHT = pool_of("aws/r/night", 2.0, 1.0, stand="aws/r/night")
 DAY = pool_of("aws/r/day", 9.0, 3.0, stand="aws/r/day")
+IN_TURN = Scaling(take_turns=True)
 
 
 @pytest.mark.parametrize("family", ["nothing", "min_replicas", "zones", "survive_instance", "budget", "power"])
@@ -32,6 +33,7 @@ DAY = pool_of("aws/r/day", 9.0, 3.0, stand="aws/r/day")
 def test_fleets_by_hours_are_cheaper_and_keep_to_every_limit(family, data):
     """An independent check prices each of them the same, and each hour class is carried."""
     problem = data.draw(problems(LIMITS[family], places=(1,), buckets=(0,), columns=4))
+    problem = replace(problem, scaling=replace(problem.scaling, take_turns=True))
     fleet = optimise(problem)
     if isinstance(fleet, Infeasible):
         return
@@ -54,7 +56,7 @@ def test_fleets_by_hours_are_cheaper_and_keep_to_every_limit(family, data):
 
 def test_a_small_machine_serves_the_nights_and_a_large_one_the_days():
     """$1 an hour for two requests per second at night, $3 for nine by day; beside it the small one would do nothing."""
-    problem = problem_of(NIGHT, DAY, planned=(2.0, 9.0))
+    problem = problem_of(NIGHT, DAY, planned=(2.0, 9.0), scaling=IN_TURN)
     fleet = optimise(problem)
     best = by_hours(problem, fleet)[0]
 
@@ -66,7 +68,7 @@ def test_a_small_machine_serves_the_nights_and_a_large_one_the_days():
 
 def test_what_may_not_change_or_has_too_many_types_is_refused():
     """The machine of the nights is a type and a change like any other."""
-    problem = problem_of(NIGHT, DAY, planned=(2.0, 9.0))
+    problem = problem_of(NIGHT, DAY, planned=(2.0, 9.0), scaling=IN_TURN)
     best = by_hours(problem, optimise(problem))[0]
     held = replace(problem, running={DAY.stand: 1}, limits=Limits(max_changed_instances=0))
 
@@ -83,7 +85,7 @@ def test_what_may_not_change_or_has_too_many_types_is_refused():
 )
 def test_clusters_have_no_machines_for_the_nights_alone(changed):
     """The route of a cluster keeps the weight of a backend that has no pods."""
-    problem = problem_of(replace(NIGHT, **changed), DAY, planned=(2.0, 9.0))
+    problem = problem_of(replace(NIGHT, **changed), DAY, planned=(2.0, 9.0), scaling=IN_TURN)
     assert by_hours(problem, optimise(problem)) == []
 
 
@@ -94,8 +96,14 @@ def test_hours_that_are_alike_and_requests_that_differ_have_none():
             replace(pool, mix_rates=np.repeat(pool.mix_rates, len(more.get("places", (1,))))) for pool in (NIGHT, DAY)
         ]
         pools = [replace(pool, rates=np.zeros((pool.mix_rates.size, 0))) for pool in pools]
-        problem = problem_of(*pools, **more)
+        problem = problem_of(*pools, scaling=IN_TURN, **more)
         assert by_hours(problem, optimise(problem)) == []
+
+
+def test_machines_stop_in_busier_hours_only_where_the_workload_allows_it():
+    """The day hangs on the start of another machine."""
+    problem = problem_of(NIGHT, DAY, planned=(2.0, 9.0))
+    assert by_hours(problem, optimise(problem)) == []
 
 
 def test_starts_for_quieter_hours_are_paid():
