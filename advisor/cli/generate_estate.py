@@ -108,7 +108,7 @@ def _machine(language: "Language", asked: dict[str, Any], place: "Place") -> "Ge
     check_program(language, former, as_component=False)
     as_module = bool(former.as_component if asked["as_component"] is None else asked["as_component"])
     digests = {} if asked["resolve_digests"] else kept_digests(directory)
-    inputs = former.inputs.union(asked["inputs"])
+    inputs = former.inputs.get("", frozenset()).union(asked["inputs"])
     shared = partial(generate_shared, place, language, as_module=as_module, last=last, inputs=inputs)
     generated = shared(digests)
     return shared(resolve(generated.images)) if asked["resolve_digests"] else generated

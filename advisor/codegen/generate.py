@@ -11,6 +11,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
+from types import MappingProxyType
 
 from advisor.catalog import Catalog
 from advisor.codegen.container import Form, Language, Wanted
@@ -288,14 +289,16 @@ def generate(
     check_wanted(wanted)
     check_program(language, former, as_component=wanted.as_component)
     asked, is_short = wanted.inputs, wanted.as_component and language is Language.PYTHON
-    wanted = replace(wanted, inputs=asked | former.inputs | ({EVERY} if is_short else set()))
+    # The settings of a short program are of this package: its directory does not say which of them are set.
+    was_short = bool(former.as_component) and former.language is language is Language.PYTHON
+    wanted = replace(wanted, inputs=asked | ({EVERY} if is_short or was_short else set()))
     # A plan in memory and a plan from a file give the same bytes.
     plan = as_written(plan)
 
     attempts: list[tuple[tuple[Stack, ...], tuple[str, ...], Mapping[str, Mapping[str, str]]]] = []
 
     def attempt(choice: Choice) -> None:
-        stacks = _stacks(plan, choice, wanted)
+        stacks = _stacks(plan, choice, wanted, former.inputs)
         unknown = () if catalog is None else check_available(stacks, catalog)
         attempts.append((stacks, unknown, _rendered(stacks, language)))
 
@@ -408,8 +411,15 @@ def beside_total(plan: Plan, wanted: Wanted | None = None) -> tuple[str, ...]:
     )
 
 
-def _stacks(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
-    stacks = tuple(pinned(stack, wanted.digests) for stack in _unpinned(plan, choice, wanted))
+def _stacks(
+    plan: Plan, choice: Choice, wanted: Wanted, kept: Mapping[str, frozenset[str]] = MappingProxyType({})
+) -> tuple[Stack, ...]:
+    """Stacks of a choice; *kept*: root → inputs that its code takes beside those that are wanted."""
+    pinned_stacks = tuple(pinned(stack, wanted.digests) for stack in _unpinned(plan, choice, wanted))
+    stacks = tuple(
+        replace(stack, inputs=stack.inputs | kept.get(root, frozenset()))
+        for root, stack in zip(_roots(pinned_stacks), pinned_stacks, strict=True)
+    )
     return _as_components(stacks, plan, wanted) if wanted.as_component else stacks
 
 

@@ -2,13 +2,14 @@
 
 import dataclasses
 import re
+import shutil
 
 import pytest
 from click.testing import CliRunner
 
 from advisor.cli.generate import command
 from advisor.codegen import Language, Wanted, generate, read_former, write_files
-from advisor.codegen.inputs.table import EVERY
+from advisor.codegen.inputs.table import EVERY, declared_inputs
 from advisor.codegen.shared_machine import generate_shared
 from advisor.errors import InputError
 from advisor.plan.document import plan_to_json
@@ -32,6 +33,13 @@ def names(files, language):
     """Inputs that code declares."""
     pattern = {Language.TERRAFORM: r'^variable "(\w+)"', Language.PYTHON: r"^    (\w+): .+ = setting\("}[language]
     return set(re.findall(pattern, files[DECLARING[language]], re.MULTILINE))
+
+
+def two_clouds():
+    """A plan whose code is of two roots."""
+    return make_fleet_plan(
+        make_group(), make_group(provider="gcp", region="us-central1", instance_type="g2-standard-8")
+    )
 
 
 @pytest.mark.parametrize("language", Language)
@@ -122,3 +130,48 @@ def test_a_shared_machine_takes_them_too():
     for inputs in (frozenset(), frozenset({"budget_enabled"})):
         files = generate_shared(place, Language.TERRAFORM, inputs=inputs).files
         assert names(files, Language.TERRAFORM) & RARE == inputs
+
+
+@pytest.mark.parametrize("language", Language)
+def test_a_root_keeps_its_own_inputs_and_none_of_another(language, tmp_path):
+    """An input that is usual on one cloud, and rare on another, stays away there."""
+    plan = two_clouds()
+    first = generate(plan, language, Wanted(inputs=frozenset({"metrics_namespace"})))
+    assert first.roots == ("aws", "gcp")
+    write_files(first, tmp_path)
+    assert generate(plan, language, Wanted(), former=read_former(tmp_path)).files == first.files
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("\n", "\r\n"), (' {\n', ' { # of us\n'), ('variable "', 'variable  "'), (" = setting(\n", " = setting(  # of us\n")],
+)  # fmt: skip
+def test_inputs_are_read_however_their_lines_are_written(old, new):
+    """With line ends of Windows, comments and other spaces."""
+    for language, path in DECLARING.items():
+        text = generate(make_plan(make_option()), language, wanting("dns")).files[path]
+        assert declared_inputs([text.replace(old, new)]) == declared_inputs([text]) >= {"dns"}
+
+
+def test_a_variable_on_a_single_line_is_an_input():
+    """Its block may end where it began."""
+    assert declared_inputs(['variable "dns" {}\n', '# variable "model_ids" {}\n']) == {"dns"}
+
+
+def test_the_source_in_place_of_a_short_program_takes_every_setting(tmp_path):
+    """Which of the package's settings the program sets is not known."""
+    plan = make_plan(make_option())
+    write_files(generate(plan, Language.PYTHON, wanting(as_component=True)), tmp_path)
+    files = generate(plan, Language.PYTHON, wanting(), former=read_former(tmp_path, force=True)).files
+    assert names(files, Language.PYTHON) >= RARE
+
+
+@pytest.mark.parametrize("language", Language)
+@pytest.mark.parametrize("make", [lambda: make_plan(make_option()), two_clouds], ids=["one root", "two roots"])
+def test_code_whose_record_is_missing_keeps_its_inputs(make, language, tmp_path):
+    """They are read as the code lies in the directory and in its roots."""
+    plan = make()
+    first = generate(plan, language, Wanted(inputs=frozenset({"metrics_namespace", "dns"})))
+    write_files(first, tmp_path)
+    shutil.rmtree(tmp_path / ".advisor")
+    assert generate(plan, language, Wanted(), former=read_former(tmp_path, force=True)).files == first.files
