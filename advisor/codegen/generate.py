@@ -261,6 +261,8 @@ class Generated:
     """Those that a tag names, without their digests."""
     former_state: str = ""
     """State of the directory that the code goes on from; "": of none."""
+    unused_inputs: frozenset[str] = frozenset()
+    """Rare inputs that were asked for, and that the code does not take."""
 
 
 def generate(
@@ -316,7 +318,6 @@ def generate(
         **written(images, wanted.digests),
     }
     check_files(files)
-    unused = () if is_short else asked - declared_inputs(files.values()) - {EVERY}
     return Generated(
         files=files,
         roots=tuple(sorted(roots)),
@@ -329,16 +330,21 @@ def generate(
             *((_UNKNOWN_FORMER,) if unknown_roots and former.plan_digest != planned[0].plan_digest else ()),
             *_changed_warnings(rollouts, former),
             *unknown,
-            *(f"--input {name}: this plan's code has no use for it" for name in sorted(unused)),
         ),
         rollouts=rollouts,
         renamed={root: rollout.renamed for root, rollout in rollouts.items() if root in former.rollouts},
         successors={root: rollout.successors for root, rollout in rollouts.items()},
         left_out=frozenset(key for group in gone for key in (group.key, group.backend)),
         former_state=former.state,
+        unused_inputs=frozenset() if is_short else unused_inputs(asked, files),
         notes=tuple(note for stack in stacks for note in notes_of(target_of(stack).completed(stack)))
         or _nothing_retires(former, gone),
     )
+
+
+def unused_inputs(asked: frozenset[str], files: Mapping[str, str]) -> frozenset[str]:
+    """Names of inputs that were asked for, and that no file declares."""
+    return asked - declared_inputs(files.values()) - {EVERY}
 
 
 def _staged(stack: Stack, rollout: Rollout) -> Stack:

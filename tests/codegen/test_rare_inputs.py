@@ -74,6 +74,7 @@ def test_a_later_run_keeps_what_the_code_takes(language, tmp_path):
     kept = generate(plan, language, wanting("metrics_namespace"), former=read_former(tmp_path))
     assert names(kept.files, language) & RARE == {"dns", "budget_enabled", "metrics_namespace"}
     assert kept.warnings == ()
+    assert kept.unused_inputs == set()
     path = tmp_path / DECLARING[language]
     path.write_text(path.read_text().replace("budget_enabled", "own_budget"))
     assert names(generate(plan, language, wanting(), former=read_former(tmp_path)).files, language) & RARE == {"dns"}
@@ -94,13 +95,13 @@ def test_a_program_that_takes_its_source_from_the_package_takes_every_setting():
 
 
 def test_unknown_and_unused_inputs_are_named():
-    """A name of no target is an error with those that there are, one of another target a warning."""
+    """A name of no target is an error with those that there are; one of another target is told with the code."""
     plan = make_plan(make_option())
     with pytest.raises(InputError, match="no code takes dsn") as refused:
         generate(plan, Language.TERRAFORM, wanting("dsn"))
     assert "dns" in refused.value.hint
-    (warning,) = generate(plan, Language.TERRAFORM, wanting("karpenter_role_names")).warnings
-    assert warning == "--input karpenter_role_names: this plan's code has no use for it"
+    made = generate(plan, Language.TERRAFORM, wanting("karpenter_role_names", "dns"))
+    assert made.unused_inputs == {"karpenter_role_names"}
 
 
 @pytest.mark.parametrize("name", ["mixed-fleet", "eks-scheduled", "sagemaker-mixed-scheduled"])
@@ -122,6 +123,9 @@ def test_the_command_takes_several(tmp_path):
     assert CliRunner().invoke(command, asked).exit_code == 0
     text = (tmp_path / "code" / "variables.tf").read_text()
     assert names({"variables.tf": text}, Language.TERRAFORM) & RARE == {"dns", "model_ids"}
+    told = CliRunner().invoke(command, [*asked, "--input", "karpenter_role_names"]).stderr
+    assert "warning: --input karpenter_role_names: the code of this plan has no use for it" in told
+    assert told.count("--input") == 1
 
 
 def test_a_shared_machine_takes_them_too():
