@@ -58,6 +58,21 @@ def test_rare_inputs_are_left_out_and_named_in_the_readme(language):
 
 
 @pytest.mark.parametrize("language", Language)
+@pytest.mark.parametrize("name", ["scheduled", "mig-l4-spot"])
+def test_no_file_speaks_of_an_input_that_is_left_out(name, language):
+    """But for how to add it."""
+    plan = SCENARIOS[name]().plan
+    files = generate(plan, language, Wanted()).files
+    (told,) = re.findall(r"^Left out, since few deployments set them: .*$", files["README.md"], re.MULTILINE)
+    left_out = re.findall(r"`(\w+)`", told)
+    spoken = re.compile(rf"(?:`|\bof )({'|'.join(left_out)})\b(?!`? \(`--input )")
+    assert "dns" in left_out
+    assert [match[0] for text in files.values() for match in spoken.finditer(text.replace(told, ""))] == []
+    whole = generate(plan, language, Wanted(inputs=frozenset({"dns"}))).files
+    assert any("; the record of dns does." in text for text in whole.values())
+
+
+@pytest.mark.parametrize("language", Language)
 @pytest.mark.parametrize("name", sorted(RARE))
 def test_a_rare_input_that_is_wanted_is_used(name, language):
     """It alone is added."""
