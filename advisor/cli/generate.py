@@ -1,6 +1,6 @@
 """``advisor generate``: infrastructure code for a plan."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -206,7 +206,15 @@ def _generate(language: "Language", asked: dict[str, Any]) -> None:
         return
     if asked["name"]:
         raise click.UsageError("--name is of an estate: a plan is named by its workload file")
-    deliver_code(code_of(language, asked, text), directory, asked)
+    generated = code_of(language, asked, text)
+    warn_of_unused(generated.unused_inputs, "this plan")
+    deliver_code(generated, directory, asked)
+
+
+def warn_of_unused(inputs: Iterable[str], whose: str) -> None:
+    """Warnings of inputs that were asked for, and that the code of a plan, or of no plan of an estate, takes."""
+    for name in sorted(inputs):
+        click.echo(f"warning: --input {name}: the code of {whose} has no use for it", err=True)
 
 
 def deliver_code(generated: "Generated", directory: Path, asked: dict[str, Any]) -> None:

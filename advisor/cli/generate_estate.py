@@ -37,7 +37,9 @@ def generate_estate(language: "Language", asked: dict[str, Any], text: str) -> N
         InputError: arguments that are of one plan, or an estate that does not say what is needed.
         NotDeployable: some parts cannot be generated; the others were written.
     """
+    from advisor.cli.generate import warn_of_unused  # noqa: PLC0415 - it calls this module
     from advisor.codegen.estate import left_behind, parts_of, read_plan  # noqa: PLC0415 - help shows without it
+    from advisor.codegen.serving import check_inputs  # noqa: PLC0415 - as above
 
     given = [name for name in _OF_ONE_PLAN if asked[name]]
     if given:
@@ -45,6 +47,7 @@ def generate_estate(language: "Language", asked: dict[str, Any], text: str) -> N
             "--option, --target, --engine, --image, --form and --cut-over are of one plan: give its file in place of "
             "the estate, and its folder below DIR"
         )
+    check_inputs(asked["inputs"])
     where, directory = str(asked["plan"]), asked["directory"]
     estate = estate_from_json(text, where)
     refuse_edited(why_not_as_made(text, where), where, "estate", force=asked["force"])
@@ -58,7 +61,11 @@ def generate_estate(language: "Language", asked: dict[str, Any], text: str) -> N
             f"{folder}: {', '.join(base.workloads)} as one deployment, ${base.usd_per_month:,.2f} a month in place of "
             f"${base.apart_usd_per_month:,.2f}; no code of their own fleets"
         )
-    failed = list(_written(language, asked, parts, texts))
+    written = list(_written(language, asked, parts, texts))
+    failed = [(name, part) for name, part in written if isinstance(part, AdvisorError)]
+    if not failed:
+        unused = (part.unused_inputs for _, part in written if not isinstance(part, AdvisorError))
+        warn_of_unused(frozenset(asked["inputs"]).intersection(*unused), "this estate")
     for name in left_behind(directory, parts):
         click.echo(
             f"warning: {directory / name} holds generated code and is not part of the estate: destroy what it made "
@@ -76,8 +83,8 @@ def generate_estate(language: "Language", asked: dict[str, Any], text: str) -> N
 
 def _written(
     language: "Language", asked: dict[str, Any], parts: "EstateParts", texts: Mapping[str, str]
-) -> Iterator[tuple[str, AdvisorError]]:
-    """Write each part; errors of those that cannot be generated or written, by folder."""
+) -> Iterator[tuple[str, "Generated | AdvisorError"]]:
+    """Write each part: its code, or the error of one that cannot be generated or written, by folder."""
     from advisor.cli.generate import code_of, deliver_code  # noqa: PLC0415 - they call this module
     from advisor.codegen.estate import check_folder  # noqa: PLC0415 - help shows without it
 
@@ -92,6 +99,7 @@ def _written(
                 file = parts.fleets[name]
                 generated = code_of(language, {**own, "plan": Path(file)}, texts[file])
             deliver_code(generated, directory, own)
+            yield name, generated
         except AdvisorError as error:
             yield name, error
 
@@ -108,7 +116,7 @@ def _machine(language: "Language", asked: dict[str, Any], place: "Place") -> "Ge
     check_program(language, former, as_component=False)
     as_module = bool(former.as_component if asked["as_component"] is None else asked["as_component"])
     digests = {} if asked["resolve_digests"] else kept_digests(directory)
-    inputs = former.inputs.union(asked["inputs"])
+    inputs = former.inputs.get("", frozenset()).union(asked["inputs"])
     shared = partial(generate_shared, place, language, as_module=as_module, last=last, inputs=inputs)
     generated = shared(digests)
     return shared(resolve(generated.images)) if asked["resolve_digests"] else generated

@@ -255,8 +255,10 @@ def deliver_application(application: "Application", directory: Path, output: Pat
         deliver(application.patch, output)
     for note in application.notes:
         tell(f"note: {note}")
-    if not application.edits:
+    if application.is_as_planned:
         tell(f"{directory}: everything is as planned already")
+    elif not application.edits:
+        tell(f"{directory}: nothing was changed: see the notes")
     for edit in application.edits:
         tell(f"{'changed' if written else 'would change'} {edit}")
 

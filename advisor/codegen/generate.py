@@ -11,6 +11,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
+from types import MappingProxyType
 
 from advisor.catalog import Catalog
 from advisor.codegen.container import Form, Language, Wanted
@@ -260,6 +261,8 @@ class Generated:
     """Those that a tag names, without their digests."""
     former_state: str = ""
     """State of the directory that the code goes on from; "": of none."""
+    unused_inputs: frozenset[str] = frozenset()
+    """Rare inputs that were asked for, and that the code does not take."""
 
 
 def generate(
@@ -288,14 +291,16 @@ def generate(
     check_wanted(wanted)
     check_program(language, former, as_component=wanted.as_component)
     asked, is_short = wanted.inputs, wanted.as_component and language is Language.PYTHON
-    wanted = replace(wanted, inputs=asked | former.inputs | ({EVERY} if is_short else set()))
+    # The settings of a short program are of this package: its directory does not say which of them are set.
+    was_short = bool(former.as_component) and former.language is language is Language.PYTHON
+    wanted = replace(wanted, inputs=asked | ({EVERY} if is_short or was_short else set()))
     # A plan in memory and a plan from a file give the same bytes.
     plan = as_written(plan)
 
     attempts: list[tuple[tuple[Stack, ...], tuple[str, ...], Mapping[str, Mapping[str, str]]]] = []
 
     def attempt(choice: Choice) -> None:
-        stacks = _stacks(plan, choice, wanted)
+        stacks = _stacks(plan, choice, wanted, former.inputs)
         unknown = () if catalog is None else check_available(stacks, catalog)
         attempts.append((stacks, unknown, _rendered(stacks, language)))
 
@@ -313,7 +318,6 @@ def generate(
         **written(images, wanted.digests),
     }
     check_files(files)
-    unused = () if is_short else asked - declared_inputs(files.values()) - {EVERY}
     return Generated(
         files=files,
         roots=tuple(sorted(roots)),
@@ -326,16 +330,21 @@ def generate(
             *((_UNKNOWN_FORMER,) if unknown_roots and former.plan_digest != planned[0].plan_digest else ()),
             *_changed_warnings(rollouts, former),
             *unknown,
-            *(f"--input {name}: this plan's code has no use for it" for name in sorted(unused)),
         ),
         rollouts=rollouts,
         renamed={root: rollout.renamed for root, rollout in rollouts.items() if root in former.rollouts},
         successors={root: rollout.successors for root, rollout in rollouts.items()},
         left_out=frozenset(key for group in gone for key in (group.key, group.backend)),
         former_state=former.state,
+        unused_inputs=frozenset() if is_short else unused_inputs(asked, files),
         notes=tuple(note for stack in stacks for note in notes_of(target_of(stack).completed(stack)))
         or _nothing_retires(former, gone),
     )
+
+
+def unused_inputs(asked: frozenset[str], files: Mapping[str, str]) -> frozenset[str]:
+    """Names of inputs that were asked for, and that no file declares."""
+    return asked - declared_inputs(files.values()) - {EVERY}
 
 
 def _staged(stack: Stack, rollout: Rollout) -> Stack:
@@ -408,8 +417,15 @@ def beside_total(plan: Plan, wanted: Wanted | None = None) -> tuple[str, ...]:
     )
 
 
-def _stacks(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
-    stacks = tuple(pinned(stack, wanted.digests) for stack in _unpinned(plan, choice, wanted))
+def _stacks(
+    plan: Plan, choice: Choice, wanted: Wanted, kept: Mapping[str, frozenset[str]] = MappingProxyType({})
+) -> tuple[Stack, ...]:
+    """Stacks of a choice; *kept*: root → inputs that its code takes beside those that are wanted."""
+    pinned_stacks = tuple(pinned(stack, wanted.digests) for stack in _unpinned(plan, choice, wanted))
+    stacks = tuple(
+        replace(stack, inputs=stack.inputs | kept.get(root, frozenset()))
+        for root, stack in zip(_roots(pinned_stacks), pinned_stacks, strict=True)
+    )
     return _as_components(stacks, plan, wanted) if wanted.as_component else stacks
 
 

@@ -416,6 +416,8 @@ class _Reader:
             self.take(",")
         if word == "jsonencode":
             return _document(arguments[0])
+        if word == "compact":
+            return _without_none(arguments[0])
         if word in _SPREAD:
             start, stars = _SPREAD[word]
             parts = [part.entries if _is_literal(part, start) else [Entry(stars, part)] for part in arguments]
@@ -442,7 +444,6 @@ _FUNCTIONS: Mapping[str, Callable[..., str]] = {
     "can": lambda value: value,
     "ceil": lambda number: f"math.ceil({number})",
     "coalesce": lambda *values: _Loose(" or ".join(values)),
-    "compact": lambda values: f"[value for value in {values} if value is not None]",
     "contains": lambda values, value: _Loose(f"{value} in {values}"),
     "distinct": lambda values: f"list(dict.fromkeys({values}))",
     "keys": lambda values: values,
@@ -489,6 +490,10 @@ def _document(value: Any) -> Group:  # noqa: ANN401
     if statements is None or not _is_literal(statements, "["):
         return Group("pulumi.Output.json_dumps(", [Entry("", value)], ")")
     return Group("document(", statements.entries, ")")
+
+
+def _without_none(values: Any) -> Group:  # noqa: ANN401
+    return Group("[", [Entry("", "value"), Entry("for value in ", values), Entry("if ", "value is not None")], "]", "")
 
 
 def _is_literal(value: Any, start: str) -> bool:  # noqa: ANN401

@@ -143,8 +143,8 @@ class Former:
     """Whether that code is called from a larger program; None as above."""
     state: str = ""
     """Digest of the records of the directory; "": nobody read them."""
-    inputs: frozenset[str] = frozenset()
-    """Names of the inputs that the code there takes."""
+    inputs: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Root → names of the inputs that its code takes."""
 
     @property
     def form(self) -> Form:

@@ -1,6 +1,6 @@
 """The serving container of a group: which engine, and what it is told; the response cache before it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
 
@@ -90,7 +90,7 @@ def cache_facts(stack: Stack) -> Mapping[str, Any]:
     }
 
 
-__all__ = ["check_wanted", "checkpoint_of", "container_of", "engine_of", "planned_engine"]
+__all__ = ["check_inputs", "check_wanted", "checkpoint_of", "container_of", "engine_of", "planned_engine"]
 
 
 def container_of(
@@ -149,10 +149,7 @@ def check_wanted(wanted: Wanted) -> None:
     Raises:
         InputError: an image that is no reference of one, a custom engine without an image, or an unknown input.
     """
-    unknown = wanted.inputs - input_names() - {EVERY}
-    if unknown:
-        names = ", ".join(sorted(unknown))
-        raise InputError(f"no code takes {names}", where="--input", hint=f"known: {', '.join(sorted(input_names()))}")
+    check_inputs(wanted.inputs)
     if wanted.engine is Engine.CUSTOM and not wanted.image:
         raise InputError("a custom engine needs an image", hint="name it with --image REPOSITORY@sha256:DIGEST")
     if wanted.image:
@@ -161,6 +158,18 @@ def check_wanted(wanted: Wanted) -> None:
         except ValueError as error:
             hint = "expected REPOSITORY:TAG or REPOSITORY@sha256:DIGEST"
             raise InputError(str(error), where="--image", hint=hint) from error
+
+
+def check_inputs(names: Collection[str]) -> None:
+    """Refuse names of inputs that no target has.
+
+    Raises:
+        InputError: some are unknown; the hint names those that there are.
+    """
+    unknown = {*names} - input_names() - {EVERY}
+    if unknown:
+        told = ", ".join(sorted(unknown))
+        raise InputError(f"no code takes {told}", where="--input", hint=f"known: {', '.join(sorted(input_names()))}")
 
 
 def engine_of(serves: Serves, wanted: Wanted) -> Engine:

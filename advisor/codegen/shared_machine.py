@@ -12,7 +12,7 @@ from advisor.codegen.alarms import alarms_of
 from advisor.codegen.container import Language, Wanted
 from advisor.codegen.engines.onnx_files import CLIENTS
 from advisor.codegen.engines.vllm import FIXED_CACHE
-from advisor.codegen.generate import Generated, as_run, check_files
+from advisor.codegen.generate import Generated, as_run, check_files, unused_inputs
 from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
 from advisor.codegen.model import Budget, Component, ComputeGroup, Row, Stack, Summary
 from advisor.codegen.quotas import quotas_needed
@@ -112,6 +112,7 @@ def generate_shared(
         images=images,
         warnings=tuple(_replaced(place, stack, last)),
         notes=(f"{place.name}: {', '.join(tenant.name for tenant in stack.tenants)}",),
+        unused_inputs=unused_inputs(inputs, files),
     )
 
 

@@ -188,6 +188,30 @@ def test_a_second_run_changes_nothing_and_keeps_edits(plans_of, run_advisor, tmp
     assert "chat.example.org" in edited.read_text()
 
 
+def test_inputs_are_asked_of_the_whole_estate(plans_of, run_advisor, tmp_path):
+    """One that any part takes is no warning; one that no target has is refused before anything is written."""
+    asked = ("generate", "terraform", plans_of("TURNS") / "estate.json", "--into", tmp_path / "infra")
+    refused = run_advisor(*asked, "--input", "dsn")
+    assert refused.returncode == 1
+    assert "no code takes dsn" in refused.stderr
+    assert not (tmp_path / "infra").exists()
+
+    done = run_advisor(*asked, "--input", "registry_secret", "--input", "karpenter_role_names")
+    assert done.returncode == 0, done.stderr
+    assert 'variable "registry_secret"' in (tmp_path / "infra/speech/variables.tf").read_text()
+    assert 'variable "registry_secret"' not in (tmp_path / "infra/shared-1/variables.tf").read_text()
+    (told,) = re.findall(r"--input \w+: .*", done.stderr)
+    assert told == "--input karpenter_role_names: the code of this estate has no use for it"
+
+
+@pytest.mark.parametrize("language", Language)
+def test_readme_adds_an_input_by_the_file_of_the_estate(language):
+    """A shared machine has no plan file of its own, and its program is whole in any case."""
+    command = {Language.TERRAFORM: "terraform", Language.PYTHON: "pulumi"}[language]
+    readme = generate_shared(estates.place("TURNS"), language).files["README.md"]
+    assert f"`advisor generate {command} estate.json --into DIR --input NAME`, with DIR the folder above," in readme
+
+
 def test_an_estate_in_one_document_holds_its_plans(run_advisor, tmp_path):
     """What `-o all.json` writes is enough, from a file and from standard input."""
     found = estates.planned("TURNS")

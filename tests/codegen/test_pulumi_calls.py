@@ -1,6 +1,8 @@
 """A resource of a Terraform template becomes the call of Pulumi's class that makes the same."""
 
 import ast
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -135,6 +137,16 @@ def test_repeated_block_becomes_a_comprehension():
         "                ],"
     )
     assert shares in call("aws_lb_listener.https")
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+def test_list_without_what_is_absent_is_laid_out_as_it_is_long(count):
+    """As ``ruff format`` does: on the line, with one for each part, or also for each entry."""
+    names = [f"{letter * 12}_secret" for letter in "abcde"[:count]]
+    root = 'resource "aws_lb" "this" {\n  subnets = compact([' + ", ".join(f"var.{name}" for name in names) + "])\n}\n"
+    code = call("aws_lb.this", {f"var.{name}": name for name in names}, root=root)
+    command = [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length=120", "--stdin-filename=x.py", "-"]
+    assert subprocess.run(command, input=code.encode(), capture_output=True, check=True).stdout.decode() == code
 
 
 def test_block_that_may_be_absent_becomes_a_condition():

@@ -28,6 +28,8 @@ from advisor.records import dataclass, replace
 
 _HEADER = re.compile(r"^((?:---(?= a/[^\n]*\n\+\+\+ b/)|\+\+\+(?= b/[^\n]*\n@@)) [ab]/)", re.MULTILINE)
 """Beginning of the two lines of a patch that name a file."""
+_LEFT = "not changed: "
+"""Beginning of a note on an argument that is left to the reader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Application:
     """Changes, and what does not change."""
 
     patch: str
-    """Unified diff with paths relative to the directory; "" when everything is as planned already."""
+    """Unified diff with paths relative to the directory; "" where nothing changes."""
     files: Mapping[Path, str]
     """Path → new text."""
     edits: tuple[str, ...]
@@ -68,6 +70,11 @@ class Application:
     """Arguments that could not be edited, and what else the reader has to know."""
     shared: tuple[str, ...] = ()
     """Notes on other machines, or calls of modules, that use an edited value."""
+
+    @property
+    def is_as_planned(self) -> bool:
+        """Whether nothing is left to change, by this program or by hand."""
+        return not self.edits and not any(_LEFT in note for note in self.notes)
 
 
 def apply_to(directory: Path, address: str, target: Target, project: Module | None = None) -> Application:
@@ -111,9 +118,7 @@ def apply_all(
         shared += users
         for edit in own:
             if edits.setdefault(edit.at, edit).text != edit.text:
-                notes.append(
-                    f"{whose}not changed: {edit.argument}: {edits[edit.at].argument} is written at the same place"
-                )
+                notes.append(f"{whose}{_LEFT}{edit.argument}: {edits[edit.at].argument} is written at the same place")
     contradictions = _contradictions([*edits.values()])
     notes += contradictions.values()
     left = [edit for at, edit in edits.items() if at not in contradictions]
@@ -137,7 +142,7 @@ def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit]
             )
         for name, change in _arguments(resource, target):
             if isinstance(change, str):
-                notes.append(f"not changed: {name}: {change}")
+                notes.append(f"{_LEFT}{name}: {change}")
             elif change is None:
                 unchanged += 1
             else:
@@ -170,7 +175,7 @@ def _contradictions(edits: Sequence[Edit]) -> dict[tuple[str, int], str]:
             if number is not None and outer.entries[number : number + 1] != (inner.text,):
                 where = inner.place.document.place(inner.place.start)
                 notes[outer.at] = notes[inner.at] = (
-                    f"not changed: {outer.argument} and {inner.argument}: the list at {where} would become "
+                    f"{_LEFT}{outer.argument} and {inner.argument}: the list at {where} would become "
                     f"{outer.text}, and its entry {number} {inner.text}: give one of them a value of its own"
                 )
     return notes
@@ -504,7 +509,7 @@ def _initial_numbers(resource: Resource, target: Target) -> Iterator[str]:
     for path, reason in resource.rule.created_with.items():
         if path in written and resource.values(written[path]) != [target.instances]:
             where = resource.document.place(written[path].start)
-            yield f"not changed: {resource.block.address}: {path} ({where}): {reason}; state node_count or autoscaling"
+            yield f"{_LEFT}{resource.block.address}: {path} ({where}): {reason}; state node_count or autoscaling"
 
 
 def _attached(resource: Resource, target: Target) -> Iterator[str]:
@@ -520,7 +525,7 @@ def _attached(resource: Resource, target: Target) -> Iterator[str]:
     if written and (named or target.accelerator_type is not None):
         where = resource.document.place(written[0][1].start)
         takes = f"takes {named}: change it with the type" if named else "has no such block: remove it"
-        yield f"not changed: {resource.block.address}: {_ATTACHED} ({where}): {kind} {takes}"
+        yield f"{_LEFT}{resource.block.address}: {_ATTACHED} ({where}): {kind} {takes}"
     elif attached:
         yield f"{kind} needs {named} attached ({_ATTACHED}), which is not edited"
 

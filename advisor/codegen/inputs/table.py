@@ -22,7 +22,7 @@ ID = "(?i)/subscriptions/"
 """Start of the pattern of a resource id of Azure, which writes them in any case."""
 EVERY = "all"
 """In place of a name: every input that a target has."""
-_DECLARED = re.compile(r'^(?:variable "|    )(\w+)(?:" \{$|: .* = setting\()', re.MULTILINE)
+_DECLARED = re.compile(r'^(?:[ \t]*variable\s+"?(\w+)"?\s*\{|    (\w+): .* = setting\()', re.MULTILINE)
 _FIXED_WORD = re.compile(r"(?<=/)[A-Za-z][A-Za-z]*(?:\[[.]\][A-Za-z]+)?(?=/|$)")
 _TABLES = Path(__file__).parent
 
@@ -191,7 +191,7 @@ def input_names() -> frozenset[str]:
 
 def declared_inputs(texts: Iterable[str]) -> frozenset[str]:
     """Names of the inputs that code declares as variables or settings."""
-    return input_names() & {name for text in texts for name in _DECLARED.findall(text)}
+    return input_names() & {match[match.lastindex or 0] for text in texts for match in _DECLARED.finditer(text)}
 
 
 @cache

@@ -359,7 +359,7 @@ def read_former(directory: Path, stage: Stage | None = None, *, force: bool = Fa
         language=language,
         as_component=is_component,
         state=state_of(directory),
-        inputs=_inputs(directory, record.paths),
+        inputs=_inputs(directory, record.paths or _unrecorded(directory)),
     )
 
 
@@ -375,10 +375,21 @@ def state_of(directory: Path) -> str:
     return digest_of(b"\0".join(read_bytes(record) or b"" for record in records))
 
 
-def _inputs(directory: Path, paths: Iterable[str]) -> frozenset[str]:
-    """Inputs of the code as it lies in the directory."""
-    contents = (read_bytes(directory / path) for path in paths if path.endswith(_DECLARING))
-    return declared_inputs(content.decode(errors="replace") for content in contents if content is not None)
+def _inputs(directory: Path, paths: Iterable[str]) -> Mapping[str, frozenset[str]]:
+    """Root → inputs of its code as it lies in the directory."""
+    roots = {path: path.removesuffix(name).rstrip("/") for path in paths for name in _DECLARING if path.endswith(name)}
+    texts: dict[str, list[str]] = {}
+    for path, root in sorted(roots.items()):
+        content = read_bytes(directory / path)
+        if content is not None:
+            texts.setdefault(root, []).append(content.decode(errors="replace"))
+    return {root: declared_inputs(declaring) for root, declaring in texts.items()}
+
+
+def _unrecorded(directory: Path) -> list[str]:
+    """Files of a directory without a record that may declare inputs, of itself and of its folders as roots."""
+    places = (place for folder in ("", "*/") for name in _DECLARING for place in directory.glob(folder + name))
+    return [place.relative_to(directory).as_posix() for place in places if place.is_file()]
 
 
 def read_rollouts(directory: Path) -> Mapping[str, Rollout]:

@@ -438,6 +438,18 @@ def test_command_prints_the_patch_and_writes_unless_it_is_a_dry_run(tmp_path):
     assert "everything is as planned already" in run(*arguments).stderr
 
 
+def test_command_does_not_call_as_planned_what_it_leaves_to_the_reader(tmp_path):
+    """Nothing is edited, and a note says that a value of a data source stays: it may be another one."""
+    text = PLAIN.replace('"p4d.24xlarge"', "data.external.fleet.result.type")
+    write(tmp_path, main=text.replace("1\n  max", "3\n  max").replace("= 2 ", "= 4 ").replace('"2"', "3"))
+    plan = tmp_path / "the-plan.json"
+    plan.write_text(plan_to_json(make_plan(make_option(instance_type="g6e.xlarge", accelerator="L40S", instances=3))))
+    told = run(tmp_path, "--address", "aws_autoscaling_group.gpu", "--plan", plan).stderr
+    assert "not changed: aws_launch_template.gpu: instance_type" in told
+    assert "nothing was changed: see the notes" in told
+    assert "as planned already" not in told
+
+
 def test_an_edited_plan_is_refused_and_forced_with_a_warning(tmp_path):
     """A number that was changed by hand is no longer the plan's; nothing is written before --force says so."""
     write(tmp_path, main=PLAIN)
