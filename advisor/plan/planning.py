@@ -17,6 +17,7 @@ from advisor.plan.fleet.describe import batch_beside_of, fleet_of, planning_day
 from advisor.plan.fleet.spare import judged_spare
 from advisor.plan.market import Market, beside_batch, hours_of, hours_to_try, in_hours, raised_hours_by_cost
 from advisor.plan.options import Ranking
+from advisor.plan.problem.formulas import falls
 from advisor.plan.problem.hours import HOURS_BESIDE
 from advisor.plan.problem.values import Infeasible, PurchaseOption
 from advisor.plan.relaxing import tried
@@ -108,7 +109,7 @@ def _compared(market: Market, asked: Asked, chosen: Chosen, lower: LowerRungs) -
             fleet = replace(fleet, batch=batch_beside_of(market.fill, confirmed))
         choice = choice_of(fleet, market.formulation, context, market.expected)
         if fleet.batch is None:
-            choice = replace(choice, notes=(*choice.notes, *zero_notes(market.formulation, fleet)))
+            choice = replace(choice, notes=(*choice.notes, *scaling_notes(market.formulation, fleet)))
         choice = replace(choice, notes=(*choice.notes, *engine_notes(market, confirmed)))
         best = recommended(confirmed, context, fleet, options)
         rejections = (*choice.rejections, *ranking.rejections)
@@ -326,8 +327,9 @@ def _order(chosen: Chosen) -> tuple[bool, float]:
     return not confirmed.confirmation.reached, round(confirmed.usd_per_month, 2)
 
 
-def zero_notes(formulation: Formulation, fleet: Fleet) -> Iterator[str]:
-    """Whether a fleet uses ``scaling.scale_to_zero``, where that is allowed, and why it does not."""
+def scaling_notes(formulation: Formulation, fleet: Fleet) -> Iterator[str]:
+    """Whether a fleet uses what ``scaling`` allows, and why it does not."""
+    yield from _turn_notes(formulation, fleet)
     if not formulation.problem.scaling.scale_to_zero:
         return
     services = dict.fromkeys(
@@ -345,6 +347,18 @@ def zero_notes(formulation: Formulation, fleet: Fleet) -> Iterator[str]:
     else:
         why = _why_no_service(formulation)
         yield f"scale_to_zero is not used: requests are expected in every hour of the week, and {why}"
+
+
+def _turn_notes(formulation: Formulation, fleet: Fleet) -> Iterator[str]:
+    """Whether a fleet uses ``scaling.take_turns``, where that is allowed."""
+    if formulation.problem.scaling.take_turns:
+        stopping = dict.fromkeys(group.instance_type for group in fleet.groups if falls(group.instances))
+        names = " and ".join(stopping)
+        yield (
+            f"take_turns is used: instances of {names} stop in busier hours, in which others serve"
+            if stopping
+            else "take_turns is not used: no cheaper fleet with other machines in quieter hours was found"
+        )
 
 
 def _why_no_service(formulation: Formulation) -> str:

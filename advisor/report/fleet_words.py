@@ -335,9 +335,9 @@ def _loss_words(fleet: Fleet) -> Iterator[str]:
     replay = fleet.confirmed
     if replay is None or fleet.is_batch_alone:
         return
-    one, part = replay.without_one_within_slo_ratio, replay.without_part_within_slo_ratio
-    if one is not None:
-        yield f"without any one machine {ratio_words(one)} within the SLO in the busiest stretch"
+    machine, part = replay.without_one_within_slo_ratio, replay.without_part_within_slo_ratio
+    if machine is not None:
+        yield f"without any one machine {ratio_words(machine)} within the SLO in the busiest stretch"
     if part is not None:
         parts, asked = "zone or spot supply, or machine in quieter hours,", "that the limits ask to be served then"
         yield f"without any one {parts} {ratio_words(part)} of the requests {asked} within the SLO"
