@@ -33,6 +33,7 @@ QUESTIONS = {
     "a load that takes a millionth of an instance": 113_823,
     "neighbours that an even load makes dearer": 116_597,
     "a commitment of users in two places": 405_796,
+    "a mix for users in two places": 405_016,
 }
 KINDS = {
     "speech of many lengths, on spot and commitments": 1000,
@@ -132,7 +133,7 @@ def test_a_number_that_is_changed_is_found(kind):
 
 def test_what_a_failure_leaves_is_recomputed_where_users_are_in_two_places():
     """Each instance then carries another rate of the mix than is planned of it."""
-    plan = copy.deepcopy(plan_of(QUESTIONS["a commitment of users in two places"]))
+    plan = copy.deepcopy(plan_of(QUESTIONS["a mix for users in two places"]))
     assert all("mix_requests_per_second_per_instance" in group for group in plan["fleet"]["groups"])
     plan["fleet"]["failures"][0]["left_ratio"] *= 1.001
 
