@@ -23,7 +23,7 @@ from advisor.units import ROUNDING
 MOST_ALONE = 6
 """Pools that are tried by themselves for the quieter hours, and for the busier ones."""
 _STARTED = (PurchaseOption.ON_DEMAND, PurchaseOption.SPOT)
-"""What is started and stopped by the hour."""
+"""Ways of paying for instances that are started and stopped by the hour."""
 _PROVIDERS = ("aws", "azure", "gcp")
 """Whose generated hosts stand behind what sends nothing to a group that is empty; a route of a cluster does."""
 

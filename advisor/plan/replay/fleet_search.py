@@ -1,0 +1,538 @@
+"""Search for the cheapest fleet that its replay confirms.
+
+A fleet is replayed; kinds of replicas that are late are taken to sustain less, as little as holds.
+
+A kind of replica has a *headroom*: by how much less it is taken to sustain than the closed form says. By bisection over
+replays of the cheapest fleet of that kind alone it lies in a bracket: the largest headroom that was seen to fail, and
+the smallest that was seen to hold. The optimum with every kind at the lower end of its bracket is a bound on what any
+fleet that carries the planned rates costs; where its own replay holds it is the answer, unless a cheaper one holds that
+carries less by the closed form.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice, takewhile
+from typing import Self
+
+from advisor.plan.problem.values import FleetSolution, Infeasible, Pool, constraints_of
+from advisor.plan.replay.below import BelowClosedForm, is_one_row, unlimited
+from advisor.plan.replay.exchanges import (
+    MOST_FAILED,
+    Exchanges,
+    cheapest_nearby,
+    has_room,
+    with_fewer,
+)
+from advisor.plan.replay.groups import (
+    Confirmed,
+    bounded,
+    cheaper,
+    clearly_cheaper,
+    closer,
+    held_to,
+    instances_of,
+    unproven,
+    usd_of,
+)
+from advisor.plan.replay.headroom import (
+    WORTH_RATIO,
+    Bracket,
+    Kind,
+    worthwhile,
+)
+from advisor.plan.replay.pairs import cheaper_pairs
+from advisor.plan.replay.replayed import ReplayedFleets
+from advisor.plan.solve.by_hours import by_hours
+from advisor.plan.solve.dominance import without_dominated
+from advisor.plan.solve.neighbours import elsewhere, fewer_at_times, keeps_at_need, keeps_to_all
+from advisor.plan.solve.optimise import optimise
+from advisor.plan.solve.scopes import (
+    Singles,
+    scopes,
+    split,
+    usd_alone,
+    without_dominated_anywhere,
+)
+from advisor.plan.solve.simple import complexity
+from advisor.plan.solve.solver import HALF_A_CENT
+from advisor.plan.solve.stage import Formulation, PlanningContext, in_precisions
+from advisor.records import dataclass, replace
+from advisor.units import A_CENT
+
+MOST_MOVED = 8
+"""Fleets of machines that held elsewhere which are replayed in a cheaper region."""
+MOST_REGIONS = 3
+"""Regions in which a cheaper fleet is looked for by itself."""
+MOST_OF_A_REGION = 12
+"""Its pools that are looked at, the cheapest by themselves."""
+DEARER_REGION = 1.3
+"""In such a region the closed form's fleets cost no more than so many times the best one."""
+MOST_BY_HOURS = 6
+"""Fleets with other machines in quieter hours whose replay may fail before the search ends."""
+CHEAP_KINDS = 3
+"""Kinds that are tried by themselves where a confirmed mix leaves room for a cheaper fleet."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Alone:
+    """Result of the search for a pool by itself."""
+
+    fleet: Confirmed | Infeasible
+    bracket: Bracket
+    failing: FleetSolution | Infeasible
+    """At the lower end of the bracket."""
+    limit_usd: float
+    """Nothing was looked for from there on."""
+
+    def settles(self, limit_usd: float) -> bool:
+        """Whether a search up to another limit would find the same."""
+        holds = isinstance(self.fleet, Confirmed) and self.fleet.confirmation.reached
+        return holds or limit_usd <= self.limit_usd
+
+
+class FleetSearch(ReplayedFleets):
+    """Finds the cheapest fleets of one question that their replays confirm."""
+
+    def __init__(self, formulation: Formulation, context: PlanningContext) -> None:
+        """Begin with nothing known of any kind."""
+        super().__init__(formulation, context)
+        self._failing: dict[Kind, FleetSolution] = {}
+        """Fleets of one kind at the lower ends of their brackets."""
+        self._known: dict[tuple[object, ...], Confirmed | Infeasible] = {}
+        self._found_alone: dict[tuple[object, ...], _Alone] = {}
+        self._fewest_of: dict[frozenset[Kind], Bracket] = {}
+        """Headroom below 1 with which fleets of some kinds were last seen to fail and to hold."""
+        self._refused: dict[tuple[object, ...], float] = {}
+        """USD a month below which no fleet of a kind holds that carries less than the planned rates."""
+        self._singles: dict[tuple[object, ...], Callable[[float], Singles]] = {}
+
+    def within(self, formulation: Formulation, context: PlanningContext) -> Self:
+        """The same for another question about the same demand: what replays have shown of replicas is kept."""
+        other = super().within(formulation, context)
+        other._failing = {}  # noqa: SLF001 - of its own class
+        return other
+
+    def confirmed(self, start: Confirmed | None = None, *, refined: bool = False) -> Confirmed | Infeasible:
+        """The cheapest fleet that its replay confirms, to 2 %; where none is found, the one that came closest.
+
+        Args:
+            start: a confirmed fleet of a part of the question, which is the answer where none is found that is cheaper
+                by 1 %, or the bound is no lower by that than it was for the part.
+            refined: whether cheaper fleets are looked for near the start too, where that is what is found.
+        """
+        starts = [start]
+        first = refined and self._effort.every_kind and self._effort.in_full
+        if start is not None and first and self._is_allowed(start):
+            start = self._below_closed_form().cheaper(start, mixed=False)
+        fleet = self._search(start)
+        if self._effort.every_kind and (isinstance(fleet, Infeasible) or not fleet.confirmation.reached):
+            fleet = self._below_closed_form().cheaper(None) or fleet
+        if isinstance(fleet, Infeasible):
+            return fleet
+        if not refined and start is not None and fleet.solution.allocations is start.solution.allocations:
+            return start
+        fleet = self._refined(fleet, [*starts, start])
+        in_full = self._in_full(fleet)
+        if self._trials.is_exact or in_full.confirmation.reached == fleet.confirmation.reached:
+            return in_full
+        self._trials.without_estimates()
+        for kept in (
+            self._brackets,
+            self._failing,
+            self._known,
+            self._found_alone,
+            self._holding,
+            self._refused,
+            self._late,
+            self._unsplit,
+            self._alone,
+        ):
+            kept.clear()
+        return self.confirmed(self._still_holding(start), refined=refined)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every replay is whole from here on: an estimate was wrong."""
+        return self._trials.is_exact
+
+    def _still_holding(self, confirmed: Confirmed | None) -> Confirmed | None:
+        """A known fleet that holds in a whole replay too; one of which only the cost counts as it is."""
+        if confirmed is None or confirmed.is_limit:
+            return confirmed
+        whole = self._in_full(confirmed)
+        return whole if whole.confirmation.reached else None
+
+    def _refined(self, confirmed: Confirmed, starts: Sequence[Confirmed | None]) -> Confirmed:
+        """The search's fleet with a bound that holds, or the cheapest fleet below the closed form and near it.
+
+        Near other fleets too that the search started from: a dearer one may have cheaper neighbours.
+        """
+        if self._effort.in_full:
+            confirmed = self._held_to_the_closed_form(confirmed)
+        if not confirmed.confirmation.reached:
+            return confirmed
+        others = {instances_of(fleet.solution): fleet for fleet in starts if fleet is not None and not fleet.is_limit}
+        others.pop(instances_of(confirmed.solution), None)
+        near = (self._nearby(bounded(fleet, confirmed)) for fleet in others.values() if self._is_allowed(fleet))
+        confirmed = min((self._nearby(confirmed), *near), key=usd_of)
+        confirmed = self._with_fewer(self._posed, confirmed) if self._is_allowed(confirmed) else confirmed
+        # Mixes over several classes of hours are programs of their own: rungs do without them, which compare alone.
+        mixed = self._effort.in_full or len(self.problem.hours) == 1
+        below = self._below_closed_form().cheaper(confirmed, mixed=mixed) if self._effort.every_kind else None
+        confirmed = unproven(confirmed) if below is None else held_to(below, confirmed.solution.bound_usd_per_month)
+        if not any(start is not None and start.is_limit for start in starts):
+            confirmed = self._fewer_at_times(self._exchanged(self._elsewhere(confirmed)))
+            confirmed = self._by_hours(self._by_region(confirmed))
+        return self._in_preferred_precision(confirmed)
+
+    def alone(self, formulation: Formulation) -> Confirmed | Infeasible:
+        """The cheapest confirmed fleet of a question with one kind of replica, by bisection of its headroom.
+
+        Where no headroom helps it is the fleet that came closest; why there is none at all where limits conflict.
+        """
+        pools = sorted((pool.key, pool.tariffs) for pool in formulation.problem.pools)
+        key = (constraints_of(formulation.problem), *pools)
+        if key not in self._known:
+            self._sources |= formulation.pool_set.sources
+            kinds = {self.kind_of(pool.key) for pool in formulation.problem.pools}
+            hint = self._brackets.get(next(iter(kinds))) if len(kinds) == 1 else None
+            fleet, bracket = self._bisected(formulation, dict.fromkeys(kinds, 1.0), hint)
+            if isinstance(fleet, Confirmed) and fleet.confirmation.reached:
+                fleet = self._with_fewer(formulation, fleet)
+            self._known[key] = self.as_shown(fleet) if isinstance(fleet, Confirmed) else fleet
+            if len(kinds) == 1 and hint is None and bracket is not None:
+                self._brackets[kinds.pop()] = bracket
+        return self._known[key]
+
+    def _search(self, confirmed: Confirmed | None) -> Confirmed | Infeasible:
+        """Optima at the lower ends of the brackets, each replayed, until one holds or none can be cheaper."""
+        best = confirmed
+        worth = None if confirmed is None else _worth_less_than(confirmed)
+        closest: Confirmed | None = None
+        tested: list[Kind] = []
+        while True:
+            least = {kind: bracket.least for kind, bracket in self._brackets.items()}
+            bound = self._optimum(self._posed, least, worth if best is confirmed else confirmed)
+            if isinstance(bound, Infeasible):
+                return best or closest or bound
+            if confirmed is not None and bound is worth:
+                return confirmed
+            if best is not None and self._suffices(best, bound):
+                return bounded(best, bound)
+            if bound.confirmation.reached:
+                return bound
+            closest = closer(closest, bound)
+            kinds = self._not_known(bound)[: self._effort.kinds_tried - len(tested)]
+            if not kinds:
+                return self._raised_together(bound, best, closest)
+            tested += kinds
+            for kind in kinds:
+                fleet = self._bracketed(kind, best)
+                best = cheaper(best, fleet)
+                closest = closer(closest, fleet) if isinstance(fleet, Confirmed) else closest
+
+    def _held_to_the_closed_form(self, confirmed: Confirmed) -> Confirmed:
+        """A fleet with a bound that holds in every hour, place and failure.
+
+        The lower end of a bracket says what a kind carries where it carries least. In other hours, for other places, or
+        after a failure it may carry more, so where there are several a bound takes every kind as the closed form does.
+        """
+        if is_one_row(self._posed.problem) or all(bracket.least <= 1 for bracket in self._brackets.values()):
+            return confirmed
+        plain = self._solve(self._posed)
+        least = plain.bound_usd_per_month if isinstance(plain, FleetSolution) else 0.0
+        return held_to(confirmed, least)
+
+    def _suffices(self, best: Confirmed, bound: Confirmed) -> bool:
+        """Whether nothing is worth looking for below a fleet: nothing much cheaper, or nothing that would be preferred.
+
+        Where only the answer counts, and not how cheap the cheapest is, that is so of the simplest fleets that cost
+        little more than the bound.
+        """
+        if not worthwhile(best.usd_per_month, bound):
+            return True
+        if best.is_limit:
+            return False
+        most = bound.usd_per_month * (1 + self._posed.problem.limits.simplicity)
+        return not self._effort.in_full and is_simplest(best) and best.usd_per_month <= most
+
+    def _not_known(self, failed: Confirmed) -> list[Kind]:
+        """Kinds that are late in a fleet and not known by themselves yet."""
+        trial = self._trials.of(failed.formulation, failed.solution, every=len(failed.solution.allocations) > 1)
+        late = dict.fromkeys(self.kind_of(failed.solution.allocations[at].pool.key) for at in trial.late)
+        return [kind for kind in late if kind not in self._brackets]
+
+    def _bracketed(self, kind: Kind, best: Confirmed | None) -> Confirmed | Infeasible:
+        """Find the bracket of a kind by its cheapest pool at the planned load, below the cost of the best fleet."""
+        problem = self._posed.problem
+        pools = tuple(pool for pool in problem.pools if self.kind_of(pool.key) == kind)
+        usd = usd_alone(replace(problem, pools=pools))
+        first = min(pools, key=lambda pool: usd[pool.key])
+        key = (first.key, first.tariffs, problem.limits, *sorted(problem.running.items()))
+        alone = self._found_alone.get(key)
+        if alone is None or not alone.settles(usd_of(best)):
+            formulation = self._posed.of([first])
+            fleet, bracket = self._bisected(formulation, {kind: 1.0}, None, usd_of(best))
+            if bracket is None and formulation.problem.quota_limits:
+                _, bracket = self._bisected(unlimited(formulation), {kind: 1.0}, None)
+            bracket = bracket or Bracket(1.0, 1.0)
+            failing = self._solve(self._with_headroom(formulation, {kind: bracket.failed}))
+            alone = self._found_alone[key] = _Alone(fleet, bracket, failing, usd_of(best))
+        self._brackets[kind] = alone.bracket
+        if isinstance(alone.failing, FleetSolution):
+            self._failing[kind] = alone.failing
+        return alone.fleet
+
+    def _raised_together(self, bound: Confirmed, best: Confirmed | None, closest: Confirmed) -> Confirmed:
+        """Mix whose kinds hold by themselves but not together: all of them with more headroom, by bisection.
+
+        Of a rung only where no kind holds by itself: mixes near the best fleet are looked for in any case.
+        """
+        seen = {self.kind_of(allocation.pool.key) for allocation in bound.solution.allocations} | self._brackets.keys()
+        fewer = self._posed.of(pool for pool in self._posed.problem.pools if self.kind_of(pool.key) in seen)
+        least = dict.fromkeys(seen, 1.0) | {kind: bracket.least for kind, bracket in self._brackets.items()}
+        if self._effort.in_full or best is None:
+            confirmed, _ = self._bisected(fewer, least, None, usd_of(best))
+            best = cheaper(best, confirmed)
+            if isinstance(confirmed, Confirmed):
+                closest = closer(closest, confirmed)
+        if best is None:
+            return bounded(closest, bound)
+        best = bounded(best, bound)
+        for kind in self._cheap_kinds(best) if has_room(best) else ():
+            best = bounded(cheaper(best, self._bracketed(kind, best)) or best, bound)
+        return best
+
+    def _cheap_kinds(self, best: Confirmed) -> list[Kind]:
+        """Kinds not tried by themselves whose cheapest pool would cost less than a fleet, the cheapest first."""
+        prices = dict[Kind, float]()
+        for key, usd in usd_alone(self._posed.problem).items():
+            kind = self.kind_of(key)
+            if kind not in self._brackets and usd < min(prices.get(kind, math.inf), best.usd_per_month):
+                prices[kind] = usd
+        return sorted(prices, key=lambda kind: (prices[kind], kind))[:CHEAP_KINDS]
+
+    def _nearby(self, best: Confirmed) -> Confirmed:
+        """The cheapest fleet near a confirmed one; one that is known from other pools than these stays as it is."""
+        if not self._is_allowed(best):
+            return best
+        return cheapest_nearby(self._posed.problem, best, self._failing.values(), self._unless_late)
+
+    def _unless_late(self, solution: FleetSolution) -> Confirmed | None:
+        """A fleet of the question's pools, replayed; None where one of no fewer of the same machines failed."""
+        if self._usual_loads(solution).are_within_any(self._late_so_far()):
+            return None
+        return self._planned_evenly(solution) if keeps_to_all(self._posed.problem, solution) else None
+
+    def _elsewhere(self, best: Confirmed) -> Confirmed:
+        """A confirmed fleet, or a cheaper one of the machines of any that held, where these cost less.
+
+        Mixes are looked for in the region that a search comes to first; machines are as fast in every other.
+        """
+        problem = self._posed.problem
+        if best.solution.proven or not self._effort.in_full or len(scopes(problem)) == 1:
+            return best
+        moved = {
+            instances_of(fleet): fleet
+            for held in self._holding.values()
+            for fleet in elsewhere(problem, held.solution)
+            if fleet.objective_usd_per_month < best.usd_per_month - HALF_A_CENT
+        }
+        cheap_first = sorted(moved.values(), key=lambda fleet: fleet.objective_usd_per_month)
+        for solution in cheap_first[:MOST_MOVED]:
+            fleet = self._planned_evenly(solution) if keeps_at_need(problem, solution) else None
+            if fleet is not None and fleet.confirmation.reached and fleet.usd_per_month < best.usd_per_month:
+                return unproven(bounded(fleet, best))
+        return best
+
+    def _by_region(self, best: Confirmed) -> Confirmed:
+        """A confirmed fleet, or the cheapest that the search of one region comes to, where it is of another or of all.
+
+        What is looked for near the best fleet is of its own region, and which one that is the closed form decides.
+        """
+        if best.solution.proven or not self._effort.in_full:
+            return best
+        for pools in self._other_regions(best):
+            of_region = self.within(self._posed.of(pools), self._setting)
+            fleet = of_region._near_in_cost(best)  # noqa: SLF001 - of its own class
+            if fleet is not None and clearly_cheaper(best, fleet) is fleet:
+                best = unproven(bounded(fleet, best))
+        return best
+
+    def _near_in_cost(self, best: Confirmed) -> Confirmed | None:
+        """The fleet that the whole search comes to, or one below the closed form alone where that is far dearer.
+
+        None where none holds, or none that is below the closed form is cheaper than a fleet.
+        """
+        # Mixes of kinds that hold by themselves take the longest, and are looked for near what is found.
+        quick = self.within(self._posed, replace(self._setting, effort=replace(self._effort, in_full=False)))
+        fleet = quick._search(best.as_if_at(best.usd_per_month * DEARER_REGION))  # noqa: SLF001 - of its own class
+        self.learn(quick)
+        if isinstance(fleet, Confirmed) and fleet.confirmation.reached and not fleet.is_limit:
+            return self._refined(fleet, [])
+        below = self._below_closed_form().cheaper(best.as_if_at(best.usd_per_month))
+        return None if below is None or below.is_limit else below
+
+    def _other_regions(self, best: Confirmed) -> Iterator[tuple[Pool, ...]]:
+        """The cheapest pools of each region that a fleet is looked for in by itself, the cheapest region first.
+
+        By the closed form they cost little more than the best fleet. Its own region is none of them where it was
+        searched by itself.
+        """
+        usd, own = usd_alone(self.problem), {group.pool.region for group in best.solution.allocations}
+        searched = own if self.problem.max_regions == 1 else set()
+        regions = [
+            sorted(region.pools, key=lambda pool: usd[pool.key])[:MOST_OF_A_REGION]
+            for region in split(self.problem, lambda pool: pool.region)
+            if region.pools[0].region not in searched
+        ]
+        near = [pools for pools in regions if usd[pools[0].key] < best.usd_per_month * DEARER_REGION]
+        if len(regions) + len(searched) > 1:
+            yield from map(tuple, sorted(near, key=lambda pools: usd[pools[0].key])[:MOST_REGIONS])
+
+    def _exchanged(self, best: Confirmed) -> Confirmed:
+        """The cheapest fleet by exchange, or of two groups where there is no haste.
+
+        One that is proven, or known from other pools than these, stays as it is.
+        """
+        if best.solution.proven or not self._is_allowed(best):
+            return best
+        search = Exchanges(
+            problem=self._posed.problem,
+            kind_of=self.kind_of,
+            loads_of=self._usual_loads,
+            late=self._late_so_far,
+            replay=self._planned_evenly,
+        )
+        best = search.cheaper(best)
+        return cheaper_pairs(search, best) if self._effort.in_full else best
+
+    def _fewer_at_times(self, best: Confirmed) -> Confirmed:
+        """A confirmed fleet with as few instances in quieter hours as its replays confirm, taken one by one.
+
+        The closed form is as careful in all hours, and others may hold with less. One that is proven, or known from
+        other pools than these, stays as it is.
+        """
+        problem, left = self._posed.problem, MOST_FAILED
+        if len(problem.hours) == 1 or best.solution.proven or not self._is_allowed(best):
+            return best
+        while left:
+            fewer = (fleet for fleet in fewer_at_times(problem, best.solution) if self._may_hold_below(fleet, best))
+            fleets = (self._planned_evenly(solution) for solution in fewer)
+            fleet, failed = _first_to_hold(islice(fleets, left))
+            if fleet is None or fleet.usd_per_month >= best.usd_per_month - A_CENT:
+                break
+            best, left = unproven(bounded(fleet, best)), left - failed
+        return best
+
+    def _may_hold_below(self, solution: FleetSolution, best: Confirmed) -> bool:
+        """Whether a fleet is cheaper than the best one, keeps to all limits, and no fleet with as much failed."""
+        if solution.objective_usd_per_month >= best.usd_per_month - A_CENT:
+            return False
+        is_late = self._usual_loads(solution).are_within_any(self._late_so_far())
+        return not is_late and keeps_at_need(self._posed.problem, solution)
+
+    def _by_hours(self, best: Confirmed) -> Confirmed:
+        """A confirmed fleet, or a cheaper one with other machines in quieter hours than in busier ones."""
+        if not self._effort.in_full or not self._is_allowed(best):
+            return best
+        problem, limit_usd = self._posed.problem, best.usd_per_month * (1 - WORTH_RATIO)
+        cheaper = takewhile(
+            lambda solution: solution.objective_usd_per_month < limit_usd, by_hours(problem, best.solution)
+        )
+        allowed = (solution for solution in cheaper if keeps_at_need(problem, solution))
+        fleet, _ = _first_to_hold(self._planned_evenly(solution) for solution in islice(allowed, MOST_BY_HOURS))
+        return unproven(bounded(fleet, best)) if fleet is not None and fleet.usd_per_month < limit_usd else best
+
+    def _with_fewer(self, formulation: Formulation, best: Confirmed) -> Confirmed:
+        """A fleet of the same kinds with fewer instances; unless one needs more than the closed form asks for."""
+        kinds = {self.kind_of(allocation.pool.key) for allocation in best.solution.allocations}
+        needed = [self._brackets[kind].least for kind in kinds if kind in self._brackets]
+        if max(best.confirmation.headroom_factor, *needed, 1.0) > 1:
+            return best
+        return self._fewest(
+            formulation.of(pool for pool in formulation.problem.pools if self.kind_of(pool.key) in kinds), best
+        )
+
+    def _fewest(self, formulation: Formulation, best: Confirmed) -> Confirmed:
+        """The fleet of a question whose kinds all need as little headroom as a replay confirms, from one that holds."""
+        kinds = {self.kind_of(pool.key) for pool in formulation.problem.pools}
+        few = replace(formulation, problem=without_dominated_anywhere(formulation.problem))
+        fleet, self._fewest_of[frozenset(kinds)] = with_fewer(
+            best,
+            lambda headroom: self._optimum(few, dict.fromkeys(kinds, headroom)),
+            self._in_full,
+            self._fewest_of.get(frozenset(kinds)),
+        )
+        return fleet
+
+    def _below_closed_form(self) -> BelowClosedForm:
+        """The search among fleets that carry less than the planned rates."""
+        return BelowClosedForm(
+            formulation=self._posed,
+            kind_of=self.kind_of,
+            mix=lambda formulation, headroom, best: self._optimum(formulation, headroom, best, roughly=True),
+            optimum=self._optimum,
+            solved=lambda headroom, formulation, best: self._solve(self._with_headroom(formulation, headroom), best),
+            any_below=self._any_below,
+            alone=self.alone,
+            fewest=self._fewest,
+            refused=self._refused,
+            singles=self._singles,
+        )
+
+    def _in_preferred_precision(self, confirmed: Confirmed) -> Confirmed:
+        """The same offers in the precision named first with which they cost no more, in no more groups.
+
+        As found where there is none. Replicas of other precisions are taken to carry as much beyond the closed form as
+        those of the fleet.
+        """
+        order, sources = self._precisions, confirmed.formulation.pool_set.sources
+        used = [
+            sources[allocation.pool.key].served.candidate.rank_in(order)
+            for allocation in confirmed.solution.allocations
+        ]
+        usual = min(confirmed.confirmation.headroom_factor, 1.0)
+        for count in range(1, max(used) + 1):
+            fewer = in_precisions(
+                replace(confirmed.formulation, problem=self._posed.problem), confirmed.solution, order[:count]
+            )
+            if fewer is None:
+                continue
+            self._sources |= fewer.pool_set.sources
+            kinds = {self.kind_of(pool.key) for pool in fewer.problem.pools}
+            headroom = {kind: self._brackets[kind].held if kind in self._brackets else usual for kind in kinds}
+            roomier = self._with_headroom(fewer, headroom)
+            solution = optimise(without_dominated(roomier.problem)) if roomier.problem.pools else None
+            if not isinstance(solution, FleetSolution) or (
+                solution.objective_usd_per_month > confirmed.usd_per_month + HALF_A_CENT
+                or len(solution.allocations) > len(used)
+            ):  # fmt: skip
+                continue
+            again = self._confirmed(roomier, solution, headroom)
+            if again.confirmation.reached:
+                proof, usd = confirmed.solution, again.usd_per_month
+                proven = proof.proven and proof.bound_usd_per_month <= usd + HALF_A_CENT
+                bound = min(proof.bound_usd_per_month, usd)
+                return replace(again, solution=replace(again.solution, proven=proven, bound_usd_per_month=bound))
+        return confirmed
+
+
+def is_simplest(confirmed: Confirmed) -> bool:
+    """Whether no fleet has fewer backends or types."""
+    return complexity(confirmed.solution)[:2] == (1, 1)
+
+
+def _worth_less_than(confirmed: Confirmed) -> Confirmed:
+    """A fleet at the cost that others have to be below, to leave more to be found than was left where it comes from."""
+    return confirmed.as_if_at((1 - WORTH_RATIO) * min(confirmed.usd_per_month, confirmed.solution.bound_usd_per_month))
+
+
+def _first_to_hold(fleets: Iterable[Confirmed]) -> tuple[Confirmed | None, int]:
+    """The first fleet that its replay confirms, and how many fail before it."""
+    failed = 0
+    for fleet in fleets:
+        if fleet.confirmation.reached:
+            return fleet, failed
+        failed += 1
+    return None, failed
