@@ -13,6 +13,7 @@ import pytest
 import advisor
 from advisor.catalog import load_catalog
 from advisor.checks import run as code_of
+from advisor.checks.replanned import look_at_prices
 from advisor.checks.run import Now, check_plan
 from advisor.checks.values import RULES, Level, Policy
 from advisor.codegen import Language, generate, write_files
@@ -284,6 +285,20 @@ def test_the_policy_says_what_fails(plan, run_advisor, tmp_path):
         refused = run_advisor("check", plan, "--policy", tmp_path / "wrong.yaml")
         assert refused.returncode == 1
         assert words in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("provider", "way"),
+    [("aws", "`advisor catalog refresh aws`"), ("runpod", "import-gpuhunt --live"), ("own-cloud", "`private_offers`")],
+)
+def test_an_old_price_names_a_way_to_todays(provider, way, plan):
+    """The way of its provider: not every one can be asked."""
+    made = plan_from_json(plan.read_text())
+    group = dataclasses.replace(made.fleet.groups[0], provider=provider)
+    old = dataclasses.replace(made, fleet=dataclasses.replace(made.fleet, groups=(group,)))
+    findings = look_at_prices(old, load_catalog(), dt.date(2030, 1, 1), Policy())
+
+    assert [way in remedy for rule, *_, remedy in findings if rule == "CHK103"] == [True]
 
 
 def test_sarif_and_junit_hold_the_same_findings(plan, run_advisor, tmp_path):

@@ -21,6 +21,7 @@ from advisor.plan.request import PlanRequest, read_question
 from advisor.plan.solve.stage import running_of
 from advisor.plan.values import Plan
 from advisor.records import replace
+from advisor.report.price_age import refresh_hint
 from advisor.units import A_CENT
 from advisor.workload.measured_demand import TraceDemand
 
@@ -77,8 +78,8 @@ def _of_age(group: FleetGroup, today: dt.date, policy: Policy) -> Iterator[tuple
     age = None if day is None else (today - day).days
     if age is None or age > most:
         told = "has no date" if age is None else f"is {age} days old"
-        refresh = f"advisor catalog refresh {group.provider}"
-        yield "CHK103", group.name, f"the price of {group.instance_type} {told}; {most:.0f} are accepted", refresh
+        sentence = f"the price of {group.instance_type} {told}; {most:.0f} are accepted"
+        yield "CHK103", group.name, sentence, refresh_hint(group.provider)
 
 
 def _over_budget(plan: Plan, catalog: Catalog, policy: Policy) -> Iterator[tuple[str, str, str, str]]:
