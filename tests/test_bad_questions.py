@@ -73,6 +73,10 @@ REFUSED = {
     "a rate beyond what is planned": (
         declared(1e6), 1, ["demand: 1,000,000 requests/s", "more than the 10,000", "plan 100 equal workloads"],
     ),
+    "more instances than a fleet has": (
+        {"current": {"provider": "aws", "region": "us-east-1", "instance_type": "g5.xlarge", "count": 100_001}}, 1,
+        ["current.count: 100001 is out of range", "at most 100,000"],
+    ),
     "a rate of nothing": (declared(0), 1, ["requests_per_second: 0 is out of range", "give a number above 0"]),
 }  # fmt: skip
 
@@ -92,7 +96,7 @@ def test_a_question_without_an_answer_says_why_and_what_to_do(tmp_path, run_advi
 
 
 @pytest.mark.sampled(4)
-@pytest.mark.parametrize("rate", [1e-6, 1e-3, 300.0])
+@pytest.mark.parametrize("rate", [1e-9, 1e-7, 1e-6, 1e-3, 300.0])
 def test_extreme_rates_are_answered(tmp_path, run_advisor, rate):
     """From a request in eleven days to hundreds a second there is a fleet."""
     done = run_advisor("recommend", write(tmp_path, **declared(rate)), "--format", "json")

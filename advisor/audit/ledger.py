@@ -46,15 +46,17 @@ _IS_WHOLE = "({0}::DOUBLE = trunc({0}::DOUBLE))"
 """Whether an amount has no cents; as a double, since numbers of 38 digits take ten times as long to divide."""
 _DAY_BITS = 62
 _DAY_ZERO = date(1970, 1, 1)
+_IN_ORDER = "FILTER (WHERE (end_time < start_time) IS NOT TRUE)"
 _DAYS_OF_USE = (
     f"bit_or(1::BIGINT << (epoch(start_time)::BIGINT // {SECONDS_PER_DAY} % {_DAY_BITS})::BIGINT) "
-    "FILTER (WHERE charge = 'usage' AND end_time - start_time <= INTERVAL 1 DAY)"
+    "FILTER (WHERE charge = 'usage' AND end_time - start_time BETWEEN INTERVAL 0 DAY AND INTERVAL 1 DAY)"
 )
 """A bit for each day, by its number since 1970, on which a charge of usage of a day or less begins."""
 _COUNTS = {
     "row_count": "count(*)",
     "bad": "count(*) FILTER (WHERE is_bad)",
     "timeless": "count(*) FILTER (WHERE start_time IS NULL OR end_time IS NULL)",
+    "backward": "count(*) FILTER (WHERE end_time < start_time)",
     "no_billed": "count(*) FILTER (WHERE billed IS NULL)",
     "no_effective": "count(*) FILTER (WHERE effective IS NULL)",
     "no_cost": "count(*) FILTER (WHERE billed IS NULL AND effective IS NULL)",
@@ -140,7 +142,7 @@ def read_ledger(
     rows = database.row("SELECT coalesce(sum(row_count), 0)::BIGINT FROM raw")[0]
     for statement in dict.fromkeys(statement for _, kind in read for statement in kind.settle):
         database.run(statement)
-    notes += [*without_split_rows(database, _summed), *_shape_notes(database, read)]
+    notes += [*without_split_rows(database, _summed), *_settle_silent_fees(database), *_shape_notes(database, read)]
     basis, basis_notes = _basis(database, question.basis)
     if basis is Basis.BILLED:
         _divide_fees(database)
@@ -211,8 +213,8 @@ def _summed(source: str) -> str:
     counts = ", ".join(f"{count} AS {column}" for column, count in _COUNTS.items())
     return (
         f"SELECT {_SAME}, {amounts}, {_filled('billed', 'effective')}, {_filled('effective', 'billed')}, "
-        "min(start_time) AS start_time, max(end_time) AS end_time, "
-        f"sum(epoch(end_time) - epoch(start_time)) AS seconds, {_DAYS_OF_USE} AS day_bits, {counts} "
+        f"min(start_time) {_IN_ORDER} AS start_time, max(end_time) {_IN_ORDER} AS end_time, "
+        f"sum(epoch(end_time) - epoch(start_time)) {_IN_ORDER} AS seconds, {_DAYS_OF_USE} AS day_bits, {counts} "
         f"FROM {source} GROUP BY {_SAME}"
     )
 
@@ -301,10 +303,29 @@ def _divide_fees(database: Database) -> None:
     )
 
 
+def _settle_silent_fees(database: Database) -> list[str]:
+    """AWS's fees that do not say what of them went unused cost nothing beside the usage that they cover."""
+    silent = "format = 'cur' AND unused = 'commitment' AND effective IS NULL"
+    rows, commitments = database.row(f"SELECT {_rows('row_count')}, count(DISTINCT commitment) FROM raw WHERE {silent}")
+    if not rows:
+        return []
+    covered = (
+        "SELECT commitment FROM raw WHERE format = 'cur' AND charge = 'usage' AND unused IS NULL AND effective > 0"
+    )
+    nothing = ", ".join(
+        f"{amount} = CASE WHEN commitment IN ({covered}) THEN 0 ELSE {amount} END"
+        for amount in ("effective", "filled_effective", "no_effective")
+    )
+    database.run(f"UPDATE raw SET {nothing}, unused = NULL WHERE {silent}")
+    columns = "savings_plan_total_commitment_to_date and savings_plan_used_commitment, or reservation_unused_…"
+    fees = f"{counted(rows, 'row')} of fees ({counted(commitments, 'commitment')})"
+    return [f"{fees} without {columns}: what went unused is not known; the usage that they cover counts"]
+
+
 def _shape_notes(database: Database, read: Sequence[tuple[Table, Format]]) -> list[str]:
     """Notes on rows without a time, and on exports that count requests in place of tokens."""
-    timeless, requests, bought, amortised = database.row(
-        f"SELECT {_rows('timeless')}, "
+    timeless, backward, requests, bought, amortised = database.row(
+        f"SELECT {_rows('timeless')}, {_rows('backward')}, "
         "count(*) FILTER (WHERE unit = 'Requests' AND category = 'AI and Machine Learning'), "
         f"count(*) FILTER (WHERE {_AZURE_COMMITTED} AND charge = 'purchase'), "
         f"count(*) FILTER (WHERE {_AZURE_COMMITTED} AND charge = 'usage') FROM raw"
@@ -313,6 +334,8 @@ def _shape_notes(database: Database, read: Sequence[tuple[Table, Format]]) -> li
     if timeless:
         such = "".join(f" (such as {example!r} of {column})" for column, example in _unreadable_times(database, read))
         notes.append(f"{counted(timeless, 'row')} without a begin or an end that can be read{such}: not in the period")
+    if backward:
+        notes.append(f"{counted(backward, 'row')} with an end before the begin: not in the period")
     if bought and amortised:
         notes.append(
             "Azure's reservations are here as bought and as used: an actual and an amortised export of one time count "

@@ -160,7 +160,7 @@ def class_of(calendar: Calendar, seconds: float) -> int:
 
 
 def steady(demand: Demand, requests_per_second: float, start_seconds: float, most_requests: int) -> Requests:
-    """Random arrivals (Poisson) at one rate for 20 minutes, as long as those of the demand.
+    """Random arrivals (Poisson) at one rate for 20 minutes, as long as those of the demand; at least one.
 
     Args:
         demand: what they are of.
@@ -171,6 +171,8 @@ def steady(demand: Demand, requests_per_second: float, start_seconds: float, mos
     per_minute = requests_per_second * SECONDS_PER_MINUTE
     minutes = min(max(int(most_requests / max(per_minute, 1e-9)), 1), STEADY_MINUTES)
     counts = _random_counts(start_seconds, np.full(minutes, per_minute))
+    if not counts.any():
+        counts[0] = 1
     return _requests(demand, [DemandProfile(start_seconds, counts)])
 
 

@@ -212,8 +212,11 @@ def _time_type(path: Path, name: str) -> Any:  # noqa: ANN401 - pyarrow carries 
     cell = _first_cell(path, name)
     if _is_number(cell):
         return pa.float64()
-    has_zone = cell.endswith("Z") or "+" in cell or cell.count("-") > 2
-    return pa.timestamp("ns", tz="UTC") if has_zone else pa.timestamp("ns")
+    return pa.timestamp("ns", tz="UTC") if _has_zone(cell) else pa.timestamp("ns")
+
+
+def _has_zone(cell: str) -> bool:
+    return cell.endswith("Z") or "+" in cell or cell.count("-") > 2
 
 
 def _time_unit(path: Path, columns: Sequence[Column]) -> tuple[float, str]:
@@ -293,7 +296,8 @@ def _first_bad_line(path: Path, names: list[str], refused: str | None) -> InputE
         names: headers of the columns that are read, that of the times first.
         refused: cell that the fast reader names; None: it names none.
     """
-    expect_number = bool(pa.types.is_floating(_time_type(path, names[0])))
+    times = _time_type(path, names[0])
+    expect_number = bool(pa.types.is_floating(times))
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
         reader = csv.DictReader(stream)
         try:
@@ -306,6 +310,8 @@ def _first_bad_line(path: Path, names: list[str], refused: str | None) -> InputE
                     is_good = _is_number(row[name]) if is_number else _time_of(row[name]) is not None
                     if row[name] == refused or not is_good:
                         return _bad_cell(row[name], f"{where}: {name}", is_number=is_number)
+                if not expect_number and _has_zone(row[names[0]].strip()) != bool(times.tz):
+                    return _of_another_zone(row[names[0]], f"{where}: {names[0]}", first_has_zone=bool(times.tz))
         except csv.Error as error:
             told = f"the row cannot be read: {error}"
             return InputError(told, where=f"{path}:{reader.reader.line_num}", hint="mend or remove that row")
@@ -321,6 +327,12 @@ def _bad_cell(cell: str, where: str, *, is_number: bool) -> InputError:
         hint = "mend the year, or remove that row"
         return InputError(f"'{cell}' is a time that no trace has", where=where, hint=hint)
     return InputError(f"'{cell}' is no time (ISO 8601 or seconds)", where=where, hint="mend that row")
+
+
+def _of_another_zone(cell: str, where: str, *, first_has_zone: bool) -> InputError:
+    told = ("no zone", "has one") if first_has_zone else ("a zone", "has none")
+    hint = "give every time its zone, such as Z for UTC, or none of them"
+    return InputError(f"'{cell}' has {told[0]}, and the first time of the trace {told[1]}", where=where, hint=hint)
 
 
 def _is_number(cell: str) -> bool:

@@ -17,6 +17,8 @@ from advisor.reading import json_of
 SCHEMA_PATH = Path(__file__).with_name("plan-v1.schema.json")
 _MEND = "make the plan again, or undo the edit"
 _SHOWN_CHARACTERS = 200
+_MOST_INSTANCES = 1_000_000
+"""Of a group: more than any fleet that is planned has."""
 _SIGNIFICANT_DIGITS = 6
 _DECIMALS = {"usd_per_month": 2, "usd_per_hour": 6, "obligation_usd": 2, "usd_per_unit": 8, "quantity": 6}
 """Decimals of money by the unit in a field's name; everything else is rounded to significant digits."""
@@ -91,6 +93,8 @@ def _mismatch(fleet: Fleet) -> str:
             count = len(getattr(group, name))
             if count != classes:
                 return f"fleet.groups.{at}.{name}: {count} numbers for {classes} hour classes"
+        if not 0 < max(group.instances) <= _MOST_INSTANCES:
+            return f"fleet.groups.{at}.instances: 1 to {_MOST_INSTANCES:,} run at most, not {max(group.instances):,}"
         shares = len(group.bucket_shares)
         if shares < buckets:
             return f"fleet.groups.{at}.bucket_shares: {shares} shares for {buckets} buckets of prompts"

@@ -64,6 +64,7 @@ _BATCH = "batch"
 _HIT_RATIO = "prefix_cache_hit_ratio"
 _TIMES = "times"
 _MOST_TIMES = 1e6
+_MOST_CURRENT_INSTANCES = 100_000
 _PROMPT_TIMES = "prompt_times"
 _BESIDE_SOURCE = (_HIT_RATIO, "growth_per_year", "horizon", _TIMES, _PROMPT_TIMES)
 _SAMPLE_KEYS = ("path", "hosts", *RECORDED_KEYS)
@@ -327,7 +328,7 @@ def _current(field: Field, demand: DemandSource) -> Deployment:
         provider=fields["provider"].text(),
         region=fields["region"].text(),
         instance_type=fields["instance_type"].text(),
-        count=fields["count"].count(1),
+        count=fields["count"].count(1, _MOST_CURRENT_INSTANCES),
         purchase=Purchase(purchase),
         measured=read_measured(fields["measured"]) if "measured" in fields else None,
     )

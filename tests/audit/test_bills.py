@@ -133,6 +133,38 @@ def test_an_invoiced_fee_is_unused_as_far_as_nothing_used_it(tmp_path, audit):
     assert audit(path).split.parts["unused_commitment"] == Decimal("1.5")
 
 
+@pytest.mark.parametrize("covers", [True, False])
+def test_a_fee_that_does_not_say_what_went_unused_is_not_counted_beside_its_usage(covers, tmp_path, audit):
+    """CUR 2.0 lets users leave columns out: the usage that a fee covers counts once, and nothing is called unused."""
+    charges = [Charge(cost=Decimal("2.5"), effective=Decimal("2.5"), kind="unused", resource="sp-1")]
+    if covers:
+        charges.append(Charge(cost=Decimal(3), effective=Decimal("2.5"), kind="covered"))
+        charges.append(Charge(cost=Decimal(-3), effective=Decimal(0), kind="negation"))
+    rows = [cur_row(charge, number) for number, charge in enumerate(charges)]
+    for row in rows:
+        del row["savings_plan_total_commitment_to_date"], row["savings_plan_used_commitment"]
+
+    found = audit(write_csv(tmp_path / "cur.csv", rows))
+
+    assert_reconciles(found)
+    assert (found.bill.billed_cost, found.bill.effective_cost) == (Decimal("2.5"), Decimal("2.5") if covers else None)
+    assert found.split.parts["unused_commitment"] == 0
+    assert any("what went unused is not known" in note for note in found.notes)
+
+
+def test_a_row_that_ends_before_it_begins_is_not_in_the_period(tmp_path, audit):
+    """The period of a bill does not run backwards, and the row is named."""
+    good, bad = (focus_row(charge) for charge in hours(Charge(), 2))
+    bad["ChargePeriodEnd"] = "2020-01-01T00:00:00Z"
+
+    found = audit(write_csv(tmp_path / "bill.csv", [good, bad]))
+    alone = audit(write_csv(tmp_path / "alone.csv", [bad]))
+
+    assert found.bill.hours == 1
+    assert alone.bill.hours == 0
+    assert all("1 row with an end before the begin: not in the period" in each.notes for each in (found, alone))
+
+
 def test_floats_of_parquet_are_the_decimals_that_they_show(tmp_path, audit):
     """Exports of AWS hold doubles: 0.1 is a tenth, three times 0.1 are 0.3."""
     table = pa.Table.from_pylist([focus_row(charge) for charge in hours(Charge(), 3)])

@@ -119,6 +119,14 @@ def test_it_reads_back_as_it_was_written(text):
         (lambda plan: plan["options"][0]["cost"].update(total_usd_per_month=-1), "total_usd_per_month"),
         (lambda plan: plan.update(surprise=1), "surprise"),
         (lambda plan: plan["fleet"]["groups"][0]["instances"].append(1), "fleet.groups.0.instances: "),
+        (
+            lambda plan: plan["fleet"]["groups"][0].update(instances=[0] * len(plan["fleet"]["hour_classes"])),
+            "fleet.groups.0.instances: 1 to 1,000,000 run at most, not 0",
+        ),
+        (
+            lambda plan: plan["fleet"]["groups"][0]["instances"].__setitem__(0, 10**15),
+            "at most, not 1,000,000,000,000,000",
+        ),
         (lambda plan: plan["fleet"]["groups"][0]["request_shares"].clear(), "fleet.groups.0.request_shares: 0 numbers"),
         (lambda plan: plan["fleet"]["groups"][0]["request_shares"].__setitem__(0, 1.5), "request_shares.0: 1.5 is"),
         (lambda plan: plan["options"][0].update(purchase="x" * 10_000), 'xxx… is none of "on_demand", "spot", "comm'),

@@ -121,7 +121,7 @@ def _verdict_lines(audit: Audit, savings: Sequence[Finding]) -> Iterator[str]:
         ("billed", bill.billed_cost) if bill.basis is Basis.EFFECTIVE else ("effective", bill.effective_cost)
     )
     unstated = f"the bill states no {other} cost" if amount is None else f"{other} cost {money(amount, currency)}"
-    yield f"{bill.rows:,} rows; {unstated}."
+    yield f"{counted(bill.rows, 'row')}; {unstated}."
     compute = audit.kinds["compute"]
     if compute > 0:
         split = audit.split.parts
