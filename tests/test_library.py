@@ -55,7 +55,7 @@ def test_a_plan_has_the_digits_of_the_command_on_any_number_of_processors(run_ad
 def test_a_workload_value_is_planned_as_its_file_is(plan):
     """A path and the value read from it give one plan."""
     catalog = advisor.load_catalog()
-    again = advisor.recommend(advisor.read_workload(CHAT), catalog=catalog)
+    again = advisor.recommend(advisor.read_workload(str(CHAT)), catalog=catalog)
     assert again.recommended == plan.recommended
     assert again.fleet == plan.fleet
 

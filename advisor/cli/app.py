@@ -122,7 +122,8 @@ class LazyGroup(click.Group):
 def advisor() -> None:
     """Find the cheapest hardware that serves your measured inference demand, and the code that deploys it.
 
-    Exit codes: 0 done, 1 fixable input error, 2 wrong usage, 3 internal error, 4 nothing feasible.
+    Exit codes: 0 done, 1 fixable input error, 2 wrong usage, 3 internal error, 4 nothing feasible, or
+    less within the SLO than asked.
     """
 
 

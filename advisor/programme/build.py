@@ -320,7 +320,8 @@ class _Builder:
         if finding.machines:
             holders = {machine: self._replacing(finding, machine) for machine in finding.machines}
             told = [f"{machine}, which {holder} replaces" for machine, holder in holders.items()]
-            return self._kept(finding, 1.0 if all(holders.values()) else 0.0, f"it commits to {' and '.join(told)}")
+            replaced = (sum(self._parts(finding).values()) or 1.0) if all(holders.values()) else 0.0
+            return self._kept(finding, replaced, f"it commits to {' and '.join(told)}")
         parts = {} if _is_serving(finding.id) else self._parts(finding)
         told = [f"is paid for {name.partition('/')[2]}, which {name} replaces" for name in parts]
         return self._kept(finding, sum(parts.values()), f"it is part of what {' and '.join(told)}")

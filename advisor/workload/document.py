@@ -104,7 +104,7 @@ _READERS: Mapping[str, Callable[[Field], Any]] = {
 """Reader of each key that becomes the field of its name as it stands."""
 
 
-def read_workload(path: Path, prometheus: PrometheusDemand | None = None) -> Workload:
+def read_workload(path: Path | str, prometheus: PrometheusDemand | None = None) -> Workload:
     """Read and validate a workload file.
 
     Args:
@@ -114,7 +114,7 @@ def read_workload(path: Path, prometheus: PrometheusDemand | None = None) -> Wor
     Raises:
         InputError: with file, line, field, and how to mend it.
     """
-    return workload_of(read_document(path), prometheus)
+    return workload_of(read_document(Path(path)), prometheus)
 
 
 def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Workload:

@@ -288,6 +288,18 @@ def test_accelerators_without_telemetry_are_a_finding(tmp_path, audit):
     assert finding.basis == "spend"
 
 
+def test_refunds_of_an_accelerator_without_telemetry_lower_its_amount(tmp_path, audit):
+    """What is known of a machine's cost is the same in the table and in the finding."""
+    charges = [
+        *day_of(ACCELERATED),
+        replace(ACCELERATED, kind="refund", cost=Decimal("-0.5"), effective=Decimal("-0.5")),
+    ]
+    audited = audit(billed(tmp_path, charges))
+
+    finding = next(each for each in audited.findings if each.id == "ADV118")
+    assert sum(cost for _, cost in finding.resources) == audited.kinds["compute"]
+
+
 def test_a_place_without_samples_is_an_error(tmp_path, audit):
     """A folder that does not exist."""
     with pytest.raises(InputError):

@@ -359,6 +359,20 @@ def test_nothing_is_committed_to_that_a_plan_replaces(priced, machines, is_left_
         assert any("g5.12xlarge, which" in left.why for left in programme.left_out) is is_left_out
 
 
+def test_a_commitment_for_other_workloads_too_keeps_their_part(priced):
+    """The bill says what is paid for the workload that a plan replaces; machines of the same type of others stay."""
+    report, _ = priced
+    commit = finding("ADV107", Decimal(300), ("i-1", "i-2", "i-3"), machines=("g5.12xlarge",))
+    third = sum(cost for _, cost in commit.resources) / 3
+    commit = replace(commit, named={report.workload: third, "other": 2 * third})
+
+    programme = made(commit, levers=(report,), max_payback=1e6)
+
+    (item,) = (item for item in programme.items if item.id == "ADV107")
+    assert "33% is not counted: it commits to g5.12xlarge, which levers/" in item.detail
+    assert item.saving.usd_per_month == pytest.approx(200, abs=0.01)
+
+
 def test_what_is_paid_for_a_workload_is_counted_in_no_finding_of_its_resources(report):
     """The plan takes the place of all that the bill has of a workload, logs too: findings there are left out."""
     name = report.workload

@@ -280,7 +280,9 @@ def _unwatched(context: Context) -> Iterator[Finding]:
     """Accelerated compute without telemetry; only where there is telemetry of anything, or none was given."""
     watched = [host.resource for host in context.split.hosts]
     other = f" AND (resource IS NULL OR NOT {named(watched)})" if watched else ""
-    where = f"is_accelerated AND unused IS NULL AND charge = 'usage'{other}"
+    used = f"is_accelerated AND unused IS NULL AND charge = 'usage'{other}"
+    named_by_credits = f"charge IN ('credit', 'adjustment') AND resource IN (SELECT resource FROM charges WHERE {used})"
+    where = f"({used} OR {named_by_credits})"
     cost = positive(context.ledger.cost_of(where))
     if cost <= 0:
         return
