@@ -38,7 +38,9 @@ def test_a_fleet_that_gets_more_than_it_serves_is_late(load, keeps_up):
     assert (steadily.within_slo_ratio > 0.95) is keeps_up
 
 
-@pytest.mark.parametrize(("rate", "minutes"), [(1e-9, STEADY_MINUTES), (0.01, STEADY_MINUTES), (10.0, STEADY_MINUTES), (100.0, 4), (1e4, 1)])
+@pytest.mark.parametrize(
+    ("rate", "minutes"), [(1e-9, STEADY_MINUTES), (0.01, STEADY_MINUTES), (10.0, STEADY_MINUTES), (100.0, 4), (1e4, 1)]
+)
 def test_random_arrivals_go_on_for_long_where_they_are_few(rate, minutes):
     """In whole minutes, at the rate that is asked for, with the lengths of the demand, the same ones every time."""
     _, context = posed_of(asked_of(8.0), CATALOG)
