@@ -268,9 +268,9 @@ class Trials:
     ) -> list[_Seen]:  # fmt: skip
         """The busiest stretch without one machine of each target in turn; up to the first that fails unless every."""
         seens: list[_Seen] = []
-        for index in {replay_group.target: at for at, replay_group in reversed(list(enumerate(groups)))}.values():
-            left = [group if group.lost_at is None else replace(group, lost_at=None) for group in groups]
-            left[index] = left[index].without_one()
+        unharmed = [group if group.lost_at is None else replace(group, lost_at=None) for group in groups]
+        for target in dict.fromkeys(group.target for group in groups):
+            left = _without_one_of(unharmed, target)
             seens.append(self._seen(left, routes_to(left), stretch=True, whole=whole))
             if seens[-1].share < self.wanted and not (every or whole):
                 break
@@ -541,6 +541,19 @@ class Trials:
         generator = np.random.default_rng(PLACE_SEED)
         places = generator.choice(self._shares.size, requests.seconds.size, p=self._shares / self._shares.sum())
         return replace(requests, places=places.astype(np.int32))
+
+
+def _without_one_of(groups: Sequence[ReplayGroup], target: str) -> list[ReplayGroup]:
+    """A fleet without one machine of a target in each hour, of the first of its groups that has any in that hour."""
+    left = list(groups)
+    is_lost = [False] * len(groups[0].instances_by_hour)
+    for at, group in enumerate(groups):
+        if group.target == target and not all(is_lost):
+            counts = group.instances_by_hour
+            fewer = tuple(count if lost else max(count - 1, 0) for count, lost in zip(counts, is_lost, strict=True))
+            left[at] = replace(group, instances_by_hour=fewer)
+            is_lost = [lost or count > 0 for count, lost in zip(counts, is_lost, strict=True)]
+    return left
 
 
 def _without_each(groups: Sequence[ReplayGroup]) -> Iterator[list[ReplayGroup]]:

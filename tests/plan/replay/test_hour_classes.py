@@ -103,6 +103,26 @@ def test_the_planned_rate_of_other_hours_is_replayed_where_the_closed_form_has_l
     assert late.late == (0,)
 
 
+def test_a_failure_takes_a_machine_that_runs_in_the_hour_that_is_replayed():
+    """Of two groups of one kind the first has none by day: a loss there leaves as much as of one group at all hours."""
+    formulation, context = question_of(6.0, 0.3, {2, 4, 9}, 3, limits=Limits(survive=Survive.INSTANCE))
+    problem, trials = formulation.problem, Trials(formulation, context)
+    whole = fleet(problem, [2 if pool.instance_type == "aws/g6e.xlarge" else 0 for pool in problem.pools])
+    (group,) = whole.allocations
+    hours = range(len(problem.hours))
+    by_night = replace(group, instances=tuple(0 if at else 2 for at in hours))
+    by_day = replace(
+        group, tariff=replace(group.tariff, label="by day"), instances=tuple(2 if at else 0 for at in hours)
+    )
+
+    alone = trials.of(formulation, whole, every=True)
+    in_turn = trials.of(formulation, replace(whole, allocations=(by_night, by_day)), every=True)
+
+    assert alone.without_one_ratio < trials.wanted
+    assert in_turn.without_one_ratio == pytest.approx(alone.without_one_ratio, abs=0.02)
+    assert not in_turn.reached
+
+
 def test_fewer_requests_than_were_observed_come_as_many_as_asked_for_on_the_mean():
     """Of minutes of one request each a third is left, and none where a third of each is rounded down."""
     _, context = posed_of(asked_of(1 / 60), CATALOG, flat(1 / 60, Dispersion(), minutes=3_000))
