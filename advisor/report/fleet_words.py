@@ -85,19 +85,43 @@ def names_of(fleet: Fleet) -> dict[str, str]:
     return {group.name: f"{group.instance_type} {paid_words(group)}" for group in fleet.groups}
 
 
-def part_words(fleet: Fleet, part: str) -> str:
-    """A part that fails, an instance by its type: with its region where groups are in several."""
-    pool = part.removeprefix(_MACHINE)
-    own = next((group for group in fleet.groups if group.name.startswith(f"{pool}/")), None)
-    if own is None or pool == part:
+def part_words(fleet: Fleet, part: str, *, count: int = 1) -> str:
+    """A part that fails, an instance by its type: with its region where groups are in several.
+
+    Args:
+        fleet: whose part it is.
+        part: as :attr:`Failure.of` names it.
+        count: instances of which one fails: ``one of 3 instances of g6e.xlarge``.
+    """
+    own = _instances_of(fleet, part)
+    if not own:
         return part
     several = len({group.region for group in fleet.groups}) > 1
-    return f"{_MACHINE}{own.instance_type}{f' in {own.region}' if several else ''}"
+    machine = f"one of {count} instances of " if count > 1 else _MACHINE
+    return f"{machine}{own[0].instance_type}{f' in {own[0].region}' if several else ''}"
+
+
+def running_words(fleet: Fleet, failure: Failure) -> str:
+    """The same of a failure, with the number of instances where as many run in all hours that it hits hardest."""
+    own = _instances_of(fleet, failure.of)
+    running = {sum(group.instances[hour_class] for group in own) for hour_class in hit_hardest(failure)}
+    return part_words(fleet, failure.of, count=running.pop() if len(running) == 1 else 1)
+
+
+def _instances_of(fleet: Fleet, part: str) -> list[FleetGroup]:
+    """Groups that one instance fails of; none for a zone or a supply."""
+    pool = part.removeprefix(_MACHINE)
+    return [group for group in fleet.groups if pool != part and group.name.startswith(f"{pool}/")]
+
+
+def hit_hardest(failure: Failure) -> tuple[int, ...]:
+    """Classes of the hours that a failure hits hardest."""
+    return failure.hour_classes or (failure.hour_class,)
 
 
 def hour_words(fleet: Fleet, failure: Failure) -> str:
     """``in 32 hours a week (first: Mon 07:00 UTC)``: those that *failure* hits hardest."""
-    hit = set(failure.hour_classes or (failure.hour_class,))
+    hit = set(hit_hardest(failure))
     if len(hit) == len(fleet.hour_classes):
         return "at all hours"
     day, hour = divmod(next(at for at, hour_class in enumerate(fleet.schedule) if hour_class in hit), HOURS_PER_DAY)
