@@ -1,6 +1,7 @@
 """The fleet of a plan in sentences and tables; each phrase is made in one place for every format."""
 
 from collections.abc import Iterator
+from functools import partial
 from string import ascii_uppercase
 
 from advisor.cost import FLEET_LEAVES_OUT
@@ -10,9 +11,18 @@ from advisor.plan.fleet.chosen import LARGEST_RATIO, Confirmation, ConstraintUse
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.solve.stage import by_stand, running_of
 from advisor.plan.values import Plan
-from advisor.plan.words import items_word, latency_words
+from advisor.plan.words import fleet_turns, items_word, latency_words
 from advisor.report.text_table import Column, Section
-from advisor.report.words import PART_WORDS, count_words, hardware_words, paid_words, usd, use_words, whole_percent
+from advisor.report.words import (
+    PART_WORDS,
+    count_words,
+    hardware_words,
+    paid_words,
+    running_count_words,
+    usd,
+    use_words,
+    whole_percent,
+)
 from advisor.units import HOURS_PER_DAY, counted, ratio_words, rounded, times_words
 
 _GROUP_COLUMNS = (
@@ -177,13 +187,14 @@ def fleet_words(fleet: Fleet) -> str:
     """``2 × g6e.xlarge (1×L40S, spot, fp8) + … on aws in us-east-1``."""
     places = {f"{group.provider} in {group.region}" for group in fleet.groups}
     where = f" on {next(iter(places))}" if len(places) == 1 else ""
-    return " + ".join(_group_words(group, with_place=not where) for group in fleet.groups) + where
+    turns = fleet_turns(fleet)
+    return " + ".join(map(partial(_group_words, with_place=not where), fleet.groups, turns)) + where
 
 
-def _group_words(group: FleetGroup, *, with_place: bool) -> str:
+def _group_words(group: FleetGroup, turn: str, *, with_place: bool) -> str:
     place = f"{group.provider} {group.region}, " if with_place else ""
-    told = f"{hardware_words(group)}, {place}{paid_words(group)}, {group.precision}"
-    return f"{count_words(group.instances)} × {group.instance_type} ({told})"
+    told = f"{hardware_words(group)}, {place}{paid_words(group)}, {group.precision}{turn and f', {turn}'}"
+    return f"{running_count_words(group.instances, turn)} × {group.instance_type} ({told})"
 
 
 def forecast_words(fleet: Fleet) -> str:
@@ -398,10 +409,17 @@ def _capacity_words(fleet: Fleet) -> Iterator[str]:
     terms = [
         f"{letter} {group.instances[-1]} × {rounded(group.planned_requests_per_second_per_instance)}"
         for letter, group in lettered(fleet)
+        if group.instances[-1]
     ]
+    stopped = "".join(
+        f"; {letter} runs {turn}"
+        for (letter, group), turn in zip(lettered(fleet), fleet_turns(fleet), strict=True)
+        if not group.instances[-1] and turn
+    )
     total, needed = capacity_requests_per_second(fleet), rounded(fleet.hour_classes[-1].planned_requests_per_second)
     hours, counted_in = ("hours of a run", "items") if fleet.is_batch_alone else ("busiest hours", "requests")
-    yield f"capacity in the {hours}: {' + '.join(terms)} = {rounded(total)} {counted_in}/s for {needed} planned"
+    capacity = f"{' + '.join(terms)} = {rounded(total)} {counted_in}/s"
+    yield f"capacity in the {hours}: {capacity} for {needed} planned{stopped}"
 
 
 def constraint_words(fleet: Fleet) -> Iterator[str]:

@@ -123,7 +123,7 @@ def headline(plan: Plan) -> str:
     how = REFUSED if is_refused(plan) else "Run"
     interval = plan.demand.get("interval")
     unmeasured = f"; demand not measured, {DemandInterval(**interval).words()}" if interval else ""
-    return f"{how} {short_words(fleet.groups)}: {total} a month{_saved(plan)}{unmeasured}; risk: {risk_words(plan)}"
+    return f"{how} {short_words(fleet)}: {total} a month{_saved(plan)}{unmeasured}; risk: {risk_words(plan)}"
 
 
 def _nothing_words(plan: Plan) -> str:
