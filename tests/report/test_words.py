@@ -11,9 +11,10 @@ from advisor.plan.document import SCHEMA_PATH
 from advisor.plan.fleet.chosen import PlannedHours
 from advisor.plan.words import turn_words
 from advisor.report.fleet_words import fleet_words
+from advisor.report.verdict import plan_table
 from advisor.report.words import CODE_WORDS, count_words, paid_words, payback_words, short_words
 from advisor.units import milliseconds, unit_usd
-from report.plans import COMMITMENT, make_fleet, make_group
+from report.plans import COMMITMENT, make_fleet, make_group, make_plan
 
 
 @pytest.mark.parametrize(
@@ -117,6 +118,9 @@ def test_groups_that_take_turns_do_not_read_as_if_they_ran_at_once():
     assert fleet_words(fleet).startswith(
         "1 × g6e.xlarge (1×L40S, on demand, fp8, in the quietest 68 hours a week) + 2 × "
     )
+    text = " ".join(plan_table(make_plan(fleet), width=None, verbose=True).split())
+    assert "capacity in the busiest hours: B 2 × " in text
+    assert "planned; A runs in the quietest 68 hours a week" in text
 
 
 @pytest.mark.parametrize(("counts", "words"), [((0, 3), "0…3"), ((3, 0), "3…0"), ((1, 3, 2), "1…3"), ((2, 2), "2")])
