@@ -433,7 +433,10 @@ class FleetSearch(ReplayedFleets):
         return not is_late and keeps_at_need(self._posed.problem, solution)
 
     def _by_hours(self, best: Confirmed) -> Confirmed:
-        """A confirmed fleet, or a cheaper one with other machines in quieter hours than in busier ones."""
+        """A confirmed fleet, or a cheaper one with other machines in quieter hours than in busier ones.
+
+        With as few of them as its replays confirm: the closed form says how many it begins with.
+        """
         if not self._effort.in_full or not self._is_allowed(best):
             return best
         problem, limit_usd = self._posed.problem, best.usd_per_month * (1 - WORTH_RATIO)
@@ -442,7 +445,9 @@ class FleetSearch(ReplayedFleets):
         )
         allowed = (solution for solution in cheaper if keeps_at_need(problem, solution))
         fleet, _ = _first_to_hold(self._planned_evenly(solution) for solution in islice(allowed, MOST_BY_HOURS))
-        return unproven(bounded(fleet, best)) if fleet is not None and fleet.usd_per_month < limit_usd else best
+        if fleet is None or fleet.usd_per_month >= limit_usd:
+            return best
+        return self._fewer_at_times(unproven(bounded(fleet, best)))
 
     def _with_fewer(self, formulation: Formulation, best: Confirmed) -> Confirmed:
         """A fleet of the same kinds with fewer instances; unless one needs more than the closed form asks for."""
