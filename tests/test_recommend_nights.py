@@ -64,5 +64,7 @@ def test_a_small_machine_serves_the_nights_alone(tmp_path, run_advisor):
         "p5.4xlarge": "busiest",
     }
     assert not fleet["spare"]
+    assert 0.9 < fleet["bound_usd_per_month"] / fleet["cost"]["total_usd_per_month"] < 1
+    assert not fleet["proven"]
     shares = zip(*(group["request_shares"] for group in fleet["groups"]), strict=True)
     assert all(abs(sum(at) - 1) < 1e-9 for at in shares)

@@ -8,6 +8,7 @@ from advisor.cost import FLEET_LEAVES_OUT
 from advisor.demand.forecast import DAYS, DECLARED, FLAT
 from advisor.performance.groups import PLANNED_BUSY_SHARE
 from advisor.plan.fleet.chosen import LARGEST_RATIO, Confirmation, ConstraintUse, Failure, Fleet, FleetGroup
+from advisor.plan.problem.formulas import falls
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.solve.stage import by_stand, running_of
 from advisor.plan.values import Plan
@@ -263,8 +264,11 @@ def standing_lines(fleet: Fleet) -> Iterator[str]:
     yield f"in the total, whatever machines run: {', '.join(told)} = {total}"
 
 
-_NEVER_SHRINK = "among fleets whose groups never shrink as the load rises"
-"""Fleets of several classes of hours that a bound is of."""
+def _bounded_words(fleet: Fleet) -> str:
+    """Fleets that a bound is of: of all where groups take turns, and where all hours are alike."""
+    if len(fleet.hour_classes) == 1 or any(falls(group.instances) for group in fleet.groups):
+        return ""
+    return " (among fleets whose groups never shrink as the load rises)"
 
 
 def _gap_words(fleet: Fleet) -> str:
@@ -281,10 +285,9 @@ def open_words(fleet: Fleet) -> Iterator[str]:
     if not confirmed or fleet.proven or fleet.cheapest is not None or fleet.planned_gap_ratio <= _LARGE_RATIO:
         return
     least = usd(fleet.bound_usd_per_month)
-    counted = f" ({_NEVER_SHRINK})" if len(fleet.hour_classes) > 1 else ""
     yield (
         f"Search: no cheaper fleet was found, but one up to {fleet.planned_gap_ratio:.0%} cheaper may carry the "
-        f"planned rates: only below {least} a month does none{counted}."
+        f"planned rates: only below {least} a month does none{_bounded_words(fleet)}."
     )
 
 
@@ -306,8 +309,7 @@ def proof_words(fleet: Fleet) -> str:
     if fleet.planned_gap_ratio:
         return _gap_words(fleet)
     if fleet.confirmed is None or fleet.confirmed.headroom_factor == 1:
-        counted = f" ({_NEVER_SHRINK})" if len(fleet.hour_classes) > 1 else ""
-        return f"no cheaper fleet carries the planned rates{counted}"
+        return f"no cheaper fleet carries the planned rates{_bounded_words(fleet)}"
     return "the cheapest found that its replay confirms"
 
 
@@ -315,9 +317,8 @@ def _search_words(fleet: Fleet) -> str:
     pools = f"of {fleet.pools_considered:,} pools (instance type × region × replica layout): {proof_words(fleet)}"
     if not fleet.planned_gap_ratio:
         return pools
-    least = usd(fleet.bound_usd_per_month)
-    counted = f" ({_NEVER_SHRINK})" if len(fleet.hour_classes) > 1 else ""
-    return f"{pools}; nothing below {least} carries the planned rates, by replays of each kind of replica{counted}"
+    least, of_which = usd(fleet.bound_usd_per_month), _bounded_words(fleet)
+    return f"{pools}; nothing below {least} carries the planned rates, by replays of each kind of replica{of_which}"
 
 
 def _static_words(fleet: Fleet) -> Iterator[str]:

@@ -45,6 +45,7 @@ from advisor.plan.replay.replayed import ReplayedFleets
 from advisor.plan.solve.by_hours import by_hours
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.neighbours import elsewhere, fewer_at_times, keeps_at_need, keeps_to_all
+from advisor.plan.solve.objective import least_usd
 from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.scopes import (
     Singles,
@@ -447,7 +448,15 @@ class FleetSearch(ReplayedFleets):
         fleet, _ = _first_to_hold(self._planned_evenly(solution) for solution in islice(allowed, MOST_BY_HOURS))
         if fleet is None or fleet.usd_per_month >= limit_usd:
             return best
-        return self._fewer_at_times(unproven(bounded(fleet, best)))
+        return self._fewer_at_times(held_to(unproven(bounded(fleet, best)), self._least_in_turns()))
+
+    def _least_in_turns(self) -> float:
+        """USD a month below which no fleet carries the planned rates, whichever groups shrink as the load rises.
+
+        What each class of hours costs at least by itself: the optimum is of fleets whose groups never shrink.
+        """
+        most = {kind: min(bracket.least, 1.0) for kind, bracket in self._brackets.items()}
+        return min(map(least_usd, scopes(self._with_headroom(self._posed, most).problem)))
 
     def _with_fewer(self, formulation: Formulation, best: Confirmed) -> Confirmed:
         """A fleet of the same kinds with fewer instances; unless one needs more than the closed form asks for."""
