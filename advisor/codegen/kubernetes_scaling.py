@@ -109,7 +109,11 @@ def windows(schedule: tuple[ScheduledSize, ...], least: int, replicas_per_instan
 
 
 def rests(groups: Sequence[ComputeGroup]) -> Sequence[tuple[int, int]]:
-    """Minutes of the week, from Monday 00:00 UTC to before the second of a pair, at which a schedule has no instance."""
+    """Minutes of the week in which schedules have no instance (Monday 00:00 UTC is 0): from the first to the second.
+
+    Returns:
+        Pairs of minutes, in their order; empty where there is no schedule.
+    """
     if not any(group.schedule for group in groups):
         return ()
     sizes = sizes_together(groups)

@@ -1,4 +1,4 @@
-"""A program on the cluster that takes the weight of backends without ready pods, which routers go on sending requests to.
+"""A program on the cluster that sets the weight of backends without ready pods to 0: routers go on sending to them.
 
 What routers do with such a backend, with sources: docs/targets.md, "Empty backends".
 """

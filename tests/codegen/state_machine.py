@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-jsonata = pytest.importorskip("jsonata", reason="jsonata-python is not installed (pip install 'inference-advisor[test]')")
+jsonata = pytest.importorskip(
+    "jsonata", reason="jsonata-python is not installed (pip install 'inference-advisor[test]')"
+)
 Call = Callable[[str, Mapping[str, Any]], Any]
 """Answers a call, such as ``describeTargetHealth``, with its arguments."""
 OPEN, CLOSE = "{%", "%}"
 
 
-class Failed(Exception):
+class FailedError(Exception):
     """The machine ended in a state of failure."""
 
 
@@ -29,7 +31,7 @@ def run(definition: Mapping[str, Any], call: Call, start: str, given: Any = None
     while True:
         state = definition["States"][name]
         if state["Type"] == "Fail":
-            raise Failed(state["Error"])
+            raise FailedError(state["Error"])
         if state["Type"] == "Succeed":
             return given
         known = {"input": given, "context": {"Execution": {"StartTime": start}}}

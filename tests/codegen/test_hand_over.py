@@ -10,7 +10,7 @@ import pytest
 
 from advisor.codegen import Language, Wanted, generate
 from codegen.plans import make_fleet_plan
-from codegen.state_machine import Failed, run
+from codegen.state_machine import FailedError, run
 from codegen.test_turns import turns
 
 NIGHT, DAY = "night", "day"
@@ -120,7 +120,7 @@ def live(account, minutes, looked=None):
             account.resize(*ordered[minute])
         try:
             run(definition, account.answer, (MONDAY + timedelta(minutes=minute)).isoformat())
-        except Failed:
+        except FailedError:
             failed.append(minute)
         if looked:
             looked(minute)

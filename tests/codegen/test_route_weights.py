@@ -52,8 +52,9 @@ class Cluster:
     """A double of the API server: pods that are ready, and what has weights as it stands."""
 
     def __init__(self, objects):
-        self.objects = {SERVICES + name if kind == SERVICE else ROUTE: one for (kind, name), one in objects.items()
-                        if kind in ("HTTPRoute", SERVICE)}  # fmt: skip
+        """Hold the objects that were applied."""
+        weighted = {name: one for name, one in objects.items() if name[0] in ("HTTPRoute", SERVICE)}
+        self.objects = {SERVICES + name if kind == SERVICE else ROUTE: one for (kind, name), one in weighted.items()}
         self.planned = json.loads(objects["ConfigMap", "route-weights"]["data"]["backends.json"])
         self.ready = {}
         self.asked = []

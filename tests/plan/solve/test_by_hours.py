@@ -101,7 +101,7 @@ def test_quotas_and_power_hold_both_while_one_takes_over():
     ids=["a node of a cluster", "a cloud without hosts"],
 )
 def test_clusters_have_no_machines_for_the_nights_alone(changed):
-    """The route of a cluster keeps the weight of a backend that has no pods."""
+    """Its pods go at their hour, whether those of another backend are ready or not."""
     problem = problem_of(replace(NIGHT, **changed), DAY, planned=(2.0, 9.0), scaling=IN_TURN)
     assert by_hours(problem, optimise(problem)) == []
 
