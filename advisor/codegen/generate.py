@@ -11,7 +11,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
-from types import MappingProxyType
 
 from advisor.catalog import Catalog
 from advisor.codegen.container import Form, Language, Wanted
@@ -300,7 +299,7 @@ def generate(
     attempts: list[tuple[tuple[Stack, ...], tuple[str, ...], Mapping[str, Mapping[str, str]]]] = []
 
     def attempt(choice: Choice) -> None:
-        stacks = _stacks(plan, choice, wanted, former.inputs)
+        stacks = _stacks(plan, choice, wanted, former)
         unknown = () if catalog is None else check_available(stacks, catalog)
         attempts.append((stacks, unknown, _rendered(stacks, language)))
 
@@ -417,13 +416,12 @@ def beside_total(plan: Plan, wanted: Wanted | None = None) -> tuple[str, ...]:
     )
 
 
-def _stacks(
-    plan: Plan, choice: Choice, wanted: Wanted, kept: Mapping[str, frozenset[str]] = MappingProxyType({})
-) -> tuple[Stack, ...]:
-    """Stacks of a choice; *kept*: root → inputs that its code takes beside those that are wanted."""
+def _stacks(plan: Plan, choice: Choice, wanted: Wanted, former: Former | None = None) -> tuple[Stack, ...]:
+    """Stacks of a choice; those of a directory take what its code takes beside the inputs that are wanted."""
+    former = former or Former()
     pinned_stacks = tuple(pinned(stack, wanted.digests) for stack in _unpinned(plan, choice, wanted))
     stacks = tuple(
-        replace(stack, inputs=stack.inputs | kept.get(root, frozenset()))
+        replace(stack, inputs=stack.inputs | former.inputs_of(root, stack.provider))
         for root, stack in zip(_roots(pinned_stacks), pinned_stacks, strict=True)
     )
     return _as_components(stacks, plan, wanted) if wanted.as_component else stacks

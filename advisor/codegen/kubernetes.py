@@ -14,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from advisor.catalog import load_catalog
 from advisor.codegen.container import Backend, Container, Form, HeldModel, Runtime
 from advisor.codegen.engines.metrics import CLIENT_PATHS, METRICS, EngineMetrics
-from advisor.codegen.kubernetes_scaling import Scale, scale_of
+from advisor.codegen.kubernetes_scaling import Scale, rests, scale_of
 from advisor.codegen.kubernetes_weights import S3, Bucket, model_map_name, streaming_engines, weights_files
 from advisor.codegen.model import ComputeGroup, Scaling, Stack, take_turns
 from advisor.codegen.prometheus_rules import rules_of
 from advisor.codegen.quotas import vcpus_of
+from advisor.codegen.route_weights import LookedAfter, route_weights
 from advisor.codegen.templates import fill
 from advisor.cost.services import COMPILED_GIB, SCRATCH_GIB, replica_disk_gib
 from advisor.deployable import POD_CORES, POD_MEMORY_GIB, PODS_SHARE
@@ -168,6 +169,11 @@ class Entrance:
     shares: Mapping[str, int]
     """Service → per mille of the plan's requests: what the route spreads."""
 
+    @property
+    def is_weighted(self) -> bool:
+        """Whether the route spreads requests over several backends, whose weights a program looks after."""
+        return len(self.shares) > 1
+
 
 def entrance_of(served: Sequence[Served], shares: Mapping[str, int], *, has_pools: bool = False) -> Entrance:
     """A Service for each backend, and one over all of them where they are probed alike.
@@ -221,7 +227,10 @@ def obstacle_to_kubernetes(stack: Stack) -> str:
         return "serverless capacity has no nodes"
     members = ([group for group in stack.groups if group.backend == backend.key] for backend in stack.backends)
     if any(take_turns(*pair) for pair in itertools.combinations(members, 2)):
-        return "its route keeps the weight of a backend without pods, and the plan's take turns (scaling.take_turns)"
+        return (
+            "KEDA takes the pods of one backend away at its hour, whether those of the other are ready or not, and the "
+            "plan's take turns (scaling.take_turns)"
+        )
     writing = (backend.container.engine for backend in stack.backends if backend.container.writes_system_files)
     return next((f"{engine.value} writes outside its cache as root, which pods may not" for engine in writing), "")
 
@@ -299,6 +308,8 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         "streams": manner.bucket is not None and bool(streaming_engines(stack)),
         "user": _UNPRIVILEGED_USER,
     }
+    entrances = {region.name: _entrance_in(stack, region.name, manner) for region in stack.regions}
+    whole["weighted"] = [name for name, entrance in entrances.items() if entrance.is_weighted]
     files = {
         **weights_files(stack, manner.bucket, whole),
         IGNORED_FINDINGS: fill(_FOLDER, "trivyignore.yaml.j2", whole),
@@ -309,11 +320,7 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         containers = [server.backend.container for server in served]
         context = whole | {
             "served": served,
-            "entrance": entrance_of(
-                served,
-                {server.backend.key: stack.share_of(server.backend) for server in served},
-                has_pools=stack.form in POOLED,
-            ),
+            "entrance": entrances[region.name],
             "routes": routes_of(stack, served),
             "model_maps": {name: loads for server in served for name, loads in server.model_maps.items()},
             "rules": rules_of(stack, region.name),
@@ -332,9 +339,27 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         folder = f"{_FOLDER}/{region.name}"
         for name in (*_OF_EACH_REGION, *(_OF_GOOGLE if manner.has_google_gateways else ())):
             files[f"{folder}/{name}"] = fill(_FOLDER, f"{name}.j2", context)
+        if entrances[region.name].is_weighted:
+            files[f"{folder}/route.yaml"] += route_weights(stack, looked_after(stack, served))
         for server in served:
             files[f"{folder}/{server.backend.key}.yaml"] = fill(_FOLDER, "backend.yaml.j2", context | {"one": server})
     return files
+
+
+def _entrance_in(stack: Stack, region: str, manner: ClusterManner) -> Entrance:
+    served = served_in(stack, region, manner)
+    shares = {server.backend.key: stack.share_of(server.backend) for server in served}
+    return entrance_of(served, shares, has_pools=stack.form in POOLED)
+
+
+def looked_after(stack: Stack, served: Sequence[Served]) -> Mapping[str, LookedAfter]:
+    """Key of each backend of a region → what decides on its weight."""
+    weighed = {}
+    for server in served:
+        groups = [pods.group for pods in server.pods]
+        deployments = tuple(group.key for group in groups)
+        weighed[server.backend.key] = LookedAfter(stack.share_of(server.backend), rests(groups), deployments)
+    return weighed
 
 
 def _lonely(stack: Stack) -> Sequence[str]:

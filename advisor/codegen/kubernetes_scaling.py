@@ -1,10 +1,11 @@
 """How many pods of a group run in a cluster: by the clock, or by what its engines finish and queue."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from advisor.codegen.container import Engine
 from advisor.codegen.engines.metrics import EngineMetrics, published
-from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack
+from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack, sizes_together
 from advisor.codegen.selection import HOURS_PER_WEEK
 from advisor.records import dataclass
 
@@ -105,6 +106,20 @@ def windows(schedule: tuple[ScheduledSize, ...], least: int, replicas_per_instan
         Window(_cron(starts), _cron([start + length for start in starts]), size * replicas_per_instance)
         for (_, length, size), starts in sorted(hours_of.items())
     )
+
+
+def rests(groups: Sequence[ComputeGroup]) -> Sequence[tuple[int, int]]:
+    """Minutes of the week in which schedules have no instance (Monday 00:00 UTC is 0): from the first to the second.
+
+    Returns:
+        Pairs of minutes, in their order; empty where there is no schedule.
+    """
+    if not any(group.schedule for group in groups):
+        return ()
+    sizes = sizes_together(groups)
+    first, last = sizes[0], sizes[-1]
+    whole = [(0, last[1]), *sizes, (_MINUTES_PER_WEEK, first[1])]
+    return [(start, end) for (start, size), (end, _) in pairwise(whole) if size == 0 and start < end]
 
 
 def _cron(minutes_of_week: list[int]) -> str:

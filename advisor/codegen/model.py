@@ -189,14 +189,26 @@ def fewest_at_once(groups: Iterable[ComputeGroup]) -> int:
     return min((sum(_size_at(size, minute) for size in sizes) for minute in minutes), default=0)
 
 
-def take_turns(groups: Iterable[ComputeGroup], others: Iterable[ComputeGroup]) -> bool:
-    """Whether some groups are empty while others run, and at another time these while those run."""
+def sizes_together(groups: Sequence[ComputeGroup]) -> Sequence[tuple[int, int]]:
+    """Minutes of the week with the instances of some groups together from then on, where their number changes."""
+    sizes = [group.sizes_by_minute for group in groups]
+    minutes = sorted({minute for size in sizes for minute, _ in size})
+    totals = [(minute, sum(_size_at(size, minute) for size in sizes)) for minute in minutes]
+    return [after for at, after in enumerate(totals) if at == 0 or totals[at - 1][1] != after[1]]
+
+
+def empties_beside(groups: Iterable[ComputeGroup], others: Iterable[ComputeGroup]) -> bool:
+    """Whether some groups have no instance at a time at which others have some."""
     own, theirs = ([group.sizes_by_minute for group in members] for members in (groups, others))
-    running = {
-        (any(_size_at(size, minute) for size in own), any(_size_at(size, minute) for size in theirs))
+    return any(
+        not any(_size_at(size, minute) for size in own) and any(_size_at(size, minute) for size in theirs)
         for minute in {minute for size in (*own, *theirs) for minute, _ in size}
-    }
-    return {(True, False), (False, True)} <= running
+    )
+
+
+def take_turns(groups: Sequence[ComputeGroup], others: Sequence[ComputeGroup]) -> bool:
+    """Whether some groups are empty while others run, and at another time these while those run."""
+    return empties_beside(groups, others) and empties_beside(others, groups)
 
 
 def _size_at(sizes: Sequence[tuple[int, int]], minute: int) -> int:
@@ -429,6 +441,23 @@ class Stack:
         """Weight among its like in the region; 1 where the region has none: whoever still calls it is answered."""
         parts: tuple[Backend | ComputeGroup, ...] = self.backends if isinstance(part, Backend) else self.groups
         return part.weight if any(other.weight for other in parts if other.region == part.region) else 1
+
+    def members_of(self, backend: Backend) -> Sequence[ComputeGroup]:
+        """Groups that answer for *backend*."""
+        return [group for group in self.groups if group.backend == backend.key]
+
+    @property
+    def resting_backends(self) -> frozenset[str]:
+        """Keys of backends that are empty at hours in which another one of the region has instances."""
+        return frozenset(
+            backend.key
+            for backend in self.backends
+            if any(
+                empties_beside(self.members_of(backend), self.members_of(other))
+                for other in self.backends
+                if other.region == backend.region and other != backend
+            )
+        )
 
     def backend_of(self, group: ComputeGroup) -> Backend:
         """Backend that *group* answers for."""

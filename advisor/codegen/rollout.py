@@ -145,6 +145,23 @@ class Former:
     """Digest of the records of the directory; "": nobody read them."""
     inputs: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Root → names of the inputs that its code takes."""
+    live_roots: tuple[str, ...] = ()
+    """Those of :attr:`roots` that the last run wrote: files of others, which a plan left, are kept."""
+
+    def inputs_of(self, root: str, provider: str) -> frozenset[str]:
+        """Names of the inputs that a root of the code takes as the directory is.
+
+        A root that the last run did not write takes over from those that it wrote for the same cloud: its folder has
+        another name where a plan goes from one cloud to several, and back.
+        """
+        of_cloud = [
+            self.inputs.get(other, frozenset())
+            for other in self.live_roots
+            if other in self.rollouts and self.rollouts[other].planned.provider == provider
+        ]
+        if root in self.live_roots or not of_cloud:
+            return self.inputs.get(root, frozenset())
+        return frozenset().union(*of_cloud)
 
     @property
     def form(self) -> Form:

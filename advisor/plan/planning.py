@@ -355,7 +355,8 @@ def _turn_notes(formulation: Formulation, fleet: Fleet) -> Iterator[str]:
         stopping = dict.fromkeys(group.instance_type for group in fleet.groups if falls(group.instances))
         names = " and ".join(stopping)
         yield (
-            f"take_turns is used: instances of {names} stop in busier hours, in which others serve"
+            f"take_turns is used: instances of {names} stop in busier hours, in which others serve; quotas and max_kw "
+            "count both, which run together while one takes over"
             if stopping
             else "take_turns is not used: no cheaper fleet with other machines in quieter hours was found"
         )

@@ -394,7 +394,9 @@ def test_pools_of_like_replicas_take_their_shares(form):
 
 
 def _templates(files):
-    return [one["spec"]["template"] for one in of_kind(files, "Deployment")]
+    """Those of the engines; what looks after the weights of a route is no engine."""
+    of_all = [one["spec"]["template"] for one in of_kind(files, "Deployment")]
+    return [one for one in of_all if one["metadata"]["labels"]["app.kubernetes.io/component"] != "route-weights"]
 
 
 def _labels(deployment):

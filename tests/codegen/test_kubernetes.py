@@ -298,7 +298,7 @@ def test_the_route_lets_through_what_clients_of_every_engine_call(engine, paths)
     """Rerankers answer outside of /v1 too; of two engines in a region, the route takes what both of them answer."""
     scenario = SCENARIOS["eks-reranker"]()
     files = generate(scenario.plan, wanted=replace(scenario.wanted, engine=engine)).files
-    route = yaml.safe_load(files["kubernetes/us-east-1/route.yaml"])
+    route, *_ = yaml.safe_load_all(files["kubernetes/us-east-1/route.yaml"])
     assert {one["path"]["value"] for one in route["spec"]["rules"][0]["matches"]} == paths
     assert {"rerank", "embed"} <= set(CLIENT_PATHS[Engine.TEXT_EMBEDDINGS_INFERENCE])
 

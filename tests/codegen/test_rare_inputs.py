@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from advisor.cli.generate import command
-from advisor.codegen import Language, Wanted, generate, read_former, write_files
+from advisor.codegen import ConflictPolicy, Language, Wanted, WriteOptions, generate, read_former, write_files
 from advisor.codegen.inputs.table import EVERY, declared_inputs
 from advisor.codegen.shared_machine import generate_shared
 from advisor.errors import InputError
@@ -93,6 +93,30 @@ def test_a_later_run_keeps_what_the_code_takes(language, tmp_path):
     path = tmp_path / DECLARING[language]
     path.write_text(path.read_text().replace("budget_enabled", "own_budget"))
     assert names(generate(plan, language, wanting(), former=read_former(tmp_path)).files, language) & RARE == {"dns"}
+
+
+@pytest.mark.parametrize("language", Language)
+def test_inputs_go_along_from_one_cloud_to_several_and_back(language, tmp_path):
+    """The root of a cloud has another folder then; what its owner removed meanwhile stays away."""
+    path = DECLARING[language]
+
+    def write(plan, *inputs):
+        """Names of the rare inputs in the code of AWS."""
+        code = generate(plan, language, Wanted(inputs=frozenset(inputs)), former=read_former(tmp_path))
+        write_files(code, tmp_path, WriteOptions(conflicts=ConflictPolicy.THEIRS))
+        folder = tmp_path / "aws" if len({group.provider for group in plan.fleet.groups}) > 1 else tmp_path
+        return names({path: (folder / path).read_text()}, language) & RARE
+
+    alone = make_fleet_plan(make_group())
+    assert write(alone, "dns", "budget_enabled") == {"dns", "budget_enabled"}
+    assert write(two_clouds(), "metrics_namespace") >= {"dns", "budget_enabled", "metrics_namespace"}
+    of_google = names({path: (tmp_path / "gcp" / path).read_text()}, language) & RARE
+    assert "budget_enabled" not in of_google
+    declaring = tmp_path / "aws" / path
+    declaring.write_text(declaring.read_text().replace("budget_enabled", "own_budget"))
+    assert write(two_clouds()) & {"budget_enabled", "metrics_namespace"} == {"metrics_namespace"}
+    assert write(alone) == {"dns", "metrics_namespace"}
+    assert write(two_clouds()) & {"dns", "metrics_namespace", "budget_enabled"} == {"dns", "metrics_namespace"}
 
 
 def test_one_name_over_several_regions_is_no_rare_wish():

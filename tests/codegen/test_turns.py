@@ -7,6 +7,7 @@ import pytest
 
 from advisor.codegen import Wanted
 from advisor.codegen.model import fewest_at_once, take_turns
+from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import target_of
@@ -75,6 +76,14 @@ def test_one_is_up_before_the_other_goes(provider):
     assert take_turns([night], [day])
     assert not take_turns([night], [night])
     assert not take_turns(*([group] for group in stack_of(*turns(provider, night=(1, 1))).groups))
+
+
+def test_a_quota_has_to_hold_both_while_one_takes_over():
+    """Each runs alone at its hours; at the hand-over both do, each with the one that a replacement starts."""
+    night, day = turns()
+    stack = stack_of(night, replace(day, instance_type="g6e.xlarge", accelerator="L40S"))
+    (quota,) = quotas_needed("aws", "ec2", stack.groups)
+    assert quota.needed == "16 in us-east-1 (2 × 4 + 2 × 4)"
 
 
 def test_googles_groups_that_take_turns_keep_no_instance_beside_the_plan():

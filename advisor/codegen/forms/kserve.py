@@ -13,9 +13,12 @@ from advisor.codegen.container import Runtime
 from advisor.codegen.engines.request import SERVED_NAME
 from advisor.codegen.forms import shared
 from advisor.codegen.kubernetes import ClusterManner, Pods, Served
+from advisor.codegen.kubernetes_scaling import rests
 from advisor.codegen.model import ComputeGroup, Stack
+from advisor.codegen.route_weights import LookedAfter, route_weights
 
 _CONTAINER = "main"
+_SERVICES = "llm-inference-services.yaml"
 _ROOT = {"runAsNonRoot": False, "runAsUser": 0}
 
 
@@ -32,7 +35,17 @@ def files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         scaled = shared.scaled_objects(stack, groups, workload_name)
         return [*(_service(stack, served, pods) for served, pods in groups), *scaled]
 
-    return shared.region_files(stack, manner, "llm-inference-services.yaml", objects)
+    written = dict(shared.region_files(stack, manner, _SERVICES, objects))
+    for region in stack.regions:
+        groups = [group for group in stack.groups if group.region == region.name]
+        if len(groups) > 1:
+            weighed = {group.key: _looked_after(stack, group) for group in groups}
+            written[f"kubernetes/{region.name}/{_SERVICES}"] += route_weights(stack, weighed, by_service=True)
+    return written
+
+
+def _looked_after(stack: Stack, group: ComputeGroup) -> LookedAfter:
+    return LookedAfter(group.weight, rests([group]), (workload_name(stack, group),))
 
 
 def _service(stack: Stack, served: Served, pods: Pods) -> shared.Document:

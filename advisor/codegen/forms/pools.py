@@ -17,6 +17,8 @@ from advisor.codegen.model import Stack
 ROUTER_VERSION = "v0.10.0"
 _GROUP = "inference.networking.k8s.io"
 _PICKER_PORT = 9002
+_SEPARATOR = "\n---\n"
+_IS_ROUTE = "\nkind: HTTPRoute\n"
 _LONGEST_PICKED = 40
 """Characters of a release that the name of its picker keeps."""
 _RESTRICTED, _BASELINE = (f'pod-security.kubernetes.io/enforce: "{name}"' for name in ("restricted", "baseline"))
@@ -82,7 +84,7 @@ def _manifests(stack: Stack, manner: ClusterManner) -> dict[str, str]:
     files = dict(kubernetes.kubernetes_files(stack, manner))
     for region in stack.regions:
         path = f"kubernetes/{region.name}/route.yaml"
-        files[path] = dump(*(_to_pools(document) for document in _documents(files[path])))
+        files[path] = _route_to_pools(files[path])
     releases = {
         region.name: [backend.key for backend in stack.backends if backend.region == region.name]
         for region in stack.regions
@@ -96,6 +98,14 @@ def _documents(text: str) -> list[Document]:
     import yaml  # noqa: PLC0415 - only where there is YAML to read
 
     return [document for document in yaml.safe_load_all(text) if document]
+
+
+def _route_to_pools(text: str) -> str:
+    """The routes over pools, and what looks after their weights as it is."""
+    _, *parts = text.split(_SEPARATOR)
+    routes = [part for part in parts if _IS_ROUTE in part]
+    others = [f"---\n{part.rstrip()}\n" for part in parts if part not in routes]
+    return "".join((dump(*(_to_pools(document) for part in routes for document in _documents(part))), *others))
 
 
 def _to_pools(route: Document) -> Document:

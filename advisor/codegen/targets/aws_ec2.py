@@ -9,7 +9,7 @@ from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUEST
 from advisor.codegen.aws_places import has_budgets, is_sold_in_blocks, partition_of
 from advisor.codegen.container import Backend, Container, Language, Region
 from advisor.codegen.engines.metrics import EngineMetrics, published, without_times
-from advisor.codegen.model import ComputeGroup, Scaling, Stack
+from advisor.codegen.model import ComputeGroup, Scaling, Stack, sizes_together
 from advisor.codegen.prometheus_rules import slo_left_out, tells_times
 from advisor.codegen.rendering import ANSWERS, render, scaling_left_out
 from advisor.codegen.targets.target import (
@@ -163,6 +163,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "plain_backends": [backend.key for backend in stack.backends if backend.container.tls_options is None],
         "spot_drain_seconds": _SPOT_DRAIN_SECONDS,
         "fails_over": len(stack.backends) > len(stack.regions),
+        "hands_over": bool(stack.resting_backends),
         "warmup_seconds": _WARMUP_SECONDS,
         "silent_seconds": _SILENT_SECONDS,
         "heartbeat_seconds": _HEARTBEAT_SECONDS,
@@ -218,7 +219,7 @@ def _scaling(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         return {}
     warm = {"warm_pool": _is_warmed(stack, group)}
     if stack.scaling is Scaling.SCHEDULED:
-        return warm | {"schedule": _schedule(group)}
+        return warm | {"schedule": _schedule(stack, group)}
     is_alone = [group.backend for group in stack.groups].count(group.backend) == 1
     return warm | {
         "requests_per_minute": _http_requests_per_second(stack, group) * _SECONDS_PER_MINUTE,
@@ -240,14 +241,27 @@ def _is_warmed(stack: Stack, group: ComputeGroup) -> bool:
     return stack.scaling is not Scaling.STATIC and not group.is_spot and group.min_instances < group.instances
 
 
-def _schedule(group: ComputeGroup) -> Mapping[str, object]:
-    """Entries by name; a group that never changes is set once a day, since its size is left to the schedule."""
+def _schedule(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
+    """Entries by name; a group that never changes is set once a day, since its size is left to the schedule.
+
+    A backend that rests beside others has none that empties it: what looks after the backends does that.
+    """
     if not group.schedule:
         return {"daily": {"recurrence": _EVERY_MIDNIGHT, "instances": group.instances}}
+    is_handed_over = group.backend in stack.resting_backends
     return {
         scheduled_size.name: {"recurrence": scheduled_size.cron, "instances": scheduled_size.instances}
         for scheduled_size in group.schedule
+        if scheduled_size.instances or not is_handed_over
     }
+
+
+def _sizes(stack: Stack, backend: Backend) -> Mapping[str, object]:
+    """Planned instances by minute of the week, where one backend rests while others serve."""
+    if not stack.resting_backends:
+        return {}
+    sizes = sizes_together(stack.members_of(backend))
+    return {"sizes": [{"minute": minute, "instances": instances} for minute, instances in sizes]}
 
 
 def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
@@ -263,6 +277,7 @@ def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
         "metrics": _metrics(stack, container),
         "protocol": "HTTP" if container.tls_options is None else "HTTPS",
         **({"former_keys": list(backend.former_keys)} if backend.former_keys else {}),
+        **_sizes(stack, backend),
     }
 
 

@@ -349,6 +349,7 @@ def read_former(directory: Path, stage: Stage | None = None, *, force: bool = Fa
     is_component = None
     if language is not None and record.roots:
         is_component = not any((directory / root / _OF_A_WHOLE[language]).exists() for root in record.roots)
+    is_single = len(about.get("targets", ())) == 1
     return Former(
         rollouts=rollouts,
         targets=alone | {root: rollout.planned.target for root, rollout in rollouts.items()},
@@ -360,6 +361,8 @@ def read_former(directory: Path, stage: Stage | None = None, *, force: bool = Fa
         as_component=is_component,
         state=state_of(directory),
         inputs=_inputs(directory, record.paths or _unrecorded(directory)),
+        # The directory itself is a root where it is the only one.
+        live_roots=tuple(root for root in record.roots if (root == "") == is_single),
     )
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from functools import partial
 
 from advisor.plan.fleet.chosen import ConstraintUse
 from advisor.plan.problem.formulas import (
@@ -13,6 +14,7 @@ from advisor.plan.problem.formulas import (
     hours_per_month,
     left_without,
     mix_rate,
+    most_at_once,
     most_base_rate,
     ordered_as,
     quota_units,
@@ -20,7 +22,7 @@ from advisor.plan.problem.formulas import (
     share_without,
     zone_room,
 )
-from advisor.plan.problem.values import Constraint, FleetSolution, Problem, PurchaseOption
+from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Problem, PurchaseOption
 from advisor.records import dataclass
 from advisor.units import ROUNDING
 
@@ -180,10 +182,7 @@ def _reserves(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintU
 def _physical(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
     limits = problem.limits
     if limits.max_kw is not None:
-        kw = max(
-            sum(allocation.instances[at] * (allocation.pool.kw or 0.0) for allocation in solution.allocations)
-            for at in range(len(problem.hours))
-        )
+        kw = most_at_once(solution.allocations, lambda allocation: allocation.pool.kw or 0.0)
         yield _ceiling(Constraint.POWER, limits.max_kw, kw, "kW")
     if limits.max_kg_co2e_per_month is not None:
         kg = sum(
@@ -196,14 +195,12 @@ def _physical(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintU
 
 def _quotas(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
     for key, limit in problem.quota_limits.items():
-        used = [
-            sum(
-                allocation.instances[at] * quota_units(allocation.pool, allocation.tariff, key)
-                for allocation in solution.allocations
-            )
-            for at in range(len(problem.hours))
-        ]
-        yield _ceiling(Constraint.QUOTA, limit, max(used), "units", quota_detail(key))
+        used = most_at_once(solution.allocations, partial(_units, key))
+        yield _ceiling(Constraint.QUOTA, limit, used, "units", quota_detail(key))
+
+
+def _units(key: tuple[str, str], allocation: Allocation) -> float:
+    return quota_units(allocation.pool, allocation.tariff, key)
 
 
 def quota_detail(key: tuple[str, str]) -> str:

@@ -1,7 +1,7 @@
 """Hours, requests, money and failures of a fleet problem: each formula once, for the program and what is printed."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from itertools import compress, pairwise
@@ -339,6 +339,15 @@ def _left_by_hours(
 def quota_units(pool: Pool, tariff: Tariff, key: tuple[str, str]) -> float:
     """Units of a quota, its code and market, that one instance takes."""
     return pool.quotas.get(key, 0.0) if key[1] == tariff.paid.market else 0.0
+
+
+def most_at_once(allocations: Iterable[Allocation], each: Callable[[Allocation], float]) -> float:
+    """Most of something that instances take together; of each allocation *each* is what one of them takes.
+
+    ``Σ max over hours n · each``: where groups take turns, one is stopped after the other has started, and both run
+    meanwhile. Where counts rise with the load this is the use in the busiest hours.
+    """
+    return math.fsum(max(allocation.instances) * each(allocation) for allocation in allocations)
 
 
 def ordered_as(problem: Problem, pool: Pool, tariff: Tariff) -> Ordered:

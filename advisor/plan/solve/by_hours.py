@@ -25,7 +25,7 @@ MOST_ALONE = 6
 _STARTED = (PurchaseOption.ON_DEMAND, PurchaseOption.SPOT)
 """Ways of paying for instances that are started and stopped by the hour."""
 _PROVIDERS = ("aws", "azure", "gcp")
-"""Whose generated hosts stand behind what sends nothing to a group that is empty; a route of a cluster does."""
+"""Whose generated hosts stand behind what sends nothing to an empty group; pods of a cluster go at their hour."""
 
 Groups = tuple[Allocation, ...]
 

@@ -186,6 +186,16 @@ def scheduled() -> Scenario:
     )  # fmt: skip
 
 
+def night_and_day() -> Scenario:
+    """A small machine at night, and a large one by day: each rests while the other serves."""
+    return _fleet(
+        make_group(instances=(1, 0), request_shares=(1.0, 0.0), planned_requests_per_second_per_instance=1.0),
+        make_group(instance_type="p5.4xlarge", accelerator="H100-SXM", instances=(0, 1), instance_usd_per_hour=4.326,
+                   request_shares=(0.0, 1.0), planned_requests_per_second_per_instance=4.0),
+        policy=Policy.SCHEDULED,
+    )  # fmt: skip
+
+
 def scheduled_to_zero() -> Scenario:
     """Nothing runs at night."""
     return _fleet(make_group(instances=(0, 3), request_shares=(0.0, 1.0)), policy=Policy.SCHEDULED)
@@ -365,6 +375,7 @@ SCENARIOS: Mapping[str, Make] = {
     "mixed-fleet": mixed_fleet,
     "two-regions": two_regions,
     "scheduled": scheduled,
+    "night-and-day": night_and_day,
     "scheduled-to-zero": scheduled_to_zero,
     "reactive": reactive,
     "commitments": commitments,

@@ -203,7 +203,7 @@ def _changed(problem: Problem, counts: Counts) -> bool:
 
 def _power(problem: Problem, counts: Counts) -> bool:
     most = problem.limits.max_kw
-    used = sum((problem.pools[g].kw or 0.0) * instances[-1] for (g, _), instances in counts.items())
+    used = sum((problem.pools[g].kw or 0.0) * max(instances) for (g, _), instances in counts.items())
     return most is None or used <= most + SLIGHTLY
 
 

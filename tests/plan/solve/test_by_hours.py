@@ -81,13 +81,30 @@ def test_what_may_not_change_or_has_too_many_types_is_refused():
     assert not keeps_to_all(replace(problem, limits=Limits(min_replicas=2)), best)
 
 
+def test_quotas_and_power_hold_both_while_one_takes_over():
+    """A machine of the nights and one of the days, each within the limit, run together at the hand-over."""
+    quota = ("aws/r/L-1", "on_demand")
+    pools = [replace(pool, kw=1.0, quotas={quota: 8.0}) for pool in (NIGHT, DAY)]
+    problem = problem_of(*pools, planned=(2.0, 9.0), scaling=IN_TURN)
+    best = by_hours(problem, optimise(problem))[0]
+    limited = {
+        most: replace(problem, limits=Limits(max_kw=most / 8), quota_limits={quota: most}) for most in (15.0, 16.0)
+    }
+
+    assert {use.name: use.used for use in uses(limited[16.0], best)} == {"max_kw": 2.0, "quota": 16.0}
+    assert keeps_to_all(limited[16.0], best)
+    assert not keeps_to_all(replace(limited[16.0], quota_limits={quota: 15.0}), best)
+    assert not keeps_to_all(replace(limited[16.0], limits=Limits(max_kw=1.9)), best)
+    assert not keeps_to_all(limited[15.0], best)
+
+
 @pytest.mark.parametrize(
     "changed",
     [{"on_nodes": True}, {"stand": "nebius/r/night", "key": "nebius/r/night"}],
     ids=["a node of a cluster", "a cloud without hosts"],
 )
 def test_clusters_have_no_machines_for_the_nights_alone(changed):
-    """The route of a cluster keeps the weight of a backend that has no pods."""
+    """Its pods go at their hour, whether those of another backend are ready or not."""
     problem = problem_of(replace(NIGHT, **changed), DAY, planned=(2.0, 9.0), scaling=IN_TURN)
     assert by_hours(problem, optimise(problem)) == []
 

@@ -12,7 +12,7 @@ locals {
   }
 
   # Pods are members by themselves: Workload Identity Federation needs no service account of Google Cloud.
-  pods = "principal://iam.googleapis.com/projects/${data.google_project.this.number}/locations/global/workloadIdentityPools/${var.project_id}.svc.id.goog/subject/ns/${local.namespace}/sa"
+  pods = local.model_bucket == null ? null : "principal://iam.googleapis.com/projects/${data.google_project.this[0].number}/locations/global/workloadIdentityPools/${var.project_id}.svc.id.goog/subject/ns/${local.namespace}/sa"
 }
 
 resource "google_storage_bucket_iam_member" "pods" {

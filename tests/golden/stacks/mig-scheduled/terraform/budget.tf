@@ -8,6 +8,8 @@ locals {
 }
 
 data "google_project" "this" {
+  count = var.billing_account == null ? 0 : 1 # nothing else asks for its number
+
   project_id = var.project_id
 }
 
@@ -18,7 +20,7 @@ resource "google_billing_budget" "monthly" {
   display_name    = "${var.name}-monthly"
 
   budget_filter {
-    projects = ["projects/${data.google_project.this.number}"]
+    projects = ["projects/${data.google_project.this[0].number}"]
     labels   = { deployment = var.name }
   }
 
