@@ -19,6 +19,7 @@ from advisor.codegen.applying.notes import (
     replaced,
     shared_values,
 )
+from advisor.codegen.applying.readers import COMPUTED, Reader, readers_of
 from advisor.codegen.applying.resolving import Module, Place, Unresolved, open_project
 from advisor.codegen.applying.rules import CALL_SPOT, PROVIDERS, TYPES, Figure, Resource, Rule, everything_in
 from advisor.codegen.hcl import read_hcl, references
@@ -121,7 +122,9 @@ def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit]
                 unchanged += 1
             else:
                 decided.setdefault(change.at, []).append(change)
-    contradictions = _contradictions([wish for wishes in decided.values() for wish in wishes])
+    wishes = [wish for same in decided.values() for wish in same]
+    readers = readers_of(resources, [wish.place for wish in wishes if not wish.is_as_planned])
+    contradictions = _too_short(wishes, readers) | _contradictions(wishes)
     notes += dict.fromkeys(contradictions.values())
     edits, told_of_shared = _joint({at: wishes for at, wishes in decided.items() if at not in contradictions}, target)
     notes += told_of_shared
@@ -133,10 +136,10 @@ def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit]
     for resource in resources:
         _check_maximum(resource, target, edits)
     own = list(edits.values())
-    wishes = [edits.get(at, wishes[0]) for at, wishes in decided.items() if at not in contradictions]
-    others = [*other_users(resources, own), *other_instances(resources, wishes)]
-    shared = [*shared_values(resources, own, has_machines), *others]
-    told = [*shared_values(resources, own, is_used), *others, *replaced(resources, own), *beyond(resources, target)]
+    left = [edits.get(at, same[0]) for at, same in decided.items() if at not in contradictions]
+    others = [*other_users(resources, own), *other_instances(resources, left)]
+    shared = [*shared_values(readers, own, has_machines), *others]
+    told = [*shared_values(readers, own, is_used), *others, *replaced(resources, own), *beyond(resources, target)]
     return own, shared, [*notes, *told]
 
 
@@ -153,6 +156,32 @@ def _contradictions(edits: Sequence[Edit]) -> dict[tuple[str, int], str]:
                     f"{outer.text}, and its entry {number} {inner.text}: give one of them a value of its own"
                 )
     return notes
+
+
+def _too_short(edits: Sequence[Edit], readers: Sequence[Reader]) -> dict[tuple[str, int], str]:
+    """Notes on lists that lose an entry that another argument takes, by the place of each: they are not written."""
+    notes: dict[tuple[str, int], str] = {}
+    for edit in edits:
+        lost = {number for reader in readers for number in _lost(reader, edit)}
+        if lost:
+            users = sorted({reader.where for reader in readers if _lost(reader, edit)})
+            named = f"entry {lost.pop()}" if len(lost) == 1 and COMPUTED not in lost else "entries by number"
+            where = edit.place.document.place(edit.place.start)
+            notes[edit.at] = (
+                f"{LEFT}{edit.argument}: the list at {where} would become {edit.text}, and {' and '.join(users)} "
+                f"{'takes' if len(users) == 1 else 'take'} {named} of it: give one of them a value of its own"
+            )
+    return notes
+
+
+def _lost(reader: Reader, edit: Edit) -> list[str]:
+    """Entries that an argument takes of a list, and that may not be there after an edit."""
+    before, after = len(edit.place.entries), len(edit.entries)
+    return sorted(
+        entry
+        for entry in reader.entries_of(edit.at)
+        if (entry == COMPUTED and after < before) or (entry.isdigit() and after <= int(entry) < before)
+    )
 
 
 def _entry_of(outer: Place, inner: Place) -> int | None:
