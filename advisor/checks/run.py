@@ -13,9 +13,10 @@ from advisor.checks import replanned
 from advisor.checks.generated_anew import Comparison, compare
 from advisor.checks.values import Checked, Finding, Level, Policy
 from advisor.codegen.pricing import CACHES, CODE, read_projects
+from advisor.codegen.rollout import Former
 from advisor.codegen.selection import of_fleet
 from advisor.codegen.stack import digest_of
-from advisor.codegen.writing import read_former
+from advisor.codegen.writing import left_roots, read_former
 from advisor.errors import InputError
 from advisor.models.files import file_facts, holds_model
 from advisor.models.model import ModelFile
@@ -33,6 +34,10 @@ _WRITE = "advisor generate terraform PLAN.json --into DIR"
 _ANEW = "advisor recommend WORKLOAD --format json -o PLAN.json"
 _OVERWRITE = f"{_WRITE} --force"
 """For code of this plan, whose differences are edits: they are kept without."""
+_LEFT_ROOT = (
+    "is no longer a root of the code, and was not compared: what it deployed runs and costs until it is destroyed, "
+    "once its successor serves"
+)
 Machines = Counter[tuple[str, str, str, str]]
 """(provider, region, instance type, spot or "") → instances in the busiest hours."""
 _CACHE = "cache"
@@ -72,7 +77,8 @@ def look_at_code(
         return
     if not infra.is_dir():
         raise InputError("there is no such directory", where=str(infra), hint="give the directory of the code")
-    former = read_former(infra)
+    left = left_roots(infra)
+    former = _without(read_former(infra), left)
     retiring = {group.key for rollout in former.rollouts.values() for group in rollout.retiring}
     is_of_plan = former.plan_digest == digest_of(plan, of_fleet(plan.fleet))
     remedy = _OVERWRITE if is_of_plan else _WRITE
@@ -87,6 +93,18 @@ def look_at_code(
     yield from _caches(plan, deployed.caches, remedy)
     for key in sorted(retiring):
         yield "CHK302", key, f"{key} is kept beside the plan", f"{_WRITE} --cut-over finish"
+    for root in left:
+        yield "CHK302", root or ".", _LEFT_ROOT, f"terraform -chdir=DIR{f'/{quote(root)}' if root else ''} destroy"
+
+
+def _without(former: Former, left: Sequence[str]) -> Former:
+    """The record of a directory without the roots that its code no longer has."""
+    return replace(
+        former,
+        rollouts={root: rollout for root, rollout in former.rollouts.items() if root not in left},
+        targets={root: target for root, target in former.targets.items() if root not in left},
+        roots=tuple(root for root in former.roots if root not in left),
+    )
 
 
 def _machines(plan: Plan, deployed: _Deployed, *, is_retiring: bool) -> Iterator[tuple[str, str]]:
@@ -127,7 +145,7 @@ def _deployed(infra: Path, catalog: Catalog) -> _Deployed:
     unknown: list[str] = []
     caches: set[str] = set()
     services: set[tuple[str, str]] = set()
-    projects = read_projects(infra, None, catalog)
+    projects = [project for project in read_projects(infra, None, catalog) if not project.is_left]
     costs = [cost for project in projects for cost in project.now.costs]
     for resource, component in ((cost.resource, component) for cost in costs for component in cost.components):
         provider, machine, region = component.place

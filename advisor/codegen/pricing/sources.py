@@ -12,10 +12,11 @@ from advisor.codegen.pricing import azure
 from advisor.codegen.pricing.costs import RULES, Breakdown, Project, breakdown_of, cost_of
 from advisor.codegen.pricing.gcp import container, region_of, with_attached
 from advisor.codegen.pricing.resources import Resource, Resources, Use, first_known, planned, prior, purchase_of, text
-from advisor.codegen.writing.record import read_record
+from advisor.codegen.writing.record import left_roots, read_record
 from advisor.data_files import facts_beside
 from advisor.errors import InputError
 from advisor.reading import json_of, read_text
+from advisor.records import replace
 
 
 def misshapen(document: Mapping[str, Any]) -> str:
@@ -58,17 +59,19 @@ _PURCHASES: Mapping[Any, Purchase] = {
 
 
 def read_projects(path: Path, given: str | None, catalog: Catalog) -> tuple[Project, ...]:
-    """The costs of what lies at a path; of a generated directory with a root for each cloud or workload, of each.
+    """The costs of what lies at a path; of a generated directory with several roots, of each, those left behind too.
 
     Raises:
         InputError: as of :func:`read_project`.
     """
     if given is None and path.is_dir():
-        roots = [path / root for root in read_record(path).roots if root and (path / root).is_dir()]
+        left = {path / root for root in left_roots(path)}
+        recorded = [path / root for root in read_record(path).roots]
+        roots = [root for root in recorded if (any(path.glob("*.tf")) if root == path else root.is_dir())]
         if not roots and not any(file for kind in ("*.tf", *_PLANS) for file in path.glob(kind)):
             roots = sorted(file.parent for file in path.glob("*/fleet.tf"))
-        if roots:
-            return tuple(read_project(root, None, catalog) for root in roots)
+        if roots and roots != [path]:
+            return tuple(replace(read_project(root, None, catalog), is_left=root in left) for root in roots)
     return (read_project(path, given, catalog),)
 
 

@@ -1,0 +1,64 @@
+"""``advisor check --infra`` and ``price`` of directories with several roots: of clouds, of former plans, of workloads."""
+
+import json
+import re
+
+import pytest
+
+from advisor.catalog import load_catalog
+from advisor.checks.run import look_at_code
+from advisor.codegen import generate, write_files
+from advisor.codegen.pricing import read_projects
+from advisor.codegen.writing import read_former
+from codegen.plans import make_fleet_plan, make_group
+
+ON_AWS = make_fleet_plan(make_group(instances=(4, 4)))
+GOOGLE = make_group(provider="gcp", region="us-central1", instance_type="g2-standard-8")
+ON_BOTH = make_fleet_plan(make_group(instances=(2, 2)), GOOGLE)
+
+
+def told(plan, infra):
+    """Findings as rule, subject and command, and the notes."""
+    notes = []
+    findings = list(look_at_code(plan, infra, load_catalog(), notes))
+    return [(rule, subject, command) for rule, subject, _, command in findings], notes
+
+
+def written(infra, *plans):
+    """A directory that went through some plans."""
+    for plan in plans:
+        write_files(generate(plan, former=read_former(infra)), infra)
+    return infra
+
+
+def edit(path, pattern, new):
+    """Change the first match in a file."""
+    text = path.read_text()
+    assert re.search(pattern, text)
+    path.write_text(re.sub(pattern, new, text, count=1))
+
+
+@pytest.mark.parametrize(
+    ("plans", "left"),
+    [((ON_AWS, ON_BOTH, ON_AWS), ["aws", "gcp"]), ((ON_AWS, ON_BOTH), [""]), ((ON_BOTH, ON_AWS, ON_BOTH), [""])],
+)
+def test_roots_that_the_code_no_longer_has_are_told_and_not_compared(plans, left, tmp_path):
+    """As generated nothing differs; an edit of a root of the plan is seen, wherever it lies."""
+    infra = written(tmp_path / "infra", *plans)
+    places = [f"DIR/{root}".rstrip("/") for root in left]
+    former = [("CHK302", root or ".", f"terraform -chdir={place} destroy") for root, place in zip(left, places)]
+    assert told(plans[-1], infra) == (former, [])
+    root = infra if plans[-1] is ON_AWS else infra / "aws"
+    edit(root / "fleet.tf", r"(\binstances +=) \d+", r"\1 9")
+    rules = [rule for rule, *_ in told(plans[-1], infra)[0]]
+    assert rules == ["CHK301", *("CHK302" for _ in left)]
+
+
+def test_money_of_every_root_counts(tmp_path):
+    """The directory itself, and roots that were left behind, which are marked."""
+    infra = written(tmp_path / "infra", ON_AWS, ON_BOTH, ON_AWS)
+    projects = read_projects(infra, None, load_catalog())
+    assert [(project.name, project.is_left) for project in projects] == [
+        ("infra", False), ("aws", True), ("gcp", True),
+    ]  # fmt: skip
+    assert all(project.now.monthly for project in projects)
