@@ -1,15 +1,16 @@
 """``advisor check --infra`` and ``price`` of directories with several roots: of clouds, of former plans, of workloads."""
 
-import json
 import re
+from dataclasses import replace
 
 import pytest
 
 from advisor.catalog import load_catalog
-from advisor.checks.run import look_at_code
+from advisor.checks.run import code_of, look_at_code
 from advisor.codegen import generate, write_files
 from advisor.codegen.pricing import read_projects
 from advisor.codegen.writing import read_former
+from advisor.errors import InputError
 from codegen.plans import make_fleet_plan, make_group
 
 ON_AWS = make_fleet_plan(make_group(instances=(4, 4)))
@@ -46,7 +47,9 @@ def test_roots_that_the_code_no_longer_has_are_told_and_not_compared(plans, left
     """As generated nothing differs; an edit of a root of the plan is seen, wherever it lies."""
     infra = written(tmp_path / "infra", *plans)
     places = [f"DIR/{root}".rstrip("/") for root in left]
-    former = [("CHK302", root or ".", f"terraform -chdir={place} destroy") for root, place in zip(left, places)]
+    former = [
+        ("CHK302", root or ".", f"terraform -chdir={place} destroy") for root, place in zip(left, places, strict=True)
+    ]
     assert told(plans[-1], infra) == (former, [])
     root = infra if plans[-1] is ON_AWS else infra / "aws"
     edit(root / "fleet.tf", r"(\binstances +=) \d+", r"\1 9")
@@ -62,3 +65,32 @@ def test_money_of_every_root_counts(tmp_path):
         ("infra", False), ("aws", True), ("gcp", True),
     ]  # fmt: skip
     assert all(project.now.monthly for project in projects)
+
+
+def of_workload(name):
+    """A plan of a workload."""
+    return replace(ON_AWS, workload={**ON_AWS.workload, "name": name})
+
+
+def test_the_folder_of_the_workload_is_looked_at(tmp_path):
+    """Of a directory with a folder for each workload, its own; where there is none, or several, the error names them."""
+    for name in ("helpdesk", "vectors"):
+        written(tmp_path / name, of_workload(name))
+    assert code_of("vectors", tmp_path) == tmp_path / "vectors"
+    assert code_of("vectors", tmp_path / "helpdesk") == tmp_path / "helpdesk"
+    with pytest.raises(InputError, match="none of them 'chat': helpdesk, vectors") as refused:
+        code_of("chat", tmp_path)
+    assert f"--infra {tmp_path / 'helpdesk'}" in str(refused.value.hint)
+    written(tmp_path / "again", of_workload("vectors"))
+    with pytest.raises(InputError, match="several of them 'vectors': again, vectors"):
+        code_of("vectors", tmp_path)
+
+
+def test_the_plan_of_an_estate_is_refused_with_a_check_of_one_workload(run_advisor, tmp_path):
+    """Its workloads have plans of their own."""
+    (tmp_path / "estate.json").write_text('{"schema": "advisor.estate/v1"}')
+    (tmp_path / "vectors.plan.json").write_text("{}")
+    refused = run_advisor("check", tmp_path / "estate.json", "--infra", tmp_path / "infra")
+    assert refused.returncode == 1
+    assert "each has a plan of its own to check" in refused.stderr
+    assert f"advisor check {tmp_path / 'vectors.plan.json'} --infra {tmp_path / 'infra/vectors'}" in refused.stderr

@@ -17,6 +17,7 @@ from advisor.codegen.rollout import Former
 from advisor.codegen.selection import of_fleet
 from advisor.codegen.stack import digest_of
 from advisor.codegen.writing import left_roots, read_former
+from advisor.codegen.writing.record import FOLDER, read_rollouts
 from advisor.errors import InputError
 from advisor.models.files import file_facts, holds_model
 from advisor.models.model import ModelFile
@@ -60,6 +61,31 @@ class _Deployed:
     """Read from generated code, and not from a plan of Terraform."""
     services: frozenset[tuple[str, str]]
     """(provider, region) of services that start containers as requests come: how many is not in the code."""
+
+
+def code_of(workload: str, infra: Path) -> Path:
+    """Directory of a workload's code: as given, or its folder of a directory with a folder for each workload.
+
+    Raises:
+        InputError: that directory has no folder of the workload, or several.
+    """
+    if not infra.is_dir() or any(infra.glob("*.tf")) or (infra / FOLDER).is_dir():
+        return infra
+    folders = sorted(record.parent for depth in ("*", "*/*") for record in infra.glob(f"{depth}/{FOLDER}"))
+    own = [folder for folder in folders if workload in _workloads(folder)]
+    if not folders or len(own) == 1:
+        return own[0] if own else infra
+    names = ", ".join(str(folder.relative_to(infra)) for folder in own or folders)
+    raise InputError(
+        f"the directory holds code of several workloads, {'several' if own else 'none'} of them {workload!r}: {names}",
+        where=str(infra),
+        hint=f"give the folder of this plan's code, such as --infra {quote(str((own or folders)[0]))}",
+    )
+
+
+def _workloads(folder: Path) -> set[str]:
+    """Workloads whose code lies in a folder."""
+    return {rollout.planned.workload for rollout in read_rollouts(folder).values()} or {folder.name}
 
 
 def look_at_code(
@@ -240,7 +266,11 @@ def check_plan(plan: Plan, text: str, where: str, now: Now, policy: Policy) -> C
         InputError: the plan holds no question or no fleet, or demand or code cannot be read.
     """
     notes: list[str] = []
-    now = replace(now, catalog=catalog_of_fleet(read_question(plan.question, where), plan.fleet, now.catalog))
+    now = replace(
+        now,
+        catalog=catalog_of_fleet(read_question(plan.question, where), plan.fleet, now.catalog),
+        infra=None if now.infra is None else code_of(str(plan.workload["name"]), now.infra),
+    )
     planned_file = plan.provenance.model_file
     looks: tuple[tuple[Sequence[str], Callable[[], Iterable[Found]]], ...] = (
         (("CHK501",), lambda: [("CHK501", "", reason, _ANEW)] if (reason := why_not_as_made(text, where)) else []),
