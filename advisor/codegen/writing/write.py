@@ -307,7 +307,7 @@ def _root_of(path: str, roots: tuple[str, ...]) -> str | None:
 def _told(folder: str) -> str:
     return (
         f"{folder or 'the directory itself'} is no longer a root of the code, and its files are kept: what they "
-        "deployed still runs; destroy it from there, or move its state to the new root, and then delete the files"
+        "deployed still runs; destroy it from there once the new code serves, and then delete the files"
     )
 
 
