@@ -94,3 +94,20 @@ def test_the_plan_of_an_estate_is_refused_with_a_check_of_one_workload(run_advis
     assert refused.returncode == 1
     assert "each has a plan of its own to check" in refused.stderr
     assert f"advisor check {tmp_path / 'vectors.plan.json'} --infra {tmp_path / 'infra/vectors'}" in refused.stderr
+
+
+def test_a_plan_of_terraform_does_not_stand_for_the_code(tmp_path):
+    """Beside generated code, what a plan of Terraform says is not looked at; where it is all there is, a note says so."""
+    infra = written(tmp_path / "infra", ON_AWS)
+    empty = '{"planned_values": {"root_module": {}}, "format_version": "1.2"}'
+    (infra / "tfplan.json").write_text(empty)
+    assert told(ON_AWS, infra) == ([], [])
+    edit(infra / "fleet.tf", r"(\bmin_instances +=) \d+", r"\1 1")
+    assert [rule for rule, *_ in told(ON_AWS, infra)[0]] == ["CHK301"]
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "main.tf").write_text("locals {}\n")
+    (own / "plan.json").write_text(empty)
+    findings, (note,) = told(ON_AWS, own)
+    assert [rule for rule, *_ in findings] == ["CHK301"]
+    assert "was not compared: the numbers are those of" in note

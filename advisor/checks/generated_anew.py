@@ -50,7 +50,7 @@ _SCALING = re.compile("autoscal|schedule|group_manager")
 """Kinds of resources that change numbers of machines."""
 _LEAST_ALIKE = 0.5
 """Share of equal resources from which code without a record is taken for that of a target."""
-_NOT_COMPARED = "when the machines of the code run, and what serves on them, was not compared"
+NOT_COMPARED = "when the machines of the code run, and what serves on them, was not compared"
 Facts = Mapping[str, Mapping[str, Any]]
 """Group, backend, region or file → fact → value."""
 
@@ -76,10 +76,10 @@ def compare(plan: Plan, infra: Path, former: Former) -> Comparison:
         former: record of the directory.
     """
     if any(rollout.before is not None for rollout in former.rollouts.values()):
-        return Comparison((), (f"{_NOT_COMPARED}: a cut-over is under way",))
+        return Comparison((), (f"{NOT_COMPARED}: a cut-over is under way",))
     generated = _generated(plan, infra, former)
     if generated is None:
-        return Comparison((), (f"{_NOT_COMPARED}: it is like no code that is generated of this plan",))
+        return Comparison((), (f"{NOT_COMPARED}: it is like no code that is generated of this plan",))
     differences: list[tuple[str, str]] = []
     for root in generated.roots:
         prefix = f"{root}/" if root else ""

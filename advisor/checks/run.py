@@ -10,7 +10,7 @@ from shlex import quote
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import version_of
 from advisor.checks import replanned
-from advisor.checks.generated_anew import Comparison, compare
+from advisor.checks.generated_anew import NOT_COMPARED, Comparison, compare
 from advisor.checks.values import Checked, Finding, Level, Policy
 from advisor.codegen.pricing import CACHES, CODE, read_projects
 from advisor.codegen.rollout import Former
@@ -57,8 +57,8 @@ class _Deployed:
     """Addresses of which the number of machines is not known."""
     caches: frozenset[str]
     """Response caches in words: number of nodes, their type, and the region."""
-    is_generated: bool
-    """Read from generated code, and not from a plan of Terraform."""
+    plans: tuple[str, ...]
+    """Plans of Terraform that were read, where there is no generated code."""
     services: frozenset[tuple[str, str]]
     """(provider, region) of services that start containers as requests come: how many is not in the code."""
 
@@ -109,7 +109,8 @@ def look_at_code(
     is_of_plan = former.plan_digest == digest_of(plan, of_fleet(plan.fleet))
     remedy = _OVERWRITE if is_of_plan else _WRITE
     deployed = _deployed(infra, catalog)
-    anew = compare(plan, infra, former) if deployed.is_generated else Comparison((), ())
+    notes += _not_code(deployed.plans)
+    anew = Comparison((), ()) if deployed.plans else compare(plan, infra, former)
     # Pools that clusters scale, and Karpenter's nodes, do not say how many machines run in the busiest hours.
     told = [] if anew.has_planned_groups else list(_machines(plan, deployed, is_retiring=bool(retiring)))
     if not told or (deployed.unknown and anew.differences):
@@ -121,6 +122,13 @@ def look_at_code(
         yield "CHK302", key, f"{key} is kept beside the plan", f"{_WRITE} --cut-over finish"
     for root in left:
         yield "CHK302", root or ".", _LEFT_ROOT, f"terraform -chdir=DIR{f'/{quote(root)}' if root else ''} destroy"
+
+
+def _not_code(plans: Sequence[str]) -> tuple[str, ...]:
+    return tuple(
+        f"{NOT_COMPARED}: the numbers are those of {path}, a plan of Terraform, since advisor did not generate the code"
+        for path in plans
+    )
 
 
 def _without(former: Former, left: Sequence[str]) -> Former:
@@ -171,7 +179,7 @@ def _deployed(infra: Path, catalog: Catalog) -> _Deployed:
     unknown: list[str] = []
     caches: set[str] = set()
     services: set[tuple[str, str]] = set()
-    projects = [project for project in read_projects(infra, None, catalog) if not project.is_left]
+    projects = [project for project in read_projects(infra, None, catalog, prefers_code=True) if not project.is_left]
     costs = [cost for project in projects for cost in project.now.costs]
     for resource, component in ((cost.resource, component) for cost in costs for component in cost.components):
         provider, machine, region = component.place
@@ -184,8 +192,8 @@ def _deployed(infra: Path, catalog: Catalog) -> _Deployed:
             unknown.append(resource.address)
         elif (provider, machine) in catalog.instance_types:
             machines[provider, region, machine, "spot" if component.is_spot else ""] += int(component.number)
-    is_generated = all(project.kind == CODE for project in projects)
-    return _Deployed(machines, tuple(unknown), frozenset(caches), is_generated, frozenset(services))
+    plans = tuple(project.path for project in projects if project.kind != CODE)
+    return _Deployed(machines, tuple(unknown), frozenset(caches), plans, frozenset(services))
 
 
 def _cache_words(nodes: Decimal | int | None, node: str, region: str) -> str:
