@@ -114,10 +114,9 @@ def _schedule(member: Member) -> str:
     hours = Counter(member.hours)
     if len(hours) == 1:
         return ""
-    most, total = max(hours), sum(member.hours)
+    most = max(hours)
     sizes = ", ".join(f"{size} in {count}" for size, count in sorted(hours.items()))
-    planned = total * member.usd_per_hour * HOURS_PER_MONTH / len(member.hours)
-    fixed = most * member.usd_per_hour * HOURS_PER_MONTH
+    planned, fixed = member.compute_usd_per_month, member.peak_usd_per_hour * HOURS_PER_MONTH
     return (
         f"instances by hours of the week: {sizes}. No schedule is written: {most} at all hours cost {usd(fixed)} a "
         f"month in place of {usd(planned)}" + (f" ({fixed / planned - 1:+.0%})" if planned else "")
