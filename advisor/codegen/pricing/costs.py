@@ -100,6 +100,8 @@ class Project:
     """As the plan leaves it."""
     before: Breakdown
     """As the plan found it."""
+    is_left: bool = False
+    """A root that the code no longer has, which runs until somebody destroys it."""
 
 
 def monthly_of(hourly: Decimal | None) -> Decimal | None:
