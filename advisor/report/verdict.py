@@ -8,7 +8,8 @@ from advisor.demand.values import DemandInterval
 from advisor.models.model import SERVES_GGUF, ModelFile
 from advisor.plan.doubts import falls_short, is_refused, wanted_ratio
 from advisor.plan.fleet.chosen import Failure, Fleet, FleetGroup, QuotaNeed, Spare
-from advisor.plan.problem.values import Constraint, PurchaseOption
+from advisor.plan.problem.limits import Constraint
+from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import CurrentCost, Plan
 from advisor.plan.words import (
     apart_words,
