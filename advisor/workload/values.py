@@ -129,7 +129,7 @@ class Limits:
     max_replicas: int | None = _number(None, 1)
     zones: int = _number(1, 1, 100)
     """Availability zones to spread over: at least one instance in each."""
-    max_usd_per_month: float | None = _number(None, 0, 1e12, is_above=True)
+    max_usd_per_month: float | None = _number(None, 0.01, 1e12)
     memory_utilization: float = _number(0.90, 0, 1, is_above=True)
     """Share of an accelerator's memory that the engine may use."""
     survive: Survive | None = None
