@@ -462,7 +462,6 @@ def plan_markdown(plan: Plan, shown: int = SHOWN_OPTIONS, *, verbose: bool = Fal
 def _sections(plan: Plan, shown: int, *, verbose: bool) -> list[Section]:
     """Sections in reading order; each only where there is something to show."""
     fleet, conflict = plan.fleet, plan.conflict
-    with_tokens = verbose or any(token_api.asked for token_api in plan.token_apis)
     rejected = rejection_counts(plan.rejected) if verbose or fleet is None else ""
     sections = [
         Section("what would help by itself", tuple(relaxation_words(conflict)) if conflict else ()),
@@ -470,12 +469,23 @@ def _sections(plan: Plan, shown: int, *, verbose: bool) -> list[Section]:
         *([group_section(fleet)] if fleet else []),
         *(_details(plan) if verbose else []),
         option_section(plan, shown),
-        *([token_section(plan)] if plan.token_apis and with_tokens else []),
+        *further_sections(plan, verbose=verbose),
         Section("nearest misses", headers=_MISS_COLUMNS, rows=miss_rows(plan)),
         Section("rejected", (rejected,) if rejected else ()),
         Section("notes", plan.notes),
     ]
     return [section for section in sections if section.rows or (section.lines and not section.headers)]
+
+
+def further_sections(plan: Plan, *, verbose: bool) -> Iterator[Section]:
+    """Sections that a terminal, Markdown and the page show in the same way; a new one is yielded here.
+
+    Args:
+        plan: the plan.
+        verbose: also those that a decision does not need.
+    """
+    if plan.token_apis and (verbose or any(token_api.asked for token_api in plan.token_apis)):
+        yield token_section(plan)
 
 
 def _details(plan: Plan) -> Iterator[Section]:
