@@ -4,7 +4,8 @@ import dataclasses
 import json
 import re
 import shutil
-from pathlib import Path
+import subprocess
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -175,3 +176,47 @@ def test_the_batch_work_of_the_page_is_planned(tmp_path):
 
     assert (batch.items, batch.first_hour, batch.deadline_hours) == (60_000, 22, 6)
     assert batch.finished_hours <= 6
+
+
+PAGE = (ROOT / "docs/development.md").read_text()
+_LISTED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+TRACKED = [PurePosixPath(path) for path in _LISTED.splitlines()]
+PLACES = {str(place) for path in TRACKED for place in (path, *path.parents)}
+ROOTS = {".", "advisor", "docs", "instance_catalog", "tests", "advisor/codegen/inputs"}
+"""Folders in which a section that names no other has its files."""
+OF_USERS = {"build/sbom.json", "build/licences.txt", "config.json"}
+GENERATED = "tests/golden/stacks/"
+A_PATH = re.compile(r"[\w.-]+(/[\w.-]+)*/|[\w.-]+(/[\w.-]+)+|[\w-]+\.(py|csv|toml|md|j2|json|tf)")
+A_PLACEHOLDER = re.compile(r"\b(COMMAND|PROVIDER|TARGET)\b")
+
+
+def paths_of(section):
+    """Paths that a section of docs/development.md names, without those of any command, provider or target."""
+    words = [word for span in re.findall(r"`([^`\n]+)`", section) for word in span.split()]
+    return {word for word in words if A_PATH.fullmatch(word) and not A_PLACEHOLDER.search(word)} - OF_USERS
+
+
+@pytest.mark.parametrize("section", PAGE.split("\n## "), ids=lambda section: section.partition("\n")[0])
+def test_every_path_of_the_page_on_development_exists(section):
+    """A name without a folder is a file of a folder that its section names, or of generated code."""
+    paths = paths_of(section)
+    whole = {
+        place for place in PLACES for path in paths if "/" in path and f"/{place}/".endswith(f"/{path.strip('/')}/")
+    }
+    roots = ROOTS | whole | {str(PurePosixPath(place).parent) for place in whole}
+    missing = {path for path in paths if not any(str(PurePosixPath(root, path)) in PLACES for root in roots)}
+    assert missing == {
+        path for path in missing if any(p.startswith(GENERATED) and p.endswith(f"/{path}") for p in PLACES)
+    }
+
+
+def test_every_name_of_the_page_on_development_is_in_the_code():
+    """Classes and constants that it speaks of, and targets of make."""
+    named = set(re.findall(r"`([A-Z][A-Za-z_]{2,})(?:\.\w+)?`", PAGE)) - {"PROVIDER", "TARGET", "COMMAND"}
+    texts = "\n".join(
+        (ROOT / path).read_text() for path in TRACKED if path.suffix == ".py" and "golden" not in path.parts
+    )
+    makefile = (ROOT / "Makefile").read_text()
+
+    assert {name for name in named if not re.search(rf"\b{name}\b", texts)} == set()
+    assert {name for name in re.findall(r"`make ([\w-]+)", PAGE) if f"\n{name}:" not in makefile} == set()
