@@ -220,3 +220,13 @@ def test_every_name_of_the_page_on_development_is_in_the_code():
 
     assert {name for name in named if not re.search(rf"\b{name}\b", texts)} == set()
     assert {name for name in re.findall(r"`make ([\w-]+)", PAGE) if f"\n{name}:" not in makefile} == set()
+
+
+def test_the_glossary_has_each_word_once_in_order_with_its_place():
+    """A reader finds a word by its letter, and the page that shows it."""
+    page = (ROOT / "docs/glossary.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")][1:]
+    words = [row[0].lower() for row in rows]
+
+    assert words == sorted(set(words))
+    assert all(len(row) == 3 and row[1] and ".md" in row[2] for row in rows)

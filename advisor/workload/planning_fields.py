@@ -203,7 +203,7 @@ _SURVIVES = tuple(survive.value for survive in Survive)
 
 @cache
 def _limit_readers() -> Mapping[str, Callable[[Field], Any]]:
-    """What reads each limit: by its type and range, or in its own way."""
+    """Reader of each limit: by its type and range, or in its own way."""
     hints = typing.get_type_hints(Limits)
     ranges = {field.name: field.metadata[RANGE] for field in dataclasses.fields(Limits) if RANGE in field.metadata}
     return {

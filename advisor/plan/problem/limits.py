@@ -42,7 +42,7 @@ ALL = Shortcut.ALL
 
 @dataclass(frozen=True, slots=True)
 class Takes:
-    """What each instance takes of a cap."""
+    """Amount that each instance takes of a cap."""
 
     of_instance: Callable[[Catalog, InstanceType, Offer], float | Shortfall]
     """Amount in the unit of the limit, of a monthly cap for each hour; a shortfall where it is not known."""
@@ -52,7 +52,7 @@ class Takes:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is to be known of a constraint beside its rows in the program."""
+    """Facts of a constraint beside its rows in the program."""
 
     words: str = ""
     """Of an option that breaks it alone; "": none does."""

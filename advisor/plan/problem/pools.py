@@ -334,7 +334,7 @@ def _rates(supply: Supply, at: int, network: tuple[float, ...]) -> tuple[Floats,
 
 
 def _takes(supply: Supply, candidate: Candidate, offer: Offer) -> dict[Constraint, float] | Rejection:
-    """What an instance takes of the stated caps in proportion to instances; a rejection where that is not known."""
+    """Amounts that an instance takes of the caps in proportion to instances; a rejection where one is unknown."""
     taken: dict[Constraint, float] = {}
     for constraint in caps_in_proportion(supply.requirements.workload.limits):
         amount = IN_PROPORTION[constraint].of_instance(supply.catalog, candidate.instance_type, offer)

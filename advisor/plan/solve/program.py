@@ -54,7 +54,7 @@ class FleetProgram(ProgramVariables):
         return self
 
     def writers(self) -> Mapping[Constraint, Callable[[], None]]:
-        """What writes the rows of each constraint."""
+        """Methods that write the rows of each constraint."""
         return {
             Constraint.DEMAND: self._demand,
             Constraint.CAPACITY: self._capacity,
