@@ -47,7 +47,7 @@ def long_tests() -> dict[str, int]:
 
 
 def pytest_collection_modifyitems(config, items):
-    """Every n-th case of tests that are marked ``sampled(n)`` or take long, others every day.
+    """Every n-th case of tests that are marked ``sampled(n)`` or take long, others and those marked ``daily`` every day.
 
     All with ADVISOR_EVERY_CASE=1 or by name.
     """
@@ -59,6 +59,8 @@ def pytest_collection_modifyitems(config, items):
         return
     day, places, others, turns = dt.datetime.now(dt.UTC).toordinal(), Counter(), [], long_tests()
     for item in items:
+        if item.get_closest_marker("daily"):
+            continue
         test = item.nodeid.partition("[")[0]
         marker = item.get_closest_marker("sampled")
         days = max(turns.get(test, 1), 1 if marker is None else marker.args[0])

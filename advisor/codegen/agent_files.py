@@ -15,6 +15,7 @@ from advisor.samples.agent.page_server import PageAddress
 from advisor.samples.agent.settings import parse_labels
 from advisor.samples.bounded_http import parse_address
 from advisor.samples.places import checked_host
+from advisor.samples.sources.table import ACCELERATORS
 
 UNIT = "advisor-agent"
 HOME = "/opt/advisor-agent"
@@ -25,15 +26,6 @@ DEFAULT_DIRECTORY = "/var/lib/advisor-agent"
 CONTAINER_UID = "65532"
 """A user that no base image has."""
 DEFAULT_BASE_IMAGE = "python:3.13-slim-trixie"
-ACCELERATORS: Mapping[str, Sequence[str]] = {
-    "nvidia": ("char-nvidia", "char-nvidiactl", "char-nvidia-frontend", "char-nvidia-caps", "char-nvidia-uvm"),
-    "amd": ("char-kfd", "char-drm"),
-    "neuron": ("char-neuron",),
-    "gaudi": ("char-accel", "char-habanalabs"),
-    "tpu": ("char-accel", "char-vfio"),
-}
-"""Kinds of devices (names as in ``/proc/devices``) that a vendor's library opens."""
-_GROUPS: Mapping[str, Sequence[str]] = {"amd": ("video", "render")}
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - the unit hides them
 """What ``ProtectHome`` and ``PrivateTmp`` hide from a unit."""
 _MAKE_DIRECTORY = 'test -d "$1" || exec install --directory --owner="$2" --mode=0750 "$1"'
@@ -142,8 +134,8 @@ def systemd_files(
         "make_directory": ("/bin/sh", "-c", _MAKE_DIRECTORY, "sh", run.directory, user or ""),
         "user": user,
         "directory": _reachable(run.directory, "--directory"),
-        "groups": sorted({group for accelerator in accelerators for group in _GROUPS.get(accelerator, ())}),
-        "devices": sorted({device for accelerator in accelerators for device in ACCELERATORS[accelerator]}),
+        "groups": sorted({group for accelerator in accelerators for group in ACCELERATORS[accelerator].groups}),
+        "devices": sorted({device for accelerator in accelerators for device in ACCELERATORS[accelerator].devices}),
         "networks": _checked_networks(networks),
     }
     return {f"{UNIT}.service": fill(_FOLDER, "systemd.service.j2", context)}

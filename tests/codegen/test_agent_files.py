@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.codegen.agent_files import (
-    ACCELERATORS,
     DEFAULT_BASE_IMAGE,
     DEFAULT_DIRECTORY,
     DEFAULT_PROGRAM,
@@ -29,6 +28,7 @@ from advisor.codegen.agent_files import (
 from advisor.errors import InputError
 from advisor.samples.agent.latest import FAMILIES
 from advisor.samples.metrics import Kind
+from advisor.samples.sources.table import ACCELERATORS
 from codegen.kubernetes_texts import as_read
 
 ANALYZE = shutil.which("systemd-analyze")

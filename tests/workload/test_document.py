@@ -111,6 +111,7 @@ def test_samples_are_a_source(tmp_path):
         pytest.param(MINIMAL + "limits: {zones: 0}\n", "limits.zones: 0 is out of range", id="range"),
         pytest.param(MINIMAL + "limits: {memory_utilization: 1.2}\n", "1.2 is out of range", id="above one"),
         pytest.param(MINIMAL + "limits: {max_usd_per_month: nan}\n", "nan is out of range", id="nan"),
+        pytest.param(MINIMAL + "limits: {max_usd_per_month: 0.001}\n", "0.001 is out of range", id="below a cent"),
         pytest.param(MINIMAL + "limits: {min_replicas: 3, max_replicas: 2}\n", "max_replicas 2 contradicts min_replicas 3", id="contradiction"),
         pytest.param(MINIMAL + "limits: {zones: 3, max_replicas: 2}\n", "max_replicas 2 contradicts zones 3", id="zones"),
         pytest.param(MINIMAL + "limits: [1]\n", "expected a mapping, found a list", id="list for mapping"),

@@ -12,7 +12,15 @@ from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Checkpoint, Container, Engine, Runtime
 from advisor.codegen.engines.onnx_files import digest_environment, needed
-from advisor.codegen.engines.request import Demanded, Request, device_arguments, program, refusal, without_adapters
+from advisor.codegen.engines.request import (
+    Demanded,
+    Program,
+    Request,
+    device_arguments,
+    program,
+    refusal,
+    without_adapters,
+)
 from advisor.codegen.engines.vllm import processor_image, server_of
 from advisor.models.gguf_weights import served_quantisations
 from advisor.records import replace
@@ -117,3 +125,6 @@ def _arguments(request: Request, server: OnePassEngine) -> Iterator[str]:
         yield "--n-gpu-layers=all"
     if is_hub_id(request.model):
         yield f"--alias={request.model}"
+
+
+PROGRAMS = {Engine.LLAMA_CPP_SERVER: Program(NAME, container)}

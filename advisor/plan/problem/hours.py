@@ -16,6 +16,7 @@ from advisor.demand.forecast import BATCH
 from advisor.demand.values import BatchRun, Forecast
 from advisor.plan.problem.charges import alone_usd_per_month, way_of
 from advisor.plan.problem.formulas import least_instances, mix_rate
+from advisor.plan.problem.limits import IN_PROPORTION, caps_in_proportion
 from advisor.plan.problem.values import Floats, HourClass, Pool, Problem, PurchaseOption, Tariff
 from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
@@ -125,8 +126,9 @@ def _allowed(problem: Problem, pool: Pool, tariff: Tariff, instances: Floats) ->
     for quota, units in pool.quotas.items():
         if quota[1] == tariff.paid.market and units and quota in problem.quota_limits:
             most = min(most, problem.quota_limits[quota] // units)
-    if limits.max_kw is not None and pool.kw:
-        most = min(most, limits.max_kw // pool.kw)
+    for constraint, cap in caps_in_proportion(limits).items():
+        if not IN_PROPORTION[constraint].is_monthly and pool.takes.get(constraint):
+            most = min(most, cap // pool.takes[constraint])
     within: npt.NDArray[np.bool_] = instances <= most
     return within
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from advisor.plan.problem.values import Constraint, FleetSolution, PurchaseOption, Tariff
+from advisor.plan.problem.limits import Constraint
+from advisor.plan.problem.values import FleetSolution, PurchaseOption, Tariff
 from advisor.plan.solve.alone import ROUNDING, Missed, alone, cheapest_counts
 from advisor.plan.solve.optimise import optimise
 from advisor.workload.values import Limits, Scaling, Survive
@@ -307,7 +308,7 @@ def test_the_base_is_counted_at_the_rate_of_the_mix():
 @pytest.mark.parametrize(("kw", "allowed"), [(2.0, True), (2.0 + 0.5e-6, True), (2.1, False)])
 def test_a_cap_is_kept_to_a_millionth(kw, allowed):
     """Four machines of half that power, against 4 kW."""
-    pool = pool_of(kw=kw / 2)
+    pool = pool_of(takes={Constraint.POWER: kw / 2})
     fleet = alone(problem_of(pool, planned=(4.0,), limits=Limits(max_kw=4.0)), pool, pool.tariffs[0])
     if allowed:
         assert isinstance(fleet, FleetSolution)
