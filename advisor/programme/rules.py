@@ -3,12 +3,12 @@
 import datetime as dt
 import json
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 from functools import reduce
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-from advisor.audit.values import Audit, Effort
+from advisor.audit.findings.rules import RULES
+from advisor.audit.values import Audit, Effort, Phase
 from advisor.errors import InputError
 from advisor.names import normalised
 from advisor.plan.plain_values import from_plain
@@ -259,25 +259,12 @@ def _unnamed_words(workload: str, month: BilledMonth, against: str, *, runs_toda
     return f"{unnamed}; {against}{least} ({remedy})"
 
 
-class Phase(StrEnum):
-    """Part of a programme."""
-
-    ASSESS = "assess"
-    """Week 1: measure, tag, instrument."""
-    QUICK = "quick"
-    """Weeks 2 and 3."""
-    STRATEGIC = "strategic"
-    """Week 4: what binds for months, or changes an architecture."""
-
-
 @dataclass(frozen=True, slots=True)
-class Rule:
+class Assignment:
     """Owner and phase of a finding or a lever."""
 
     owner: str
     phase: Phase = Phase.QUICK
-    is_serving: bool = False
-    """Whether a finding is about money that levers and plans are about too: the cost of serving."""
 
 
 EFFORT_HOURS = {Effort.LOW: 4.0, Effort.MEDIUM: 24.0, Effort.HIGH: 120.0}
@@ -285,44 +272,23 @@ EFFORT_HOURS = {Effort.LOW: 4.0, Effort.MEDIUM: 24.0, Effort.HIGH: 120.0}
 MOST_HOURS_WEEK_2 = 8.0
 """Quick wins of so many hours begin in week 2, longer ones in week 3."""
 
-FINDINGS = {
-    "ADV101": Rule("platform", is_serving=True),
-    "ADV102": Rule("platform", is_serving=True),
-    "ADV103": Rule("ml", is_serving=True),
-    "ADV104": Rule("ml", is_serving=True),
-    "ADV105": Rule("platform", Phase.STRATEGIC, is_serving=True),
-    "ADV106": Rule("platform", is_serving=True),
-    "ADV107": Rule("finance", Phase.STRATEGIC, is_serving=True),
-    "ADV108": Rule("finance"),
-    "ADV109": Rule("finance", Phase.STRATEGIC),
-    "ADV110": Rule("platform"),
-    "ADV111": Rule("network"),
-    "ADV112": Rule("network"),
-    "ADV113": Rule("platform"),
-    "ADV114": Rule("data"),
-    "ADV115": Rule("network"),
-    "ADV116": Rule("application", is_serving=True),
-    "ADV117": Rule("finance", Phase.ASSESS),
-    "ADV118": Rule("platform", Phase.ASSESS),
-    "ADV119": Rule("application", is_serving=True),
-    "ADV120": Rule("application", is_serving=True),
-}
-AT_ENDPOINTS = ("ADV116", "ADV119", "ADV120")
-"""Findings whose resources are endpoints: what a bill charges for these is at resources of other names."""
+FINDINGS = {rule.id: Assignment(rule.owner, rule.phase) for rule in RULES}
+ABOUT_SERVING = frozenset(rule.id for rule in RULES if rule.is_serving)
+AT_ENDPOINTS = frozenset(rule.id for rule in RULES if rule.is_at_endpoints)
 LEVERS = {
-    "accelerator": Rule("platform", Phase.STRATEGIC),
-    "cloud": Rule("platform", Phase.STRATEGIC),
-    "commit": Rule("finance", Phase.STRATEGIC),
-    "embedding_cache": Rule("application"),
-    "model": Rule("ml", Phase.STRATEGIC),
-    "region": Rule("platform", Phase.STRATEGIC),
-    "precision": Rule("ml"),
-    "prompt": Rule("application"),
-    "response_cache": Rule("application"),
-    "semantic_cache": Rule("application"),
+    "accelerator": Assignment("platform", Phase.STRATEGIC),
+    "cloud": Assignment("platform", Phase.STRATEGIC),
+    "commit": Assignment("finance", Phase.STRATEGIC),
+    "embedding_cache": Assignment("application"),
+    "model": Assignment("ml", Phase.STRATEGIC),
+    "region": Assignment("platform", Phase.STRATEGIC),
+    "precision": Assignment("ml"),
+    "prompt": Assignment("application"),
+    "response_cache": Assignment("application"),
+    "semantic_cache": Assignment("application"),
 }
 """Levers that are not for the platform's owner, or no quick win."""
-OTHERS = Rule("platform")
+OTHERS = Assignment("platform")
 OWNERS = tuple(dict.fromkeys(rule.owner for rule in (OTHERS, *FINDINGS.values(), *LEVERS.values())))
 """Owner tags that items have."""
 EVALUATED = ("model", "precision", "prompt", "semantic_cache")
