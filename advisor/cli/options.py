@@ -15,6 +15,9 @@ FILE_OR_STDIN = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 PATH = click.Path(path_type=Path)
+wide_option = click.option(
+    "--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width."
+)
 cost_option = click.option(
     "--cost",
     type=click.Choice(["effective", "billed"]),

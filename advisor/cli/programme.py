@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.options import FILE, Above
+from advisor.cli.options import FILE, Above, wide_option
 from advisor.cli.output import deliver, json_or_page, output_option, page_format_option, read_plan, report_width
 from advisor.names import suggestion
 from advisor.programme.build import LEVERS, Inputs, programme_of
@@ -56,7 +56,7 @@ def _owners(_context: click.Context, _option: click.Parameter, values: tuple[str
 @click.option(
     "--owner", "owners", multiple=True, callback=_owners, metavar="TAG=NAME", help="Own name of an owner tag."
 )
-@click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
+@wide_option
 @page_format_option
 @output_option
 def command(

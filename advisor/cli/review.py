@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.options import FILE, cost_option, rate_option
+from advisor.cli.options import FILE, cost_option, rate_option, wide_option
 from advisor.cli.output import (
     Progress,
     deliver,
@@ -43,7 +43,7 @@ def _applied(_context: click.Context, _option: click.Parameter, values: tuple[st
 @click.option("--requests", multiple=True, metavar="LOG", help="Request log, as of `advisor audit`. (repeatable)")
 @cost_option
 @rate_option
-@click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
+@wide_option
 @page_format_option
 @output_option
 def command(
