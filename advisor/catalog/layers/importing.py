@@ -18,7 +18,7 @@ from advisor.catalog.layers.merging import (
 )
 from advisor.catalog.layers.snapshot import sole_writer, stage, table_text, take
 from advisor.catalog.price_trust import MOST_SPOT_DAYS, first_day
-from advisor.catalog.refresh.http import Guard, Violation, violations
+from advisor.catalog.refresh.guards import Guard, Violation, violations
 from advisor.catalog.refresh.values import Found, MachineRow, PriceRow, Sold
 from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
 from advisor.records import dataclass, replace

@@ -32,7 +32,8 @@ from advisor.catalog.layers.snapshot import (
 )
 from advisor.catalog.one_pass_engines import Releases
 from advisor.catalog.refresh.engines import HeldReleases, ReleaseGuard, held_releases
-from advisor.catalog.refresh.http import MOST_MOVED_RATIO, Guard, Violation, short_words, violations
+from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard, Violation, violations
+from advisor.catalog.refresh.http import short_words
 from advisor.catalog.refresh.values import (
     Denied,
     Found,

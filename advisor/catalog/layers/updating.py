@@ -26,7 +26,7 @@ from advisor.catalog.layers.snapshot import (
     take,
 )
 from advisor.catalog.price_trust import first_day
-from advisor.catalog.refresh.http import MOST_MOVED_RATIO, Guard, Violation, violations
+from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard, Violation, violations
 from advisor.catalog.refresh.values import CommittedRow, Found, PriceRow, Row, ServerlessRow, Sold
 from advisor.catalog.values import Purchase
 from advisor.errors import InputError
