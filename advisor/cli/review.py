@@ -68,7 +68,7 @@ def command(
     from advisor.audit.traffic import read_traffic  # noqa: PLC0415 - as above
     from advisor.audit.values import Basis  # noqa: PLC0415 - as above
     from advisor.programme.review import Question, review_of  # noqa: PLC0415 - as above
-    from advisor.programme.rules import PROGRAMME  # noqa: PLC0415 - as above
+    from advisor.programme.values import PROGRAMME  # noqa: PLC0415 - as above
     from advisor.report.programme import review_json, review_sections  # noqa: PLC0415 - as above
     from advisor.report.text_table import sections_as  # noqa: PLC0415 - as above
 

@@ -1,4 +1,4 @@
-"""Container of an instance: accelerator, machine image, weights, command, ports, and wishes beyond the plan."""
+"""Values that generated code is made of: languages, engines, wishes beyond the plan, platforms, containers, backends."""
 
 from collections.abc import Mapping
 from enum import StrEnum

@@ -14,20 +14,9 @@ from advisor.plan.doubts import is_refused, refusal_words
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.values import CurrentCost, Plan, Rung, RungGroup
 from advisor.programme import rules
-from advisor.programme.rules import (
-    DAYS,
-    NOTHING,
-    Assignment,
-    BilledMonth,
-    Combination,
-    Document,
-    Item,
-    LeftOut,
-    Programme,
-    Saving,
-    as_billed,
-    total_of,
-)
+from advisor.programme.billed import BilledMonth, as_billed
+from advisor.programme.rules import Assignment
+from advisor.programme.values import DAYS, NOTHING, Combination, Document, Item, LeftOut, Programme, Saving, total_of
 from advisor.records import dataclass, field, replace
 from advisor.units import A_CENT
 

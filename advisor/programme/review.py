@@ -24,7 +24,7 @@ from advisor.programme.reviewed import (
     pattern_of,
     robust_deviation,
 )
-from advisor.programme.rules import NOTHING, Combination, Item, Programme, Saving, total_of
+from advisor.programme.values import NOTHING, Combination, Item, Programme, Saving, total_of
 from advisor.records import dataclass
 from advisor.units import A_CENT, DAYS_PER_MONTH, HOURS_PER_MONTH, counted
 

@@ -1,10 +1,12 @@
-"""Catalogs of SkyPilot: one CSV table for each provider, ``<provider>/vms.csv``, with a row for each zone.
+"""Catalogs of SkyPilot and of gpuhunt, read into listings.
+
+SkyPilot has one CSV table for each provider, ``<provider>/vms.csv``, with a row for each zone.
 
 Facts: the columns of skypilot-catalog v5 to v9, read in November 2026. A price of 0 and, of TPUs, one of exactly 700
 stand for a price that is not known. Google's machines are listed without their accelerators, which have rows without a
 machine; both are added up where nothing else is charged, and else left out.
 
-Catalogs of gpuhunt, read by the package itself: from its own files, or from where it publishes them.
+Catalogs of gpuhunt are read by the package itself: from its own files, or from where it publishes them.
 
 Facts: the package gpuhunt 0.1.34 (MPL-2.0). A file is ``<provider>.csv``, alone or in ``<version>/catalog.zip``.
 """
