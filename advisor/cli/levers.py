@@ -44,7 +44,7 @@ def _efforts(_context: click.Context, _option: click.Parameter, values: tuple[st
         try:
             hours[lever] = float(text)
         except ValueError:
-            raise click.BadParameter(f"'{value}' is no LEVER=HOURS, such as spot=8") from None
+            raise click.BadParameter(f"'{value}' is not a LEVER=HOURS, such as spot=8") from None
         if not 0 <= hours[lever] < math.inf:
             raise click.BadParameter(f"'{value}': hours are 0 or more")
     return hours

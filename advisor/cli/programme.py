@@ -22,7 +22,7 @@ def _owners(_context: click.Context, _option: click.Parameter, values: tuple[str
     for value in values:
         tag, _, name = value.partition("=")
         if not name:
-            raise click.BadParameter(f"'{value}' is no TAG=NAME, such as platform=team-infra")
+            raise click.BadParameter(f"'{value}' is not a TAG=NAME, such as platform=team-infra")
         if tag not in OWNERS:
             raise click.BadParameter(f"no item has the owner tag '{tag}'; {suggestion(tag, OWNERS)}")
         owners[tag] = name

@@ -91,7 +91,11 @@ from advisor.workload.values import Workload
     "--jobs", type=int, default=-1, show_default=True, help="Workloads of a directory at a time; -1: all cores."
 )
 @click.option(
-    "--backend", type=click.Choice(BACKENDS), default=BACKENDS[0], show_default=True, help="What spreads a directory."
+    "--backend",
+    type=click.Choice(BACKENDS),
+    default=BACKENDS[0],
+    show_default=True,
+    help="What runs the workloads of a directory in parallel.",
 )
 @click.option("--scheduler", help="Address of a running Dask or Ray cluster; a local one is started without.")
 @quiet_option

@@ -28,7 +28,7 @@ def _applied(_context: click.Context, _option: click.Parameter, values: tuple[st
         try:
             days[item] = dt.date.fromisoformat(text)
         except ValueError:
-            raise click.BadParameter(f"'{value}' is no ID=DATE, such as ADV101=2026-12-04") from None
+            raise click.BadParameter(f"'{value}' is not an ID=DATE, such as ADV101=2026-12-04") from None
     return days
 
 
@@ -59,7 +59,7 @@ def command(
     output_format: str,
     output: Path | None,
 ) -> None:
-    """Hold what a programme predicted against the BILL: files, folders and patterns, as of `advisor audit`.
+    """Compare what a programme predicted with the BILL: files, folders and patterns, as of `advisor audit`.
 
     The bill has to reach back a week or more before the first item was applied; two weeks show trend and unusual days.
     """

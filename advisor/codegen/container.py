@@ -1,4 +1,4 @@
-"""Values that generated code is made of: languages, engines, wishes beyond the plan, platforms, containers, backends."""
+"""Values of generated code: languages, engines, wishes beyond the plan, platforms, containers, backends, regions."""
 
 from collections.abc import Mapping
 from enum import StrEnum

@@ -148,7 +148,7 @@ def _yaml(path: str, text: str) -> Iterator[Finding]:
 def _manifest(path: str, document: object) -> Iterator[Finding]:
     """A Kubernetes object says what it is and what it is called."""
     if not isinstance(document, dict):
-        yield Finding(path, 0, "holds a document that is no Kubernetes object")
+        yield Finding(path, 0, "holds a document that is not a Kubernetes object")
         return
     missing = [key for key in ("apiVersion", "kind") if not isinstance(document.get(key), str)]
     if document.get("kind") not in ("Kustomization", "Component") and not (document.get("metadata") or {}).get("name"):

@@ -94,7 +94,7 @@ class KubernetesApi:
         except (InputError, UnicodeDecodeError):
             document = None
         if not isinstance(document, dict):
-            message, hint = f"the answer ({answer.status}) is no JSON", "is it the address of a Kubernetes API server?"
+            message, hint = f"the answer ({answer.status}) is not JSON", "is it the address of a Kubernetes API server?"
             raise InputError(message, where=self.where, hint=hint)
         if answer.status == 403:
             self.refused[resource] = str(document.get("message") or "forbidden")
@@ -117,7 +117,7 @@ class KubernetesApi:
             parts = urlsplit(self.access.server)
         except ValueError:
             raise InputError(
-                "the server of the cluster is no address", where=self.where, hint="write it as https://HOST:PORT"
+                "the server of the cluster is not an address", where=self.where, hint="write it as https://HOST:PORT"
             ) from None
         address = parse_address(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}{path}", "/")
         if address.scheme != "https" and address.host not in _LOOPBACK and self.access.headers:

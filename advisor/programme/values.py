@@ -166,7 +166,7 @@ class Document(Generic[_Kind]):
             json.dumps(held, allow_nan=False)  # numbers beyond those of JSON
             return cast("_Kind", from_plain(self.kind, held))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"it is no {self.noun} ({str(error)[:80]})", where=where, hint=self.hint) from error
+            raise InputError(f"it is not a {self.noun} ({str(error)[:80]})", where=where, hint=self.hint) from error
 
 
 PROGRAMME = Document(Programme, "programme", SCHEMA, _HINT)

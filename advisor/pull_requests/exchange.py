@@ -156,7 +156,7 @@ class Client:
             return json_of(answer.body.decode(), where, "check that it is the address of an API")
         except (InputError, UnicodeDecodeError):
             hint = "check --api: a sign-in page or a proxy answers there"
-            raise Refused("the answer is no JSON", status=answer.status, where=where, hint=hint) from None
+            raise Refused("the answer is not JSON", status=answer.status, where=where, hint=hint) from None
 
     def _refusal(self, answer: Answer, where: str) -> Refused:
         said = self._said(answer.body)
@@ -250,7 +250,7 @@ def publish(client: Client, text: str, tag: str) -> Action:
 def _tagged(text: str, tag: str) -> _Tagged:
     if _TAG.fullmatch(tag) is None:
         raise InputError(
-            f"{tag!r} is no tag", where="--tag", hint="letters, digits, dots, underscores and hyphens, at most 64"
+            f"{tag!r} is not a tag", where="--tag", hint="letters, digits, dots, underscores and hyphens, at most 64"
         )
     line = f"[//]: # (advisor-comment: {tag})"
     return _Tagged(line, f"{line}\n\n{text.strip()}\n")
@@ -276,7 +276,7 @@ def _comments(client: Client) -> Iterator[Comment]:
             yield from client.host.comments(document)
         except (AttributeError, KeyError, TypeError):
             raise Refused(
-                "the answer is no list of comments",
+                "the answer is not a list of comments",
                 status=200,
                 where=without_credentials(client.place.api),
                 hint="check --host and --api",
@@ -296,7 +296,7 @@ def _own(comments: list[Comment], client: Client) -> list[Comment]:
         return [comment for comment in comments if client.host.is_own(comment, user)]
     except (KeyError, TypeError):
         raise Refused(
-            "the answer is no user", status=200, where=without_credentials(page), hint="check --host and --api"
+            "the answer is not a user", status=200, where=without_credentials(page), hint="check --host and --api"
         ) from None
 
 

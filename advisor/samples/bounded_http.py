@@ -99,7 +99,7 @@ def parse_address(url: str, default_path: str) -> Address:
         scheme, separator, rest = url.rpartition("://")
         where = f"{scheme}{separator}{rest.rpartition('@')[2]}".partition("?")[0]  # without what may be credentials
         hint = f"give it as http://HOST:PORT{default_path}"
-        raise InputError("this address is no http or https URL", where=where, hint=hint)
+        raise InputError("this address is not an http or https URL", where=where, hint=hint)
     port = port or _DEFAULT_PORTS[parts.scheme]
     path = parts.path if parts.path not in ("", "/") else default_path
     path_and_query = f"{path}?{parts.query}" if parts.query else path
@@ -257,7 +257,7 @@ def _body(reader: "_Reader", headers: Mapping[str, str], most: int) -> bytes:
         _check_size(len(body), most)
         return body
     if not length.isdecimal() or len(length) > _LENGTH_DIGITS:
-        raise ExchangeError("its Content-Length is no number")
+        raise ExchangeError("its Content-Length is not a number")
     _check_size(int(length), most)
     return _exactly(reader, int(length))
 

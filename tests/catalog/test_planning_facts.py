@@ -334,9 +334,9 @@ def test_no_table_is_read_before_it_is_asked_for(tmp_path):
 @pytest.mark.parametrize(
     ("name", "old", "new", "column", "message"),
     [
-        ("commitments.csv", ",0.349,", ",lots,", "discount_ratio", "'lots' is no number"),
+        ("commitments.csv", ",0.349,", ",lots,", "discount_ratio", "'lots' is not a number"),
         ("quotas.csv", "aws,on_demand,", "aws,sometimes,", "market", "'sometimes' is none of on_demand"),
-        ("spot_interruptions.csv", ",0.2,1,", ",often,1,", "interrupted_low_ratio", "'often' is no number"),
+        ("spot_interruptions.csv", ",0.2,1,", ",often,1,", "interrupted_low_ratio", "'often' is not a number"),
         ("grid.csv", "gsf-cloud-regions", "hearsay", "source", "'hearsay' is not in sources.csv"),
     ],
 )

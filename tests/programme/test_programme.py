@@ -441,7 +441,7 @@ def test_amounts_of_another_currency_are_refused(audit_file):
 @pytest.mark.parametrize("changes", [{"effort": 3}, {"resources": [1]}, {"per_month": "x"}])
 def test_a_document_of_other_fields_is_an_error(audit_file, changes):
     """A field of another kind is named and no traceback."""
-    with pytest.raises(InputError, match="it is no audit"):
+    with pytest.raises(InputError, match="it is not an audit"):
         read_audit(audit_file(**changes))
 
 

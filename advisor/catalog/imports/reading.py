@@ -103,7 +103,7 @@ def _downloaded(url: str, as_of: str | None) -> _Table:
     if as_of is None:
         raise InputError("nothing says of when these prices are", where=url, hint="state it with --as-of")
     if urlsplit(url).scheme not in ("http", "https"):
-        raise InputError("this is no address of a table", where=url, hint=_WANTED)
+        raise InputError("this is not the address of a table", where=url, hint=_WANTED)
     try:
         content = Client().download(url, _LARGEST_BYTES)
     except Denied as error:
@@ -119,7 +119,7 @@ def _table(where: str, content: bytes, as_of: str) -> _Table:
     try:
         return _Table(folder if stem == _TABLE else stem, content.decode("utf-8-sig"), as_of, where)
     except UnicodeDecodeError as error:
-        raise InputError("this is no text in UTF-8", where=where, hint=_WANTED) from error
+        raise InputError("this is not text in UTF-8", where=where, hint=_WANTED) from error
 
 
 def _listing(table: _Table, catalog: Catalog) -> Listing:
@@ -149,7 +149,7 @@ def _rows(table: _Table) -> Iterator[Row]:
                 raise InputError(words, where=f"{table.where}:{reader.line_num}", hint="fetch it again")
             yield row
     except csv.Error as error:
-        raise InputError(f"this is no CSV table: {error}", where=table.where, hint=_WANTED) from error
+        raise InputError(f"this is not a CSV table: {error}", where=table.where, hint=_WANTED) from error
 
 
 def _items(zones: Sequence[Row]) -> Iterator[Item]:
@@ -343,7 +343,7 @@ def _files_at(path: Path) -> Iterator[_File]:
         reason = (
             f"cannot read it: {error.strerror}"
             if isinstance(error, OSError)
-            else "this is no zip file, or a damaged one"
+            else "this is not a zip file, or a damaged one"
         )
         raise InputError(reason, where=str(path), hint=f"give {_GPUHUNT_WANTED}") from error
 
@@ -378,7 +378,7 @@ def _read(gpuhunt: Any, file: _File, as_of: str) -> Listing:  # noqa: ANN401 - a
             raise InputError(told, where=where, hint=f"give {_GPUHUNT_WANTED}, fetched again") from error
     if not items:
         reason = words[0] if words else "it has no row"
-        told = f"this is no catalog of gpuhunt: {reason}"
+        told = f"this is not a catalog of gpuhunt: {reason}"
         raise InputError(told, where=f"{file.provider}.csv", hint=f"give {_GPUHUNT_WANTED}")
     return _gpuhunt_listing(file.provider, items, as_of, words)
 

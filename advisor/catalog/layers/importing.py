@@ -128,7 +128,7 @@ def import_listing(mapped: Mapped, catalog: Catalog, root: Path, *, dry_run: boo
 
 
 def _row_of(violation: Violation) -> tuple[str, str, str]:
-    """Region, instance type and purchase of the price that is held up; what names no purchase is spot."""
+    """Region, instance type and purchase of the price that is held back; what names no purchase is spot."""
     name, _, purchase = violation.what.rpartition(" ")
     if purchase in (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.MANAGED):
         return violation.region, name, purchase

@@ -196,7 +196,7 @@ def why_not_published(snapshot: Snapshot | None, answer: Found, missing: str, he
         return f"{len(answer.failed)} part{'s' if len(answer.failed) > 1 else ''} could not be read"
     if missing or not held:
         return missing or DRY_RUN
-    return f"{held} {noun}{'s are' if held > 1 else ' is'} held up"
+    return f"{held} {noun}{'s are' if held > 1 else ' is'} held back"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from advisor.records import dataclass
 MOST_MOVED_RATIO = 0.30
 """A price that moves by more is confirmed by a person. The largest cut of a list price in the facts is 44 percent."""
 MOST_SPOT_MOVED_RATIO = 5.0
-"""Spot moves freely: only a jump to more than six times is held up."""
+"""Spot moves freely: only a jump to more than six times is held back."""
 MOST_LOST_RATIO = 0.10
 """Of the prices of a whole provider: a list that has lost more of them is taken to be cut off."""
 MOST_USUAL_FACTOR = 30.0
@@ -26,7 +26,7 @@ Place = tuple[str, str]
 
 
 class Guard(StrEnum):
-    """Why a row is held up."""
+    """Why a row is held back."""
 
     NO_PRICE = "no_price"
     """Zero or less: nothing is free."""
@@ -44,7 +44,7 @@ class Guard(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One row that is held up, with the two numbers that were compared."""
+    """One row that is held back, with the two numbers that were compared."""
 
     guard: Guard
     provider: str

@@ -55,7 +55,7 @@ class Client:
         try:
             document = json_of(content.decode(), host)
         except (InputError, UnicodeDecodeError) as error:
-            raise Unreachable(f"{host} answered what is no JSON: {error}", "run the command again") from error
+            raise Unreachable(f"{host} answered what is not JSON: {error}", "run the command again") from error
         if not isinstance(document, dict):
             raise Unreachable(f"{host} answered no JSON object", "run the command again")
         return document
@@ -142,10 +142,12 @@ def pages(
         if not link:
             return
         if link in seen or urlsplit(link).netloc != urlsplit(url).netloc:
-            raise Unreachable(f"{_host(url)}: the link to the next page leads astray", "run it again later")
+            raise Unreachable(
+                f"{_host(url)}: the link to the next page repeats, or points to another host", "run it again later"
+            )
         seen.add(link)
         page = client.get(link, remedy=remedy)
-    raise Unreachable(f"{_host(url)}: more than {_MOST_PAGES:,} pages", "this is no price list")
+    raise Unreachable(f"{_host(url)}: more than {_MOST_PAGES:,} pages", "this is not a price list")
 
 
 def token_pages(
@@ -163,7 +165,7 @@ def token_pages(
         token = page.get("nextPageToken") or ""
         if not token:
             return
-    raise Unreachable(f"{_host(url)}: more than {_MOST_PAGES:,} pages", "this is no list of what is sold")
+    raise Unreachable(f"{_host(url)}: more than {_MOST_PAGES:,} pages", "this is not a list of what is sold")
 
 
 def _message(body: bytes) -> str:
