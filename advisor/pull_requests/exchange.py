@@ -88,7 +88,6 @@ class Host(Protocol):
 _LIMITS = Limits(connect_seconds=10.0, total_seconds=30.0, body_bytes=16 * BYTES_PER_MIB)
 """A page holds a hundred comments of up to 64 KiB."""
 _DONE = (200, 201)
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _SHOWN = 200
 
 
@@ -133,7 +132,7 @@ class Client:
 
     def _exchange(self, method: str, url: str, body: bytes) -> tuple[Mapping[str, str], Any]:
         address = parse_address(url, "/")
-        if address.scheme != "https" and address.host not in _LOOPBACK:
+        if address.is_in_clear:
             raise InputError(
                 f"{address.shown} would send the token in clear text", where="--api", hint="give an https:// address"
             )

@@ -28,6 +28,7 @@ _HEAD_BYTES = 16 * 1024
 _CHUNK_LINE_BYTES = 256
 _LENGTH_DIGITS = 16
 _PIECE_BYTES = 64 * 1024
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NO_BODY = (204, 304)
 _LENGTHS = ("content-length", "transfer-encoding")
@@ -72,6 +73,11 @@ class Address:
         """Value of the ``Host`` header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def is_in_clear(self) -> bool:
+        """Whether other machines could read what is sent there."""
+        return self.scheme != "https" and self.host not in _LOOPBACK
 
 
 @dataclass(frozen=True, slots=True)
