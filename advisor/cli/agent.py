@@ -262,7 +262,7 @@ def _differs(path: Path, text: str) -> bool:
     except FileNotFoundError:
         return False
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise InputError(f"cannot look at what is there: {reason}", where=str(path)) from error
 
 

@@ -68,7 +68,7 @@ def command(
     """Check a committed plan against what is true now; exit code 1 when it no longer holds, 4 when it never did.
 
     Of PLAN.json: prices, a cheaper fleet, targets and capacity under today's demand, the code that was made of it,
-    commitments that end, releases of engines, spot. Each finding has an id (docs/check.md) and the command that mends
+    commitments that end, releases of engines, spot. Each finding has an id (docs/check.md) and the command that fixes
     it; --policy says what fails.
 
     Of a lock that `advisor catalog lock` wrote: the prices alone. Refresh the catalog first to compare with today's.
@@ -85,7 +85,7 @@ def command(
         "json",
     ):
         raise click.UsageError(
-            f"{file} is no plan: --demand, --prometheus, --infra, --policy, markdown, sarif and junit are for plans"
+            f"{file} is not a plan: --demand, --prometheus, --infra, --policy, markdown, sarif and junit are for plans"
         )
     catalog, lock = load_catalog(), read_lock(file)
     warn_of_layers()

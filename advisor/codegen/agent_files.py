@@ -125,7 +125,7 @@ def systemd_files(
             hint="name what it may reach: --network 10.0.0.0/8, or 0.0.0.0/0",
         )
     if user is not None and (not _USER.fullmatch(user) or user == "root"):
-        raise InputError(f"'{user}' is no name of an unprivileged user", where="--user")
+        raise InputError(f"'{user}' is not the name of an unprivileged user", where="--user")
     words = ("agent", "run") if PurePosixPath(program).name == _WHOLE_PROGRAM else ("run",)
     context = {
         "unit": UNIT,
@@ -175,7 +175,7 @@ def kubernetes_files(run: AgentRun, pods: Pods) -> Mapping[str, str]:
         (pods.runtime_class, "--runtime-class", "a runtime class"),
     ):
         if name is not None and not _OBJECT.fullmatch(name):
-            raise InputError(f"'{name}' is no name of {what}", where=option)
+            raise InputError(f"'{name}' is not the name of {what}", where=option)
     for key, _ in pods.node_selector:
         try:
             label_key(key)
@@ -270,7 +270,7 @@ def _absolute(path: str, where: str) -> str:
     """*path* itself; systemd takes no quotes and backslashes in one, however they are written."""
     pure = PurePosixPath(path)
     if not pure.is_absolute() or ".." in pure.parts or not path.isprintable() or set(path) & set("\"'\\"):
-        raise InputError(f"{path!r} is no absolute path without quotes and backslashes", where=where)
+        raise InputError(f"{path!r} is not an absolute path without quotes and backslashes", where=where)
     return path
 
 
@@ -297,5 +297,5 @@ def _checked_networks(networks: Sequence[str]) -> Sequence[str]:
         try:
             ip_network(text)
         except ValueError as error:
-            raise InputError(f"{text!r} is no network", where="--network", hint="such as 10.0.0.0/8") from error
+            raise InputError(f"{text!r} is not a network", where="--network", hint="such as 10.0.0.0/8") from error
     return networks

@@ -148,7 +148,7 @@ def _yaml(path: str, text: str) -> Iterator[Finding]:
 def _manifest(path: str, document: object) -> Iterator[Finding]:
     """A Kubernetes object says what it is and what it is called."""
     if not isinstance(document, dict):
-        yield Finding(path, 0, "holds a document that is no Kubernetes object")
+        yield Finding(path, 0, "holds a document that is not a Kubernetes object")
         return
     missing = [key for key in ("apiVersion", "kind") if not isinstance(document.get(key), str)]
     if document.get("kind") not in ("Kustomization", "Component") and not (document.get("metadata") or {}).get("name"):
@@ -195,7 +195,7 @@ def _warning(provider: str, region: str, instance_type: str, catalog: Catalog) -
         return f"the catalog does not know where {provider} sells {instance_type}: check {region}"
     if (provider, region) not in catalog.regions:
         return f"the catalog does not know {region} of {provider}: check that it has {instance_type}"
-    trips = {other: catalog.rtt_ms(provider, region, other) for other in of_type}
+    trips = {other: catalog.geography.between_regions(provider, region, other) for other in of_type}
     # The shortest round trips first; regions of unknown place last.
     nearest = sorted((float("inf") if trip is None else trip.rtt_ms, other) for other, trip in trips.items())
     raise InputError(

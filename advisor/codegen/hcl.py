@@ -224,15 +224,6 @@ def indexes_after(node: Any, address: Traversal) -> Iterator[Any]:  # noqa: ANN4
             yield from indexes_after(child, address)
 
 
-def loop_names(node: Any) -> frozenset[str]:  # noqa: ANN401
-    """Names that ``for`` expressions in it declare."""
-    if not hasattr(node, "data"):
-        return frozenset()
-    names = {str(child.children[0]) for child in node.children if getattr(child, "data", "") == "identifier"}
-    own = frozenset(names) if node.data == "for_intro" else frozenset()
-    return own.union(*(loop_names(child) for child in node.children))
-
-
 def _of_indexes(node: Any) -> Iterator[Traversal]:  # noqa: ANN401
     node = unwrap(node)
     if getattr(node, "data", "") in _CHAINS[:-1]:

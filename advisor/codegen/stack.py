@@ -64,11 +64,11 @@ def stacks_of(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
         InputError: nothing that this program writes can serve it; the message says why.
     """
     if _VERSION.fullmatch(plan.provenance.advisor_version) is None:
-        raise InputError(f"{plan.provenance.advisor_version!r} is no version", where="provenance.advisor_version")
+        raise InputError(f"{plan.provenance.advisor_version!r} is not a version", where="provenance.advisor_version")
     for member in choice.members:
         region = member.serves.region
         if _REGION.fullmatch(region) is None:
-            raise InputError(f"{region!r} is no region", hint="expected something like us-east-1")
+            raise InputError(f"{region!r} is not a region", hint="expected something like us-east-1")
     plan_digest = digest_of(plan, choice)
     parts = _parts(choice.members, wanted)
     stacks = tuple(

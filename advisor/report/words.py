@@ -26,7 +26,7 @@ SOLD_UNPRICED = "sold, price unknown"
 REFUSED = "No fleet keeps the SLO in its replay; closest:"
 """Beginning of what is said of a fleet that its replay refuses."""
 
-SEATED = "the estate seats the workload on"
+SEATED = "the estate places the workload on"
 """Beginning of what is said of a plan whose workload sits on a shared machine."""
 
 CODE_WORDS = {

@@ -163,7 +163,7 @@ def _identifier(field: Field) -> str:
     name = field.text()
     if not _NAME.fullmatch(name):
         field.fail(
-            f"'{name}' is no name of an adapter", "write organisation/name as the hub has it, or a folder's name"
+            f"'{name}' is not the name of an adapter", "write organisation/name as the hub has it, or a folder's name"
         )
     return name
 
@@ -294,7 +294,7 @@ def read_tags(field: Field) -> tuple[tuple[str, str], ...]:
     for tag in fields.values():
         if not _TAG.fullmatch(tag.text()):
             hint = "use up to 63 lower-case letters, digits, _ and -, starting with a letter or digit"
-            tag.fail(f"'{tag.text()}' is no value that every cloud takes as a label", hint)
+            tag.fail(f"'{tag.text()}' is not a value that every cloud takes as a label", hint)
     return tuple((key, fields[key].text()) for key in _TAG_KEYS if key in fields)
 
 

@@ -72,7 +72,7 @@ def test_quota_has_the_name_of_cloud_quotas(instance_type, purchase, code):
         ("n1-standard-8+1xV100", {}, "Turing"),
         ("g4-standard-6", {"accelerator_count": 0.125}, "vGPU driver"),
         ("a3-highgpu-1g", {"purchase": "on_demand"}, "spot only"),
-        ("g2.standard", {}, "no machine type"),
+        ("g2.standard", {}, "not a machine type"),
     ],
 )
 def test_machine_that_cannot_serve_is_refused_with_the_reason(instance_type, changes, reason):

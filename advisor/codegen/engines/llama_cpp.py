@@ -61,7 +61,7 @@ def container(request: Request) -> Container:
     demand = request.demand if own is not None else replace(request.demand, file=None)
     may_convert = own is None and not demand.unit.is_one_pass
     # Of published weights the server makes a GGUF when it first starts.
-    is_converted = may_convert and load_catalog().loaded_weights(request.model, serves.precision, NAME) is not None
+    is_converted = may_convert and load_catalog().precisions.loaded(request.model, serves.precision, NAME) is not None
     tag = (_CONVERTING_TAGS if is_converted else _TAGS)[request.platform.runtime]
     return Container(
         engine=Engine.LLAMA_CPP_SERVER,

@@ -50,7 +50,7 @@ def checkpoint_of(model: str, precision: str, engine: str = "vLLM") -> Checkpoin
         engine: as engine_support.csv names it; "" for an image of the user's own.
     """
     catalog = load_catalog()
-    weights = catalog.loaded_weights(model, precision, engine)
+    weights = catalog.precisions.loaded(model, precision, engine)
     if weights is None or not weights.repository:
         is_made = catalog.precisions.is_made_while_loading(precision, engine)
         kind = None if is_made else _quantised(engine).get(precision)

@@ -115,9 +115,9 @@ def read_project(path: Path, given: str | None, catalog: Catalog, *, prefers_cod
             hint=f"give a plan of Terraform; {_HOW}",
         )
     if not isinstance(document, dict) or not isinstance(document.get("planned_values", document.get("values")), dict):
-        raise InputError("this is no plan of Terraform", where=str(path), hint=_HOW)
+        raise InputError("this is not a plan of Terraform", where=str(path), hint=_HOW)
     if wrong := misshapen(document):
-        raise InputError(f"this is no plan of Terraform: {wrong}", where=str(path), hint=_HOW)
+        raise InputError(f"this is not a plan of Terraform: {wrong}", where=str(path), hint=_HOW)
     return Project(
         name=path.stem if path.name not in _PLANS else path.resolve().parent.name,
         path=str(path),

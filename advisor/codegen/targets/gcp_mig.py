@@ -201,7 +201,7 @@ def _obstacle(stack: Stack) -> str:
 def _obstacle_of_tpus(stack: Stack) -> str:
     for group in stack.groups:
         if group.platform.runtime is not Runtime.TPU:
-            return f"{group.instance_type} is no TPU VM"
+            return f"{group.instance_type} is not a TPU VM"
     return _obstacle(stack)
 
 

@@ -94,7 +94,7 @@ def open_source(name: str, host: str, addresses: Sequence[str] = ()) -> Source:
         InputError: there is no such source, or it cannot be read here.
     """
     if name not in SOURCES:
-        raise InputError(f"{name!r} is no source", hint=f"the sources are {', '.join(SOURCES)}")
+        raise InputError(f"{name!r} is not a source", hint=f"the sources are {', '.join(SOURCES)}")
     module_name, class_name = SOURCES[name].target.split(":")
     try:
         kind = getattr(importlib.import_module(module_name), class_name)
