@@ -357,7 +357,7 @@ class _Fleet:
         return Outcome(*own, None if backlog is None else backlog[at])
 
     def _network_s(self, requests: Indices) -> Floats | float:
-        """Round trip between the place of each of these requests and the group that answers it; 0 where all are near."""
+        """Round trip between the place of each of these requests and its group; 0 where no network is counted."""
         if not self._is_far:
             return 0.0
         groups, places = self._group[requests], self._requests.places
