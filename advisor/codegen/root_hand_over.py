@@ -82,7 +82,7 @@ def with_hand_overs(
 
 
 def notes_of_hand_over(roots: Sequence[str], left: Mapping[str, Deployed]) -> tuple[str, ...]:
-    """What the run says of roots that the code no longer has."""
+    """Note of the run on roots that the code no longer has; none where there are none."""
     if not left:
         return ()
     former, new = (" and ".join(name or "the directory itself" for name in names) for names in (left, roots))

@@ -109,7 +109,7 @@ class Member:
     compute_usd_per_month: float
     """As planned, with the hours that instances are started ahead."""
     peak_usd_per_hour: float
-    """Of as many instances as run in the busiest hours."""
+    """Price of the busiest hours' instances together."""
 
 
 @dataclass(frozen=True, slots=True)
