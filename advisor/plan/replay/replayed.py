@@ -397,7 +397,7 @@ class ReplayedFleets:
         return [loads for (held_to, *_), loads in self._late.items() if held_to is limits or held_to == limits]
 
     def _confirmation(self, trial: Trial, factor: float) -> Confirmation:
-        rehearsal = self._trials.rehearsal
+        rehearsal = trial.rehearsal
         confirmation = Confirmation(
             requests=trial.requests,
             minutes=rehearsal.minutes,
