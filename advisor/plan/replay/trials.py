@@ -148,8 +148,8 @@ class Trials:
         self._timelines = context.timelines
         self.is_exact = False
         """Whether every replay is of all requests."""
-        self._all_hours = self._of_one_class(formulation, context)
-        """Trials by the busiest stretch alone, at full length; None where these are by no other."""
+        self.at_all_hours = self._of_one_class(formulation, context)
+        """Trials of fleets with the same instances at all hours, by the busiest stretch alone; None: these."""
 
     def _of_one_class(self, formulation: Formulation, context: PlanningContext) -> "Trials | None":
         """The same without hour changes, whose stretches leave the busiest one half as many requests."""
@@ -163,7 +163,7 @@ class Trials:
         So the same fleet holds, or does not, whether counts may follow the hours or not.
         """
         is_constant = all(len(set(group.instances)) == 1 for group in solution.allocations)
-        return self._all_hours if self._all_hours is not None and is_constant else self
+        return self.at_all_hours if self.at_all_hours is not None and is_constant else self
 
     def _rehearsed(self, scale: float | None) -> SyntheticTrace:
         """Requests modelled on a share of the demand, each with the place of its user; at the usual scale without."""
@@ -187,14 +187,14 @@ class Trials:
     def apart(self) -> "Trials":
         """The same with a memory of its own."""
         other = with_own_memory(self)
-        other._all_hours = None if self._all_hours is None else self._all_hours.apart()
+        other.at_all_hours = None if self.at_all_hours is None else self.at_all_hours.apart()
         return other
 
     def without_estimates(self) -> None:
         """Simulate all requests from here on."""
         self.is_exact = True
-        if self._all_hours is not None:
-            self._all_hours.without_estimates()
+        if self.at_all_hours is not None:
+            self.at_all_hours.without_estimates()
         self._known = {key: seen for key, seen in self._known.items() if not seen.ended_early}
 
     def of(
@@ -253,7 +253,9 @@ class Trials:
             late=tuple(sorted(late)) or tuple(range(len(groups))),
             reached=min(sample.share, sample.busiest_share, worst) >= self.wanted,
             latencies=sample.latencies,
-            late_class=next((seen.late_class for seen in (*failures, *parts, sample) if seen.share < self.wanted), None),
+            late_class=next(
+                (seen.late_class for seen in (*failures, *parts, sample) if seen.share < self.wanted), None
+            ),
         )
 
     def hold_idle(self, formulation: Formulation, solution: FleetSolution) -> bool:
@@ -276,9 +278,9 @@ class Trials:
         """Largest multiples of the busiest minute, and of the burstiness, with which enough is within the targets."""
         others = self._that_try(solution)
         groups, routes = self._groups(formulation, solution), tuple(routes_of(formulation, solution))
-        if others is self and self._all_hours is not None and self._seen(groups, routes, whole=False).is_long:
-            others = self._all_hours
-        return others._holds_up_to(groups, routes)
+        if others is self and self.at_all_hours is not None and self._seen(groups, routes, whole=False).is_long:
+            others = self.at_all_hours
+        return others._holds_up_to(groups, routes)  # noqa: SLF001 - of its own class
 
     def _holds_up_to(self, groups: Sequence[ReplayGroup], routes: tuple[Route, ...]) -> HoldsUpTo:
         whole = [replace(group, lost_at=None) for group in groups]
@@ -405,8 +407,8 @@ class Trials:
                 self._busy_stretches[peak_ratio, scale] = self._from_places(made_up)
             requests = thinned(self._busy_stretches[peak_ratio, scale], small.share)
             seen = self._judged(small.groups, small.routes, requests)
-            if self._may_hold_for_longer(seen):
-                longer = self._all_hours._stretch_at(groups, routes, peak_ratio)
+            if (others := self._of_longer(seen)) is not None:
+                longer = others._stretch_at(groups, routes, peak_ratio)  # noqa: SLF001 - of its own class
                 seen = longer if longer.share >= self.wanted else seen
             self._known[key] = seen
         return self._known[key]
@@ -485,9 +487,10 @@ class Trials:
         requests = thinned(requests, small.share * share)
         count = int(np.searchsorted(requests.seconds, until, side="right"))
         seen = self._judged(small.groups, small.routes, requests, count=count, whole=whole)
-        if not self._may_hold_for_longer(seen):
+        others = self._of_longer(seen)
+        if others is None:
             return seen
-        longer = self._all_hours._seen(groups, routes, whole=whole, share=share)
+        longer = others._seen(groups, routes, whole=whole, share=share)  # noqa: SLF001 - of its own class
         if longer.share < self.wanted:
             return seen
         if stretch:
@@ -495,15 +498,15 @@ class Trials:
         rest = self._judged(small.groups, small.routes, requests, whole=whole) if seen.ended_early else seen
         return replace(rest, busiest_share=longer.share, is_long=True)
 
-    def _may_hold_for_longer(self, seen: _Seen) -> bool:
-        """Whether so few requests of the busiest stretch are late that it may hold at full length.
+    def _of_longer(self, seen: _Seen) -> "Trials | None":
+        """Trials by the busiest stretch at full length, where no more requests are late in a part than may be in all.
 
-        Half of the requests show a share half as well, and the busiest minute is among fewer.
+        A part is half as long or less, about the busiest minute: a fleet that is late in it may hold for longer.
         """
-        if self._all_hours is None or seen.busiest_share >= self.wanted:
-            return False
-        late = (1 - seen.busiest_share) * self.rehearsal.busiest.stop
-        return late <= (1 - self.wanted) * self._all_hours.rehearsal.busiest.stop
+        others, part, late_ratio = self.at_all_hours, self.rehearsal.busiest.stop, 1 - seen.busiest_share
+        if others is None or seen.busiest_share >= self.wanted:
+            return None
+        return others if late_ratio * part <= (1 - self.wanted) * others.rehearsal.busiest.stop else None
 
     def _judged(
         self,
