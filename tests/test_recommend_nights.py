@@ -51,13 +51,20 @@ def test_a_small_machine_serves_the_nights_alone(tmp_path, run_advisor):
     """It is off in the busiest hours, the large one in the quietest; the replay confirms it, and nothing is spare."""
     done = run_advisor("recommend", office_hours(tmp_path), "--format", "json", "-o", tmp_path / "plan.json")
     assert done.returncode == 0, done.stderr
-    fleet = json.loads((tmp_path / "plan.json").read_text())["fleet"]
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    fleet, rung = plan["fleet"], next(rung for rung in plan["ladder"] if rung["rung"] == "commit")
     counts = {group["instance_type"]: group["instances"] for group in fleet["groups"]}
 
     assert (counts["g6e.xlarge"][0], counts["g6e.xlarge"][-1]) == (1, 0)
     assert (counts["p5.4xlarge"][0], counts["p5.4xlarge"][-1]) == (0, 1)
     assert all(sum(at) > 0 for at in zip(*counts.values(), strict=True))
     assert fleet["confirmed"]["reached"]
+    assert {group["instance_type"]: group["running_hours"].split()[2] for group in rung["groups"]} == {
+        "g6e.xlarge": "quietest",
+        "p5.4xlarge": "busiest",
+    }
     assert not fleet["spare"]
+    assert 0.9 < fleet["bound_usd_per_month"] / fleet["cost"]["total_usd_per_month"] < 1
+    assert not fleet["proven"]
     shares = zip(*(group["request_shares"] for group in fleet["groups"]), strict=True)
     assert all(abs(sum(at) - 1) < 1e-9 for at in shares)

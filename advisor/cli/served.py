@@ -78,7 +78,7 @@ def check_served(plan: Plan, where: str) -> None:
     if plan.fleet is None:
         raise _nothing_feasible(plan, where)
     if is_refused(plan):
-        refused = refusal_words(plan, short_words(plan.fleet.groups))
+        refused = refusal_words(plan, short_words(plan.fleet))
         raise NothingFeasible(refused, where=where, hint=_refusal_hint(plan))
 
 

@@ -13,7 +13,7 @@ from advisor.performance.stage import latencies_at_load
 from advisor.plan.cold_start import weights_of
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.costs import FleetCost
-from advisor.plan.fleet.describe import cost_of, layout_of, obligation_of
+from advisor.plan.fleet.describe import cost_of, layout_of, obligation_of, turns_of
 from advisor.plan.options import Ranking, Single
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import (
@@ -237,7 +237,7 @@ def as_today(rung: Rung, today: Rung, current: CurrentCost | None) -> Rung:
 
 def groups_of(confirmed: Confirmed, context: PlanningContext) -> Iterator[RungGroup]:
     """The groups of a fleet in short."""
-    for allocation in confirmed.solution.allocations:
+    for allocation, turn in zip(confirmed.solution.allocations, turns_of(confirmed), strict=True):
         source = confirmed.formulation.pool_set.sources[allocation.pool.key]
         candidate, offer, tariff = source.served.candidate, source.offer, allocation.tariff
         model = context.requirements.model.name
@@ -253,6 +253,7 @@ def groups_of(confirmed: Confirmed, context: PlanningContext) -> Iterator[RungGr
             engine=candidate.engine,
             instances=max(allocation.instances),
             weights=weights_of(context.catalog, model, candidate.precision, candidate.engine).repository,
+            running_hours=turn,
         )
 
 

@@ -144,9 +144,11 @@ class RungGroup:
     tensor_parallel: int
     engine: str
     instances: int
-    """In the busiest hours."""
+    """In the hours that have most."""
     weights: str = ""
     """Repository on the hub that its engine loads; "" where the user has to name one."""
+    running_hours: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """``in the quietest 68 hours a week`` where groups take turns; "": at all hours, or more in busier ones."""
 
 
 @dataclass(frozen=True, slots=True)

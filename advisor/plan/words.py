@@ -1,12 +1,13 @@
 """Names of latencies and sizes by the unit of a plan's requests, and batch work in words."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from advisor.demand.forecast import DAYS
 from advisor.demand.values import Unit
 from advisor.plan.fleet.chosen import Confirmation, Fleet
 from advisor.plan.fleet.costs import BatchPlan
+from advisor.plan.problem.formulas import falls
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import ComparedLatency
 from advisor.units import (
@@ -121,6 +122,34 @@ def hours_words(hours: float) -> str:
     if seconds >= SECONDS_PER_MINUTE:
         return f"{three_digits(seconds / SECONDS_PER_MINUTE)} min"
     return f"{three_digits(seconds)} s"
+
+
+def turn_words(counts: Sequence[Sequence[int]], hours_per_week: Sequence[int]) -> list[str]:
+    """Hours in which each group runs, where groups take turns: ``in the quietest 68 hours a week``; "" for all.
+
+    Args:
+        counts: instances of each group in each class of hours, the quietest first.
+        hours_per_week: of each class.
+    """
+    if not any(falls(tuple(own)) for own in counts):
+        return [""] * len(counts)
+    return [_running_words([count > 0 for count in own], hours_per_week) for own in counts]
+
+
+def fleet_turns(fleet: Fleet) -> list[str]:
+    """The same of each group of a fleet."""
+    hours_per_week = [hour.hours_per_week for hour in fleet.hour_classes]
+    return turn_words([group.instances for group in fleet.groups], hours_per_week)
+
+
+def _running_words(runs: Sequence[bool], hours_per_week: Sequence[int]) -> str:
+    if all(runs):
+        return ""
+    hours = counted(sum(hours for hours, is_up in zip(hours_per_week, runs, strict=True) if is_up), "hour")
+    in_order = list(runs)
+    if in_order == sorted(runs, reverse=True):
+        return f"in the quietest {hours} a week"
+    return f"in the busiest {hours} a week" if in_order == sorted(runs) else f"in {hours} a week"
 
 
 def _start_words(batch: BatchPlan) -> str:

@@ -510,7 +510,9 @@ def _fleet_usd(fleet: Fleet) -> float:
 def _groups_words(rung: Rung) -> str:
     """Groups of a fleet in short."""
     return " + ".join(
-        f"{group.instances} × {group.instance_type} {group.purchase.replace('_', ' ')}" for group in rung.groups
+        f"{group.instances} × {group.instance_type} {group.purchase.replace('_', ' ')}"
+        f"{group.running_hours and f' {group.running_hours}'}"
+        for group in rung.groups
     )
 
 

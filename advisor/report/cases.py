@@ -166,7 +166,7 @@ def _part_row(part: PricedPart) -> tuple[str, ...]:
 def _what(part: PricedPart) -> str:
     """The fleet of a planned part, the place of any other charge."""
     if part.fleet is not None:
-        return short_words(part.fleet.groups, with_precision=True)
+        return short_words(part.fleet, with_precision=True)
     if part.kind is PartKind.STATED:
         return "stated"
     quantities = ", ".join(f"{charge.quantity:,.0f} {charge.unit}" for charge in part.charges)

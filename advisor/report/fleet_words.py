@@ -1,18 +1,29 @@
 """The fleet of a plan in sentences and tables; each phrase is made in one place for every format."""
 
 from collections.abc import Iterator
+from functools import partial
 from string import ascii_uppercase
 
 from advisor.cost import FLEET_LEAVES_OUT
 from advisor.demand.forecast import DAYS, DECLARED, FLAT
 from advisor.performance.groups import PLANNED_BUSY_SHARE
 from advisor.plan.fleet.chosen import LARGEST_RATIO, Confirmation, ConstraintUse, Failure, Fleet, FleetGroup
+from advisor.plan.problem.formulas import falls
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.solve.stage import by_stand, running_of
 from advisor.plan.values import Plan
-from advisor.plan.words import items_word, latency_words
+from advisor.plan.words import fleet_turns, items_word, latency_words
 from advisor.report.text_table import Column, Section
-from advisor.report.words import PART_WORDS, count_words, hardware_words, paid_words, usd, use_words, whole_percent
+from advisor.report.words import (
+    PART_WORDS,
+    count_words,
+    hardware_words,
+    paid_words,
+    running_count_words,
+    usd,
+    use_words,
+    whole_percent,
+)
 from advisor.units import HOURS_PER_DAY, counted, ratio_words, rounded, times_words
 
 _GROUP_COLUMNS = (
@@ -85,19 +96,43 @@ def names_of(fleet: Fleet) -> dict[str, str]:
     return {group.name: f"{group.instance_type} {paid_words(group)}" for group in fleet.groups}
 
 
-def part_words(fleet: Fleet, part: str) -> str:
-    """A part that fails, an instance by its type: with its region where groups are in several."""
-    pool = part.removeprefix(_MACHINE)
-    own = next((group for group in fleet.groups if group.name.startswith(f"{pool}/")), None)
-    if own is None or pool == part:
+def part_words(fleet: Fleet, part: str, *, count: int = 1) -> str:
+    """A part that fails, an instance by its type: with its region where groups are in several.
+
+    Args:
+        fleet: whose part it is.
+        part: as :attr:`Failure.of` names it.
+        count: instances of which one fails: ``one of 3 instances of g6e.xlarge``.
+    """
+    own = _instances_of(fleet, part)
+    if not own:
         return part
     several = len({group.region for group in fleet.groups}) > 1
-    return f"{_MACHINE}{own.instance_type}{f' in {own.region}' if several else ''}"
+    machine = f"one of {count} instances of " if count > 1 else _MACHINE
+    return f"{machine}{own[0].instance_type}{f' in {own[0].region}' if several else ''}"
+
+
+def running_words(fleet: Fleet, failure: Failure) -> str:
+    """The same of a failure, with the number of instances where as many run in all hours that it hits hardest."""
+    own = _instances_of(fleet, failure.of)
+    running = {sum(group.instances[hour_class] for group in own) for hour_class in hit_hardest(failure)}
+    return part_words(fleet, failure.of, count=running.pop() if len(running) == 1 else 1)
+
+
+def _instances_of(fleet: Fleet, part: str) -> list[FleetGroup]:
+    """Groups that one instance fails of; none for a zone or a supply."""
+    pool = part.removeprefix(_MACHINE)
+    return [group for group in fleet.groups if pool != part and group.name.startswith(f"{pool}/")]
+
+
+def hit_hardest(failure: Failure) -> tuple[int, ...]:
+    """Classes of the hours that a failure hits hardest."""
+    return failure.hour_classes or (failure.hour_class,)
 
 
 def hour_words(fleet: Fleet, failure: Failure) -> str:
     """``in 32 hours a week (first: Mon 07:00 UTC)``: those that *failure* hits hardest."""
-    hit = set(failure.hour_classes or (failure.hour_class,))
+    hit = set(hit_hardest(failure))
     if len(hit) == len(fleet.hour_classes):
         return "at all hours"
     day, hour = divmod(next(at for at, hour_class in enumerate(fleet.schedule) if hour_class in hit), HOURS_PER_DAY)
@@ -153,13 +188,14 @@ def fleet_words(fleet: Fleet) -> str:
     """``2 × g6e.xlarge (1×L40S, spot, fp8) + … on aws in us-east-1``."""
     places = {f"{group.provider} in {group.region}" for group in fleet.groups}
     where = f" on {next(iter(places))}" if len(places) == 1 else ""
-    return " + ".join(_group_words(group, with_place=not where) for group in fleet.groups) + where
+    turns = fleet_turns(fleet)
+    return " + ".join(map(partial(_group_words, with_place=not where), fleet.groups, turns)) + where
 
 
-def _group_words(group: FleetGroup, *, with_place: bool) -> str:
+def _group_words(group: FleetGroup, turn: str, *, with_place: bool) -> str:
     place = f"{group.provider} {group.region}, " if with_place else ""
-    told = f"{hardware_words(group)}, {place}{paid_words(group)}, {group.precision}"
-    return f"{count_words(group.instances)} × {group.instance_type} ({told})"
+    told = f"{hardware_words(group)}, {place}{paid_words(group)}, {group.precision}{turn and f', {turn}'}"
+    return f"{running_count_words(group.instances, turn)} × {group.instance_type} ({told})"
 
 
 def forecast_words(fleet: Fleet) -> str:
@@ -228,8 +264,11 @@ def standing_lines(fleet: Fleet) -> Iterator[str]:
     yield f"in the total, whatever machines run: {', '.join(told)} = {total}"
 
 
-_NEVER_SHRINK = "among fleets whose groups never shrink as the load rises"
-"""Fleets of several classes of hours that a bound is of."""
+def _bounded_words(fleet: Fleet) -> str:
+    """Fleets that a bound is of: of all where groups take turns, and where all hours are alike."""
+    if len(fleet.hour_classes) == 1 or any(falls(group.instances) for group in fleet.groups):
+        return ""
+    return " (among fleets whose groups never shrink as the load rises)"
 
 
 def _gap_words(fleet: Fleet) -> str:
@@ -246,10 +285,9 @@ def open_words(fleet: Fleet) -> Iterator[str]:
     if not confirmed or fleet.proven or fleet.cheapest is not None or fleet.planned_gap_ratio <= _LARGE_RATIO:
         return
     least = usd(fleet.bound_usd_per_month)
-    counted = f" ({_NEVER_SHRINK})" if len(fleet.hour_classes) > 1 else ""
     yield (
         f"Search: no cheaper fleet was found, but one up to {fleet.planned_gap_ratio:.0%} cheaper may carry the "
-        f"planned rates: only below {least} a month does none{counted}."
+        f"planned rates: only below {least} a month does none{_bounded_words(fleet)}."
     )
 
 
@@ -271,8 +309,7 @@ def proof_words(fleet: Fleet) -> str:
     if fleet.planned_gap_ratio:
         return _gap_words(fleet)
     if fleet.confirmed is None or fleet.confirmed.headroom_factor == 1:
-        counted = f" ({_NEVER_SHRINK})" if len(fleet.hour_classes) > 1 else ""
-        return f"no cheaper fleet carries the planned rates{counted}"
+        return f"no cheaper fleet carries the planned rates{_bounded_words(fleet)}"
     return "the cheapest found that its replay confirms"
 
 
@@ -280,9 +317,8 @@ def _search_words(fleet: Fleet) -> str:
     pools = f"of {fleet.pools_considered:,} pools (instance type × region × replica layout): {proof_words(fleet)}"
     if not fleet.planned_gap_ratio:
         return pools
-    least = usd(fleet.bound_usd_per_month)
-    counted = f" ({_NEVER_SHRINK})" if len(fleet.hour_classes) > 1 else ""
-    return f"{pools}; nothing below {least} carries the planned rates, by replays of each kind of replica{counted}"
+    least, of_which = usd(fleet.bound_usd_per_month), _bounded_words(fleet)
+    return f"{pools}; nothing below {least} carries the planned rates, by replays of each kind of replica{of_which}"
 
 
 def _static_words(fleet: Fleet) -> Iterator[str]:
@@ -376,10 +412,17 @@ def _capacity_words(fleet: Fleet) -> Iterator[str]:
     terms = [
         f"{letter} {group.instances[-1]} × {rounded(group.planned_requests_per_second_per_instance)}"
         for letter, group in lettered(fleet)
+        if group.instances[-1]
     ]
+    stopped = "".join(
+        f"; {letter} runs {turn}"
+        for (letter, group), turn in zip(lettered(fleet), fleet_turns(fleet), strict=True)
+        if not group.instances[-1] and turn
+    )
     total, needed = capacity_requests_per_second(fleet), rounded(fleet.hour_classes[-1].planned_requests_per_second)
     hours, counted_in = ("hours of a run", "items") if fleet.is_batch_alone else ("busiest hours", "requests")
-    yield f"capacity in the {hours}: {' + '.join(terms)} = {rounded(total)} {counted_in}/s for {needed} planned"
+    capacity = f"{' + '.join(terms)} = {rounded(total)} {counted_in}/s"
+    yield f"capacity in the {hours}: {capacity} for {needed} planned{stopped}"
 
 
 def constraint_words(fleet: Fleet) -> Iterator[str]:

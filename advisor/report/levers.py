@@ -10,7 +10,7 @@ from advisor.plan.document import plain
 from advisor.plan.values import CurrentCost
 from advisor.plan.words import first_name
 from advisor.report.text_table import Column, Section, dashed
-from advisor.report.words import payback_words, short_words, usd
+from advisor.report.words import payback_words, short_rung_words, usd
 from advisor.units import A_CENT, milliseconds, ratio_words, rounded
 
 _LEVERS = (
@@ -107,7 +107,7 @@ def _told(report: LeverReport) -> Iterator[str]:
     if report.current is not None:
         yield _today_words(report.current)
     needed = f", with {' + '.join(map(name_words, report.needed))}: none does without" if report.needed else ""
-    fleet, total = short_words(report.without.groups, with_precision=True), report.without.total_usd_per_month
+    fleet, total = short_rung_words(report.without.groups), report.without.total_usd_per_month
     yield f"Without any lever: {fleet} at {dashed(total, usd)} a month{needed}."
     if any(lever.used for lever in report.levers):
         yield from _combined(report)
@@ -118,7 +118,7 @@ def _told(report: LeverReport) -> Iterator[str]:
 def _combined(report: LeverReport) -> Iterator[str]:
     """Fleet of the combination, its quality and latency, what it takes and risks."""
     plan = report.together.plan
-    yield f"With them: {short_words(plan.groups, with_precision=True)}, {plan.evidence}."
+    yield f"With them: {short_rung_words(plan.groups)}, {plan.evidence}."
     yield f"Quality: {_quality_words(report.together.quality)}."
     for lever in report.levers:
         if lever.used and lever.wrong_answer_ratio:

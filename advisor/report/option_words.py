@@ -9,7 +9,7 @@ from advisor.plan.values import CurrentCost, Interval, Option, Plan, Rung
 from advisor.plan.words import first_name, items_word, unit_of
 from advisor.records import replace
 from advisor.report.text_table import Column, Section, dashed
-from advisor.report.words import hardware_words, paid_words, short_words, usd
+from advisor.report.words import hardware_words, paid_words, short_rung_words, usd
 from advisor.units import counted, milliseconds, ratio_words, rounded, unit_usd
 
 _COLUMNS = (
@@ -141,7 +141,7 @@ def _told(rung: Rung, before: Rung | None, current: CurrentCost | None) -> str:
     if rung.total_usd_per_month is None:
         return rung.why_none
     fleet, is_same = (
-        short_words(rung.groups, with_precision=True) if rung.groups else _today(current),
+        short_rung_words(rung.groups) if rung.groups else _today(current),
         _same_fleet(rung, before),
     )
     if before is not None and is_same:

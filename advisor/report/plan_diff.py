@@ -126,7 +126,7 @@ def _facts(plan: Plan) -> PlanFacts:
     oldest = oldest_price(plan) if fleet else None
     classes = {group.evidence for group in fleet.groups} if fleet else set[str]()
     return PlanFacts(
-        fleet=short_words(fleet.groups, with_precision=True) if fleet else "",
+        fleet=short_words(fleet, with_precision=True) if fleet else "",
         usd_per_month=fleet.cost.total_usd_per_month if fleet else None,
         parts_usd_per_month=fleet.parts_usd_per_month if fleet else dict.fromkeys(COST_PARTS),
         within_slo_ratio=replay.within_slo_ratio if replay else None,

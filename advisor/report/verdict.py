@@ -1,6 +1,6 @@
 """A plan for a terminal and for Markdown: verdict, warnings before acting on it, the ladder, the rest by section."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from advisor.catalog.precisions import BENCHMARKS, LIKELIHOOD
 from advisor.cost.commitments import ENDING
@@ -26,7 +26,7 @@ from advisor.report.fleet_words import (
     hour_words,
     names_of,
     open_words,
-    part_words,
+    running_words,
 )
 from advisor.report.option_words import (
     SHOWN_OPTIONS,
@@ -84,6 +84,8 @@ from advisor.workload.values import WIDE_PRECISIONS
 
 _ROUNDING = 1e-4
 """Rates that are nearer to what was planned than this are as planned."""
+_MOST_PARTS = 3
+"""Parts that fail alike which are named."""
 _NOTHING = "Nothing in the catalog serves this workload within its limits."
 _OF_THE_SLO = {Constraint.DEMAND, Constraint.CAPACITY}
 """Constraints that a latency target below every candidate's may be behind."""
@@ -121,7 +123,7 @@ def headline(plan: Plan) -> str:
     how = REFUSED if is_refused(plan) else "Run"
     interval = plan.demand.get("interval")
     unmeasured = f"; demand not measured, {DemandInterval(**interval).words()}" if interval else ""
-    return f"{how} {short_words(fleet.groups)}: {total} a month{_saved(plan)}{unmeasured}; risk: {risk_words(plan)}"
+    return f"{how} {short_words(fleet)}: {total} a month{_saved(plan)}{unmeasured}; risk: {risk_words(plan)}"
 
 
 def _nothing_words(plan: Plan) -> str:
@@ -272,24 +274,39 @@ def _why_spare(spare: Spare) -> str:
 
 
 def _failure_words(fleet: Fleet) -> Iterator[str]:
-    """The failure that leaves least, where it leaves less than the load."""
+    """The failures that leave least, where they leave less than the load."""
     worst = min(fleet.failures, key=lambda failure: failure.left_ratio, default=None)
     if worst is None or worst.left_ratio >= 1 - _ROUNDING:
         return
+    by_hours: dict[str, list[str]] = {}
+    for failure in fleet.failures:
+        if failure.left_ratio <= worst.left_ratio + _ROUNDING:
+            by_hours.setdefault(hour_words(fleet, failure), []).append(running_words(fleet, failure))
     if fleet.is_batch_alone:
-        yield _interrupted_words(fleet, worst)
+        parts = dict.fromkeys(part for alike in by_hours.values() for part in alike)
+        yield _interrupted_words(fleet, worst, _any_of(list(parts)))
         return
     left = f"{whole_percent(worst.left_ratio)} of the planned rate" if worst.left_ratio > 0 else "nothing"
-    yield f"Failure: without {part_words(fleet, worst.of)} {left} is left {hour_words(fleet, worst)}."
+    (hours, parts_first), *others = ((hours, _any_of(alike)) for hours, alike in by_hours.items())
+    more = "".join(f"; the same without {parts} {then}" for then, parts in others)
+    yield f"Failure: without {parts_first} {left} is left {hours}{more}."
 
 
-def _interrupted_words(fleet: Fleet, worst: Failure) -> str:
+def _any_of(parts: Sequence[str]) -> str:
+    """Parts whose failure leaves as much: ``A, B or C``; of many the first and how many others."""
+    named = list(parts[:_MOST_PARTS])
+    if len(parts) > _MOST_PARTS:
+        named[-1:] = [f"{len(parts) - _MOST_PARTS + 1} other parts"]
+    return " or ".join(filter(None, (", ".join(named[:-1]), named[-1])))
+
+
+def _interrupted_words(fleet: Fleet, worst: Failure, parts: str) -> str:
     """A failure in a run of batch work, which goes on when another machine is there."""
     pace = f"goes on at {whole_percent(worst.left_ratio)} of its pace" if worst.left_ratio > 0 else "stands still"
     start, spare = start_hours(fleet), spare_hours(fleet)
     until = f" ({hours_words(start)})" if start else ""
     left = "" if spare is None else f"; it has {hours_words(spare)} to spare"
-    return f"Failure: without {part_words(fleet, worst.of)} a run {pace} until the next is there{until}{left}."
+    return f"Failure: without {parts} a run {pace} until the next is there{until}{left}."
 
 
 def _cheapest_words(fleet: Fleet) -> Iterator[str]:

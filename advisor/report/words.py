@@ -10,7 +10,7 @@ from advisor.plan.fleet.chosen import ConstraintUse, Fleet
 from advisor.plan.fleet.spare import CLUSTER_OF_SLICES, ITS_CLUSTER
 from advisor.plan.problem.values import SET_BY, Constraint
 from advisor.plan.values import Conflict, RelaxedLimit
-from advisor.plan.words import hours_words, split_words
+from advisor.plan.words import fleet_turns, hours_words, split_words
 from advisor.units import DAYS_PER_MONTH, MS_PER_SECOND, SECONDS_PER_HOUR, milliseconds, significant, to_cents
 from advisor.workload.values import Slo
 
@@ -150,21 +150,41 @@ def paid_words(group: "Option | FleetGroup | RungGroup") -> str:
 
 
 def count_words(instances: Sequence[int]) -> str:
-    """``4``, or ``2…4`` where the number follows the hours."""
+    """``4``, or ``2…4`` where the number follows the hours; ``4…2`` where it is least in the busiest."""
     low, high = min(instances), max(instances)
-    return f"{high:,}" if low == high else f"{low:,}…{high:,}"
+    if low == high:
+        return f"{high:,}"
+    return f"{high:,}…{low:,}" if instances[0] == high and instances[-1] == low else f"{low:,}…{high:,}"
 
 
-def short_words(groups: "Sequence[FleetGroup | RungGroup]", *, with_precision: bool = False) -> str:
-    """``4 × g6e.xlarge spot + 1 × p5.4xlarge on demand (aws us-east-1)``."""
+def short_words(fleet: Fleet, *, with_precision: bool = False) -> str:
+    """``4 × g6e.xlarge spot + 1 × p5.4xlarge on demand (aws us-east-1)``; with its hours where groups take turns."""
+    turns = fleet_turns(fleet)
+    counts = [running_count_words(group.instances, turn) for group, turn in zip(fleet.groups, turns, strict=True)]
+    return _short_words(fleet.groups, counts, turns, with_precision=with_precision)
+
+
+def short_rung_words(groups: "Sequence[RungGroup]") -> str:
+    """The same of the groups of a rung, with their precisions."""
+    counts, turns = [f"{group.instances:,}" for group in groups], [group.running_hours for group in groups]
+    return _short_words(groups, counts, turns, with_precision=True)
+
+
+def running_count_words(instances: Sequence[int], turn: str) -> str:
+    """Instances of a group: of one that takes turns in the hours in which it runs."""
+    return count_words([count for count in instances if count] if turn else instances)
+
+
+def _short_words(
+    groups: "Sequence[FleetGroup | RungGroup]", counts: Sequence[str], turns: Sequence[str], *, with_precision: bool
+) -> str:  # fmt: skip
     places = [f"{group.provider} {group.region}" for group in groups]
     same = len(set(places)) == 1
     told = []
-    for group, place in zip(groups, places, strict=True):
-        instances = (group.instances,) if isinstance(group.instances, int) else group.instances
+    for group, place, count, turn in zip(groups, places, counts, turns, strict=True):
         precision = f" {group.precision}" if with_precision else ""
         where = "" if same else f" ({place})"
-        told.append(f"{count_words(instances)} × {group.instance_type} {paid_words(group)}{precision}{where}")
+        told.append(f"{count} × {group.instance_type} {paid_words(group)}{precision}{turn and f' {turn}'}{where}")
     return " + ".join(told) + (f" ({places[0]})" if same else "")
 
 

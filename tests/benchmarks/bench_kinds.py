@@ -133,7 +133,7 @@ def planned(folder: Path, model: str, declared: str, slo: str) -> tuple[float, s
     plan = recommend(path)
     seconds = time.process_time() - started
     fleet = plan.fleet
-    told = "nothing" if fleet is None else f"${fleet.cost.total_usd_per_month:,.2f}, {short_words(fleet.groups)}"
+    told = "nothing" if fleet is None else f"${fleet.cost.total_usd_per_month:,.2f}, {short_words(fleet)}"
     return seconds, told
 
 

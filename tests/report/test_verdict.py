@@ -347,6 +347,52 @@ def test_only_the_worst_failure_is_in_the_verdict():
     )
 
 
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        (("one zone of us-east-1",), "without one zone of us-east-1 50% of"),
+        (("one zone of us-east-1", "spot of x in one zone"), "without one zone of us-east-1 or spot of x in one zone 50% of"),
+        (("zone a", "zone b", "zone c"), "without zone a, zone b or zone c 50% of"),
+        (("zone a", "zone b", "zone c", "zone d"), "without zone a, zone b or 2 other parts 50% of"),
+    ],
+)  # fmt: skip
+def test_failures_that_leave_as_little_are_all_told(parts, words):
+    """Only the first of them was; one that leaves more is left out."""
+    failures = (*(Failure(part, 0.5, 0) for part in parts), Failure("one zone of us-west-2", 0.6, 0))
+
+    assert words in lines_of(make_plan(make_fleet(make_group(), failures=failures)))["Failure"]
+    assert "us-west-2" not in lines_of(make_plan(make_fleet(make_group(), failures=failures)))["Failure"]
+
+
+def test_failures_alike_in_other_hours_are_told_with_theirs():
+    """Of machines that take turns each is all that runs in its own hours."""
+    night, day = make_group((1, 0)), replace(make_group((0, 1)), name="aws/us-east-1/g6.xlarge/on_demand")
+    day = replace(day, instance_type="g6.xlarge")
+    schedule = ((0,) * 6 + (1,) * 12 + (0,) * 6) * 7
+    hours = (PlannedHours(84, 1.0, 2.0, 1.0), PlannedHours(84, 4.0, 8.0, 4.0))
+    failures = tuple(
+        Failure(f"one instance of {group.name.removesuffix('/on_demand')}", 0.0, at, (at,))
+        for at, group in enumerate((night, day))
+    )
+    fleet = make_fleet(night, day, hour_classes=hours, schedule=schedule, failures=failures)
+
+    assert lines_of(make_plan(fleet))["Failure"] == (
+        "Failure: without one instance of g6e.xlarge nothing is left in 84 hours a week (first: Mon 00:00 UTC); the same "
+        "without one instance of g6.xlarge in 84 hours a week (first: Mon 06:00 UTC)."
+    )
+
+
+@pytest.mark.parametrize(("counts", "words"), [((3, 3), "one of 3 instances of"), ((2, 3), "one instance of")])
+def test_instances_that_fail_alike_are_counted(counts, words):
+    """Any of the instances of a group; in hours with other numbers of them it is one of some number."""
+    group = make_group(counts)
+    hours = (PlannedHours(84, 1.0, 2.0, 1.0), PlannedHours(84, 4.0, 8.0, 4.0))
+    failure = Failure(f"one instance of {group.name.removesuffix('/on_demand')}", 0.6, 0, (0, 1))
+    fleet = make_fleet(group, hour_classes=hours, schedule=(0, 1) * 84, failures=(failure,))
+
+    assert f"without {words} g6e.xlarge 60%" in lines_of(make_plan(fleet))["Failure"]
+
+
 def test_a_cheaper_fleet_that_is_not_recommended_is_named():
     """With its difference and what it takes more."""
     told = lines_of(mixed_plan())["Cheapest"]

@@ -8,9 +8,13 @@ import pytest
 
 import advisor
 from advisor.plan.document import SCHEMA_PATH
-from advisor.report.words import CODE_WORDS, paid_words, payback_words, short_words
+from advisor.plan.fleet.chosen import PlannedHours
+from advisor.plan.words import turn_words
+from advisor.report.fleet_words import fleet_words
+from advisor.report.verdict import plan_table
+from advisor.report.words import CODE_WORDS, count_words, paid_words, payback_words, short_words
 from advisor.units import milliseconds, unit_usd
-from report.plans import COMMITMENT, make_group
+from report.plans import COMMITMENT, make_fleet, make_group, make_plan
 
 
 @pytest.mark.parametrize(
@@ -66,8 +70,10 @@ def test_a_place_is_said_once():
     """Groups of one region share its name; others carry their own."""
     here, there = make_group((0, 3)), make_group(1, region="us-west-2")
 
-    assert short_words([here, here]) == "0…3 × g6e.xlarge on demand + 0…3 × g6e.xlarge on demand (aws us-east-1)"
-    assert short_words([here, there], with_precision=True) == (
+    assert (
+        short_words(make_fleet(here, here)) == "0…3 × g6e.xlarge on demand + 0…3 × g6e.xlarge on demand (aws us-east-1)"
+    )
+    assert short_words(make_fleet(here, there), with_precision=True) == (
         "0…3 × g6e.xlarge on demand fp8 (aws us-east-1) + 1 × g6e.xlarge on demand fp8 (aws us-west-2)"
     )
 
@@ -84,3 +90,40 @@ def test_a_payback_of_centuries_is_never(months, told):
 def test_a_price_of_items_is_never_rounded_to_nothing(usd, said):
     """Cents, and below ten of them three significant digits."""
     assert unit_usd(usd) == said
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ([(1, 1, 0), (0, 0, 1)], ["in the quietest 68 hours a week", "in the busiest 100 hours a week"]),
+        ([(1, 0, 0), (0, 1, 0), (0, 0, 2)], ["in the quietest 36 hours a week", "in 32 hours a week", "in the busiest 100 hours a week"]),
+        ([(2, 1, 1), (0, 1, 1)], ["", "in the busiest 132 hours a week"]),
+        ([(0, 1, 2), (1, 1, 1)], ["", ""]),
+    ],
+)  # fmt: skip
+def test_groups_that_take_turns_have_their_hours(counts, words):
+    """Groups that only grow with the load are told as they were."""
+    assert turn_words(counts, (36, 32, 100)) == words
+
+
+def test_groups_that_take_turns_do_not_read_as_if_they_ran_at_once():
+    """The small machine serves the nights and the large one the days."""
+    hours = (PlannedHours(68, 1.0, 2.0, 1.0), PlannedHours(100, 4.0, 8.0, 4.0))
+    fleet = make_fleet(make_group((1, 0)), make_group((0, 2), instance_type="p5.4xlarge"), hour_classes=hours)
+
+    assert short_words(fleet) == (
+        "1 × g6e.xlarge on demand in the quietest 68 hours a week + 2 × p5.4xlarge on demand in the busiest 100 hours a "
+        "week (aws us-east-1)"
+    )
+    assert fleet_words(fleet).startswith(
+        "1 × g6e.xlarge (1×L40S, on demand, fp8, in the quietest 68 hours a week) + 2 × "
+    )
+    text = " ".join(plan_table(make_plan(fleet), width=None, verbose=True).split())
+    assert "capacity in the busiest hours: B 2 × " in text
+    assert "planned; A runs in the quietest 68 hours a week" in text
+
+
+@pytest.mark.parametrize(("counts", "words"), [((0, 3), "0…3"), ((3, 0), "3…0"), ((1, 3, 2), "1…3"), ((2, 2), "2")])
+def test_numbers_that_fall_to_the_busiest_hours_are_told_so(counts, words):
+    """From the quietest hours to the busiest."""
+    assert count_words(counts) == words

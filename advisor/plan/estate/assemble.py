@@ -28,6 +28,7 @@ from advisor.plan.problem.constraints import quota_detail
 from advisor.plan.problem.pools import quota_key
 from advisor.plan.problem.values import Constraint, PurchaseOption
 from advisor.plan.values import Plan, PlanProvenance
+from advisor.plan.words import fleet_turns
 from advisor.records import replace
 
 _UNITS = {Constraint.QUOTA.value: "units", Constraint.OWNED.value: "instances"}
@@ -61,9 +62,12 @@ def workload_row(file: str, plan: Plan) -> WorkloadRow:
 
 
 def _fleet_words(plan: Plan) -> str:
+    if plan.fleet is None:
+        return ""
     return " + ".join(
         f"{_counts(group.instances)} × {group.instance_type} {group.region} {group.purchase.replace('_', ' ')}"
-        for group in (plan.fleet.groups if plan.fleet else ())
+        f"{turn and f' {turn}'}"
+        for group, turn in zip(plan.fleet.groups, fleet_turns(plan.fleet), strict=True)
     )
 
 

@@ -61,6 +61,7 @@ from advisor.plan.solve.shares import group_part, planned_rates, request_shares
 from advisor.plan.solve.simple import backend_of, loss_rank
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.plan.spot import hazard
+from advisor.plan.words import turn_words
 from advisor.records import replace
 from advisor.units import (
     DAYS_PER_YEAR,
@@ -337,7 +338,7 @@ def _cheapest(confirmed: Confirmed) -> Cheapest | None:
     if confirmed.cheapest is None:
         return None
     return Cheapest(
-        groups=tuple(_words(allocation) for allocation in confirmed.cheapest.solution.allocations),
+        groups=tuple(map(_words, confirmed.cheapest.solution.allocations, turns_of(confirmed.cheapest))),
         total_usd_per_month=confirmed.cheapest.usd_per_month,
         usd_per_month_more=round(confirmed.usd_per_month - confirmed.cheapest.usd_per_month, 2),
         backends=len({backend_of(allocation.pool) for allocation in confirmed.cheapest.solution.allocations}),
@@ -351,9 +352,16 @@ def _lossier_precisions(confirmed: Confirmed, rank: int) -> Iterator[str]:
     yield from dict.fromkeys(sources[key].served.candidate.precision for key in lossy)
 
 
-def _words(allocation: Allocation) -> str:
+def _words(allocation: Allocation, turn: str) -> str:
     machine = allocation.pool.instance_type.partition("/")[2]
-    return f"{max(allocation.instances)} × {machine} {allocation.tariff.paid.value.replace('_', ' ')}"
+    paid = allocation.tariff.paid.value.replace("_", " ")
+    return f"{max(allocation.instances)} × {machine} {paid}{turn and f' {turn}'}"
+
+
+def turns_of(confirmed: Confirmed) -> list[str]:
+    """Hours in which each group of a fleet runs: see :func:`advisor.plan.words.turn_words`."""
+    hours_per_week = [hour.hours_per_week for hour in confirmed.formulation.problem.hours]
+    return turn_words([allocation.instances for allocation in confirmed.solution.allocations], hours_per_week)
 
 
 def layout_of(formulation: Formulation, allocation: Allocation, context: PlanningContext) -> dict[str, Any]:

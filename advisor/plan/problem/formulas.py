@@ -382,28 +382,19 @@ def hardest_losses(limits: Limits, allocations: Sequence[Allocation]) -> list[tu
 
 
 def losses_in_quieter_hours(
-    problem: Problem, allocations: Sequence[Allocation], least_ratio: float
-) -> Iterator[tuple[int, tuple[int, ...], float]]:
-    """Instances of each allocation that a failure leaves in an hour class but the busiest, where that is little.
-
-    Args:
-        problem: limits, hours and rates.
-        allocations: those of a fleet.
-        least_ratio: rate that is left ÷ rate that limits ask for, from which on a failure is no matter.
+    problem: Problem, allocations: Sequence[Allocation]
+) -> Iterator[tuple[int, tuple[int, ...], float]]:  # fmt: skip
+    """Instances of each allocation that a failure leaves in an hour class but the busiest.
 
     Yields:
         The hour class, those instances, and the share of its planned rate that limits ask for.
     """
-    rates = [mix_rate(problem, allocation.pool) for allocation in allocations]
     parts = hardest_losses(problem.limits, allocations)
-    for at, hour in enumerate(problem.hours[:-1]):
+    for at in range(len(problem.hours) - 1):
         losses = {tuple(counts[at] for counts in left): share for left, share in parts}
         if problem.limits.survival is not Survive.NOTHING:
             losses |= dict.fromkeys(_without_each([allocation.instances[at] for allocation in allocations]), 1.0)
-        for left, share in losses.items():
-            asked = share * hour.planned_rate
-            if math.fsum(count * rate for count, rate in zip(left, rates, strict=True)) < least_ratio * asked:
-                yield at, left, share
+        yield from ((at, left, share) for left, share in losses.items())
 
 
 def _without_each(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:

@@ -47,7 +47,7 @@ from advisor.plan.replay.replayed import ReplayedFleets
 from advisor.plan.solve.by_hours import by_hours
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.neighbours import elsewhere, fewer_at_times, keeps_at_need, keeps_to_all
-from advisor.plan.solve.objective import objective_usd_per_month
+from advisor.plan.solve.objective import least_usd, objective_usd_per_month
 from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.scopes import (
     Singles,
@@ -482,7 +482,10 @@ class FleetSearch(ReplayedFleets):
         return not is_late and keeps_at_need(self._posed.problem, solution)
 
     def _by_hours(self, best: Confirmed) -> Confirmed:
-        """A confirmed fleet, or a cheaper one with other machines in quieter hours than in busier ones."""
+        """A confirmed fleet, or a cheaper one with other machines in quieter hours than in busier ones.
+
+        With as few of them as its replays confirm: the closed form says how many it begins with.
+        """
         if not self._effort.in_full or not self._is_allowed(best):
             return best
         problem, limit_usd = self._posed.problem, best.usd_per_month * (1 - WORTH_RATIO)
@@ -491,7 +494,17 @@ class FleetSearch(ReplayedFleets):
         )
         allowed = (solution for solution in cheaper if keeps_at_need(problem, solution))
         fleet, _ = _first_to_hold(self._planned_evenly(solution) for solution in islice(allowed, MOST_BY_HOURS))
-        return unproven(bounded(fleet, best)) if fleet is not None and fleet.usd_per_month < limit_usd else best
+        if fleet is None or fleet.usd_per_month >= limit_usd:
+            return best
+        return self._fewer_at_times(held_to(unproven(bounded(fleet, best)), self._least_in_turns()))
+
+    def _least_in_turns(self) -> float:
+        """USD a month below which no fleet carries the planned rates, whichever groups shrink as the load rises.
+
+        What each class of hours costs at least by itself: the optimum is of fleets whose groups never shrink.
+        """
+        most = {kind: min(bracket.least, 1.0) for kind, bracket in self._brackets.items()}
+        return min(map(least_usd, scopes(self._with_headroom(self._posed, most).problem)))
 
     def _with_fewer(self, formulation: Formulation, best: Confirmed) -> Confirmed:
         """A fleet of the same kinds with fewer instances; unless one needs more than the closed form asks for."""

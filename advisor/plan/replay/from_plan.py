@@ -16,6 +16,7 @@ from advisor.plan.replay.engine import Times
 from advisor.plan.replay.values import Billing, ReplayGroup, Route
 from advisor.plan.request import catalog_of_question, read_question, requirements_of
 from advisor.plan.values import Option, Plan, PlanProvenance
+from advisor.plan.words import fleet_turns
 from advisor.records import dataclass
 from advisor.requirements import Requirements
 from advisor.workload.kinds import trace_columns
@@ -64,7 +65,8 @@ def planned(plan: Plan, catalog: Catalog, model: PerformanceModel, rank: int | N
     if rank is None and plan.fleet is not None:
         groups = [_fleet_group(plan.fleet, group, requirements, catalog, model) for group in plan.fleet.groups]
         title = ", ".join(
-            f"{max(group.instances)} × {group.instance_type} {group.purchase}" for group in plan.fleet.groups
+            f"{max(group.instances)} × {group.instance_type} {group.purchase}{turn and f' {turn}'}"
+            for group, turn in zip(plan.fleet.groups, fleet_turns(plan.fleet), strict=True)
         )
         return Planned(title, tuple(groups), slo, notes, tuple(_routes(plan.fleet)), columns)
     option = _option(plan, rank, where)

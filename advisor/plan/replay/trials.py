@@ -22,7 +22,7 @@ from advisor.demand.synthetic_trace import (
 from advisor.demand.trace_columns import Requests
 from advisor.performance.stage import times_of
 from advisor.plan.fleet.chosen import LARGEST_RATIO, HoldsUpTo, LatencyDistribution
-from advisor.plan.problem.formulas import hardest_losses, losses_in_quieter_hours, mix_rate
+from advisor.plan.problem.formulas import hardest_losses, losses_in_quieter_hours
 from advisor.plan.problem.hours import at_all_hours
 from advisor.plan.problem.supply import PoolSource
 from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption
@@ -31,6 +31,7 @@ from advisor.plan.replay.fleet import any_split, simulate
 from advisor.plan.replay.groups import (
     Key,
     ScaledFleet,
+    carried_rate,
     deployment_key,
     name_of,
     part_of,
@@ -312,9 +313,9 @@ class Trials:
     ) -> list[_Seen]:  # fmt: skip
         """The busiest stretch without one machine of each target in turn; up to the first that fails unless every."""
         seens: list[_Seen] = []
-        for index in {replay_group.target: at for at, replay_group in reversed(list(enumerate(groups)))}.values():
-            left = [group if group.lost_at is None else replace(group, lost_at=None) for group in groups]
-            left[index] = left[index].without_one()
+        unharmed = [group if group.lost_at is None else replace(group, lost_at=None) for group in groups]
+        for target in dict.fromkeys(group.target for group in groups):
+            left = _without_one_of(unharmed, target)
             seens.append(self._seen(left, routes_to(left), stretch=True, whole=whole))
             if seens[-1].share < self.wanted and not (every or whole):
                 break
@@ -345,9 +346,13 @@ class Trials:
                 return seens
         if len(self._peak_ratios) == 1:
             return seens
-        for at, remaining, share in losses_in_quieter_hours(formulation.problem, solution.allocations, IDLE_RATIO):
+        problem = formulation.problem
+        for at, remaining, share in losses_in_quieter_hours(problem, solution.allocations):
             left = _with_counts([replace(group, lost_at=None) for group in groups], remaining)
-            seen = self._stretch_at(left, routes_to(left), share * self._peak_ratios[at])
+            routes, asked = routes_to(left), share * problem.hours[at].planned_rate
+            if carried_rate(problem, solution, routes, remaining) >= IDLE_RATIO * asked:
+                continue
+            seen = self._stretch_at(left, routes, share * self._peak_ratios[at])
             seens.append(replace(seen, late_class=at))
             if seens[-1].share < self.wanted and not every:
                 break
@@ -383,13 +388,13 @@ class Trials:
         problem = formulation.problem
         if problem.limits.survival is not Survive.NOTHING or any(self._calendar.added_rates):
             return None
-        usual = [(group.instances, mix_rate(problem, group.pool)) for group in solution.allocations]
         of_peak = class_of(self._calendar, self.rehearsal.busiest_seconds)
-        most = [instances[of_peak] for instances, _ in usual]
+        most = [allocation.instances[of_peak] for allocation in solution.allocations]
         for at, hour in enumerate(problem.hours):
-            counts = [instances[at] for instances, _ in usual]
-            rate = math.fsum(instances[at] * rate for instances, rate in usual)
-            if counts != most and rate < IDLE_RATIO * hour.planned_rate:
+            counts = [allocation.instances[at] for allocation in solution.allocations]
+            if counts == most:
+                continue
+            if carried_rate(problem, solution, routes, counts) < IDLE_RATIO * hour.planned_rate:
                 left = _with_counts(groups, counts)
                 seen = self._stretch_at(left, routes, self._peak_ratios[at])
                 if seen.share < self.wanted:
@@ -623,6 +628,19 @@ class Trials:
         generator = np.random.default_rng(PLACE_SEED)
         places = generator.choice(self._shares.size, requests.seconds.size, p=self._shares / self._shares.sum())
         return replace(requests, places=places.astype(np.int32))
+
+
+def _without_one_of(groups: Sequence[ReplayGroup], target: str) -> list[ReplayGroup]:
+    """A fleet without one machine of a target in each hour, of the first of its groups that has any in that hour."""
+    left = list(groups)
+    is_lost = [False] * len(groups[0].instances_by_hour)
+    for at, group in enumerate(groups):
+        if group.target == target and not all(is_lost):
+            counts = group.instances_by_hour
+            fewer = tuple(count if lost else max(count - 1, 0) for count, lost in zip(counts, is_lost, strict=True))
+            left[at] = replace(group, instances_by_hour=fewer)
+            is_lost = [lost or count > 0 for count, lost in zip(counts, is_lost, strict=True)]
+    return left
 
 
 def _without_each(groups: Sequence[ReplayGroup]) -> Iterator[list[ReplayGroup]]:

@@ -371,7 +371,7 @@ def _today(plan: Plan) -> Section | None:
     where = f"({current.provider} {current.region})"
     needed = _NOT_KNOWN if current.instances_needed is None else str(current.instances_needed)
     rows = (
-        ("fleet", f"{current.instances} × {current.instance_type} {paid} {where}", short_words(fleet.groups)),
+        ("fleet", f"{current.instances} × {current.instance_type} {paid} {where}", short_words(fleet)),
         (
             "precision",
             current.precision or _NOT_KNOWN,

@@ -1,6 +1,7 @@
 """Hours that are seldom as busy as they are planned for are served then too."""
 
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -11,11 +12,15 @@ from advisor.demand.spread import MONDAY_SECONDS
 from advisor.demand.synthetic_trace import class_of, stressed, sustained_ratio, with_lengths
 from advisor.demand.values import DemandProfile, Dispersion
 from advisor.plan.problem.formulas import mix_rate
+from advisor.plan.replay import fleet_search
 from advisor.plan.replay.fleet import replay
-from advisor.plan.replay.groups import routes_of
+from advisor.plan.replay.groups import carried_rate, routes_of
 from advisor.plan.replay.trials import Trials
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
-from advisor.workload.values import Limits, Survive
+from advisor.plan.solve.by_hours import by_hours
+from advisor.plan.solve.neighbours import loaded_fleet
+from advisor.workload.values import Limits, Scaling, Survive
+from builders import catalog_of, offer
 from plan.fleet.posing import posed_of
 from plan.replay.test_confirm import CATALOG, asked_of, few_pools, flat, fleet
 
@@ -101,6 +106,86 @@ def test_the_planned_rate_of_other_hours_is_replayed_where_the_closed_form_has_l
     late = trials.of(formulation, with_fewest(evening + 1))
     assert not late.reached
     assert late.late == (0,)
+
+
+def test_a_group_with_too_much_at_its_weight_is_seen_where_the_fleet_has_enough():
+    """One small machine beside a large one gets the weight of four: more than it sustains, of half of what both do."""
+    rate = 10.0
+    formulation, context = question_of(rate, 0.05 * rate, {2, 4, 9, 12, 15, 18}, 3)
+    problem, trials = formulation.problem, Trials(formulation, context)
+    counts = {"aws/g6e.xlarge": 4, "aws/p5.4xlarge": 1}
+    whole = fleet(problem, [counts.get(pool.instance_type, 0) for pool in problem.pools])
+    evening = formulation.week.schedule[EVENINGS[0] + 1]
+    fewer = tuple(1 if at <= evening else 4 for at in range(len(problem.hours)))
+    small, large = sorted(whole.allocations, key=lambda group: mix_rate(problem, group.pool))
+    mixed = replace(whole, allocations=(replace(small, instances=fewer), large))
+    routes = tuple(routes_of(formulation, mixed))
+
+    assert trials.of(formulation, whole).reached
+    planned = problem.hours[evening].planned_rate
+    assert mix_rate(problem, small.pool) + mix_rate(problem, large.pool) > 1.5 * planned
+    assert carried_rate(problem, mixed, routes, (1, 1)) < planned
+    assert not trials.of(formulation, mixed).reached
+
+
+def test_machines_of_the_nights_are_as_few_as_their_replays_confirm():
+    """A fleet whose groups take turns begins with two machines in some hours, of which one is enough."""
+    hours = np.arange(24)
+    profile = drawn(np.tile(np.repeat(np.where((hours >= 8) & (hours < 20), 16.5, 0.5), 60), DAYS), 3)
+    asked = asked_of(
+        profile.requests_per_minute.max() / 60, ttft_ms=1000, limits=Limits(survive=Survive.NOTHING, simplicity=0),
+        scaling=Scaling(take_turns=True),
+    )  # fmt: skip
+    catalog = catalog_of(offer("g6e.xlarge", on_demand=1.86), offer("p5.4xlarge", on_demand=6.0))
+    question = posed_of(asked, catalog, profile, rehearsed_requests=6_000, holds_up_to=False)
+
+    def with_two_in_evenings(problem, solution):
+        for cheaper in by_hours(problem, solution):
+            groups = (
+                replace(group, instances=(1, 2, 0, 0)) if group.instances == (1, 1, 0, 0) else group
+                for group in cheaper.allocations
+            )
+            yield loaded_fleet(problem, tuple(groups))
+
+    with patch.object(fleet_search, "by_hours", with_two_in_evenings):
+        found = ReplayValidator(*question).confirmed(refined=True)
+
+    assert found.confirmation.reached
+    assert (1, 1, 0, 0) in {group.instances for group in found.solution.allocations}
+
+
+def test_what_a_fleet_carries_at_its_weights():
+    """Of both by capacity as much as they sustain, of one that is left all that it does, of none nothing."""
+    formulation, _ = question_of(6.0, 0.3, {2, 4, 9}, 3)
+    problem = formulation.problem
+    whole = fleet(problem, [2, 3, 0, 0])
+    slow, fast = (mix_rate(problem, group.pool) for group in whole.allocations)
+    routes = tuple(routes_of(formulation, whole))
+
+    assert carried_rate(problem, whole, routes, (2, 3)) == pytest.approx(2 * slow + 3 * fast)
+    assert carried_rate(problem, whole, routes, (0, 3)) == pytest.approx(3 * fast)
+    assert carried_rate(problem, whole, routes, (2, 1)) == pytest.approx((2 * slow + 3 * fast) / 3)
+    assert carried_rate(problem, whole, routes, (0, 0)) == 0
+
+
+def test_a_failure_takes_a_machine_that_runs_in_the_hour_that_is_replayed():
+    """Of two groups of one kind the first has none by day: a loss there leaves as much as of one group at all hours."""
+    formulation, context = question_of(6.0, 0.3, {2, 4, 9}, 3, limits=Limits(survive=Survive.INSTANCE))
+    problem, trials = formulation.problem, Trials(formulation, context)
+    whole = fleet(problem, [2 if pool.instance_type == "aws/g6e.xlarge" else 0 for pool in problem.pools])
+    (group,) = whole.allocations
+    hours = range(len(problem.hours))
+    by_night = replace(group, instances=tuple(0 if at else 2 for at in hours))
+    by_day = replace(
+        group, tariff=replace(group.tariff, label="by day"), instances=tuple(2 if at else 0 for at in hours)
+    )
+
+    alone = trials.of(formulation, whole, every=True)
+    in_turn = trials.of(formulation, replace(whole, allocations=(by_night, by_day)), every=True)
+
+    assert alone.without_one_ratio < trials.wanted
+    assert in_turn.without_one_ratio == pytest.approx(alone.without_one_ratio, abs=0.02)
+    assert not in_turn.reached
 
 
 def test_fewer_requests_than_were_observed_come_as_many_as_asked_for_on_the_mean():

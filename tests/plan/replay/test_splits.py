@@ -1,7 +1,5 @@
 """Mixes of kinds: the split of the requests that holds, and the failures that are replayed."""
 
-import math
-
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
@@ -163,7 +161,7 @@ def test_failures_in_quieter_hours_keep_the_slo(survive, rate):
     assert len(problem.hours) > 1
     groups = trials._groups(fleet.formulation, fleet.solution)
     routes = tuple(routes_of(fleet.formulation, fleet.solution))
-    for at, counts, asked in losses_in_quieter_hours(problem, fleet.solution.allocations, math.inf):
+    for at, counts, asked in losses_in_quieter_hours(problem, fleet.solution.allocations):
         share = asked * problem.hours[at].planned_rate / problem.hours[-1].planned_rate
         left = [
             replace(group, lost_at=None, instances_by_hour=(count,) * len(group.instances_by_hour))

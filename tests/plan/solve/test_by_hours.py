@@ -14,7 +14,9 @@ from advisor.plan.problem.values import Allocation, Infeasible, PurchaseOption, 
 from advisor.plan.solve import by_hours as searched
 from advisor.plan.solve.by_hours import by_hours
 from advisor.plan.solve.neighbours import keeps_to_all
+from advisor.plan.solve.objective import least_usd
 from advisor.plan.solve.optimise import optimise
+from advisor.plan.solve.scopes import scopes
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK
 from advisor.workload.values import Limits, Scaling
 from plan.fleet.exhaustive import cost_of, counts_of
@@ -50,6 +52,7 @@ def test_fleets_by_hours_are_cheaper_and_keep_to_every_limit(family, data):
         cost = cost_of(problem, counts_of(problem, cheaper))
         assert keeps_to_all(problem, cheaper) == (cost is not None)
         assert cost is None or cost <= cheaper.objective_usd_per_month + CENTS
+        assert min(map(least_usd, scopes(problem))) <= cheaper.objective_usd_per_month + CENTS
         if cost is not None:
             assert all(use.used <= use.limit + 1e-6 for use in uses(problem, cheaper) if use.name.startswith("max_"))
 
