@@ -139,11 +139,16 @@ class FleetSearch(ReplayedFleets):
         search = self._at_all_hours(formulation)
         return self.alone(formulation) if search is None else search.alone(formulation.at_all_hours())
 
-    def _constant_fleet(self) -> Confirmed | None:
-        """The cheapest fleet with the same instances at all hours; None where none holds that limits allow."""
+    def _constant_fleet(self, best: Confirmed | None) -> Confirmed | None:
+        """The cheapest fleet with the same instances at all hours that is cheaper than the best one.
+
+        None where none holds that limits allow.
+        """
         search = self._at_all_hours(self._posed)
-        fleet = None if search is None else search.confirmed()
-        if not isinstance(fleet, Confirmed) or not fleet.confirmation.reached:
+        if search is None:
+            return None
+        fleet = search.confirmed(best and best.as_if_at(best.usd_per_month), refined=best is not None)
+        if not isinstance(fleet, Confirmed) or not fleet.confirmation.reached or fleet.is_limit:
             return None
         problem = replace(self._posed.problem, pools=fleet.formulation.problem.pools)
         classes, shares = len(problem.hours), fleet.solution.shares
@@ -156,7 +161,7 @@ class FleetSearch(ReplayedFleets):
         kinds = {self.kind_of(group.pool.key) for group in groups}
         headroom = dict.fromkeys(kinds, fleet.confirmation.headroom_factor)
         constant = self._confirmed(replace(self._posed, problem=problem), solution, headroom)
-        return constant if constant.confirmation.reached else None
+        return constant if constant.confirmation.reached and constant.usd_per_month < usd_of(best) else None
 
     def confirmed(self, start: Confirmed | None = None, *, refined: bool = False) -> Confirmed | Infeasible:
         """The cheapest fleet that its replay confirms, to 2 %; where none is found, the one that came closest.
@@ -174,7 +179,7 @@ class FleetSearch(ReplayedFleets):
         if self._effort.every_kind and (isinstance(fleet, Infeasible) or not fleet.confirmation.reached):
             fleet = self._below_closed_form().cheaper(None) or fleet
         if isinstance(fleet, Confirmed) and not fleet.confirmation.reached:
-            fleet = self._constant_fleet() or fleet
+            fleet = self._constant_fleet(None) or fleet
         if isinstance(fleet, Infeasible):
             return fleet
         if not refined and start is not None and fleet.solution.allocations is start.solution.allocations:
@@ -232,6 +237,12 @@ class FleetSearch(ReplayedFleets):
         if not any(start is not None and start.is_limit for start in starts):
             confirmed = self._fewer_at_times(self._exchanged(self._elsewhere(confirmed)))
             confirmed = self._by_hours(self._by_region(confirmed))
+            if (
+                self._effort.in_full
+                and not confirmed.solution.proven
+                and (constant := self._constant_fleet(confirmed)) is not None
+            ):
+                confirmed = self._fewer_at_times(unproven(bounded(constant, confirmed)))
         return self._in_preferred_precision(confirmed)
 
     def alone(self, formulation: Formulation) -> Confirmed | Infeasible:

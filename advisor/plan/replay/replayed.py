@@ -4,6 +4,7 @@ import copy
 import itertools
 import math
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple, Self, TypeGuard
@@ -64,9 +65,7 @@ SPLIT_STEP = 1.15
 NEARLY_HOLDS = 0.9
 """Share of the requests within the SLO from which on other splits are tried."""
 MOST_RAISED = 6
-"""Steps by which a fleet that is late in some hours has more instances there."""
-RAISED = 1.03
-"""Instances after such a step ÷ those before, one more at least."""
+"""Steps by which a fleet that is late in some hours has more instances there: one, then two, then four."""
 BASES_TRIED = 16
 """Kinds of which it is looked for what they carry by themselves of what is not on spot."""
 _BASES = (PurchaseOption.ON_DEMAND, PurchaseOption.COMMITMENT, PurchaseOption.OWNED)
@@ -313,12 +312,14 @@ class ReplayedFleets:
         start, classes = failing, len(formulation.problem.hours)
         if classes == 1 or len(start.solution.allocations) > 1 or start.solution.allocations[0].tariff.paid.always:
             return None
+        raised = Counter[int]()
         for _ in range(MOST_RAISED):
             (group,) = failing.solution.allocations
             late = self._trial(failing.formulation, failing.solution).late_class
             if late is None or group.instances[late] >= max(group.instances):
                 break
-            most = min(max(math.ceil(group.instances[late] * RAISED), 1), max(group.instances))
+            most = min(group.instances[late] + 2 ** raised[late], max(group.instances))
+            raised[late] += 1
             counts = (*group.instances[:late], *(max(count, most) for count in group.instances[late:]))
             more = self._with_counts(formulation, failing, counts, limit_usd)
             if more is None or more.confirmation.reached:
