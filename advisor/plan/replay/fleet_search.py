@@ -147,7 +147,8 @@ class FleetSearch(ReplayedFleets):
         search = self._at_all_hours(self._posed)
         if search is None:
             return None
-        fleet = search.confirmed(best and best.as_if_at(best.usd_per_month), refined=best is not None)
+        limit = None if best is None else _at_its_most(best).as_if_at(best.usd_per_month)
+        fleet = search.confirmed(limit, refined=limit is not None)
         if not isinstance(fleet, Confirmed) or not fleet.confirmation.reached or fleet.is_limit:
             return None
         problem = replace(self._posed.problem, pools=fleet.formulation.problem.pools)
@@ -594,6 +595,15 @@ class FleetSearch(ReplayedFleets):
 def is_simplest(confirmed: Confirmed) -> bool:
     """Whether no fleet has fewer backends or types."""
     return complexity(confirmed.solution)[:2] == (1, 1)
+
+
+def _at_its_most(confirmed: Confirmed) -> Confirmed:
+    """A fleet as one of the question with the same instances at all hours: at all of them as in those with most."""
+    solution = confirmed.solution
+    groups = tuple(replace(group, instances=(max(group.instances),)) for group in solution.allocations)
+    shares = {key: share[-1:] for key, share in solution.shares.items()}
+    constant = replace(solution, allocations=groups, shares=shares)
+    return replace(confirmed, solution=constant, formulation=confirmed.formulation.at_all_hours())
 
 
 def _worth_less_than(confirmed: Confirmed) -> Confirmed:

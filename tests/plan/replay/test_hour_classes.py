@@ -205,8 +205,9 @@ def test_a_stretch_too_short_to_tell_is_replayed_at_full_length():
     profile, _ = demand_of(SHORT)
     asked = asked_of(profile.requests_per_minute.max() / 60, ttft_ms=1000, limits=Limits(survive=Survive.NOTHING))
     formulation, context = posed_of(asked, CATALOG, profile, rehearsed_requests=4_000, holds_up_to=False)
-    problem, trials = few_pools(formulation, 1).problem, Trials(formulation, context)
-    whole = fleet(problem, [5])
+    problem, trials = few_pools(formulation, 4).problem, Trials(formulation, context)
+    small = [pool.instance_type == "aws/g6e.xlarge" for pool in problem.pools]
+    whole = fleet(problem, [5 * is_small for is_small in small])
     (group,) = whole.allocations
     by_night = replace(whole, allocations=(replace(group, instances=(4, *group.instances[1:])),))
     groups, routes = trials._groups(formulation, by_night), tuple(routes_of(formulation, by_night))
@@ -214,7 +215,7 @@ def test_a_stretch_too_short_to_tell_is_replayed_at_full_length():
     seen = trials._seen(groups, routes, whole=False)
 
     assert trials.of(formulation, whole).reached
-    assert not trials.of(formulation, fleet(problem, [4])).reached
+    assert not trials.of(formulation, fleet(problem, [4 * is_small for is_small in small])).reached
     assert seen.is_long
     assert seen.busiest_share >= trials.wanted
     trials.at_all_hours = None
