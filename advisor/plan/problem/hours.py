@@ -190,6 +190,17 @@ def week_of(forecast: Forecast, *, scheduled: bool, apart: Collection[int] = ())
     return Week(classes, tuple(schedule.tolist()), _transitions(schedule, len(merged)))
 
 
+def at_all_hours(week: Week) -> Week:
+    """The same week as one class of hours, for which a fleet has the same instances at all of them."""
+    hours = np.array([hour.hours_per_week for hour in week.classes])
+    rates = np.array([(hour.mean_rate, hour.low_rate, hour.paid_rate) for hour in week.classes])
+    mean, low, paid = (rates.T @ hours / hours.sum()).tolist()
+    planned = max(hour.planned_rate for hour in week.classes)
+    merged = HourClass(int(hours.sum()), mean, planned, low, paid)
+    schedule = (0,) * len(week.schedule)
+    return replace(week, classes=(merged,), schedule=schedule, transitions=_transitions(np.array(schedule), 1))
+
+
 def _planned_rates(groups: list[npt.NDArray[np.intp]], peak: Floats) -> list[float]:
     """Rate of each class: its busiest minute, rounded up to a step where a busier class is planned for no less.
 

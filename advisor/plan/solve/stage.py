@@ -24,7 +24,7 @@ from advisor.performance.stage import rates_within
 from advisor.plan.cold_start import ColdStart
 from advisor.plan.geography import Geography, geography, slo_after_network
 from advisor.plan.problem.charges import charges_at, place_of, provider_of
-from advisor.plan.problem.hours import Week
+from advisor.plan.problem.hours import Week, at_all_hours
 from advisor.plan.problem.pools import in_zones, pools_of, quota_key
 from advisor.plan.problem.serverless_pools import serverless_pools, serverless_regions
 from advisor.plan.problem.supply import PoolSet, RateTable, Supply, stand_of
@@ -140,6 +140,13 @@ class Formulation:
     def of(self, pools: Iterable[Pool]) -> "Formulation":
         """The question with these pools alone."""
         return replace(self, problem=replace(self.problem, pools=tuple(pools)))
+
+    def at_all_hours(self) -> "Formulation":
+        """The question with the same instances at all hours; without services, which follow the load by themselves."""
+        week = at_all_hours(self.week)
+        pools = (pool for pool in self.problem.pools if not any(tariff.active_ratios for tariff in pool.tariffs))
+        problem = replace(self.problem, hours=week.classes, transitions=week.transitions, pools=tuple(pools))
+        return replace(self, week=week, problem=problem)
 
 
 @dataclass(frozen=True, slots=True)
