@@ -216,7 +216,9 @@ def _usd_per_month(plan: Plan, choice: Choice) -> float:
     """The plan's total; of a fleet over several clouds or services, this part's compute."""
     if choice.option is not None:
         return choice.option.cost.total_usd_per_month
-    if plan.fleet is not None and _is_whole(plan.fleet):
+    if plan.fleet is None:
+        return round(sum(_monthly(member) for member in choice.members), 2)
+    if _is_whole(plan.fleet):
         return plan.fleet.cost.total_usd_per_month
     parts = {(member.serves.provider, service_of(member.serves.purchase)) for member in choice.members}
     own = (group for group in plan.fleet.groups if (group.provider, service_of(group.purchase)) in parts)
