@@ -171,7 +171,8 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         summary=replace(summary, cautions=(*summary.cautions, *dict.fromkeys(filter(None, of_containers)))),
         unit=unit_of(plan.demand),
         cache=cache_of(plan, choice),
-        rests=rests(
+        rests=scaling is Scaling.SCHEDULED
+        and rests(
             (member.serves.region, member.hours) for member in choice.members if not service_of(member.serves.purchase)
         ),
         inputs=wanted.inputs,
