@@ -424,8 +424,8 @@ def _together(allocations: Sequence[Allocation]) -> list[list[Allocation]]:
     return parts
 
 
-def _meet(one: Allocation, other: Allocation) -> bool:
-    return one.pool.key == other.pool.key or any(map(min, one.instances, other.instances))
+def _meet(allocation: Allocation, other: Allocation) -> bool:
+    return allocation.pool.key == other.pool.key or any(map(min, allocation.instances, other.instances))
 
 
 def _holds_below(fleet: Confirmed | None, limit_usd: float) -> TypeGuard[Confirmed]:
