@@ -150,7 +150,7 @@ def test_region_whose_machines_all_stop_at_some_hours_is_for_a_cluster(others):
     plan = make_fleet_plan(RESTING, *others)
     targets = {target for target in generate(plan, Language.TERRAFORM).targets if not target.startswith("cloud")}
     assert targets - {"vm-scale-set"} == {"gke"}
-    with pytest.raises(InputError, match="autoscaler of a group keeps one"):
+    with pytest.raises(InputError, match="autoscaler of a group keeps an instance"):
         generate(make_fleet_plan(RESTING), Language.TERRAFORM, Wanted(target="mig"))
 
 

@@ -175,8 +175,8 @@ def _obstacle(stack: Stack) -> str:
         return refusal
     if stack.rests:
         return (
-            "no machine of the plan runs in a region at some hours, and the autoscaler of a group keeps one: beside "
-            "its schedules it needs a signal, and that of an idle processor asks for an instance"
+            "no machine of the plan runs in a region at some hours, and the autoscaler of a group keeps an instance: "
+            "beside its schedules it needs a signal, and that of an idle processor asks for one"
         )
     if stack.has_processors:
         return "machines without an accelerator are generated as nodes of GKE"
