@@ -34,7 +34,7 @@ from advisor.plan.problem.charges import machines_of, standing_charges, standing
 from advisor.plan.problem.constraints import uses
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, worst_without
 from advisor.plan.problem.hours import Week
-from advisor.plan.problem.pools import boot_disk_gib, may_be_nodes
+from advisor.plan.problem.pools import boot_disk_gib
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Problem, PurchaseOption, Tariff
 from advisor.plan.replay.below import at_need
 from advisor.plan.replay.groups import Confirmed, name_of
@@ -253,8 +253,7 @@ def _disk_gib(formulation: Formulation, allocation: Allocation) -> int:
     """Disk that is priced and ordered with an instance."""
     pool, paid = allocation.pool, allocation.tariff.paid
     candidate = formulation.pool_set.sources[pool.key].served.candidate
-    provider, scaling = candidate.instance_type.provider, formulation.problem.scaling
-    return boot_disk_gib(candidate, paid, on_nodes=may_be_nodes(provider, scaling, on_nodes=pool.on_nodes))
+    return boot_disk_gib(candidate, paid, on_nodes=pool.on_nodes)
 
 
 def _image_gb(formulation: Formulation, solution: FleetSolution, catalog: Catalog) -> float:

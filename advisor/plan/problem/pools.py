@@ -16,7 +16,7 @@ from advisor.cost.services import (
     node_disk_gib,
     root_volume_gib,
 )
-from advisor.deployable import logs_requests, needs_cluster, purchase_shortfall, rests_on_cluster, speaks_https
+from advisor.deployable import logs_requests, needs_cluster, purchase_shortfall, speaks_https
 from advisor.plan.cold_start import download_gb
 from advisor.plan.problem.charges import transfer_usd_per_request
 from advisor.plan.problem.supply import (
@@ -42,7 +42,7 @@ from advisor.units import (
     HOURS_PER_MONTH,
     WATTS_PER_KW,
 )
-from advisor.workload.values import Limits, QuotaLimit, Scaling
+from advisor.workload.values import Limits, QuotaLimit
 
 SWITCHING_HOURS = 2.0
 """Price of so many hours is what it costs to put an instance of another kind into service, where nothing is stated:
@@ -124,8 +124,6 @@ class _LayoutFacts:
         catalog, machine = supply.catalog, candidate.instance_type
         https = speaks_https(candidate.engine, candidate.engine_version, catalog)
         self.on_nodes = needs_cluster(machine.provider, machine.name, catalog, https=https)
-        scaling = supply.requirements.workload.scaling
-        self._may_be_nodes = may_be_nodes(machine.provider, scaling, on_nodes=self.on_nodes)
         self.download_gb = download_gb(candidate, catalog.cold_start)
         self.http_requests = candidate.http_requests(supply.requirements.demand)
         self.logs_requests = logs_requests(candidate.engine, catalog)
@@ -137,7 +135,7 @@ class _LayoutFacts:
     def disk_gib(self, paid: PurchaseOption) -> int:
         """Disk that is priced and ordered with an instance that is paid for so; see :func:`boot_disk_gib`."""
         if paid not in self._disk_gib:
-            self._disk_gib[paid] = boot_disk_gib(self._candidate, paid, on_nodes=self._may_be_nodes)
+            self._disk_gib[paid] = boot_disk_gib(self._candidate, paid, on_nodes=self.on_nodes)
         return self._disk_gib[paid]
 
     def refusal(self, paid: PurchaseOption, region: str) -> Shortfall | None:
@@ -298,11 +296,6 @@ def _replica_kind(candidate: Candidate) -> str:
         candidate.precision, candidate.tensor_parallel, candidate.pipeline_parallel, candidate.replicas_per_instance,
     )  # fmt: skip
     return "/".join(map(str, parts))
-
-
-def may_be_nodes(provider: str, scaling: Scaling, *, on_nodes: bool) -> bool:
-    """Whether machines are nodes of a cluster, or may have to be so that they can rest: their disks hold all copies."""
-    return on_nodes or (scaling.scale_to_zero and rests_on_cluster(provider))
 
 
 def boot_disk_gib(candidate: Candidate, paid: PurchaseOption, *, on_nodes: bool) -> int:
