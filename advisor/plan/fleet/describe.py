@@ -11,7 +11,7 @@ from advisor.catalog.values import Purchase
 from advisor.cost.response_cache import PlannedCache, priced_cache
 from advisor.cost.services import hourly_to_monthly
 from advisor.demand.values import BatchRun, Demand, Forecast
-from advisor.deployable import needs_cluster, rests_on_cluster, speaks_https, without_code
+from advisor.deployable import needs_cluster, rests, rests_on_cluster, service_of, speaks_https, without_code
 from advisor.models import AUTO
 from advisor.performance.groups import limit_words, uncounted_gbit_per_second
 from advisor.plan.batch_work import Fill
@@ -265,8 +265,14 @@ def _host(formulation: Formulation, allocation: Allocation, catalog: Catalog) ->
     source = formulation.pool_set.sources[pool.key]
     candidate = source.served.candidate
     interruptions = hazard(catalog.spot_risk(source.offer)).source if paid is PurchaseOption.SPOT else ""
-    disk_gib = boot_disk_gib(candidate, paid, on_nodes=pool.on_nodes)
-    return Host(disk_gib, download_gb(candidate, catalog.cold_start), interruptions)
+    return Host(_disk_gib(formulation, allocation), download_gb(candidate, catalog.cold_start), interruptions)
+
+
+def _disk_gib(formulation: Formulation, allocation: Allocation) -> int:
+    """Disk that is priced and ordered with an instance."""
+    pool, paid = allocation.pool, allocation.tariff.paid
+    candidate = formulation.pool_set.sources[pool.key].served.candidate
+    return boot_disk_gib(candidate, paid, on_nodes=pool.on_nodes)
 
 
 def _image_gb(formulation: Formulation, solution: FleetSolution, catalog: Catalog) -> float:
@@ -315,7 +321,7 @@ def _quotas(groups: Sequence[FleetGroup], context: PlanningContext) -> Iterator[
 
 
 def _on_clusters(groups: Sequence[FleetGroup], context: PlanningContext) -> frozenset[str]:
-    """Providers whose groups code runs as nodes of a cluster unless asked otherwise: one needs it, or all rest."""
+    """Providers whose groups code runs as nodes of a cluster unless asked otherwise: one needs it, or they rest."""
     catalog = context.catalog
     needing = {
         group.provider
@@ -328,8 +334,10 @@ def _on_clusters(groups: Sequence[FleetGroup], context: PlanningContext) -> froz
             partition=group.partition,
         )
     }
-    if context.requirements.demand.batch is not None and not any(min(group.instances) for group in groups):
-        needing |= {group.provider for group in groups if rests_on_cluster(group.provider)}
+    for provider in {group.provider for group in groups if rests_on_cluster(group.provider)}:
+        own = (group for group in groups if group.provider == provider and not service_of(group.purchase))
+        if rests((group.region, group.instances) for group in own):
+            needing.add(provider)
     return frozenset(needing)
 
 
@@ -391,7 +399,7 @@ def layout_of(formulation: Formulation, allocation: Allocation, context: Plannin
         "memory_utilization": context.requirements.workload.limits.memory_utilization,
         "weights_gib": candidate.memory.weights_gib,
         "checkpoint_gib": candidate.memory.checkpoint_gib,
-        "disk_gib": boot_disk_gib(candidate, tariff.paid, on_nodes=pool.on_nodes),
+        "disk_gib": _disk_gib(formulation, allocation),
         "loading_gib": candidate.memory.loading_gib,
         "adapters_gib": candidate.memory.adapters_gib,
         "weights": weights.repository,

@@ -43,6 +43,11 @@ class PurchaseOption(StrEnum):
         """Whether it runs, and is billed, at all hours."""
         return self in (PurchaseOption.COMMITMENT, PurchaseOption.OWNED)
 
+    @property
+    def keeps_one(self) -> bool:
+        """Whether a group of it has an instance at all hours: a variant of a managed endpoint does."""
+        return self is PurchaseOption.MANAGED
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HourClass:
@@ -230,7 +235,7 @@ class Problem:
     charges: Mapping[str, RegionCharges] = field(default_factory=dict)
     """Charges of each region beside machines and answers, as far as they are known, by :func:`place_of`."""
     resting: Collection[str] = ()
-    """Providers whose hosts are nodes of a cluster because nothing runs between two runs."""
+    """Providers whose hosts are nodes of a cluster in a fleet in which none of them runs in a region at some hours."""
     has_nodes: bool = field(init=False)
     """Whether any pool may run as nodes of a cluster."""
     starts_per_week: tuple[float, ...] = field(init=False)
@@ -241,6 +246,11 @@ class Problem:
         starts = _starts_per_week(self.transitions.tobytes(), len(self.transitions))
         object.__setattr__(self, "has_nodes", bool(self.resting) or any(pool.on_nodes for pool in self.pools))
         object.__setattr__(self, "starts_per_week", starts)
+
+    @property
+    def goes_to_zero(self) -> bool:
+        """Whether nothing has to run in the quietest hours."""
+        return self.scaling.scale_to_zero and self.hours[0].planned_rate <= 0
 
     @property
     def all_alike(self) -> bool:

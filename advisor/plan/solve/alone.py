@@ -156,7 +156,7 @@ def _asked(problem: Problem, pool: Pool, load: float) -> _Asked:
 def _instances(problem: Problem, pool: Pool, tariff: Tariff, asked: _Asked, planned: float) -> int | Missed:
     limits, load = problem.limits, planned * asked.load
     if planned <= 0 and problem.scaling.scale_to_zero:
-        return 0
+        return int(tariff.paid.keeps_one)
     if limits.max_replicas is not None and load * pool.replicas > limits.max_replicas + ROUNDING:
         return Missed(Constraint.MAX_REPLICAS, math.ceil(load * pool.replicas), limits.max_replicas, "replicas")
     fewest = max(math.ceil(_rounded(load)), limits.zones, math.ceil(limits.min_replicas / pool.replicas))

@@ -46,6 +46,7 @@ class FleetProgram(ProgramVariables):
     def build(self) -> "FleetProgram":
         """Write everything down; returns itself."""
         self.write_variables()
+        self._kept()
         for constraint, write in self.writers().items():
             if constraint not in self.left_out:
                 write()
@@ -74,7 +75,7 @@ class FleetProgram(ProgramVariables):
             **{constraint: partial(self._proportional, constraint) for constraint in IN_PROPORTION},
         }
 
-    # --- the two constraints that always hold
+    # --- the constraints that always hold
 
     def _demand(self) -> None:
         buckets = range(len(self.problem.bucket_shares))
@@ -102,6 +103,15 @@ class FleetProgram(ProgramVariables):
             buckets = range(len(self.problem.bucket_shares))
             for terms in [[(self.bucket[g, h, p, b], 1.0)] for b in buckets] or [[]]:
                 self.program.row(Constraint.CAPACITY, [(self.mix[g, h, p], 1.0), *terms, *room], upper=0.0)
+
+    def _kept(self) -> None:
+        """Groups that have any instance have one in each class of hours, where their way of paying keeps one."""
+        hours = range(len(self.problem.hours))
+        for (g, t, h), variable in self.hourly.items():
+            tariff, most = self.problem.pools[g].tariffs[t], float(self._most_of(g) * len(hours))
+            if tariff.paid.keeps_one and len(hours) > 1 and (h == 0 or self._is_by_class(tariff)):
+                others = [(self.hourly[g, t, at], 1.0) for at in hours if at != h]
+                self.program.row("kept", [*others, (variable, -most)], upper=0.0)
 
     # --- floors, ceilings and failures
 

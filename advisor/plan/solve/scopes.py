@@ -90,8 +90,15 @@ def is_countable(problem: Problem) -> bool:
         and len({pool.region for pool in pools}) <= (problem.max_regions or math.inf)
         and len({(pool.region, own_place(problem, pool)) for pool in pools}) == len({pool.region for pool in pools})
         and not _takes_steps(problem)
+        and not _may_go_without(problem)
         and _cells(problem) <= MOST_CELLS
     )
+
+
+def _may_go_without(problem: Problem) -> bool:
+    """Whether a group that keeps an instance at all hours has none in the quietest hours of some cell."""
+    kept = [tariff.paid.keeps_one for pool in problem.pools for tariff in pool.tariffs]
+    return any(kept) and (len(kept) > 1 or problem.goes_to_zero)
 
 
 def _takes_steps(problem: Problem) -> bool:

@@ -247,7 +247,7 @@ def formulate(context: PlanningContext, supply: Supply, week: Week, *, every: bo
     )
     most_regions = _most_regions(workload)
     pool_set = in_zones(pools_of(layouts).plus(services), workload.limits, most_regions)
-    resting = _resting(pool_set.pools, requirements, week)
+    resting = _resting(pool_set.pools, workload)
     problem = Problem(
         hours=week.classes,
         pools=pool_set.pools,
@@ -275,9 +275,12 @@ def formulate(context: PlanningContext, supply: Supply, week: Week, *, every: bo
     return Formulation(problem, pool_set, week, where, edges, supply)
 
 
-def _resting(pools: Iterable[Pool], requirements: Requirements, week: Week) -> frozenset[str]:
-    """Providers whose hosts code starts in a cluster because nothing runs between the runs of batch work."""
-    if requirements.demand.batch is None or week.classes[0].planned_rate > 0:
+def _resting(pools: Iterable[Pool], workload: Workload) -> frozenset[str]:
+    """Providers whose hosts code starts in a cluster where none of them runs in a region at some hours.
+
+    Hosts in the only region of a fleet serve at all hours, unless these may have no requests or those of a service.
+    """
+    if _most_regions(workload) == 1 and not workload.scaling.scale_to_zero:
         return frozenset()
     return frozenset(filter(rests_on_cluster, (provider_of(pool.region) for pool in pools)))
 
