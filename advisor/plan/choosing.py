@@ -203,9 +203,8 @@ def _of_other_accelerators(market: Market, fleet: Confirmed, ranking: Ranking, e
     others = market.formulation.of(pool for pool in market.formulation.problem.pools if chip(pool) not in used)
     if not others.problem.pools:
         return fleet
-    validator = market.validator.within(others, market.context)
-    single = rank(others, validator, market.context, None, 1).cheapest_confirmed
-    return clearly_cheaper(fleet, validator.confirmed(single, refined=True))
+    other = market.validator.within(others, market.context).near_in_cost(fleet)
+    return fleet if other is None else clearly_cheaper(fleet, other)
 
 
 def _of_own_machines(market: Market, fleet: Confirmed) -> Confirmed:

@@ -415,12 +415,12 @@ class FleetSearch(ReplayedFleets):
             return best
         for pools in self._other_regions(best):
             of_region = self.within(self._posed.of(pools), self._setting)
-            fleet = of_region._near_in_cost(best)  # noqa: SLF001 - of its own class
+            fleet = of_region.near_in_cost(best)  # noqa: SLF001 - of its own class
             if fleet is not None and clearly_cheaper(best, fleet) is fleet:
                 best = unproven(bounded(fleet, best))
         return best
 
-    def _near_in_cost(self, best: Confirmed) -> Confirmed | None:
+    def near_in_cost(self, best: Confirmed) -> Confirmed | None:
         """The fleet that the whole search comes to, or one below the closed form alone where that is far dearer.
 
         None where none holds, or none that is below the closed form is cheaper than a fleet.
