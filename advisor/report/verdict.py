@@ -302,7 +302,8 @@ def _any_of(parts: Sequence[str]) -> str:
 
 def _interrupted_words(fleet: Fleet, worst: Failure, parts: str) -> str:
     """A failure in a run of batch work, which goes on when another machine is there."""
-    pace = f"goes on at {whole_percent(worst.left_ratio)} of its planned pace" if worst.left_ratio > 0 else "stands still"
+    left_ratio = worst.left_ratio
+    pace = f"goes on at {whole_percent(left_ratio)} of its planned pace" if left_ratio > 0 else "stands still"
     start, spare = start_hours(fleet), spare_hours(fleet)
     until = f" ({hours_words(start)})" if start else ""
     left = "" if spare is None else f"; it has {hours_words(spare)} to spare"
