@@ -278,6 +278,19 @@ def test_certificates_of_eks_are_trusted(cluster, monkeypatch):
     assert context.verify_mode is ssl.CERT_REQUIRED
 
 
+@pytest.mark.parametrize("form", [Form.INFERENCE_POOL, Form.LLM_D])
+def test_what_removes_leftovers_keeps_it(form):
+    """The kustomization of pools does not name it, and all Deployments that it does not name would be removed."""
+    files = files_of(form=form)
+    pruning = [
+        line for line in files["kubernetes/README.md"].splitlines() if "--prune-allowlist apps/v1/Deployment" in line
+    ]
+    (selector,) = {line.partition("--selector ")[2].partition(" ")[0] for line in pruning}
+    assert selector == "app.kubernetes.io/part-of=support-chat,app.kubernetes.io/component!=route-weights"
+    labels = objects_of(files)["Deployment", "route-weights"]["metadata"]["labels"]
+    assert labels["app.kubernetes.io/component"] == "route-weights"
+
+
 def test_another_plan_starts_the_program_anew():
     """A pod that stays has what is mounted up to two minutes late, and knows nothing of a backend that was added."""
     plans = (plan_of(), plan_of(), plan_of(request_shares=(0.0, 0.5)), plan_of(instances=(1, 2)))
