@@ -5,6 +5,7 @@ memory that loading takes is judged: a workload names them, and their machines a
 """
 
 import math
+from collections.abc import Iterable, Sequence
 
 from advisor.catalog import Catalog
 from advisor.catalog.deployment import GENERATED
@@ -44,8 +45,8 @@ PODS_SHARE = 0.75
 SLICES = "mig-"
 """Start of the names of slices in plans: mig-1g.10gb."""
 _RESTING_ON_CLUSTERS = ("gcp",)
-"""Providers whose groups of hosts keep an instance at all hours, so that batch work between whose runs nothing runs
-is for nodes of a cluster."""
+"""Providers whose groups of hosts keep an instance in a region at all hours: machines that all stop there at some are
+nodes of a cluster."""
 _ARM = "arm64"
 _NONE = ("none",)
 CONTAINER_ENGINE_GIB = 6
@@ -212,8 +213,20 @@ def needs_cluster(provider: str, instance_type: str, catalog: Catalog, *, https:
 
 
 def rests_on_cluster(provider: str) -> bool:
-    """Whether code starts machines that stop between the runs of batch work as nodes of a cluster."""
+    """Whether code starts a provider's machines as nodes of a cluster where they rest: see :func:`rests`."""
     return provider in _RESTING_ON_CLUSTERS
+
+
+def rests(groups: Iterable[tuple[str, Sequence[int]]]) -> bool:
+    """Whether no machine runs in one of some regions at some hours.
+
+    Args:
+        groups: region of each group of machines, with its instances in each hour or class of hours.
+    """
+    of_region: dict[str, list[Sequence[int]]] = {}
+    for region, instances in groups:
+        of_region.setdefault(region, []).append(instances)
+    return any(not any(at_once) for counts in of_region.values() for at_once in zip(*counts, strict=True))
 
 
 def service_of(purchase: str) -> str:

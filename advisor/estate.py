@@ -244,7 +244,7 @@ def _seated(part: Part, estate: Estate) -> str:
     else:
         return part.plan_text
     plan = plan_from_json(part.plan_text, part.row.file)
-    note = f"the estate seats the workload on {place}; this plan is of a fleet of its own"
+    note = f"the estate places the workload on {place}; this plan is of a fleet of its own"
     return plan_to_json(replace(plan, seated_on=place, notes=(*plan.notes, note)))
 
 

@@ -174,7 +174,7 @@ def generate(
 
     named = {**{language.value: language for language in Language}, "pulumi": Language.PYTHON}
     if language not in named:
-        raise InputError(f"{language!r} is no language", where="language", hint=f"one of {', '.join(named)}")
+        raise InputError(f"{language!r} is not a language", where="language", hint=f"one of {', '.join(named)}")
     return generate_code(_plan(plan, "plan"), named[language], wanted, _catalog(catalog) or load_catalog())
 
 
@@ -191,7 +191,7 @@ def _plan(plan: Plan | Path | str, where: str) -> Plan:
 def _path(path: object, where: str) -> Path:
     if isinstance(path, str | os.PathLike):
         return Path(path)
-    raise InputError(f"{type(path).__name__} is no path", where=where, hint="give the path of a file, or its value")
+    raise InputError(f"{type(path).__name__} is not a path", where=where, hint="give the path of a file, or its value")
 
 
 def _catalog(catalog: Catalog | Path | str | None) -> Catalog | None:

@@ -100,7 +100,7 @@ def _whole_number(digits: str) -> int:
 
 
 def _refuse_constant(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no number of JSON")
+    raise ValueError(f"{word} is not a number of JSON")
 
 
 def _first_bytes(path: Path, what: str, count: int) -> bytes:
@@ -133,7 +133,7 @@ def asks_a_person() -> bool:
 def _word_of_waiting(path: Path, what: str) -> Iterator[None]:
     """A line on stderr where a pipe keeps silent: nobody waits without knowing what for."""
     notice = threading.Timer(
-        _PATIENCE_SECONDS, lambda: sys.stderr.write(f"waiting for the {what} from {path}, which is no file\n")
+        _PATIENCE_SECONDS, lambda: sys.stderr.write(f"waiting for the {what} from {path}, which is not a file\n")
     )
     notice.daemon = True
     if path.exists() and not stat.S_ISREG(path.stat().st_mode):

@@ -55,9 +55,9 @@ class Record:
         try:
             value = float(cell)
         except ValueError:
-            self.fail(column, f"'{cell}' is no number")
+            self.fail(column, f"'{cell}' is not a number")
         if not math.isfinite(value):
-            self.fail(column, f"'{cell}' is no finite number")
+            self.fail(column, f"'{cell}' is not a finite number")
         return value
 
     def optional_integer(self, column: str) -> int | None:
@@ -66,7 +66,7 @@ class Record:
         if value is None:
             return None
         whole = int(value)
-        return whole if whole == value else self.fail(column, f"'{self.cells[column]}' is no whole number")
+        return whole if whole == value else self.fail(column, f"'{self.cells[column]}' is not a whole number")
 
     def integer(self, column: str) -> int:
         """A whole number."""
@@ -162,7 +162,7 @@ def read_records(path: Path, holding: str = "") -> Iterator[Record]:
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}", where=str(path)) from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"this is no CSV table in UTF-8: {error}", where=str(path)) from error
+        raise InputError(f"this is not a CSV table in UTF-8: {error}", where=str(path)) from error
 
 
 class _Lines:

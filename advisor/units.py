@@ -21,7 +21,7 @@ def parse_duration(text: str) -> timedelta:
     """
     match = _PATTERN.fullmatch(text.strip())
     if not match:
-        raise ValueError(f"{text!r} is no span of time: write a number and its unit, such as 500ms, 1s, 2m or 1.5h")
+        raise ValueError(f"{text!r} is not a span of time: write a number and its unit, such as 500ms, 1s, 2m or 1.5h")
     milliseconds = float(match[1]) * _MS_OF_UNIT[match[2]]
     if milliseconds > LONGEST.total_seconds() * 1_000:
         raise ValueError(f"{text!r} is longer than ten years")

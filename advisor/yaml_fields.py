@@ -173,7 +173,7 @@ class Field:
         try:
             return dt.date.fromisoformat(text)
         except ValueError:
-            self.fail(f"'{text}' is no date", "write it as 2027-03-31")
+            self.fail(f"'{text}' is not a date", "write it as 2027-03-31")
 
     def truth(self) -> bool:
         """True or false."""
@@ -197,7 +197,7 @@ class Field:
         text = self.text()
         match = pattern.fullmatch(text)
         if match is None or float(match[1]) == 0:
-            self.fail(f"'{text}' is no {noun}", f"write a number above 0 with its unit, such as {examples}")
+            self.fail(f"'{text}' is not a {noun}", f"write a number above 0 with its unit, such as {examples}")
         return float(match[1]) * per_unit[match[2]]
 
     def _parse(self, kind: Callable[[str], T], text: str, what: str) -> T:

@@ -16,6 +16,8 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.internal.conjecture import providers
 
+from codegen import golden_stacks
+
 # No deadline: machines differ. On CI the examples are the same at every run: what passed once passes again, and the
 # search for new counterexamples goes on wherever people work, and so does the search for smaller ones, which takes
 # minutes. Without this, examples would also hold constants of whichever modules a worker happens to have loaded.
@@ -47,7 +49,7 @@ def long_tests() -> dict[str, int]:
 
 
 def pytest_collection_modifyitems(config, items):
-    """Every n-th case of tests that are marked ``sampled(n)`` or take long, others every day.
+    """Every n-th case of tests that are marked ``sampled(n)`` or take long, others and those marked ``daily`` every day.
 
     All with ADVISOR_EVERY_CASE=1 or by name.
     """
@@ -59,6 +61,8 @@ def pytest_collection_modifyitems(config, items):
         return
     day, places, others, turns = dt.datetime.now(dt.UTC).toordinal(), Counter(), [], long_tests()
     for item in items:
+        if item.get_closest_marker("daily"):
+            continue
         test = item.nodeid.partition("[")[0]
         marker = item.get_closest_marker("sampled")
         days = max(turns.get(test, 1), 1 if marker is None else marker.args[0])
@@ -73,6 +77,18 @@ def pytest_collection_modifyitems(config, items):
 def pytest_addoption(parser):
     """``--update-golden`` writes golden files anew instead of comparing with them."""
     parser.addoption("--update-golden", action="store_true", help="write the golden files anew")
+
+
+def pytest_configure(config):
+    """Before golden files are written anew, each is a file of its own; in the one process that starts the others."""
+    if config.getoption("--update-golden") and not hasattr(config, "workerinput"):
+        golden_stacks.unfold()
+
+
+def pytest_sessionfinish(session):
+    """After golden files were written anew, each text is kept once."""
+    if session.config.getoption("--update-golden") and not hasattr(session.config, "workerinput"):
+        golden_stacks.fold()
 
 
 @pytest.fixture

@@ -333,4 +333,4 @@ def test_options_of_plans_are_refused_for_a_lock(run_advisor, tmp_path):
     (tmp_path / "lock.json").write_text("{}")
     refused = run_advisor("check", tmp_path / "lock.json", "--infra", tmp_path)
     assert refused.returncode == 2
-    assert "is no plan" in refused.stderr
+    assert "is not a plan" in refused.stderr

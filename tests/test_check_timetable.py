@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from advisor.catalog import load_catalog
+from advisor.checks.generated_anew import _words
 from advisor.checks.run import look_at_code
 from advisor.codegen import Wanted, generate, write_files
 from advisor.plan.fleet.chosen import Policy
@@ -130,3 +131,31 @@ def test_without_a_record_the_target_is_told_by_the_resources(target, tmp_path):
     assert bool(differences) == (target == "eks-karpenter")
     assert bool(notes) == (target == "eks")
     assert told(STATIC, infra)[0]
+
+
+@pytest.mark.parametrize(
+    ("there", "planned", "words"),
+    [
+        (
+            {"day": {"cron": "0 7", "instances": 4}, "night": {"cron": "0 19", "instances": 2}},
+            {"day": {"cron": "0 7", "instances": 4}, "night": {"cron": "0 20", "instances": 2}},
+            "night with cron 0 19 in the code, night with cron 0 20 in the plan",
+        ),
+        (
+            [{"name": "a", "size": 1}, {"name": "c", "size": 3}],
+            [{"name": "a", "size": 1}, {"name": "b", "size": 2}, {"name": "c", "size": 4}],
+            "no entry b in the code, b with name b, size 2 in the plan; 1 more entry differs",
+        ),
+        (
+            {"day": {"size": 1}},
+            {"day": {"size": 1, "heals": True}},
+            "day with less in the code, day with heals True in the plan",
+        ),
+        (["a", "b"], ["a", "c"], "2 b in the code, 2 c in the plan"),
+        ({"b": 1, "a": 2}, None, "b and a in the code, none in the plan"),
+        ([{"size": 1}, {"size": 2}], [{"size": 1}], "2 with size 2 in the code, no entry 2 in the plan"),
+    ],
+)
+def test_the_entry_that_differs_is_shown(there, planned, words):
+    """By its key and the attributes that differ, and not by how many entries there are."""
+    assert _words({"schedule": planned}, {"schedule": there}) == f"schedule: {words}"

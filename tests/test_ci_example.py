@@ -43,7 +43,7 @@ def test_no_expression_can_change_a_script():
 
 
 def test_refresh_guards_diff_and_publish_come_in_order_and_the_version_last():
-    """Weekly; what is held up ends the run red after the rest was published."""
+    """Weekly; what is held back ends the run red after the rest was published."""
     (cron,) = WORKFLOW[True]["schedule"]  # YAML 1.1 reads the key `on` as true
     assert re.fullmatch(r"\d+ \d+ \* \* [0-6]", cron["cron"])
     script = "\n".join(RUNS)

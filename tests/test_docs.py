@@ -4,17 +4,18 @@ import dataclasses
 import json
 import re
 import shutil
-from pathlib import Path
+import subprocess
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from advisor.cli.app import COMMANDS
 from advisor.pipeline import recommend
-from advisor.plan.document import SCHEMA_PATH
-from advisor.plan.problem.values import SET_BY, Constraint
+from advisor.plan.problem.limits import IN_PROPORTION, UNKNOWN_WORDS, Constraint
 from advisor.report.words import CODE_WORDS
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.document import _LATENCIES, read_workload
+from advisor.workload.planning_fields import LIMIT_KEYS
 from advisor.workload.values import Limits, Scaling, Slo
 
 ROOT = Path(__file__).parents[1]
@@ -99,18 +100,24 @@ def test_the_named_constraints_of_the_page_are_those_of_the_code():
     page = (ROOT / "docs/plan.md").read_text().split("## Named constraints")[1].split("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \|.*\| `([\w.]+)` \| [^|]+ \|$", page, re.MULTILINE)
 
-    assert rows == [(one.value, SET_BY[one]) for one in Constraint]
+    assert rows == [(name.value, name.set_by) for name in Constraint if name not in IN_PROPORTION]
 
 
-def test_the_codes_of_the_page_are_those_of_the_schema():
-    """Every code that a rejection may have is explained in docs/plan.md and has words in the report."""
+def test_every_limit_has_a_row_in_the_docs():
+    """docs/workload.md says of each limit what it means, caps in proportion to instances among them."""
+    page = (ROOT / "docs/workload.md").read_text().split("## Limits")[1].split("\n## ")[0]
+
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(LIMIT_KEYS)
+
+
+def test_the_codes_of_the_page_are_those_of_the_report():
+    """Every code that a rejection may have is explained in docs/plan.md, or follows from a cap of docs/workload.md."""
     page = (ROOT / "docs/plan.md").read_text().split("## Codes of rejections")[1].split("\n## ")[0]
     described = {
         code for row in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE) for code in re.findall(r"`(\w+)`", row)
     }
-    codes = json.loads(SCHEMA_PATH.read_text())["$defs"]["rejection"]["properties"]["code"]["enum"]
 
-    assert described == set(codes) == set(CODE_WORDS)
+    assert described | {cap.code for cap in IN_PROPORTION} | {*UNKNOWN_WORDS} == set(CODE_WORDS)
 
 
 def test_the_example_workload_of_the_page_is_read(tmp_path):
@@ -169,3 +176,57 @@ def test_the_batch_work_of_the_page_is_planned(tmp_path):
 
     assert (batch.items, batch.first_hour, batch.deadline_hours) == (60_000, 22, 6)
     assert batch.finished_hours <= 6
+
+
+PAGE = (ROOT / "docs/development.md").read_text()
+_LISTED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+TRACKED = [PurePosixPath(path) for path in _LISTED.splitlines()]
+PLACES = {str(place) for path in TRACKED for place in (path, *path.parents)}
+ROOTS = {".", "advisor", "docs", "instance_catalog", "tests", "advisor/codegen/inputs"}
+"""Folders in which a section that names no other has its files."""
+OF_USERS = {"build/sbom.json", "build/licences.txt", "config.json"}
+GENERATED = "tests/golden/stacks/"
+A_PATH = re.compile(r"[\w.-]+(/[\w.-]+)*/|[\w.-]+(/[\w.-]+)+|[\w-]+\.(py|csv|toml|md|j2|json|tf)")
+A_PLACEHOLDER = re.compile(r"\b(COMMAND|PROVIDER|TARGET)\b")
+
+
+def paths_of(section):
+    """Paths that a section of docs/development.md names, without those of any command, provider or target."""
+    words = [word for span in re.findall(r"`([^`\n]+)`", section) for word in span.split()]
+    return {word for word in words if A_PATH.fullmatch(word) and not A_PLACEHOLDER.search(word)} - OF_USERS
+
+
+@pytest.mark.parametrize("section", PAGE.split("\n## "), ids=lambda section: section.partition("\n")[0])
+def test_every_path_of_the_page_on_development_exists(section):
+    """A name without a folder is a file of a folder that its section names, or of generated code."""
+    paths = paths_of(section)
+    whole = {
+        place for place in PLACES for path in paths if "/" in path and f"/{place}/".endswith(f"/{path.strip('/')}/")
+    }
+    roots = ROOTS | whole | {str(PurePosixPath(place).parent) for place in whole}
+    missing = {path for path in paths if not any(str(PurePosixPath(root, path)) in PLACES for root in roots)}
+    assert missing == {
+        path for path in missing if any(p.startswith(GENERATED) and p.endswith(f"/{path}") for p in PLACES)
+    }
+
+
+def test_every_name_of_the_page_on_development_is_in_the_code():
+    """Classes and constants that it speaks of, and targets of make."""
+    named = set(re.findall(r"`([A-Z][A-Za-z_]{2,})(?:\.\w+)?`", PAGE)) - {"PROVIDER", "TARGET", "COMMAND"}
+    texts = "\n".join(
+        (ROOT / path).read_text() for path in TRACKED if path.suffix == ".py" and "golden" not in path.parts
+    )
+    makefile = (ROOT / "Makefile").read_text()
+
+    assert {name for name in named if not re.search(rf"\b{name}\b", texts)} == set()
+    assert {name for name in re.findall(r"`make ([\w-]+)", PAGE) if f"\n{name}:" not in makefile} == set()
+
+
+def test_the_glossary_has_each_word_once_in_order_with_its_place():
+    """A reader finds a word by its letter, and the page that shows it."""
+    page = (ROOT / "docs/glossary.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")][1:]
+    words = [row[0].lower() for row in rows]
+
+    assert words == sorted(set(words))
+    assert all(len(row) == 3 and row[1] and ".md" in row[2] for row in rows)

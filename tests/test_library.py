@@ -90,7 +90,7 @@ def test_plans_are_given_as_values_or_as_paths(plan, tmp_path):
         with pytest.raises(InputError) as refused:
             advisor.recommend(CHAT, **wrong)
         assert refused.value.where == where
-    with pytest.raises(InputError, match="is no path"):
+    with pytest.raises(InputError, match="is not a path"):
         advisor.recommend(None)
 
 

@@ -33,8 +33,8 @@ def test_json_is_read_as_it_was_written(value):
         ('{"a": 1, "a": 2}', "'a' is there twice"),
         ('["\\ud800"]', "half a character"),
         ("9" * 400, "400 digits"),
-        ("[NaN]", "NaN is no number"),
-        ("[-Infinity]", "-Infinity is no number"),
+        ("[NaN]", "NaN is not a number"),
+        ("[-Infinity]", "-Infinity is not a number"),
         ("{", "not JSON"),
     ],
 )

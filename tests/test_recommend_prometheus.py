@@ -125,7 +125,7 @@ def test_a_server_that_holds_another_model_makes_no_plan(tmp_path, run_advisor, 
     [
         (("--prometheus", "http://127.0.0.1:9"), "cannot be reached"),
         (("--prometheus", "http://me:s3cret@127.0.0.1:9"), "holds a user or a password"),
-        (("--prometheus", "prometheus"), "no address"),
+        (("--prometheus", "prometheus"), "not the address"),
         (("--prometheus", "http://127.0.0.1:9", "--token-file", "nowhere"), "cannot read the token"),
     ],
 )

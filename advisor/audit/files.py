@@ -237,7 +237,7 @@ def _csv_header(path: Path, what: str) -> tuple[str, list[str]]:
     try:
         names = next(csv.reader(io.StringIO(head), delimiter=delimiter), []) if line else []
     except csv.Error as error:
-        raise InputError(f"the header of the {what} is no line of CSV: {error}", where=str(path)) from error
+        raise InputError(f"the header of the {what} is not a line of CSV: {error}", where=str(path)) from error
     if not any(names):
         raise InputError(f"the {what} is empty: it has not even a header line", where=str(path))
     if broken := next((column for column in names if len(column.splitlines()) > 1), None):

@@ -264,7 +264,7 @@ def _refuse_bad(database: Database, read: Sequence[tuple[Table, Format]]) -> Non
             value, money = table.columns.text(column), table.columns.money(column)
             query = f"SELECT {value} FROM {table.source} WHERE {value} IS NOT NULL AND {money} IS NULL LIMIT 1"
             for (example,) in database.rows(query):
-                message = f"{column} is no number in some rows, such as {example[:40]!r}"
+                message = f"{column} is not a number in some rows, such as {example[:40]!r}"
                 hint = "export costs with a point before the decimals and without separators of thousands"
                 raise InputError(message, where=table.where, hint=hint)
 

@@ -163,7 +163,7 @@ def _count_line(counter: _Counter, line: str, where: str) -> None:
                     _count_metric(counter, metric, shared)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         hint = "give what the file exporter wrote"
-        raise InputError("this line is no OTLP JSON of metrics", where=where, hint=hint) from error
+        raise InputError("this line is not OTLP JSON of metrics", where=where, hint=hint) from error
 
 
 def _count_metric(counter: _Counter, metric: Mapping[str, Any], shared: Mapping[str, str]) -> None:

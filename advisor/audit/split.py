@@ -269,7 +269,7 @@ def read_host_names(path: Path | None) -> dict[str, str]:
     try:
         rows = list(csv.DictReader(read_text(path, "table of hosts").splitlines()))
     except csv.Error as error:
-        raise InputError(f"the table of hosts is no CSV table: {error}", where=str(path)) from error
+        raise InputError(f"the table of hosts is not a CSV table: {error}", where=str(path)) from error
     if not rows or not {"host", "resource"} <= set(rows[0]):
         raise InputError("no columns host and resource", where=str(path), hint="write a header line: host,resource")
     return {row["host"]: row["resource"] for row in rows if row["host"] and row["resource"]}

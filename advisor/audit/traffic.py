@@ -107,7 +107,7 @@ def _read(database: Database, table: Table, bill: Bill) -> list[str]:
     moment = column_of["time"]
     if timeless and moment is not None and unreadable_time(database, table, moment) is not None:
         remedy = "they count, in no hour; write ISO 8601 or seconds since 1970"
-        said = f"{counted(timeless, 'request')} whose {moment} is no time that can be read"
+        said = f"{counted(timeless, 'request')} whose {moment} is not a time that can be read"
         notes.append(f"{table.where}: {said}: {remedy}")
     if column_of["spend"] and unpriced:
         said = f"without {column_of['spend']}: what the log states is not taken as the cost of their endpoints"

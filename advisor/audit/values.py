@@ -41,6 +41,17 @@ class Effort(StrEnum):
     """Weeks: an architecture or a contract changes."""
 
 
+class Phase(StrEnum):
+    """Part of a programme of savings."""
+
+    ASSESS = "assess"
+    """Week 1: measure, tag, instrument."""
+    QUICK = "quick"
+    """Weeks 2 and 3."""
+    STRATEGIC = "strategic"
+    """Week 4: what binds for months, or changes an architecture."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bill:
     """Totals of a bill and its period."""

@@ -8,7 +8,7 @@ accelerator and family were, or neither. A class is as wide as the rows of its o
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -226,16 +226,3 @@ def ends(misses: Misses, rows: Indices) -> tuple[float, float]:
         min(float(np.exp(weighted_quantile(values, weights, TAIL))), 1.0),
         max(float(np.exp(weighted_quantile(values, weights, 1 - TAIL))), 1.0),
     )
-
-
-def coverage(misses: Misses, folds: Sequence[int]) -> Floats:
-    """Whether each row lies within the interval that the rows of the other folds give its class."""
-    inside = np.zeros(misses.log_miss.size)
-    fold = np.asarray(folds)
-    for at in np.unique(fold):
-        spreads = spreads_of(misses.take(np.flatnonzero(fold != at)))
-        for row in np.flatnonzero(fold == at).tolist():
-            key = CLASSES[misses.evidence[row]], list(Scenario)[misses.scenario[row]], QUANTITIES[misses.quantity[row]]
-            factor = np.exp(misses.log_miss[row])
-            inside[row] = spreads[key].low <= factor <= spreads[key].high
-    return inside

@@ -138,7 +138,7 @@ def _file_shortfall(server: OnePassEngine, accelerator: Accelerator, requirement
     if architecture and architecture not in gguf_architectures():
         reason = (
             f"{server.engine} does not load GGUF of the architecture {architecture} (general.architecture): "
-            "engines: [vLLM] plans a checkpoint of the model that is no GGUF, if vLLM knows it"
+            "engines: [vLLM] plans a checkpoint of the model that is not a GGUF, if vLLM knows it"
         )
         return Shortfall("model_unsupported", "support", architecture, "no", reason)
     if requirements.demand.pictures is not None:

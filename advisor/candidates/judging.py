@@ -365,7 +365,7 @@ def _is_made_while_loading(model: Model, engine: EngineSupport, catalog: Catalog
     """
     if model.checkpoint.precision == engine.precision or engine.engine == LLAMA_CPP:
         return False
-    weights = catalog.loaded_weights(model.name, engine.precision, engine.engine)
+    weights = catalog.precisions.loaded(model.name, engine.precision, engine.engine)
     if weights is not None:
         return weights.made_while_loading
     return catalog.precisions.is_made_while_loading(engine.precision, engine.engine)
@@ -374,7 +374,7 @@ def _is_made_while_loading(model: Model, engine: EngineSupport, catalog: Catalog
 def _converted_gib(model: Model, engine: EngineSupport, catalog: Catalog) -> float:
     """Published weights that a server makes its GGUF of, which both lie on the disk; 0 where it makes none."""
     is_of_hub = engine.engine == LLAMA_CPP and model.file is None
-    if not is_of_hub or catalog.loaded_weights(model.name, engine.precision, engine.engine) is None:
+    if not is_of_hub or catalog.precisions.loaded(model.name, engine.precision, engine.engine) is None:
         return 0.0
     return weight_bytes(model, model.checkpoint.precision) / BYTES_PER_GIB
 

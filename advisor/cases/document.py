@@ -224,7 +224,7 @@ def _parsed(field: Field) -> ast.expr:
     try:
         return ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        field.fail(f"'{text}' is no formula", _HINT)
+        field.fail(f"'{text}' is not a formula", _HINT)
 
 
 def _value(tree: ast.expr, field: Field, values: Mapping[str, float]) -> float:
@@ -291,7 +291,7 @@ def _named(field: Field) -> dict[str, Field]:
     names = [str(key.value) for key, _ in field.node.value]
     for name in names:
         if not name.isidentifier():
-            field.fail(f"'{name}' is no name", "use letters, digits and underscores, and begin with a letter")
+            field.fail(f"'{name}' is not a name", "use letters, digits and underscores, and begin with a letter")
     return field.mapping(names)
 
 

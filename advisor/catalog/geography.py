@@ -78,7 +78,7 @@ def zone_fault(provider: str, region: str, zone: str) -> str:
     prefix = "".join(_DIRECTIONS.get(part, part) for part in region.split("-"))
     if re.fullmatch(form.format(prefix=re.escape(prefix), region=re.escape(region)), zone):
         return ""
-    return f"{zone!r} is no zone of {region}: {words.format(prefix=prefix, region=region)}"
+    return f"{zone!r} is not a zone of {region}: {words.format(prefix=prefix, region=region)}"
 
 
 def listed_zones(names: Iterable[str], source: str, as_of: str) -> ZoneSupply:

@@ -78,12 +78,12 @@ def read_releases(path: Path, sources: Sources) -> Releases:
     for row in read_records(path):
         version = version_of(row.text("version"))
         if version is None:
-            unreadable.append(f"'{row.text('version')}' of {row.text('engine')} is no version ({path}:{row.line})")
+            unreadable.append(f"'{row.text('version')}' of {row.text('engine')} is not a version ({path}:{row.line})")
             continue
         try:
             day = dt.date.fromisoformat(row.text("released"))
         except ValueError:
-            row.fail("released", f"'{row.text('released')}' is no date")
+            row.fail("released", f"'{row.text('released')}' is not a date")
         release = Release(row.text("engine"), version, day, sources.of(row))
         releases.setdefault(release.engine, []).append(release)
     by_engine = {engine: tuple(sorted(rows, key=lambda row: row.version)) for engine, rows in releases.items()}

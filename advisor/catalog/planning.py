@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 
-from advisor.catalog.values import Provenance, Purchase, Quality
+from advisor.catalog.values import Provenance, Purchase
 from advisor.records import dataclass, field
 from advisor.tables import OptionalText
 from advisor.units import BYTES_PER_GB, BYTES_PER_GIB
@@ -97,9 +97,6 @@ class Quota:
     market: Purchase
     families: tuple[str, ...]
     """Families that share it; ``*`` is every one."""
-    default_value: float | None
-    """Of a new account; None is unknown."""
-    default_quality: Quality | None
     provenance: Provenance
 
 
@@ -109,8 +106,6 @@ class Latency:
 
     rtt_ms: float
     provenance: Provenance
-    suspect: bool = False
-    """An old measurement that today's paths contradict by 60 ms or more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +132,6 @@ class Grid:
     provenance: Provenance
     pue: float | None
     """Energy of the whole building over that of its computers."""
-    pue_provenance: Provenance | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from statistics import fmean
 
 from advisor.catalog import planning, readers
 from advisor.catalog.geography import Geography
-from advisor.catalog.precisions import KnownCheckpoint, LoadedWeights, Precisions, QualityLoss, weights_key
+from advisor.catalog.precisions import Precisions, weights_key
 from advisor.catalog.readers import Sources, table
 from advisor.catalog.values import InstanceType, Offer, Price, Provenance, Purchase, Quality, family_of
 from advisor.errors import InputError
@@ -248,27 +248,6 @@ class PlanningTables:
             return None
         return machine.vcpus if quota.unit == "vcpu" else machine.accelerator_count
 
-    @property
-    def places(self) -> Mapping[str, planning.Place]:
-        """Where users may be, by name."""
-        return self._geography.places
-
-    def place(self, name: str) -> planning.Place:
-        """Where users are: by name, country (name or code) or city.
-
-        Raises:
-            InputError: it is unknown, with the nearest names, or a country too large for one point.
-        """
-        return self._geography.place(name)
-
-    def rtt_ms(self, provider: str, from_region: str, to_region: str) -> planning.Latency | None:
-        """Round trip between two regions of a provider; None where it cannot even be estimated."""
-        return self._geography.between_regions(provider, from_region, to_region)
-
-    def user_rtt_ms(self, place: planning.Place, provider: str, region: str) -> planning.Latency | None:
-        """Estimated round trip from users to a region without their last mile; None where it has no position."""
-        return self._geography.from_place(place, provider, region)
-
     def grid(self, provider: str, region: str) -> planning.Grid | None:
         """Carbon of a region's power by location; None where unknown."""
         return self._grids.get((provider, region))
@@ -358,26 +337,6 @@ class PlanningTables:
     every_token_price = table(readers.read_token_prices)
     """Prices of services for tokens of all their models."""
 
-    def checkpoint(self, model: str, precision: str) -> KnownCheckpoint | None:
-        """The repository to take for a model in a precision; None where none is known: it has to be quantised first."""
-        return next(iter(self.checkpoints(model, precision)), None)
-
-    def checkpoints(self, model: str, precision: str) -> tuple[KnownCheckpoint, ...]:
-        """Every known repository with a model's weights in a precision, the preferred one first."""
-        return self.precisions.checkpoints(model, precision)
-
-    def known_precisions(self, model: str) -> tuple[str, ...]:
-        """Precisions that there are weights of a model in, or that an engine makes while loading, the widest first."""
-        return self.precisions.known(model)
-
-    def loaded_weights(self, model: str, precision: str, engine: str) -> LoadedWeights | None:
-        """The weights that an engine loads for a model in a precision; None where the user has to name a repository."""
-        return self.precisions.loaded(model, precision, engine)
-
-    def quality_loss(self, model: str, precision: str, scheme: str = "") -> QualityLoss | None:
-        """Loss of a model's scores in a precision, or that of the nearest size of its family; None if unknown."""
-        return self.precisions.quality_loss(model, precision, scheme)
-
     levers = table(read_levers)
     """Levers by name: effort, risk and lock-in of each, and what others say of it."""
 
@@ -399,7 +358,8 @@ class PlanningTables:
         return readers.Sources(self.directory)
 
     @cached_property
-    def _geography(self) -> Geography:
+    def geography(self) -> Geography:
+        """Regions and places of users, and round trips between them."""
         return Geography(
             self.regions,
             readers.read_places(self.sources),

@@ -238,13 +238,13 @@ def spot_risk(row: Record, sources: Sources) -> planning.SpotRisk:
 
 def read_quotas(sources: Sources) -> dict[tuple[str, Purchase, str], planning.Quota]:
     """Limits by provider, market and family."""
-    quotas = (_quota(row, sources) for row in sources.rows("quotas"))
+    quotas = sources.values(planning.Quota, "quotas")
     return {(quota.provider, quota.market, family): quota for quota in quotas for family in quota.families}
 
 
 def latency(row: Record, sources: Sources) -> planning.Latency:
     """Measured round trip between the two regions of a row."""
-    return planning.Latency(row.number("rtt_ms"), sources.of(row), row.text("suspect") == "yes")
+    return planning.Latency(row.number("rtt_ms"), sources.of(row))
 
 
 def read_places(sources: Sources) -> dict[str, planning.Place]:
@@ -309,20 +309,9 @@ def read_token_prices(sources: Sources) -> tuple[planning.TokenPrice, ...]:
     )
 
 
-def _quota(row: Record, sources: Sources) -> planning.Quota:
-    quality = row.choice("default_quality", Quality) if row.optional_text("default_value") else None
-    return sources.value(planning.Quota, row, default_quality=quality)
-
-
 def grid(row: Record, sources: Sources) -> planning.Grid:
     """Carbon of the power of a region."""
-    pue = row.optional_number("pue")
-    return planning.Grid(
-        carbon_g_per_kwh=row.number("carbon_g_per_kwh"),
-        provenance=sources.of(row),
-        pue=pue,
-        pue_provenance=None if pue is None else sources.of(row, "pue_"),
-    )
+    return sources.value(planning.Grid, row)
 
 
 def _fact(row: Record, sources: Sources) -> planning.Fact:

@@ -50,7 +50,7 @@ _SCALING = re.compile("autoscal|schedule|group_manager")
 """Kinds of resources that change numbers of machines."""
 _LEAST_ALIKE = 0.5
 """Share of equal resources from which code without a record is taken for that of a target."""
-_NOT_COMPARED = "when the machines of the code run, and what serves on them, was not compared"
+NOT_COMPARED = "when the machines of the code run, and what serves on them, was not compared"
 Facts = Mapping[str, Mapping[str, Any]]
 """Group, backend, region or file → fact → value."""
 
@@ -76,10 +76,10 @@ def compare(plan: Plan, infra: Path, former: Former) -> Comparison:
         former: record of the directory.
     """
     if any(rollout.before is not None for rollout in former.rollouts.values()):
-        return Comparison((), (f"{_NOT_COMPARED}: a cut-over is under way",))
+        return Comparison((), (f"{NOT_COMPARED}: a cut-over is under way",))
     generated = _generated(plan, infra, former)
     if generated is None:
-        return Comparison((), (f"{_NOT_COMPARED}: it is like no code that is generated of this plan",))
+        return Comparison((), (f"{NOT_COMPARED}: it is like no code that is generated of this plan",))
     differences: list[tuple[str, str]] = []
     for root in generated.roots:
         prefix = f"{root}/" if root else ""
@@ -194,7 +194,7 @@ def _words(planned: Mapping[str, Any], there: Mapping[str, Any]) -> str:
     for name in sorted(planned.keys() | there.keys()):
         in_plan, in_code = planned.get(name), there.get(name)
         if in_plan != in_code and not _is_wider(name, in_plan, in_code):
-            told.append(f"{name}: {_text(in_code, in_plan)} in the code, {_text(in_plan, in_code)} in the plan")
+            told.append(f"{name}: {_pair(in_code, in_plan)}")
     more = [f"{len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else []
     return "; ".join([*told[:_MOST_TOLD], *more])
 
@@ -205,15 +205,46 @@ def _is_wider(name: str, planned: object, there: object) -> bool:
     return is_maximum and isinstance(planned, int) and isinstance(there, int) and there > planned
 
 
-def _text(value: object, other: object) -> str:
-    """A value, or of a timetable its entries that differ from another."""
-    if not isinstance(value, dict | list):
-        return "none" if value is None else str(value)
-    entries = dict(enumerate(value)) if isinstance(value, list) else value
-    others = dict(enumerate(other)) if isinstance(other, list) else other if isinstance(other, dict) else {}
-    own = [entry for key, entry in entries.items() if others.get(key) != entry]
-    first = ", ".join(f"{key} {part}" for key, part in own[0].items()) if own and isinstance(own[0], dict) else ""
-    return f"{len(entries)} entries" + (f" ({first})" if first else "")
+def _pair(there: object, planned: object) -> str:
+    """Both values, or of maps and lists the first entry that differs, by the attributes that do."""
+    if not (isinstance(there, dict | list) and isinstance(planned, dict | list)):
+        return f"{_text(there)} in the code, {_text(planned)} in the plan"
+    own, others = _entries(there), _entries(planned)
+    differing = [key for key in (others | own) if own.get(key) != others.get(key)]
+    if not differing:
+        return f"{_text(there)} in the code, {_text(planned)} in the plan, in another order"
+    key, more = differing[0], len(differing) - 1
+    in_code, in_plan = (_entry(key, entries, beside) for entries, beside in ((own, others), (others, own)))
+    further = f"; {more} more {'entry differs' if more == 1 else 'entries differ'}" if more else ""
+    return f"{in_code} in the code, {in_plan} in the plan{further}"
+
+
+def _entry(key: object, entries: Mapping[object, object], others: Mapping[object, object]) -> str:
+    """An entry by its key, with the attributes that differ from those of the same one among others."""
+    if key not in entries:
+        return f"no entry {key}"
+    entry, other = entries[key], others.get(key)
+    if not isinstance(entry, dict):
+        return f"{key} {_text(entry)}"
+    former = other if isinstance(other, dict) else {}
+    differing = {name: part for name, part in entry.items() if name not in former or former[name] != part}
+    return f"{key} with {', '.join(f'{name} {_text(part)}' for name, part in differing.items()) or 'less'}"
+
+
+def _entries(value: Mapping[str, object] | Sequence[object]) -> dict[object, object]:
+    """Entries of a map by their keys; of a list by their names, else by their numbers from 1."""
+    if isinstance(value, Mapping):
+        return dict(value.items())
+    names = [entry.get("name", number) if isinstance(entry, dict) else number for number, entry in enumerate(value, 1)]
+    return dict(zip(names if len(set(map(str, names))) == len(names) else range(1, len(names) + 1), value, strict=True))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict | list):
+        parts = [str(part) for part in value] if isinstance(value, list) else list(map(str, value))
+        is_short = len(parts) <= _MOST_TOLD and not any(isinstance(part, dict | list) for part in value)
+        return (" and ".join(parts) or "none") if is_short else f"{len(parts)} entries"
+    return "none" if value is None else str(value)
 
 
 def _is_object(path: str) -> bool:

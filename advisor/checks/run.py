@@ -10,12 +10,14 @@ from shlex import quote
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import version_of
 from advisor.checks import replanned
-from advisor.checks.generated_anew import Comparison, compare
+from advisor.checks.generated_anew import NOT_COMPARED, Comparison, compare
 from advisor.checks.values import Checked, Finding, Level, Policy
 from advisor.codegen.pricing import CACHES, CODE, read_projects
+from advisor.codegen.rollout import Former
 from advisor.codegen.selection import of_fleet
 from advisor.codegen.stack import digest_of
-from advisor.codegen.writing import read_former
+from advisor.codegen.writing import left_roots, read_former
+from advisor.codegen.writing.record import FOLDER, read_rollouts
 from advisor.errors import InputError
 from advisor.models.files import file_facts, holds_model
 from advisor.models.model import ModelFile
@@ -33,6 +35,10 @@ _WRITE = "advisor generate terraform PLAN.json --into DIR"
 _ANEW = "advisor recommend WORKLOAD --format json -o PLAN.json"
 _OVERWRITE = f"{_WRITE} --force"
 """For code of this plan, whose differences are edits: they are kept without."""
+_LEFT_ROOT = (
+    "is no longer a root of the code, and was not compared: what it deployed runs and costs until it is destroyed, "
+    "once its successor serves"
+)
 Machines = Counter[tuple[str, str, str, str]]
 """(provider, region, instance type, spot or "") → instances in the busiest hours."""
 _CACHE = "cache"
@@ -51,10 +57,35 @@ class _Deployed:
     """Addresses of which the number of machines is not known."""
     caches: frozenset[str]
     """Response caches in words: number of nodes, their type, and the region."""
-    is_generated: bool
-    """Read from generated code, and not from a plan of Terraform."""
+    plans: tuple[str, ...]
+    """Plans of Terraform that were read, where there is no generated code."""
     services: frozenset[tuple[str, str]]
     """(provider, region) of services that start containers as requests come: how many is not in the code."""
+
+
+def code_of(workload: str, infra: Path) -> Path:
+    """Directory of a workload's code: as given, or its folder of a directory with a folder for each workload.
+
+    Raises:
+        InputError: that directory has no folder of the workload, or several.
+    """
+    if not infra.is_dir() or any(infra.glob("*.tf")) or (infra / FOLDER).is_dir():
+        return infra
+    folders = sorted(record.parent for depth in ("*", "*/*") for record in infra.glob(f"{depth}/{FOLDER}"))
+    own = [folder for folder in folders if workload in _workloads(folder)]
+    if not folders or len(own) == 1:
+        return own[0] if own else infra
+    names = ", ".join(str(folder.relative_to(infra)) for folder in own or folders)
+    raise InputError(
+        f"the directory holds code of several workloads, {'several' if own else 'none'} of them {workload!r}: {names}",
+        where=str(infra),
+        hint=f"give the folder of this plan's code, such as --infra {quote(str((own or folders)[0]))}",
+    )
+
+
+def _workloads(folder: Path) -> set[str]:
+    """Workloads whose code lies in a folder."""
+    return {rollout.planned.workload for rollout in read_rollouts(folder).values()} or {folder.name}
 
 
 def look_at_code(
@@ -72,12 +103,14 @@ def look_at_code(
         return
     if not infra.is_dir():
         raise InputError("there is no such directory", where=str(infra), hint="give the directory of the code")
-    former = read_former(infra)
+    left = left_roots(infra)
+    former = _without(read_former(infra), left)
     retiring = {group.key for rollout in former.rollouts.values() for group in rollout.retiring}
     is_of_plan = former.plan_digest == digest_of(plan, of_fleet(plan.fleet))
     remedy = _OVERWRITE if is_of_plan else _WRITE
     deployed = _deployed(infra, catalog)
-    anew = compare(plan, infra, former) if deployed.is_generated else Comparison((), ())
+    notes += _not_code(deployed.plans)
+    anew = Comparison((), ()) if deployed.plans else compare(plan, infra, former)
     # Pools that clusters scale, and Karpenter's nodes, do not say how many machines run in the busiest hours.
     told = [] if anew.has_planned_groups else list(_machines(plan, deployed, is_retiring=bool(retiring)))
     if not told or (deployed.unknown and anew.differences):
@@ -87,6 +120,25 @@ def look_at_code(
     yield from _caches(plan, deployed.caches, remedy)
     for key in sorted(retiring):
         yield "CHK302", key, f"{key} is kept beside the plan", f"{_WRITE} --cut-over finish"
+    for root in left:
+        yield "CHK302", root or ".", _LEFT_ROOT, f"terraform -chdir=DIR{f'/{quote(root)}' if root else ''} destroy"
+
+
+def _not_code(plans: Sequence[str]) -> tuple[str, ...]:
+    return tuple(
+        f"{NOT_COMPARED}: the numbers are those of {path}, a plan of Terraform, since advisor did not generate the code"
+        for path in plans
+    )
+
+
+def _without(former: Former, left: Sequence[str]) -> Former:
+    """The record of a directory without the roots that its code no longer has."""
+    return replace(
+        former,
+        rollouts={root: rollout for root, rollout in former.rollouts.items() if root not in left},
+        targets={root: target for root, target in former.targets.items() if root not in left},
+        roots=tuple(root for root in former.roots if root not in left),
+    )
 
 
 def _machines(plan: Plan, deployed: _Deployed, *, is_retiring: bool) -> Iterator[tuple[str, str]]:
@@ -127,7 +179,7 @@ def _deployed(infra: Path, catalog: Catalog) -> _Deployed:
     unknown: list[str] = []
     caches: set[str] = set()
     services: set[tuple[str, str]] = set()
-    projects = read_projects(infra, None, catalog)
+    projects = [project for project in read_projects(infra, None, catalog, prefers_code=True) if not project.is_left]
     costs = [cost for project in projects for cost in project.now.costs]
     for resource, component in ((cost.resource, component) for cost in costs for component in cost.components):
         provider, machine, region = component.place
@@ -140,8 +192,8 @@ def _deployed(infra: Path, catalog: Catalog) -> _Deployed:
             unknown.append(resource.address)
         elif (provider, machine) in catalog.instance_types:
             machines[provider, region, machine, "spot" if component.is_spot else ""] += int(component.number)
-    is_generated = all(project.kind == CODE for project in projects)
-    return _Deployed(machines, tuple(unknown), frozenset(caches), is_generated, frozenset(services))
+    plans = tuple(project.path for project in projects if project.kind != CODE)
+    return _Deployed(machines, tuple(unknown), frozenset(caches), plans, frozenset(services))
 
 
 def _cache_words(nodes: Decimal | int | None, node: str, region: str) -> str:
@@ -222,7 +274,11 @@ def check_plan(plan: Plan, text: str, where: str, now: Now, policy: Policy) -> C
         InputError: the plan holds no question or no fleet, or demand or code cannot be read.
     """
     notes: list[str] = []
-    now = replace(now, catalog=catalog_of_fleet(read_question(plan.question, where), plan.fleet, now.catalog))
+    now = replace(
+        now,
+        catalog=catalog_of_fleet(read_question(plan.question, where), plan.fleet, now.catalog),
+        infra=None if now.infra is None else code_of(str(plan.workload["name"]), now.infra),
+    )
     planned_file = plan.provenance.model_file
     looks: tuple[tuple[Sequence[str], Callable[[], Iterable[Found]]], ...] = (
         (("CHK501",), lambda: [("CHK501", "", reason, _ANEW)] if (reason := why_not_as_made(text, where)) else []),

@@ -12,7 +12,6 @@ import click
 from advisor.atomic_files import make_directory, write_text
 from advisor.cli.options import FOLDER, duration_between
 from advisor.codegen.agent_files import (
-    ACCELERATORS,
     DEFAULT_BASE_IMAGE,
     DEFAULT_DIRECTORY,
     DEFAULT_PROGRAM,
@@ -29,6 +28,7 @@ from advisor.samples.agent.command import COMMANDS, run
 from advisor.samples.agent.compaction import HELP as UPLOAD_HELP
 from advisor.samples.agent.settings import HELP as LABEL_HELP
 from advisor.samples.agent.settings import INTERVALS
+from advisor.samples.sources.table import ACCELERATORS
 from advisor.units import format_duration
 
 _NONE = "none"
@@ -262,7 +262,7 @@ def _differs(path: Path, text: str) -> bool:
     except FileNotFoundError:
         return False
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise InputError(f"cannot look at what is there: {reason}", where=str(path)) from error
 
 

@@ -123,7 +123,11 @@ def _words(name: str, value: object) -> Iterator[str]:
     "--jobs", type=int, default=1, show_default=True, help="Files of the bill that are summed at a time; -1: all cores."
 )
 @click.option(
-    "--backend", type=click.Choice(BACKENDS), default=BACKENDS[0], show_default=True, help="What spreads the files."
+    "--backend",
+    type=click.Choice(BACKENDS),
+    default=BACKENDS[0],
+    show_default=True,
+    help="What reads the files in parallel.",
 )
 @click.option("--scheduler", help="Address of a running Dask or Ray cluster; a local one is started without.")
 @click.option("--finding", metavar="ID", help="One finding with everything that it was found at, such as ADV108.")

@@ -8,7 +8,7 @@ import click
 from advisor.cases.document import SCHEMA, CaseReport, read_case
 from advisor.cases.pricing import price_case
 from advisor.catalog import load_catalog
-from advisor.cli.options import FILE
+from advisor.cli.options import FILE, wide_option
 from advisor.cli.output import calibration_option, deliver, output_option, report_format_option, report_width
 from advisor.cli.served import warn_of_layers
 from advisor.performance.model import load_model
@@ -26,7 +26,7 @@ _WITHOUT_LADDER = replace(BEST, has_ladder=False)
 @click.command(name="case")
 @click.argument("case", type=FILE)
 @click.option("--tornado", is_flag=True, help="Price it again with each assumption halved and doubled: minutes.")
-@click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
+@wide_option
 @click.option("--verbose", is_flag=True, help="With every charge of every part, and the source of its price.")
 @report_format_option
 @output_option

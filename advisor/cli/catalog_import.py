@@ -110,7 +110,7 @@ def update_command(
     if held:
         rows = sum(len(result.held) for result in results)
         raise NotPublished(
-            f"{rows} row{'s are' if rows > 1 else ' is'} held up, so nothing was taken", hint=acceptance(held)
+            f"{rows} row{'s are' if rows > 1 else ' is'} held back, so nothing was taken", hint=acceptance(held)
         )
     if not dry_run:
         with suppress(InputError):  # the prices are taken; the next time an address has to be given

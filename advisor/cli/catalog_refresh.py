@@ -28,7 +28,8 @@ from advisor.catalog.layers.snapshot import (
 )
 from advisor.catalog.refresh import BUILT_IN, aws, aws_public, azure, engines, gcp, plugin, plugin_names
 from advisor.catalog.refresh.engines import ENGINES
-from advisor.catalog.refresh.http import MOST_MOVED_RATIO, Client, Guard
+from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard
+from advisor.catalog.refresh.http import Client
 from advisor.catalog.refresh.values import RefreshJob, Task
 from advisor.catalog.values import InstanceType
 from advisor.cli.options import PATH
@@ -50,7 +51,11 @@ from advisor.tables import read_rows
 
 _MOST_CONFIRMED = 6
 confirm_option = click.option(
-    "--confirm", "confirmed", multiple=True, metavar="KEY", help="Accept rows that are held up: moved:g6. (repeatable)"
+    "--confirm",
+    "confirmed",
+    multiple=True,
+    metavar="KEY",
+    help="Accept rows that are held back: moved:g6. (repeatable)",
 )
 max_move_option = click.option(
     "--max-move",
@@ -357,21 +362,21 @@ def _remedy(failed: Sequence[Refreshed]) -> str:
     if held:
         parts.append(acceptance(held))
     elif remedies:
-        parts.append(remedies[0] if len(remedies) == 1 else "see above what would mend each part")
+        parts.append(remedies[0] if len(remedies) == 1 else "see above what would fix each part")
     if any(refreshed.answer.complete for refreshed in failed):
         parts.append("what was read is kept for six hours")
     return "; ".join(parts)
 
 
 def acceptance(held: Sequence[tuple[str, str]]) -> str:
-    """How to accept rows that are held up, by guard and key, where anything can."""
+    """How to accept rows that are held back, by guard and key, where anything can."""
     if any(guard == Guard.NO_PRICE for guard, _ in held):
         return "a price of 0 or less cannot be accepted: ask the provider, or run the command again later"
     return f"if these rows are right, run again with {' '.join(_confirmations(held))}"
 
 
 def _confirmations(held: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """Options that accept what is held up: by family, and of very many families all that a guard holds up."""
+    """Options that accept what is held back: by family, and of very many families all that a guard holds back."""
     by_guard = len(held) > _MOST_CONFIRMED
     for guard, group in groupby(held, key=lambda row: row[0]):
         keys = [key for _, key in group]

@@ -3,6 +3,7 @@
 import datetime as dt
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -14,9 +15,10 @@ from advisor.checks.replanned import REFUSED
 from advisor.cli.options import FILE, PATH
 from advisor.cli.output import calibration_option, deliver, format_option, output_option, plan_of_text, report_width
 from advisor.cli.served import check_served, warn_of_layers
-from advisor.errors import AdvisorError, NothingFeasible
+from advisor.errors import AdvisorError, InputError, NothingFeasible
 from advisor.performance.model import load_model
 from advisor.plan.document import plan_from_json
+from advisor.plan.estate.values import PLAN_SUFFIX
 from advisor.plan.locks import DEFAULT_NAME, read_lock
 from advisor.reading import json_of, read_text
 from advisor.records import dataclass, replace
@@ -66,7 +68,7 @@ def command(
     """Check a committed plan against what is true now; exit code 1 when it no longer holds, 4 when it never did.
 
     Of PLAN.json: prices, a cheaper fleet, targets and capacity under today's demand, the code that was made of it,
-    commitments that end, releases of engines, spot. Each finding has an id (docs/check.md) and the command that mends
+    commitments that end, releases of engines, spot. Each finding has an id (docs/check.md) and the command that fixes
     it; --policy says what fails.
 
     Of a lock that `advisor catalog lock` wrote: the prices alone. Refresh the catalog first to compare with today's.
@@ -77,12 +79,13 @@ def command(
         told = _Told(demand, prometheus, infra, policy, tolerance, max_price_age, calibration)
         _check_plan(file, told, output_format, output)
         return
+    _refuse_estate(file, infra)
     if any(given is not None for given in (demand, prometheus, infra, policy)) or output_format not in (
         "table",
         "json",
     ):
         raise click.UsageError(
-            f"{file} is no plan: --demand, --prometheus, --infra, --policy, markdown, sarif and junit are for plans"
+            f"{file} is not a plan: --demand, --prometheus, --infra, --policy, markdown, sarif and junit are for plans"
         )
     catalog, lock = load_catalog(), read_lock(file)
     warn_of_layers()
@@ -112,11 +115,34 @@ class _Told:
 
 def _is_plan(file: Path) -> bool:
     """Whether the file says that it is a plan; one that cannot be read is an error of whoever reads it."""
+    return _schema_of(file).startswith("advisor.plan/")
+
+
+def _schema_of(file: Path) -> str:
+    """The schema that a file states; "" where it states none, or cannot be read."""
     try:
         document = json_of(read_text(file, "plan"), str(file), "")
     except AdvisorError:
-        return False
-    return isinstance(document, dict) and str(document.get("schema", "")).startswith("advisor.plan/")
+        return ""
+    return str(document.get("schema", "")) if isinstance(document, dict) else ""
+
+
+def _refuse_estate(file: Path, infra: Path | None) -> None:
+    """Refuse the plan of several workloads.
+
+    Raises:
+        InputError: it is one; the hint is a check of one of its workloads.
+    """
+    if not _schema_of(file).startswith("advisor.estate/"):
+        return
+    plans = sorted(file.parent.glob(f"*{PLAN_SUFFIX}"))
+    first = plans[0] if plans else file.parent / f"WORKLOAD{PLAN_SUFFIX}"
+    code = "" if infra is None else f" --infra {quote(str(infra / first.name.removesuffix(PLAN_SUFFIX)))}"
+    raise InputError(
+        "this is the plan of several workloads, and each has a plan of its own to check",
+        where=str(file),
+        hint=f"check each, such as `advisor check {quote(str(first))}{code}`",
+    )
 
 
 def _check_plan(file: Path, told: _Told, output_format: str, output: Path | None) -> None:

@@ -112,9 +112,9 @@ def _completed(pull_request: "PullRequest", api: str | None, project: str | None
     if missing:
         raise InputError(f"no CI job says the {missing}", hint=f"give --{missing}")
     if not _PROJECT.fullmatch(place.project) or ".." in place.project.split("/"):
-        raise InputError(f"{place.project!r} is no project", hint="give --project OWNER/NAME")
+        raise InputError(f"{place.project!r} is not a project", hint="give --project OWNER/NAME")
     if not place.number.isdecimal():
-        raise InputError(f"{place.number!r} is no number of a pull request", hint="give --pull-request")
+        raise InputError(f"{place.number!r} is not the number of a pull request", hint="give --pull-request")
     return place
 
 

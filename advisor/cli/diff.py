@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from advisor.cli.options import PATH
+from advisor.cli.options import PATH, wide_option
 from advisor.cli.output import deliver, output_option, plan_of_text, report_format_option, report_width
 from advisor.errors import InputError
 
@@ -20,7 +20,7 @@ _ESTATE_FILE = "estate.json"
 @click.argument("before", type=PATH, metavar="OLD.json")
 @click.argument("after", type=PATH, metavar="NEW.json")
 @report_format_option
-@click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
+@wide_option
 @output_option
 def command(before: Path, after: Path, output_format: str, wide: bool, output: Path | None) -> None:
     """Compare two plans: fleet, USD a month, margin to the SLO, risk, evidence, and what their code replaces.

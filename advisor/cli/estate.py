@@ -78,7 +78,7 @@ def _complain(estate: Estate, directory: Path) -> None:
     listed = "\n        ".join(obstacles(estate))
     if sums.failed:
         unserved = f", and {counted(sums.infeasible, 'workload')} cannot be served" if sums.infeasible else ""
-        message = f"{sums.failed} of {sums.workloads} files have to be mended{unserved}"
+        message = f"{sums.failed} of {sums.workloads} files have to be fixed{unserved}"
         raise InputError(message, where=str(directory), hint=listed)
     if sums.infeasible:
         raise NothingFeasible(

@@ -9,7 +9,7 @@ import click
 
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.price_trust import first_day
-from advisor.cli.options import FILE
+from advisor.cli.options import FILE, wide_option
 from advisor.cli.output import calibration_option, deliver, format_option, output_option, read_plan, report_width
 from advisor.cli.served import check_served, tell_age, warn_of_layers
 from advisor.errors import InputError
@@ -74,7 +74,7 @@ class _Explanation:
     metavar="FILE",
     help="Write the price of the plan's tokens to FILE, as LiteLLM configuration.",
 )
-@click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
+@wide_option
 @format_option("table", "json", "markdown", "focus", note="focus: the lines of --cost as FOCUS rows")
 @output_option
 @calibration_option

@@ -174,7 +174,7 @@ def pulumi(language: str, **asked: Any) -> None:  # noqa: ANN401 - the options a
 def monitoring(
     plan: Path, directory: Path, matchers: str | None, *, unconfirmed: bool, dry_run: bool, force: bool
 ) -> None:
-    """Write Prometheus rules and a Grafana dashboard that hold PLAN.json against what is served and spent.
+    """Write Prometheus rules and a Grafana dashboard that compare PLAN.json with what is served and spent.
 
     Cost per hour, per request and per token, error budgets of the latency targets, load against capacity, and what is
     spare, from the engines' own metrics. The rules come with a test for promtool.

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from advisor.catalog import load_catalog
-from advisor.cli.options import FILE, Above
+from advisor.cli.options import FILE, Above, wide_option
 from advisor.cli.output import (
     Progress,
     answers_text,
@@ -44,7 +44,7 @@ def _efforts(_context: click.Context, _option: click.Parameter, values: tuple[st
         try:
             hours[lever] = float(text)
         except ValueError:
-            raise click.BadParameter(f"'{value}' is no LEVER=HOURS, such as spot=8") from None
+            raise click.BadParameter(f"'{value}' is not a LEVER=HOURS, such as spot=8") from None
         if not 0 <= hours[lever] < math.inf:
             raise click.BadParameter(f"'{value}': hours are 0 or more")
     return hours
@@ -89,7 +89,7 @@ def _efforts(_context: click.Context, _option: click.Parameter, values: tuple[st
     help="With --cache: largest share of a semantic cache's hits that may answer another question.",
 )
 @click.option("--effort", multiple=True, callback=_efforts, metavar="LEVER=HOURS", help="Your own hours. Repeatable.")
-@click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
+@wide_option
 @click.option("--verbose", is_flag=True, help="With what others measured or say of each lever.")
 @format_option("table", "json", "ndjson", "csv", "markdown", "html", note="csv: a lever a row; html: `advisor report`")
 @output_option

@@ -15,6 +15,9 @@ FILE_OR_STDIN = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 PATH = click.Path(path_type=Path)
+wide_option = click.option(
+    "--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width."
+)
 cost_option = click.option(
     "--cost",
     type=click.Choice(["effective", "billed"]),
@@ -36,7 +39,7 @@ def _rates(_context: click.Context, _parameter: click.Parameter, values: Sequenc
             rate = Decimal(0)
         if not currency.isalpha() or not rate.is_finite() or not 0 < rate < 1_000_000:
             raise click.BadParameter(
-                f"{value!r} is no rate: write a currency and what one of it is in USD, such as EUR=1.08"
+                f"{value!r} is not a rate: write a currency and what one of it is in USD, such as EUR=1.08"
             )
         rates[currency.upper()] = rate
     return rates
@@ -83,7 +86,7 @@ class Above(click.ParamType[float]):
         try:
             number = float(value)
         except ValueError:
-            self.fail(f"'{value}' is no number", param, ctx)
+            self.fail(f"'{value}' is not a number", param, ctx)
         if not 0 < number <= self._most or not math.isfinite(number):
             most = "" if self._most == math.inf else f" and at most {self._most:g}"
             self.fail(f"{value} is not above 0{most}: {self._hint}", param, ctx)

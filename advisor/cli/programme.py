@@ -5,11 +5,12 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.options import FILE, Above
+from advisor.cli.options import FILE, Above, wide_option
 from advisor.cli.output import deliver, json_or_page, output_option, page_format_option, read_plan, report_width
 from advisor.names import suggestion
+from advisor.programme.billed import billed_month
 from advisor.programme.build import LEVERS, Inputs, programme_of
-from advisor.programme.rules import OWNERS, billed_month
+from advisor.programme.rules import OWNERS
 from advisor.report.bill.json_report import read_audit
 from advisor.report.programme import programme_json, programme_sections
 from advisor.report.text_table import sections_as
@@ -21,7 +22,7 @@ def _owners(_context: click.Context, _option: click.Parameter, values: tuple[str
     for value in values:
         tag, _, name = value.partition("=")
         if not name:
-            raise click.BadParameter(f"'{value}' is no TAG=NAME, such as platform=team-infra")
+            raise click.BadParameter(f"'{value}' is not a TAG=NAME, such as platform=team-infra")
         if tag not in OWNERS:
             raise click.BadParameter(f"no item has the owner tag '{tag}'; {suggestion(tag, OWNERS)}")
         owners[tag] = name
@@ -56,7 +57,7 @@ def _owners(_context: click.Context, _option: click.Parameter, values: tuple[str
 @click.option(
     "--owner", "owners", multiple=True, callback=_owners, metavar="TAG=NAME", help="Own name of an owner tag."
 )
-@click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
+@wide_option
 @page_format_option
 @output_option
 def command(

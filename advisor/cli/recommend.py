@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.options import FILE, FOLDER, PATH, duration_between
+from advisor.cli.options import FILE, FOLDER, PATH, duration_between, wide_option
 from advisor.cli.output import (
     Progress,
     answers_text,
@@ -48,7 +48,7 @@ from advisor.workload.values import Workload
 @calibration_option
 @click.option("--all", "every_variant", is_flag=True, help="Every precision and parallelism, not only the best ones.")
 @click.option("--top", type=click.IntRange(1), default=SHOWN_OPTIONS, show_default=True, help="Options in a table.")
-@click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
+@wide_option
 @click.option("--verbose", is_flag=True, help="Every section: cost, proof, replay, limits, failures, scaling, prices.")
 @click.option("--previous", type=FILE, help="Plan (JSON) of what runs now: leaving it has to be worth its cost.")
 @click.option("--prometheus", metavar="URL", help="Take demand from what this Prometheus-compatible server saw.")
@@ -91,7 +91,11 @@ from advisor.workload.values import Workload
     "--jobs", type=int, default=-1, show_default=True, help="Workloads of a directory at a time; -1: all cores."
 )
 @click.option(
-    "--backend", type=click.Choice(BACKENDS), default=BACKENDS[0], show_default=True, help="What spreads a directory."
+    "--backend",
+    type=click.Choice(BACKENDS),
+    default=BACKENDS[0],
+    show_default=True,
+    help="What runs the workloads of a directory in parallel.",
 )
 @click.option("--scheduler", help="Address of a running Dask or Ray cluster; a local one is started without.")
 @quiet_option

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.options import FILE, cost_option, rate_option
+from advisor.cli.options import FILE, cost_option, rate_option, wide_option
 from advisor.cli.output import (
     Progress,
     deliver,
@@ -28,7 +28,7 @@ def _applied(_context: click.Context, _option: click.Parameter, values: tuple[st
         try:
             days[item] = dt.date.fromisoformat(text)
         except ValueError:
-            raise click.BadParameter(f"'{value}' is no ID=DATE, such as ADV101=2026-12-04") from None
+            raise click.BadParameter(f"'{value}' is not an ID=DATE, such as ADV101=2026-12-04") from None
     return days
 
 
@@ -43,7 +43,7 @@ def _applied(_context: click.Context, _option: click.Parameter, values: tuple[st
 @click.option("--requests", multiple=True, metavar="LOG", help="Request log, as of `advisor audit`. (repeatable)")
 @cost_option
 @rate_option
-@click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
+@wide_option
 @page_format_option
 @output_option
 def command(
@@ -59,7 +59,7 @@ def command(
     output_format: str,
     output: Path | None,
 ) -> None:
-    """Hold what a programme predicted against the BILL: files, folders and patterns, as of `advisor audit`.
+    """Compare what a programme predicted with the BILL: files, folders and patterns, as of `advisor audit`.
 
     The bill has to reach back a week or more before the first item was applied; two weeks show trend and unusual days.
     """
@@ -68,7 +68,7 @@ def command(
     from advisor.audit.traffic import read_traffic  # noqa: PLC0415 - as above
     from advisor.audit.values import Basis  # noqa: PLC0415 - as above
     from advisor.programme.review import Question, review_of  # noqa: PLC0415 - as above
-    from advisor.programme.rules import PROGRAMME  # noqa: PLC0415 - as above
+    from advisor.programme.values import PROGRAMME  # noqa: PLC0415 - as above
     from advisor.report.programme import review_json, review_sections  # noqa: PLC0415 - as above
     from advisor.report.text_table import sections_as  # noqa: PLC0415 - as above
 

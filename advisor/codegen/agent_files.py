@@ -15,6 +15,7 @@ from advisor.samples.agent.page_server import PageAddress
 from advisor.samples.agent.settings import parse_labels
 from advisor.samples.bounded_http import parse_address
 from advisor.samples.places import checked_host
+from advisor.samples.sources.table import ACCELERATORS
 
 UNIT = "advisor-agent"
 HOME = "/opt/advisor-agent"
@@ -25,15 +26,6 @@ DEFAULT_DIRECTORY = "/var/lib/advisor-agent"
 CONTAINER_UID = "65532"
 """A user that no base image has."""
 DEFAULT_BASE_IMAGE = "python:3.13-slim-trixie"
-ACCELERATORS: Mapping[str, Sequence[str]] = {
-    "nvidia": ("char-nvidia", "char-nvidiactl", "char-nvidia-frontend", "char-nvidia-caps", "char-nvidia-uvm"),
-    "amd": ("char-kfd", "char-drm"),
-    "neuron": ("char-neuron",),
-    "gaudi": ("char-accel", "char-habanalabs"),
-    "tpu": ("char-accel", "char-vfio"),
-}
-"""Kinds of devices (names as in ``/proc/devices``) that a vendor's library opens."""
-_GROUPS: Mapping[str, Sequence[str]] = {"amd": ("video", "render")}
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - the unit hides them
 """What ``ProtectHome`` and ``PrivateTmp`` hide from a unit."""
 _MAKE_DIRECTORY = 'test -d "$1" || exec install --directory --owner="$2" --mode=0750 "$1"'
@@ -133,7 +125,7 @@ def systemd_files(
             hint="name what it may reach: --network 10.0.0.0/8, or 0.0.0.0/0",
         )
     if user is not None and (not _USER.fullmatch(user) or user == "root"):
-        raise InputError(f"'{user}' is no name of an unprivileged user", where="--user")
+        raise InputError(f"'{user}' is not the name of an unprivileged user", where="--user")
     words = ("agent", "run") if PurePosixPath(program).name == _WHOLE_PROGRAM else ("run",)
     context = {
         "unit": UNIT,
@@ -142,8 +134,8 @@ def systemd_files(
         "make_directory": ("/bin/sh", "-c", _MAKE_DIRECTORY, "sh", run.directory, user or ""),
         "user": user,
         "directory": _reachable(run.directory, "--directory"),
-        "groups": sorted({group for accelerator in accelerators for group in _GROUPS.get(accelerator, ())}),
-        "devices": sorted({device for accelerator in accelerators for device in ACCELERATORS[accelerator]}),
+        "groups": sorted({group for accelerator in accelerators for group in ACCELERATORS[accelerator].groups}),
+        "devices": sorted({device for accelerator in accelerators for device in ACCELERATORS[accelerator].devices}),
         "networks": _checked_networks(networks),
     }
     return {f"{UNIT}.service": fill(_FOLDER, "systemd.service.j2", context)}
@@ -183,7 +175,7 @@ def kubernetes_files(run: AgentRun, pods: Pods) -> Mapping[str, str]:
         (pods.runtime_class, "--runtime-class", "a runtime class"),
     ):
         if name is not None and not _OBJECT.fullmatch(name):
-            raise InputError(f"'{name}' is no name of {what}", where=option)
+            raise InputError(f"'{name}' is not the name of {what}", where=option)
     for key, _ in pods.node_selector:
         try:
             label_key(key)
@@ -278,7 +270,7 @@ def _absolute(path: str, where: str) -> str:
     """*path* itself; systemd takes no quotes and backslashes in one, however they are written."""
     pure = PurePosixPath(path)
     if not pure.is_absolute() or ".." in pure.parts or not path.isprintable() or set(path) & set("\"'\\"):
-        raise InputError(f"{path!r} is no absolute path without quotes and backslashes", where=where)
+        raise InputError(f"{path!r} is not an absolute path without quotes and backslashes", where=where)
     return path
 
 
@@ -305,5 +297,5 @@ def _checked_networks(networks: Sequence[str]) -> Sequence[str]:
         try:
             ip_network(text)
         except ValueError as error:
-            raise InputError(f"{text!r} is no network", where="--network", hint="such as 10.0.0.0/8") from error
+            raise InputError(f"{text!r} is not a network", where="--network", hint="such as 10.0.0.0/8") from error
     return networks

@@ -1,4 +1,4 @@
-"""Container of an instance: accelerator, machine image, weights, command, ports, and wishes beyond the plan."""
+"""Values of generated code: languages, engines, wishes beyond the plan, platforms, containers, backends, regions."""
 
 from collections.abc import Mapping
 from enum import StrEnum

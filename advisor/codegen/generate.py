@@ -24,6 +24,7 @@ from advisor.codegen.model import Component, ComputeGroup, Stack
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.registries import images_of, pinned, written
 from advisor.codegen.rollout import Former, Rollout
+from advisor.codegen.root_hand_over import left_behind, notes_of_hand_over, with_hand_overs, with_names_apart
 from advisor.codegen.selection import Choice, choose, reason_against
 from advisor.codegen.serving import check_wanted, planned_engine, without_cache
 from advisor.codegen.stack import stacks_of
@@ -147,7 +148,7 @@ def _yaml(path: str, text: str) -> Iterator[Finding]:
 def _manifest(path: str, document: object) -> Iterator[Finding]:
     """A Kubernetes object says what it is and what it is called."""
     if not isinstance(document, dict):
-        yield Finding(path, 0, "holds a document that is no Kubernetes object")
+        yield Finding(path, 0, "holds a document that is not a Kubernetes object")
         return
     missing = [key for key in ("apiVersion", "kind") if not isinstance(document.get(key), str)]
     if document.get("kind") not in ("Kustomization", "Component") and not (document.get("metadata") or {}).get("name"):
@@ -194,7 +195,7 @@ def _warning(provider: str, region: str, instance_type: str, catalog: Catalog) -
         return f"the catalog does not know where {provider} sells {instance_type}: check {region}"
     if (provider, region) not in catalog.regions:
         return f"the catalog does not know {region} of {provider}: check that it has {instance_type}"
-    trips = {other: catalog.rtt_ms(provider, region, other) for other in of_type}
+    trips = {other: catalog.geography.between_regions(provider, region, other) for other in of_type}
     # The shortest round trips first; regions of unknown place last.
     nearest = sorted((float("inf") if trip is None else trip.rtt_ms, other) for other, trip in trips.items())
     raise InputError(
@@ -299,7 +300,7 @@ def generate(
     attempts: list[tuple[tuple[Stack, ...], tuple[str, ...], Mapping[str, Mapping[str, str]]]] = []
 
     def attempt(choice: Choice) -> None:
-        stacks = _stacks(plan, choice, wanted, former)
+        stacks = _stacks(plan, choice, wanted, former, is_short=is_short)
         unknown = () if catalog is None else check_available(stacks, catalog)
         attempts.append((stacks, unknown, _rendered(stacks, language)))
 
@@ -312,8 +313,10 @@ def generate(
     # Of another plan, whose groups are not known, none is kept beside the new ones.
     unknown_roots = [root for root in roots if root in former.roots and root not in former.rollouts]
     images = images_of(_unpinned(plan, choice, wanted))
+    left = left_behind(former, roots)
+    texts = _joined(rendered if stacks == planned else _rendered(stacks, language))
     files = {
-        **_joined(rendered if stacks == planned else _rendered(stacks, language)),
+        **with_hand_overs(texts, dict(zip(roots, stacks, strict=True)), left, language),
         **written(images, wanted.digests),
     }
     check_files(files)
@@ -336,8 +339,13 @@ def generate(
         left_out=frozenset(key for group in gone for key in (group.key, group.backend)),
         former_state=former.state,
         unused_inputs=frozenset() if is_short else unused_inputs(asked, files),
-        notes=tuple(note for stack in stacks for note in notes_of(target_of(stack).completed(stack)))
-        or _nothing_retires(former, gone),
+        notes=(
+            *notes_of_hand_over(roots, left),
+            *(
+                tuple(note for stack in stacks for note in notes_of(target_of(stack).completed(stack)))
+                or _nothing_retires(former, gone)
+            ),
+        ),
     )
 
 
@@ -416,13 +424,23 @@ def beside_total(plan: Plan, wanted: Wanted | None = None) -> tuple[str, ...]:
     )
 
 
-def _stacks(plan: Plan, choice: Choice, wanted: Wanted, former: Former | None = None) -> tuple[Stack, ...]:
-    """Stacks of a choice; those of a directory take what its code takes beside the inputs that are wanted."""
+def _stacks(
+    plan: Plan, choice: Choice, wanted: Wanted, former: Former | None = None, *, is_short: bool = False
+) -> tuple[Stack, ...]:
+    """Stacks of a choice, with the inputs that the code of their roots has already, and its names.
+
+    A short program has the names of its plan.
+    """
     former = former or Former()
-    pinned_stacks = tuple(pinned(stack, wanted.digests) for stack in _unpinned(plan, choice, wanted))
+    unnamed = _unpinned(plan, choice, wanted)
+    roots = _roots(unnamed)
+    named = with_names_apart(unnamed, roots, Former() if is_short else former)
+    again = (
+        stack if stack.name == own.name else as_run(stack, wanted) for stack, own in zip(named, unnamed, strict=True)
+    )
     stacks = tuple(
         replace(stack, inputs=stack.inputs | former.inputs_of(root, stack.provider))
-        for root, stack in zip(_roots(pinned_stacks), pinned_stacks, strict=True)
+        for root, stack in zip(roots, (pinned(stack, wanted.digests) for stack in again), strict=True)
     )
     return _as_components(stacks, plan, wanted) if wanted.as_component else stacks
 

@@ -162,6 +162,25 @@ def traversal(node: Any) -> Traversal | None:  # noqa: ANN401
     return None if base is None else base + tuple(_steps(node.children[1]))
 
 
+def chain(node: Any) -> tuple[Any, ...] | None:  # noqa: ANN401
+    """The steps of a reference as :func:`traversal`, with the expression of each computed index; None: no reference.
+
+    A splat is ``[*]``.
+    """
+    node = unwrap(node)
+    kind = getattr(node, "data", "")
+    if kind == "identifier":
+        return (str(node.children[0]),)
+    base = chain(node.children[0]) if kind in _CHAINS else None
+    if base is None:
+        return None
+    last = node.children[1]
+    if last.data == "braces_index" and literal(parts_of(last)[0]) is NOT_LITERAL:
+        return (*base, parts_of(last)[0])
+    steps = tuple(_steps(last))
+    return (*base, "[*]", *steps[1:]) if "splat" in last.data else (*base, *steps)
+
+
 def references(node: Any) -> Iterator[Traversal]:  # noqa: ANN401
     """Every reference in an expression, those in templates and indexes too; names of ``for`` are not left out."""
     if not hasattr(node, "data"):
@@ -203,15 +222,6 @@ def indexes_after(node: Any, address: Traversal) -> Iterator[Any]:  # noqa: ANN4
     else:
         for child in node.children:
             yield from indexes_after(child, address)
-
-
-def loop_names(node: Any) -> frozenset[str]:  # noqa: ANN401
-    """Names that ``for`` expressions in it declare."""
-    if not hasattr(node, "data"):
-        return frozenset()
-    names = {str(child.children[0]) for child in node.children if getattr(child, "data", "") == "identifier"}
-    own = frozenset(names) if node.data == "for_intro" else frozenset()
-    return own.union(*(loop_names(child) for child in node.children))
 
 
 def _of_indexes(node: Any) -> Iterator[Traversal]:  # noqa: ANN401

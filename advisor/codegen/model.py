@@ -359,8 +359,8 @@ class Stack:
     """Unit of the requests."""
     cache: PlannedCache | None = None
     """Response cache in front of the fleet; None: there is none."""
-    is_batch: bool = False
-    """All that comes is batch work: nobody sends anything between its runs."""
+    rests: bool = False
+    """In one of its regions none of its machines runs at some hours of the plan."""
     tenants: tuple["Stack", ...] = ()
     """Workloads that its nodes run the pods of, each in a namespace of its own; empty: it runs its own pods."""
     nodes: str = ""
@@ -394,11 +394,6 @@ class Stack:
     def has_local_adapters(self) -> bool:
         """Whether the hub lacks one of its adapters."""
         return not all(adapter.on_hub for adapter in self.adapters)
-
-    @property
-    def rests(self) -> bool:
-        """Nothing runs between the runs of its batch work."""
-        return self.is_batch and not any(group.min_instances for group in self.groups)
 
     @property
     def has_gpu(self) -> bool:

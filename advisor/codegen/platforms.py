@@ -58,7 +58,9 @@ def _aws_platform(serves: Serves) -> Platform:
     """How the instances of *serves* boot."""
     named = _INSTANCE_TYPE.fullmatch(serves.instance_type)
     if named is None:
-        raise InputError(f"{serves.instance_type!r} is no EC2 instance type", hint="expected something like g6.xlarge")
+        raise InputError(
+            f"{serves.instance_type!r} is not an EC2 instance type", hint="expected something like g6.xlarge"
+        )
     family = AWS_FAMILIES[family_of(serves.provider, serves.instance_type)]
     arm = _ARM_FAMILY.fullmatch(named["family"]) is not None
     architecture = "arm64" if arm else "x86_64"
@@ -108,7 +110,7 @@ def _azure_platform(serves: Serves) -> Platform:
         return _azure_processors(serves, processors)
     if _AZURE_SIZE.fullmatch(serves.instance_type) is None:
         raise InputError(
-            f"{serves.instance_type!r} is no accelerated Azure size",
+            f"{serves.instance_type!r} is not an accelerated Azure size",
             hint="expected something like Standard_NC4as_T4_v3",
         )
     family = AZURE_FAMILIES[family_of(serves.provider, serves.instance_type)]
@@ -234,7 +236,7 @@ def machine_of(instance_type: str) -> Machine:
     """
     named = _MACHINE_TYPE.fullmatch(instance_type)
     if named is None:
-        raise InputError(f"{instance_type!r} is no machine type", hint="expected something like g2-standard-4")
+        raise InputError(f"{instance_type!r} is not a machine type", hint="expected something like g2-standard-4")
     family = GCP_FAMILIES[family_of("gcp", instance_type)]
     return Machine(instance_type.partition("+")[0], family, int(named["count"] or 0))
 
@@ -244,7 +246,7 @@ def _gcp_platform(serves: Serves) -> Platform:
     if serves.purchase == "serverless":
         if _SERVICE.fullmatch(serves.instance_type) is None:
             raise InputError(
-                f"{serves.instance_type!r} is no serverless service of Google Cloud", hint="expected Cloud Run L4"
+                f"{serves.instance_type!r} is not a serverless service of Google Cloud", hint="expected Cloud Run L4"
             )
         if serves.accelerator not in GPUS:
             raise InputError(

@@ -53,7 +53,7 @@ def python_value(value: object, indent: int = 0, before: int = _UNKNOWN, depth: 
         return Quoted(repr(value))
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{value!r} is no number that code can hold")
+            raise ValueError(f"{value!r} is not a number that code can hold")
         is_plain = value.is_integer() and abs(value) < _LARGEST_PLAIN
         return Quoted(str(int(value)) if is_plain else repr(value).replace("e+", "e"))
     if not isinstance(value, Call | Mapping | Sequence):
@@ -109,7 +109,7 @@ def _text_or_lines(text: str, indent: int) -> str:
 
 def _word(name: str) -> str:
     if not name.isidentifier() or keyword.iskeyword(name):
-        raise ValueError(f"{name!r} is no name in Python")
+        raise ValueError(f"{name!r} is not a name in Python")
     return name
 
 

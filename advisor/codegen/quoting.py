@@ -70,7 +70,7 @@ def hcl_number(value: float) -> Quoted:
         ValueError: not a finite number.
     """
     if isinstance(value, bool) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is no number that HCL can hold")
+        raise ValueError(f"{value!r} is not a number that HCL can hold")
     return Quoted(str(int(value)) if float(value).is_integer() else repr(float(value)))
 
 
@@ -264,7 +264,7 @@ def systemd_path(text: str) -> Quoted:
         ValueError: it is no absolute path, or holds what such a setting cannot.
     """
     if not text.startswith("/") or not text.isprintable() or text != text.strip() or set(text) & set("\"'\\"):
-        raise ValueError(f"{text!r} is no path that a systemd unit can hold without quotes")
+        raise ValueError(f"{text!r} is not a path that a systemd unit can hold without quotes")
     return Quoted(text.replace("%", "%%"))
 
 
@@ -331,7 +331,7 @@ def yaml_integer(value: int) -> Quoted:
         TypeError: not a whole number.
     """
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{value!r} is no whole number")
+        raise TypeError(f"{value!r} is not a whole number")
     return Quoted(str(value))
 
 

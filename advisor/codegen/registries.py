@@ -347,7 +347,7 @@ def kept_in(directory: Path) -> Mapping[str, str]:
         return {}
     except (InputError, OSError, ValueError, AttributeError, TypeError) as error:
         raise InputError(
-            f"this is no list of images and digests: {error}",
+            f"this is not a list of images and digests: {error}",
             where=str(path),
             hint="delete it, and run the command with --resolve-digests",
         ) from error
@@ -355,5 +355,5 @@ def kept_in(directory: Path) -> Mapping[str, str]:
 
 def _digest(text: str) -> str:
     if DIGEST.fullmatch(text) is None:
-        raise ValueError(f"{text!r} is no digest, such as sha256:{'0' * 8}…")
+        raise ValueError(f"{text!r} is not a digest, such as sha256:{'0' * 8}…")
     return text

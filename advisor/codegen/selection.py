@@ -106,6 +106,10 @@ class Member:
     committed_instances: int
     requests_per_second_per_replica: float
     usd_per_hour: float
+    compute_usd_per_month: float
+    """As planned, with the hours that instances are started ahead."""
+    peak_usd_per_hour: float
+    """Price of the busiest hours' instances together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +235,8 @@ def _single(option: Option, fleet: Fleet | None) -> Choice:
         committed_instances=option.instances if option.purchase in _BOUGHT_AHEAD else 0,
         requests_per_second_per_replica=_planned_rate(option),
         usd_per_hour=option.cost.instance_usd_per_hour,
+        compute_usd_per_month=option.cost.compute_usd_per_month,
+        peak_usd_per_hour=max(counts) * option.cost.instance_usd_per_hour,
     )
     return Choice((member,), option)
 
@@ -276,6 +282,8 @@ def _member(fleet: Fleet, group: FleetGroup) -> Member:
         committed_instances=max(group.instances) if bought_ahead else 0,
         requests_per_second_per_replica=_planned_rate(group),
         usd_per_hour=group.instance_usd_per_hour,
+        compute_usd_per_month=group.compute_usd_per_month,
+        peak_usd_per_hour=max(hours) * group.instance_usd_per_hour,
     )
 
 
@@ -293,6 +301,8 @@ def _merge(members: Sequence[Member]) -> Member:
         committed_instances=sum(member.committed_instances for member in members),
         requests_per_second_per_replica=last.requests_per_second_per_replica,
         usd_per_hour=last.usd_per_hour,
+        compute_usd_per_month=sum(member.compute_usd_per_month for member in members),
+        peak_usd_per_hour=sum(member.peak_usd_per_hour for member in members),
     )
 
 

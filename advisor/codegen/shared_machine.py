@@ -215,6 +215,8 @@ def _member(seat: Seat, copies: int) -> Member:
         committed_instances=0,
         requests_per_second_per_replica=seat.planned_requests_per_second_per_instance,
         usd_per_hour=seat.instance_usd_per_hour,
+        compute_usd_per_month=copies * seat.instance_usd_per_hour * HOURS_PER_MONTH,
+        peak_usd_per_hour=copies * seat.instance_usd_per_hour,
     )
 
 

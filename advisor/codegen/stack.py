@@ -31,7 +31,7 @@ from advisor.codegen.serving import cache_of, container_of
 from advisor.codegen.summary import summary_of
 from advisor.cost.services import root_volume_gib
 from advisor.cost.standing import balancers_usd_per_month
-from advisor.deployable import CHECKPOINT_MARGIN, service_of
+from advisor.deployable import CHECKPOINT_MARGIN, rests, service_of
 from advisor.errors import InputError
 from advisor.plan.document import plan_document
 from advisor.plan.fleet.chosen import FEWEST_SUBNETS, Fleet, while_replaced
@@ -64,11 +64,11 @@ def stacks_of(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
         InputError: nothing that this program writes can serve it; the message says why.
     """
     if _VERSION.fullmatch(plan.provenance.advisor_version) is None:
-        raise InputError(f"{plan.provenance.advisor_version!r} is no version", where="provenance.advisor_version")
+        raise InputError(f"{plan.provenance.advisor_version!r} is not a version", where="provenance.advisor_version")
     for member in choice.members:
         region = member.serves.region
         if _REGION.fullmatch(region) is None:
-            raise InputError(f"{region!r} is no region", hint="expected something like us-east-1")
+            raise InputError(f"{region!r} is not a region", hint="expected something like us-east-1")
     plan_digest = digest_of(plan, choice)
     parts = _parts(choice.members, wanted)
     stacks = tuple(
@@ -171,7 +171,10 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         summary=replace(summary, cautions=(*summary.cautions, *dict.fromkeys(filter(None, of_containers)))),
         unit=unit_of(plan.demand),
         cache=cache_of(plan, choice),
-        is_batch=_is_batch(plan),
+        rests=scaling is Scaling.SCHEDULED
+        and rests(
+            (member.serves.region, member.hours) for member in choice.members if not service_of(member.serves.purchase)
+        ),
         inputs=wanted.inputs,
     )
 
@@ -211,12 +214,16 @@ def _budget(plan: Plan, choice: Choice) -> Budget:
 
 
 def _usd_per_month(plan: Plan, choice: Choice) -> float:
-    """The plan's total; of a fleet over several clouds or services, this part's compute at the hours of the week."""
+    """The plan's total; of a fleet over several clouds or services, this part's compute."""
     if choice.option is not None:
         return choice.option.cost.total_usd_per_month
-    if plan.fleet is not None and _is_whole(plan.fleet):
+    if plan.fleet is None:
+        return round(sum(_monthly(member) for member in choice.members), 2)
+    if _is_whole(plan.fleet):
         return plan.fleet.cost.total_usd_per_month
-    return round(sum(_monthly(member) for member in choice.members), 2)
+    parts = {(member.serves.provider, service_of(member.serves.purchase)) for member in choice.members}
+    own = (group for group in plan.fleet.groups if (group.provider, service_of(group.purchase)) in parts)
+    return round(sum(group.compute_usd_per_month for group in own), 2)
 
 
 def _is_whole(fleet: Fleet | None) -> bool:

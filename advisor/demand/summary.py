@@ -153,7 +153,7 @@ def _part(document: dict[str, Any], name: str) -> dict[str, Any]:
     """
     part = document.get(name, {})
     if not isinstance(part, dict):
-        raise TypeError(f"{name} ({part!r}) is no object")
+        raise TypeError(f"{name} ({part!r}) is not an object")
     return part
 
 

@@ -153,7 +153,7 @@ def _column_names(path: Path, columns: Sequence[Column]) -> dict[Column, str]:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             header = next(csv.reader([stream.readline(_LONGEST_HEADER)]), [])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InputError(f"cannot read the trace: {reason}", where=str(path), hint=_remedy(path)) from error
     if not header:
         raise InputError(
@@ -249,7 +249,7 @@ def _check_cells(batch: Any, path: Path, names: dict[Column, str], rows_before: 
             row = pc.index(bad, True).as_py()
             shown = f", found {column[row].as_py():g}" if column[row].is_valid and index else ""
             raise InputError(
-                f"{what}{shown}", where=f"{path}:{rows_before + row + 2}: {name}", hint="mend or remove that row"
+                f"{what}{shown}", where=f"{path}:{rows_before + row + 2}: {name}", hint="correct or remove that row"
             )
 
 
@@ -283,7 +283,7 @@ def _product(factors: Sequence[Integers], columns: SizeColumns, path: Path, rows
         raise InputError(
             f"{name} is at most {LARGEST_SIZE:,}, found {sizes[row]:,.0f}",
             where=f"{path}:{rows_before + row + 2}",
-            hint="mend or remove that row",
+            hint="correct or remove that row",
         )
     return np.asarray(sizes, dtype=np.int64)
 
@@ -314,19 +314,19 @@ def _first_bad_line(path: Path, names: list[str], refused: str | None) -> InputE
                     return _of_another_zone(row[names[0]], f"{where}: {names[0]}", first_has_zone=bool(times.tz))
         except csv.Error as error:
             told = f"the row cannot be read: {error}"
-            return InputError(told, where=f"{path}:{reader.reader.line_num}", hint="mend or remove that row")
+            return InputError(told, where=f"{path}:{reader.reader.line_num}", hint="correct or remove that row")
     return None
 
 
 def _bad_cell(cell: str, where: str, *, is_number: bool) -> InputError:
     if is_number:
-        hint = "mend that row" if cell.isascii() else "write it with the digits 0 to 9"
-        return InputError(f"'{cell}' is no number", where=where, hint=hint)
+        hint = "correct that row" if cell.isascii() else "write it with the digits 0 to 9"
+        return InputError(f"'{cell}' is not a number", where=where, hint=hint)
     moment = _time_of(cell)
     if moment is not None and not _FIRST_YEAR < moment.year < _LAST_YEAR:
-        hint = "mend the year, or remove that row"
+        hint = "correct the year, or remove that row"
         return InputError(f"'{cell}' is a time that no trace has", where=where, hint=hint)
-    return InputError(f"'{cell}' is no time (ISO 8601 or seconds)", where=where, hint="mend that row")
+    return InputError(f"'{cell}' is not a time (ISO 8601 or seconds)", where=where, hint="correct that row")
 
 
 def _of_another_zone(cell: str, where: str, *, first_has_zone: bool) -> InputError:

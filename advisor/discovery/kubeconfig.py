@@ -153,7 +153,9 @@ class _Entry:
     def file(self, key: str) -> Path | None:
         named = self.text(key)
         if not named.isprintable():
-            raise InputError(f"{key} is no path of a file", where=str(self.path), hint="write it as one line of text")
+            raise InputError(
+                f"{key} is not the path of a file", where=str(self.path), hint="write it as one line of text"
+            )
         return self.path.parent / _home(named) if named else None
 
     def data(self, key: str) -> bytes | None:
@@ -163,7 +165,7 @@ class _Entry:
             try:
                 return base64.b64decode(encoded, validate=True)
             except ValueError:
-                raise InputError(f"{key}-data is no base64", where=str(self.path), hint="copy it again") from None
+                raise InputError(f"{key}-data is not base64", where=str(self.path), hint="copy it again") from None
         return read_text(path, key).encode() if path else None
 
 
@@ -228,10 +230,10 @@ def _access(name: str, namespace: str, cluster: _Entry, user: _Entry) -> Access:
         certificate, key = (told.text(part).encode() or None for part in ("clientCertificateData", "clientKeyData"))
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     if not (token.isascii() and token.isprintable()):
-        raise InputError("the token is no line of text", where=f"{user.path}: {name}", hint="sign in again")
+        raise InputError("the token is not a line of text", where=f"{user.path}: {name}", hint="sign in again")
     acting = user.text("as")
     if not acting.isprintable():
-        raise InputError("`as` is no line of text", where=f"{user.path}: {name}", hint="write the name of a user")
+        raise InputError("`as` is not a line of text", where=f"{user.path}: {name}", hint="write the name of a user")
     if acting:
         headers["Impersonate-User"] = acting
     tls = None
@@ -272,7 +274,7 @@ def _run_plugin(plugin: _Entry, cluster: _Entry, name: str) -> Part:
     where = f"{plugin.path}: {name}: exec"
     arguments, variables = plugin.value.get("args") or [], _plugin_variables(plugin, cluster, where)
     if not isinstance(arguments, list) or not all(map(_is_text, arguments)):
-        raise InputError("args is no list of texts", where=where, hint='write it as args: ["get-token"]')
+        raise InputError("args is not a list of texts", where=where, hint='write it as args: ["get-token"]')
     program = str(plugin.path.parent / command) if os.sep in command and not Path(command).is_absolute() else command
     try:
         done = subprocess.run(  # noqa: S603 - the user's own kubeconfig names it, and kubectl runs it too
@@ -309,7 +311,7 @@ def _plugin_variables(plugin: _Entry, cluster: _Entry, where: str) -> dict[str, 
     pairs = plugin.value.get("env") or []
     if not isinstance(pairs, list) or not all(map(_is_variable, pairs)):
         hint = 'write it as env: [{name: AWS_PROFILE, value: "prod"}]'
-        raise InputError("env is no list of names with texts", where=where, hint=hint)
+        raise InputError("env is not a list of names with texts", where=where, hint=hint)
     return {pair["name"]: pair["value"] for pair in pairs} | {"KUBERNETES_EXEC_INFO": json.dumps(asked)}
 
 

@@ -21,7 +21,6 @@ _PAGE = 250
 _MOST_PAGES = 4_000
 _ATTEMPTS = 3
 _LONGEST_PAUSE_SECONDS = 10.0
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _SHOWN = 300
 _USER = re.compile(r'User "([^"]{1,253})"')
 _ACCOUNT = "system:serviceaccount:"
@@ -94,7 +93,7 @@ class KubernetesApi:
         except (InputError, UnicodeDecodeError):
             document = None
         if not isinstance(document, dict):
-            message, hint = f"the answer ({answer.status}) is no JSON", "is it the address of a Kubernetes API server?"
+            message, hint = f"the answer ({answer.status}) is not JSON", "is it the address of a Kubernetes API server?"
             raise InputError(message, where=self.where, hint=hint)
         if answer.status == 403:
             self.refused[resource] = str(document.get("message") or "forbidden")
@@ -117,10 +116,10 @@ class KubernetesApi:
             parts = urlsplit(self.access.server)
         except ValueError:
             raise InputError(
-                "the server of the cluster is no address", where=self.where, hint="write it as https://HOST:PORT"
+                "the server of the cluster is not an address", where=self.where, hint="write it as https://HOST:PORT"
             ) from None
         address = parse_address(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}{path}", "/")
-        if address.scheme != "https" and address.host not in _LOOPBACK and self.access.headers:
+        if address.is_in_clear and self.access.headers:
             raise InputError(
                 f"{address.shown} would send the token in clear text", where=self.where, hint="use an https:// server"
             )

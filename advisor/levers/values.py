@@ -64,7 +64,7 @@ def read_measured_cache(path: Path) -> MeasuredCache:
     try:
         return _measured(document, str(path))
     except (KeyError, TypeError, IndexError) as error:
-        raise InputError("it is no replay of caches", where=str(path), hint=_HINT) from error
+        raise InputError("it is not a replay of caches", where=str(path), hint=_HINT) from error
 
 
 def _measured(document: Mapping[str, Any], where: str) -> MeasuredCache:
@@ -111,7 +111,7 @@ def _semantic(point: Mapping[str, Any], where: str) -> MeasuredSemantic:
 def _number(fields: Mapping[str, Any], name: str, most: float, where: str) -> float:
     value = fields[name]
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-        raise InputError(f"{name} is no number from 0 to {most:,.0f}", where=where, hint=_HINT)
+        raise InputError(f"{name} is not a number from 0 to {most:,.0f}", where=where, hint=_HINT)
     return float(value)
 
 

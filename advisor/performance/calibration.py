@@ -337,7 +337,7 @@ def _read_residuals(content: bytes, where: str) -> dict[Group, Residual]:
                     arrays = (archive[f"{group}.{name}"] for name in names)
                     residuals[group] = Residual(TARGETS[group], *arrays)
     except (ValueError, KeyError, OSError) as error:
-        raise InputError(f"this is no residual: {error}", where=where) from error
+        raise InputError(f"this is not a residual: {error}", where=where) from error
     for residual in residuals.values():
         if residual.mean.size != len(FEATURES):
             fault = f"it was made for {residual.mean.size} features, this version has {len(FEATURES)}"

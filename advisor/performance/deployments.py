@@ -63,7 +63,7 @@ def _releases() -> dict[str, tuple[tuple[Version, float], ...]]:
     for row in read_records(data_dir("instance_catalog") / "calibration" / "engine_dates.csv"):
         numbers, day = _numbers(row.text("version")), date.fromisoformat(row.text("released"))
         if numbers is None:
-            row.fail("version", "this is no version")
+            row.fail("version", "this is not a version")
         year = day.year + day.timetuple().tm_yday / DAYS_PER_YEAR
         releases.setdefault(row.text("engine"), []).append((numbers, year))
     return {engine: tuple(sorted(rows)) for engine, rows in releases.items()}

@@ -144,6 +144,8 @@ def _column(value: FloatLike) -> FloatLike:
 
 def distinct_experts(experts: Floats, per_token: Floats, tokens: FloatLike) -> Floats:
     """Expected distinct experts of a layer that ``tokens`` tokens hit: E (1 - (1 - k/E)^tokens), uniform routing."""
+    if not experts.any():
+        return np.zeros(np.broadcast_shapes(experts.shape, np.shape(tokens)))
     count = np.maximum(experts, 1.0)
     miss = np.log1p(-np.minimum(per_token / count, 1 - 1e-9))
     return np.where(experts > 0, count * -np.expm1(tokens * miss), 0.0)
@@ -156,6 +158,8 @@ def distinct_adapters(r: Replicas, sequences: FloatLike) -> Floats:
 
 def attended_tokens(r: Replicas, context: FloatLike) -> Floats:
     """Tokens that one query attends to, averaged over layers: windowed layers see at most their window."""
+    if not r.window_share.any():
+        return context + np.zeros_like(r.window_share)
     windowed = np.where(r.window_tokens > 0, np.minimum(context, r.window_tokens), context)
     return context * (1 - r.window_share) + windowed * r.window_share
 

@@ -77,9 +77,9 @@ def finite_number(column: str, cell: str) -> float:
     try:
         number = float(cell)
     except ValueError:
-        raise InputError(f"{column}: '{cell}' is no number") from None
+        raise InputError(f"{column}: '{cell}' is not a number") from None
     if not math.isfinite(number):
-        raise InputError(f"{column}: '{cell}' is no finite number")
+        raise InputError(f"{column}: '{cell}' is not a finite number")
     return number
 
 

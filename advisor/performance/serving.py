@@ -112,8 +112,6 @@ class Capacity:
     """Requests that run at that rate, on average."""
     floor: Latency
     """Latency at the smallest load, of those with no capacity; NaN for the others."""
-    held_back_by: npt.NDArray[np.str_]
-    """ttft, tpot, e2e or batch (KV cache and engine limit): what a larger rate would break first."""
 
 
 def capacity_at_slo(
@@ -121,15 +119,12 @@ def capacity_at_slo(
 ) -> Capacity:  # fmt: skip
     """Largest request rate that each deployment sustains with every given percentile within the SLO."""
     service = offer(packed, tokens, learned, bursts)
-    feasible, low, high = _largest_batch(service, slo)
+    feasible, low = _largest_batch(service, slo)
     full = state_at(service, _fastest_batch(service, low))
-    beyond = _within(service, state_at(service, high), slo)
-    names = np.array(["batch", "tpot", "ttft", "e2e"])
     return Capacity(
         requests_per_second=np.where(feasible, full.rate, 0.0),
         concurrency=np.where(feasible, full.batch, 0.0),
         floor=_floor(service, tokens, feasible, learned),
-        held_back_by=names[np.argmin(beyond, axis=0)],
     )
 
 
@@ -143,7 +138,7 @@ def rates_at_slo(
     """
     service = offer(packed, tokens, learned, bursts)
     service = replace(service, largest_batch=_fastest_batch(service, service.largest_batch))
-    feasible, low, _ = _largest_batch(service, slo)
+    feasible, low = _largest_batch(service, slo)
     return np.where(feasible, state_at(service, low).rate, 0.0)
 
 
@@ -178,8 +173,8 @@ def most_at_once(packed: Packed, tokens: TokenHistogram, tpot_p95_ms: float, lea
     return low
 
 
-def _largest_batch(service: Service, slo: Targets) -> tuple[npt.NDArray[np.bool_], Floats, Floats]:
-    """Whether a lone request is fast enough, the largest batch within the SLO, and the next that is not."""
+def _largest_batch(service: Service, slo: Targets) -> tuple[npt.NDArray[np.bool_], Floats]:
+    """Whether a lone request is fast enough, and the largest batch within the SLO."""
     low = np.full_like(service.mean_marginal, MIN_BATCH)
     idle = state_at(service, low)
     feasible = np.all(_within(service, idle, slo), axis=0)
@@ -188,7 +183,7 @@ def _largest_batch(service: Service, slo: Targets) -> tuple[npt.NDArray[np.bool_
         middle = np.sqrt(low * high)
         good = np.all(_within(service, state_at(service, middle), slo), axis=0)
         low, high = np.where(good, middle, low), np.where(good, high, middle)
-    return feasible, low, high
+    return feasible, low
 
 
 def _fastest_batch(service: Service, largest: Floats) -> Floats:
@@ -231,7 +226,7 @@ def latency_at_rate(
     """
     service = offer(packed, tokens, learned, bursts)
     low = np.full_like(service.mean_marginal, MIN_BATCH)
-    _, largest, _ = _largest_batch(service, Slo())
+    _, largest = _largest_batch(service, Slo())
     high = _fastest_batch(service, largest)
     for _ in range(BISECTIONS):
         middle = np.sqrt(low * high)

@@ -326,8 +326,8 @@ def weights_of(catalog: Catalog, model: str, precision: str, engine: str) -> Wei
         precision: what they are served in.
         engine: as the plan names it.
     """
-    weights = Weights(precision, engine, catalog.loaded_weights(model, precision, engine), None)
+    weights = Weights(precision, engine, catalog.precisions.loaded(model, precision, engine), None)
     if weights.is_published:
         return weights
     own = catalog.precisions.gguf_scheme(precision) if engine.startswith(SERVES_GGUF) else ""
-    return replace(weights, loss=catalog.quality_loss(model, precision, weights.scheme or own))
+    return replace(weights, loss=catalog.precisions.quality_loss(model, precision, weights.scheme or own))

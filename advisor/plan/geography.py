@@ -59,7 +59,7 @@ def geography(workload: Workload, catalog: Catalog, regions: Iterable[tuple[str,
     if not workload.users:
         return Geography((ANYWHERE,), (1.0,), dict.fromkeys(regions, (0.0,)), ())
     shares = _shares(workload, catalog)
-    places = [catalog.place(name) for name in shares]
+    places = [catalog.geography.place(name) for name in shares]
     network = {key: tuple(_network_ms(place, key, catalog) for place in places) for key in regions}
     note = (
         f"network round trips between places and regions are mostly estimates; {LAST_MILE_MS:g} ms are added for the "
@@ -73,7 +73,7 @@ def _shares(workload: Workload, catalog: Catalog) -> dict[str, float]:
     shares: dict[str, float] = {}
     for name, share in workload.users:
         try:
-            place = catalog.place(name).name
+            place = catalog.geography.place(name).name
         except InputError as error:
             raise InputError(error.message, where=workload.where(f"users.{name}"), hint=error.hint) from error
         shares[place] = shares.get(place, 0.0) + share
@@ -81,7 +81,7 @@ def _shares(workload: Workload, catalog: Catalog) -> dict[str, float]:
 
 
 def _network_ms(place: Place, key: tuple[str, str], catalog: Catalog) -> float:
-    latency = catalog.user_rtt_ms(place, *key)
+    latency = catalog.geography.from_place(place, *key)
     return math.inf if latency is None else level_ms(latency.rtt_ms + LAST_MILE_MS)
 
 
@@ -127,7 +127,7 @@ def check_residency(workload: Workload, catalog: Catalog) -> None:
     """
     continents = {region.continent for region in catalog.regions.values()} - {""}
     countries = {region.country_iso2 for region in catalog.regions.values()} - {""}
-    countries |= EU | {place.country_iso2 for place in catalog.places.values()}
+    countries |= EU | {place.country_iso2 for place in catalog.geography.places.values()}
     places = {name.casefold() for name in continents | countries | _AREAS.keys()}
     for index, entry in enumerate(workload.residency):
         if entry.casefold() not in places:

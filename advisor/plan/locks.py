@@ -144,7 +144,7 @@ def read_lock(path: Path) -> Lock:
             {_place(row): _zones(row["zones"]) for row in document["offers"] if "zones" in row},
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError("this is no lock of the catalog", where=str(path), hint=_HINT) from error
+        raise InputError("this is not a lock of the catalog", where=str(path), hint=_HINT) from error
     if stated != digest(document):
         raise InputError("the lock was edited after it was made", where=str(path), hint=_HINT)
     return lock

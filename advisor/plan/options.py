@@ -11,16 +11,8 @@ from advisor.candidates import Rejection, Shortfall, reject_candidate
 from advisor.plan.problem.charges import alone_usd_per_month, way_of
 from advisor.plan.problem.constraints import most_headroom
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, requests_per_month, share_without
-from advisor.plan.problem.values import (
-    SET_BY,
-    Constraint,
-    FleetSolution,
-    Floats,
-    Pool,
-    Problem,
-    PurchaseOption,
-    Tariff,
-)
+from advisor.plan.problem.limits import Constraint
+from advisor.plan.problem.values import FleetSolution, Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.replay.below import at_need
 from advisor.plan.replay.groups import closer, worst_share
 from advisor.plan.replay.headroom import Kind, kind_of
@@ -34,10 +26,6 @@ from advisor.workload.values import Slo
 
 MOST_REPLAYED = 24
 """Options that are replayed at most: those that are shown first, and those that would be cheaper than the fleet."""
-CODES = {Constraint.BUDGET: "budget"}
-"""Codes of rejections that are not named as the constraint."""
-_FLOORS = (Constraint.DEMAND, Constraint.ON_DEMAND_BASE, Constraint.SPOT_REROUTE, Constraint.ZONES)
-"""What a fleet has to have so much of; of other limits it takes too much."""
 _BOUGHT = {
     PurchaseOption.ON_DEMAND: "on demand",
     PurchaseOption.SPOT: "on spot",
@@ -257,12 +245,11 @@ def _rejection(formulation: Formulation, pool: Pool, tariff: Tariff, missed: Mis
     digits = ",.2f" if missed.unit.startswith("USD") else ",.6g"
     needed, available = (f"{number:{digits}}{unit}" for number in (missed.needed, missed.available))
     alone_so = f"alone {_BOUGHT.get(tariff.paid, tariff.paid.value)}"
-    limit = _LIMITS.get(missed.constraint, SET_BY[missed.constraint])
+    limit = _LIMITS.get(missed.constraint, missed.constraint.set_by)
     reason = f"{alone_so} it takes {needed}, and {limit} allows {available}"
-    if missed.constraint in _FLOORS:
+    if missed.constraint.is_floor:
         reason = f"{alone_so} it gives {available}, and {limit} asks for {needed}"
-    code = CODES.get(missed.constraint, missed.constraint.value)
-    shortfall = Shortfall(code, missed.unit, missed.needed, missed.available, reason)
+    shortfall = Shortfall(missed.constraint.code, missed.unit, missed.needed, missed.available, reason)
     return reject_candidate(source.served.candidate, shortfall, source.offer.region)
 
 

@@ -6,6 +6,7 @@ from functools import partial
 from itertools import islice
 
 from advisor.candidates import Candidate, Rejection
+from advisor.deployable import CLUSTERS, rests, rests_on_cluster, service_of
 from advisor.performance.groups import deployment_for
 from advisor.plan.alternatives import options_of, recommended
 from advisor.plan.batch_work import adds_machines
@@ -101,7 +102,7 @@ def _compared(market: Market, asked: Asked, chosen: Chosen, lower: LowerRungs) -
         Items(ladder.higher, ladder.higher if is_ahead and asked.rungs else None) as higher,
         Items(holds_up_to, holds_up_to if is_ahead else None) as holds,
     ):
-        fleet = fleet_of(confirmed, context, market.expected)
+        fleet = fleet_of(confirmed, context, market.expected, market.validator)
         shown = ranking.first(context.effort.options)
         options = options_of(shown, chosen.every, context, market.expected, fleet)
         fleet = _checked(market, confirmed, fleet, options, holds[0])
@@ -328,8 +329,9 @@ def _order(chosen: Chosen) -> tuple[bool, float]:
 
 
 def scaling_notes(formulation: Formulation, fleet: Fleet) -> Iterator[str]:
-    """Whether a fleet uses what ``scaling`` allows, and why it does not."""
+    """Whether a fleet uses what ``scaling`` allows, why it does not, and what that takes."""
     yield from _turn_notes(formulation, fleet)
+    yield from _rest_notes(fleet)
     if not formulation.problem.scaling.scale_to_zero:
         return
     services = dict.fromkeys(
@@ -347,6 +349,19 @@ def scaling_notes(formulation: Formulation, fleet: Fleet) -> Iterator[str]:
     else:
         why = _why_no_service(formulation)
         yield f"scale_to_zero is not used: requests are expected in every hour of the week, and {why}"
+
+
+def _rest_notes(fleet: Fleet) -> Iterator[str]:
+    """Clusters that machines are nodes of because all of a region stop at some hours."""
+    machines = [group for group in fleet.groups if not service_of(group.purchase)]
+    for provider in dict.fromkeys(filter(rests_on_cluster, (group.provider for group in machines))):
+        own = [group for group in machines if group.provider == provider]
+        if rests((group.region, group.instances) for group in own):
+            names = " and ".join(dict.fromkeys(group.instance_type for group in own))
+            yield (
+                f"{names} run as nodes of a cluster ({CLUSTERS[provider]}), which is not in the total: at some hours "
+                "none runs in a region, and the autoscaler of a group of hosts keeps one"
+            )
 
 
 def _turn_notes(formulation: Formulation, fleet: Fleet) -> Iterator[str]:

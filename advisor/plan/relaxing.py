@@ -7,7 +7,8 @@ from typing import Any
 from advisor.plan.choosing import recommended_fleet
 from advisor.plan.market import Market
 from advisor.plan.problem.constraints import uses
-from advisor.plan.problem.values import Constraint, Infeasible, Problem, Relaxation
+from advisor.plan.problem.limits import Constraint
+from advisor.plan.problem.values import Infeasible, Problem, Relaxation
 from advisor.plan.replay.groups import Confirmed
 from advisor.plan.solve.optimise import relative_change
 from advisor.records import replace
@@ -19,14 +20,6 @@ FINE_STEPS_PER_UNIT = 1e4
 """Steps in which limits are named that are no whole numbers."""
 OF_A_STEP = 1e-3
 """Part of a step by which what a fleet takes may exceed it: arithmetic, not another step."""
-_FIELDS = {Constraint.SPOT_REROUTE: "fault_tolerant_ratio", Constraint.ON_DEMAND_BASE: "on_demand_base_ratio"}
-"""Fields of limits that are not called as the constraint."""
-_LOOSEST = {
-    Constraint.MIN_REPLICAS: 1, Constraint.ZONES: 1, Constraint.SPOT_REROUTE: 1.0, Constraint.ON_DEMAND_BASE: 0.0,
-}  # fmt: skip
-"""Values with which a limit asks for nothing; of all others it is that there is none."""
-
-_WHOLE_UNITS = ("replicas", "zones", "regions", "types", "instances")
 
 Trial = Callable[[float], Confirmed | None]
 """Fleet that a replay confirms with a limit of so much; None: none is found."""
@@ -52,7 +45,7 @@ def _tried(market: Market, relaxation: Relaxation) -> Relaxation | None:
 
     if trial(relaxation.needed) is not None:
         return relaxation
-    loosest = float(_LOOSEST.get(relaxation.constraint, math.inf))
+    loosest = relaxation.constraint.row.loosest
     fleet = trial(loosest)
     if fleet is None:
         return None
@@ -77,12 +70,12 @@ def _least_that_holds(trial: Trial, relaxation: Relaxation, holding: float) -> f
 
 
 def _is_whole(relaxation: Relaxation) -> bool:
-    return isinstance(relaxation.limit, int) or relaxation.unit in _WHOLE_UNITS
+    return isinstance(relaxation.limit, int) or relaxation.constraint.is_whole
 
 
 def _taken(fleet: Confirmed, relaxation: Relaxation, limit: float) -> float:
     """Limit that a fleet needs, in the steps in which it is stated: what it takes of a cap, else the limit itself."""
-    if relaxation.constraint in _LOOSEST:
+    if relaxation.constraint.is_floor:
         return limit
     problem = with_limit(fleet.formulation.problem, relaxation, min(limit, 1e12))
     used = [
@@ -104,7 +97,7 @@ def with_limit(problem: Problem, relaxation: Relaxation, limit: float) -> Proble
         }
         return replace(problem, quota_limits={key: most for key, most in quotas.items() if math.isfinite(most)})
     value = None if math.isinf(limit) else int(limit) if _is_whole(relaxation) else limit
-    changes: dict[str, Any] = {_FIELDS.get(name, name.value): value}
+    changes: dict[str, Any] = {name.field: value}
     limits = replace(problem.limits, **changes)
     return (
         replace(problem, limits=limits, **changes)

@@ -7,10 +7,10 @@ from advisor.candidates import ANY, Rejection
 from advisor.catalog.values import Purchase
 from advisor.deployable import PURCHASE
 from advisor.plan.market import Market
-from advisor.plan.options import CODES
 from advisor.plan.problem.hours import Week
+from advisor.plan.problem.limits import CONSTRAINTS, UNKNOWN_WORDS, Constraint
 from advisor.plan.problem.supply import SERVICE, Supply
-from advisor.plan.problem.values import SET_BY, Constraint, Infeasible, Relaxation
+from advisor.plan.problem.values import Infeasible, Relaxation
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.rung_fleets import first_beyond
 from advisor.plan.rungs import RungScope
@@ -28,8 +28,8 @@ _STAGES = (
     ("network",),
     ("response_cache",),
     ("slo_ttft", "slo_tpot", "slo_e2e", "slo_latency", "deadline", "prediction_abstained", "cold_start"),
-    ("price_unknown", "not_listed", "power_unknown", "carbon_unknown"),
-    tuple(CODES.get(constraint, constraint.value) for constraint in Constraint),
+    ("price_unknown", "not_listed", *UNKNOWN_WORDS),
+    tuple(constraint.code for constraint in Constraint),
     ("replay",),
 )
 """Codes by what judges them, in this order, after the hardware was judged: each has passed what is before it."""
@@ -49,7 +49,7 @@ def nearest_misses(rejections: Sequence[Rejection], conflict: Conflict | None = 
         rejections: everything that is no option.
         conflict: limits that exclude each other, which a miss has to be about.
     """
-    codes = {CODES.get(Constraint(constraint), constraint) for constraint in conflict.constraints} if conflict else ()
+    codes = {CONSTRAINTS[constraint].code for constraint in conflict.constraints} if conflict else ()
     about = [rejection for rejection in rejections if not codes or rejection.code in codes]
     last = max(map(_stage, about), default=0)
     ordered = sorted((rejection for rejection in about if _stage(rejection) == last), key=_order)
@@ -151,7 +151,7 @@ def purchase_remedies(
         return
     for relaxation in fleet.relaxations:
         if relaxation.constraint is Constraint.BUDGET:
-            key = SET_BY[relaxation.constraint]
+            key = relaxation.constraint.set_by
             yield (
                 f"add on_demand to purchase, and raise {key} from {relaxation.limit:,.10g} to "
                 f"{relaxation.needed:,.2f} USD/month"

@@ -155,7 +155,7 @@ class _Scopes:
         self._catalog, self._requirements, self._given = catalog, requirements, workload
         self._stated = replace(with_regions(workload, catalog), near_current=False, regions_left_open=False)
         self._why_no_commitment = why_no_commitment(requirements)
-        self._known = catalog.known_precisions(requirements.model.name)
+        self._known = catalog.precisions.known(requirements.model.name)
         self._places = _places(workload, catalog)
 
     def rungs(self) -> tuple[RungScope, ...]:

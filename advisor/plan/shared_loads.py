@@ -130,11 +130,7 @@ class Load:
 
 
 Loads = tuple[Load, ...]
-
-
 Parts = tuple[float, ...]
-
-
 """USD per hour by resource: memory, time, number of tenants, memory and processors of the machine."""
 
 

@@ -166,7 +166,7 @@ def _judged(today: Today, context: PlanningContext, validator: ReplayValidator) 
     pool = running.allocations[0].pool
     validator = validator.within(formulation, context)
     replay = validator.replayed(formulation, running)
-    needed = validator.alone(formulation.of([pool]))
+    needed = validator.alone_at_all_hours(formulation.of([pool]))
     judged = replace(
         priced,
         precision=formulation.pool_set.sources[pool.key].served.candidate.precision,
@@ -181,7 +181,7 @@ def _beyond_limits(judged: CurrentCost, formulation: Formulation, validator: Rep
     """The same where no number keeps the limits: what would do without the budget, or that nothing would."""
     limits = formulation.problem.limits
     if limits.max_usd_per_month is not None:
-        enough = validator.alone(held_to_limits(formulation, replace(limits, max_usd_per_month=None)))
+        enough = validator.alone_at_all_hours(held_to_limits(formulation, replace(limits, max_usd_per_month=None)))
         if isinstance(enough, Confirmed) and enough.confirmation.reached:
             count = _busiest(enough.solution)
             needed = f"{count} {'is' if count == 1 else 'are'} needed, at ${enough.usd_per_month:,.2f} a month"

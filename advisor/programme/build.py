@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
-from advisor.audit.values import SHOWN_RESOURCES, Effort, Finding
+from advisor.audit.values import SHOWN_RESOURCES, Effort, Finding, Phase
 from advisor.errors import InputError
 from advisor.levers.values import SCHEMA as LEVERS_SCHEMA
 from advisor.levers.values import LeverReport, PricedLever, ReasonCode
@@ -14,21 +14,9 @@ from advisor.plan.doubts import is_refused, refusal_words
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.values import CurrentCost, Plan, Rung, RungGroup
 from advisor.programme import rules
-from advisor.programme.rules import (
-    DAYS,
-    NOTHING,
-    BilledMonth,
-    Combination,
-    Document,
-    Item,
-    LeftOut,
-    Phase,
-    Programme,
-    Rule,
-    Saving,
-    as_billed,
-    total_of,
-)
+from advisor.programme.billed import BilledMonth, as_billed
+from advisor.programme.rules import Assignment
+from advisor.programme.values import DAYS, NOTHING, Combination, Document, Item, LeftOut, Programme, Saving, total_of
 from advisor.records import dataclass, field, replace
 from advisor.units import A_CENT
 
@@ -208,7 +196,6 @@ class _Builder:
         return total.at_most(round(month.usd_per_month, 2))
 
     def _of_lever(self, lever: PricedLever, report: LeverReport, combination: Combination) -> Item:
-        rule = rules.LEVERS.get(lever.lever, rules.OTHERS)
         worth = lever.worth_usd_per_month
         alone = dict(combination.alone_usd_per_month)[f"{combination.workload}/{lever.lever}"]
         usd = min(alone if worth is None else worth, combination.saving.usd_per_month)
@@ -228,7 +215,7 @@ class _Builder:
                 effort_hours=lever.work.effort_hours,
                 counted_in=combination.id,
             ),
-            rule,
+            rules.LEVERS.get(lever.lever, rules.OTHERS),
         )
         if self._is_late(item):
             options = "".join(f"{shlex.quote(word)} " for word in report.options)
@@ -322,7 +309,7 @@ class _Builder:
             told = [f"{machine}, which {holder} replaces" for machine, holder in holders.items()]
             replaced = (sum(self._parts(finding).values()) or 1.0) if all(holders.values()) else 0.0
             return self._kept(finding, replaced, f"it commits to {' and '.join(told)}")
-        parts = {} if _is_serving(finding.id) else self._parts(finding)
+        parts = {} if finding.id in rules.ABOUT_SERVING else self._parts(finding)
         told = [f"is paid for {name.partition('/')[2]}, which {name} replaces" for name in parts]
         return self._kept(finding, sum(parts.values()), f"it is part of what {' and '.join(told)}")
 
@@ -370,17 +357,17 @@ class _Builder:
         unnamed = any(len(item.resources) >= SHOWN_RESOURCES or item.id in rules.AT_ENDPOINTS for item in worthwhile)
         yield from (item for item in worthwhile if item.saving is None)
         for item in sorted((item for item in worthwhile if item.saving is not None), key=_by_saving):
-            names = (*item.resources, _SERVING) if unnamed and _is_serving(item.id) else item.resources
+            names = (*item.resources, _SERVING) if unnamed and item.id in rules.ABOUT_SERVING else item.resources
             holder = item.counted_in or next((counted[name] for name in names if name in counted), "")
             for name in names:
                 counted.setdefault(name, holder or item.id)
             yield replace(item, counted_in=holder)
 
     def _of_finding(self, finding: Finding) -> Item:
-        rule = rules.FINDINGS.get(finding.id, rules.OTHERS)
-        parts = self._parts(finding) if rule.is_serving else {}
+        is_serving = finding.id in rules.ABOUT_SERVING
+        parts = self._parts(finding) if is_serving else {}
         serving = max(parts, key=parts.__getitem__, default="")
-        serving = serving or (self._combinations[0].id if rule.is_serving and self._combinations else "")
+        serving = serving or (self._combinations[0].id if is_serving and self._combinations else "")
         saving = Saving(*(float(amount or 0) for amount in (finding.per_month, finding.low, finding.high)))
         return self._item(
             Item(
@@ -395,7 +382,7 @@ class _Builder:
                 counted_in=serving if finding.basis == _SAVING else "",
                 resources=tuple(sorted(name for name, _ in finding.resources)),
             ),
-            rule,
+            rules.FINDINGS.get(finding.id, rules.OTHERS),
         )
 
     def _to_assess(self) -> Iterator[Item]:
@@ -423,16 +410,16 @@ class _Builder:
 
     def _assessment(self, name: str, title: str, command: str, check: str, hours: float) -> Item:
         item = Item(f"assess/{name}", title, "", command, check, "none: nothing changes", hours)
-        return self._item(item, Rule("platform", Phase.ASSESS))
+        return self._item(item, Assignment("platform", Phase.ASSESS))
 
-    def _item(self, item: Item, rule: Rule) -> Item:
+    def _item(self, item: Item, assignment: Assignment) -> Item:
         """An item with its week, owner, cost and payback, its saving in cents."""
         usd = item.effort_hours * self._inputs.hourly_rate_usd
         return replace(
             item,
             saving=None if item.saving is None else item.saving.in_cents(),
-            week=_week(rule.phase, item.effort_hours),
-            owner=self._inputs.owners.get(rule.owner, rule.owner),
+            week=_week(assignment.phase, item.effort_hours),
+            owner=self._inputs.owners.get(assignment.owner, assignment.owner),
             one_off_usd=usd,
             payback_months=None if item.saving is None else _payback(usd, item.saving),
         )
@@ -463,10 +450,6 @@ class _Builder:
         if self._inputs.findings:
             hours = ", ".join(f"{effort.value} {hours:g}" for effort, hours in rules.EFFORT_HOURS.items())
             yield f"hours of findings are estimates by effort: {hours}"
-
-
-def _is_serving(finding: str) -> bool:
-    return rules.FINDINGS.get(finding, rules.OTHERS).is_serving
 
 
 def _stated(lever: PricedLever) -> str:

@@ -24,7 +24,7 @@ from advisor.programme.reviewed import (
     pattern_of,
     robust_deviation,
 )
-from advisor.programme.rules import NOTHING, Combination, Item, Programme, Saving, total_of
+from advisor.programme.values import NOTHING, Combination, Item, Programme, Saving, total_of
 from advisor.records import dataclass
 from advisor.units import A_CENT, DAYS_PER_MONTH, HOURS_PER_MONTH, counted
 
@@ -278,7 +278,7 @@ class _Reviewer:
 def _money_of(item: Item) -> str:
     """Name of the money that an item is about."""
     holder = item.counted_in or item.id
-    is_serving = any(rules.FINDINGS.get(name, rules.OTHERS).is_serving for name in (item.id, holder))
+    is_serving = not rules.ABOUT_SERVING.isdisjoint((item.id, holder))
     return SERVING if not item.resources or is_serving or "/" in holder else holder
 
 

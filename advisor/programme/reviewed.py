@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from advisor.programme.rules import Saving
+from advisor.programme.values import Saving
 from advisor.records import dataclass
 
 Floats = npt.NDArray[np.float64]

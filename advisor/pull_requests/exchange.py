@@ -88,7 +88,6 @@ class Host(Protocol):
 _LIMITS = Limits(connect_seconds=10.0, total_seconds=30.0, body_bytes=16 * BYTES_PER_MIB)
 """A page holds a hundred comments of up to 64 KiB."""
 _DONE = (200, 201)
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _SHOWN = 200
 
 
@@ -133,7 +132,7 @@ class Client:
 
     def _exchange(self, method: str, url: str, body: bytes) -> tuple[Mapping[str, str], Any]:
         address = parse_address(url, "/")
-        if address.scheme != "https" and address.host not in _LOOPBACK:
+        if address.is_in_clear:
             raise InputError(
                 f"{address.shown} would send the token in clear text", where="--api", hint="give an https:// address"
             )
@@ -156,7 +155,7 @@ class Client:
             return json_of(answer.body.decode(), where, "check that it is the address of an API")
         except (InputError, UnicodeDecodeError):
             hint = "check --api: a sign-in page or a proxy answers there"
-            raise Refused("the answer is no JSON", status=answer.status, where=where, hint=hint) from None
+            raise Refused("the answer is not JSON", status=answer.status, where=where, hint=hint) from None
 
     def _refusal(self, answer: Answer, where: str) -> Refused:
         said = self._said(answer.body)
@@ -250,7 +249,7 @@ def publish(client: Client, text: str, tag: str) -> Action:
 def _tagged(text: str, tag: str) -> _Tagged:
     if _TAG.fullmatch(tag) is None:
         raise InputError(
-            f"{tag!r} is no tag", where="--tag", hint="letters, digits, dots, underscores and hyphens, at most 64"
+            f"{tag!r} is not a tag", where="--tag", hint="letters, digits, dots, underscores and hyphens, at most 64"
         )
     line = f"[//]: # (advisor-comment: {tag})"
     return _Tagged(line, f"{line}\n\n{text.strip()}\n")
@@ -276,7 +275,7 @@ def _comments(client: Client) -> Iterator[Comment]:
             yield from client.host.comments(document)
         except (AttributeError, KeyError, TypeError):
             raise Refused(
-                "the answer is no list of comments",
+                "the answer is not a list of comments",
                 status=200,
                 where=without_credentials(client.place.api),
                 hint="check --host and --api",
@@ -296,7 +295,7 @@ def _own(comments: list[Comment], client: Client) -> list[Comment]:
         return [comment for comment in comments if client.host.is_own(comment, user)]
     except (KeyError, TypeError):
         raise Refused(
-            "the answer is no user", status=200, where=without_credentials(page), hint="check --host and --api"
+            "the answer is not a user", status=200, where=without_credentials(page), hint="check --host and --api"
         ) from None
 
 

@@ -328,9 +328,11 @@ def _static_words(fleet: Fleet) -> Iterator[str]:
     same = abs(static.saved_ratio) < _SAME
     verb = f"{abs(static.saved_ratio):.0%} {'less' if static.saved_ratio > 0 else 'more'}"
     paid = "as endpoints" if all(group.purchase == PurchaseOption.MANAGED for group in fleet.groups) else "on demand"
+    share = static.within_slo_ratio
+    kept = "not replayed" if share is None else f"{ratio_words(share)} of the replayed requests within the SLO"
     yield (
         f"static peak: within the same limits {static.instances} × {static.instance_type} in {static.region} alone, "
-        f"{paid} around the clock (not replayed), would be {usd(static.compute_usd_per_month)} of compute; the "
+        f"{paid} around the clock ({kept}), would be {usd(static.compute_usd_per_month)} of compute; the "
         f"fleet's is {'the same' if same else verb}"
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 from advisor.plan.document import plain
 from advisor.programme.reviewed import SCHEMA as REVIEW_SCHEMA
 from advisor.programme.reviewed import Applied, Review
-from advisor.programme.rules import SCHEMA, Document, Item, Programme, Saving
+from advisor.programme.values import SCHEMA, Document, Item, Programme, Saving
 from advisor.report.text_table import Column, Section, escape_markdown
 from advisor.report.words import payback_words, usd
 from advisor.units import A_CENT

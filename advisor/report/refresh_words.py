@@ -135,13 +135,13 @@ def _import_entry(program: str, result: Imported) -> dict[str, Any]:
 
 
 def engine_refresh_words(result: RefreshedEngines) -> str:
-    """Summary of what was read, left out, missing or held up, and what changed."""
+    """Summary of what was read, left out, missing or held back, and what changed."""
     counts = Counter(row.engine for row in result.answer.rows if isinstance(row, ReleaseRow))
     read = ", ".join(f"{number:,} of {engine}" for engine, number in sorted(counts.items()))
     lines = [f"engines: read releases: {read or 'none'}"]
-    lines += [f"  missing: {gap.part}: {gap.reason}\n    to mend it: {gap.remedy}" for gap in result.answer.gaps]
+    lines += [f"  missing: {gap.part}: {gap.reason}\n    to fix it: {gap.remedy}" for gap in result.answer.gaps]
     lines += _skipped(result)
-    lines += [f"  held up: {held}" for held in result.held]
+    lines += [f"  held back: {held}" for held in result.held]
     if result.is_sound:
         lines.append(release_change_words(result.changes).rstrip("\n"))
         outcome = f"releases of {result.snapshot.read_on} count from now on" if result.snapshot else ""
@@ -190,7 +190,7 @@ def release_changes_json(changes: Sequence[ReleaseChange]) -> str:
 
 
 def engine_refresh_json(result: RefreshedEngines) -> str:
-    """The refresh with all that was held up or left out, gaps and changes; a list, as of providers."""
+    """The refresh with all that was held back or left out, gaps and changes; a list, as of providers."""
     entry: dict[str, Any] = {
         "provider": "engines",
         "published": result.snapshot is not None,
@@ -206,11 +206,11 @@ def engine_refresh_json(result: RefreshedEngines) -> str:
 
 
 def refresh_words(result: Refreshed) -> str:
-    """Summary of a refresh: rows read, missing or held up, and changes."""
+    """Summary of a refresh: rows read, missing or held back, and changes."""
     rows = Counter(row.kind for row in result.answer.rows)
     counts = ", ".join(_counted(number, kind) for kind, number in sorted(rows.items())) or "nothing"
     lines = [f"{result.provider}: read {counts}", *_origin(result.answer), *_missing(result.answer.gaps)]
-    lines += [f"  held up: {violation}" for violation in result.held[:_MOST_LISTED]]
+    lines += [f"  held back: {violation}" for violation in result.held[:_MOST_LISTED]]
     if len(result.held) > _MOST_LISTED:
         lines.append(f"  and {len(result.held) - _MOST_LISTED} more")
     if result.unknown_types:
@@ -245,7 +245,7 @@ def _missing(gaps: Sequence[Gap]) -> Iterator[str]:
     for (reason, remedy, everywhere), names in parts.items():
         where = f" in {', '.join(everywhere[:_MOST_REGIONS])}" if any(everywhere) else ""
         more = f" and {len(everywhere) - _MOST_REGIONS} more regions" if len(everywhere) > _MOST_REGIONS else ""
-        yield f"  missing: {', '.join(names)}{where}{more}: {reason}\n    to mend it: {remedy}"
+        yield f"  missing: {', '.join(names)}{where}{more}: {reason}\n    to fix it: {remedy}"
 
 
 def change_words(changes: Sequence[Change]) -> str:
@@ -274,7 +274,7 @@ def _entry(change: Change) -> dict[str, Any]:
 
 
 def refresh_json(results: Sequence[Refreshed]) -> str:
-    """Every refresh with all of its rows that were held up, gaps and changes."""
+    """Every refresh with all of its rows that were held back, gaps and changes."""
     entries = [
         {
             "provider": result.provider,
@@ -294,7 +294,7 @@ def refresh_json(results: Sequence[Refreshed]) -> str:
 
 
 def update_words(publication: Publication, results: Sequence[Updated], where: str) -> str:
-    """Summary of an update: rows published, held up or not known here, and changes."""
+    """Summary of an update: rows published, held back or not known here, and changes."""
     signature = "signed, which was not checked (--allowed-signers FILE)" if publication.is_signed else "not signed"
     signature = signature if publication.signer is None else f"signed by {publication.signer}"
     head = f"{where}: made {publication.made_at}, {signature}"
@@ -302,7 +302,7 @@ def update_words(publication: Publication, results: Sequence[Updated], where: st
 
 
 def _lines(result: Updated) -> Iterator[str]:
-    yield from (f"  held up: {violation}" for violation in result.held[:_MOST_LISTED])
+    yield from (f"  held back: {violation}" for violation in result.held[:_MOST_LISTED])
     if len(result.held) > _MOST_LISTED:
         yield f"  and {len(result.held) - _MOST_LISTED:,} more"
     if result.left_out:
@@ -313,8 +313,8 @@ def _lines(result: Updated) -> Iterator[str]:
         yield f"{result.provider}: nothing was taken, so the old prices hold"
     elif result.hidden_by:
         yield (
-            f"{result.provider}: what was refreshed on this machine ({result.hidden_by}) goes before the published "
-            f"prices of {result.read_on}; `advisor catalog refresh {result.provider} --forget` drops it"
+            f"{result.provider}: what was refreshed on this machine ({result.hidden_by}) takes precedence over "
+            f"the published prices of {result.read_on}; `advisor catalog refresh {result.provider} --forget` drops it"
         )
     else:
         yield f"{result.provider}: published prices of {result.read_on} count from now on"

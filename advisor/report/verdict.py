@@ -8,7 +8,8 @@ from advisor.demand.values import DemandInterval
 from advisor.models.model import SERVES_GGUF, ModelFile
 from advisor.plan.doubts import falls_short, is_refused, wanted_ratio
 from advisor.plan.fleet.chosen import Failure, Fleet, FleetGroup, QuotaNeed, Spare
-from advisor.plan.problem.values import Constraint, PurchaseOption
+from advisor.plan.problem.limits import Constraint
+from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import CurrentCost, Plan
 from advisor.plan.words import (
     apart_words,
@@ -302,8 +303,9 @@ def _any_of(parts: Sequence[str]) -> str:
 
 def _interrupted_words(fleet: Fleet, worst: Failure, parts: str) -> str:
     """A failure in a run of batch work, which goes on when another machine is there."""
-    left_ratio = worst.left_ratio
-    pace = f"goes on at {whole_percent(left_ratio)} of its planned pace" if left_ratio > 0 else "stands still"
+    pace = (
+        f"goes on at {whole_percent(worst.left_ratio)} of its planned pace" if worst.left_ratio > 0 else "stands still"
+    )
     start, spare = start_hours(fleet), spare_hours(fleet)
     until = f" ({hours_words(start)})" if start else ""
     left = "" if spare is None else f"; it has {hours_words(spare)} to spare"
@@ -479,7 +481,6 @@ def plan_markdown(plan: Plan, shown: int = SHOWN_OPTIONS, *, verbose: bool = Fal
 def _sections(plan: Plan, shown: int, *, verbose: bool) -> list[Section]:
     """Sections in reading order; each only where there is something to show."""
     fleet, conflict = plan.fleet, plan.conflict
-    with_tokens = verbose or any(token_api.asked for token_api in plan.token_apis)
     rejected = rejection_counts(plan.rejected) if verbose or fleet is None else ""
     sections = [
         Section("what would help by itself", tuple(relaxation_words(conflict)) if conflict else ()),
@@ -487,12 +488,23 @@ def _sections(plan: Plan, shown: int, *, verbose: bool) -> list[Section]:
         *([group_section(fleet)] if fleet else []),
         *(_details(plan) if verbose else []),
         option_section(plan, shown),
-        *([token_section(plan)] if plan.token_apis and with_tokens else []),
+        *further_sections(plan, verbose=verbose),
         Section("nearest misses", headers=_MISS_COLUMNS, rows=miss_rows(plan)),
         Section("rejected", (rejected,) if rejected else ()),
         Section("notes", plan.notes),
     ]
     return [section for section in sections if section.rows or (section.lines and not section.headers)]
+
+
+def further_sections(plan: Plan, *, verbose: bool) -> Iterator[Section]:
+    """Sections that a terminal, Markdown and the page show in the same way; a new one is yielded here.
+
+    Args:
+        plan: the plan.
+        verbose: also those that a decision does not need.
+    """
+    if plan.token_apis and (verbose or any(token_api.asked for token_api in plan.token_apis)):
+        yield token_section(plan)
 
 
 def _details(plan: Plan) -> Iterator[Section]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from advisor.catalog.values import Purchase
 from advisor.plan.fleet.chosen import ConstraintUse, Fleet
 from advisor.plan.fleet.spare import CLUSTER_OF_SLICES, ITS_CLUSTER
-from advisor.plan.problem.values import SET_BY, Constraint
+from advisor.plan.problem.limits import CONSTRAINTS, UNKNOWN_WORDS, Constraint
 from advisor.plan.values import Conflict, RelaxedLimit
 from advisor.plan.words import fleet_turns, hours_words, split_words
 from advisor.units import DAYS_PER_MONTH, MS_PER_SECOND, SECONDS_PER_HOUR, milliseconds, significant, to_cents
@@ -26,29 +26,21 @@ SOLD_UNPRICED = "sold, price unknown"
 REFUSED = "No fleet keeps the SLO in its replay; closest:"
 """Beginning of what is said of a fleet that its replay refuses."""
 
-SEATED = "the estate seats the workload on"
+SEATED = "the estate places the workload on"
 """Beginning of what is said of a plan whose workload sits on a shared machine."""
 
 CODE_WORDS = {
-    "budget": "over the budget",
-    "carbon_unknown": "carbon unknown",
+    **{constraint.code: constraint.row.words for constraint in Constraint if constraint.row.words},
+    **UNKNOWN_WORDS,
     "cold_start": "cold start too slow",
-    "commitment_low_band": "commitment above the forecast's low edge",
     "contiguous_kv": "too little memory for a contiguous KV cache",
     "adapters_memory": "adapters leave no room for a KV cache",
     "adapters_unsupported": "LoRA adapters not supported",
     "loading_memory": "too little accelerator memory to quantise while loading",
     "deadline": "one item longer than the deadline",
-    "demand": "demand not carried alone",
     "engine_excluded": "engine left out by the workload",
     "host_memory": "too little host memory",
-    "max_changed_instances": "too many instances changed",
-    "max_instance_types": "too many instance types",
-    "max_kg_co2e_per_month": "over the carbon cap",
-    "max_kw": "over the power cap",
-    "max_replicas": "more replicas than allowed",
     "memory": "too little memory",
-    "min_replicas": "fewer replicas than asked",
     "model_unsupported": "model not listed by the engine",
     "network": "too far from the users",
     "no_image": "no engine image",
@@ -57,15 +49,12 @@ CODE_WORDS = {
     "not_generated": "no code generated for it",
     "not_listed": "no listed and recent price",
     "not_sold": "not sold in these regions",
-    "on_demand_base": "too little on demand",
     "parallelism": "attention heads not divisible by TP",
-    "power_unknown": "power unknown",
     "precision_unsupported": "precision not supported",
     "precision_untested": "precision untested",
     "prediction_abstained": "no prediction possible",
     "preview": "preview only",
     "price_unknown": "price unknown",
-    "quota": "over the quota",
     "replay": "refused by its replay",
     "residency": "outside the allowed countries",
     "response_cache": "no priced node for the response cache",
@@ -73,10 +62,7 @@ CODE_WORDS = {
     "slo_latency": "latency over target",
     "slo_tpot": "TPOT over target",
     "slo_ttft": "TTFT over target",
-    "spot_reroute": "spot not replaceable alone",
-    "survive": "no failure survived alone",
     "unknown_hardware": "hardware facts unknown",
-    "zones": "sold in too few zones",
 }
 
 _FLOORS = {"slo_ttft": "TTFT p95", "slo_tpot": "TPOT p95", "slo_e2e": "end-to-end p95", "slo_latency": "latency"}
@@ -87,8 +73,6 @@ _JUDGED = (*_FLOORS, "max_replicas", "price_unknown", "not_listed", "budget")
 _LEFT_OUT = {ITS_CLUSTER: ", other nodes and what requests enter by", CLUSTER_OF_SLICES: " and other nodes"}
 """What a total leaves out beside the fee of a cluster, by the assumption of its line."""
 _CLUSTERS = {"aws": "an EKS cluster", "azure": "an AKS cluster", "gcp": "a GKE cluster"}
-_DECIMALS = {"USD/month": 2, "share of requests": 4, "kW": 3, "kg CO2e/month": 1}
-"""Digits of a relaxed limit after the point, by unit; 0 for all others."""
 
 
 def usd(amount: float) -> str:
@@ -298,7 +282,9 @@ def _amount(value: float) -> str:
 def conflict_words(conflict: Conflict) -> str:
     """Limits that exclude each other, and what they are, in one sentence."""
     asked = dict(zip(conflict.constraints, conflict.asked, strict=False))
-    keys = [f"{SET_BY[name]} ({asked[name]})" if asked.get(name) else SET_BY[name] for name in conflict.constraints]
+    keys = [
+        f"{CONSTRAINTS[name].set_by}{f' ({asked[name]})' if asked.get(name) else ''}" for name in conflict.constraints
+    ]
     if not keys:
         return "No fleet carries the demand within the SLO from where it may run."
     if Constraint.BUDGET in conflict.constraints:
@@ -310,7 +296,7 @@ def conflict_words(conflict: Conflict) -> str:
 
 def _budget_words(conflict: Conflict, keys: Sequence[str]) -> str:
     """A conflict with a budget, which only fleets that were found are compared with: a cheaper one may exist."""
-    key = SET_BY[Constraint.BUDGET]
+    key = Constraint.BUDGET.set_by
     budget = next((limit for limit in conflict.relaxations if limit.name == Constraint.BUDGET), None)
     if budget is None:
         return f"No fleet that was found keeps to {' and '.join(keys)}."
@@ -327,14 +313,14 @@ def relaxation_words(conflict: Conflict) -> Iterator[str]:
         detail = f" of {limit.detail}" if limit.detail else ""
         unit = "" if limit.unit.startswith("share") else f" {limit.unit}"
         stated, needed = _exact(limit.limit, limit.unit), _exact(_needed(limit), limit.unit)
-        yield f"{verb} {SET_BY[limit.name]}{detail} from {stated} to {needed}{unit}"
+        yield f"{verb} {CONSTRAINTS[limit.name].set_by}{detail} from {stated} to {needed}{unit}"
     yield from conflict.remedies
 
 
 def _needed(relaxed_limit: RelaxedLimit) -> float:
     """Value that a limit needs, rounded to the side that helps."""
     round_off = math.ceil if relaxed_limit.needed > relaxed_limit.limit else math.floor
-    scale = 10 ** _DECIMALS.get(relaxed_limit.unit, 0)
+    scale = 10 ** CONSTRAINTS[relaxed_limit.name].row.decimals
     margin = math.copysign(1e-6, relaxed_limit.limit - relaxed_limit.needed)
     return float(round_off(relaxed_limit.needed * scale + margin) / scale)
 

@@ -28,6 +28,7 @@ _HEAD_BYTES = 16 * 1024
 _CHUNK_LINE_BYTES = 256
 _LENGTH_DIGITS = 16
 _PIECE_BYTES = 64 * 1024
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NO_BODY = (204, 304)
 _LENGTHS = ("content-length", "transfer-encoding")
@@ -73,6 +74,11 @@ class Address:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
+    @property
+    def is_in_clear(self) -> bool:
+        """Whether other machines could read what is sent there."""
+        return self.scheme != "https" and self.host not in _LOOPBACK
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -99,7 +105,7 @@ def parse_address(url: str, default_path: str) -> Address:
         scheme, separator, rest = url.rpartition("://")
         where = f"{scheme}{separator}{rest.rpartition('@')[2]}".partition("?")[0]  # without what may be credentials
         hint = f"give it as http://HOST:PORT{default_path}"
-        raise InputError("this address is no http or https URL", where=where, hint=hint)
+        raise InputError("this address is not an http or https URL", where=where, hint=hint)
     port = port or _DEFAULT_PORTS[parts.scheme]
     path = parts.path if parts.path not in ("", "/") else default_path
     path_and_query = f"{path}?{parts.query}" if parts.query else path
@@ -257,7 +263,7 @@ def _body(reader: "_Reader", headers: Mapping[str, str], most: int) -> bytes:
         _check_size(len(body), most)
         return body
     if not length.isdecimal() or len(length) > _LENGTH_DIGITS:
-        raise ExchangeError("its Content-Length is no number")
+        raise ExchangeError("its Content-Length is not a number")
     _check_size(int(length), most)
     return _exactly(reader, int(length))
 

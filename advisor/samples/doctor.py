@@ -321,7 +321,7 @@ def directory(path: Path, low_bytes: int = LOW_DISK_BYTES) -> Finding:
             os.fdatasync(stream.fileno())
     except OSError as error:
         is_folder = nearest.is_dir()
-        trouble = f"cannot write to {nearest}: {error.strerror}" if is_folder else f"{nearest} is no directory"
+        trouble = f"cannot write to {nearest}: {error.strerror}" if is_folder else f"{nearest} is not a directory"
         mend = "give the agent's user a directory that it owns on a file system that is mounted writable"
         return Finding("directory", State.BROKEN, str(path), (Trouble(trouble, mend),))
     free = shutil.disk_usage(nearest).free
@@ -380,7 +380,7 @@ def main(arguments: Sequence[str], program: str) -> int:
     """
     parser = argparse.ArgumentParser(
         prog=program,
-        description="Say what each source can see, what it cannot see, and how to mend it. A driver that hangs does "
+        description="Say what each source can see, what it cannot see, and how to fix it. A driver that hangs does "
         "not hold it up. Exit code 1: something is broken.",
     )
     add = parser.add_argument
@@ -416,5 +416,5 @@ def _as_text(findings: Sequence[Finding]) -> str:
         lines.append(f"{finding.state:<8} {finding.subject:<{width}}  {finding.sees}")
         for trouble in finding.troubles:
             lines.append(f"{'':<8} {'':<{width}}  - {trouble.what}")
-            lines += [f"{'':<8} {'':<{width}}    mend: {trouble.mend}"] if trouble.mend else []
+            lines += [f"{'':<8} {'':<{width}}    fix: {trouble.mend}"] if trouble.mend else []
     return "\n".join(lines)

@@ -38,7 +38,7 @@ def checked_host(host: str) -> str:
     """
     if not host or not host.isprintable() or len(host_folder(host)) > _LONGEST_FOLDER:
         hint = "give letters, digits and signs that can be printed, few enough for the name of a folder"
-        raise InputError(f"{host!r} is no name of a host", where="--host", hint=hint)
+        raise InputError(f"{host!r} is not the name of a host", where="--host", hint=hint)
     return host
 
 

@@ -164,7 +164,7 @@ async def _form(request: Request, most_bytes: int, secret: str) -> Form:
     except TimeoutError:
         raise _Stop(Problem("the form came too slowly\n  hint: send it again", 408)) from None
     except ValueError:
-        raise _Stop(Problem("what was sent is no form\n  hint: send the form of the page", 400)) from None
+        raise _Stop(Problem("what was sent is not a form\n  hint: send the form of the page", 400)) from None
     if not hmac.compare_digest("".join(fields.pop("secret", ())).encode(), secret.encode()):
         raise _Stop(Problem("the form is not of this page\n  hint: load the page again, and send it from there", 403))
     return Form({name: tuple(values) for name, values in fields.items()})

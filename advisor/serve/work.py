@@ -101,7 +101,7 @@ def _amount(typed: str, control: Control) -> str:
         return f"{1 + float(percent[1]) / 100:g}x"
     if len(typed) > _LONGEST or (typed and _AMOUNT.fullmatch(typed) is None):
         hint = "write it as 2x, +30% or, in requests per second, 12" if is_demand else "write it as 50ms or 1.5s"
-        raise InputError(f"{typed[:_LONGEST]!r} is no amount", where=control.key, hint=hint)
+        raise InputError(f"{typed[:_LONGEST]!r} is not an amount", where=control.key, hint=hint)
     return typed
 
 
@@ -148,7 +148,9 @@ def changed_file(root: Field, changes: Changes, mean_per_second: float) -> Field
         if key == DEMAND:
             factor, rate = _FACTOR.fullmatch(value), _AMOUNT.fullmatch(value)
             if factor is None and (rate is None or rate[2]):
-                raise InputError(f"'{value}' is no demand", where=DEMAND, hint="write it as 2x, +30% or, a second, 12")
+                raise InputError(
+                    f"'{value}' is not a demand", where=DEMAND, hint="write it as 2x, +30% or, a second, 12"
+                )
             times = stated_times(root) * float(factor[1]) if factor else float(value) / mean_per_second
             node = _with(node, (DEMAND, _TIMES), yaml.ScalarNode(_FLOAT, repr(times), node.start_mark))
         elif value == ALL:

@@ -71,7 +71,7 @@ def read_zone(field: Field | None) -> dt.tzinfo:
     try:
         return ZoneInfo(field.text())
     except (ZoneInfoNotFoundError, ValueError):
-        field.fail(f"'{field.text()}' is no time zone", "write it as Europe/Berlin, or leave it out for UTC")
+        field.fail(f"'{field.text()}' is not a time zone", "write it as Europe/Berlin, or leave it out for UTC")
 
 
 def _moment(field: Field | None, zone: dt.tzinfo) -> float | None:
@@ -81,7 +81,7 @@ def _moment(field: Field | None, zone: dt.tzinfo) -> float | None:
     try:
         moment = dt.datetime.fromisoformat(field.text())
     except ValueError:
-        field.fail(f"'{field.text()}' is no time", "write it as 2027-03-31, 2027-03-31T08:00 or 2027-03-31T08:00Z")
+        field.fail(f"'{field.text()}' is not a time", "write it as 2027-03-31, 2027-03-31T08:00 or 2027-03-31T08:00Z")
     return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp()
 
 
@@ -213,12 +213,12 @@ def _stated(field: Field) -> tuple[int, int]:
     """First hour of the day, and length in hours."""
     match = _WINDOW.fullmatch(field.text())
     if match is None:
-        field.fail(f"'{field.text()}' is no window", "write it as 22:00-06:00")
+        field.fail(f"'{field.text()}' is not a window", "write it as 22:00-06:00")
     start, start_minute, end, end_minute = map(int, match.groups())
     if start_minute or end_minute:
         field.fail("machines are ordered by the hour", "give whole hours, such as 22:00-06:00")
     if max(start, end) > HOURS_PER_DAY or start == HOURS_PER_DAY:
-        field.fail(f"'{field.text()}' is no window", "give hours from 00:00 to 24:00")
+        field.fail(f"'{field.text()}' is not a window", "give hours from 00:00 to 24:00")
     if start == end:
         field.fail(f"'{field.text()}' has no hours", "give an end after the start, or leave it out for every hour")
     return start, (end - start) % HOURS_PER_DAY or HOURS_PER_DAY

@@ -262,7 +262,7 @@ def _check_keys(declared: DeclaredDemand, model: Model, unit: Unit, workload: Wo
         reason = f"{foreign[0]} is of models that answer in one pass, and {model.name} answers token by token"
         hint = f"take {foreign[0]} out, and state input_tokens and output_tokens"
         raise _fault(workload, reason, hint + _SCORING_DECODERS * (foreign[0] in _OF_RERANKERS))
-    reason = f"{foreign[0]} is no size of a request to {model.name} (task: {model.task})"
+    reason = f"{foreign[0]} is not a size of a request to {model.name} (task: {model.task})"
     if foreign[0] == "output_tokens":
         reason = f"{model.name} generates no tokens: its answer comes whole (task: {model.task})"
     needed = "documents and tokens_per_document" if is_reranker(model) else " and ".join(_SIZED[unit].keys)

@@ -2,7 +2,9 @@
 
 import dataclasses
 import re
+import typing
 from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,16 +18,18 @@ from advisor.records import replace
 from advisor.units import MS_PER_SECOND
 from advisor.workload.values import (
     MOST_HITS,
+    RANGE,
     Exclude,
     Limits,
     MeasuredLatency,
     OwnedCommitment,
     QuotaLimit,
+    Range,
     ResponseCache,
     Scaling,
     Survive,
 )
-from advisor.yaml_fields import Field
+from advisor.yaml_fields import MOST, Field
 
 COUNT_KEYS = ("count", "rank", "target_modules", "active", "named")
 NAMED_KEYS = ("id", "path", "rank", "target_modules", "share")
@@ -159,7 +163,7 @@ def _identifier(field: Field) -> str:
     name = field.text()
     if not _NAME.fullmatch(name):
         field.fail(
-            f"'{name}' is no name of an adapter", "write organisation/name as the hub has it, or a folder's name"
+            f"'{name}' is not the name of an adapter", "write organisation/name as the hub has it, or a folder's name"
         )
     return name
 
@@ -183,12 +187,7 @@ def _check_active(field: Field | None, count: int) -> None:
 _NOWHERE: Mapping[str, str] = MappingProxyType({})
 _USUAL = Limits()
 EXCLUDE_KEYS = tuple(field.name for field in dataclasses.fields(Exclude))
-LIMIT_KEYS = (
-    "min_replicas", "max_replicas", "zones", "max_usd_per_month", "memory_utilization", "survive",
-    "fault_tolerant_ratio", "max_regions", "mix_providers", "max_instance_types", "max_changed_instances",
-    "switching_usd_per_instance", "commit_beyond_forecast", "quotas", "max_kg_co2e_per_month", "max_kw",
-    "on_demand_base_ratio", "simplicity", "commitment_years", "commit_without_history",
-)  # fmt: skip
+LIMIT_KEYS = tuple(field.name for field in dataclasses.fields(Limits))
 _QUOTA_KEYS = ("provider", "region", "code", "limit")
 _COMMITMENT_KEYS = ("provider", "region", "instance_type", "count", "expires")
 MEASURED_KEYS = ("requests_per_second", "ttft_p95", "tpot_p95", "e2e_p95")
@@ -197,11 +196,30 @@ CACHE_KEYS = ("hit_ratio", "memory_gib", "ttl", "runs_already", "similarity")
 _TAG_KEYS = ("project", "team", "environment")
 _TAG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """Values of tags and labels that every cloud takes."""
-_MOST_REPLICAS, _MOST_ZONES = 10_000, 100
-_MOST_USD, _MOST_SWITCHING_USD = 1e12, 1e6
 _MOST_CACHE_GIB = 1e6
 _COMMITMENT_YEARS = ("1", "3")
 _SURVIVES = tuple(survive.value for survive in Survive)
+
+
+@cache
+def _limit_readers() -> Mapping[str, Callable[[Field], Any]]:
+    """Reader of each limit: by its type and range, or in its own way."""
+    hints = typing.get_type_hints(Limits)
+    ranges = {field.name: field.metadata[RANGE] for field in dataclasses.fields(Limits) if RANGE in field.metadata}
+    return {
+        **{key: partial(_read_number, hint=hints[key], within=within) for key, within in ranges.items()},
+        **{key: Field.truth for key, hint in hints.items() if hint is bool},
+        "survive": lambda field: Survive(field.choice(_SURVIVES)),
+        "quotas": read_quotas,
+        "commitment_years": lambda field: tuple(sorted(int(year) for year in field.choices(_COMMITMENT_YEARS))),
+    }
+
+
+def _read_number(field: Field, hint: type, within: Range) -> float:
+    """A whole number where the type says so, else any."""
+    if hint in (int, int | None):
+        return field.count(int(within.least), int(min(within.most, MOST)))
+    return field.number(within.least, exclusive=within.is_above, maximum=within.most)
 
 
 def read_limits(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE, usual: Limits = _USUAL) -> Limits:
@@ -209,24 +227,7 @@ def read_limits(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE, us
     if field is None:
         return usual
     fields = field.mapping(LIMIT_KEYS, elsewhere)
-    readers: dict[str, Callable[[Field], Any]] = {
-        **dict.fromkeys(("max_replicas", "max_regions", "max_instance_types"), lambda field: field.count(1)),
-        **dict.fromkeys(("mix_providers", "commit_beyond_forecast", "commit_without_history"), Field.truth),
-        **dict.fromkeys(
-            ("fault_tolerant_ratio", "on_demand_base_ratio", "simplicity"), lambda field: field.number(0, maximum=1)
-        ),
-        **dict.fromkeys(("max_kg_co2e_per_month", "max_kw"), lambda field: field.number(0, exclusive=True)),
-        "min_replicas": lambda field: field.count(1, _MOST_REPLICAS),
-        "zones": lambda field: field.count(1, _MOST_ZONES),
-        "max_usd_per_month": lambda field: field.number(0, exclusive=True, maximum=_MOST_USD),
-        "memory_utilization": lambda field: field.number(0, exclusive=True, maximum=1),
-        "survive": lambda field: Survive(field.choice(_SURVIVES)),
-        "max_changed_instances": lambda field: field.count(0),
-        "switching_usd_per_instance": lambda field: field.number(0, maximum=_MOST_SWITCHING_USD),
-        "quotas": read_quotas,
-        "commitment_years": lambda field: tuple(sorted(int(year) for year in field.choices(_COMMITMENT_YEARS))),
-    }
-    limits = dataclasses.replace(usual, **_read(fields, readers))
+    limits = dataclasses.replace(usual, **_read(fields, _limit_readers()))
     if limits.max_replicas is not None and limits.max_replicas < limits.min_replicas:
         fields["max_replicas"].fail(
             f"max_replicas {limits.max_replicas} contradicts min_replicas {limits.min_replicas}",
@@ -293,7 +294,7 @@ def read_tags(field: Field) -> tuple[tuple[str, str], ...]:
     for tag in fields.values():
         if not _TAG.fullmatch(tag.text()):
             hint = "use up to 63 lower-case letters, digits, _ and -, starting with a letter or digit"
-            tag.fail(f"'{tag.text()}' is no value that every cloud takes as a label", hint)
+            tag.fail(f"'{tag.text()}' is not a value that every cloud takes as a label", hint)
     return tuple((key, fields[key].text()) for key in _TAG_KEYS if key in fields)
 
 

@@ -4,7 +4,7 @@ import datetime as dt
 import math
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from advisor.catalog.values import Purchase
 from advisor.demand.lengths import LengthSpread
@@ -20,6 +20,9 @@ WIDE_PRECISIONS = ("fp32", "bf16", "fp16")
 DEFAULT_PRECISIONS = ("bf16",)
 _MADE_UP_MARGIN = 0.75
 """Share of the allowed late requests that made-up ones may use: two standard errors of 99 % are left for others."""
+
+RANGE = "range"
+"""Metadata of a field: the numbers that it may be stated as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,38 +104,56 @@ class QuotaLimit:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Limits of a plan."""
+class Range:
+    """Numbers that a field may be stated as."""
 
-    min_replicas: int = 1
-    max_replicas: int | None = None
-    zones: int = 1
+    least: float
+    most: float = math.inf
+    is_above: bool = False
+    """Whether the least itself may not be stated."""
+
+
+def _number(default: Any, least: float, most: float = math.inf, *, is_above: bool = False) -> Any:  # noqa: ANN401 - as dataclasses.field
+    """A field whose numbers are in a range."""
+    return field(default=default, metadata={RANGE: Range(least, most, is_above)})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of a plan: each field is a key of the workload file, read by its type and range.
+
+    What a fleet has to keep of them has a row in ``plan/problem/limits.py``.
+    """
+
+    min_replicas: int = _number(1, 1, 10_000)
+    max_replicas: int | None = _number(None, 1)
+    zones: int = _number(1, 1, 100)
     """Availability zones to spread over: at least one instance in each."""
-    max_usd_per_month: float | None = None
-    memory_utilization: float = 0.90
+    max_usd_per_month: float | None = _number(None, 0.01, 1e12)
+    memory_utilization: float = _number(0.90, 0, 1, is_above=True)
     """Share of an accelerator's memory that the engine may use."""
     survive: Survive | None = None
     """None: follows from the replicas and zones asked for, see :attr:`survival`."""
-    fault_tolerant_ratio: float = 0.0
+    fault_tolerant_ratio: float = _number(0.0, 0, 1)
     """Share of the requests that may wait or be sent again when spot capacity is withdrawn."""
-    max_regions: int | None = None
+    max_regions: int | None = _number(None, 1)
     """Regions that a fleet may spread over; None: one, or as many as users need where they are named."""
     mix_providers: bool = False
     """Whether one fleet may run on several clouds."""
-    max_instance_types: int | None = None
-    max_changed_instances: int | None = None
+    max_instance_types: int | None = _number(None, 1)
+    max_changed_instances: int | None = _number(None, 0)
     """Instances started or stopped at most, against what runs today."""
-    switching_usd_per_instance: float | None = None
+    switching_usd_per_instance: float | None = _number(None, 0, 1e6)
     """Cost of putting one more instance of another kind into service; None: two hours of its price."""
     commit_beyond_forecast: bool = False
     """Whether commitments may exceed what the low edge of the forecast needs."""
     quotas: tuple[QuotaLimit, ...] = ()
-    max_kg_co2e_per_month: float | None = None
-    max_kw: float | None = None
+    max_kg_co2e_per_month: float | None = _number(None, 0, is_above=True)
+    max_kw: float | None = _number(None, 0, is_above=True)
     """Electrical power of the accelerators in use, at their limit."""
-    on_demand_base_ratio: float = 0.0
+    on_demand_base_ratio: float = _number(0.0, 0, 1)
     """Share of the planned load that is never served on spot."""
-    simplicity: float = 0.05
+    simplicity: float = _number(0.05, 0, 1)
     """Share above the cheapest cost that a fleet may cost and still be recommended, where it has published weights or
     fewer backends."""
     commitment_years: tuple[int, ...] = (1,)

@@ -40,7 +40,7 @@ from advisor.plan.locks import PlanRows, lock_of, lock_text, read_lock
 from advisor.plan.plain_values import digest
 from advisor.programme.build import Inputs as ProgrammeInputs
 from advisor.programme.build import programme_of
-from advisor.programme.rules import PROGRAMME as PROGRAMME_DOCUMENT
+from advisor.programme.values import PROGRAMME as PROGRAMME_DOCUMENT
 from advisor.report.bill import focus, json_report, table
 from advisor.report.bill.json_report import read_audit
 from advisor.report.estate_diff import estate_diff, estate_diff_markdown

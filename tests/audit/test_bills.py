@@ -528,7 +528,7 @@ def test_a_cost_that_is_no_number_stops_the_audit(tmp_path, audit, cost):
     """Nothing is taken as zero: the column and an example are named."""
     row = {**focus_row(Charge()), "BilledCost": cost}
 
-    with pytest.raises(InputError, match="BilledCost is no number"):
+    with pytest.raises(InputError, match="BilledCost is not a number"):
         audit(write_csv(tmp_path / "bill.csv", [focus_row(Charge()), row]))
 
 

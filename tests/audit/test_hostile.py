@@ -65,7 +65,7 @@ def test_counts_and_times_that_cannot_be_are_refused(tmp_path, changes):
     metric = {"name": "gen_ai.server.request.duration", "histogram": {"dataPoints": [POINT | changes]}}
     (tmp_path / "m.jsonl").write_text(json.dumps({"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]}))
 
-    with pytest.raises(InputError, match="no OTLP JSON of metrics") as refusal:
+    with pytest.raises(InputError, match="not OTLP JSON of metrics") as refusal:
         cost_of(bill, requests=(str(tmp_path / "m.jsonl"),))
     assert refusal.value.where.endswith("m.jsonl:1")
 
@@ -78,7 +78,7 @@ def test_a_line_without_end_is_not_read_whole(tmp_path):
         for _ in range(200):
             stream.write(b" " * 1024 * 1024)
 
-    with pytest.raises(InputError, match="no OTLP JSON"):
+    with pytest.raises(InputError, match="not OTLP JSON"):
         cost_of(bill, requests=(str(tmp_path / "m.json.gz"),))
 
 
@@ -143,7 +143,7 @@ def test_pipes_and_devices_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("place", "reason"), [("x" * 5000 + ".csv", "name too long"), ("wide.csv", "no line of CSV"), ("odd.parquet", "cannot read")]
+    ("place", "reason"), [("x" * 5000 + ".csv", "name too long"), ("wide.csv", "not a line of CSV"), ("odd.parquet", "cannot read")]
 )  # fmt: skip
 def test_what_cannot_be_read_is_refused_in_words(tmp_path, monkeypatch, place, reason):
     """A name of 5,000 characters, a header of 200,000, a list of credits that are numbers."""

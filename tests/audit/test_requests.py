@@ -522,7 +522,7 @@ def test_times_that_cannot_be_read_are_told(tmp_path, audit):
 
     assert by_name(found)["chat"].usage.requests == 4
     assert found.traffic.endpoints[0].peak_ratio == pytest.approx(24)
-    assert any("1 request whose timestamp is no time that can be read" in note for note in found.notes)
+    assert any("1 request whose timestamp is not a time that can be read" in note for note in found.notes)
 
 
 def test_dates_that_begin_with_the_day_are_refused(tmp_path, audit):

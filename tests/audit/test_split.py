@@ -38,7 +38,7 @@ def test_a_table_of_hosts_that_is_no_csv_is_refused(tmp_path):
     path = tmp_path / "hosts.csv"
     path.write_text(f"host,resource\nh,{'x' * 200_000}\n")
 
-    with pytest.raises(InputError, match="no CSV table: field larger") as refused:
+    with pytest.raises(InputError, match="not a CSV table: field larger") as refused:
         read_host_names(path)
 
     assert refused.value.where == str(path)

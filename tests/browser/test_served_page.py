@@ -99,7 +99,7 @@ def test_what_is_wrong_is_told_beside_the_controls(opened):
     page.locator("#demand").fill("a lot")
     page.locator("#demand").press("Enter")
 
-    told(page, "'a lot' is no amount")
+    told(page, "'a lot' is not an amount")
     assert page.locator(".headline").inner_text() == before
 
 

@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.calibration.observations import QUANTITIES
-from advisor.calibration.validation import FEWEST, TAIL, Misses, coverage, ends, folds_of, spreads_of
+from advisor.calibration.validation import FEWEST, TAIL, Misses, ends, folds_of, spreads_of
 from advisor.performance.constants import Quantity
 from advisor.performance.evidence import CLASSES
 from advisor.performance.values import Evidence, Scenario
+from benchmarks.accuracy.errors import coverage
 
 LOOP, SINGLE = Scenario.FIXED_CONCURRENCY, Scenario.SINGLE_STREAM
 SEED = 7

@@ -221,7 +221,7 @@ REFUSED = {
     "an unused part": ("[missed, cache]", "[missed]", ["parts.cache: nothing uses it"]),
     "an unknown part": ("[missed, cache]", "[missd, cache]", ["stages[1].parts[0]", "did you mean missed"]),
     "a call": ("= node_gib", "= exit(node_gib)", ["'exit(node_gib)' has no place in a formula"]),
-    "no formula": ("= node_gib", "= node_gib +", ["'node_gib +' is no formula"]),
+    "no formula": ("= node_gib", "= node_gib +", ["'node_gib +' is not a formula"]),
     "a division by zero": ("= node_gib", "= node_gib / 0", ["has no value", "divide by zero"]),
     "too much memory": ("value: 2,", "value: 20000,", ["parts.cache.cache", "no node of aws"]),
     "a request too long": ("input_tokens: 1000,", "input_tokens: 999999,", ["longer than the price", "shorten it"]),

@@ -88,10 +88,12 @@ def _table_violations(
     if list(rows[0]) != [column.name for column in columns]:
         yield f"{file}: columns {list(rows[0])}"
         return
-    keys = [tuple(row[column.name] for column in columns if "key" in column.type.split()) for row in rows]
-    yield from (f"{file}: {key} occurs twice" for key, count in Counter(keys).items() if count > 1)
-    for line, row in enumerate(rows, start=2):
-        for column in columns:
-            problem = column.problem(row[column.name], references)
-            if problem:
-                yield f"{file}:{line}: {column.name}: {problem}"
+    key = [column.name for column in columns if "key" in column.type.split()]
+    keys = [tuple(row[name] for name in key) for row in rows]
+    yield from (f"{file}: {cells} occurs twice" for cells, count in Counter(keys).items() if count > 1)
+    for column in columns:
+        cells = {row[column.name] for row in rows}
+        problems = {cell: problem for cell in cells if (problem := column.problem(cell, references))}
+        for line, row in enumerate(rows, start=2) if problems else ():
+            if row[column.name] in problems:
+                yield f"{file}:{line}: {column.name}: {problems[row[column.name]]}"

@@ -171,7 +171,7 @@ def test_a_wrong_row_of_one_type_is_named_by_its_line(tmp_path):
     lines = path.read_text().splitlines(keepends=True)
     last = lines[-1].split(",")
     path.write_text("".join([*lines[:-1], ",".join([*last[:2], "much", *last[3:]])]))
-    with pytest.raises(InputError, match="'much' is no number") as caught:
+    with pytest.raises(InputError, match="'much' is not a number") as caught:
         Catalog(tmp_path / "catalog").cpu_offers("aws", last[0])
     assert f"aws.csv:{len(lines)}: " in caught.value.where
 

@@ -65,9 +65,9 @@ def test_a_broken_version_is_left_out_and_named(tmp_path):
     releases = read_releases(path, Sources(tmp_path / "catalog"))
     assert releases.of("vLLM")[-1].version == Version("0.32.0")
     (unreadable,) = releases.unreadable
-    assert "'0.33-broken!' of vLLM is no version" in unreadable
+    assert "'0.33-broken!' of vLLM is not a version" in unreadable
     path.write_text(path.read_text().replace("2026-10-18", "2026-10-38"))
-    with pytest.raises(InputError, match="'2026-10-38' is no date"):
+    with pytest.raises(InputError, match="'2026-10-38' is not a date"):
         read_releases(path, Sources(tmp_path / "catalog"))
 
 

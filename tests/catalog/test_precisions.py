@@ -95,21 +95,21 @@ def test_scores_are_of_quantised_weights():
 )
 def test_precisions_of_a_model(model, expected):
     """The published one, its like in 16 bit, catalogued ones, and fp8 where engines make it of 16 bit."""
-    assert CATALOG.known_precisions(model) == expected
+    assert CATALOG.precisions.known(model) == expected
 
 
 @given(ANY_MODEL)
 def test_known_is_what_there_is_a_checkpoint_for(model):
     """The published precision is known, and a precision is known if and only if a checkpoint is."""
-    known = CATALOG.known_precisions(model)
+    known = CATALOG.precisions.known(model)
     assert MODELS[model]["checkpoint_precision"] in known
-    assert known == tuple(precision for precision in PRECISIONS if CATALOG.checkpoint(model, precision))
+    assert known == tuple(precision for precision in PRECISIONS if CATALOG.precisions.checkpoints(model, precision))
 
 
 @given(ANY_MODEL, ANY_PRECISION)
 def test_own_weights_come_before_those_of_another_tuning(model, precision):
     """Whatever stands behind weights of another tuning is of another tuning too; all are in the precision."""
-    found = CATALOG.checkpoints(model, precision)
+    found = CATALOG.precisions.checkpoints(model, precision)
     own = [checkpoint.is_of(model) for checkpoint in found]
     assert own == sorted(own, reverse=True)
     assert {checkpoint.precision for checkpoint in found} <= {precision}
@@ -119,7 +119,9 @@ def test_own_weights_come_before_those_of_another_tuning(model, precision):
 
 def test_published_weights_are_the_model_itself():
     """16 bit are loaded as they are or cast, and fp8 is made of them where there is no checkpoint of it."""
-    published, cast, made = (CATALOG.checkpoint("microsoft/phi-2", precision) for precision in ("bf16", "fp16", "fp8"))
+    published, cast, made = (
+        CATALOG.precisions.checkpoints("microsoft/phi-2", precision)[0] for precision in ("bf16", "fp16", "fp8")
+    )
     assert {each.repository for each in (published, cast, made)} == {"microsoft/phi-2"}
     assert [each.made_while_loading for each in (published, cast, made)] == [False, True, True]
     assert "vLLM or SGLang while loading" in made.scheme
@@ -130,25 +132,25 @@ def test_published_weights_are_the_model_itself():
 def test_published_weights_are_no_quantised_ones_whatever_the_model_is_called(model, repository):
     """Names that are no repository's have none to load from."""
     precision = "bf16" if "phi" in model else "fp16"
-    loaded = CATALOG.loaded_weights(model, precision, "Triton (TensorRT)")
+    loaded = CATALOG.precisions.loaded(model, precision, "Triton (TensorRT)")
 
     assert (loaded.repository, loaded.scheme) == (repository, "")
 
 
 def test_a_checkpoint_of_another_tuning_says_so():
     """The catalog has one name for Llama 3.1 8B and its instruct tuning: only under its own name that is meant."""
-    tuned = CATALOG.checkpoint("meta-llama/Llama-3.1-8B-Instruct", "int4")
-    base = CATALOG.checkpoint("meta-llama/Meta-Llama-3.1-8B", "int4")
+    tuned = CATALOG.precisions.checkpoints("meta-llama/Llama-3.1-8B-Instruct", "int4")[0]
+    base = CATALOG.precisions.checkpoints("meta-llama/Meta-Llama-3.1-8B", "int4")[0]
     assert tuned.repository == base.repository == "RedHatAI/Meta-Llama-3.1-8B-Instruct-quantized.w4a16"
     assert tuned.is_of("meta-llama/Llama-3.1-8B-Instruct")
     assert not base.is_of("meta-llama/Meta-Llama-3.1-8B")
     assert not base.is_of("organisation/Llama-3.1-8B-Instruct")
-    assert CATALOG.checkpoint("meta-llama/Meta-Llama-3.1-8B", "fp8").is_of("meta-llama/Llama-3.1-8B")
+    assert CATALOG.precisions.checkpoints("meta-llama/Meta-Llama-3.1-8B", "fp8")[0].is_of("meta-llama/Llama-3.1-8B")
 
 
 def test_a_source_stands_beside_each_repository():
     """Title of the source, its date and how well it is founded."""
-    found = CATALOG.checkpoint("Qwen/Qwen3-32B", "int4")
+    found = CATALOG.precisions.checkpoints("Qwen/Qwen3-32B", "int4")[0]
     assert (found.repository, found.scheme, found.format) == ("Qwen/Qwen3-32B-AWQ", "AWQ INT4", "awq")
     assert found.provenance.source.startswith("vllm-project/recipes")
     assert (found.provenance.as_of, found.provenance.quality) == ("2026-08-21", Quality.LISTED)
@@ -162,7 +164,7 @@ def test_loss_is_the_mean_over_benchmarks(key):
         for row in SCORES
         if (row["model"], row["precision"]) == key and "quantisation-aware" not in row["scheme"]
     ]
-    loss = CATALOG.quality_loss(*key)
+    loss = CATALOG.precisions.quality_loss(*key)
     assert loss.recovery_ratio == pytest.approx(fmean(ratios))
     assert (loss.low_ratio, loss.high_ratio, loss.benchmarks) == (min(ratios), max(ratios), len(ratios))
     assert loss.of_model == ""
@@ -180,7 +182,7 @@ def billions(name):
 @given(ANY_MODEL, ANY_PRECISION)
 def test_loss_of_another_model_is_of_the_nearest_in_its_family(model, precision):
     """None of the family's measured models is nearer in size by more than a tenth."""
-    loss = CATALOG.quality_loss(model, precision)
+    loss = CATALOG.precisions.quality_loss(model, precision)
     measured = {row["model"] for row in SCORES if row["precision"] == precision}
     family = MODELS[model]["family"]
     relatives = {name for name in measured if MODELS[name]["family"] == family and billions(name) is not None}
@@ -195,15 +197,15 @@ def test_loss_of_another_model_is_of_the_nearest_in_its_family(model, precision)
 
 def test_unknown_loss_is_none():
     """Nobody measured a quantised phi-2's relatives in int4, gpt-oss in anything, or a model that is not catalogued."""
-    assert CATALOG.quality_loss("openai/gpt-oss-120b", "int4") is None
-    assert CATALOG.quality_loss("meta-llama/Llama-3.3-70B-Instruct", "bf16") is None
-    assert CATALOG.quality_loss("organisation/tuned-8b", "fp8") is None
-    assert CATALOG.quality_loss("", "fp8") is None
+    assert CATALOG.precisions.quality_loss("openai/gpt-oss-120b", "int4") is None
+    assert CATALOG.precisions.quality_loss("meta-llama/Llama-3.3-70B-Instruct", "bf16") is None
+    assert CATALOG.precisions.quality_loss("organisation/tuned-8b", "fp8") is None
+    assert CATALOG.precisions.quality_loss("", "fp8") is None
 
 
 def test_loss_of_a_relative_names_it():
     """NVFP4 of the 70B model was not measured: that of the 8B model stands for it, all its sources named."""
-    loss = CATALOG.quality_loss("meta-llama/Llama-3.3-70B-Instruct", "nvfp4")
+    loss = CATALOG.precisions.quality_loss("meta-llama/Llama-3.3-70B-Instruct", "nvfp4")
     assert loss.of_model == "meta-llama/Meta-Llama-3.1-8B-Instruct"
     assert loss.schemes == ("NVFP4 round-to-nearest W4A4",)
     assert loss.provenance.source.startswith("ISTA-DASLab")
@@ -211,8 +213,10 @@ def test_loss_of_a_relative_names_it():
 
 def test_the_weakest_score_decides_how_well_a_mean_is_founded():
     """One inferred figure makes the mean a derived one."""
-    assert CATALOG.quality_loss("meta-llama/Llama-3.2-1B-Instruct", "fp8").provenance.quality is Quality.DERIVED
-    assert CATALOG.quality_loss("microsoft/phi-4", "fp8").provenance.quality is Quality.LISTED
+    assert (
+        CATALOG.precisions.quality_loss("meta-llama/Llama-3.2-1B-Instruct", "fp8").provenance.quality is Quality.DERIVED
+    )
+    assert CATALOG.precisions.quality_loss("microsoft/phi-4", "fp8").provenance.quality is Quality.LISTED
 
 
 @pytest.mark.parametrize(
@@ -250,10 +254,10 @@ def test_tables_are_read_when_first_asked_for(tmp_path):
 def test_gguf_is_made_of_small_language_models_alone(model, is_made):
     """Of the hub, in 16 bit, below three billion parameters and of a known architecture: exact, or in fewer bits."""
     assert CATALOG.precisions.makes_gguf(model) is is_made
-    wide, narrow = (CATALOG.loaded_weights(model, name, "llama.cpp server") for name in ("bf16", "int4"))
+    wide, narrow = (CATALOG.precisions.loaded(model, name, "llama.cpp server") for name in ("bf16", "int4"))
     if is_made:
         assert (wide.repository, wide.scheme, wide.made_while_loading) == (model, "", False)
         assert (narrow.repository, narrow.scheme, narrow.made_while_loading) == (model, "GGUF Q4_K_M", True)
-        assert CATALOG.loaded_weights(model, "fp8", "llama.cpp server") is None
+        assert CATALOG.precisions.loaded(model, "fp8", "llama.cpp server") is None
     else:
         assert narrow is None

@@ -29,6 +29,7 @@ def price_rows():
     return [(name[7:-4], row) for name, found in tables(DIRECTORY, "prices/*.csv").items() for row in found]
 
 
+@pytest.mark.daily
 def test_every_table_is_as_the_schema_says():
     """Columns, cells, keys and references of every file agree with SCHEMA.csv."""
     assert list(violations(DIRECTORY)) == []

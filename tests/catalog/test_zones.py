@@ -235,4 +235,4 @@ def test_every_listed_zone_has_the_form_of_its_region():
 )  # fmt: skip
 def test_what_is_no_zone_of_a_region_is_told(provider, region, zone):
     """The name that an account has for a zone, a zone elsewhere, and what is no name."""
-    assert f"{zone!r} is no zone of {region}" in zone_fault(provider, region, zone)
+    assert f"{zone!r} is not a zone of {region}" in zone_fault(provider, region, zone)

@@ -52,7 +52,7 @@ def test_a_mistake_is_an_error_and_no_traceback(tmp_path):
     """A value that cannot be used ends with exit 1 and writes nothing."""
     result = advisor("systemd", "--network", "everything", "--program", "/opt/advisor", "--output", tmp_path)
     assert result.returncode == 1
-    assert result.stderr.startswith("error: --network: 'everything' is no network")
+    assert result.stderr.startswith("error: --network: 'everything' is not a network")
     assert list(tmp_path.iterdir()) == []
 
 

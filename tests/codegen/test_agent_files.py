@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.codegen.agent_files import (
-    ACCELERATORS,
     DEFAULT_BASE_IMAGE,
     DEFAULT_DIRECTORY,
     DEFAULT_PROGRAM,
@@ -29,6 +28,7 @@ from advisor.codegen.agent_files import (
 from advisor.errors import InputError
 from advisor.samples.agent.latest import FAMILIES
 from advisor.samples.metrics import Kind
+from advisor.samples.sources.table import ACCELERATORS
 from codegen.kubernetes_texts import as_read
 
 ANALYZE = shutil.which("systemd-analyze")
@@ -148,8 +148,8 @@ def test_the_unit_runs_the_agent():
     ("page", "files", "words"),
     [
         ("0.0.0.0:9464", (), "anyone there could read the metrics"),
-        ("here", (), "no address to listen on"),
-        ("127.0.0.1:9464", ("cert.pem", "/k", "/ca"), "no absolute path"),
+        ("here", (), "not an address to listen on"),
+        ("127.0.0.1:9464", ("cert.pem", "/k", "/ca"), "not an absolute path"),
     ],
 )
 def test_a_page_that_the_agent_would_refuse(page, files, words):
@@ -164,7 +164,7 @@ def test_a_unit_that_uploads_may_reach_what_it_is_told():
     with pytest.raises(InputError, match="elsewhere"):
         unit_of(sends)
     assert "--upload=s3://telemetry/fleet" in command_of(unit_of(sends, networks=("0.0.0.0/0",)))
-    with pytest.raises(InputError, match="no address of a bucket"):
+    with pytest.raises(InputError, match="not the address of a bucket"):
         unit_of(replace(RUN, upload="s3:/x\nUser=root"), networks=("0.0.0.0/0",))
 
 
@@ -264,7 +264,7 @@ def test_hostile_names_stay_values_of_a_unit(text):
 def test_a_name_that_cannot_be_printed_is_refused(text):
     """As the agent itself would refuse it on the host."""
     for write in (unit_of, partial(container_files, base_image=DEFAULT_BASE_IMAGE)):
-        with pytest.raises(InputError, match="is no name of a host"):
+        with pytest.raises(InputError, match="is not the name of a host"):
             write(replace(RUN, host=text))
 
 

@@ -31,7 +31,7 @@ def test_a_region_without_the_type_is_refused_with_the_nearest_ones():
     assert {first, second} <= sold
 
     def far(region):
-        return catalog.rtt_ms("aws", "eu-south-1", region).rtt_ms
+        return catalog.geography.between_regions("aws", "eu-south-1", region).rtt_ms
 
     assert far(first) <= far(second)
     assert far(first) == min(far(region) for region in sold)

@@ -91,7 +91,7 @@ def test_serverless_group_takes_cloud_run_by_itself():
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"instance_type": "Serverless flex L4"}, "no serverless service of Google Cloud"),
+        ({"instance_type": "Serverless flex L4"}, "not a serverless service of Google Cloud"),
         ({"instance_type": "Cloud Run H100-SXM", "accelerator": "H100-SXM"}, "Cloud Run has no H100-SXM"),
     ],
 )

@@ -233,9 +233,9 @@ def test_a_plan_of_a_seated_workload_says_so(plans_of, run_advisor, tmp_path):
     explained = run_advisor("explain", plans / "chat.plan.json")
 
     assert words == "shared machine 1, g2-standard-4 in us-central1 (gcp), in turns with 2 others"
-    assert f"warning: the estate seats the workload on {words}" in alone.stderr
+    assert f"warning: the estate places the workload on {words}" in alone.stderr
     assert alone.returncode == 0
-    assert "the estate seats the workload on shared machine 1" in " ".join(explained.stdout.split())
+    assert "the estate places the workload on shared machine 1" in " ".join(explained.stdout.split())
     assert "seated_on" not in json.loads((plans / "speech.plan.json").read_text())
 
 
@@ -355,7 +355,7 @@ def test_no_path_of_an_estate_leads_elsewhere(file, plans_of, run_advisor, tmp_p
     done = run_advisor("generate", "terraform", plans / "estate.json", "--into", tmp_path / "infra")
 
     assert done.returncode == 1
-    assert "is no file below the directory of the estate" in done.stderr
+    assert "is not a file below the directory of the estate" in done.stderr
     assert not (tmp_path / "infra").exists()
 
 
@@ -546,7 +546,7 @@ def test_a_row_and_its_seat_agree():
 @pytest.mark.parametrize(
     ("key", "value", "told"),
     [
-        ("plan", "../base-1.yaml", "is no file below the directory of the estate"),
+        ("plan", "../base-1.yaml", "is not a file below the directory of the estate"),
         ("workloads", ["tune0.yaml", "other.yaml"], "joined: workloads that are not there"),
     ],
 )

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -12,27 +11,10 @@ from advisor.codegen import Form, Language, generate
 from advisor.plan.document import plan_from_json, plan_to_json
 from codegen.check import findings
 from codegen.forms import FORMS
+from codegen.golden_stacks import STACKS, WHOLE, fold, same_as, unfold
 from codegen.scenarios import SCENARIOS
 from iac.modules import of_today
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "stacks"
-WHOLE = (
-    "mixed-fleet",
-    "sagemaker-mixed-scheduled",
-    "eks-scheduled",
-    "eks-karpenter-neuron",
-    "mig-scheduled",
-    "cloud-run-two-regions",
-    "gke-scheduled",
-    "vm-scale-set-reactive",
-    "container-apps-a100-scheduled",
-    "aks-scheduled",
-    "eks-reranker",
-    "ibm-gaudi-scheduled",
-    "kubernetes-gaudi",
-)
-"""A stack for each target (two for EKS, whose nodes start in two ways, and one of whole answers), kept whole in all of its
-languages; of the others, the data alone. Programs and roots of all are evaluated and compared in ``tests/iac``."""
 DATA = re.compile(r"fleet\.tf|.+/fleet\.tf|.*kubernetes/.+\.ya?ml")
 """Files that hold what a plan decides."""
 CASES = [
@@ -46,14 +28,46 @@ def test_code_equals_the_golden_one(name, language, golden, request):
     """Each scenario gives the files that were read and accepted, no more and no fewer."""
     scenario = SCENARIOS[name]()
     files = generate(scenario.plan, language, scenario.wanted).files
-    directory = GOLDEN / name / language.value
-    kept = {path: text for path, text in files.items() if name in WHOLE or DATA.fullmatch(path)}
+    stack = f"{name}/{language.value}"
+    kept = {f"{stack}/{path}": text for path, text in files.items() if name in WHOLE or DATA.fullmatch(path)}
     assert kept
     if request.config.getoption("--update-golden"):
-        shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(STACKS / stack, ignore_errors=True)
+    holders = same_as()
     for path, text in kept.items():
-        golden(directory / path, text)
-    assert sorted(kept) == sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
+        golden(STACKS / holders.get(path, path), text)
+    files_here = [str(path.relative_to(STACKS)) for path in (STACKS / stack).rglob("*") if path.is_file()]
+    assert sorted(kept) == sorted([*files_here, *(path for path in holders if path.startswith(f"{stack}/"))])
+
+
+def test_each_golden_text_is_kept_once(request, tmp_path):
+    """The table names files that exist, of scenarios that exist; writing it anew changes nothing."""
+    if request.config.getoption("--update-golden"):
+        pytest.skip("the table is written at the end of the run")
+    assert {path.partition("/")[0] for path in same_as()} <= set(SCENARIOS)
+    assert {path.name for path in STACKS.iterdir() if path.is_dir()} <= set(SCENARIOS)
+    again = shutil.copytree(STACKS, tmp_path / "stacks")
+    unfold(again)
+    assert all((again / path).exists() for path in same_as())
+    fold(again)
+    assert _texts(again) == _texts(STACKS)
+
+
+def test_a_changed_stack_leaves_the_others_as_they_are(tmp_path):
+    """Where one of two equal files changes, the other keeps its text; where both are equal again, one is kept."""
+    for stack in ("b", "a"):
+        (tmp_path / stack).mkdir()
+        (tmp_path / stack / "fleet.tf").write_text("old")
+    fold(tmp_path)
+    assert _texts(tmp_path) == {"a/fleet.tf": "old", "same.csv": "path,same_as\nb/fleet.tf,a/fleet.tf\n"}
+    unfold(tmp_path)
+    (tmp_path / "a" / "fleet.tf").write_text("new")
+    fold(tmp_path)
+    assert _texts(tmp_path) == {"a/fleet.tf": "new", "b/fleet.tf": "old", "same.csv": "path,same_as\n"}
+
+
+def _texts(directory):
+    return {str(path.relative_to(directory)): path.read_text() for path in directory.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -62,7 +76,7 @@ def test_form_equals_the_golden_one(name, golden, request):
     scenario = FORMS[name]()
     usual = dataclasses.replace(scenario.wanted, form=Form.MANIFESTS)
     files, others = (generate(scenario.plan, Language.TERRAFORM, one).files for one in (scenario.wanted, usual))
-    directory = GOLDEN.parent / "forms" / name
+    directory = STACKS.parent / "forms" / name
     own = {path: text for path, text in files.items() if path.startswith("kubernetes/") and others.get(path) != text}
     if request.config.getoption("--update-golden"):
         shutil.rmtree(directory, ignore_errors=True)

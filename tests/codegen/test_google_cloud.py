@@ -1,6 +1,7 @@
 """Groups in Google Cloud's words: machines, quotas, ways to buy, and schedules as windows of an autoscaler."""
 
 import dataclasses
+import re
 
 import pytest
 from hypothesis import given
@@ -72,7 +73,7 @@ def test_quota_has_the_name_of_cloud_quotas(instance_type, purchase, code):
         ("n1-standard-8+1xV100", {}, "Turing"),
         ("g4-standard-6", {"accelerator_count": 0.125}, "vGPU driver"),
         ("a3-highgpu-1g", {"purchase": "on_demand"}, "spot only"),
-        ("g2.standard", {}, "no machine type"),
+        ("g2.standard", {}, "not a machine type"),
     ],
 )
 def test_machine_that_cannot_serve_is_refused_with_the_reason(instance_type, changes, reason):
@@ -129,26 +130,47 @@ def test_what_hosts_cannot_serve_is_generated_for_a_cluster(instance_type, chang
     assert generate(plan, Language.TERRAFORM).targets == ("gke",)
 
 
-def test_share_of_the_requests_finds_someone_at_all_hours():
-    """A backend that the plan empties keeps one instance, of those that are not taken back; one that is not, none more."""
-    empty = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-4", "instances": (0, 2)}
-    plan = make_fleet_plan(make_group(**empty), make_group(**empty, purchase="spot"))
-    (stack,) = stacks_of(plan, of_fleet(plan.fleet), Wanted())
-    assert {one.provisioning_model: one.min_instances for one in google_groups(stack)} == {"STANDARD": 1, "SPOT": 0}
+PLACE = {"provider": "gcp", "region": "us-central1"}
+RESTING = make_group(**PLACE, instance_type="g2-standard-4", instances=(0, 2))
 
 
-def test_backends_of_one_entrance_may_be_empty_while_another_answers():
+@pytest.mark.parametrize(
+    "others",
+    [
+        (),
+        (make_group(**PLACE, instance_type="a2-highgpu-1g", accelerator="A100-40GB-SXM", instances=(0, 1)),),
+        (make_group(**PLACE | {"region": "us-east1"}, instance_type="g2-standard-4", instances=(1, 1)),),
+        (make_group(provider="azure", region="eastus", instance_type="Standard_NC40ads_H100_v5", instances=(1, 1)),),
+        (make_group(**PLACE, instance_type="Cloud Run L4", purchase="serverless", instances=(3, 0)),),
+    ],
+    ids=["nobody", "likewise", "elsewhere", "another cloud", "a service"],
+)
+def test_region_whose_machines_all_stop_at_some_hours_is_for_a_cluster(others):
+    """The autoscaler of a managed group would keep an instance that no plan prices, whoever else serves meanwhile."""
+    plan = make_fleet_plan(RESTING, *others)
+    targets = {target for target in generate(plan, Language.TERRAFORM).targets if not target.startswith("cloud")}
+    assert targets - {"vm-scale-set"} == {"gke"}
+    with pytest.raises(InputError, match="autoscaler of a group keeps an instance"):
+        generate(make_fleet_plan(RESTING), Language.TERRAFORM, Wanted(target="mig"))
+
+
+def test_nodes_of_a_group_that_rests_go_to_0():
+    """Pool and pods have none in the hours in which the plan has none."""
+    stack = stacks_of(plan := make_fleet_plan(RESTING), of_fleet(plan.fleet), Wanted())[0]
+    assert [(one.min_instances, one.group.min_instances) for one in google_groups(stack)] == [(0, 0)]
+    fleet = generate(plan, Language.TERRAFORM).files["fleet.tf"]
+    assert re.search(r"min_nodes += 0\b", fleet)
+
+
+def test_backends_of_a_region_may_be_empty_while_another_answers():
     """A load balancer over all backends of a region sends an empty one nothing: it keeps no instance beyond the plan."""
-    place = {"provider": "gcp", "region": "us-central1"}
-    empty = make_group(**place, instance_type="a2-highgpu-1g", accelerator="A100-40GB-SXM", instances=(0, 2))
-    steady = make_group(**place, instance_type="g2-standard-4", instances=(2, 2))
+    empty = make_group(**PLACE, instance_type="a2-highgpu-1g", accelerator="A100-40GB-SXM", instances=(0, 2))
+    steady = make_group(**PLACE, instance_type="g2-standard-4", instances=(2, 2))
     plan = make_fleet_plan(empty, steady)
     (stack,) = stacks_of(plan, of_fleet(plan.fleet), Wanted())
-    fewest = [
-        {one.machine_type: one.min_instances for one in google_groups(stack, share_entrance=shared)}
-        for shared in (False, True)
-    ]
-    assert fewest == [{"a2-highgpu-1g": 1, "g2-standard-4": 2}, {"a2-highgpu-1g": 0, "g2-standard-4": 2}]
+    fewest = {one.machine_type: one.min_instances for one in google_groups(stack)}
+    assert fewest == {"a2-highgpu-1g": 0, "g2-standard-4": 2}
+    assert generate(plan, Language.TERRAFORM).targets == ("mig",)
 
 
 @given(st.lists(st.tuples(st.integers(0, 999), st.floats(0.1, 50.0), st.integers(1, 40)), min_size=1, max_size=6))

@@ -71,7 +71,7 @@ def test_a_list_that_does_not_fit_has_a_line_for_each_item():
 )
 def test_call_with_another_name_is_refused(call):
     """Names of a call come from this program, never from a plan."""
-    with pytest.raises(ValueError, match="is no name"):
+    with pytest.raises(ValueError, match="is not a name"):
         python_value(call)
 
 

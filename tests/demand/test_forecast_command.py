@@ -61,7 +61,7 @@ def test_growth_and_horizon_are_taken(traces, run_advisor):
     [
         (["absent.json"], 1, "cannot read the demand summary"),
         (["absent.csv"], 1, "cannot read the trace"),
-        (["days.csv", "--horizon", "30"], 2, "is no span of time"),
+        (["days.csv", "--horizon", "30"], 2, "is not a span of time"),
         (["days.csv", "--horizon", "1h"], 2, "is not between 1d and"),
         (["days.csv", "--growth-per-year", "-2"], 1, "growth per year is -2"),
     ],

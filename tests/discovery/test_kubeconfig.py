@@ -110,18 +110,18 @@ def test_files_are_merged_as_kubectl_does(tmp_path, monkeypatch):
         ({"exec": {"command": "no-such-plugin-anywhere", "installHint": "get it"}}, "is not there"),
         ({"exec": {"command": "false"}}, "failed: exit 1"),
         ({"exec": {"command": "true"}}, "printed no credentials"),
-        ({"token": "a\nb"}, "no line of text"),
-        ({"client-certificate-data": "!"}, "no base64"),
+        ({"token": "a\nb"}, "is not a line of text"),
+        ({"client-certificate-data": "!"}, "is not base64"),
         ({"client-certificate-data": "YQ==", "client-key-data": "YQ=="}, "cannot be used"),
         ({"tokenFile": "nowhere"}, "cannot read the token"),
-        ({"tokenFile": "a\0b"}, "tokenFile is no path"),
+        ({"tokenFile": "a\0b"}, "tokenFile is not the path"),
         ({"tokenFile": "~nosuchuser/x"}, "cannot read the token"),
-        ({"client-certificate-data": "é"}, "no base64"),
-        ({"as": "me\r\nX-Other: 1", "token": "a"}, "`as` is no line of text"),
-        ({"exec": {"command": "true", "args": 5}}, "args is no list of texts"),
-        ({"exec": {"command": "true", "args": ["a\0"]}}, "args is no list of texts"),
-        ({"exec": {"command": "echo", "env": 5}}, "env is no list of names"),
-        ({"exec": {"command": "echo", "env": [{"name": "a=b", "value": "c"}]}}, "env is no list of names"),
+        ({"client-certificate-data": "é"}, "is not base64"),
+        ({"as": "me\r\nX-Other: 1", "token": "a"}, "`as` is not a line of text"),
+        ({"exec": {"command": "true", "args": 5}}, "args is not a list of texts"),
+        ({"exec": {"command": "true", "args": ["a\0"]}}, "args is not a list of texts"),
+        ({"exec": {"command": "echo", "env": 5}}, "env is not a list of names"),
+        ({"exec": {"command": "echo", "env": [{"name": "a=b", "value": "c"}]}}, "env is not a list of names"),
         (
             {"exec": {"command": "sh", "args": ["-c", "head -c 100000 /dev/zero | tr '\\0' '['"]}},
             "printed no credentials",
@@ -176,7 +176,7 @@ def test_a_token_is_not_sent_in_clear_text(tmp_path):
 
 def test_a_server_without_an_address_is_an_error_without_its_query(tmp_path):
     """An address that cannot be parsed says where it stands, and one that cannot be reached hides what may be a secret."""
-    for url, words in (("http://[::1", "is no address"), ("http://127.0.0.1:1/?token=s3cret", "127.0.0.1:1")):
+    for url, words in (("http://[::1", "is not an address"), ("http://127.0.0.1:1/?token=s3cret", "127.0.0.1:1")):
         with pytest.raises(InputError, match=words) as error:
             pods_of("", kubeconfig(tmp_path / "config", {"a": Cluster({}, url=url)}))
 

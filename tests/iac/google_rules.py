@@ -57,7 +57,7 @@ def broken_google_rules(resource_type: str, config: dict[str, Any]) -> Complaint
 def _names(config: dict[str, Any]) -> Complaints:
     name, prefix = config.get("name"), config.get("name_prefix")
     if isinstance(name, str) and _NAME.fullmatch(name) is None:
-        yield "name", f"{name!r} is no name of 1 to 63 lower-case letters, digits and hyphens"
+        yield "name", f"{name!r} is not a name of 1 to 63 lower-case letters, digits and hyphens"
     if isinstance(prefix, str) and len(prefix) > _LONGEST_PREFIX:
         yield "name_prefix", f"longer than {_LONGEST_PREFIX} characters"
 
@@ -71,7 +71,7 @@ def _labels(config: dict[str, Any]) -> Complaints:
                 and "@" not in value
                 and not (_LABEL_KEY.fullmatch(key) and _LABEL_VALUE.fullmatch(value))
             ):
-                yield attribute, f"{key} = {value!r} is no label"
+                yield attribute, f"{key} = {value!r} is not a label"
 
 
 def _account(config: dict[str, Any]) -> Complaints:

@@ -37,12 +37,12 @@ def broken_ibm_rules(resource_type: str, config: Mapping[str, Any]) -> Complaint
         return
     name, cron = config.get("name"), config.get("cron_spec")
     if isinstance(name, str) and (_NAME.fullmatch(name) is None or "--" in name):
-        yield "name", f"{name!r} is no name of 1 to 63 lower-case letters, digits and single hyphens"
+        yield "name", f"{name!r} is not a name of 1 to 63 lower-case letters, digits and single hyphens"
     if isinstance(cron, str) and not (9 <= len(cron) <= 63 and _CRON.fullmatch(cron)):
         yield "cron_spec", f"{cron!r} is no schedule"
     for tag in config.get("tags") or () if isinstance(config.get("tags"), list) else ():
         if isinstance(tag, str) and _TAG.fullmatch(tag) is None:
-            yield "tags", f"{tag!r} is no tag in lower case"
+            yield "tags", f"{tag!r} is not a tag in lower case"
     yield from _values(resource_type, config)
     yield from _pairs(resource_type, config)
 

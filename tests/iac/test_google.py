@@ -210,7 +210,7 @@ def test_source_of_another_form_is_refused(start):
 @pytest.mark.parametrize(
     ("name", "before", "after", "complaint"),
     [
-        ("mig-l4-spot", "0, 8)}-healing", "0, 64)}-healing", "is no name of 1 to 63"),
+        ("mig-l4-spot", "0, 8)}-healing", "0, 64)}-healing", "is not a name of 1 to 63"),
         ("mig-l4-spot", '== "SPOT"\n    automatic', '!= "SPOT"\n    automatic', "a spot machine is preemptible"),
         ("mig-l4-spot", '"NONE"', '"PROACTIVE"', "only an even group"),
         (

@@ -472,7 +472,7 @@ def test_the_smallest_size_that_hits_nearly_all_is_taken(tmp_path):
     with pytest.raises(InputError, match="how large its answer is"):
         read_measured_cache(path)
     path.write_text("{}")
-    with pytest.raises(InputError, match="no replay of caches"):
+    with pytest.raises(InputError, match="not a replay of caches"):
         read_measured_cache(path)
 
 
@@ -492,7 +492,7 @@ def test_a_replay_with_impossible_numbers_is_refused(tmp_path, name, value):
         f'[{{"memory_gib": {fields["memory_gib"]}, "hit_ratio": {fields["hit_ratio"]}}}]}}}}'
     )
 
-    with pytest.raises(InputError, match=f"{name} is no number from 0") as refused:
+    with pytest.raises(InputError, match=f"{name} is not a number from 0") as refused:
         read_measured_cache(path)
 
     assert "advisor demand cache" in refused.value.hint
@@ -542,7 +542,7 @@ def test_every_fact_is_of_a_lever():
         (["--hourly-rate", "0"], "0 is not above 0: work is not free"),
         (["--max-payback", "6"], "--max-payback needs --hourly-rate"),
         (["--quality-floor", "1.5"], "above 0 and at most 1"),
-        (["--effort", "spot"], "no LEVER=HOURS"),
+        (["--effort", "spot"], "not a LEVER=HOURS"),
         (["--false-hits", "0.01"], "--false-hits needs --cache"),
     ],
 )

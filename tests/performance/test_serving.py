@@ -202,20 +202,6 @@ def test_a_deployment_too_slow_for_one_request_has_no_capacity_and_says_how_slow
     assert found.requests_per_second[0] == 0.0
     assert found.floor.ttft_p95_ms[0] > 10.0
     assert found.floor.ttft_p95_ms[0] == pytest.approx(latency(make_deployment(), 1e-6)[0], rel=1e-3)
-    assert found.held_back_by[0] == "ttft"
-
-
-@pytest.mark.parametrize(
-    ("slo", "cache_gib", "expected"),
-    [(Slo(tpot_p95_ms=12.0), 50, "tpot"), (Slo(ttft_p95_ms=250.0), 50, "ttft"), (Slo(e2e_p95_ms=4000.0), 50, "e2e"),
-     (Slo(), 2, "batch")],
-    ids=["tpot", "ttft", "e2e", "batch"],
-)  # fmt: skip
-def test_what_holds_the_rate_back_is_named(slo, cache_gib, expected):
-    """The target, or the memory, that a larger rate would break first."""
-    found = capacity_at_slo(pack([make_deployment(kv_cache_bytes=cache_gib * GIB)]), CHAT, slo)
-    assert found.requests_per_second[0] > 0
-    assert found.held_back_by[0] == expected
 
 
 def test_a_rate_beyond_the_capacity_has_no_finite_latency():

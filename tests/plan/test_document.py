@@ -13,6 +13,7 @@ from advisor.plan import values
 from advisor.plan.document import SCHEMA_PATH, plain, plan_from_json, plan_to_json, why_not_as_made
 from advisor.plan.fleet import chosen, costs
 from advisor.plan.values import Conflict, RelaxedLimit
+from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.workload.values import Exclude, Limits, OwnedCommitment, Scaling, Slo
 from builders import catalog_of, offer, workload
 
@@ -62,7 +63,7 @@ def test_a_plan_repeats_everything_that_the_workload_states(name, kind):
 
     fields = dataclasses.fields(kind)
     assert list(described["properties"]) == [field.name for field in fields]
-    assert described["required"] == [field.name for field in fields if not field.metadata]
+    assert described["required"] == [field.name for field in fields if field.metadata != OMITTED_AT_DEFAULT]
 
 
 def test_what_a_workload_says_of_places_and_time_is_repeated():

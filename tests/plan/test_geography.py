@@ -143,7 +143,7 @@ def test_residency_is_rejected_in_words():
 
 def test_every_region_is_near_or_far_from_everywhere_or_known_to_be_nowhere():
     """Each region with a position has a distance to each place, and one without a country is in no residency."""
-    users = tuple((name, 1 / len(CATALOG.places)) for name in CATALOG.places)
+    users = tuple((name, 1 / len(CATALOG.geography.places)) for name in CATALOG.geography.places)
     found = geography(workload(users=users), catalog_of(), list(CATALOG.regions))
 
     assert sum(found.shares) == pytest.approx(1)

@@ -174,7 +174,7 @@ def test_a_lock_keeps_spot_by_zone_and_what_was_withdrawn(locked, tmp_path):
     del document["digest"]
     document["offers"][0]["spot"]["zones_usd_per_hour"] = [0.2, 0.1]
     path.write_text(json.dumps(document | {"digest": digest(document)}))
-    with pytest.raises(InputError, match="no lock of the catalog"):
+    with pytest.raises(InputError, match="not a lock of the catalog"):
         read_lock(path)
 
 
@@ -202,7 +202,7 @@ def test_a_lock_with_zones_that_cannot_be_is_refused(zones, locked, tmp_path):
     document["offers"][0]["zones"] = zones and stated | zones
     path = tmp_path / "wrong.lock.json"
     path.write_text(json.dumps(document | {"digest": digest(document)}))
-    with pytest.raises(InputError, match="no lock of the catalog"):
+    with pytest.raises(InputError, match="not a lock of the catalog"):
         read_lock(path)
 
 

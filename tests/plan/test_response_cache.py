@@ -311,7 +311,7 @@ def test_wrong_cache_that_is_supposed_is_refused(text, told):
         ("response_cache: {hit_ratio: 0, memory_gib: 2}", "above 0"),
         ("response_cache: {hit_ratio: 1, memory_gib: 2}", "at most 0.999"),
         ("response_cache: {hit_ratio: 0.3}", "missing: memory_gib"),
-        ("response_cache: {hit_ratio: 0.3, memory_gib: 2, ttl: 10}", "'10' is no duration"),
+        ("response_cache: {hit_ratio: 0.3, memory_gib: 2, ttl: 10}", "'10' is not a duration"),
         (
             "response_cache: {hit_ratio: 0.3, memory_gib: 2}\nlimits: {max_regions: 2}",
             "contradicts limits.max_regions: 2",

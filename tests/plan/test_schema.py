@@ -1,7 +1,9 @@
 """The schema of plans and the values that are written under it name the same fields."""
 
+import copy
 import dataclasses
 import json
+import typing
 
 import pytest
 
@@ -19,6 +21,8 @@ from advisor.plan.values import (
     RelaxedLimit,
     Rung,
 )
+from advisor.report.words import CODE_WORDS
+from advisor.workload.values import RANGE, Limits
 
 SCHEMA = json.loads(SCHEMA_PATH.read_text(encoding="utf-8"))
 VALUES = {
@@ -61,3 +65,38 @@ def test_the_document_has_the_fields_of_a_plan():
     assert set(SCHEMA["properties"]["current"]["anyOf"][0]["properties"]) == {
         field.name for field in dataclasses.fields(CurrentCost)
     }
+
+
+def limit_of(field: dataclasses.Field, hint: type) -> dict:
+    """What the schema says of a limit, by its type and range."""
+    if hint is bool:
+        return {"type": "boolean"}
+    within, options = field.metadata[RANGE], typing.get_args(hint) or (hint,)
+    least = "exclusiveMinimum" if within.is_above else "minimum"
+    number = {"type": "integer" if int in options else "number", least: within.least}
+    if within.most <= 100:
+        number["maximum"] = within.most
+    return number if len(options) == 1 else {"anyOf": [number, {"type": "null"}]}
+
+
+@pytest.mark.daily
+def test_the_schema_has_every_limit_and_every_code(request):
+    """It names the limits of a workload and the codes of rejections; ``--update-golden`` adds those that it lacks."""
+    schema, hints = copy.deepcopy(SCHEMA), typing.get_type_hints(Limits)
+    limits, codes = schema["properties"]["workload"]["properties"]["limits"], schema["$defs"]["rejection"]["properties"]
+    stated = limits["properties"]
+    limits["properties"] = {
+        field.name: stated.get(field.name) or limit_of(field, hints[field.name]) for field in dataclasses.fields(Limits)
+    }
+    limits["required"] = list(limits["properties"])
+    of_schema = codes["code"]["enum"]
+    codes["code"]["enum"] = [code for code in of_schema if code in CODE_WORDS]
+    codes["code"]["enum"] += [code for code in CODE_WORDS if code not in of_schema]
+    if request.config.getoption("--update-golden") and schema != SCHEMA:
+        SCHEMA_PATH.write_text(json.dumps(schema, indent=2, ensure_ascii=False) + "\n")
+        return
+
+    assert schema == SCHEMA
+    for field in dataclasses.fields(Limits):
+        if RANGE in field.metadata:
+            assert stated[field.name] == limit_of(field, hints[field.name])

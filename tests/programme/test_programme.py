@@ -22,8 +22,10 @@ from advisor.names import normalised
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_of_requests, plan_question, question_for
 from advisor.plan.document import plain
+from advisor.programme.billed import BilledMonth, billed_month
 from advisor.programme.build import LEVERS, Inputs, programme_of
-from advisor.programme.rules import NOTHING, OWNERS, PROGRAMME, BilledMonth, billed_month
+from advisor.programme.rules import OWNERS
+from advisor.programme.values import NOTHING, PROGRAMME
 from advisor.report.bill.json_report import audit_json, read_audit
 from advisor.report.levers import lever_sections
 from advisor.report.programme import programme_json, programme_sections
@@ -453,7 +455,7 @@ def test_amounts_of_another_currency_are_refused(audit_file):
 @pytest.mark.parametrize("changes", [{"effort": 3}, {"resources": [1]}, {"per_month": "x"}])
 def test_a_document_of_other_fields_is_an_error(audit_file, changes):
     """A field of another kind is named and no traceback."""
-    with pytest.raises(InputError, match="it is no audit"):
+    with pytest.raises(InputError, match="it is not an audit"):
         read_audit(audit_file(**changes))
 
 

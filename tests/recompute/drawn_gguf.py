@@ -45,5 +45,5 @@ def _converted():
     return [
         row["name"]
         for row in facts.rows("models")
-        if int(row["max_context_tokens"] or 0) >= 2048 and catalog.loaded_weights(row["name"], "bf16", LLAMA_CPP)
+        if int(row["max_context_tokens"] or 0) >= 2048 and catalog.precisions.loaded(row["name"], "bf16", LLAMA_CPP)
     ]

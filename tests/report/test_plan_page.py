@@ -23,6 +23,7 @@ from advisor.report.pages import plan_page
 from advisor.report.pages.bars import Axis, from_zero, log_around
 from advisor.report.pages.plan import MOST_OPTIONS, MOST_REJECTIONS
 from advisor.report.pages.timeline import distribution_section
+from advisor.report.verdict import further_sections, plan_table
 from advisor.units import HOURS_PER_WEEK, milliseconds, ratio_words
 from advisor.workload.values import Deployment, Limits
 from builders import catalog_of, offer, workload
@@ -418,3 +419,16 @@ def test_an_edited_plan_is_shown_with_a_warning_and_an_older_one_is_refused(run)
     done, _ = run(text.replace("advisor.plan/v1", "advisor.plan/v0"))
     assert isinstance(done.exception, InputError)
     assert "make the plan again" in done.exception.hint
+
+
+def test_what_a_terminal_shows_of_services_by_the_token_stands_on_the_page():
+    """A section that is yielded once is in text and page with the same rows."""
+    plan = spot_plan()
+    sections = list(further_sections(plan, verbose=True))
+    text, html = plan_table(plan, width=None, verbose=True), plan_page(plan)
+
+    assert [section.title for section in sections] == ["the same requests by the token, for comparison"]
+    for section in sections:
+        assert section.title in text
+        assert section.title[1:] in html
+        assert all(cell in text and cell in html for row in section.rows for cell in row[:2])

@@ -171,4 +171,4 @@ def test_a_name_that_is_no_source_says_so():
     """There is no traceback for it either."""
     messages, status = run_child("nonsense", "host", "100000")
     assert status == 1
-    assert messages[0][1][0] == "'nonsense' is no source"
+    assert messages[0][1][0] == "'nonsense' is not a source"

@@ -77,7 +77,7 @@ def test_a_machine_without_a_name_is_warned_of(fake_host):
 def test_a_name_that_nobody_could_read_is_refused(fake_host, host):
     """A host's name is in every row and on every line that is logged."""
     done = run(fake_host, "", "--duration", "300ms", "--host", os.fsdecode(host))
-    assert (done.returncode, "is no name of a host" in done.stderr) == (1, True)
+    assert (done.returncode, "is not the name of a host" in done.stderr) == (1, True)
     assert not fake_host.samples.exists()
 
 
@@ -108,7 +108,7 @@ def test_what_a_run_kept_can_be_looked_at_when_it_ends(fake_host):
 
 @pytest.mark.parametrize(
     ("interval", "message"),
-    [("soon", "is no span of time"), ("1ms", "between 100ms and 15s"), ("30s", "every row of 15s needs a reading")],
+    [("soon", "is not a span of time"), ("1ms", "between 100ms and 15s"), ("30s", "every row of 15s needs a reading")],
 )
 def test_no_command_line_asks_for_the_impossible(fake_host, interval, message):
     """An interval that is none, too short or too long is wrong usage: exit 2, and the bounds are named."""
@@ -153,7 +153,7 @@ def test_sources_can_be_named():
     """Each name counts once, engines take any number of addresses, and what is none is refused with the choice."""
     asked = asked_sources(["nvml", "nvml"], ["http://a/metrics", "http://b", "http://a/metrics"])
     assert asked == (Asked("nvml"), Asked("engines", ("http://a/metrics", "http://b")))
-    with pytest.raises(InputError, match="'gpu' is no source"):
+    with pytest.raises(InputError, match="'gpu' is not a source"):
         asked_sources(["gpu"], [])
     with pytest.raises(InputError, match="needs an address"):
         asked_sources(["engines"], [])

@@ -53,11 +53,11 @@ def test_what_a_source_said_when_it_gave_up_is_the_reason_of_its_gaps():
     assert source.failure is not None
     gaps = source.tend(0.1, MIDNIGHT + 21 * SECOND)
     assert gaps == [
-        Gap(Target("host", "nonsense", None), MIDNIGHT, MIDNIGHT + 15 * SECOND, 15, "'nonsense' is no source")
+        Gap(Target("host", "nonsense", None), MIDNIGHT, MIDNIGHT + 15 * SECOND, 15, "'nonsense' is not a source")
     ]
     assert source.tend(0.2, MIDNIGHT + 22 * SECOND) == []
-    assert source.gap_ticks == {"'nonsense' is no source": 15}
-    assert said == ["'nonsense' is no source; recorded as a gap until it answers"]
+    assert source.gap_ticks == {"'nonsense' is not a source": 15}
+    assert said == ["'nonsense' is not a source; recorded as a gap until it answers"]
     source.stop()
 
 
@@ -71,7 +71,7 @@ def test_engines_are_read_in_a_thread():
         source.tend(now, MIDNIGHT)
         assert (source.is_running, source.process_id) == (True, None)
         until_it_ends(source, now)
-    assert said == ["ftp://a: this address is no http or https URL; recorded as a gap until it answers"]
+    assert said == ["ftp://a: this address is not an http or https URL; recorded as a gap until it answers"]
     source.stop()
     source.tend(1000.0, MIDNIGHT)
     assert source.starts == 2

@@ -248,13 +248,13 @@ def test_a_workload_that_cannot_be_planned_is_refused_in_words(server, text):
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"demand": "a lot"}, "no amount"),
+        ({"demand": "a lot"}, "not an amount"),
         ({"demand": "0x"}, "out of range"),
         ({"demand": "9" * 39}, "out of range"),
-        ({"demand": "2ms"}, "no demand"),
-        ({"demand": "1" * 100}, "no amount"),
-        ({"slo.tpot_p95": "40"}, "no duration"),
-        ({"slo.tpot_p95": "2x"}, "no duration"),
+        ({"demand": "2ms"}, "not a demand"),
+        ({"demand": "1" * 100}, "not an amount"),
+        ({"slo.tpot_p95": "40"}, "not a duration"),
+        ({"slo.tpot_p95": "2x"}, "not a duration"),
         ({"purchase": "stolen"}, "cannot be chosen"),
         ({"regions": "mars-1"}, "cannot be chosen"),
         ({"name": "other"}, "no control"),

@@ -75,7 +75,7 @@ REFUSED = {
         {"window": "22:00-23:00", "timezone": "Europe/Berlin"}, ["its 1 h are 0 h", "longer window"]
     ),
     "a window of half hours": ({"window": "22:30-06:00"}, ["by the hour", "whole hours"]),
-    "a window that is none": ({"window": "night"}, ["'night' is no window", "22:00-06:00"]),
+    "a window that is none": ({"window": "night"}, ["'night' is not a window", "22:00-06:00"]),
     "a window beyond the day": ({"window": "22:00-30:00"}, ["00:00 to 24:00"]),
     "a window of runs within a day": ({"every": "6h", "window": "22:00-06:00"}, ["once a day", "runs every 6 h"]),
     "a zone without a window": ({"timezone": "Asia/Tokyo"}, ["timezone", "goes with window"]),

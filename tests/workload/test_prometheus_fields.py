@@ -59,9 +59,9 @@ def test_a_server_on_the_command_line_goes_first(tmp_path, demand, expected):
     ("demand", "words"),
     [
         ("demand: {prometheus: {window: 1d}}\n", "url"),
-        ("demand: {prometheus: {url: here}}\n", "no address"),
+        ("demand: {prometheus: {url: here}}\n", "not the address"),
         ("demand: {prometheus: {url: 'http://u:s3cret@a'}}\n", "holds a user or a password"),
-        ("demand: {prometheus: {url: 'http://a', window: soon}}\n", "no number of days"),
+        ("demand: {prometheus: {url: 'http://a', window: soon}}\n", "not a number of days"),
         ("demand: {prometheus: {url: 'http://a', input_tokens: 0}}\n", "input_tokens"),
         ("demand: {prometheus: {url: 'http://a'}, trace: t.csv}\n", "exactly one source"),
         ("demand: {prometheus: {uri: 'http://a'}}\n", "did you mean url"),

@@ -62,8 +62,8 @@ def test_a_window_may_be_hours(tmp_path, kind, window, days):
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        (", timezone: Mars/Olympus", "'Mars/Olympus' is no time zone"),
-        (", from: yesterday", "'yesterday' is no time"),
+        (", timezone: Mars/Olympus", "'Mars/Olympus' is not a time zone"),
+        (", from: yesterday", "'yesterday' is not a time"),
         (", from: 2026-03-02, until: 2026-03-01", "the window ends before it begins"),
         (", from: 2026-03-02, window: 7d", "the window is given twice"),
         (", input_tokens: 0", "input_tokens"),

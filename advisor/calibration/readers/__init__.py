@@ -89,7 +89,7 @@ def _sample(content: str, where: str) -> Sample:
     with suppress(ValueError):
         if match:
             return Sample(match["name"], dict(_LABEL.findall(match["labels"] or "")), float(match["value"]))
-    raise InputError(f"this is no line of the Prometheus text format: {content[:80]}", where=where)
+    raise InputError(f"this is not a line of the Prometheus text format: {content[:80]}", where=where)
 
 
 def _time(text: str, where: str) -> dt.datetime:
@@ -97,7 +97,7 @@ def _time(text: str, where: str) -> dt.datetime:
     try:
         time = dt.datetime.fromisoformat(text)
     except ValueError:
-        raise InputError(f"'{text}' is no time", where=where, hint="write it as 2026-01-31T12:00:00Z") from None
+        raise InputError(f"'{text}' is not a time", where=where, hint="write it as 2026-01-31T12:00:00Z") from None
     return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time
 
 
@@ -252,7 +252,7 @@ def _read_own_table(text: str, path: Path, told: checks.Cells) -> Iterator[check
                 cells = {target: _scaled(row[at], factor) for at, target, factor in columns if at < len(row)}
                 yield checks.Entry(where, cells)
     except csv.Error as error:
-        raise InputError(f"this is no CSV table: {error}", where=f"{path}:{rows.line_num}") from error
+        raise InputError(f"this is not a CSV table: {error}", where=f"{path}:{rows.line_num}") from error
 
 
 def write_own_csv(measurements: Iterable[Measurement]) -> str:
@@ -411,5 +411,5 @@ def _documents(text: str, path: Path, told: checks.Cells, file_format: FileForma
         reader = next((read for matches, read in readers.values() if matches(document)), None)
         if reader is None:
             hint = "give the summary that the benchmark wrote, not its log of single requests"
-            raise InputError(f"this JSON is no result of {', '.join(readers)}", where=where, hint=hint)
+            raise InputError(f"this JSON is not a result of {', '.join(readers)}", where=where, hint=hint)
         yield from reader(document, where, told)

@@ -261,7 +261,7 @@ def _quantity(name: str, cells: Cells) -> float | None:
     try:
         return float(cell) if cell else None
     except ValueError:
-        raise InputError(f"{name}: '{cell}' is no number") from None
+        raise InputError(f"{name}: '{cell}' is not a number") from None
 
 
 def _scenario(cell: str, users: float | None) -> Scenario:
@@ -297,7 +297,7 @@ def _complaint(measurement: Measurement, name: str) -> str:
     if value is None:
         return ""
     if not math.isfinite(value) or value <= 0:
-        return f"{value:g} is no measurement"
+        return f"{value:g} is not a measurement"
     if name == "ttft_ms" and measurement.scenario is Scenario.SATURATED:
         return f"{value:,g} ms to the first token measure the queue, which is never empty here"
     return ""

@@ -79,7 +79,7 @@ def _table_rows(text: str, path: Path) -> Iterator[list[str]]:
     try:
         yield from rows
     except csv.Error as error:
-        raise InputError(f"this is no CSV table: {error}", where=f"{path}:{rows.line_num}") from error
+        raise InputError(f"this is not a CSV table: {error}", where=f"{path}:{rows.line_num}") from error
 
 
 def read_aiperf_table(text: str, path: Path, told: Cells) -> Iterator[Item]:

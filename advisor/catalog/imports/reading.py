@@ -1,10 +1,12 @@
-"""Catalogs of SkyPilot: one CSV table for each provider, ``<provider>/vms.csv``, with a row for each zone.
+"""Catalogs of SkyPilot and of gpuhunt, read into listings.
+
+SkyPilot has one CSV table for each provider, ``<provider>/vms.csv``, with a row for each zone.
 
 Facts: the columns of skypilot-catalog v5 to v9, read in November 2026. A price of 0 and, of TPUs, one of exactly 700
 stand for a price that is not known. Google's machines are listed without their accelerators, which have rows without a
 machine; both are added up where nothing else is charged, and else left out.
 
-Catalogs of gpuhunt, read by the package itself: from its own files, or from where it publishes them.
+Catalogs of gpuhunt are read by the package itself: from its own files, or from where it publishes them.
 
 Facts: the package gpuhunt 0.1.34 (MPL-2.0). A file is ``<provider>.csv``, alone or in ``<version>/catalog.zip``.
 """
@@ -101,7 +103,7 @@ def _downloaded(url: str, as_of: str | None) -> _Table:
     if as_of is None:
         raise InputError("nothing says of when these prices are", where=url, hint="state it with --as-of")
     if urlsplit(url).scheme not in ("http", "https"):
-        raise InputError("this is no address of a table", where=url, hint=_WANTED)
+        raise InputError("this is not the address of a table", where=url, hint=_WANTED)
     try:
         content = Client().download(url, _LARGEST_BYTES)
     except Denied as error:
@@ -117,7 +119,7 @@ def _table(where: str, content: bytes, as_of: str) -> _Table:
     try:
         return _Table(folder if stem == _TABLE else stem, content.decode("utf-8-sig"), as_of, where)
     except UnicodeDecodeError as error:
-        raise InputError("this is no text in UTF-8", where=where, hint=_WANTED) from error
+        raise InputError("this is not text in UTF-8", where=where, hint=_WANTED) from error
 
 
 def _listing(table: _Table, catalog: Catalog) -> Listing:
@@ -147,7 +149,7 @@ def _rows(table: _Table) -> Iterator[Row]:
                 raise InputError(words, where=f"{table.where}:{reader.line_num}", hint="fetch it again")
             yield row
     except csv.Error as error:
-        raise InputError(f"this is no CSV table: {error}", where=table.where, hint=_WANTED) from error
+        raise InputError(f"this is not a CSV table: {error}", where=table.where, hint=_WANTED) from error
 
 
 def _items(zones: Sequence[Row]) -> Iterator[Item]:
@@ -341,7 +343,7 @@ def _files_at(path: Path) -> Iterator[_File]:
         reason = (
             f"cannot read it: {error.strerror}"
             if isinstance(error, OSError)
-            else "this is no zip file, or a damaged one"
+            else "this is not a zip file, or a damaged one"
         )
         raise InputError(reason, where=str(path), hint=f"give {_GPUHUNT_WANTED}") from error
 
@@ -376,7 +378,7 @@ def _read(gpuhunt: Any, file: _File, as_of: str) -> Listing:  # noqa: ANN401 - a
             raise InputError(told, where=where, hint=f"give {_GPUHUNT_WANTED}, fetched again") from error
     if not items:
         reason = words[0] if words else "it has no row"
-        told = f"this is no catalog of gpuhunt: {reason}"
+        told = f"this is not a catalog of gpuhunt: {reason}"
         raise InputError(told, where=f"{file.provider}.csv", hint=f"give {_GPUHUNT_WANTED}")
     return _gpuhunt_listing(file.provider, items, as_of, words)
 

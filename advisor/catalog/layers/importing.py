@@ -18,7 +18,7 @@ from advisor.catalog.layers.merging import (
 )
 from advisor.catalog.layers.snapshot import sole_writer, stage, table_text, take
 from advisor.catalog.price_trust import MOST_SPOT_DAYS, first_day
-from advisor.catalog.refresh.http import Guard, Violation, violations
+from advisor.catalog.refresh.guards import Guard, Violation, violations
 from advisor.catalog.refresh.values import Found, MachineRow, PriceRow, Sold
 from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
 from advisor.records import dataclass, replace
@@ -128,7 +128,7 @@ def import_listing(mapped: Mapped, catalog: Catalog, root: Path, *, dry_run: boo
 
 
 def _row_of(violation: Violation) -> tuple[str, str, str]:
-    """Region, instance type and purchase of the price that is held up; what names no purchase is spot."""
+    """Region, instance type and purchase of the price that is held back; what names no purchase is spot."""
     name, _, purchase = violation.what.rpartition(" ")
     if purchase in (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.MANAGED):
         return violation.region, name, purchase

@@ -22,9 +22,6 @@ from advisor.catalog.values import InstanceType, Offer, Price
 from advisor.records import dataclass, field, replace
 from advisor.tables import read_rows
 
-Place = tuple[str, str, str]
-"""Provider, region and instance type."""
-
 
 @dataclass(frozen=True, eq=False)
 class LayeredCatalog(Catalog):

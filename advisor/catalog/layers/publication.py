@@ -117,7 +117,7 @@ class Archive:
             raise InputError(f"cannot read it: {error.strerror}", where=self.name, hint=_WANTED) from error
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
             raise InputError(
-                f"this is no zip file, or a damaged one: {error}", where=self.name, hint=_WANTED
+                f"this is not a zip file, or a damaged one: {error}", where=self.name, hint=_WANTED
             ) from error
 
 
@@ -414,12 +414,12 @@ def _document(place: Place, path: str, content: bytes) -> _Document:
     try:
         fields = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise _damaged(place, path, "this is no JSON, or it is cut off") from error
-    document = _Document(place, path, {}).within(fields, "this is no JSON object")
+        raise _damaged(place, path, "this is not JSON, or it is cut off") from error
+    document = _Document(place, path, {}).within(fields, "this is not a JSON object")
     stated = str(document.fields.get("schema"))
     schema = _SCHEMA.fullmatch(stated)
     if schema is None:
-        raise document.damaged(f"this is no published catalog: its schema is {stated[:60]!r}")
+        raise document.damaged(f"this is not a published catalog: its schema is {stated[:60]!r}")
     if int(schema[1]) > SCHEMA_NUMBER:
         raise InputError(
             f"it is of schema {schema[1]}, and this version of the program reads {SCHEMA_NUMBER}",
@@ -445,13 +445,13 @@ def _entries(manifest: _Document, wanted: Collection[str]) -> dict[str, _Documen
     stated = manifest.within(manifest.fields.get("providers") or None, "it names no provider").fields
     for provider in stated:
         if not _PROVIDER.fullmatch(provider):
-            raise manifest.damaged(f"'{provider}' is no provider")
+            raise manifest.damaged(f"'{provider}' is not a provider")
     missing = sorted(set(wanted) - set(stated))
     if missing:
         where, hint = manifest.place.words(manifest.path), f"it has {', '.join(sorted(stated))}"
         raise InputError(f"it has nothing of {', '.join(missing)}", where=where, hint=hint)
     return {
-        provider: manifest.within(fields, f"'{provider}' is no provider")
+        provider: manifest.within(fields, f"'{provider}' is not a provider")
         for provider, fields in sorted(stated.items())
         if not wanted or provider in wanted
     }
@@ -483,7 +483,7 @@ def _table(place: Place, path: str, stated: _Stated, kept: Path | None) -> str:
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
-        raise _damaged(place, path, "it is no UTF-8 text") from error
+        raise _damaged(place, path, "it is not UTF-8 text") from error
     if printable(text) != text:
         raise _damaged(place, path, "it has control characters, which no table has")
     return text

@@ -32,7 +32,8 @@ from advisor.catalog.layers.snapshot import (
 )
 from advisor.catalog.one_pass_engines import Releases
 from advisor.catalog.refresh.engines import HeldReleases, ReleaseGuard, held_releases
-from advisor.catalog.refresh.http import MOST_MOVED_RATIO, Guard, Violation, short_words, violations
+from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard, Violation, violations
+from advisor.catalog.refresh.http import short_words
 from advisor.catalog.refresh.values import (
     Denied,
     Found,
@@ -195,7 +196,7 @@ def why_not_published(snapshot: Snapshot | None, answer: Found, missing: str, he
         return f"{len(answer.failed)} part{'s' if len(answer.failed) > 1 else ''} could not be read"
     if missing or not held:
         return missing or DRY_RUN
-    return f"{held} {noun}{'s are' if held > 1 else ' is'} held up"
+    return f"{held} {noun}{'s are' if held > 1 else ' is'} held back"
 
 
 @dataclass(frozen=True, slots=True)

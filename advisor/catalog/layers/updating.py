@@ -26,7 +26,7 @@ from advisor.catalog.layers.snapshot import (
     take,
 )
 from advisor.catalog.price_trust import first_day
-from advisor.catalog.refresh.http import MOST_MOVED_RATIO, Guard, Violation, violations
+from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard, Violation, violations
 from advisor.catalog.refresh.values import CommittedRow, Found, PriceRow, Row, ServerlessRow, Sold
 from advisor.catalog.values import Purchase
 from advisor.errors import InputError
@@ -251,7 +251,7 @@ def _check_cells(path: Path, today: dt.date) -> None:
             record.fail(key[0], f"a second row of {', '.join(place)}")
         rows |= {place} if key else set()
         if path.name == "instances.csv" and not is_type_name(record.text("name")):
-            record.fail("name", f"'{record.text('name')}' is no name of an instance type")
+            record.fail("name", f"'{record.text('name')}' is not the name of an instance type")
 
 
 def _check_cell(record: Record, column: str, cell: str, today: dt.date) -> None:
@@ -260,7 +260,7 @@ def _check_cell(record: Record, column: str, cell: str, today: dt.date) -> None:
     if cell and (column == "as_of" or column.endswith("_as_of")):
         day = first_day(cell)
         if day is None:
-            record.fail(column, f"'{cell}' is no date")
+            record.fail(column, f"'{cell}' is not a date")
         if day > today + _AHEAD:
             record.fail(column, f"'{cell}' is a day to come")
 

@@ -45,10 +45,10 @@ def plugin(name: str) -> "Ask":
         raise InputError(
             f"the provider '{name}' cannot be loaded: {error}",
             where=points[0].value,
-            hint="mend or remove the package that brings it",
+            hint="fix or remove the package that brings it",
         ) from error
     if not callable(ask):
-        raise InputError(f"the provider '{name}' is no function", where=points[0].value)
+        raise InputError(f"the provider '{name}' is not a function", where=points[0].value)
     return ask  # type: ignore[no-any-return] # its signature is the package's promise
 
 

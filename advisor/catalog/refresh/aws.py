@@ -65,7 +65,7 @@ def _date_of(term: Mapping[str, Any]) -> str:
         TypeError: it is no text.
     """
     if not isinstance(term["effectiveDate"], str):
-        raise TypeError("effectiveDate is no text")
+        raise TypeError("effectiveDate is not text")
     return term["effectiveDate"][:10]
 
 

@@ -164,4 +164,4 @@ def _columns(lines: Iterator[list[str]]) -> Mapping[str, int]:
             return {name: places[name] for name in _NEEDED}
         if number > _MOST_LINES_BEFORE_HEADER:
             break
-    raise Unreachable("this is no price file: it has no line of column names", "run the command again")
+    raise Unreachable("this is not a price file: it has no line of column names", "run the command again")

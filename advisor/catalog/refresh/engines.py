@@ -31,7 +31,7 @@ _AHEAD = dt.timedelta(days=1)
 
 
 class ReleaseGuard(StrEnum):
-    """Why releases are held up."""
+    """Why releases are held back."""
 
     FUTURE = "future_release"
     GONE = "releases_gone"
@@ -40,7 +40,7 @@ class ReleaseGuard(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HeldReleases:
-    """Releases that are held up until a person confirms them."""
+    """Releases that are held back until a person confirms them."""
 
     guard: ReleaseGuard
     engine: str

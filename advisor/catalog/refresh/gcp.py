@@ -336,9 +336,9 @@ def _parsed(content: bytes) -> Mapping[str, Any]:
         document = yaml.load(content, loader)  # noqa: S506 - a safe loader
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         words = " ".join(str(error).split())[:200]
-        raise Unreachable(f"the public list is no YAML, or is cut off: {words}", _PUBLIC_REMEDY) from error
+        raise Unreachable(f"the public list is not YAML, or is cut off: {words}", _PUBLIC_REMEDY) from error
     if not isinstance(document, dict) or not isinstance(document.get("compute", {}), dict):
-        raise Unreachable("the public list is no price list", _PUBLIC_REMEDY)
+        raise Unreachable("the public list is not a price list", _PUBLIC_REMEDY)
     return document
 
 

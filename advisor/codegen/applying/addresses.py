@@ -7,7 +7,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from advisor.codegen.applying.resolving import KEYS, Module, Place, Scope, Unresolved, keys_of, resolve
+from advisor.codegen.applying.resolving import (
+    KEYS,
+    OWN_KEYS,
+    Module,
+    Place,
+    Scope,
+    Unresolved,
+    is_set,
+    keys_of,
+    resolve,
+)
 from advisor.codegen.applying.rules import CALL_ARGUMENTS, RULES, TYPES, Resource, Rule, everything_in
 from advisor.codegen.container import Runtime, Serves, Wanted
 from advisor.codegen.gpu_sharing import sharing_of
@@ -104,10 +114,9 @@ def _schedule(member: Member) -> str:
     hours = Counter(member.hours)
     if len(hours) == 1:
         return ""
-    most, total = max(hours), sum(member.hours)
+    most = max(hours)
     sizes = ", ".join(f"{size} in {count}" for size, count in sorted(hours.items()))
-    planned = total * member.usd_per_hour * HOURS_PER_MONTH / len(member.hours)
-    fixed = most * member.usd_per_hour * HOURS_PER_MONTH
+    planned, fixed = member.compute_usd_per_month, member.peak_usd_per_hour * HOURS_PER_MONTH
     return (
         f"instances by hours of the week: {sizes}. No schedule is written: {most} at all hours cost {usd(fixed)} a "
         f"month in place of {usd(planned)}" + (f" ({fixed / planned - 1:+.0%})" if planned else "")
@@ -274,7 +283,6 @@ def _near(module: Module, typed: str) -> str:
 
 _COMPUTED = "[]"
 """Key that no literal decides."""
-_OWN_KEYS = (("each", "key"), ("count", "index"))
 _MOST_MODULES = 100
 _COUNT = "count"
 
@@ -318,7 +326,7 @@ def instances_of(resource: Resource) -> tuple[Instance, ...]:
     root = resource.module
     while root.parent is not None:
         root = root.parent
-    alike = (module for module in _modules_under(root) if module.directory == resource.module.directory)
+    alike = (module for module in modules_under(root) if module.directory == resource.module.directory)
     instances = []
     for module in islice(alike, _MOST_MODULES):
         for key in _own_keys(resource, module):
@@ -335,18 +343,18 @@ def _own_keys(resource: Resource, module: Module) -> Sequence[str | None]:
     """Keys of a resource's block in a module; None for all together where its ``count`` is what is edited."""
     if resource.key is None and _COUNT in resource.rule.arguments:
         return (None,)
-    return _keys_or_none(module, resource.document, resource.block)
+    return instance_keys(module, resource.document, resource.block)
 
 
-def _modules_under(module: Module) -> Iterator[Module]:
+def modules_under(module: Module) -> Iterator[Module]:
     """A module, and those on this disk that it calls, one for each key."""
     yield module
     for document, block in module.blocks():
         if block.kind == "module":
-            for key in _keys_or_none(module, document, block):
+            for key in instance_keys(module, document, block):
                 inner = module.inner(block.labels[0], key)
                 if inner is not None and not _is_within(module, inner.directory):
-                    yield from _modules_under(inner)
+                    yield from modules_under(inner)
 
 
 def _is_within(module: Module, directory: Path) -> bool:
@@ -380,7 +388,7 @@ def _index(block: Block, key: str | None) -> str:
     return "[*]" if key is None else f"[{key}]" if _COUNT in block.attributes else f'["{key}"]'
 
 
-def _keys_or_none(module: Module, document: Document, block: Block) -> Sequence[str | None]:
+def instance_keys(module: Module, document: Document, block: Block) -> Sequence[str | None]:
     """Keys of the instances of a block; None: the block itself, also where no literal decides its keys."""
     name = next((name for name in ("for_each", _COUNT) if name in block.attributes), None)
     if name is None:
@@ -391,7 +399,7 @@ def _keys_or_none(module: Module, document: Document, block: Block) -> Sequence[
 
 def loop_keys(module: Module, document: Document, block: Block) -> Sequence[str | None]:
     """Keys that ``for_each`` gives a block; None: the block itself, also where they are computed."""
-    return _keys_or_none(module, document, block) if "for_each" in block.attributes else (None,)
+    return instance_keys(module, document, block) if "for_each" in block.attributes else (None,)
 
 
 def _address(resource: Resource) -> str:
@@ -433,7 +441,7 @@ def _instance_keys(resource: Resource, document: Document, block: Block) -> Sequ
     """Keys under which a block may refer to a resource: its own, or that of the resource where they are computed."""
     if resource.key is None or not _is_looped(block):
         return (None,)
-    keys = _keys_or_none(resource.module, document, block)
+    keys = instance_keys(resource.module, document, block)
     return (resource.key,) if keys == (None,) else keys
 
 
@@ -452,8 +460,7 @@ def _key_of(resource: Resource, index: Any) -> str | None:  # noqa: ANN401 - a t
     if isinstance(index, str):
         return index
     steps, loop = traversal(index), resource.block.attributes.get("for_each")
-    is_set = loop is not None and resource.document.source(loop.value).lstrip("( ").startswith("toset(")
-    if steps in _OWN_KEYS or (steps == ("each", "value") and is_set):
+    if steps in OWN_KEYS or (steps == ("each", "value") and loop is not None and is_set(resource.document, loop)):
         return _COMPUTED if resource.key is None else resource.key
     place = resolve(resource.document, index, resource.scope)
     return str(place.value) if isinstance(place, Place) else _COMPUTED

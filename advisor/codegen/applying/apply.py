@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from advisor.atomic_files import write_text
-from advisor.codegen.applying.addresses import Target, resources_at
+from advisor.codegen.applying.addresses import Target, instances_of, resources_at
 from advisor.codegen.applying.edits import LEFT, Edit, literal_text
 from advisor.codegen.applying.facts import buys_spot
 from advisor.codegen.applying.notes import (
@@ -19,9 +19,10 @@ from advisor.codegen.applying.notes import (
     replaced,
     shared_values,
 )
-from advisor.codegen.applying.resolving import Module, Place, Unresolved, open_project
+from advisor.codegen.applying.readers import COMPUTED, Reader, readers_of
+from advisor.codegen.applying.resolving import KEYS, Module, Place, Unresolved, open_project
 from advisor.codegen.applying.rules import CALL_SPOT, PROVIDERS, TYPES, Figure, Resource, Rule, everything_in
-from advisor.codegen.hcl import read_hcl, references
+from advisor.codegen.hcl import Attribute, literal, read_hcl, references
 from advisor.codegen.quoting import hcl_string, hcl_value
 from advisor.errors import InputError
 from advisor.records import dataclass, replace
@@ -103,6 +104,33 @@ def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit]
     """Edits of one target, notes on other machines that use the edited values, and notes for the reader."""
     resources = resources_at(project, address)
     _check_purchase(resources, target, address)
+    decided, notes, unchanged = _decided(resources, target)
+    wishes = [wish for same in decided.values() for wish in same]
+    readers = readers_of(resources, [wish.place for wish in wishes if not wish.is_as_planned])
+    contradictions = _too_short(wishes, readers) | _contradictions(wishes)
+    notes += dict.fromkeys(contradictions.values())
+    edits, told_of_shared = _joint({at: wishes for at, wishes in decided.items() if at not in contradictions}, target)
+    notes += told_of_shared
+    if not decided and not unchanged:
+        raise InputError(
+            f"nothing at {address} can be edited:\n  " + "\n  ".join(notes or [_NOTHING_STATED]),
+            where=str(project.directory),
+        )
+    for resource in resources:
+        _check_maximum(resource, target, edits)
+    too_low = {at: note for resource in resources for at, note in _low_maxima(resource, edits)}
+    notes += dict.fromkeys(too_low.values())
+    edits = {at: edit for at, edit in edits.items() if at not in too_low}
+    own = list(edits.values())
+    left = [edits.get(at, same[0]) for at, same in decided.items() if at not in contradictions | too_low]
+    others = [*other_users(resources, own), *other_instances(resources, left)]
+    shared = [*shared_values(readers, own, has_machines), *others]
+    told = [*shared_values(readers, own, is_used), *others, *replaced(resources, own), *beyond(resources, target)]
+    return own, shared, [*notes, *told]
+
+
+def _decided(resources: Sequence[Resource], target: Target) -> tuple[dict[tuple[str, int], list[Edit]], list[str], int]:
+    """Edits by the place of each, notes on what is left, and the number of arguments that are as planned."""
     decided: dict[tuple[str, int], list[Edit]] = {}
     notes: list[str] = []
     unchanged = 0
@@ -121,23 +149,7 @@ def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit]
                 unchanged += 1
             else:
                 decided.setdefault(change.at, []).append(change)
-    contradictions = _contradictions([wish for wishes in decided.values() for wish in wishes])
-    notes += dict.fromkeys(contradictions.values())
-    edits, told_of_shared = _joint({at: wishes for at, wishes in decided.items() if at not in contradictions}, target)
-    notes += told_of_shared
-    if not decided and not unchanged:
-        raise InputError(
-            f"nothing at {address} can be edited:\n  " + "\n  ".join(notes or [_NOTHING_STATED]),
-            where=str(project.directory),
-        )
-    for resource in resources:
-        _check_maximum(resource, target, edits)
-    own = list(edits.values())
-    wishes = [edits.get(at, wishes[0]) for at, wishes in decided.items() if at not in contradictions]
-    others = [*other_users(resources, own), *other_instances(resources, wishes)]
-    shared = [*shared_values(resources, own, has_machines), *others]
-    told = [*shared_values(resources, own, is_used), *others, *replaced(resources, own), *beyond(resources, target)]
-    return own, shared, [*notes, *told]
+    return decided, notes, unchanged
 
 
 def _contradictions(edits: Sequence[Edit]) -> dict[tuple[str, int], str]:
@@ -153,6 +165,32 @@ def _contradictions(edits: Sequence[Edit]) -> dict[tuple[str, int], str]:
                     f"{outer.text}, and its entry {number} {inner.text}: give one of them a value of its own"
                 )
     return notes
+
+
+def _too_short(edits: Sequence[Edit], readers: Sequence[Reader]) -> dict[tuple[str, int], str]:
+    """Notes on lists that lose an entry that another argument takes, by the place of each: they are not written."""
+    notes: dict[tuple[str, int], str] = {}
+    for edit in edits:
+        lost = {number for reader in readers for number in _lost(reader, edit)}
+        if lost:
+            users = sorted({reader.where for reader in readers if _lost(reader, edit)})
+            named = f"entry {lost.pop()}" if len(lost) == 1 and COMPUTED not in lost else "entries by number"
+            where = edit.place.document.place(edit.place.start)
+            notes[edit.at] = (
+                f"{LEFT}{edit.argument}: the list at {where} would become {edit.text}, and {' and '.join(users)} "
+                f"{'takes' if len(users) == 1 else 'take'} {named} of it: give one of them a value of its own"
+            )
+    return notes
+
+
+def _lost(reader: Reader, edit: Edit) -> list[str]:
+    """Entries that an argument takes of a list, and that may not be there after an edit."""
+    before, after = len(edit.place.entries), len(edit.entries)
+    return sorted(
+        entry
+        for entry in reader.entries_of(edit.at)
+        if (entry == COMPUTED and after < before) or (entry.isdigit() and after <= int(entry) < before)
+    )
 
 
 def _entry_of(outer: Place, inner: Place) -> int | None:
@@ -263,6 +301,46 @@ def _check_maximum(resource: Resource, target: Target, edits: Mapping[tuple[str,
                 f"{resource.document.place(attribute.start)}: the most machines of {resource.block.address} follow "
                 "from the same number, and would fall below its peak: give its maximum a number of its own"
             )
+
+
+def _low_maxima(
+    resource: Resource, edits: Mapping[tuple[str, int], Edit]
+) -> Iterator[tuple[tuple[str, int], str]]:  # fmt: skip
+    """Places of maxima that would fall below a number of machines which stays, of any instance, and a note on each."""
+    for instance in instances_of(resource):
+        sized = [
+            (figure, attribute, instance.resource.place(attribute, path))
+            for figure, attribute, path in instance.resource.figures()
+            if _is_stated(instance.resource, attribute, path)
+        ]
+        for _, maximum, place in (each for each in sized if each[0] is Figure.MAX):
+            most = _lowered_to(place, edits)
+            if most is None or not isinstance(place, Place):
+                continue
+            for figure, attribute, number in sized:
+                least = _number_after(number, edits)
+                if figure in (Figure.INSTANCES, Figure.MIN) and (least is None or least > most):
+                    says = "is not known" if least is None else f"stays {least}"
+                    number_of = f"{attribute.name} of {instance.address} ({resource.document.place(attribute.start)})"
+                    it_falls = f"{resource.block.address}: {maximum.name}: it would fall to {most}"
+                    yield (place.document.path, place.start), f"{LEFT}{it_falls}, and {number_of} {says}"
+
+
+def _is_stated(resource: Resource, attribute: Attribute, path: tuple[str, ...]) -> bool:
+    """Whether an argument is there and not null, as one of an entry of a map may not be."""
+    if literal(attribute.value.node) is None:
+        return False
+    keys = resource.place(attribute, (*path[:-1], KEYS)) if path else None
+    return not isinstance(keys, Place) or path[-1] in keys.value
+
+
+def _number_after(place: Place | Unresolved, edits: Mapping[tuple[str, int], Edit]) -> int | None:
+    """Number that an argument is after the edits; None where no literal decides it."""
+    if not isinstance(place, Place):
+        return None
+    edit = edits.get((place.document.path, place.start))
+    text = str(place.value) if edit is None else edit.text.strip('"')
+    return int(text) if text.isdigit() else None
 
 
 def _lowered_to(place: Place | Unresolved, edits: Mapping[tuple[str, int], Edit]) -> int | None:

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from advisor.codegen.applying.addresses import Target, instances_of
 from advisor.codegen.applying.edits import LEFT, Edit, edits_within
 from advisor.codegen.applying.facts import buys_spot, regions_of
-from advisor.codegen.applying.resolving import Module, Place
+from advisor.codegen.applying.readers import Reader
+from advisor.codegen.applying.resolving import Place
 from advisor.codegen.applying.rules import RULES, Figure, Replacement, Resource, everything_in
-from advisor.codegen.hcl import Block, literal, references
+from advisor.codegen.hcl import Block, literal
 
 _MOST_NAMED = 4
 _COUNTS = (Figure.INSTANCES, Figure.MIN, Figure.MAX)
@@ -104,35 +105,16 @@ def has_machines(block: Block) -> bool:
     return block.kind == "module" or (block.kind == "resource" and block.labels[0] in RULES)
 
 
-def shared_values(
-    resources: Sequence[Resource], edits: Sequence[Edit], counts: Callable[[Block], bool]
-) -> Iterator[str]:
-    """Values that more than the edited arguments use, among the blocks that count."""
-    passed = dict.fromkeys(name for edit in edits for name in edit.place.through)
-    own = {resource.block.address for resource in resources}
-    module: Module | None = resources[0].module
-    while module is not None:
-        for name in passed:
-            short = name.removeprefix(f"{module.name}.")
-            if short.startswith(("var.", "local.")):
-                users = _users(module, tuple(short.split(".")), own, counts)
-                if users:
-                    yield f"{name} is used elsewhere too: {', '.join(users)}"
-        own = {module.call[1].address} if module.call is not None else set()
-        module = module.parent
-
-
-def _users(module: Module, steps: tuple[str, ...], own: set[str], counts: Callable[[Block], bool]) -> list[str]:
-    """Places of those blocks of a module that refer to a name, without *own*."""
-    return sorted(
-        {
-            f"{document.place(attribute.start)} ({block.address})"
-            for document, block in module.blocks()
-            if counts(block) and block.address not in own
-            for _, attribute in everything_in(block)
-            if any(reference[:2] == steps for reference in references(attribute.value.node))
-        }
-    )
+def shared_values(readers: Sequence[Reader], edits: Sequence[Edit], counts: Callable[[Block], bool]) -> Iterator[str]:
+    """Names of edited values that more than the edited arguments depend on, among the blocks that count."""
+    users: dict[str, set[str]] = {}
+    for edit in edits:
+        if edit.place.through:
+            there = users.setdefault(edit.place.through[-1], set())
+            there |= {reader.where for reader in readers if counts(reader.block) and reader.entries_of(edit.at)}
+    for name, places in users.items():
+        if places:
+            yield f"{name} is used elsewhere too: {', '.join(sorted(places))}"
 
 
 def beyond(resources: Sequence[Resource], target: Target) -> Iterator[str]:

@@ -10,6 +10,7 @@ from advisor.codegen.hcl import (
     Attribute,
     Block,
     Document,
+    chain,
     elements,
     key_of,
     literal,
@@ -168,6 +169,9 @@ def _json_keys(path: Path) -> Mapping[str, object]:
 
 _TRANSPARENT = frozenset({"tostring", "tonumber", "tolist", "toset", "tomap", "nonsensitive"})
 _DEEPEST = 30
+_DEEPEST_INDEX = 3
+"""Names that the index of an index may pass."""
+_NO_KEYS = frozenset({"[]", "[*]"})
 KEYS = "*"
 """Last step of a path that asks for the keys of a map, or the texts of a set, in place of a value."""
 
@@ -237,8 +241,55 @@ def _resolve(question: _Question) -> Place | Unresolved:
         return Place(question.document, node.meta.start_pos, node.meta.end_pos, value, question.through, entries)
     if node.data == "tuple" and len(members := parts_of(node)) == 1:
         return _resolve(replace(question, node=members[0]))
+    return _reference(question, node)
+
+
+def _reference(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
+    steps = steps_of(question.document, node, question.scope, question.through)
+    if steps is None:
+        return _unresolved(question, node, "is computed")
+    return _no_index(question, node) if _NO_KEYS.intersection(steps) else _follow(question, node, steps)
+
+
+def _no_index(question: _Question, node: Any) -> Unresolved:  # noqa: ANN401
+    block, indexes = question.scope.block, [traversal(step) for step in chain(node) or () if hasattr(step, "data")]
+    if block is not None and question.scope.key is None and any(index in OWN_KEYS for index in indexes):
+        return _several(block)
+    return _unresolved(question, node, "has an index that no literal decides")
+
+
+def steps_of(
+    document: Document, node: Any, scope: Scope, through: tuple[str, ...] = ()  # noqa: ANN401
+) -> tuple[str, ...] | None:  # fmt: skip
+    """Steps of a reference, each index in brackets: its key, ``*`` of a splat, nothing where no literal decides it.
+
+    None: the expression is no reference.
+    """
+    steps = chain(node)
+    if steps is None:
+        return None
+    return tuple(step if isinstance(step, str) else f"[{_index(document, step, scope, through)}]" for step in steps)
+
+
+def _index(document: Document, node: Any, scope: Scope, through: tuple[str, ...]) -> str:  # noqa: ANN401
+    """Key that an expression in brackets is for the instance that it stands in; "" where no literal decides it."""
     steps = traversal(node)
-    return _unresolved(question, node, "is computed") if steps is None else _follow(question, node, steps)
+    loop = scope.block.attributes.get("for_each") if scope.block else None
+    if steps in OWN_KEYS or (steps == ("each", "value") and loop is not None and is_set(document, loop)):
+        return scope.key or ""
+    if len(through) > _DEEPEST_INDEX:
+        return ""
+    place = _resolve(_Question(document, node, scope, (), (*through, "[]")))
+    return str(place.value) if isinstance(place, Place) else ""
+
+
+OWN_KEYS = (("each", "key"), ("count", "index"))
+"""References to the key of the instance that they stand in."""
+
+
+def is_set(document: Document, loop: Attribute) -> bool:
+    """Whether ``for_each`` goes over a set, whose values are the keys."""
+    return document.source(loop.value).lstrip("( ").startswith("toset(")
 
 
 def _follow(question: _Question, node: Any, steps: tuple[str, ...]) -> Place | Unresolved:  # noqa: ANN401
@@ -252,7 +303,7 @@ def _follow(question: _Question, node: Any, steps: tuple[str, ...]) -> Place | U
         return _next(question, local[0], local[1].value.node, rest, _label(question, f"local.{steps[1]}"))
     if steps[:2] == ("each", "value"):
         return _each(question, node, rest)
-    if steps[1:2] == ("value",) and (loop := _dynamic_loop(question.scope.block, steps[0])) is not None:
+    if steps[1:2] == ("value",) and (loop := dynamic_loop(question.scope.block, steps[0])) is not None:
         return _in_dynamic_block(replace(question, node=loop, path=rest), node)
     return _unresolved(question, node, "comes from elsewhere")
 
@@ -265,7 +316,7 @@ def _in_dynamic_block(question: _Question, node: Any) -> Place | Unresolved:  # 
     return _resolve(replace(question, path=("0", *path) if path else ()))
 
 
-def _dynamic_loop(block: Block | None, iterator: str) -> Any:  # noqa: ANN401
+def dynamic_loop(block: Block | None, iterator: str) -> Any:  # noqa: ANN401
     """Expression that a dynamic block of that name, anywhere in a block, goes over; None: there is no such block."""
     for inner in block.blocks if block else ():
         loop = inner.attributes.get("for_each")
@@ -273,8 +324,38 @@ def _dynamic_loop(block: Block | None, iterator: str) -> Any:  # noqa: ANN401
         name = traversal(named.value.node) if named else tuple(inner.labels[:1])
         if inner.kind == "dynamic" and loop is not None and name == (iterator,):
             return loop.value.node
-        if (nested := _dynamic_loop(inner, iterator)) is not None:
+        if (nested := dynamic_loop(inner, iterator)) is not None:
             return nested
+    return None
+
+
+def definition_of(document: Document, steps: tuple[str, ...], scope: Scope) -> tuple[Document, Any, Scope] | None:
+    """Expression that a variable, a local or ``each`` is given, with its file and where it stands; None: elsewhere."""
+    module = scope.module
+    if steps[0] == "each":
+        loop = scope.block.attributes.get("for_each") if scope.block else None
+        return (document, loop.value.node, Scope(module)) if loop is not None else None
+    if len(steps) < 2 or steps[0] not in ("var", "local"):
+        return None
+    if steps[0] == "local":
+        local = module.local_value(steps[1])
+        return (local[0], local[1].value.node, Scope(module)) if local is not None else None
+    given = _given(module, steps[1])
+    if given is not None:
+        return given
+    declared = module.variable(steps[1])
+    default = declared[1].attributes.get("default") if declared else None
+    return (declared[0], default.value.node, Scope(module)) if declared and default else None
+
+
+def _given(module: Module, name: str) -> tuple[Document, Any, Scope] | None:
+    """Expression that a call, or a file of the root, gives a variable; None where neither does."""
+    if module.call is not None and module.parent is not None and name in module.call[1].attributes:
+        document, block = module.call
+        return document, block.attributes[name].value.node, Scope(module.parent, block, module.call_key)
+    for document in reversed(module.variable_files):
+        if name in document.body.attributes and not module.json_variable_file(name):
+            return document, document.body.attributes[name].value.node, Scope(module)
     return None
 
 
@@ -291,15 +372,10 @@ def _label(question: _Question, name: str) -> str:
 
 
 def _variable(question: _Question, node: Any, name: str, rest: tuple[str, ...]) -> Place | Unresolved:  # noqa: ANN401
-    module = question.scope.module
     label = _label(question, f"var.{name}")
-    if module.call is not None and name in module.call[1].attributes:
-        document, block = module.call
-        parent = Scope(module.parent, block, module.call_key) if module.parent else question.scope
-        return _next(question, document, block.attributes[name].value.node, rest, label, parent)
-    for document in reversed(module.variable_files):
-        if name in document.body.attributes and not module.json_variable_file(name):
-            return _next(question, document, document.body.attributes[name].value.node, rest, label)
+    given = _given(question.scope.module, name)
+    if given is not None:
+        return _next(question, given[0], given[1], rest, label, given[2])
     return _default(question, node, name, rest, label)
 
 
@@ -327,9 +403,13 @@ def _each(question: _Question, node: Any, rest: tuple[str, ...]) -> Place | Unre
     if block is None or loop is None:
         return _unresolved(question, node, "is not in a loop over for_each")
     if key is None:
-        return Unresolved(f"{block.address} has several instances: name one, as in '{block.address}[\"key\"]'")
+        return _several(block)
     scope = Scope(question.scope.module)
     return _resolve(_Question(question.document, loop.value.node, scope, (key, *rest), question.through))
+
+
+def _several(block: Block) -> Unresolved:
+    return Unresolved(f"{block.address} has several instances: name one, as in '{block.address}[\"key\"]'")
 
 
 def _into(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401

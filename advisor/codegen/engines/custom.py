@@ -5,7 +5,7 @@ MODEL_ID and PORT, as Text Generation Inference takes them. What the plan decide
 """
 
 from advisor.codegen.container import Container, Engine
-from advisor.codegen.engines.request import Request, checkpoint_of, device_arguments
+from advisor.codegen.engines.request import Program, Request, checkpoint_of, device_arguments
 
 _NIM = "nvcr.io/nim/"
 
@@ -31,3 +31,6 @@ def container(request: Request) -> Container:
         port_environment="NIM_SERVER_PORT" if is_nim else "PORT",
         shares_port=request.serves.replicas_per_instance > 1,
     )
+
+
+PROGRAMS = {Engine.CUSTOM: Program("", container)}

@@ -12,7 +12,15 @@ from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Checkpoint, Container, Engine, Runtime
 from advisor.codegen.engines.onnx_files import digest_environment, needed
-from advisor.codegen.engines.request import Demanded, Request, device_arguments, program, refusal, without_adapters
+from advisor.codegen.engines.request import (
+    Demanded,
+    Program,
+    Request,
+    device_arguments,
+    program,
+    refusal,
+    without_adapters,
+)
 from advisor.codegen.engines.vllm import processor_image, server_of
 from advisor.models.gguf_weights import served_quantisations
 from advisor.records import replace
@@ -53,7 +61,7 @@ def container(request: Request) -> Container:
     demand = request.demand if own is not None else replace(request.demand, file=None)
     may_convert = own is None and not demand.unit.is_one_pass
     # Of published weights the server makes a GGUF when it first starts.
-    is_converted = may_convert and load_catalog().loaded_weights(request.model, serves.precision, NAME) is not None
+    is_converted = may_convert and load_catalog().precisions.loaded(request.model, serves.precision, NAME) is not None
     tag = (_CONVERTING_TAGS if is_converted else _TAGS)[request.platform.runtime]
     return Container(
         engine=Engine.LLAMA_CPP_SERVER,
@@ -117,3 +125,6 @@ def _arguments(request: Request, server: OnePassEngine) -> Iterator[str]:
         yield "--n-gpu-layers=all"
     if is_hub_id(request.model):
         yield f"--alias={request.model}"
+
+
+PROGRAMS = {Engine.LLAMA_CPP_SERVER: Program(NAME, container)}

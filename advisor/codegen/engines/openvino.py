@@ -26,7 +26,7 @@ from advisor.codegen.engines.onnx_files import (
     needed,
     served_model,
 )
-from advisor.codegen.engines.request import Request, device_arguments, program
+from advisor.codegen.engines.request import Program, Request, device_arguments, program
 from advisor.codegen.engines.vllm import processor_image, server_of
 from advisor.codegen.quoting import slug
 from advisor.records import dataclass
@@ -87,3 +87,6 @@ def _onnx_arguments(precision: str) -> Sequence[str]:
 
 PICTURES = OpenVino(Engine.OPENVINO_MODEL_SERVER, "OpenVINO Model Server", "openvino_pipeline.sh")
 ONNX = OpenVino(Engine.OPENVINO_MODEL_SERVER_ONNX, "OpenVINO Model Server (ONNX)", "openvino_onnx.sh", serves_onnx=True)
+
+
+PROGRAMS = {way.engine: Program(way.name, way.container) for way in (PICTURES, ONNX)}

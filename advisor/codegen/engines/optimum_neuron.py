@@ -11,7 +11,15 @@ Both compile a model for one batch and one length, to which texts are padded. So
 
 from advisor.codegen.aws_places import registry_of
 from advisor.codegen.container import Api, Checkpoint, Container, Engine
-from advisor.codegen.engines.request import Request, checkpoint_of, device_arguments, program, refusal, served_name
+from advisor.codegen.engines.request import (
+    Program,
+    Request,
+    checkpoint_of,
+    device_arguments,
+    program,
+    refusal,
+    served_name,
+)
 from advisor.codegen.engines.vllm import KEEP_ALIVE, compiled_folder, processor_image, server_of
 from advisor.demand.values import Unit
 from advisor.plan.words import split_words
@@ -130,3 +138,9 @@ def _needed(request: Request, task: str) -> str:
         f"the planned model, compiled once on such a machine: optimum-cli export neuron --model MODEL --task {task} "
         f"--batch_size 1{length} --auto_cast matmul --auto_cast_type bf16 FOLDER"
     )
+
+
+PROGRAMS = {
+    Engine.OPTIMUM_NEURON: Program(TOOLKIT, toolkit_container),
+    Engine.OPTIMUM_NEURON_VLLM: Program(VLLM, vllm_container),
+}

@@ -7,10 +7,10 @@ LoRA adapters as options of engines.
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from textwrap import indent
-from typing import Any
+from typing import Any, NamedTuple
 
 from advisor.catalog import load_catalog
 from advisor.catalog.precisions import is_hub_id
@@ -50,7 +50,7 @@ def checkpoint_of(model: str, precision: str, engine: str = "vLLM") -> Checkpoin
         engine: as engine_support.csv names it; "" for an image of the user's own.
     """
     catalog = load_catalog()
-    weights = catalog.loaded_weights(model, precision, engine)
+    weights = catalog.precisions.loaded(model, precision, engine)
     if weights is None or not weights.repository:
         is_made = catalog.precisions.is_made_while_loading(precision, engine)
         kind = None if is_made else _quantised(engine).get(precision)
@@ -379,3 +379,12 @@ def _rank(request: Request, adapters: AdapterPlan, engine: str) -> int:
         problem = f"{engine} takes adapters up to rank {served.most_rank}, and these have rank {adapters.rank}"
         raise refusal(request.serves, problem)
     return served.started_rank(adapters.rank)
+
+
+class Program(NamedTuple):
+    """The program of an engine."""
+
+    name: str
+    """As engine_support.csv names it, or engines.csv of the catalog; "": an image of the user's own."""
+    container: Callable[[Request], Container]
+    """With the arguments that the plan decides."""

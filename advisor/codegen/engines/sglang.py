@@ -8,6 +8,7 @@ from advisor.catalog import load_catalog
 from advisor.codegen.container import Checkpoint, Container, Engine, Runtime, Serves
 from advisor.codegen.engines.request import (
     KEEP_ALIVE_SECONDS,
+    Program,
     Request,
     checkpoint_of,
     computes_in_half,
@@ -87,3 +88,6 @@ def _arguments(request: Request, checkpoint: Checkpoint, *, half: bool) -> list[
 
 def _sharing_arguments(serves: Serves) -> tuple[str, ...]:
     return () if serves.replicas_per_instance == 1 else (f"--dp-size={serves.replicas_per_instance}",)
+
+
+PROGRAMS = {Engine.SGLANG: Program(NAME, container)}

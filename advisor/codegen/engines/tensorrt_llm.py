@@ -6,6 +6,7 @@ release of the same number. The server speaks plain HTTP.
 
 from advisor.codegen.container import Container, Engine, Runtime, Serves
 from advisor.codegen.engines.request import (
+    Program,
     Request,
     checkpoint_of,
     device_arguments,
@@ -75,3 +76,6 @@ def _memory_arguments(serves: Serves, accelerator_gib: float | None) -> list[str
         usable = f"{serves.memory_utilization:g} × {accelerator_gib:g} GiB"
         raise refusal(serves, f"weights of {weights_gib:.1f} GiB leave no room for a KV cache in {usable}")
     return [f"--kv_cache_free_gpu_memory_fraction={round(cache_gib / (accelerator_gib - weights_gib), 3):g}"]
+
+
+PROGRAMS = {Engine.TENSORRT_LLM: Program(NAME, container)}

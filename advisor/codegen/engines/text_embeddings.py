@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from advisor.catalog import load_catalog
 from advisor.codegen.container import Container, Engine, Runtime
-from advisor.codegen.engines.request import Request, checkpoint_of, device_arguments, refusal, served_name
+from advisor.codegen.engines.request import Program, Request, checkpoint_of, device_arguments, refusal, served_name
 from advisor.codegen.engines.vllm import processor_image, server_of
 
 NAME = "Text Embeddings Inference"
@@ -81,3 +81,6 @@ def _tag_start(request: Request) -> str:
     if start is None:
         raise refusal(request.serves, f"no image of {NAME} is known for {request.serves.accelerator}")
     return start
+
+
+PROGRAMS = {Engine.TEXT_EMBEDDINGS_INFERENCE: Program(NAME, container)}

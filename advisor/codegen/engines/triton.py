@@ -29,7 +29,7 @@ from advisor.codegen.engines.onnx_files import (
     needed,
     served_model,
 )
-from advisor.codegen.engines.request import Request, device_arguments, program
+from advisor.codegen.engines.request import Program, Request, device_arguments, program
 from advisor.codegen.engines.vllm import processor_image, server_of
 from advisor.models.model import ModelInput
 from advisor.records import dataclass, replace
@@ -226,3 +226,6 @@ _ONNX = ("onnxruntime", NEEDED, "triton_onnx.sh", FILE_NAMES)
 TENSORRT = Triton(Engine.TRITON_TENSORRT, "Triton (TensorRT)", *_ONNX, has_tensorrt=True)
 ONNX_RUNTIME = Triton(Engine.TRITON_ONNX_RUNTIME, "Triton (ONNX Runtime)", *_ONNX)
 FIL = Triton(Engine.TRITON_FIL, "Triton (FIL)", "fil", _NEEDED_TREES, "triton_trees.sh", _TREE_FILES, (_ON_EACH_GPU,))
+
+
+PROGRAMS = {way.engine: Program(way.name, way.container) for way in (TENSORRT, ONNX_RUNTIME, FIL)}

@@ -20,6 +20,7 @@ from advisor.codegen.container import Checkpoint, Container, Engine, Platform, R
 from advisor.codegen.engines.request import (
     KEEP_ALIVE_SECONDS,
     Demanded,
+    Program,
     Request,
     checkpoint_of,
     computes_in_half,
@@ -335,3 +336,9 @@ def _sharing_arguments(serves: Serves) -> tuple[str, ...]:
     if serves.replicas_per_instance == 1:
         return ()
     return (f"--data-parallel-size={serves.replicas_per_instance}",)
+
+
+PROGRAMS = {
+    Engine.VLLM: Program(NAME, container),
+    **{way.engine: Program(way.name, way.container) for way in (POOLING, TRANSCRIPTION, OMNI)},
+}

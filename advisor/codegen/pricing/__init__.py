@@ -23,6 +23,8 @@ from advisor.codegen.pricing.sources import CACHES, CODE, read_projects
 from advisor.units import HOURS_PER_MONTH
 
 _VERSION = "0.2"
+LEFT = ", which is no longer a root of the code and costs this until it is destroyed"
+"""End of the name of such a project."""
 _HEADS = ("resource", "what", "number", "USD/hour each", "USD/month")
 
 
@@ -31,7 +33,8 @@ def price_table(project: Project) -> str:
     rows = [_HEADS, *(row for cost in project.now.costs for row in _rows(cost))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
     lines = [_line(row, widths) for row in rows]
-    return "\n".join([f"{project.name}:", "", *lines, "", *_total_lines(project)]) + "\n"
+    head = f"{project.name}{LEFT if project.is_left else ''}:"
+    return "\n".join([head, "", *lines, "", *_total_lines(project)]) + "\n"
 
 
 def _rows(cost: Cost) -> Iterator[tuple[str, ...]]:
@@ -174,6 +177,7 @@ def _sum(values: Iterable[Decimal | None]) -> Decimal | None:
 __all__ = [
     "CACHES",
     "CODE",
+    "LEFT",
     "Breakdown",
     "Project",
     "breakdown_of",

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Price, Purchase
-from advisor.codegen.pricing import aws, azure, gcp
+from advisor.codegen.pricing import aws, azure, gcp, ibm
 from advisor.codegen.pricing.resources import Resource, Resources, Rules, Use
 from advisor.cost.services import container_price
 from advisor.records import dataclass
 from advisor.tables import read_rows
 from advisor.units import HOURS_PER_MONTH
 
-RULES: Rules = {**aws.RULES, **gcp.RULES, **azure.RULES, **azure.IBM_RULES}
+RULES: Rules = {**aws.RULES, **gcp.RULES, **azure.RULES, **ibm.RULES}
 _FREE = tuple(row["kind"] for row in read_rows(Path(__file__).with_name("free.csv")))
 """Types, or how they begin, that nobody charges for."""
 NOT_FOUND = "price not found"
@@ -100,6 +100,8 @@ class Project:
     """As the plan leaves it."""
     before: Breakdown
     """As the plan found it."""
+    is_left: bool = False
+    """A root that the code no longer has, which runs until somebody destroys it."""
 
 
 def monthly_of(hourly: Decimal | None) -> Decimal | None:

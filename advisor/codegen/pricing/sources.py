@@ -12,10 +12,11 @@ from advisor.codegen.pricing import azure
 from advisor.codegen.pricing.costs import RULES, Breakdown, Project, breakdown_of, cost_of
 from advisor.codegen.pricing.gcp import container, region_of, with_attached
 from advisor.codegen.pricing.resources import Resource, Resources, Use, first_known, planned, prior, purchase_of, text
-from advisor.codegen.writing.record import read_record
+from advisor.codegen.writing.record import left_roots, read_record
 from advisor.data_files import facts_beside
 from advisor.errors import InputError
 from advisor.reading import json_of, read_text
+from advisor.records import replace
 
 
 def misshapen(document: Mapping[str, Any]) -> str:
@@ -57,35 +58,53 @@ _PURCHASES: Mapping[Any, Purchase] = {
 """How groups of each cloud say it; any other way has no price in the catalog."""
 
 
-def read_projects(path: Path, given: str | None, catalog: Catalog) -> tuple[Project, ...]:
-    """The costs of what lies at a path; of a generated directory with a root for each cloud or workload, of each.
+def read_projects(
+    path: Path, given: str | None, catalog: Catalog, *, prefers_code: bool = False
+) -> tuple[Project, ...]:
+    """The costs of what lies at a path; of a generated directory with several roots, of each, those left behind too.
+
+    Args:
+        path: a plan as JSON, or a directory.
+        given: the text of the plan, where it was read already.
+        catalog: prices.
+        prefers_code: generated code counts, and not a plan of Terraform beside it, which may be older.
 
     Raises:
         InputError: as of :func:`read_project`.
     """
     if given is None and path.is_dir():
-        roots = [path / root for root in read_record(path).roots if root and (path / root).is_dir()]
+        left = {path / root for root in left_roots(path)}
+        recorded = [path / root for root in read_record(path).roots]
+        roots = [root for root in recorded if (any(path.glob("*.tf")) if root == path else root.is_dir())]
         if not roots and not any(file for kind in ("*.tf", *_PLANS) for file in path.glob(kind)):
             roots = sorted(file.parent for file in path.glob("*/fleet.tf"))
-        if roots:
-            return tuple(read_project(root, None, catalog) for root in roots)
-    return (read_project(path, given, catalog),)
+        if roots and roots != [path]:
+            return tuple(
+                replace(read_project(root, None, catalog, prefers_code=prefers_code), is_left=root in left)
+                for root in roots
+            )
+    return (read_project(path, given, catalog, prefers_code=prefers_code),)
 
 
-def read_project(path: Path, given: str | None, catalog: Catalog) -> Project:
+def read_project(path: Path, given: str | None, catalog: Catalog, *, prefers_code: bool = False) -> Project:
     """The costs of what lies at a path.
 
     Args:
         path: a plan as JSON, or a directory.
         given: the text of the plan, where it was read already.
         catalog: prices.
+        prefers_code: generated code counts, and not a plan of Terraform beside it.
 
     Raises:
         InputError: there is no plan, or it is no plan of Terraform.
     """
     if given is None and path.is_dir():
         plan = next((path / name for name in _PLANS if (path / name).is_file()), None)
-        if plan is None or (any(path.glob("*.tf")) and _is_own(json_of(_read(plan), str(plan), _HOW))):
+        if (
+            plan is None
+            or (prefers_code and _is_generated(path))
+            or (any(path.glob("*.tf")) and _is_own(json_of(_read(plan), str(plan), _HOW)))
+        ):
             return _of_code(path, catalog)
         path = plan
     document = json_of((_read(path) if given is None else given), str(path), _HOW)
@@ -96,9 +115,9 @@ def read_project(path: Path, given: str | None, catalog: Catalog) -> Project:
             hint=f"give a plan of Terraform; {_HOW}",
         )
     if not isinstance(document, dict) or not isinstance(document.get("planned_values", document.get("values")), dict):
-        raise InputError("this is no plan of Terraform", where=str(path), hint=_HOW)
+        raise InputError("this is not a plan of Terraform", where=str(path), hint=_HOW)
     if wrong := misshapen(document):
-        raise InputError(f"this is no plan of Terraform: {wrong}", where=str(path), hint=_HOW)
+        raise InputError(f"this is not a plan of Terraform: {wrong}", where=str(path), hint=_HOW)
     return Project(
         name=path.stem if path.name not in _PLANS else path.resolve().parent.name,
         path=str(path),
@@ -115,6 +134,12 @@ def _read(path: Path) -> str:
 def _is_own(document: object) -> bool:
     """Whether a document is one that this program writes."""
     return isinstance(document, dict) and str(document.get("schema", "")).startswith("advisor.")
+
+
+def _is_generated(directory: Path) -> bool:
+    """Whether a directory holds code with the data of a plan."""
+    documents = [read_hcl(_read(path), str(path)) for path in directory.glob("*.tf")]
+    return any(local_map(documents, name) is not None for name in (_GROUPS, _POOLS))
 
 
 def _of_code(directory: Path, catalog: Catalog) -> Project:

@@ -1,21 +1,20 @@
 """The ways of running containers that code is written for: one module each."""
 
 from collections.abc import Sequence
+from importlib import import_module
+from pkgutil import iter_modules
 
 from advisor.catalog import load_catalog
 from advisor.codegen.container import Engine, Form
 from advisor.codegen.gpu_sharing import SharingKind
 from advisor.codegen.model import Stack
 from advisor.codegen.targets.aws_ec2 import EC2
-from advisor.codegen.targets.aws_eks import EKS, EKS_KARPENTER
+from advisor.codegen.targets.aws_eks import EKS
 from advisor.codegen.targets.aws_sagemaker import SAGEMAKER
 from advisor.codegen.targets.azure_aks import AKS
-from advisor.codegen.targets.azure_container_apps import CONTAINER_APPS
 from advisor.codegen.targets.azure_vm_scale_set import VM_SCALE_SET
-from advisor.codegen.targets.gcp_cloud_run import CLOUD_RUN
 from advisor.codegen.targets.gcp_gke import GKE
 from advisor.codegen.targets.gcp_mig import MIG, TPU_VM
-from advisor.codegen.targets.ibm_vpc import IBM_VPC
 from advisor.codegen.targets.managed_kubernetes import KUBERNETES
 from advisor.codegen.targets.target import Files, Target
 from advisor.deployable import MPS, needs_cluster, rests_on_cluster
@@ -24,21 +23,15 @@ from advisor.records import replace
 
 __all__ = ["TARGETS", "Files", "Target", "comes_by_itself", "target_of", "targets_of"]
 
-TARGETS: tuple[Target, ...] = (
-    EC2,
-    EKS,
-    EKS_KARPENTER,
-    SAGEMAKER,
-    AKS,
-    CONTAINER_APPS,
-    VM_SCALE_SET,
-    CLOUD_RUN,
-    GKE,
-    MIG,
-    TPU_VM,
-    IBM_VPC,
-    KUBERNETES,
+TARGETS: tuple[Target, ...] = tuple(
+    {
+        value.name: value
+        for module in iter_modules(__path__)
+        for value in vars(import_module(f"{__name__}.{module.name}")).values()
+        if isinstance(value, Target)
+    }.values()
 )
+"""The targets that the modules here define."""
 
 
 def target_of(stack: Stack) -> Target:

@@ -4,7 +4,7 @@ Google manages TPUs through Compute Engine: a TPU VM is an instance of a TPU mac
 themselves form an ordinary managed instance group.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from advisor.codegen.container import Backend, Language, Region, Runtime
@@ -47,7 +47,7 @@ def _files(language: Language, stack: Stack) -> Files:
 
 def known_of(stack: Stack) -> Mapping[str, Any]:
     """Values that the templates use beside the stack."""
-    groups = gcp_values.google_groups(stack, share_entrance=True)
+    groups = gcp_values.google_groups(stack)
     return _facts(stack, groups) | _choices(stack, groups)
 
 
@@ -96,22 +96,12 @@ def _choices(stack: Stack, groups: tuple[gcp_values.GoogleGroup, ...]) -> dict[s
             ]
             for group in groups
         },
-        "cautions": (*stack.summary.cautions, *_kept(groups)),
         "serves_where": "behind internal HTTPS load balancers, on managed groups of instances",
     }
 
 
 def _region(stack: Stack, region: Region) -> Mapping[str, object]:
     return {"weight": region.weight, "zones": region.zones, "health_path": health_path(stack, region.name)}
-
-
-def _kept(groups: tuple[gcp_values.GoogleGroup, ...]) -> Iterator[str]:
-    for group in groups:
-        if group.min_instances > group.group.min_instances:
-            yield (
-                f"The plan empties {group.group.key} in its quietest hours; one instance stays, since nobody else in "
-                "its region answers then. The costs below do not hold it."
-            )
 
 
 def _group(stack: Stack, google_group: gcp_values.GoogleGroup, capacity: float) -> Mapping[str, object]:
@@ -185,8 +175,8 @@ def _obstacle(stack: Stack) -> str:
         return refusal
     if stack.rests:
         return (
-            "nothing of batch work runs between its runs, and the autoscaler of a group keeps an instance: beside its "
-            "schedules it needs a signal, and that of an idle processor asks for one"
+            "no machine of the plan runs in a region at some hours, and the autoscaler of a group keeps an instance: "
+            "beside its schedules it needs a signal, and that of an idle processor asks for one"
         )
     if stack.has_processors:
         return "machines without an accelerator are generated as nodes of GKE"
@@ -201,7 +191,7 @@ def _obstacle(stack: Stack) -> str:
 def _obstacle_of_tpus(stack: Stack) -> str:
     for group in stack.groups:
         if group.platform.runtime is not Runtime.TPU:
-            return f"{group.instance_type} is no TPU VM"
+            return f"{group.instance_type} is not a TPU VM"
     return _obstacle(stack)
 
 

@@ -6,12 +6,11 @@ read in November 2026.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import attrgetter
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.container import Engine, Region
 from advisor.codegen.engines.metrics import METRICS, EngineMetrics, histogram_query, published
-from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack, fewest_at_once
+from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack
 from advisor.codegen.platforms import machine_of
 from advisor.records import dataclass
 from advisor.units import MS_PER_SECOND
@@ -205,7 +204,7 @@ class GoogleGroup:
     image: str
     """Path of the machine image's family."""
     min_instances: int
-    """In the quietest hours, and enough for its share of the requests to find someone."""
+    """In the quietest hours."""
 
     @property
     def zones(self) -> tuple[str, ...]:
@@ -228,26 +227,14 @@ class GoogleGroup:
         return self.group.start_limit_seconds <= LONGEST_WAIT_SECONDS
 
 
-def google_groups(stack: Stack, *, share_entrance: bool = False) -> tuple[GoogleGroup, ...]:
-    """The groups of *stack* in the words of Google Cloud, in their order.
-
-    Args:
-        stack: with the groups.
-        share_entrance: the backends of a region share a load balancer that sends the empty ones nothing.
-    """
-    return tuple(_google_group(group, _fewest(stack, group, share_entrance=share_entrance)) for group in stack.groups)
+def google_groups(stack: Stack) -> tuple[GoogleGroup, ...]:
+    """The groups of *stack* in the words of Google Cloud, in their order."""
+    return tuple(_google_group(group, _fewest(stack, group)) for group in stack.groups)
 
 
-def _fewest(stack: Stack, group: ComputeGroup, *, share_entrance: bool) -> int:
-    """Nobody answers a share of the requests where all are empty, and load does not wake an empty group."""
-    if stack.scaling is Scaling.REACTIVE:
-        return max(1, group.min_instances)
-    place = attrgetter("region" if share_entrance else "backend")
-    alike = [compute_group for compute_group in stack.groups if place(compute_group) == place(group)]
-    steadiest = min(alike, key=lambda compute_group: (compute_group.is_spot, compute_group.key))
-    if group is steadiest and not fewest_at_once(alike):
-        return 1
-    return group.min_instances
+def _fewest(stack: Stack, group: ComputeGroup) -> int:
+    """Instances of a group in the quietest hours; load does not wake an empty group."""
+    return max(1, group.min_instances) if stack.scaling is Scaling.REACTIVE else group.min_instances
 
 
 def _google_group(group: ComputeGroup, min_instances: int) -> GoogleGroup:

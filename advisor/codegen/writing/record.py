@@ -366,6 +366,24 @@ def read_former(directory: Path, stage: Stage | None = None, *, force: bool = Fa
     )
 
 
+def left_roots(directory: Path) -> tuple[str, ...]:
+    """Recorded roots that the last run no longer made: what they deployed runs until somebody destroys it.
+
+    Raises:
+        InputError: the records are damaged.
+    """
+    record = read_record(directory)
+    targets = set(record.about.get("targets", ()))
+    if len(targets) == 1 and "" in record.roots:
+        return tuple(root for root in record.roots if root)
+    rollouts = read_rollouts(directory)
+    return tuple(
+        root
+        for root in record.roots
+        if (not root and len(targets) > 1) or (root in rollouts and rollouts[root].planned.target not in targets)
+    )
+
+
 def state_of(directory: Path) -> str:
     """Digest of what earlier runs recorded in a directory: another one after each run that changed anything.
 

@@ -29,6 +29,7 @@ from advisor.codegen.writing.record import (
     check_writable,
     digest_of,
     keep_copy,
+    left_roots,
     put,
     read_bytes,
     read_record,
@@ -164,7 +165,44 @@ def _report(generated: Generated, directory: Path, record: Record, manner: Write
     check_writable(directory, [change.path for change in changes if change.is_written])
     _check_listed(generated, directory, {change.path: change.after for change in changes})
     folders = sorted({folder for path, folder in left.items() if (directory / path).is_file()})
-    return WriteReport(directory, tuple(changes), tuple(_told(folder) for folder in folders))
+    told = {folder: _told(folder) for folder in folders}
+    for folder in set(folders).difference(left_roots(directory)):
+        paths = [path for path, root in left.items() if root == folder]
+        told[folder] += _not_carried(generated, directory, record, folder, paths)
+    return WriteReport(directory, tuple(changes), tuple(told.values()))
+
+
+_OWN_FILES = ("*.tf", "*.tfvars", "*.tfvars.json", "Pulumi.*.yaml")
+"""Files of a person's own that belong to the code of a root."""
+
+
+def _not_carried(generated: Generated, directory: Path, record: Record, folder: str, paths: Sequence[str]) -> str:
+    """Files of a root that the code no longer has with a person's edits, and the roots that lack these, in words.
+
+    "" where there are none.
+    """
+    edited = [path for path in paths if _is_edited(record, path, read_bytes(directory / path))]
+    there = (place for kind in _OWN_FILES for place in (directory / folder).glob(kind))
+    own = {place.relative_to(directory).as_posix() for place in there}.difference(record.paths, generated.files)
+    if not edited and not own:
+        return ""
+    former = read_rollouts(directory).get(folder)
+    alike = [
+        root
+        for root, rollout in generated.rollouts.items()
+        if former and rollout.planned.target == former.planned.target
+    ]
+    lacking = " and ".join(alike or sorted(generated.roots)) or "the directory itself"
+    verb = "lack" if " and " in lacking else "lacks"
+    return f". {lacking} {verb} what you wrote there, which is not carried over: {', '.join([*edited, *sorted(own)])}"
+
+
+def _is_edited(record: Record, path: str, mine: bytes | None) -> bool:
+    """Whether a file is another than it was generated, or was deleted."""
+    return mine is None or record.base_of(path, _digest(mine)) not in (
+        digest_of(mine),
+        digest_of(mine.replace(_CRLF, _LF)),
+    )
 
 
 def _check_listed(generated: Generated, directory: Path, texts: Mapping[str, bytes | None]) -> None:
@@ -269,7 +307,7 @@ def _root_of(path: str, roots: tuple[str, ...]) -> str | None:
 def _told(folder: str) -> str:
     return (
         f"{folder or 'the directory itself'} is no longer a root of the code, and its files are kept: what they "
-        "deployed still runs; destroy it from there, or move its state to the new root, and then delete the files"
+        "deployed still runs; destroy it from there once the new code serves, and then delete the files"
     )
 
 

@@ -119,7 +119,7 @@ def read_log(
             reader.add(line)
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
             hint = error.hint if isinstance(error, _NoRequestError) else _HINT
-            raise InputError(f"it is no request ({_told(error)})", where=f"{path}:{number}", hint=hint) from None
+            raise InputError(f"it is not a request ({_told(error)})", where=f"{path}:{number}", hint=hint) from None
         count += 1
         if progress and count % _EVERY == 0:
             progress(count)

@@ -143,7 +143,7 @@ def _lora(files: _AdapterFiles) -> NamedAdapter:
     ranks = [files.fields.get("r"), *(pattern.values() if isinstance(pattern, dict) else ())]
     whole = [rank for rank in ranks if isinstance(rank, int) and 1 <= rank <= MOST_RANK]
     if len(whole) < len(ranks):
-        raise files.refusal(f"its rank (r) is no whole number from 1 to {MOST_RANK:,}")
+        raise files.refusal(f"its rank (r) is not a whole number from 1 to {MOST_RANK:,}")
     stated = fields.get("target_modules")
     names = [_text(name) for name in stated] if isinstance(stated, list) else []
     last = sorted({name.rpartition(".")[2] for name in names if name})

@@ -285,7 +285,7 @@ class _Reader:
 
 def _bytes_of(number: str) -> int:
     if not (number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS):
-        raise tensors.CutOff(f"{number[:20]!r} is no number of bytes")
+        raise tensors.CutOff(f"{number[:20]!r} is not a number of bytes")
     return int(number)
 
 

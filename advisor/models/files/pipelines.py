@@ -210,7 +210,7 @@ def pipeline_model(folder: Path, name: str) -> Model:
     }
     wrong = next((part for part in parts if not _FOLDER.fullmatch(part)), None)
     if wrong is not None:
-        raise InputError(f"the part {wrong[:60]!r} is no name of a folder beside it", where=str(where), hint=_HINT)
+        raise InputError(f"the part {wrong[:60]!r} is not the name of a folder beside it", where=str(where), hint=_HINT)
     if not parts:
         raise InputError("no part of the pipeline is a network", where=str(where), hint=_HINT)
     read = [_read_part(folder / part, kind) for part, kind in parts.items()]

@@ -50,7 +50,7 @@ def mapped(path: Path, what: str, hint: str) -> memoryview:
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError(f"the {what} is no regular file", where=str(path), hint=hint)
+            raise InputError(f"the {what} is not a regular file", where=str(path), hint=hint)
         if not path.stat().st_size:
             raise InputError(f"the {what} is empty", where=str(path), hint=hint)
         return memoryview(np.memmap(path, dtype=np.uint8, mode="r"))  # type: ignore[arg-type]
@@ -287,7 +287,7 @@ def _shards(index: Path) -> list[Path]:
     names = sorted({str(name) for name in weights.values()})
     wrong = next((name for name in names if not name.endswith(".safetensors") or Path(name).name != name), None)
     if wrong is not None or len(names) > _MOST_SHARDS:
-        what = f"{wrong[:80]!r} is no name of a safetensors file" if wrong else f"{len(names):,} shards"
+        what = f"{wrong[:80]!r} is not the name of a safetensors file" if wrong else f"{len(names):,} shards"
         raise InputError(what, where=f"{index}: weight_map", hint="shards lie beside their index, 1,000 at most")
     absent = [name for name in names if not index.with_name(name).is_file()]
     if absent:
@@ -300,7 +300,7 @@ def _header(path: Path) -> tuple[Tensor, ...]:
     text, data_bytes = _header_text(path)
     values = header_of(text, f"{path}: header", _HINT)
     if not isinstance(values, dict):
-        raise InputError("the header is no JSON object", where=str(path), hint=_HINT)
+        raise InputError("the header is not a JSON object", where=str(path), hint=_HINT)
     if len(values) > MOST_TENSORS + 1:  # the metadata count as one
         raise _too_many(len(values), path)
     return tuple(_tensor(name, entry, data_bytes, path) for name, entry in values.items() if name != "__metadata__")

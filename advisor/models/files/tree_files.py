@@ -268,7 +268,7 @@ class _Archive:
             return np.frombuffer(stream.read() if plain else b"", dtype=kind, count=count).reshape(shape)
         except (ValueError, EOFError, OSError, SyntaxError, TypeError, OverflowError, RecursionError) as error:
             where = f"{self.where}: {name[:60]}"
-            raise InputError("it is no array of numbers", where=where, hint=_SKOPS_HINT) from error
+            raise InputError("it is not an array of numbers", where=where, hint=_SKOPS_HINT) from error
 
 
 def _skops_forest(archive: _Archive, where: str) -> Forest:

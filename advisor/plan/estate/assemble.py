@@ -25,13 +25,12 @@ from advisor.plan.estate.values import (
 )
 from advisor.plan.plain_values import digest
 from advisor.plan.problem.constraints import quota_detail
+from advisor.plan.problem.limits import CONSTRAINTS, Constraint
 from advisor.plan.problem.pools import quota_key
-from advisor.plan.problem.values import Constraint, PurchaseOption
+from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import Plan, PlanProvenance
 from advisor.plan.words import fleet_turns
 from advisor.records import replace
-
-_UNITS = {Constraint.QUOTA.value: "units", Constraint.OWNED.value: "instances"}
 
 
 def workload_row(file: str, plan: Plan) -> WorkloadRow:
@@ -176,7 +175,7 @@ def _shared(
     units = [{_on_demand(key): units for key, units in machine.quotas} for machine in machines]
     taken = totals({**uses, **{f"machine {at}": of_machine for at, of_machine in enumerate(units)}})
     return [
-        ResourceUse(name, detail, limit, taken.get((name, detail), 0.0), _UNITS[name])
+        ResourceUse(name, detail, limit, taken.get((name, detail), 0.0), CONSTRAINTS[name].row.unit)
         for (name, detail), limit in limits_of(terms).items()
         if (name, detail) in taken or name == Constraint.OWNED
     ]
@@ -212,12 +211,12 @@ def _totals(
 def _conflicts(shares: Shares, terms: Terms, sums: EstateTotals) -> list[ResourceUse]:
     limits = limits_of(terms)
     exceeded = [
-        ResourceUse(name, detail, limits[name, detail], limits[name, detail] + more, _UNITS[name])
+        ResourceUse(name, detail, limits[name, detail], limits[name, detail] + more, CONSTRAINTS[name].row.unit)
         for (name, detail), more in shares.excess.items()
     ]
-    budget = terms.max_usd_per_month
+    budget, name = terms.max_usd_per_month, Constraint.BUDGET
     if budget is not None and sums.total_usd_per_month > budget:
-        exceeded.append(ResourceUse(Constraint.BUDGET.value, "", budget, sums.total_usd_per_month, "USD/month"))
+        exceeded.append(ResourceUse(name.value, "", budget, sums.total_usd_per_month, name.row.unit))
     return exceeded
 
 

@@ -72,7 +72,7 @@ def estate_from_json(text: str, where: str = "estate") -> Estate:
     files = [*(row.file for row in estate.workloads), *(base.plan for base in estate.joined)]
     outside = next((file for file in files if not _is_below(file)), None)
     if outside is not None:
-        raise InputError(f"{outside!r} is no file below the directory of the estate", where=where, hint=_HINT)
+        raise InputError(f"{outside!r} is not a file below the directory of the estate", where=where, hint=_HINT)
     places = range(len(estate.shared_machines))
     if any(row.shared_machine is not None and row.shared_machine not in places for row in estate.workloads):
         raise InputError("a workload is on a shared machine that is not there", where=where, hint=_HINT)

@@ -8,9 +8,10 @@ from pathlib import Path
 from advisor.errors import InputError
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.problem.constraints import quota_detail
+from advisor.plan.problem.limits import Constraint
 from advisor.plan.problem.pools import quota_key
 from advisor.plan.problem.supply import stand_of
-from advisor.plan.problem.values import Constraint, Pool, Problem
+from advisor.plan.problem.values import Pool, Problem
 from advisor.plan.solve.program import FleetProgram
 from advisor.records import dataclass, replace
 from advisor.workload.holds import Holdings

@@ -16,6 +16,7 @@ from advisor.plan.estate.packing import SharedMachine
 from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.slots import Seating
 from advisor.plan.estate.terms import ResourceUse, Uses
+from advisor.plan.problem.limits import Shortcut, is_kept_by
 from advisor.plan.request import PlanRequest
 from advisor.plan.values import ComparedLatency, PlanProvenance
 from advisor.reading import OMITTED_AT_DEFAULT
@@ -73,13 +74,12 @@ def bases_of(questions: Sequence[tuple[str, PlanRequest]]) -> list[tuple[tuple[s
 def _is_free(question: PlanRequest) -> bool:
     """Whether nothing holds a workload to a fleet of its own."""
     workload, demand = question.workload, question.demand
-    limits = workload.limits
-    caps = (limits.max_usd_per_month, limits.max_kg_co2e_per_month, limits.max_kw, limits.max_replicas)
     kept = (workload.current, workload.response_cache, workload.batch, demand.batch, demand.beside, demand.interval)
     return (
         not demand.unit.is_one_pass
         and demand.profile is None
-        and all(entry is None for entry in (*caps, *kept))
+        and all(entry is None for entry in kept)
+        and is_kept_by(Shortcut.TOGETHER, workload.limits)
         and not (workload.commitments or workload.running or demand.answered_ratio)
     )
 

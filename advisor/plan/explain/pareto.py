@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 from advisor.candidates import Rejection
 from advisor.plan.choosing import recommended_fleet
-from advisor.plan.explain.why import Judged
+from advisor.plan.explain.why import Judged, fleet_in_short
 from advisor.plan.market import Market
 from advisor.plan.replay.validator import Confirmed
-from advisor.plan.solve.objective import allocation_usd_per_month
 from advisor.records import dataclass
 
 OF_TOKENS, OF_WHOLE_ANSWERS = ("ttft_p95", "tpot_p95", "e2e_p95"), ("latency",)
@@ -92,24 +91,10 @@ def _planned(market: Market, limit_ms: float, *, stated: bool) -> Point | None:
     confirmed = recommended_fleet(market)
     if not isinstance(confirmed, Confirmed) or not confirmed.confirmation.reached:
         return None
-    problem = confirmed.formulation.problem
-    main = max(
-        confirmed.solution.allocations,
-        key=lambda allocation: (allocation_usd_per_month(problem, allocation), allocation.pool.key),
-    )
-    source = confirmed.formulation.pool_set.sources[main.pool.key]
     return Point(
+        **fleet_in_short(confirmed),
         latency_ms=limit_ms,
-        total_usd_per_month=confirmed.solution.objective_usd_per_month,
-        provider=source.offer.provider,
-        region=source.offer.region,
-        instance_type=source.offer.instance_type,
-        purchase=main.tariff.paid.value,
-        precision=source.served.candidate.precision,
-        tensor_parallel=source.served.candidate.tensor_parallel,
-        instances=main.instances[-1],
         fleet_instances=sum(allocation.instances[-1] for allocation in confirmed.solution.allocations),
-        groups=len(confirmed.solution.allocations),
         stated=stated,
     )
 

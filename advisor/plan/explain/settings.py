@@ -60,7 +60,7 @@ def amount_of(text: str, present: float) -> float:
     elif match:
         amount = float(match["value"])
     if not 0 < amount < float("inf"):
-        raise InputError(f"'{text}' is no amount above 0", hint="write 2x, +30%, -20% or a number")
+        raise InputError(f"'{text}' is not an amount above 0", hint="write 2x, +30%, -20% or a number")
     return amount
 
 

@@ -157,7 +157,7 @@ def _settings(text: str) -> Iterator[tuple[str, str]]:
         key, equals, value = (part.strip() for part in setting.partition("="))
         if not (key and equals and value):
             raise InputError(
-                f"'{setting.strip()}' is no key=value",
+                f"'{setting.strip()}' is not a key=value",
                 where="--what-if",
                 hint="write it as slo.tpot_p95=30ms,demand=2x; a list as purchase=spot+on_demand",
             )

@@ -7,6 +7,7 @@ of all others without it.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from advisor.candidates import Matches, Rejection
 from advisor.catalog import Catalog
@@ -397,21 +398,29 @@ def _replay_obstacle(refused: Confirmed, requirements: Requirements) -> Obstacle
 def _contender(confirmed: Confirmed, requirements: Requirements) -> Contender:
     confirmed = at_need(confirmed)
     main = _main(confirmed.solution.allocations, confirmed.formulation.problem)
-    source = confirmed.formulation.pool_set.sources[main.pool.key]
-    candidate, planned = source.served.candidate, confirmed.planned_rates()[name_of(main)]
+    candidate = confirmed.formulation.pool_set.sources[main.pool.key].served.candidate
     return Contender(
-        provider=source.offer.provider,
-        instance_type=source.offer.instance_type,
-        region=source.offer.region,
-        purchase=main.tariff.paid.value,
-        precision=candidate.precision,
-        tensor_parallel=candidate.tensor_parallel,
-        instances=main.instances[-1],
+        **fleet_in_short(confirmed),
         usd_per_hour=main.tariff.usd_per_hour,
-        total_usd_per_month=confirmed.solution.objective_usd_per_month,
-        groups=len(confirmed.solution.allocations),
-        limited_by=limit_words(candidate, planned, requirements),
+        limited_by=limit_words(candidate, confirmed.planned_rates()[name_of(main)], requirements),
     )
+
+
+def fleet_in_short(confirmed: Confirmed) -> dict[str, Any]:
+    """Fields of a fleet's cost and of the type that most of it is spent on, as :class:`Contender` names them."""
+    main = _main(confirmed.solution.allocations, confirmed.formulation.problem)
+    source = confirmed.formulation.pool_set.sources[main.pool.key]
+    return {
+        "provider": source.offer.provider,
+        "region": source.offer.region,
+        "instance_type": source.offer.instance_type,
+        "purchase": main.tariff.paid.value,
+        "precision": source.served.candidate.precision,
+        "tensor_parallel": source.served.candidate.tensor_parallel,
+        "instances": main.instances[-1],
+        "total_usd_per_month": confirmed.solution.objective_usd_per_month,
+        "groups": len(confirmed.solution.allocations),
+    }
 
 
 def _main(allocations: Sequence[Allocation], problem: Problem) -> Allocation:

@@ -1,6 +1,6 @@
 """The fleet of a plan: forecast, problem, optimum, replay, and all of it as values."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from advisor.candidates import Rejection
 from advisor.catalog.processors import CPU
@@ -10,20 +10,15 @@ from advisor.demand.values import Forecast
 from advisor.errors import InputError
 from advisor.performance.transfer import BYTES_PER_LABELS, guesses_outputs, large_answer_note
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
+from advisor.plan.problem.limits import Constraint
 from advisor.plan.problem.supply import may_commit
-from advisor.plan.problem.values import SET_BY, Constraint, Infeasible, PurchaseOption, Tariff
+from advisor.plan.problem.values import Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.plan.values import Conflict, RelaxedLimit
 from advisor.records import dataclass
 from advisor.requirements import Requirements
 from advisor.units import rounded
 from advisor.workload.values import Limits
-
-_GIVE_UP: Mapping[Constraint, str] = {
-    Constraint.SURVIVE: "set limits.survive to nothing",
-    Constraint.COMMITMENT_LOW_BAND: "set limits.commit_beyond_forecast to true",
-}
-"""Non-numeric limits: what to set in their place."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,7 +110,7 @@ def conflict_of(infeasible: Infeasible, limits: Limits) -> Conflict:
             for relaxation in infeasible.relaxations
         ),
         asked=tuple(_asked(constraint, limits) for constraint in infeasible.conflict),
-        remedies=tuple(_GIVE_UP[constraint] for constraint in infeasible.given_up),
+        remedies=tuple(constraint.row.give_up for constraint in infeasible.given_up),
     )
 
 
@@ -124,7 +119,7 @@ def _asked(constraint: Constraint, limits: Limits) -> str:
     if constraint is Constraint.SURVIVE:
         usual = f", the default with {_several(limits)}" if limits.survive is None else ""
         return f"{limits.survival.value}{usual}"
-    name = SET_BY[constraint].removeprefix("limits.")
+    name = constraint.field
     value = getattr(limits, name, ())
     if isinstance(value, tuple):
         return ""

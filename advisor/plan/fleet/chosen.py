@@ -266,7 +266,7 @@ class ConstraintUse:
 
 @dataclass(frozen=True, slots=True)
 class StaticPeak:
-    """The type that serves most, alone on demand around the clock, as many as the limits ask for; not replayed."""
+    """The type that serves most, alone on demand around the clock, as many as the limits ask for."""
 
     instance_type: str
     region: str
@@ -274,6 +274,8 @@ class StaticPeak:
     compute_usd_per_month: float
     saved_ratio: float
     """Share of it that the fleet's compute saves."""
+    within_slo_ratio: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Of the requests of its replay; None: not replayed."""
 
 
 class ReplayGap(StrEnum):

@@ -11,7 +11,7 @@ from advisor.catalog.values import Purchase
 from advisor.cost.response_cache import PlannedCache, priced_cache
 from advisor.cost.services import hourly_to_monthly
 from advisor.demand.values import BatchRun, Demand, Forecast
-from advisor.deployable import needs_cluster, rests_on_cluster, speaks_https, without_code
+from advisor.deployable import needs_cluster, rests, rests_on_cluster, service_of, speaks_https, without_code
 from advisor.models import AUTO
 from advisor.performance.groups import limit_words, uncounted_gbit_per_second
 from advisor.plan.batch_work import Fill
@@ -35,8 +35,17 @@ from advisor.plan.problem.constraints import uses
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, worst_without
 from advisor.plan.problem.hours import Week
 from advisor.plan.problem.pools import boot_disk_gib
-from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Problem, PurchaseOption, Tariff
+from advisor.plan.problem.values import (
+    Allocation,
+    FleetSolution,
+    Floats,
+    Infeasible,
+    Problem,
+    PurchaseOption,
+    Tariff,
+)
 from advisor.plan.replay.below import at_need
+from advisor.plan.replay.fleet_search import FleetSearch
 from advisor.plan.replay.groups import Confirmed, name_of
 from advisor.plan.scaling import scaling_of
 from advisor.plan.solve.alone import Missed, alone
@@ -146,8 +155,17 @@ _PARTS = {
 }
 
 
-def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast) -> Fleet:
-    """The fleet that was found, with all that a plan says of it."""
+def fleet_of(
+    confirmed: Confirmed, context: PlanningContext, expected: Forecast, search: FleetSearch
+) -> Fleet:  # fmt: skip
+    """The fleet that was found, with all that a plan says of it.
+
+    Args:
+        confirmed: the fleet.
+        context: that it was asked for in.
+        expected: forecast of its demand.
+        search: that it was found by.
+    """
     confirmed = at_need(confirmed)
     formulation, solution, problem = confirmed.formulation, confirmed.solution, confirmed.formulation.problem
     shares = request_shares(problem, solution)
@@ -173,7 +191,7 @@ def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast)
         gap_ratio=0.0 if proven else None,
         bound_usd_per_month=solution.bound_usd_per_month,
         pools_considered=len(formulation.pool_set.pools),
-        static_peak=_static_peak(confirmed, context),
+        static_peak=_static_peak(confirmed, context, search.apart()),
         confirmed=confirmed.confirmation,
         forecast=ForecastUsed(expected.method, expected.interval_level, expected.horizon_days, expected.backtest),
         scaling=scaling_of(context, formulation, solution, expected),
@@ -247,8 +265,14 @@ def _host(formulation: Formulation, allocation: Allocation, catalog: Catalog) ->
     source = formulation.pool_set.sources[pool.key]
     candidate = source.served.candidate
     interruptions = hazard(catalog.spot_risk(source.offer)).source if paid is PurchaseOption.SPOT else ""
-    disk_gib = boot_disk_gib(candidate, paid, on_nodes=pool.on_nodes)
-    return Host(disk_gib, download_gb(candidate, catalog.cold_start), interruptions)
+    return Host(_disk_gib(formulation, allocation), download_gb(candidate, catalog.cold_start), interruptions)
+
+
+def _disk_gib(formulation: Formulation, allocation: Allocation) -> int:
+    """Disk that is priced and ordered with an instance."""
+    pool, paid = allocation.pool, allocation.tariff.paid
+    candidate = formulation.pool_set.sources[pool.key].served.candidate
+    return boot_disk_gib(candidate, paid, on_nodes=pool.on_nodes)
 
 
 def _image_gb(formulation: Formulation, solution: FleetSolution, catalog: Catalog) -> float:
@@ -297,7 +321,7 @@ def _quotas(groups: Sequence[FleetGroup], context: PlanningContext) -> Iterator[
 
 
 def _on_clusters(groups: Sequence[FleetGroup], context: PlanningContext) -> frozenset[str]:
-    """Providers whose groups code runs as nodes of a cluster unless asked otherwise: one needs it, or all rest."""
+    """Providers whose groups code runs as nodes of a cluster unless asked otherwise: one needs it, or they rest."""
     catalog = context.catalog
     needing = {
         group.provider
@@ -310,8 +334,10 @@ def _on_clusters(groups: Sequence[FleetGroup], context: PlanningContext) -> froz
             partition=group.partition,
         )
     }
-    if context.requirements.demand.batch is not None and not any(min(group.instances) for group in groups):
-        needing |= {group.provider for group in groups if rests_on_cluster(group.provider)}
+    for provider in {group.provider for group in groups if rests_on_cluster(group.provider)}:
+        own = (group for group in groups if group.provider == provider and not service_of(group.purchase))
+        if rests((group.region, group.instances) for group in own):
+            needing.add(provider)
     return frozenset(needing)
 
 
@@ -373,7 +399,7 @@ def layout_of(formulation: Formulation, allocation: Allocation, context: Plannin
         "memory_utilization": context.requirements.workload.limits.memory_utilization,
         "weights_gib": candidate.memory.weights_gib,
         "checkpoint_gib": candidate.memory.checkpoint_gib,
-        "disk_gib": boot_disk_gib(candidate, tariff.paid, on_nodes=pool.on_nodes),
+        "disk_gib": _disk_gib(formulation, allocation),
         "loading_gib": candidate.memory.loading_gib,
         "adapters_gib": candidate.memory.adapters_gib,
         "weights": weights.repository,
@@ -428,8 +454,11 @@ def failures_of(problem: Problem, solution: FleetSolution) -> Iterator[Failure]:
             yield Failure(words.format(name), max(ratio, 0.0), hour_classes[0], hour_classes)
 
 
-def _static_peak(confirmed: Confirmed, context: PlanningContext) -> StaticPeak | None:
-    """Compute of the main type alone on demand at all hours, within the same limits; None where that is no fleet."""
+def _static_peak(confirmed: Confirmed, context: PlanningContext, search: FleetSearch) -> StaticPeak | None:
+    """Compute of the main type alone on demand at all hours, within the same limits; None where that is no fleet.
+
+    As many as its replays confirm where instances follow the hours; else as many as the planned rates take.
+    """
     solution, problem = confirmed.solution, confirmed.formulation.problem
     main = max(
         solution.allocations, key=lambda allocation: sum(allocation.instances) * mix_rate(problem, allocation.pool)
@@ -440,12 +469,20 @@ def _static_peak(confirmed: Confirmed, context: PlanningContext) -> StaticPeak |
     price = context.catalog.price(source.offer, Purchase(paid.value))
     if price is None or mix_rate(problem, main.pool) <= 0:
         return None
-    same = alone(problem, main.pool, Tariff(paid, price.usd_per_hour))
-    if isinstance(same, Missed):
-        return None
-    instances = max(same.allocations[0].instances)
+    tariff, kept = Tariff(paid, price.usd_per_hour), None
+    usual = next((pool for pool in search.problem.pools if pool.key == main.pool.key), None)
+    if len(problem.hours) == 1 or usual is None or managed:
+        same = alone(problem, main.pool, tariff)
+        if isinstance(same, Missed):
+            return None
+        instances = max(same.allocations[0].instances)
+    else:
+        constant = search.alone_at_all_hours(confirmed.formulation.of([replace(usual, tariffs=(tariff,))]))
+        if isinstance(constant, Infeasible) or not constant.confirmation.reached:
+            return None
+        instances, kept = max(constant.solution.allocations[0].instances), constant.confirmation.within_slo_ratio
     usd = hourly_to_monthly(price.usd_per_hour, instances)
     if usd <= 0:
         return None
     compute = math.fsum(allocation_usd_per_month(problem, allocation) for allocation in solution.allocations)
-    return StaticPeak(source.offer.instance_type, source.offer.region, instances, usd, 1 - compute / usd)
+    return StaticPeak(source.offer.instance_type, source.offer.region, instances, usd, 1 - compute / usd, kept)

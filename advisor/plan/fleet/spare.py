@@ -10,7 +10,8 @@ from advisor.plan.fleet.chosen import Confirmation, FleetGroup, Spare
 from advisor.plan.fleet.costs import CostKind, CostLine, priced_line
 from advisor.plan.problem.constraints import NEARLY, failures, uses
 from advisor.plan.problem.formulas import Counts, base_of, shares_without, zone_room
-from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Problem
+from advisor.plan.problem.limits import Constraint
+from advisor.plan.problem.values import Allocation, FleetSolution, Problem
 from advisor.plan.replay.groups import Confirmed, name_of, worst_share
 from advisor.plan.solve.objective import allocation_usd_per_month
 from advisor.plan.solve.shares import can_carry, planned_rates

@@ -10,6 +10,7 @@ from advisor.catalog import Catalog
 from advisor.cost.response_cache import cache_nodes, cache_rules
 from advisor.cost.services import Deployed, EntranceLoad, region_charges, split_usd_per_call
 from advisor.cost.standing import NONE_FURTHER, Further, Machines, RegionCharges, StandingCharge
+from advisor.deployable import rests
 from advisor.performance.transfer import answer_gb, request_gb, sent_gb
 from advisor.plan.problem.formulas import paid_hours_per_month
 from advisor.plan.problem.values import Allocation, Floats, HourClass, Pool, Problem, Tariff
@@ -49,7 +50,8 @@ def place_of(region: str, machines: Machines) -> str:
 
 def own_place(problem: Problem, pool: Pool) -> str:
     """Key of what a pool's region charges where it serves alone."""
-    if not problem.has_nodes or not (pool.on_nodes or provider_of(pool.region) in problem.resting):
+    rests = problem.goes_to_zero and provider_of(pool.region) in problem.resting
+    if not problem.has_nodes or not (pool.on_nodes or rests):
         return pool.region
     return place_of(pool.region, Machines.GPU_NODES if pool.has_gpu else Machines.NODES)
 
@@ -63,7 +65,7 @@ def machines_of(problem: Problem, allocations: Sequence[Allocation]) -> Mapping[
     """Machines of each region of a fleet.
 
     All hosts of a provider are generated together: as nodes of clusters where one of their layouts needs a cluster, or
-    where none of them runs between two runs.
+    where none of them runs in one of their regions at some hours and hosts cannot do that.
     """
     regions = dict.fromkeys((allocation.pool.region for allocation in allocations), Machines.HOSTS)
     if not problem.has_nodes:
@@ -71,8 +73,9 @@ def machines_of(problem: Problem, allocations: Sequence[Allocation]) -> Mapping[
     hosts = [allocation for allocation in allocations if allocation.tariff.on_hosts]
     for region in regions:
         alike = [allocation for allocation in hosts if provider_of(allocation.pool.region) == provider_of(region)]
-        rests = provider_of(region) in problem.resting and not any(min(each.instances) for each in alike)
-        if alike and (rests or any(allocation.pool.on_nodes for allocation in alike)):
+        may_rest = provider_of(region) in problem.resting
+        is_resting = may_rest and rests((allocation.pool.region, allocation.instances) for allocation in alike)
+        if alike and (is_resting or any(allocation.pool.on_nodes for allocation in alike)):
             has_gpu = any(allocation.pool.has_gpu for allocation in alike)
             regions[region] = Machines.GPU_NODES if has_gpu else Machines.NODES
     return regions

@@ -22,7 +22,8 @@ from advisor.plan.problem.formulas import (
     share_without,
     zone_room,
 )
-from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Problem, PurchaseOption
+from advisor.plan.problem.limits import IN_PROPORTION, Constraint, caps_in_proportion
+from advisor.plan.problem.values import Allocation, FleetSolution, Problem, PurchaseOption
 from advisor.records import dataclass
 from advisor.units import ROUNDING
 
@@ -98,14 +99,14 @@ def uses(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
         for at in _served_hours(problem)
     ]
     if limits.min_replicas > 1:
-        yield _floor(Constraint.MIN_REPLICAS, limits.min_replicas, min(replicas, default=0), "replicas")
+        yield _floor(Constraint.MIN_REPLICAS, limits.min_replicas, min(replicas, default=0))
     if limits.zones > 1:
-        yield _floor(Constraint.ZONES, limits.zones, _fewest_zones(problem, solution), "zones")
+        yield _floor(Constraint.ZONES, limits.zones, _fewest_zones(problem, solution))
     if limits.max_replicas is not None:
-        yield _ceiling(Constraint.MAX_REPLICAS, limits.max_replicas, _replicas_for_load(problem, solution), "replicas")
+        yield _ceiling(Constraint.MAX_REPLICAS, limits.max_replicas, _replicas_for_load(problem, solution))
     yield from _chosen_caps(problem, solution)
     yield from _reserves(problem, solution)
-    yield from _physical(problem, solution)
+    yield from _proportional(problem, solution)
     yield from _quotas(problem, solution)
     yield from _owned(problem, solution)
 
@@ -143,7 +144,7 @@ def _replicas_for_load(problem: Problem, solution: FleetSolution) -> int:
 def caps(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
     """The stated limits that more or dearer instances break, but the one on replicas."""
     yield from _chosen_caps(problem, solution)
-    yield from _physical(problem, solution)
+    yield from _proportional(problem, solution)
     yield from _quotas(problem, solution)
 
 
@@ -152,13 +153,13 @@ def _chosen_caps(problem: Problem, solution: FleetSolution) -> Iterator[Constrai
     limits = problem.limits
     if limits.max_instance_types is not None:
         types = {allocation.pool.instance_type for allocation in solution.allocations}
-        yield _ceiling(Constraint.MAX_INSTANCE_TYPES, limits.max_instance_types, len(types), "types")
+        yield _ceiling(Constraint.MAX_INSTANCE_TYPES, limits.max_instance_types, len(types))
     if limits.max_usd_per_month is not None:
         used = solution.objective_usd_per_month
-        yield _ceiling(Constraint.BUDGET, limits.max_usd_per_month, used, "USD/month")
+        yield _ceiling(Constraint.BUDGET, limits.max_usd_per_month, used)
     if limits.max_changed_instances is not None:
         changed = changed_instances(problem, solution)
-        yield _ceiling(Constraint.MAX_CHANGED_INSTANCES, limits.max_changed_instances, changed, "instances")
+        yield _ceiling(Constraint.MAX_CHANGED_INSTANCES, limits.max_changed_instances, changed)
 
 
 def _reserves(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
@@ -168,35 +169,39 @@ def _reserves(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintU
     """
     for left in failures(problem, solution):
         if left.part is Part.SUPPLY and left.needed_ratio > 0 and problem.all_alike:
-            yield _floor(Constraint.SPOT_REROUTE, left.needed_ratio, left.left_ratio, "share of requests")
+            yield _floor(Constraint.SPOT_REROUTE, left.needed_ratio, left.left_ratio)
         if left.part is not Part.SUPPLY and left.needed_ratio == 1:
             detail = f"without one {left.part.value}"
-            yield _floor(Constraint.SURVIVE, left.needed_ratio, left.left_ratio, "share of requests", detail)
+            yield _floor(Constraint.SURVIVE, left.needed_ratio, left.left_ratio, detail)
     ratio = problem.limits.on_demand_base_ratio
     planned = [(at, hour.planned_rate) for at, hour in enumerate(problem.hours) if hour.planned_rate > 0]
     if ratio > 0 and planned:
         base = min(base_of(problem, solution.allocations, at) / rate for at, rate in planned)
-        yield _floor(Constraint.ON_DEMAND_BASE, ratio, base, "share of requests")
+        yield _floor(Constraint.ON_DEMAND_BASE, ratio, base)
 
 
-def _physical(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
-    limits = problem.limits
-    if limits.max_kw is not None:
-        kw = most_at_once(solution.allocations, lambda allocation: allocation.pool.kw or 0.0)
-        yield _ceiling(Constraint.POWER, limits.max_kw, kw, "kW")
-    if limits.max_kg_co2e_per_month is not None:
-        kg = sum(
-            count * (allocation.pool.kg_co2e_per_hour or 0.0) * hours_per_month(hour)
-            for allocation in solution.allocations
-            for count, hour in zip(allocation.instances, problem.hours, strict=True)
-        )
-        yield _ceiling(Constraint.CARBON, limits.max_kg_co2e_per_month, kg, "kg CO2e/month")
+def _proportional(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
+    """Caps in proportion to instances: of each group at its most, or of the month."""
+    for constraint, limit in caps_in_proportion(problem.limits).items():
+        if IN_PROPORTION[constraint].is_monthly:
+            taken = sum(
+                count * _taken(constraint, allocation) * hours_per_month(hour)
+                for allocation in solution.allocations
+                for count, hour in zip(allocation.instances, problem.hours, strict=True)
+            )
+        else:
+            taken = most_at_once(solution.allocations, partial(_taken, constraint))
+        yield _ceiling(constraint, limit, taken)
+
+
+def _taken(constraint: Constraint, allocation: Allocation) -> float:
+    return allocation.pool.takes.get(constraint, 0.0)
 
 
 def _quotas(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
     for key, limit in problem.quota_limits.items():
         used = most_at_once(solution.allocations, partial(_units, key))
-        yield _ceiling(Constraint.QUOTA, limit, used, "units", quota_detail(key))
+        yield _ceiling(Constraint.QUOTA, limit, used, quota_detail(key))
 
 
 def _units(key: tuple[str, str], allocation: Allocation) -> float:
@@ -215,7 +220,7 @@ def _owned(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]
             for allocation in solution.allocations
             if allocation.pool.stand == stand and allocation.tariff.paid is PurchaseOption.OWNED
         )
-        yield _ceiling(Constraint.OWNED, count, used, "instances", stand)
+        yield _ceiling(Constraint.OWNED, count, used, stand)
 
 
 def changed_instances(problem: Problem, solution: FleetSolution) -> int:
@@ -230,9 +235,9 @@ def changed_instances(problem: Problem, solution: FleetSolution) -> int:
     return sum(abs(planned.get(key, 0) - now.get(key, 0)) for key in planned.keys() | now.keys())
 
 
-def _ceiling(name: Constraint, limit: float, used: float, unit: str, detail: str = "") -> ConstraintUse:
-    return ConstraintUse(name.value, detail, limit, used, unit, binding=used >= limit - NEARLY)
+def _ceiling(name: Constraint, limit: float, used: float, detail: str = "") -> ConstraintUse:
+    return ConstraintUse(name.value, detail, limit, used, name.row.unit, binding=used >= limit - NEARLY)
 
 
-def _floor(name: Constraint, limit: float, used: float, unit: str, detail: str = "") -> ConstraintUse:
-    return ConstraintUse(name.value, detail, limit, used, unit, binding=used <= limit + NEARLY)
+def _floor(name: Constraint, limit: float, used: float, detail: str = "") -> ConstraintUse:
+    return ConstraintUse(name.value, detail, limit, used, name.row.unit, binding=used <= limit + NEARLY)

@@ -8,7 +8,8 @@ from itertools import compress, pairwise
 
 import numpy as np
 
-from advisor.plan.problem.values import Allocation, Constraint, Floats, HourClass, Pool, Problem, PurchaseOption, Tariff
+from advisor.plan.problem.limits import Constraint
+from advisor.plan.problem.values import Allocation, Floats, HourClass, Pool, Problem, PurchaseOption, Tariff
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, ROUNDING, SECONDS_PER_HOUR
 from advisor.workload.values import Limits, Survive
 

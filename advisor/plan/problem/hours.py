@@ -16,6 +16,7 @@ from advisor.demand.forecast import BATCH
 from advisor.demand.values import BatchRun, Forecast
 from advisor.plan.problem.charges import alone_usd_per_month, way_of
 from advisor.plan.problem.formulas import least_instances, mix_rate
+from advisor.plan.problem.limits import IN_PROPORTION, caps_in_proportion
 from advisor.plan.problem.values import Floats, HourClass, Pool, Problem, PurchaseOption, Tariff
 from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
@@ -125,8 +126,9 @@ def _allowed(problem: Problem, pool: Pool, tariff: Tariff, instances: Floats) ->
     for quota, units in pool.quotas.items():
         if quota[1] == tariff.paid.market and units and quota in problem.quota_limits:
             most = min(most, problem.quota_limits[quota] // units)
-    if limits.max_kw is not None and pool.kw:
-        most = min(most, limits.max_kw // pool.kw)
+    for constraint, cap in caps_in_proportion(limits).items():
+        if not IN_PROPORTION[constraint].is_monthly and pool.takes.get(constraint):
+            most = min(most, cap // pool.takes[constraint])
     within: npt.NDArray[np.bool_] = instances <= most
     return within
 
@@ -186,6 +188,17 @@ def week_of(forecast: Forecast, *, scheduled: bool, apart: Collection[int] = ())
     rates = _planned_rates(merged, forecast.peak)
     classes = tuple(_class_of(forecast, *pair) for pair in zip(merged, rates, strict=True))
     return Week(classes, tuple(schedule.tolist()), _transitions(schedule, len(merged)))
+
+
+def at_all_hours(week: Week) -> Week:
+    """The same week as one class of hours, for which a fleet has the same instances at all of them."""
+    hours = np.array([hour.hours_per_week for hour in week.classes])
+    rates = np.array([(hour.mean_rate, hour.low_rate, hour.paid_rate) for hour in week.classes])
+    mean, low, paid = (rates.T @ hours / hours.sum()).tolist()
+    planned = max(hour.planned_rate for hour in week.classes)
+    merged = HourClass(int(hours.sum()), mean, planned, low, paid)
+    schedule = (0,) * len(week.schedule)
+    return replace(week, classes=(merged,), schedule=schedule, transitions=_transitions(np.array(schedule), 1))
 
 
 def _planned_rates(groups: list[npt.NDArray[np.intp]], peak: Floats) -> list[float]:

@@ -19,6 +19,7 @@ from advisor.cost.services import (
 from advisor.deployable import logs_requests, needs_cluster, purchase_shortfall, speaks_https
 from advisor.plan.cold_start import download_gb
 from advisor.plan.problem.charges import transfer_usd_per_request
+from advisor.plan.problem.limits import IN_PROPORTION, Constraint, caps_in_proportion
 from advisor.plan.problem.supply import (
     Made,
     PoolSet,
@@ -36,12 +37,7 @@ from advisor.plan.problem.supply import (
 from advisor.plan.problem.values import Floats, Pool, PurchaseOption, Tariff
 from advisor.records import replace
 from advisor.requirements import Requirements
-from advisor.units import (
-    DAYS_PER_MONTH,
-    GRAMS_PER_KG,
-    HOURS_PER_MONTH,
-    WATTS_PER_KW,
-)
+from advisor.units import DAYS_PER_MONTH, HOURS_PER_MONTH
 from advisor.workload.values import Limits, QuotaLimit
 
 SWITCHING_HOURS = 2.0
@@ -247,10 +243,9 @@ def _pool(
     mix, buckets = places.rates(at, offer)
     if not any(mix.tolist()):
         return too_far(supply, candidate, offer)
-    factors = _factors(supply, candidate, offer)
-    if isinstance(factors, Rejection):
-        return factors
-    kw, kg = factors
+    takes = _takes(supply, candidate, offer)
+    if isinstance(takes, Rejection):
+        return takes
     stand = stand_of(offer.provider, offer.region, offer.instance_type)
     cold, layout = supply.cold_starts[at], places.layout(at)
     start_usd = places.start_usd(offer, layout.download_gb)
@@ -267,8 +262,7 @@ def _pool(
         http_requests=layout.http_requests,
         lead_hours=cold.lead_hours if cold else 0.0,
         start_usd=start_usd,
-        kw=kw,
-        kg_co2e_per_hour=kg,
+        takes=takes,
         quotas=_quotas(supply, candidate, offer),
         switching_usd=_switching_usd(supply, offer, tariffs) if supply.running and stand not in supply.running else 0.0,
         zones=supply.catalog.zones(offer.provider, offer.region, offer.instance_type).count,
@@ -339,25 +333,15 @@ def _rates(supply: Supply, at: int, network: tuple[float, ...]) -> tuple[Floats,
     return np.array(mix) * replicas, np.array(buckets).reshape(len(network), count) * replicas
 
 
-def _factors(supply: Supply, candidate: Candidate, offer: Offer) -> tuple[float | None, float | None] | Rejection:
-    """Power and carbon of an instance; a rejection where one of them is capped and not known."""
-    limits = supply.requirements.workload.limits
-    if limits.max_kw is None and limits.max_kg_co2e_per_month is None:
-        return None, None
-    machine = candidate.instance_type
-    watts = supply.catalog.accelerator(machine.accelerator).tdp_watts
-    if watts is None:
-        reason = f"the power of {machine.accelerator} is not known, and a cap on power or carbon is set"
-        return reject_candidate(candidate, Shortfall("power_unknown", "W", "a known power", None, reason), offer.region)
-    kw = watts * (machine.accelerator_count or 0.0) / WATTS_PER_KW
-    if limits.max_kg_co2e_per_month is None:
-        return kw, None
-    grid = supply.catalog.grid(offer.provider, offer.region)
-    if grid is None:
-        reason = f"the carbon of the grid of {offer.region} is not known, and a cap on carbon is set"
-        shortfall = Shortfall("carbon_unknown", "g/kWh", "a known intensity", None, reason)
-        return reject_candidate(candidate, shortfall, offer.region)
-    return kw, kw * (grid.pue or 1.0) * grid.carbon_g_per_kwh / GRAMS_PER_KG
+def _takes(supply: Supply, candidate: Candidate, offer: Offer) -> dict[Constraint, float] | Rejection:
+    """Amounts that an instance takes of the caps in proportion to instances; a rejection where one is unknown."""
+    taken: dict[Constraint, float] = {}
+    for constraint in caps_in_proportion(supply.requirements.workload.limits):
+        amount = IN_PROPORTION[constraint].of_instance(supply.catalog, candidate.instance_type, offer)
+        if isinstance(amount, Shortfall):
+            return reject_candidate(candidate, amount, offer.region)
+        taken[constraint] = amount
+    return taken
 
 
 def _quotas(supply: Supply, candidate: Candidate, offer: Offer) -> dict[tuple[str, str], float]:

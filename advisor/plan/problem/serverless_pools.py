@@ -10,7 +10,7 @@ from advisor.candidates import Candidate, Rejection, Shortfall, judge, reject, r
 from advisor.catalog import Catalog
 from advisor.catalog.planning import Serverless
 from advisor.catalog.values import InstanceType, Offer, Price, Purchase
-from advisor.demand.spread import mean_by_hour_of_week
+from advisor.demand.spread import HIGH, mean_by_hour_of_week
 from advisor.demand.values import BatchRun, Demand, DemandProfile, Floats
 from advisor.performance.evidence import Served
 from advisor.performance.model import PerformanceModel
@@ -388,7 +388,19 @@ class _Load:
             by_hour = np.where(np.isnan(seen), by_hour, seen)
             cold_ratio = cold_ratio if np.isnan(observed.cold_request_ratio) else observed.cold_request_ratio
         hours = np.bincount(self.schedule)
-        return Duty(np.bincount(self.schedule, weights=by_hour) / hours, cold_ratio)
+        billed = np.bincount(self.schedule, weights=by_hour) / hours
+        return Duty(np.maximum(billed, self._unexpected(awake_s, cold_start_s)), cold_ratio)
+
+    def _unexpected(self, awake_s: float, cold_start_s: float) -> Floats:
+        """Billed share of each hour class in which no request is expected, but some are planned for; 0 in others.
+
+        The rate that is planned for is the upper edge of the forecast, beyond which ``1 - HIGH`` of the hours come: in
+        so many of them at least a container runs as at that rate.
+        """
+        planned = np.array([hour.planned_rate for hour in self.classes])
+        is_expected = np.array([hour.mean_rate > 0 for hour in self.classes])
+        runs = duty_of_rate(planned, awake_s, cold_start_s).billed_ratio
+        return np.where(is_expected, 0.0, (1 - HIGH) * runs)
 
     def billed_of_runs(self, run: BatchRun, pool: Pool, beside_s: float) -> Floats:
         """Billed share of each hour class for runs of batch work on as few containers as do them.

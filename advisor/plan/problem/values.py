@@ -1,4 +1,4 @@
-"""Inputs and results of the fleet optimiser; every constraint has one name here, in the docs and in explanations."""
+"""Inputs and results of the fleet optimiser."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -9,64 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.cost.standing import RegionCharges
+from advisor.plan.problem.limits import Constraint
 from advisor.records import dataclass, field, replace
 from advisor.workload.values import Limits, Scaling
 
 Floats = npt.NDArray[np.float64]
-
-
-class Constraint(StrEnum):
-    """Constraint that a fleet must keep to."""
-
-    DEMAND = "demand"
-    """Every request is sent to a pool that serves it within the SLO."""
-    CAPACITY = "capacity"
-    """No pool receives more than its instances sustain."""
-    MIN_REPLICAS = "min_replicas"
-    """So many replicas run, and without any one machine the rest carries all but one of so many parts of the load."""
-    MAX_REPLICAS = "max_replicas"
-    ZONES = "zones"
-    """As many instances run, and without any one zone the rest carries all but one of so many parts of the load."""
-    SURVIVE = "survive"
-    """Without any one machine, or zone, the rest carries everything."""
-    SPOT_REROUTE = "spot_reroute"
-    """Without one spot supply in one zone the rest carries what cannot wait."""
-    ON_DEMAND_BASE = "on_demand_base"
-    """What is not on spot sustains its share of the load."""
-    OWNED = "owned"
-    """No more of an owned commitment is used than there is."""
-    COMMITMENT_LOW_BAND = "commitment_low_band"
-    """A commitment is in use for its break-even time even where the demand stays at the forecast's low edge."""
-    QUOTA = "quota"
-    MAX_REGIONS = "max_regions"
-    """A fleet is in so many regions at most, and on one cloud unless several are allowed."""
-    MAX_INSTANCE_TYPES = "max_instance_types"
-    MAX_CHANGED_INSTANCES = "max_changed_instances"
-    BUDGET = "max_usd_per_month"
-    CARBON = "max_kg_co2e_per_month"
-    POWER = "max_kw"
-
-
-SET_BY: Mapping[str, str] = {
-    Constraint.DEMAND: "demand",
-    Constraint.CAPACITY: "slo",
-    Constraint.MIN_REPLICAS: "limits.min_replicas",
-    Constraint.MAX_REPLICAS: "limits.max_replicas",
-    Constraint.ZONES: "limits.zones",
-    Constraint.SURVIVE: "limits.survive",
-    Constraint.SPOT_REROUTE: "limits.fault_tolerant_ratio",
-    Constraint.ON_DEMAND_BASE: "limits.on_demand_base_ratio",
-    Constraint.OWNED: "commitments",
-    Constraint.COMMITMENT_LOW_BAND: "limits.commit_beyond_forecast",
-    Constraint.QUOTA: "limits.quotas",
-    Constraint.MAX_REGIONS: "limits.max_regions",
-    Constraint.MAX_INSTANCE_TYPES: "limits.max_instance_types",
-    Constraint.MAX_CHANGED_INSTANCES: "limits.max_changed_instances",
-    Constraint.BUDGET: "limits.max_usd_per_month",
-    Constraint.CARBON: "limits.max_kg_co2e_per_month",
-    Constraint.POWER: "limits.max_kw",
-}
-"""The key of the workload file that decides each constraint."""
 
 
 class PurchaseOption(StrEnum):
@@ -95,6 +42,11 @@ class PurchaseOption(StrEnum):
     def always(self) -> bool:
         """Whether it runs, and is billed, at all hours."""
         return self in (PurchaseOption.COMMITMENT, PurchaseOption.OWNED)
+
+    @property
+    def keeps_one(self) -> bool:
+        """Whether a group of it has an instance at all hours: a variant of a managed endpoint does."""
+        return self is PurchaseOption.MANAGED
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,8 +145,8 @@ class Pool:
     """Time that an instance runs, and is billed, before it serves."""
     start_usd: float = 0.0
     """What each start of an instance downloads, through the gateway of a private network."""
-    kw: float | None = None
-    kg_co2e_per_hour: float | None = None
+    takes: Mapping[Constraint, float] = field(default_factory=dict)
+    """What an instance takes of each stated cap in proportion to instances."""
     quotas: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """Units of each quota (its key, on_demand or spot) that one instance uses."""
     switching_usd: float = 0.0
@@ -283,7 +235,7 @@ class Problem:
     charges: Mapping[str, RegionCharges] = field(default_factory=dict)
     """Charges of each region beside machines and answers, as far as they are known, by :func:`place_of`."""
     resting: Collection[str] = ()
-    """Providers whose hosts are nodes of a cluster because nothing runs between two runs."""
+    """Providers whose hosts are nodes of a cluster in a fleet in which none of them runs in a region at some hours."""
     has_nodes: bool = field(init=False)
     """Whether any pool may run as nodes of a cluster."""
     starts_per_week: tuple[float, ...] = field(init=False)
@@ -294,6 +246,11 @@ class Problem:
         starts = _starts_per_week(self.transitions.tobytes(), len(self.transitions))
         object.__setattr__(self, "has_nodes", bool(self.resting) or any(pool.on_nodes for pool in self.pools))
         object.__setattr__(self, "starts_per_week", starts)
+
+    @property
+    def goes_to_zero(self) -> bool:
+        """Whether nothing has to run in the quietest hours."""
+        return self.scaling.scale_to_zero and self.hours[0].planned_rate <= 0
 
     @property
     def all_alike(self) -> bool:

@@ -110,6 +110,7 @@ class BatchTrials(Trials):
                 without.append(self._worked_off(formulation, left, late_s, items)[0])
         return Trial(
             requests=round(items),
+            rehearsal=self.rehearsal,
             within_slo_ratio=share,
             busiest_ratio=share,
             without_one_ratio=min(without, default=None),

@@ -30,14 +30,10 @@ class Requests:
     """Tokens of each prompt."""
     held: list[int]
     """Tokens of each prompt that the prefix cache holds."""
-    fresh: list[int]
-    """The others."""
     fresh_s: list[float]
     """Time that each prompt adds to a step that takes in no other."""
-    to_come: list[int]
-    """Tokens of each answer after the first."""
-    totals: list[int]
-    """Tokens of each prompt and its answer."""
+    answers: list[int]
+    """Tokens of each answer."""
 
 
 class Replica:
@@ -67,8 +63,8 @@ class Replica:
         stretches of decodes. Only steps that go on with a prompt or compute request again are taken elsewhere.
         """
         requests, times = self.requests, self.times
-        arrivals, prompts, totals, held = requests.arrivals_s, requests.prompts, requests.totals, requests.held
-        fresh, fresh_s, to_come = requests.fresh, requests.fresh_s, requests.to_come
+        arrivals, prompts, held = requests.arrivals_s, requests.prompts, requests.held
+        fresh_s, answers = requests.fresh_s, requests.answers
         first, last, beside, ends = self.first, self.last, self.beside, self.ends
         base_s: tuple[float, ...] = times.base_s
         per_token_s: tuple[float, ...] = times.per_token_s
@@ -102,24 +98,26 @@ class Replica:
                     now = until
                 room = limit - cached - batch
                 budget = budgets[batch]
-                if arrivals[head + 1] > now and batch < most and prompts[head] < room and fresh[head] <= budget:
+                goal = prompts[head]
+                fresh = goal - held[head]
+                if arrivals[head + 1] > now and batch < most and goal < room and fresh <= budget:
                     if batch:
                         now += base_s[batch] + per_token_s[batch] * cached + fresh_s[head] * learned[batch]
                         cached += batch
                     else:
-                        now += alone_s[fresh[head]] + fresh_s[head]
+                        now += alone_s[fresh] + fresh_s[head]
                     step += 1
                     beside[head] = batch
                     beyond = (step + 1) * count
                     while ends and ends[0] < beyond:
                         request = heappop(ends) % count
                         last[request] = now
-                        cached -= totals[request]
+                        cached -= prompts[request] + answers[request]
                         batch -= 1
                     first[head] = now
-                    if to_come[head]:
-                        heappush(ends, (step + to_come[head]) * count + head)
-                        cached += prompts[head] + 1
+                    if answers[head] > 1:
+                        heappush(ends, (step + answers[head] - 1) * count + head)
+                        cached += goal + 1
                         batch += 1
                     else:
                         last[head] = now
@@ -161,13 +159,13 @@ class Replica:
                     while ends and ends[0] < beyond:
                         request = heappop(ends) % count
                         last[request] = now
-                        cached -= totals[request]
+                        cached -= prompts[request] + answers[request]
                         batch -= 1
                     for request in range(before, head - 1 if is_held_up else head):
                         first[request] = now
                         beside[request] = running
-                        if to_come[request]:
-                            heappush(ends, (step + to_come[request]) * count + request)
+                        if answers[request] > 1:
+                            heappush(ends, (step + answers[request] - 1) * count + request)
                             cached += prompts[request] + 1
                             batch += 1
                         else:
@@ -197,7 +195,7 @@ class Replica:
             while ends and ends[0] < beyond:
                 request = heappop(ends) % count
                 last[request] = now
-                cached -= totals[request]
+                cached -= prompts[request] + answers[request]
                 batch -= 1
         self.now, self.step, self.head, self.cached = now, step, head, cached
 
@@ -207,7 +205,7 @@ class Replica:
         while self.ends and self.ends[0] < beyond:
             request = heappop(self.ends) % self.count
             self.last[request] = self.now
-            self.cached -= self.requests.totals[request]
+            self.cached -= self.requests.prompts[request] + self.requests.answers[request]
 
     def _take_prompts(self) -> bool:
         """One step that takes in prompts beside the decodes; False, and no step, if none of the waiting fits."""
@@ -279,7 +277,7 @@ class Replica:
         if goal == self.requests.prompts[request]:
             self.first[request] = self.now
             self.beside[request] = batch
-        to_come = self.requests.totals[request] - goal - 1
+        to_come = self.requests.prompts[request] + self.requests.answers[request] - goal - 1
         if to_come:
             heappush(self.ends, (self.step + to_come) * self.count + request)
             self.cached += goal + 1
@@ -297,7 +295,9 @@ class Replica:
             else:
                 key = max(ends, key=lambda end: end % count)
                 ends.remove(key)
-                request, goal = key % count, self.requests.totals[key % count] - (key // count - self.step)
+                request = key % count
+                total = self.requests.prompts[request] + self.requests.answers[request]
+                goal = total - (key // count - self.step)
                 self.cached -= goal
             self.again.append((request, goal))
         heapify(ends)

@@ -12,6 +12,7 @@ import numpy as np
 from advisor.plan.problem.constraints import most_headroom
 from advisor.plan.problem.formulas import asks_for_what_is_left, mix_rate
 from advisor.plan.problem.values import (
+    Allocation,
     FleetSolution,
     Infeasible,
     Pool,
@@ -332,22 +333,99 @@ class BelowClosedForm:
 
 
 def at_need(confirmed: Confirmed) -> Confirmed:
-    """The same fleet, its replicas planned beyond the closed form no further than the planned rates ask for.
+    """The same fleet, its replicas planned to carry what they need to: see :func:`_beyond` and :func:`_with_room`.
 
-    Where fewer instances are not possible, a fleet is looked for with replicas that carry up to eight times as much.
     The split of the requests stays as it was replayed.
     """
     problem, solution = confirmed.formulation.problem, confirmed.solution
-    room = min(most_headroom(problem, solution) * (1 - ROUNDING), 1 / confirmed.confirmation.headroom_factor)
-    if room <= EXACT:
+    headroom = confirmed.confirmation.headroom_factor
+    factors = _beyond(problem, solution, headroom) if headroom <= 1 else _with_room(confirmed.formulation, solution)
+    if not factors:
         return confirmed
-    slower = tuple(replace(group, pool=group.pool.slower(room)) for group in solution.allocations)
-    fleet, shares = replace(solution, allocations=slower), request_shares(problem, solution)
+    planned = tuple(replace(group, pool=group.pool.slower(factors[group.pool.key])) for group in solution.allocations)
+    fleet, shares = replace(solution, allocations=planned), request_shares(problem, solution)
     is_split_alike = all(np.allclose(share, shares[key]) for key, share in request_shares(problem, fleet).items())
     if not is_split_alike:
         return confirmed
-    factor = confirmed.confirmation.headroom_factor * room
+    factor = headroom * min(factors.values())
     return replace(confirmed, solution=fleet, confirmation=replace(confirmed.confirmation, headroom_factor=factor))
+
+
+def _beyond(problem: Problem, solution: FleetSolution, headroom: float) -> Mapping[str, float]:
+    """Factor by which instances of each pool are planned to sustain less; empty where they stay as they are.
+
+    Where fewer instances are not possible, a fleet is looked for with replicas that carry up to eight times as much:
+    these carry no more than the planned rates ask for, where groups never run at the same time each by itself.
+    """
+    rooms = {
+        group.pool.key: min(room * (1 - ROUNDING), 1 / headroom)
+        for groups, room in _rooms(problem, solution)
+        for group in groups
+    }
+    if max(rooms.values(), default=0.0) <= EXACT:
+        return {}
+    return {key: room if room > EXACT else 1.0 for key, room in rooms.items()}
+
+
+def _with_room(formulation: Formulation, solution: FleetSolution) -> Mapping[str, float]:
+    """The same of a fleet that was looked for with headroom, and may have more room than that it needs.
+
+    Its replicas carry so much that one instance fewer would not carry the planned rates, or as much as by the closed
+    form.
+    """
+    problem, usual = formulation.problem, {pool.key: pool for pool in formulation.pool_set.pools}
+    groups = solution.allocations
+    if any(group.pool.key not in usual for group in groups):
+        return {}
+    least = min(mix_rate(problem, usual[group.pool.key]) / mix_rate(problem, group.pool) for group in groups)
+    factor = max(_room_of_fewer(problem, solution), 1 / least)
+    return {group.pool.key: factor for group in groups} if factor < 1 / TOLERANCE else {}
+
+
+def _room_of_fewer(problem: Problem, solution: FleetSolution) -> float:
+    """Factor by which instances may sustain less with which a fleet with one fewer at some hours carries them all."""
+    groups = solution.allocations
+    served = [at for at, hour in enumerate(problem.hours) if hour.planned_rate > 0]
+    fewer = (
+        (*groups[:number], replace(group, instances=_one_fewer(group.instances, at)), *groups[number + 1 :])
+        for number, group in enumerate(groups)
+        for at in served
+        if group.instances[at] and not group.tariff.paid.always
+    )
+    return max((most_headroom(problem, replace(solution, allocations=left)) for left in fewer), default=1.0)
+
+
+def _one_fewer(instances: Sequence[int], at: int) -> tuple[int, ...]:
+    """Counts with one fewer in a class of hours."""
+    return (*instances[:at], instances[at] - 1, *instances[at + 1 :])
+
+
+def _rooms(problem: Problem, solution: FleetSolution) -> Iterator[tuple[list[Allocation], float]]:
+    """Groups that run together at some time, or with others that do, and how much less each of them may sustain."""
+    for groups in _together(solution.allocations):
+        hours = tuple(
+            hour if any(group.instances[at] for group in groups) else replace(hour, planned_rate=0.0)
+            for at, hour in enumerate(problem.hours)
+        )
+        own = replace(solution, allocations=tuple(groups))
+        yield (
+            groups,
+            most_headroom(replace(problem, hours=hours) if len(groups) < len(solution.allocations) else problem, own),
+        )
+
+
+def _together(allocations: Sequence[Allocation]) -> list[list[Allocation]]:
+    """Groups by those that run at the same time, or are of one pool."""
+    parts: list[list[Allocation]] = []
+    for allocation in allocations:
+        joined = [part for part in parts if any(_meet(allocation, other) for other in part)]
+        parts = [part for part in parts if part not in joined]
+        parts.append([*itertools.chain.from_iterable(joined), allocation])
+    return parts
+
+
+def _meet(allocation: Allocation, other: Allocation) -> bool:
+    return allocation.pool.key == other.pool.key or any(map(min, allocation.instances, other.instances))
 
 
 def _holds_below(fleet: Confirmed | None, limit_usd: float) -> TypeGuard[Confirmed]:

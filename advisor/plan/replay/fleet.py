@@ -21,7 +21,7 @@ from advisor.demand.trace_columns import Requests
 from advisor.performance.one_pass.serving import BatchTimes
 from advisor.performance.steps import StepTimes
 from advisor.plan.replay.engine import ServeInParts, Times, serve_idle, serve_in_parts
-from advisor.plan.replay.result import EarlyEnd, Estimate, Served, result_of, within
+from advisor.plan.replay.result import EarlyEnd, Estimate, Served, result_of, within_targets
 from advisor.plan.replay.sessions import NOWHERE, Router, Session, Window, sessions_of
 from advisor.plan.replay.values import Cutoff, Outcome, ReplayGroup, ReplayResult, Route
 from advisor.records import dataclass
@@ -189,6 +189,7 @@ class _Fleet:
     ) -> None:
         requests = calls if split is None else split.requests
         self._groups, self._sessions, self._requests, self._split = groups, sessions, requests, split
+        self._is_far = any(group.network_ms for group in groups)
         self._serve_in_parts: ServeInParts = serve_in_parts
         self._calls = calls.seconds.size
         self._router = Router(groups, sessions, routes)
@@ -279,13 +280,10 @@ class _Fleet:
     def _late(self, members: Indices, slo: Slo) -> Indices:
         """Requests among these that are answered and late, without those that an interruption cut off."""
         here = members[(self._group[members] != NOWHERE) & ~self._cut[members]]
-        requests = self._requests
-        places = None if requests.places is None else requests.places[here]
-        part = Requests(requests.seconds[here], requests.input_tokens[here], requests.output_tokens[here], places)
-        group = self._group[here]
-        ttft = self._ttft[here] + self._network_s(group, places)
+        ttft = self._ttft[here] + self._network_s(here)
         backlog = None if self._backlog is None else self._backlog[here]
-        kept = within(Outcome(ttft, self._decode[here], group, self._cut[here], backlog), part, slo)
+        outcome = Outcome(ttft, self._decode[here], self._group[here], self._cut[here], backlog)
+        kept = within_targets(outcome, self._requests.input_tokens[here], self._requests.output_tokens[here], slo)
         late: Indices = here[~kept]
         return late
 
@@ -343,7 +341,7 @@ class _Fleet:
 
     def report(self, window: Window, early: Estimate | None) -> Served:
         """Outcome of each request and of each group."""
-        ttft = self._ttft + self._network_s(self._group, self._requests.places)
+        ttft = self._ttft + self._network_s(np.arange(self._group.size))
         outcome = Outcome(ttft, self._decode, self._group, self._cut, self._backlog)
         if self._split is not None:
             outcome = self._split.outcome_of(self._of_every_item(outcome))
@@ -358,14 +356,17 @@ class _Fleet:
         own = (outcome.ttft_s[at], outcome.decode_s[at], outcome.group[at], outcome.cut[at])
         return Outcome(*own, None if backlog is None else backlog[at])
 
-    def _network_s(self, groups: npt.NDArray[np.int32], places: npt.NDArray[np.int32] | None) -> Floats:
-        """Round trip between the place of each request and the group that answers it."""
+    def _network_s(self, requests: Indices) -> Floats | float:
+        """Round trip between the place of each of these requests and its group; 0 where no network is counted."""
+        if not self._is_far:
+            return 0.0
+        groups, places = self._group[requests], self._requests.places
         seconds = np.zeros(groups.size)
         for index, group in enumerate(self._groups):
             if group.network_ms:
                 here = groups == index
                 of_place = np.array(group.network_ms) / MS_PER_SECOND
-                seconds[here] = of_place[0] if places is None else of_place[places[here]]
+                seconds[here] = of_place[0] if places is None else of_place[places[requests[here]]]
         return seconds
 
 

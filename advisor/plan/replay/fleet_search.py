@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, takewhile
 from typing import Self
 
+import numpy as np
+
 from advisor.plan.problem.values import FleetSolution, Infeasible, Pool, constraints_of
 from advisor.plan.replay.below import BelowClosedForm, is_one_row, unlimited
 from advisor.plan.replay.exchanges import (
@@ -45,7 +47,7 @@ from advisor.plan.replay.replayed import ReplayedFleets
 from advisor.plan.solve.by_hours import by_hours
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.neighbours import elsewhere, fewer_at_times, keeps_at_need, keeps_to_all
-from advisor.plan.solve.objective import least_usd
+from advisor.plan.solve.objective import least_usd, objective_usd_per_month
 from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.scopes import (
     Singles,
@@ -106,12 +108,61 @@ class FleetSearch(ReplayedFleets):
         self._refused: dict[tuple[object, ...], float] = {}
         """USD a month below which no fleet of a kind holds that carries less than the planned rates."""
         self._singles: dict[tuple[object, ...], Callable[[float], Singles]] = {}
+        self._constant: dict[str, Self] = {}
+        """The search of fleets with the same instances at all hours; empty: nothing was asked of it."""
 
     def within(self, formulation: Formulation, context: PlanningContext) -> Self:
         """The same for another question about the same demand: what replays have shown of replicas is kept."""
         other = super().within(formulation, context)
         other._failing = {}  # noqa: SLF001 - of its own class
         return other
+
+    def apart(self) -> Self:
+        """The same with a memory of its own."""
+        other = super().apart()
+        other._constant = {}  # noqa: SLF001 - of its own class
+        return other
+
+    def _at_all_hours(self, formulation: Formulation) -> Self | None:
+        """The search of the same question with the same instances at all hours; None where there is no other."""
+        trials = self._trials.at_all_hours
+        if trials is None or len(formulation.problem.hours) == 1:
+            return None
+        constant = formulation.at_all_hours()
+        if not self._constant:
+            self._constant[""] = search = type(self)(constant, self._setting)
+            search._trials = trials  # noqa: SLF001 - of its own class
+        return self._constant[""].within(constant, self._setting)
+
+    def alone_at_all_hours(self, formulation: Formulation) -> Confirmed | Infeasible:
+        """The same as :meth:`alone` with as many instances at all hours, in one class of hours."""
+        search = self._at_all_hours(formulation)
+        return self.alone(formulation) if search is None else search.alone(formulation.at_all_hours())
+
+    def _constant_fleet(self, best: Confirmed | None) -> Confirmed | None:
+        """The cheapest fleet with the same instances at all hours that is cheaper than the best one.
+
+        None where none holds that limits allow.
+        """
+        search = self._at_all_hours(self._posed)
+        if search is None:
+            return None
+        limit = None if best is None else _at_its_most(best).as_if_at(best.usd_per_month)
+        fleet = search.confirmed(limit, refined=limit is not None)
+        if not isinstance(fleet, Confirmed) or not fleet.confirmation.reached or fleet.is_limit:
+            return None
+        problem = replace(self._posed.problem, pools=fleet.formulation.problem.pools)
+        classes, shares = len(problem.hours), fleet.solution.shares
+        groups = tuple(replace(group, instances=group.instances * classes) for group in fleet.solution.allocations)
+        shares = {key: np.repeat(share, classes, axis=0) for key, share in shares.items()}
+        usd = objective_usd_per_month(problem, groups, shares)
+        solution = FleetSolution(groups, shares, usd, usd, proven=False)
+        if not keeps_to_all(problem, solution):
+            return None
+        kinds = {self.kind_of(group.pool.key) for group in groups}
+        headroom = dict.fromkeys(kinds, fleet.confirmation.headroom_factor)
+        constant = self._confirmed(replace(self._posed, problem=problem), solution, headroom)
+        return constant if constant.confirmation.reached and constant.usd_per_month < usd_of(best) else None
 
     def confirmed(self, start: Confirmed | None = None, *, refined: bool = False) -> Confirmed | Infeasible:
         """The cheapest fleet that its replay confirms, to 2 %; where none is found, the one that came closest.
@@ -128,6 +179,8 @@ class FleetSearch(ReplayedFleets):
         fleet = self._search(start)
         if self._effort.every_kind and (isinstance(fleet, Infeasible) or not fleet.confirmation.reached):
             fleet = self._below_closed_form().cheaper(None) or fleet
+        if isinstance(fleet, Confirmed) and not fleet.confirmation.reached:
+            fleet = self._constant_fleet(None) or fleet
         if isinstance(fleet, Infeasible):
             return fleet
         if not refined and start is not None and fleet.solution.allocations is start.solution.allocations:
@@ -147,6 +200,7 @@ class FleetSearch(ReplayedFleets):
             self._late,
             self._unsplit,
             self._alone,
+            self._constant,
         ):
             kept.clear()
         return self.confirmed(self._still_holding(start), refined=refined)
@@ -184,6 +238,12 @@ class FleetSearch(ReplayedFleets):
         if not any(start is not None and start.is_limit for start in starts):
             confirmed = self._fewer_at_times(self._exchanged(self._elsewhere(confirmed)))
             confirmed = self._by_hours(self._by_region(confirmed))
+            if (
+                self._effort.in_full
+                and not confirmed.solution.proven
+                and (constant := self._constant_fleet(confirmed)) is not None
+            ):
+                confirmed = self._fewer_at_times(unproven(bounded(constant, confirmed)))
         return self._in_preferred_precision(confirmed)
 
     def alone(self, formulation: Formulation) -> Confirmed | Infeasible:
@@ -535,6 +595,15 @@ class FleetSearch(ReplayedFleets):
 def is_simplest(confirmed: Confirmed) -> bool:
     """Whether no fleet has fewer backends or types."""
     return complexity(confirmed.solution)[:2] == (1, 1)
+
+
+def _at_its_most(confirmed: Confirmed) -> Confirmed:
+    """A fleet as one of the question with the same instances at all hours: at all of them as in those with most."""
+    solution = confirmed.solution
+    groups = tuple(replace(group, instances=(max(group.instances),)) for group in solution.allocations)
+    shares = {key: share[-1:] for key, share in solution.shares.items()}
+    constant = replace(solution, allocations=groups, shares=shares)
+    return replace(confirmed, solution=constant, formulation=confirmed.formulation.at_all_hours())
 
 
 def _worth_less_than(confirmed: Confirmed) -> Confirmed:

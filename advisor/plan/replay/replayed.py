@@ -4,6 +4,7 @@ import copy
 import itertools
 import math
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple, Self, TypeGuard
@@ -63,6 +64,8 @@ SPLIT_STEP = 1.15
 """Factor by which kinds that are late are planned to carry less, at first."""
 NEARLY_HOLDS = 0.9
 """Share of the requests within the SLO from which on other splits are tried."""
+MOST_RAISED = 6
+"""Steps by which a fleet that is late in some hours has more instances there: one, then two, then four."""
 BASES_TRIED = 16
 """Kinds of which it is looked for what they carry by themselves of what is not on spot."""
 _BASES = (PurchaseOption.ON_DEMAND, PurchaseOption.COMMITMENT, PurchaseOption.OWNED)
@@ -271,27 +274,92 @@ class ReplayedFleets:
             return tried[1.0], Bracket(MOST_HEADROOM, math.inf)
         outer = bracket_of(holds, hint, limit / tried[1.0].usd_per_month)
         bracket = narrowed(outer, holds, tried, limit, exact=len(least) == 1)
-        if bracket.held in tried:
-            fleet = tried[bracket.held]
-            return self._one_by_one(formulation, fleet, tried.get(bracket.failed)), bracket
-        return max(tried.values(), key=worst_share), bracket
+        fleet = tried.get(bracket.held)
+        if fleet is not None:
+            fleet = self._one_by_one(formulation, fleet, tried.get(bracket.failed))
+        return self._or_more_at_times(formulation, tried, fleet, bracket, limit)
+
+    def _or_more_at_times(
+        self,
+        formulation: Formulation,
+        tried: Mapping[float, Confirmed],
+        fleet: Confirmed | None,
+        bracket: Bracket,
+        limit_usd: float,
+    ) -> tuple[Confirmed, Bracket]:
+        """A fleet of a bisection, or a cheaper one with more instances in some hours than one that fails.
+
+        The bracket of such a one begins with what that one is planned to carry. The closest of all where none holds.
+
+        Args:
+            formulation: what it is chosen from.
+            tried: fleets by their headroom.
+            fleet: that holds; None without any.
+            bracket: of its headroom.
+            limit_usd: USD a month; nothing from there on is of interest.
+        """
+        for start in sorted({1.0, bracket.failed} & tried.keys()):
+            more = self._more_at_times(formulation, tried[start], min(limit_usd, usd_of(fleet)))
+            if more is not None:
+                fleet, bracket = more, Bracket(min(bracket.failed, start), bracket.held)
+        return fleet or max(tried.values(), key=worst_share), bracket
+
+    def _more_at_times(self, formulation: Formulation, failing: Confirmed, limit_usd: float) -> Confirmed | None:
+        """A fleet of one group that fails, with more instances in late hours, or with as many at all hours.
+
+        None where none of these holds below a cost.
+        """
+        start, classes = failing, len(formulation.problem.hours)
+        if classes == 1 or len(start.solution.allocations) > 1 or start.solution.allocations[0].tariff.paid.always:
+            return None
+        raised = Counter[int]()
+        for _ in range(MOST_RAISED):
+            (group,) = failing.solution.allocations
+            late = self._trial(failing.formulation, failing.solution).late_class
+            if late is None or group.instances[late] >= max(group.instances):
+                break
+            most = min(group.instances[late] + 2 ** raised[late], max(group.instances))
+            raised[late] += 1
+            counts = (*group.instances[:late], *(max(count, most) for count in group.instances[late:]))
+            more = self._with_counts(formulation, failing, counts, limit_usd)
+            if more is None or more.confirmation.reached:
+                return more
+            failing = more
+        (group,) = start.solution.allocations
+        constant = self._with_counts(formulation, start, (max(group.instances),) * classes, limit_usd)
+        return constant if constant is not None and constant.confirmation.reached else None
+
+    def _with_counts(
+        self, formulation: Formulation, confirmed: Confirmed, counts: tuple[int, ...], limit_usd: float = math.inf
+    ) -> Confirmed | None:
+        """A fleet of one group with other numbers of instances, replayed; None where limits or a cost exclude it.
+
+        Its replicas are planned to carry no more than the planned rates ask of them.
+        """
+        problem = formulation.problem
+        (group,) = confirmed.solution.allocations
+        usual = next(pool for pool in problem.pools if pool.key == group.pool.key)
+        fleet = replace(confirmed.solution, allocations=(replace(group, pool=usual, instances=counts),))
+        room = most_headroom(problem, fleet) / ROUNDED
+        if room <= 0:
+            return None
+        headroom = {self.kind_of(usual.key): room}
+        roomier = self._with_headroom(formulation, headroom)
+        groups = (replace(group, pool=usual.slower(room), instances=counts),)
+        usd = objective_usd_per_month(roomier.problem, groups, fleet.shares)
+        solution = FleetSolution(groups, fleet.shares, usd, usd, proven=False)
+        if usd >= limit_usd or not keeps_to_all(roomier.problem, solution):
+            return None
+        return self._confirmed(roomier, solution, headroom)
 
     def _one_by_one(self, formulation: Formulation, holding: Confirmed, failing: Confirmed | None) -> Confirmed:
         """A fleet of one group that holds, or one of fewer instances that does, yet more than one that fails has.
 
         No headroom asks for those numbers where one instance more leaves nothing more without a zone.
         """
-        pools = {pool.key: pool for pool in formulation.problem.pools}
         while failing is not None and (fewer := _one_fewer(holding, failing)) is not None:
-            group = replace(fewer, pool=pools[fewer.pool.key])
-            room = most_headroom(formulation.problem, replace(holding.solution, allocations=(group,)))
-            headroom = {self.kind_of(group.pool.key): room / ROUNDED}
-            roomier = self._with_headroom(formulation, headroom)
-            groups = (replace(group, pool=group.pool.slower(room / ROUNDED)),)
-            usd = objective_usd_per_month(roomier.problem, groups, holding.solution.shares)
-            solution = FleetSolution(groups, holding.solution.shares, usd, usd, proven=False)
-            fleet = self._confirmed(roomier, solution, headroom)
-            if not fleet.confirmation.reached:
+            fleet = self._with_counts(formulation, holding, fewer.instances)
+            if fleet is None or not fleet.confirmation.reached:
                 break
             holding = fleet
         return holding
@@ -397,7 +465,7 @@ class ReplayedFleets:
         return [loads for (held_to, *_), loads in self._late.items() if held_to is limits or held_to == limits]
 
     def _confirmation(self, trial: Trial, factor: float) -> Confirmation:
-        rehearsal = self._trials.rehearsal
+        rehearsal = trial.rehearsal
         confirmation = Confirmation(
             requests=trial.requests,
             minutes=rehearsal.minutes,

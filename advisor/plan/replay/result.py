@@ -27,6 +27,7 @@ LATE_TOGETHER = 4.0
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
+Integers = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +219,12 @@ def result_of(groups: Sequence[ReplayGroup], requests: Requests, slo: Slo, serve
 
 
 def within(outcome: Outcome, requests: Requests, slo: Slo) -> Flags:
-    """Whether each request kept every target that is given; one-token answers have no time per token to miss.
+    """Whether each request kept every target; see :func:`within_targets`."""
+    return within_targets(outcome, requests.input_tokens, requests.output_tokens, slo)
+
+
+def within_targets(outcome: Outcome, input_tokens: Integers, output_tokens: Integers, slo: Slo) -> Flags:
+    """Whether requests of such sizes kept every target; one-token answers have no time per token to miss.
 
     Where no target limits its wait, its replica has to keep up (:mod:`advisor.plan.replay.fleet`).
     Sizes of recordings are in ms: seconds per ms, times 1,000, is the real-time factor.
@@ -226,12 +232,12 @@ def within(outcome: Outcome, requests: Requests, slo: Slo) -> Flags:
     kept = outcome.group >= 0
     limits: tuple[tuple[float | None, Callable[[], Floats]], ...] = (
         (slo.ttft_p95_ms, lambda: outcome.ttft_s),
-        (slo.tpot_p95_ms, lambda: outcome.decode_s / np.maximum(requests.output_tokens - 1, 1)),
+        (slo.tpot_p95_ms, lambda: outcome.decode_s / np.maximum(output_tokens - 1, 1)),
         (slo.e2e_p95_ms, lambda: outcome.ttft_s + outcome.decode_s),
         (slo.latency_ms, lambda: outcome.ttft_s),
         (
             slo.real_time_factor,
-            lambda: outcome.ttft_s / np.maximum(requests.input_tokens * requests.output_tokens, 1),
+            lambda: outcome.ttft_s / np.maximum(input_tokens * output_tokens, 1),
         ),
     )
     for limit_ms, seconds in limits:

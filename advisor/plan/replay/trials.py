@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from advisor.demand.spread import hours_of_week
 from advisor.demand.synthetic_trace import (
     MOST_IN_A_MINUTE,
     MOST_REQUESTS,
@@ -22,6 +23,7 @@ from advisor.demand.trace_columns import Requests
 from advisor.performance.stage import times_of
 from advisor.plan.fleet.chosen import LARGEST_RATIO, HoldsUpTo, LatencyDistribution
 from advisor.plan.problem.formulas import hardest_losses, losses_in_quieter_hours
+from advisor.plan.problem.hours import at_all_hours
 from advisor.plan.problem.supply import PoolSource
 from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption
 from advisor.plan.replay.engine import Times, serve_idle
@@ -44,10 +46,11 @@ from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Ro
 from advisor.plan.solve.shares import splits_by_what_is_up, targets
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.records import dataclass, replace, with_own_memory
-from advisor.units import SECONDS_PER_MINUTE
+from advisor.units import SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 from advisor.workload.values import Survive
 
 Flags = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 Routing = Callable[[Sequence[ReplayGroup]], tuple[Route, ...]]
 """Routes to what is left of a fleet's groups."""
 
@@ -64,6 +67,8 @@ class Trial:
     """Outcome of the requests of a rehearsal on one fleet."""
 
     requests: int
+    rehearsal: SyntheticTrace
+    """What the fleet was tried with."""
     within_slo_ratio: float
     """Of the whole sample, without those that the interruption itself cut off."""
     busiest_ratio: float
@@ -82,6 +87,8 @@ class Trial:
     """Latencies of the whole sample; empty where it was not replayed whole."""
     finished_s: float | None = None
     """Batch work: from the start of a run to the end of its last item; None where that is after the deadline."""
+    late_class: int | None = None
+    """Class of hours whose requests are late; None: not that of one class, or nothing is late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,10 @@ class _Seen:
     """Whether it was clear before all were simulated whether the fleet holds: then these are estimates."""
     latencies: tuple[LatencyDistribution, ...] = ()
     """Empty where not all of it was asked for."""
+    late_class: int | None = None
+    """Class of hours that it is of, or that has most of the late requests; None where none is told apart."""
+    is_long: bool = False
+    """Whether the busiest stretch was replayed at full length, a part of it being too short to tell."""
 
 
 class Trials:
@@ -138,6 +149,22 @@ class Trials:
         self._timelines = context.timelines
         self.is_exact = False
         """Whether every replay is of all requests."""
+        self.at_all_hours = self._of_one_class(formulation, context)
+        """Trials of fleets with the same instances at all hours, by the busiest stretch alone; None: these."""
+
+    def _of_one_class(self, formulation: Formulation, context: PlanningContext) -> "Trials | None":
+        """The same without hour changes, whose stretches leave the busiest one half as many requests."""
+        if self._is_stretch or self._requirements.demand.profile is None or any(self._calendar.added_rates):
+            return None
+        return Trials(replace(formulation, week=at_all_hours(formulation.week)), context)
+
+    def _that_try(self, solution: FleetSolution) -> "Trials":
+        """Trials of a fleet: one with the same instances at all hours sees no hour change, whatever is planned.
+
+        So the same fleet holds, or does not, whether counts may follow the hours or not.
+        """
+        is_constant = all(len(set(group.instances)) == 1 for group in solution.allocations)
+        return self.at_all_hours if self.at_all_hours is not None and is_constant else self
 
     def _rehearsed(self, scale: float | None) -> SyntheticTrace:
         """Requests modelled on a share of the demand, each with the place of its user; at the usual scale without."""
@@ -160,11 +187,15 @@ class Trials:
 
     def apart(self) -> "Trials":
         """The same with a memory of its own."""
-        return with_own_memory(self)
+        other = with_own_memory(self)
+        other.at_all_hours = None if self.at_all_hours is None else self.at_all_hours.apart()
+        return other
 
     def without_estimates(self) -> None:
         """Simulate all requests from here on."""
         self.is_exact = True
+        if self.at_all_hours is not None:
+            self.at_all_hours.without_estimates()
         self._known = {key: seen for key, seen in self._known.items() if not seen.ended_early}
 
     def of(
@@ -184,6 +215,8 @@ class Trials:
             whole: the same, and whether to go on where it is clear whether the fleet holds; shares, and which groups
                 are late, are estimates otherwise.
         """
+        if (others := self._that_try(solution)) is not self:
+            return others.of(formulation, solution, every=every, whole=whole)
         groups, routes = self._groups(formulation, solution), tuple(routes_of(formulation, solution))
         survives = formulation.problem.limits.survival is not Survive.NOTHING
         follows = splits_by_what_is_up(solution)
@@ -211,6 +244,7 @@ class Trials:
         late = {at for seen in (*failures, *parts, sample) for at in seen.late}
         return Trial(
             requests=self.rehearsal.requests.seconds.size,
+            rehearsal=self.rehearsal,
             within_slo_ratio=sample.share,
             busiest_ratio=sample.busiest_share,
             without_one_ratio=least,
@@ -220,6 +254,9 @@ class Trials:
             late=tuple(sorted(late)) or tuple(range(len(groups))),
             reached=min(sample.share, sample.busiest_share, worst) >= self.wanted,
             latencies=sample.latencies,
+            late_class=next(
+                (seen.late_class for seen in (*failures, *parts, sample) if seen.share < self.wanted), None
+            ),
         )
 
     def hold_idle(self, formulation: Formulation, solution: FleetSolution) -> bool:
@@ -240,8 +277,15 @@ class Trials:
 
     def holds_up_to(self, formulation: Formulation, solution: FleetSolution) -> HoldsUpTo | None:
         """Largest multiples of the busiest minute, and of the burstiness, with which enough is within the targets."""
-        whole = [replace(group, lost_at=None) for group in self._groups(formulation, solution)]
-        small = self._small(whole, tuple(routes_of(formulation, solution)))
+        others = self._that_try(solution)
+        groups, routes = self._groups(formulation, solution), tuple(routes_of(formulation, solution))
+        if others is self and self.at_all_hours is not None and self._seen(groups, routes, whole=False).is_long:
+            others = self.at_all_hours
+        return others._holds_up_to(groups, routes)  # noqa: SLF001 - of its own class
+
+    def _holds_up_to(self, groups: Sequence[ReplayGroup], routes: tuple[Route, ...]) -> HoldsUpTo:
+        whole = [replace(group, lost_at=None) for group in groups]
+        small = self._small(whole, routes)
 
         def holds(**stress: float) -> bool:
             made_up = stressed(
@@ -300,19 +344,24 @@ class Trials:
             seens.append(self._seen(left, routes_to(left), stretch=True, whole=False, share=share))
             if seens[-1].share < self.wanted and not every:
                 return seens
+        if len(self._peak_ratios) == 1:
+            return seens
         problem = formulation.problem
         for at, remaining, share in losses_in_quieter_hours(problem, solution.allocations):
             left = _with_counts([replace(group, lost_at=None) for group in groups], remaining)
             routes, asked = routes_to(left), share * problem.hours[at].planned_rate
             if carried_rate(problem, solution, routes, remaining) >= IDLE_RATIO * asked:
                 continue
-            seens.append(self._stretch_at(left, routes, share * self._peak_ratios[at]))
+            seen = self._stretch_at(left, routes, share * self._peak_ratios[at])
+            seens.append(replace(seen, late_class=at))
             if seens[-1].share < self.wanted and not every:
                 break
         return seens
 
     def without_spot(self, formulation: Formulation, solution: FleetSolution) -> float:
         """Share within the targets of the busiest stretch, without all on spot, at the load that limits keep off it."""
+        if (others := self._that_try(solution)) is not self:
+            return others.without_spot(formulation, solution)
         groups, routes = self._groups(formulation, solution), tuple(routes_of(formulation, solution))
         left = [
             replace(group, lost_at=None, instances_by_hour=(0,) * len(group.instances_by_hour))
@@ -349,7 +398,7 @@ class Trials:
                 left = _with_counts(groups, counts)
                 seen = self._stretch_at(left, routes, self._peak_ratios[at])
                 if seen.share < self.wanted:
-                    return seen
+                    return replace(seen, late_class=at)
         return None
 
     def _stretch_at(self, groups: list[ReplayGroup], routes: tuple[Route, ...], peak_ratio: float) -> _Seen:
@@ -362,7 +411,11 @@ class Trials:
                 made_up = stressed(self._requirements.demand, most, scale, self._calendar, peak_ratio=peak_ratio)
                 self._busy_stretches[peak_ratio, scale] = self._from_places(made_up)
             requests = thinned(self._busy_stretches[peak_ratio, scale], small.share)
-            self._known[key] = self._judged(small.groups, small.routes, requests)
+            seen = self._judged(small.groups, small.routes, requests)
+            if (others := self._of_longer(seen)) is not None:
+                longer = others._stretch_at(groups, routes, peak_ratio)  # noqa: SLF001 - of its own class
+                seen = longer if longer.share >= self.wanted else seen
+            self._known[key] = seen
         return self._known[key]
 
     def _steadily(self, groups: Sequence[ReplayGroup], routes_to: Routing, *, loses_one: bool) -> _Seen | None:
@@ -383,7 +436,7 @@ class Trials:
                 if self._may_be_too_slow(there, routes, rate):
                     seen = self._at_rate(there, routes, rate)
                     if seen.share < least:
-                        return seen
+                        return replace(seen, late_class=number)
         return None
 
     def _may_be_too_slow(self, groups: Sequence[ReplayGroup], routes: tuple[Route, ...], rate: float) -> bool:
@@ -438,7 +491,27 @@ class Trials:
         requests = part_of(rehearsal.requests, rehearsal.busiest) if stretch else rehearsal.requests
         requests = thinned(requests, small.share * share)
         count = int(np.searchsorted(requests.seconds, until, side="right"))
-        return self._judged(small.groups, small.routes, requests, count=count, whole=whole)
+        seen = self._judged(small.groups, small.routes, requests, count=count, whole=whole)
+        others = self._of_longer(seen)
+        if others is None:
+            return seen
+        longer = others._seen(groups, routes, whole=whole, share=share)  # noqa: SLF001 - of its own class
+        if longer.share < self.wanted:
+            return seen
+        if stretch:
+            return replace(longer, is_long=True)
+        rest = self._judged(small.groups, small.routes, requests, whole=whole) if seen.ended_early else seen
+        return replace(rest, busiest_share=longer.share, is_long=True)
+
+    def _of_longer(self, seen: _Seen) -> "Trials | None":
+        """Trials by the busiest stretch at full length, where no more requests are late in a part than may be in all.
+
+        A part is half as long or less, about the busiest minute: a fleet that is late in it may hold for longer.
+        """
+        others, part, late_ratio = self.at_all_hours, self.rehearsal.busiest.stop, 1 - seen.busiest_share
+        if others is None or seen.busiest_share >= self.wanted:
+            return None
+        return others if late_ratio * part <= (1 - self.wanted) * others.rehearsal.busiest.stop else None
 
     def _judged(
         self,
@@ -476,7 +549,16 @@ class Trials:
             late=tuple(self._late(outcome, kept, judged)),
             ended_early=early is not None and not whole,
             latencies=tuple(distributions(latencies, self._slo, self._requirements.demand.unit)) if whole else (),
+            late_class=self._late_class(requests.seconds[judged & ~kept]) if count is not None else None,
         )
+
+    def _late_class(self, seconds: Floats) -> int | None:
+        """Class of the hours in which most requests are late, by the seconds of those that are; None without any."""
+        if not seconds.size or len(self._peak_ratios) == 1:
+            return None
+        hours = (seconds // SECONDS_PER_HOUR).astype(np.intp)
+        of_week = hours_of_week(int(hours[0]), int(hours[-1] - hours[0]) + 1)[hours - hours[0]]
+        return int(np.bincount(np.array(self._calendar.schedule)[of_week]).argmax())
 
     def _small(self, groups: Sequence[ReplayGroup], routes: tuple[Route, ...]) -> "ScaledFleet":
         """A fleet at the usual scale, with a rehearsal that has requests enough for it."""

@@ -22,16 +22,8 @@ from advisor.plan.problem.formulas import (
     mix_rate,
     share_without,
 )
-from advisor.plan.problem.values import (
-    Allocation,
-    Constraint,
-    FleetSolution,
-    Floats,
-    Pool,
-    Problem,
-    PurchaseOption,
-    Tariff,
-)
+from advisor.plan.problem.limits import CONSTRAINTS, Constraint
+from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.plan.solve.program import ALMOST_ONE
 from advisor.records import dataclass
@@ -164,7 +156,7 @@ def _asked(problem: Problem, pool: Pool, load: float) -> _Asked:
 def _instances(problem: Problem, pool: Pool, tariff: Tariff, asked: _Asked, planned: float) -> int | Missed:
     limits, load = problem.limits, planned * asked.load
     if planned <= 0 and problem.scaling.scale_to_zero:
-        return 0
+        return int(tariff.paid.keeps_one)
     if limits.max_replicas is not None and load * pool.replicas > limits.max_replicas + ROUNDING:
         return Missed(Constraint.MAX_REPLICAS, math.ceil(load * pool.replicas), limits.max_replicas, "replicas")
     fewest = max(math.ceil(_rounded(load)), limits.zones, math.ceil(limits.min_replicas / pool.replicas))
@@ -232,7 +224,7 @@ def _most_committed(problem: Problem, pool: Pool, tariff: Tariff, refused: int) 
 def _beyond(problem: Problem, solution: FleetSolution) -> Missed | None:
     """The first cap that a fleet is beyond."""
     for use in caps(problem, solution):
-        name = Constraint(use.name)
+        name = CONSTRAINTS[use.name]
         idle = name is Constraint.MAX_CHANGED_INSTANCES and not problem.running
         if not idle and use.used > use.limit + ROUNDING:
             return Missed(name, use.used, use.limit, use.unit)

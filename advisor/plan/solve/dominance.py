@@ -40,6 +40,7 @@ from advisor.plan.problem.formulas import (
     share_without,
     starts_per_month,
 )
+from advisor.plan.problem.limits import Shortcut, caps_in_proportion, is_kept_by
 from advisor.plan.problem.values import Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.records import dataclass, fields, replace
 from advisor.units import ROUNDING
@@ -107,6 +108,8 @@ def without_dominated(problem: Problem, *, same_backend: bool = False, as_stated
         same_backend: keep also what no cheapest fleet of the same backends and instance types needs.
         as_stated: leave out also what is needed only where all rates are lower, or a limit is given up.
     """
+    if not is_kept_by(Shortcut.DOMINANCE, problem.limits):
+        return problem
     items = _items(problem)
     if same_backend:
         items = replace(items, kinds=items.backends * (items.types.max(initial=0) + 1) + items.types)
@@ -228,8 +231,7 @@ def _costs(
     return [
         pool.switching_usd,
         _start_and_run_usd(pool, tariff, run_hours),
-        (pool.kg_co2e_per_hour or 0.0) if limits.max_kg_co2e_per_month is not None else 0.0,
-        (pool.kw or 0.0) if limits.max_kw is not None else 0.0,
+        *(pool.takes.get(constraint, 0.0) for constraint in caps_in_proportion(limits)),
         *(quota_units(pool, tariff, key) for key in quotas),
     ]
 

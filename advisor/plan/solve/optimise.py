@@ -3,14 +3,15 @@
 import math
 from bisect import bisect_left
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from advisor.plan.problem.charges import region_rates
 from advisor.plan.problem.formulas import Part, least_instances, left_without, mix_rate, share_without, zone_room
+from advisor.plan.problem.limits import Constraint
 from advisor.plan.problem.values import (
     Allocation,
-    Constraint,
     FleetSolution,
     Floats,
     Infeasible,
@@ -28,21 +29,8 @@ from advisor.records import replace
 from advisor.units import A_CENT
 from advisor.workload.values import Limits
 
-NEGOTIABLE = (
-    Constraint.BUDGET, Constraint.MAX_REPLICAS, Constraint.MIN_REPLICAS, Constraint.ZONES, Constraint.SURVIVE,
-    Constraint.SPOT_REROUTE, Constraint.ON_DEMAND_BASE, Constraint.COMMITMENT_LOW_BAND, Constraint.QUOTA,
-    Constraint.MAX_REGIONS, Constraint.MAX_INSTANCE_TYPES, Constraint.MAX_CHANGED_INSTANCES, Constraint.CARBON,
-    Constraint.POWER,
-)  # fmt: skip
+NEGOTIABLE = tuple(constraint for constraint in Constraint if constraint.row.is_negotiable)
 """What a user could give up; demand and capacity are what the fleet is for."""
-NOT_A_NUMBER = (Constraint.SURVIVE, Constraint.COMMITMENT_LOW_BAND)
-FLOORS = {Constraint.MIN_REPLICAS: "replicas", Constraint.ZONES: "zones"}
-"""Limits that also say how much of the load a failure has to leave."""
-STEPS_PER_UNIT = {
-    Constraint.BUDGET: 100, Constraint.MAX_REPLICAS: 1, Constraint.MAX_REGIONS: 1, Constraint.MAX_INSTANCE_TYPES: 1,
-    Constraint.MAX_CHANGED_INSTANCES: 1,
-}  # fmt: skip
-"""Limits are stated in whole numbers, a budget in cents."""
 ROUNDING = 1e-3
 ROUNDED_USD = 0.05
 """The lines of a total may add to that much less than the costs that a program sums, each rounded to the cent."""
@@ -315,11 +303,10 @@ def explain_conflict(problem: Problem) -> Infeasible:
     kept = tuple(constraint for constraint in stated if constraint not in left_out)
     if len(kept) > 1 and not left_out and _feasible(rounded):
         kept = (Constraint.BUDGET,)
-    relaxations = [
-        relaxed for constraint in kept if constraint not in NOT_A_NUMBER for relaxed in _relaxed(problem, constraint)
-    ]
+    numbers = (constraint for constraint in kept if not constraint.row.give_up)
+    relaxations = [relaxed for constraint in numbers for relaxed in _relaxed(problem, constraint)]
     given_up = tuple(
-        constraint for constraint in kept if constraint in NOT_A_NUMBER and _feasible(rounded, frozenset({constraint}))
+        constraint for constraint in kept if constraint.row.give_up and _feasible(rounded, frozenset({constraint}))
     )
     return Infeasible(kept, tuple(sorted(relaxations, key=relative_change)), given_up)
 
@@ -334,13 +321,9 @@ def _with_rounded_budget(problem: Problem) -> Problem:
 
 def _by_default(limits: Limits) -> list[Constraint]:
     """Constraints that no limit states; last the one that follows from another limit."""
-    usual = {
-        Constraint.SPOT_REROUTE: limits.fault_tolerant_ratio == 0,
-        Constraint.COMMITMENT_LOW_BAND: not limits.commit_beyond_forecast,
-        Constraint.MAX_REGIONS: limits.max_regions is None,
-        Constraint.SURVIVE: limits.survive is None,
-    }
-    return [constraint for constraint, is_default in usual.items() if is_default]
+    usual = [constraint for constraint in NEGOTIABLE if constraint.row.holds_by_default]
+    unstated = (constraint for constraint in usual if constraint.stated(limits) is None)
+    return sorted(unstated, key=lambda constraint: constraint is Constraint.SURVIVE)
 
 
 def _stated(problem: Problem, constraint: Constraint) -> bool:
@@ -356,23 +339,23 @@ def _feasible(problem: Problem, left_out: frozenset[Constraint] = frozenset()) -
 
 
 def _relaxed(problem: Problem, constraint: Constraint) -> Iterator[Relaxation]:
-    return _lower_floor(problem, constraint) if constraint in FLOORS else _relax(problem, constraint)
+    if constraint.is_floor and constraint.is_whole:
+        return _lower_floor(problem, constraint)
+    return _relax(problem, constraint)
 
 
 def _lower_floor(problem: Problem, constraint: Constraint) -> Iterator[Relaxation]:
     """The highest floor with which a fleet exists, by bisection: no lower one asks for more."""
-    limits = problem.limits
-    stated = limits.zones if constraint is Constraint.ZONES else limits.min_replicas
+    stated: int = getattr(problem.limits, constraint.field)
     floors = range(stated - 1, 0, -1)
     at = bisect_left(floors, x=True, key=lambda floor: _feasible(_with_floor(problem, constraint, floor)))
     if at < len(floors):
-        yield Relaxation(constraint, "", stated, floors[at], FLOORS[constraint])
+        yield Relaxation(constraint, "", stated, floors[at], constraint.row.unit)
 
 
 def _with_floor(problem: Problem, constraint: Constraint, floor: int) -> Problem:
-    limits = problem.limits
-    lower = replace(limits, zones=floor) if constraint is Constraint.ZONES else replace(limits, min_replicas=floor)
-    return replace(problem, limits=lower)
+    changes: dict[str, Any] = {constraint.field: floor}
+    return replace(problem, limits=replace(problem.limits, **changes))
 
 
 def _relax(problem: Problem, constraint: Constraint) -> Iterator[Relaxation]:
@@ -387,12 +370,13 @@ def _relax(problem: Problem, constraint: Constraint) -> Iterator[Relaxation]:
         if excess > 1e-6 and excess > worst.get(elastic.detail, (0.0, elastic))[0]:
             worst[elastic.detail] = (excess, elastic)
     for excess, elastic in worst.values():
-        yield Relaxation(constraint, elastic.detail, elastic.limit, _rounded(constraint, elastic, excess), elastic.unit)
+        needed = _rounded(constraint, elastic, excess)
+        yield Relaxation(constraint, elastic.detail, elastic.limit, needed, constraint.row.unit)
 
 
 def _rounded(constraint: Constraint, elastic: Elastic, excess: float) -> float:
     """The limit that is needed, in the steps in which it is stated, never short of it."""
-    steps = STEPS_PER_UNIT.get(constraint, 1e4)
+    steps = constraint.row.steps_per_unit
     return elastic.limit + elastic.sign * math.ceil(excess * steps - ROUNDING) / steps
 
 

@@ -14,6 +14,7 @@ A pool may take a share of all requests of a place (at the rate it sustains for 
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from advisor.plan.problem.formulas import (
     Ordered,
@@ -26,7 +27,8 @@ from advisor.plan.problem.formulas import (
     shares_without,
     zone_shares,
 )
-from advisor.plan.problem.values import Constraint, Pool, PurchaseOption
+from advisor.plan.problem.limits import IN_PROPORTION, Constraint
+from advisor.plan.problem.values import Pool, PurchaseOption
 from advisor.plan.solve.variables import ProgramVariables, Terms
 from advisor.records import dataclass
 from advisor.units import HOURS_PER_MONTH
@@ -44,9 +46,19 @@ class FleetProgram(ProgramVariables):
     def build(self) -> "FleetProgram":
         """Write everything down; returns itself."""
         self.write_variables()
-        self._demand()
-        self._capacity()
-        rows: Mapping[Constraint, Callable[[], None]] = {
+        self._kept()
+        for constraint, write in self.writers().items():
+            if constraint not in self.left_out:
+                write()
+        if self.elastic is not None:
+            self._price_only_slack()
+        return self
+
+    def writers(self) -> Mapping[Constraint, Callable[[], None]]:
+        """Methods that write the rows of each constraint."""
+        return {
+            Constraint.DEMAND: self._demand,
+            Constraint.CAPACITY: self._capacity,
             Constraint.MIN_REPLICAS: self._min_replicas,
             Constraint.MAX_REPLICAS: self._max_replicas,
             Constraint.ZONES: self._zones,
@@ -60,17 +72,10 @@ class FleetProgram(ProgramVariables):
             Constraint.MAX_INSTANCE_TYPES: self._max_instance_types,
             Constraint.MAX_CHANGED_INSTANCES: self._changed_instances,
             Constraint.BUDGET: self._budget,
-            Constraint.CARBON: self._carbon,
-            Constraint.POWER: self._power,
+            **{constraint: partial(self._proportional, constraint) for constraint in IN_PROPORTION},
         }
-        for constraint, write in rows.items():
-            if constraint not in self.left_out:
-                write()
-        if self.elastic is not None:
-            self._price_only_slack()
-        return self
 
-    # --- the two constraints that always hold
+    # --- the constraints that always hold
 
     def _demand(self) -> None:
         buckets = range(len(self.problem.bucket_shares))
@@ -99,6 +104,15 @@ class FleetProgram(ProgramVariables):
             for terms in [[(self.bucket[g, h, p, b], 1.0)] for b in buckets] or [[]]:
                 self.program.row(Constraint.CAPACITY, [(self.mix[g, h, p], 1.0), *terms, *room], upper=0.0)
 
+    def _kept(self) -> None:
+        """Groups that have any instance have one in each class of hours, where their way of paying keeps one."""
+        hours = range(len(self.problem.hours))
+        for (g, t, h), variable in self.hourly.items():
+            tariff, most = self.problem.pools[g].tariffs[t], float(self._most_of(g) * len(hours))
+            if tariff.paid.keeps_one and len(hours) > 1 and (h == 0 or self._is_by_class(tariff)):
+                others = [(self.hourly[g, t, at], 1.0) for at in hours if at != h]
+                self.program.row("kept", [*others, (variable, -most)], upper=0.0)
+
     # --- floors, ceilings and failures
 
     def _min_replicas(self) -> None:
@@ -114,7 +128,7 @@ class FleetProgram(ProgramVariables):
             return
         for h in self._served_hours():
             terms = [(v, c * pool.replicas) for g, pool in enumerate(self.problem.pools) for v, c in self._load(g, h)]
-            self._at_most(Constraint.MAX_REPLICAS, terms, most, "replicas")
+            self._at_most(Constraint.MAX_REPLICAS, terms, most)
 
     def _zones(self) -> None:
         for h in self._served_hours():
@@ -263,7 +277,7 @@ class FleetProgram(ProgramVariables):
 
     def _ratio_slack(self, name: Constraint, ratio: float, planned: float, sign: float) -> Terms:
         """Load that a looser ratio forgives, where the limit may be exceeded."""
-        slack = self._slack(name, ratio, "share of requests", "", sign)
+        slack = self._slack(name, ratio, "", sign)
         return [(variable, planned) for variable, _ in slack]
 
     def _pools_by(self, key: Callable[[Pool], str]) -> dict[str, list[int]]:
@@ -356,7 +370,7 @@ class FleetProgram(ProgramVariables):
             for h in range(len(self.problem.hours)):
                 terms = self.quota_terms(key, h)
                 if terms:
-                    self._at_most(Constraint.QUOTA, terms, limit, "units", key[0])
+                    self._at_most(Constraint.QUOTA, terms, limit, key[0])
 
     def quota_terms(self, key: tuple[str, str], h: int) -> Terms:
         """Units that count against a quota in an hour class."""
@@ -369,16 +383,16 @@ class FleetProgram(ProgramVariables):
     def _max_instance_types(self) -> None:
         most = self.problem.limits.max_instance_types
         if most is not None:
-            self._at_most_kinds(Constraint.MAX_INSTANCE_TYPES, lambda pool: pool.instance_type, most, "types")
+            self._at_most_kinds(Constraint.MAX_INSTANCE_TYPES, lambda pool: pool.instance_type, most)
 
     def _max_regions(self) -> None:
         most = self.problem.max_regions
         if most is not None and len({pool.region for pool in self.problem.pools}) > most:
-            self._at_most_kinds(Constraint.MAX_REGIONS, lambda pool: pool.region, most, "regions")
+            self._at_most_kinds(Constraint.MAX_REGIONS, lambda pool: pool.region, most)
 
-    def _at_most_kinds(self, name: Constraint, kind_of: Callable[[Pool], str], most: int, unit: str) -> None:
+    def _at_most_kinds(self, name: Constraint, kind_of: Callable[[Pool], str], most: int) -> None:
         """No more kinds of pools than so many have instances."""
-        self._at_most(name, [(used, 1.0) for used in self.use_of_kinds(name, kind_of).values()], most, unit)
+        self._at_most(name, [(used, 1.0) for used in self.use_of_kinds(name, kind_of).values()], most)
 
     def use_of_kinds(self, name: Constraint, kind_of: Callable[[Pool], str]) -> Mapping[str, int]:
         """Variables by kind of pool: 1 where any instance of the kind runs."""
@@ -408,7 +422,7 @@ class FleetProgram(ProgramVariables):
         changed: Terms = []
         for key, terms in planned.items():
             changed += self._started_and_stopped(terms, running.get(key, 0))
-        self._at_most(Constraint.MAX_CHANGED_INSTANCES, changed, most, "instances")
+        self._at_most(Constraint.MAX_CHANGED_INSTANCES, changed, most)
 
     def _started_and_stopped(self, planned: Terms, now: int) -> Terms:
         started, stopped = self.program.variable(), self.program.variable(upper=now)
@@ -423,23 +437,18 @@ class FleetProgram(ProgramVariables):
         if budget is None:
             return
         terms = [(variable, cost) for variable, cost in enumerate(self.program.costs) if cost]
-        self._at_most(Constraint.BUDGET, terms, budget, "USD/month")
+        self._at_most(Constraint.BUDGET, terms, budget)
 
-    def _carbon(self) -> None:
-        most = self.problem.limits.max_kg_co2e_per_month
+    def _proportional(self, constraint: Constraint) -> None:
+        """A cap on what the instances of the busiest hours take, or those of all hours of a month."""
+        most = constraint.stated(self.problem.limits)
         if most is None:
             return
+        hours = list(enumerate(self.problem.hours))
+        is_monthly = IN_PROPORTION[constraint].is_monthly
         terms = [
-            (variable, kg_per_hour * hours_per_month(hour))
-            for h, hour in enumerate(self.problem.hours)
-            for variable, kg_per_hour in self._each_instance(h, lambda pool: pool.kg_co2e_per_hour or 0.0)
+            (variable, amount * (hours_per_month(hour) if is_monthly else 1.0))
+            for h, hour in (hours if is_monthly else hours[-1:])
+            for variable, amount in self._each_instance(h, lambda pool: pool.takes.get(constraint, 0.0))
         ]
-        self._at_most(Constraint.CARBON, terms, most, "kg CO2e/month")
-
-    def _power(self) -> None:
-        most = self.problem.limits.max_kw
-        if most is None:
-            return
-        busiest = len(self.problem.hours) - 1
-        terms = self._each_instance(busiest, lambda pool: pool.kw or 0.0)
-        self._at_most(Constraint.POWER, terms, most, "kW")
+        self._at_most(constraint, terms, most)

@@ -35,6 +35,7 @@ from advisor.plan.problem.formulas import (
     share_without,
     zone_shares,
 )
+from advisor.plan.problem.limits import Shortcut, is_kept_by
 from advisor.plan.problem.values import (
     Allocation,
     FleetSolution,
@@ -78,23 +79,26 @@ class _Way(NamedTuple):
 
 def is_countable(problem: Problem) -> bool:
     """Whether hourly instances, their rates and failures are all that a problem is about, and the grid is small."""
-    limits, pools = problem.limits, problem.pools
-    caps = (
-        limits.max_replicas, limits.max_instance_types, limits.max_usd_per_month, limits.max_changed_instances,
-        limits.max_kw, limits.max_kg_co2e_per_month,
-    )  # fmt: skip
+    pools = problem.pools
     return (
         len(pools) < MOST_CELLS.bit_length()
         and problem.all_alike
         and not problem.quota_limits
-        and all(cap is None for cap in caps)
+        and is_kept_by(Shortcut.GRID, problem.limits)
         and all(tariff.paid in _BY_THE_HOUR for pool in pools for tariff in pool.tariffs)
         and len({usd_per_request(problem, pool, tariff) for pool in pools for tariff in pool.tariffs}) == 1
         and len({pool.region for pool in pools}) <= (problem.max_regions or math.inf)
         and len({(pool.region, own_place(problem, pool)) for pool in pools}) == len({pool.region for pool in pools})
         and not _takes_steps(problem)
+        and not _may_go_without(problem)
         and _cells(problem) <= MOST_CELLS
     )
+
+
+def _may_go_without(problem: Problem) -> bool:
+    """Whether a group that keeps an instance at all hours has none in the quietest hours of some cell."""
+    kept = [tariff.paid.keeps_one for pool in problem.pools for tariff in pool.tariffs]
+    return any(kept) and (len(kept) > 1 or problem.goes_to_zero)
 
 
 def _takes_steps(problem: Problem) -> bool:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from advisor.plan.problem.values import Constraint, FleetSolution, Pool, Problem
+from advisor.plan.problem.limits import Constraint
+from advisor.plan.problem.values import FleetSolution, Pool, Problem
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.objective import bound_with_spare, least_usd, lower_bound
 from advisor.plan.solve.optimise import read_fleet, within

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -187,6 +188,7 @@ class Program:
 
 def load_solver() -> None:
     """Load HiGHS ahead of its first use, for the processes that are forked from here on."""
+    import_module("highspy")
 
 
 def _has_gap(info: Any) -> bool:  # noqa: ANN401 - the solver is imported where it is used

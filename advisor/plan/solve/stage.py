@@ -24,7 +24,7 @@ from advisor.performance.stage import rates_within
 from advisor.plan.cold_start import ColdStart
 from advisor.plan.geography import Geography, geography, slo_after_network
 from advisor.plan.problem.charges import charges_at, place_of, provider_of
-from advisor.plan.problem.hours import Week
+from advisor.plan.problem.hours import Week, at_all_hours
 from advisor.plan.problem.pools import in_zones, pools_of, quota_key
 from advisor.plan.problem.serverless_pools import serverless_pools, serverless_regions
 from advisor.plan.problem.supply import PoolSet, RateTable, Supply, stand_of
@@ -141,6 +141,13 @@ class Formulation:
         """The question with these pools alone."""
         return replace(self, problem=replace(self.problem, pools=tuple(pools)))
 
+    def at_all_hours(self) -> "Formulation":
+        """The question with the same instances at all hours; without services, which follow the load by themselves."""
+        week = at_all_hours(self.week)
+        pools = (pool for pool in self.problem.pools if not any(tariff.active_ratios for tariff in pool.tariffs))
+        problem = replace(self.problem, hours=week.classes, transitions=week.transitions, pools=tuple(pools))
+        return replace(self, week=week, problem=problem)
+
 
 @dataclass(frozen=True, slots=True)
 class Effort:
@@ -240,7 +247,7 @@ def formulate(context: PlanningContext, supply: Supply, week: Week, *, every: bo
     )
     most_regions = _most_regions(workload)
     pool_set = in_zones(pools_of(layouts).plus(services), workload.limits, most_regions)
-    resting = _resting(pool_set.pools, requirements, week)
+    resting = _resting(pool_set.pools, workload)
     problem = Problem(
         hours=week.classes,
         pools=pool_set.pools,
@@ -268,9 +275,12 @@ def formulate(context: PlanningContext, supply: Supply, week: Week, *, every: bo
     return Formulation(problem, pool_set, week, where, edges, supply)
 
 
-def _resting(pools: Iterable[Pool], requirements: Requirements, week: Week) -> frozenset[str]:
-    """Providers whose hosts code starts in a cluster because nothing runs between the runs of batch work."""
-    if requirements.demand.batch is None or week.classes[0].planned_rate > 0:
+def _resting(pools: Iterable[Pool], workload: Workload) -> frozenset[str]:
+    """Providers whose hosts code starts in a cluster where none of them runs in a region at some hours.
+
+    Hosts in the only region of a fleet serve at all hours, unless these may have no requests or those of a service.
+    """
+    if _most_regions(workload) == 1 and not workload.scaling.scale_to_zero:
         return frozenset()
     return frozenset(filter(rests_on_cluster, (provider_of(pool.region) for pool in pools)))
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from advisor.cost.standing import ChargeRule
 from advisor.plan.problem.charges import mean_rate, own_place, parts_of, usd_per_request
 from advisor.plan.problem.formulas import base_rate, group_key, instance_usd_per_month, mix_rate, requests_per_month
-from advisor.plan.problem.values import Constraint, Pool, Problem, PurchaseOption, Tariff
+from advisor.plan.problem.limits import Constraint
+from advisor.plan.problem.values import Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.solver import INFINITY, Program
 from advisor.records import dataclass, field
 from advisor.units import HOURS_PER_WEEK
@@ -21,14 +22,12 @@ Terms = list[tuple[int, float]]
 class Elastic:
     """A limit that may be exceeded, to find by how much it has to be."""
 
-    constraint: Constraint
     limit: float
     detail: str
     slack: int
     """Variable: how far the limit is exceeded."""
     sign: float
     """+1 for a limit from above, -1 for one from below."""
-    unit: str
 
 
 @dataclass(slots=True, eq=False)
@@ -103,7 +102,8 @@ class ProgramVariables:
         pool = self.problem.pools[g]
         costs = [instance_usd_per_month(self.problem, pool, tariff, h) for h in range(len(self.problem.hours))]
         for h in range(len(costs)):
-            variable = self.program.variable(upper=most, integer=True)
+            is_idle = tariff.paid is PurchaseOption.SERVERLESS and self.problem.hours[h].planned_rate <= 0
+            variable = self.program.variable(upper=0 if is_idle else most, integer=True)
             self.hourly[g, t, h] = variable
             runs = costs[h : h + 1] if self._is_by_class(tariff) else costs[h:]
             self.program.add_cost(variable, sum(runs))
@@ -343,14 +343,14 @@ class ProgramVariables:
         pool = self.problem.pools[g]
         return most_instances(self.problem, pool) * len(pool.tariffs)
 
-    def _at_most(self, constraint: Constraint, terms: Terms, limit: float, unit: str, detail: str = "") -> None:
-        self.program.row(constraint, terms + self._slack(constraint, limit, unit, detail, 1.0), upper=limit)
+    def _at_most(self, constraint: Constraint, terms: Terms, limit: float, detail: str = "") -> None:
+        self.program.row(constraint, terms + self._slack(constraint, limit, detail, 1.0), upper=limit)
 
-    def _slack(self, constraint: Constraint, limit: float, unit: str, detail: str, sign: float) -> Terms:
+    def _slack(self, constraint: Constraint, limit: float, detail: str, sign: float) -> Terms:
         if constraint is not self.elastic:
             return []
         slack = self.program.variable()
-        self.slacks.append(Elastic(constraint, limit, detail, slack, sign, unit))
+        self.slacks.append(Elastic(limit, detail, slack, sign))
         return [(slack, -sign)]
 
     def _price_only_slack(self) -> None:

@@ -64,7 +64,7 @@ def audit_from_json(text: str, where: str = "audit") -> Audit:
         _refuse_beyond(document)
         return typing.cast("Audit", from_plain(Audit, _audit(document)))
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"it is no audit of this version ({str(error)[:80]})", where=where, hint=_HINT) from error
+        raise InputError(f"it is not an audit of this version ({str(error)[:80]})", where=where, hint=_HINT) from error
 
 
 def read_audit(path: Path) -> Audit:
@@ -93,7 +93,7 @@ def _refuse_beyond(value: Any) -> None:  # noqa: ANN401 - any JSON value
         for entry in value.values() if isinstance(value, dict) else value:
             _refuse_beyond(entry)
     elif isinstance(value, float | int) and not abs(value) < _MOST:
-        raise ValueError(f"{value:.3g} is no number of a bill")
+        raise ValueError(f"{value:.3g} is not an amount of a bill")
 
 
 def _audit(document: _Entry) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from advisor.plan.estate.document import estate_from_json
 from advisor.plan.estate.values import PLANNED, Estate
 from advisor.programme.build import LEVERS
 from advisor.programme.reviewed import Applied, Review
-from advisor.programme.rules import PROGRAMME, Programme, Saving
+from advisor.programme.values import PROGRAMME, Programme, Saving
 from advisor.reading import json_of
 from advisor.records import dataclass, replace
 from advisor.report.bill.json_report import audit_from_json

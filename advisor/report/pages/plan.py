@@ -29,9 +29,9 @@ from advisor.report.pages.timeline import (
     use_section,
     week_chart,
 )
-from advisor.report.plan_words import evidence_lines, question_lines, question_words, risk_words, token_section
+from advisor.report.plan_words import evidence_lines, question_lines, question_words, risk_words
 from advisor.report.text_table import Section, dashed
-from advisor.report.verdict import headline, miss_rows, verdict_lines
+from advisor.report.verdict import further_sections, headline, miss_rows, verdict_lines
 from advisor.report.words import (
     CODE_WORDS,
     hardware_words,
@@ -230,7 +230,7 @@ _NOT_KNOWN = "-"
 _SECTIONS = (
     "help", "ladder", "ladder_section", "today", "costs", "cost_lines", "week", "scaling", "fronts", "options",
     "options_total", "options_legend", "option_heads", "choices", "replay", "kept", "gauges", "distributions",
-    "distribution_section", "fleet", "limits", "regions", "rejected", "rejected_counts", "rejected_total", "tokens",
+    "distribution_section", "fleet", "limits", "regions", "rejected", "rejected_counts", "rejected_total", "further",
     "prices", "evidence", "quality", "timeline", "timeline_section",
 )  # fmt: skip
 """Parts of the page that are left out where a view has nothing for them."""
@@ -330,7 +330,7 @@ def _view(plan: Plan) -> Mapping[str, Any]:
         ),
         "rejected_counts": rejection_counts(plan.rejected),
         "rejected_total": len(plan.rejected),
-        "tokens": token_section(plan) if plan.token_apis else None,
+        "further": list(further_sections(plan, verbose=True)),
         "assumptions": [*question_lines(plan), *evidence_lines(plan), *plan.notes],
         "evidence": _EVIDENCE,
         "quality": _QUALITY,

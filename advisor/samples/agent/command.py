@@ -28,7 +28,7 @@ class Command(NamedTuple):
 COMMANDS: Mapping[str, Command] = {
     "run": Command("advisor.samples.agent.run_command", "Read accelerators and serving engines until stopped."),
     "status": Command("advisor.samples.agent.status_command", "Say what the agents of a directory are doing."),
-    "doctor": Command("advisor.samples.doctor", "Say what can be read here, what cannot, and how to mend it."),
+    "doctor": Command("advisor.samples.doctor", "Say what can be read here, what cannot, and how to fix it."),
     "alive": Command("advisor.samples.agent.alive", "Exit 0 while the agent runs: for probes."),
     "compact": Command(
         "advisor.samples.agent.compact_command", "Turn rows of the spool into Parquet, and upload finished days."

@@ -67,12 +67,12 @@ def parse_bucket_url(text: str, where: str = "--upload") -> BucketUrl:
         hint = (
             "write s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX; names of 2 ASCII characters or more"
         )
-        raise InputError(f"{text!r} is no address of a bucket", where=where, hint=hint)
+        raise InputError(f"{text!r} is not the address of a bucket", where=where, hint=hint)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     allowed = _OPTIONS[parts.scheme]
     if unknown := [name for name in options if name not in allowed]:
         raise InputError(
-            f"{unknown[0]!r} is no option of {parts.scheme}://", where=where, hint=f"options: {', '.join(allowed)}"
+            f"{unknown[0]!r} is not an option of {parts.scheme}://", where=where, hint=f"options: {', '.join(allowed)}"
         )
     return BucketUrl(parts.scheme, parts.netloc, prefix, options)
 

@@ -91,7 +91,9 @@ class PageAddress:
         except ValueError:
             place, address = ipaddress.IPv4Address(0), cls("", -1)
         if not 0 <= address.port < 1 << 16:
-            raise InputError(f"'{text}' is no address to listen on", where="--page", hint=f"such as {DEFAULT_ADDRESS}")
+            raise InputError(
+                f"'{text}' is not an address to listen on", where="--page", hint=f"such as {DEFAULT_ADDRESS}"
+            )
         if address.tls is None and not place.is_loopback:
             raise InputError(
                 f"{host} can be reached from other machines, and anyone there could read the metrics",

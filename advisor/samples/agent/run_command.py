@@ -76,7 +76,9 @@ def asked_sources(sources: Sequence[str], engines: Sequence[str]) -> tuple[Asked
         addresses["engines"] = list(engines)
     for name in addresses:
         if name not in SOURCES:
-            raise InputError(f"{name!r} is no source", where="--source", hint=f"one of {_AUTO}, {', '.join(SOURCES)}")
+            raise InputError(
+                f"{name!r} is not a source", where="--source", hint=f"one of {_AUTO}, {', '.join(SOURCES)}"
+            )
     if "engines" in addresses and not engines:
         raise InputError("the source engines needs an address", where="--source", hint="name it: --engine URL")
     if not addresses:
@@ -148,5 +150,5 @@ def _span(shortest: timedelta, longest: timedelta, why: str = "") -> Callable[[s
 
 def _days(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) <= LONGEST.days:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of days from 1 to {LONGEST.days}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days from 1 to {LONGEST.days}")
     return int(text)

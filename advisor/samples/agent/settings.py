@@ -116,7 +116,7 @@ def parse_labels(texts: Sequence[str]) -> tuple[Label, ...]:
         name, separator, value = text.partition("=")
         has_value = separator and value.isprintable() and 0 < len(value) <= _LONGEST_VALUE
         if not has_value or not _NAME.fullmatch(name):
-            raise InputError(f"{text!r} is no label", where="--label", hint=_LABEL_HINT)
+            raise InputError(f"{text!r} is not a label", where="--label", hint=_LABEL_HINT)
         if name in _OURS or name.startswith("__") or name in labels:
             reason = "given twice" if name in labels else "the agent's own"
             raise InputError(f"the label {name} is {reason}", where="--label", hint="choose another name")

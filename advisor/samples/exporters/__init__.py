@@ -243,7 +243,7 @@ class _Row:
         """``label=one|other``."""
         label, equals, values = self.text(column).partition("=")
         if self.text(column) and not (label and equals):
-            self.fail(column, f"'{self.text(column)}' is no condition", "write label=value or label=one|other")
+            self.fail(column, f"'{self.text(column)}' is not a condition", "write label=value or label=one|other")
         return label, tuple(values.split("|")) if equals else ()
 
 

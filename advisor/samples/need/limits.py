@@ -94,11 +94,6 @@ ENGINE_HOLDS = Limit(
     "chosen here: a CUDA context alone takes about half of it",
 )  # fmt: skip
 
-LIMITS = (
-    COVERAGE, IDLE, KV_FULL, QUEUE, FULL_TIME, THROTTLED, TENSOR, DRAM, BUSY, SM_INEFFECTIVE, SM_EFFECTIVE, WORKING,
-    ENGINE_HOLDS,
-)  # fmt: skip
-
 
 def saturation(busy: Floats, sm_active: Floats, dram_active: Floats, tensor_active: Floats) -> Floats:
     """Busy, narrowed where profiling signals are known; never more than busy, and it grows with each of them.

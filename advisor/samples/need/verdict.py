@@ -123,7 +123,7 @@ _NAMED = 4
 _WHAT_TO_DO = {
     Code.IDLE: "it is idle: what it serves would fit elsewhere, or on nothing",
     Code.MEMORY_BOUND: "requests queue for KV cache: it needs more memory, or fewer tokens at a time",
-    Code.THROTTLED: "its clocks are lowered for want of power or cooling: mend that before it is sized",
+    Code.THROTTLED: "its clocks are lowered for want of power or cooling: fix that before it is sized",
     Code.MIXED: "tensor cores and memory bandwidth are both used up: it needs more accelerators, or faster ones",
     Code.COMPUTE_BOUND: "tensor cores are used up: it needs more FLOP/s, not more memory",
     Code.BANDWIDTH_BOUND: "memory bandwidth is used up, tensor cores are not: more bandwidth helps, more FLOP/s do not",

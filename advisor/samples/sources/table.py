@@ -3,38 +3,77 @@
 import importlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 from advisor.errors import InputError
 from advisor.samples.rows import Source
 
 _LINKER_CACHE = Path("/etc/ld.so.cache")
 _LIBRARY_FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/local/nvidia/lib64")
-SOURCES: Mapping[str, str] = {
-    "nvml": "advisor.samples.sources.nvml:NvmlSource",
-    "neuron": "advisor.samples.sources.tools:NeuronSource",
-    "gaudi": "advisor.samples.sources.tools:GaudiSource",
-    "amd": "advisor.samples.sources.libraries:AmdSource",
-    "tpu": "advisor.samples.sources.libraries:TpuSource",
-    "engines": "advisor.samples.sources.engines:EngineSource",
+
+
+class SourceKind(NamedTuple):
+    """A source before it is opened."""
+
+    target: str
+    """``module:class``; a class takes the name of the host and, where a source has any, a list of addresses."""
+    is_here: Callable[[Path], bool] | None = None
+    """Whether a host, below a root, seems to have what it reads; None: it has to be named."""
+    accelerator: str = ""
+    """Whose devices it opens, as the installer of the agent names them; "": none."""
+    devices: tuple[str, ...] = ()
+    """Kinds of devices, named as in ``/proc/devices``, that the vendor's library opens."""
+    groups: tuple[str, ...] = ()
+    """Of the user that may open them, where the kind of device is not enough."""
+    loads_driver: bool = True
+    """Whether it loads a vendor's library, which can hang or crash a process."""
+
+
+_PACKAGE = "advisor.samples.sources"
+SOURCES: Mapping[str, SourceKind] = {
+    "nvml": SourceKind(
+        f"{_PACKAGE}.nvml:NvmlSource",
+        lambda root: (root / "dev/nvidiactl").exists() or has_library("libnvidia-ml.so.1", root),
+        "nvidia",
+        ("char-nvidia", "char-nvidiactl", "char-nvidia-frontend", "char-nvidia-caps", "char-nvidia-uvm"),
+    ),
+    "neuron": SourceKind(
+        f"{_PACKAGE}.tools:NeuronSource",
+        lambda _: shutil.which("neuron-monitor") is not None,
+        "neuron",
+        ("char-neuron",),
+    ),
+    "gaudi": SourceKind(
+        f"{_PACKAGE}.tools:GaudiSource",
+        lambda _: shutil.which("hl-smi") is not None,
+        "gaudi",
+        ("char-accel", "char-habanalabs"),
+    ),
+    "amd": SourceKind(
+        f"{_PACKAGE}.libraries:AmdSource",
+        lambda root: (root / "dev/kfd").exists(),
+        "amd",
+        ("char-kfd", "char-drm"),
+        ("video", "render"),
+    ),
+    "tpu": SourceKind(
+        f"{_PACKAGE}.libraries:TpuSource",
+        lambda root: (root / "dev/accel0").exists(),
+        "tpu",
+        ("char-accel", "char-vfio"),
+    ),
+    "engines": SourceKind(f"{_PACKAGE}.engines:EngineSource", loads_driver=False),
 }
-"""``module:class`` of each; a class takes the name of the host and, where a source has any, a list of addresses."""
-WITHOUT_DRIVER = frozenset({"engines"})
-"""Sources that load no vendor's library: nothing of theirs can hang or crash a process."""
+WITHOUT_DRIVER = frozenset(name for name, kind in SOURCES.items() if not kind.loads_driver)
+ACCELERATORS: Mapping[str, SourceKind] = {kind.accelerator: kind for kind in SOURCES.values() if kind.accelerator}
+"""Sources by whose devices they open."""
 
 
 def detect(root: Path = Path("/")) -> list[str]:
     """Names of the sources that seem to be here, in the order of the table; serving engines have to be named."""
-    present = {
-        "nvml": (root / "dev/nvidiactl").exists() or has_library("libnvidia-ml.so.1", root),
-        "neuron": shutil.which("neuron-monitor") is not None,
-        "gaudi": shutil.which("hl-smi") is not None,
-        "amd": (root / "dev/kfd").exists(),
-        "tpu": (root / "dev/accel0").exists(),
-    }
-    return [name for name, is_present in present.items() if is_present]
+    return [name for name, kind in SOURCES.items() if kind.is_here is not None and kind.is_here(root)]
 
 
 def has_library(name: str, root: Path = Path("/")) -> bool:
@@ -55,8 +94,8 @@ def open_source(name: str, host: str, addresses: Sequence[str] = ()) -> Source:
         InputError: there is no such source, or it cannot be read here.
     """
     if name not in SOURCES:
-        raise InputError(f"{name!r} is no source", hint=f"the sources are {', '.join(SOURCES)}")
-    module_name, class_name = SOURCES[name].split(":")
+        raise InputError(f"{name!r} is not a source", hint=f"the sources are {', '.join(SOURCES)}")
+    module_name, class_name = SOURCES[name].target.split(":")
     try:
         kind = getattr(importlib.import_module(module_name), class_name)
     except ImportError as error:

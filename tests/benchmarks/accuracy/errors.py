@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from advisor.calibration.observations import QUANTITIES, SCENARIO_OF, Indices, Observations
-from advisor.calibration.validation import HeldOut, Misses, coverage, folds_of, log_misses, weighted_quantile
+from advisor.calibration.validation import HeldOut, Misses, folds_of, log_misses, spreads_of, weighted_quantile
 from advisor.performance.calibration import Group
 from advisor.performance.constants import Quantity
 from advisor.performance.evidence import CLASSES
 from advisor.performance.physics import Floats
+from advisor.performance.values import Scenario
 
 SWEEPS = "aiconfigurator"
 """Source of the sweeps over users of one vendor; they are most rows of the closed loop and hardly any of its cells."""
@@ -81,6 +82,19 @@ def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     lines.insert(1, ["-" * width for width in widths])
     padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
     return "".join(f"| {' | '.join(line)} |\n" for line in padded)
+
+
+def coverage(misses: Misses, folds: Sequence[int]) -> Floats:
+    """Whether each row lies within the interval that the rows of the other folds give its class."""
+    inside = np.zeros(misses.log_miss.size)
+    fold = np.asarray(folds)
+    for at in np.unique(fold):
+        spreads = spreads_of(misses.take(np.flatnonzero(fold != at)))
+        for row in np.flatnonzero(fold == at).tolist():
+            key = CLASSES[misses.evidence[row]], list(Scenario)[misses.scenario[row]], QUANTITIES[misses.quantity[row]]
+            factor = np.exp(misses.log_miss[row])
+            inside[row] = spreads[key].low <= factor <= spreads[key].high
+    return inside
 
 
 def inside_intervals(held: Mapping[str, HeldOut], folds: int) -> Inside:

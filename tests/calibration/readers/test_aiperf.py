@@ -32,7 +32,7 @@ def test_units_are_read_and_arrivals_are_counted(sample):
 
 def test_a_cell_that_is_too_long_is_named_by_its_line():
     """CSV cells end at 128 KiB: the line is told in place of an internal error."""
-    with pytest.raises(InputError, match="no CSV table: field larger") as refused:
+    with pytest.raises(InputError, match="not a CSV table: field larger") as refused:
         list(read_aiperf_table(f"Metric,avg\nRequest Latency (ms),{'1' * 200_000}\n", Path("t.csv"), {}))
 
     assert refused.value.where == "t.csv:2"

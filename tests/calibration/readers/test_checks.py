@@ -21,7 +21,7 @@ def test_a_number_that_cannot_be_measured_is_left_out_alone(read_text, cell, sho
     reading = read_text(table(f"{ROW},{cell},8.5,"))
 
     assert (reading.measurements[0].ttft_ms, reading.measurements[0].tpot_ms) == (None, 8.5)
-    assert reading.left_out[0].reason == f"{shown} is no measurement"
+    assert reading.left_out[0].reason == f"{shown} is not a measurement"
     assert reading.left_out[0].where.endswith(":2: ttft_ms")
 
 
@@ -34,7 +34,7 @@ def test_a_number_that_cannot_be_measured_is_left_out_alone(read_text, cell, sho
         (f"{MODEL},H100-SXM,1024,,16,90,8,", "an answer of 0 tokens"),
         (f"{MODEL},H100-SXM,,256,16,90,8,", "the length of the prompt is not stated"),
         (f"{MODEL},H100-SXM,1024,256,0.4,90,8,", "a concurrency of 0.4 is below 1"),
-        (f"{MODEL},H100-SXM,1024,256,nan,90,8,", "concurrency: 'nan' is no finite number"),
+        (f"{MODEL},H100-SXM,1024,256,nan,90,8,", "concurrency: 'nan' is not a finite number"),
         (f"{MODEL},H100-SMX,1024,256,16,90,8,", "unknown accelerator: 'H100-SMX'"),
     ],
 )
@@ -107,7 +107,7 @@ def test_a_directory_of_results_is_read_file_by_file(tmp_path, read_text):
     [
         ("", "no column has a measurement"),
         ("{]", "neither JSON nor JSON lines"),
-        ('{"a": 1}', "this JSON is no result of"),
+        ('{"a": 1}', "this JSON is not a result of"),
     ],
 )
 def test_a_file_that_is_no_measurement_is_refused(read_text, text, words):
@@ -120,7 +120,7 @@ def test_a_forced_format_must_be_the_files(tmp_path):
     """Asking for GuideLLM of another document names what it is not."""
     path = tmp_path / "result.json"
     path.write_text('{"avg_latency": 1.0, "latencies": [1.0]}')
-    with pytest.raises(InputError, match="no result of guidellm"):
+    with pytest.raises(InputError, match="not a result of guidellm"):
         read_measurements(path, {}, FileFormat.GUIDELLM)
 
 

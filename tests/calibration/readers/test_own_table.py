@@ -88,7 +88,7 @@ def test_a_row_that_cannot_be_read_stands_alone(read_text):
 
     assert len(reading.measurements) == 1
     reasons = {left.where.rpartition(":")[2]: left.reason for left in reading.left_out}
-    assert reasons["3"] == "tpot_ms: 'fast' is no number"
+    assert reasons["3"] == "tpot_ms: 'fast' is not a number"
     assert reasons["4"] == "the row has 7 cells, the header 6"
     assert reasons["5"] == "output_tokens must not be negative: -1"
     assert "meta-llama/Lama-3.1-8B-Instruct" in reasons["6"]

@@ -311,10 +311,14 @@ def test_a_dry_run_keeps_nothing(write, unpriced):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("aws.csv", b"", "no catalog of gpuhunt: it has no row"),
-        ("aws.csv", b"<html>\nlog in\n", "no catalog of gpuhunt: .*instance_name|no catalog of gpuhunt: .*gpu_count"),
-        ("aws.csv", b"\xff\xfe\x00", "gpuhunt cannot read it|no catalog of gpuhunt"),
-        ("catalog.zip", b"PK\x03\x04broken", "no zip file, or a damaged one"),
+        ("aws.csv", b"", "not a catalog of gpuhunt: it has no row"),
+        (
+            "aws.csv",
+            b"<html>\nlog in\n",
+            "not a catalog of gpuhunt: .*instance_name|not a catalog of gpuhunt: .*gpu_count",
+        ),
+        ("aws.csv", b"\xff\xfe\x00", "gpuhunt cannot read it|not a catalog of gpuhunt"),
+        ("catalog.zip", b"PK\x03\x04broken", "not a zip file, or a damaged one"),
         ("catalog.txt", None, "cannot read it"),
     ],
     ids=["empty", "page", "bytes", "zip", "absent"],

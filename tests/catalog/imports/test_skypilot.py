@@ -223,7 +223,7 @@ def test_a_url_needs_a_date(write):
     [
         (b"", "there is no column InstanceType"),
         (b"<html>\nlog in\n", "there is no column InstanceType"),
-        (b"\xff\xfe\x00", "no text in UTF-8"),
+        (b"\xff\xfe\x00", "not text in UTF-8"),
         (f"{AWS}\ng6.xlarge,L4\n".encode(), "another number of cells"),
         (f"{AWS}\n".encode(), "no row could be taken"),
         (None, "cannot read it"),

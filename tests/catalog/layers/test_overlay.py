@@ -111,8 +111,11 @@ def test_stated_zones_count_before_all_lists(catalog):
             "{provider: aws, region: us-east-1, instance_type: g6.xlarge, zones: [us-east-1a]}",
             "by id, such as use1-az1",
         ),
-        ("{provider: aws, region: us-east-1, instance_type: g6.xlarge, zones: [usw2-az1]}", "is no zone of us-east-1"),
-        ('{provider: aws, region: us-east-1, instance_type: g6.xlarge, zones: ["use1-az1\\nx"]}', "is no zone of"),
+        (
+            "{provider: aws, region: us-east-1, instance_type: g6.xlarge, zones: [usw2-az1]}",
+            "is not a zone of us-east-1",
+        ),
+        ('{provider: aws, region: us-east-1, instance_type: g6.xlarge, zones: ["use1-az1\\nx"]}', "is not a zone of"),
         ("{provider: gcp, region: us-central1, instance_type: g2-standard-4, zones: [us-east1-b]}", "us-central1-a"),
         ("{provider: azure, region: eastus, instance_type: Standard_NC24ads_A100_v4, zones: [east]}", "are numbers"),
         ("{provider: aws, region: us-east-1, instance_type: g6.xlarge}", "missing: zones"),

@@ -124,7 +124,7 @@ def refused(site, words, reader, *options, hint=""):
     before = load_catalog().content_hash
     with pytest.raises(AdvisorError, match=words) as caught:
         run("update", site, *options)
-    assert caught.value.where or "held up" in caught.value.message
+    assert caught.value.where or "held back" in caught.value.message
     assert hint in caught.value.hint
     assert caught.value.hint
     assert not reader.exists() or files(reader) == []
@@ -197,7 +197,7 @@ def test_a_refresh_of_this_machine_goes_before_and_is_said(site, tmp_path):
     root = tmp_path / "cache/advisor/catalog"
     take(root, stage(root, "aws", tables, "2027-01-01", ["spot us-east-1: AccessDenied for arn:aws:iam::123:user/x"]))
     said = run("update", site).stdout
-    assert "refreshed on this machine (2027-01-01) goes before" in said
+    assert "refreshed on this machine (2027-01-01) takes precedence over" in said
     assert price() == 0.7
     assert run("refresh", "aws", "--forget").exit_code == 0
     assert price() == 0.9
@@ -273,7 +273,7 @@ def test_what_is_cut_off_or_changed_is_refused(site, reader):
     for path, words in (
         (table, "cut off"),
         (manifest, "another checksum"),
-        (site / "version", "no JSON, or it is cut off"),
+        (site / "version", "not JSON, or it is cut off"),
     ):
         whole = path.read_bytes()
         path.write_bytes(whole[: len(whole) // 2])
@@ -290,9 +290,9 @@ def test_what_is_cut_off_or_changed_is_refused(site, reader):
     ("change", "words", "hint"),
     [
         (lambda it: it.update(schema="advisor.catalog-published/v2"), "of schema 2, and this version", "newer version"),
-        (lambda it: it.update(schema="else"), "no published catalog", "nothing was taken"),
+        (lambda it: it.update(schema="else"), "not a published catalog", "nothing was taken"),
         (lambda it: it.update(providers={}), "names no provider", "nothing was taken"),
-        (lambda it: it.update(providers={"../../etc": {}}), "is no provider", "nothing was taken"),
+        (lambda it: it.update(providers={"../../etc": {}}), "is not a provider", "nothing was taken"),
         (lambda it: it.update(made_at="\x1b[2J"), "made_at is missing or malformed", ""),
         (lambda it: it["providers"]["aws"].update(read_on="soon"), "read_on is missing or malformed", ""),
         (lambda it: it["providers"]["aws"].update(read_on="2027-13-45"), "read_on is missing or malformed", ""),
@@ -316,12 +316,12 @@ def test_a_manifest_that_cannot_be_is_refused(change, words, hint, site, reader)
 @pytest.mark.parametrize(
     ("published", "words", "hint"),
     [
-        (lambda: of_aws(at(0)), "1 row is held up", "cannot be accepted"),
-        (lambda: of_aws(at(-1)), "1 row is held up", "cannot be accepted"),
-        (lambda: of_aws(at(2.0)), "1 row is held up", "--confirm moved:g6"),
-        (lambda: of_aws(at("nan")), "no finite number", "nothing was taken"),
-        (lambda: of_aws(at("dear")), "is no number", "nothing was taken"),
-        (lambda: of_aws(lambda row: row if row["instance_type"][:2] in ("g5", "g6") else None), "held up", "coverage"),
+        (lambda: of_aws(at(0)), "1 row is held back", "cannot be accepted"),
+        (lambda: of_aws(at(-1)), "1 row is held back", "cannot be accepted"),
+        (lambda: of_aws(at(2.0)), "1 row is held back", "--confirm moved:g6"),
+        (lambda: of_aws(at("nan")), "not a finite number", "nothing was taken"),
+        (lambda: of_aws(at("dear")), "is not a number", "nothing was taken"),
+        (lambda: of_aws(lambda row: row if row["instance_type"][:2] in ("g5", "g6") else None), "held back", "coverage"),
         (lambda: of_aws(day="2020-01-01"), "older than what came with the program", "newer one"),
         (lambda: of_aws(lambda row: row | {"discount_ratio": "1.5"}, "commitments.csv"), "a discount of 1.5", ""),
         (lambda: of_aws(lambda row: row | {"provider": "gcp"}, "instances.csv"), "'gcp' in the tables of aws", ""),
@@ -331,8 +331,8 @@ def test_a_manifest_that_cannot_be_is_refused(change, words, hint, site, reader)
         (lambda: of_aws(lambda row: row | {"title": "\u202egnp.exe"}, "sources.csv"), "control characters", ""),
         (lambda: of_aws(lambda row: row | {"title": "=cmd|x"}, "sources.csv"), "as a formula does", ""),
         (lambda: of_aws(lambda row: row | {"region": "us\ntaken"}), "more than one line", ""),
-        (lambda: of_aws(lambda row: row | {"name": "g6.$(reboot)"}, "instances.csv"), "no name of an instance", ""),
-        (lambda: of_aws(lambda row: row | {"on_demand_as_of": "2026-99-99"}), "is no date", ""),
+        (lambda: of_aws(lambda row: row | {"name": "g6.$(reboot)"}, "instances.csv"), "not the name of an instance", ""),
+        (lambda: of_aws(lambda row: row | {"on_demand_as_of": "2026-99-99"}), "is not a date", ""),
         (lambda: of_aws(lambda row: row | {"on_demand_as_of": "2099-01-01"}), "a day to come", ""),
         (lambda: of_aws(lambda row: row | {"region": "us-east-1"}), "a second row of", ""),
         (lambda: of_aws(lambda _row: {"x": "1"}, "prices.csv"), "there is no column", ""),
@@ -383,7 +383,7 @@ def test_a_price_that_moved_far_is_taken_once_confirmed(tmp_path):
     run("update", tmp_path / "site", "--confirm", "moved:g6")
     assert price() == 2.0
     publish([of_aws(at(0))], tmp_path / "site", NOW)
-    with pytest.raises(AdvisorError, match="held up"):
+    with pytest.raises(AdvisorError, match="held back"):
         run("update", tmp_path / "site", "--confirm", "no_price")
     assert price() == 2.0
 
@@ -411,7 +411,7 @@ def test_all_providers_or_none(tmp_path, reader):
     wrong = edited(gcp, "prices.csv", lambda row: row | {"on_demand_usd_per_hour": "0"})
     wrong = PublishedTables("gcp", NEW_DAY, (), wrong.tables)
     publish([of_aws(), wrong], tmp_path / "site", NOW)
-    refused(tmp_path / "site", "held up", reader)
+    refused(tmp_path / "site", "held back", reader)
     run("update", tmp_path / "site", "--provider", "aws")
     assert price() == 0.9
     with pytest.raises(AdvisorError, match="nothing of oracle"):
@@ -542,9 +542,9 @@ def test_a_zip_that_unpacks_to_more_than_it_states_is_not_unpacked(tmp_path, rea
     zipped({name: text for name, text in content.items() if name != "version"})
     refused(path, "not in the zip file", reader)
     path.write_bytes(whole[: len(whole) // 2])
-    refused(path, "no zip file, or a damaged one", reader)
+    refused(path, "not a zip file, or a damaged one", reader)
     path.write_bytes(b"<html>log in</html>")
-    refused(path, "no zip file, or a damaged one", reader)
+    refused(path, "not a zip file, or a damaged one", reader)
 
 
 def test_an_endless_answer_is_read_to_its_bound(reader):

@@ -136,12 +136,12 @@ def test_azure_faults_are_ridden_out(fault, known, root, manner):
 @pytest.mark.parametrize(
     ("reply", "words"),
     [
-        (Reply(b"<html>login</html>", 200), "no JSON"),
+        (Reply(b"<html>login</html>", 200), "not JSON"),
         (as_json([1]), "no JSON object"),
         (Reply(b"", 500), "500"),
-        (as_json({"Items": [], "NextPageLink": "http://elsewhere.example/x"}), "astray"),
+        (as_json({"Items": [], "NextPageLink": "http://elsewhere.example/x"}), "points to another host"),
     ],
-    ids=["html", "list", "down", "link astray"],
+    ids=["html", "list", "down", "link to elsewhere"],
 )
 def test_azure_answers_that_cannot_be_used_publish_nothing(reply, words, known, root, manner):
     """The old prices hold, and the gap says what was answered."""

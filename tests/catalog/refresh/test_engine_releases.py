@@ -162,8 +162,8 @@ def only_vllm(reply):
 @pytest.mark.parametrize(
     ("reply", "words"),
     [
-        (Reply(b'{"releases": {"0.33.0": [{"upl'), "no JSON"),
-        (Reply(b"<html>sign in</html>", kind="text/html"), "no JSON"),
+        (Reply(b'{"releases": {"0.33.0": [{"upl'), "not JSON"),
+        (Reply(b"<html>sign in</html>", kind="text/html"), "not JSON"),
         (Reply(b"[1, 2]"), "no JSON object"),
         (Reply(b'{"message": "Not Found"}', status=404), "404"),
         (Reply(b"{}"), "lists no releases"),

@@ -118,7 +118,7 @@ def test_what_google_itself_answered_is_not_replaced_by_an_older_list(tmp_path):
 
 def test_a_jump_is_held_up():
     """The guards hold whoever answers."""
-    with pytest.raises(AdvisorError, match="held up") as caught:
+    with pytest.raises(AdvisorError, match="held back") as caught:
         run(listed({"a2-highgpu-1g": {"us-central1": cost(36.7, 1.4)}}))
     assert "--confirm moved:a2" in caught.value.hint
 
@@ -126,10 +126,10 @@ def test_a_jump_is_held_up():
 @pytest.mark.parametrize(
     ("text", "status", "words"),
     [
-        ("<html>log in</html>", 200, "no price list"),
-        (listed(A2)[:-40] + "\n  - [", 200, "no YAML, or is cut off"),
+        ("<html>log in</html>", 200, "not a price list"),
+        (listed(A2)[:-40] + "\n  - [", 200, "not YAML, or is cut off"),
         ("---\nabout:\n  timestamp: soon\ncompute:\n  instance:\n    a: {}\n", 200, "of when it is"),
-        (f"---\nabout:\n  timestamp: {STAMP}\ncompute: 3\n", 200, "no price list"),
+        (f"---\nabout:\n  timestamp: {STAMP}\ncompute: 3\n", 200, "not a price list"),
         (f"---\nabout:\n  timestamp: {STAMP}\ncompute: {{}}\n", 200, "names no machine"),
         (listed(A2, stamp=4102444800), 200, "of 2100-01-01, a day to come"),
         (listed(A2, stamp=1577836800), 200, "no price of the public list (2020-01-01) is newer"),

@@ -8,7 +8,7 @@ import pytest
 from advisor.catalog import load_catalog
 from advisor.catalog.layers.changes import Kind, changes
 from advisor.catalog.layers.merging import reconcile_memory, usual_usd_per_hour
-from advisor.catalog.refresh.http import Guard, violations
+from advisor.catalog.refresh.guards import Guard, violations
 from advisor.catalog.refresh.values import CommittedRow, Found, MachineRow, PriceRow, Sold
 from advisor.catalog.values import Offer, Price, Provenance, Quality
 

@@ -112,7 +112,7 @@ def test_held_rows_are_listed_with_the_option_that_accepts_them():
     with public_cloud("2.5") as cloud:
         with pytest.raises(AdvisorError) as caught:
             run(*arguments, "--endpoint-url", cloud.url)
-        assert "1 row is held up" in caught.value.message
+        assert "1 row is held back" in caught.value.message
         assert "--confirm moved:g6" in caught.value.hint
         assert run(*arguments, "--endpoint-url", cloud.url, "--confirm", "moved:g6").exit_code == 0
 
@@ -148,9 +148,9 @@ def test_a_service_that_answers_no_price_list_is_told_with_what_to_do():
     """A page of a proxy, and a refusal without words."""
     arguments = ("refresh", "azure", "--region", "eastus", "--endpoint-url")
     for reply, words in (
-        (Reply(b"<html>login</html>", 200, "text/html"), "answered what is no JSON"),
-        (Reply(b"", 403), "to mend it: check whether a proxy or a firewall answers"),
-        (Reply(b"no", 400), "to mend it: run the command again later"),
+        (Reply(b"<html>login</html>", 200, "text/html"), "answered what is not JSON"),
+        (Reply(b"", 403), "to fix it: check whether a proxy or a firewall answers"),
+        (Reply(b"no", 400), "to fix it: run the command again later"),
     ):
         with serving(Cloud(lambda _asked, reply=reply: reply)) as cloud:
             result = CliRunner().invoke(command, (*arguments, cloud.url))

@@ -251,7 +251,8 @@ def test_a_schedule_that_is_not_written_is_told_with_its_price(tmp_path):
     assert re.search(
         r"hours of the week: 2 in \d+, 4 in \d+\. No schedule is written: 4 at all hours cost \$2,350", note
     )
-    assert re.search(r"in place of \$[\d,.]+ \(\+\d+%\)$", note)
+    planned = make_group().compute_usd_per_month
+    assert note.endswith(f"in place of ${planned:,.2f} ({2350.016 / planned - 1:+.0%})")
     (steady,) = targets_of(make_fleet_plan(make_group(instances=(3, 3))))
     assert not [note for note in apply_to(tmp_path, "aws_launch_template.gpu", steady).notes if "by the clock" in note]
 

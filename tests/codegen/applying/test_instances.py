@@ -227,3 +227,49 @@ def test_machines_that_are_stopped_are_told(text, changes, tmp_path):
     assert any("is changed by stopping each" in note for note in application.notes)
     write_application(application)
     assert not [note for note in apply_to(tmp_path, address, target(**changes)).notes if "stopping" in note]
+
+
+SIZED = 'resource "aws_autoscaling_group" "x" {\n%s  min_size = 1\n  max_size = 12\n  desired_capacity = %s\n}\n'
+SCALED = """resource "azurerm_monitor_autoscale_setting" "s" {
+  profile {
+    capacity {
+      default = var.night * 2
+      minimum = 4
+      maximum = 12
+    }
+  }
+}
+variable "night" { default = 3 }
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "address", "words"),
+    [
+        (SIZED % ("", "var.n * 2") + 'variable "n" { default = 4 }\n', "aws_autoscaling_group.x", "is not known"),
+        (
+            SIZED % ('  for_each = toset(["a", "b"])\n', "var.n[each.key]")
+            + 'variable "n" { default = { a = 7, b = 9 } }\n',
+            'aws_autoscaling_group.x["a"]',
+            'desired_capacity of aws_autoscaling_group.x["b"] (main.tf:5) stays 9',
+        ),
+        (SCALED, "azurerm_monitor_autoscale_setting.s", "is not known"),
+    ],
+)
+def test_a_maximum_does_not_fall_below_a_number_that_stays(code, address, words, tmp_path):
+    """A desired number that is computed, or that of another instance, keeps the maximum; the note names it."""
+    write(tmp_path, main=code)
+    wanted = target(**AZURE) if "azurerm" in address else target()
+    application = apply_to(tmp_path, address, wanted)
+    assert not [edit for edit in application.edits if "max" in edit]
+    (note,) = (note for note in application.notes if "it would fall to" in note)
+    assert note.startswith("not changed: ")
+    assert words in note
+    assert not [note for note in application.notes if "max_size: 2 ×" in note]
+
+
+def test_a_maximum_falls_with_the_numbers_below_it(tmp_path):
+    """Numbers that are edited with it, or are null, do not keep it."""
+    for desired in ("2", "null"):
+        write(tmp_path, main=SIZED % ("", desired))
+        assert "-  max_size = 12" in apply_to(tmp_path, "aws_autoscaling_group.x", target()).patch

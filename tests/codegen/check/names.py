@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from advisor.codegen.generate import Finding
-from advisor.codegen.hcl import Attribute, Block, Document, Traversal, loop_names, references
+from advisor.codegen.hcl import Attribute, Block, Document, Traversal, references
 from codegen.check.schemas import BlockSchema, is_built_in, schema_of
 
 _ALWAYS = frozenset({"each", "count", "self", "path", "terraform"})
@@ -83,7 +83,7 @@ def _iterator(block: Block) -> str:
 def _of_attribute(
     document: Document, attribute: Attribute, declared: Declared, used: set[str], names: frozenset[str]
 ) -> Iterator[Finding]:
-    known = names | loop_names(attribute.value.node)
+    known = names | _loop_names(attribute.value.node)
     line = document.line_of(attribute.start)
     for steps in references(attribute.value.node):
         if steps[0] in known or steps[0] in _ALWAYS or len(steps) == 1:
@@ -116,3 +116,12 @@ def _unknown_attribute(block: Block, rest: Traversal) -> str:
     if schema is None or asked in schema.attributes or asked in schema.blocks:
         return ""
     return f"{block.address} has no attribute {asked}"
+
+
+def _loop_names(node) -> frozenset[str]:
+    """Names that ``for`` expressions in it declare."""
+    if not hasattr(node, "data"):
+        return frozenset()
+    names = {str(child.children[0]) for child in node.children if getattr(child, "data", "") == "identifier"}
+    own = frozenset(names) if node.data == "for_intro" else frozenset()
+    return own.union(*(_loop_names(child) for child in node.children))

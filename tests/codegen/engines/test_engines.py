@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from advisor.codegen import Language, generate
 from advisor.codegen.container import Engine, Platform, Quota, Runtime, Wanted
+from advisor.codegen.engines import ENGINES
 from advisor.codegen.engines.metrics import METRICS
 from advisor.codegen.quoting import image_reference
 from advisor.codegen.selection import of_fleet
@@ -421,3 +422,8 @@ def test_engines_keep_idle_connections_for_longer_than_the_balancer_before_them(
     (idle,) = {int(seconds) for seconds in re.findall(r"idle_timeout *= *(\d+)", text)}
     (kept,) = {int(seconds) for seconds in re.findall(rf"--env={variable}=(\d+)", text)}
     assert kept > idle
+
+
+def test_every_engine_has_its_program_and_its_metrics():
+    """A module beside ``engines.csv`` starts it, and a row there says where it answers."""
+    assert set(ENGINES) == set(METRICS) == set(Engine)

@@ -324,8 +324,8 @@ def test_a_generated_node_pool_of_gke_counts_its_fewest(price, tmp_path):
         (None, "cannot read"),
         (b"", "not JSON"),
         (b"\x50\x4b\x03\x04\xff\xfe", "the plan of Terraform is not UTF-8 text"),
-        (b"[]", "no plan of Terraform"),
-        (b'{"planned_values": 3}', "no plan of Terraform"),
+        (b"[]", "not a plan of Terraform"),
+        (b'{"planned_values": 3}', "not a plan of Terraform"),
         (b'{"schema": "advisor.plan/v1"}', "plan of advisor"),
     ],
 )

@@ -498,8 +498,8 @@ def test_onnx_weights_outside_the_folder_are_refused(location, tmp_path):
         ({"offset": "8", "length": "8"}, 15, "'w.bin' has 15 bytes, and tensor 'w' ends at 16"),
         ({}, 7, "'w.bin' has 7 bytes, and tensor 'w' ends at 8"),
         ({"length": "4"}, 8, "tensor 'w' has 4 bytes in 'w.bin', 8 by its shape"),
-        ({"offset": "-1"}, 8, "'-1' is no number of bytes"),
-        ({"length": "9" * 40}, 8, "is no number of bytes"),
+        ({"offset": "-1"}, 8, "'-1' is not a number of bytes"),
+        ({"length": "9" * 40}, 8, "is not a number of bytes"),
     ],
 )
 def test_external_data_of_another_size_is_refused(entries, held, expected, tmp_path):

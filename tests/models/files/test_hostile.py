@@ -180,6 +180,6 @@ def test_parts_of_a_pipeline_lie_beside_its_index(part, tmp_path):
     (tmp_path / "pipe").mkdir()
     index = json.dumps({"_class_name": "FluxPipeline", part: ["diffusers", "AutoencoderKL"]}).encode()
 
-    with pytest.raises(InputError, match="is no name of a folder beside it") as raised:
+    with pytest.raises(InputError, match="is not the name of a folder beside it") as raised:
         read(tmp_path / "pipe", "model_index.json", index)
     assert repr(part) in raised.value.message

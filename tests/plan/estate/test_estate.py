@@ -141,7 +141,7 @@ def test_a_file_that_fails_does_not_stop_the_others(tmp_path, run_advisor):
     estate = json.loads((tmp_path / "out" / "estate.json").read_text())
 
     assert done.returncode == 1
-    assert "2 of 4 files have to be mended, and 1 workload cannot be served" in done.stderr
+    assert "2 of 4 files have to be fixed, and 1 workload cannot be served" in done.stderr
     assert "broken.yaml:1: the key 'model' is missing" in done.stderr
     assert " unknown.yaml: model 'Qwen/Qwen3-8BX' is not known" in done.stderr
     assert {row["file"]: row["status"] for row in estate["workloads"]} == {

@@ -13,6 +13,7 @@ from advisor.plan.fleet.describe import fleet_of
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import Allocation, FleetSolution
 from advisor.plan.replay.groups import Confirmed
+from advisor.plan.replay.validator import ReplayValidator
 from advisor.workload.values import Limits
 from builders import catalog_of, offer, workload
 from plan.fleet.posing import posed_of
@@ -70,4 +71,5 @@ def described(formulation, context, *chosen, cheapest=None, **changes):
     confirmed = Confirmed(solved(formulation, *chosen, **changes), formulation, HELD)
     if cheapest is not None:
         confirmed = replace(confirmed, cheapest=Confirmed(cheapest, formulation, HELD))
-    return fleet_of(confirmed, context, forecast_of(context.requirements))
+    search = ReplayValidator(formulation, context)
+    return fleet_of(confirmed, context, forecast_of(context.requirements), search)

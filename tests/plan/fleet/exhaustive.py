@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Mapping
 from itertools import chain, combinations, combinations_with_replacement, product
 
+from advisor.plan.problem.limits import Constraint
 from advisor.plan.problem.values import FleetSolution, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.program import ALMOST_ONE
 from advisor.plan.solve.solver import Outcome, Program
@@ -203,14 +204,20 @@ def _changed(problem: Problem, counts: Counts) -> bool:
 
 def _power(problem: Problem, counts: Counts) -> bool:
     most = problem.limits.max_kw
-    used = sum((problem.pools[g].kw or 0.0) * max(instances) for (g, _), instances in counts.items())
+    used = sum(
+        problem.pools[g].takes.get(Constraint.POWER, 0.0) * max(instances) for (g, _), instances in counts.items()
+    )
     return most is None or used <= most + SLIGHTLY
 
 
 def _carbon(problem: Problem, counts: Counts) -> bool:
     most = problem.limits.max_kg_co2e_per_month
     used = sum(
-        (problem.pools[g].kg_co2e_per_hour or 0.0) * count * hour.hours_per_week / HOURS_PER_WEEK * HOURS_PER_MONTH
+        problem.pools[g].takes.get(Constraint.CARBON, 0.0)
+        * count
+        * hour.hours_per_week
+        / HOURS_PER_WEEK
+        * HOURS_PER_MONTH
         for (g, _), instances in counts.items()
         for count, hour in zip(instances, problem.hours, strict=True)
     )

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from advisor.catalog.planning import ServicePrice
 from advisor.catalog.values import Provenance, Quality
 from advisor.cost.standing import ChargeRule, Further, RegionCharges
+from advisor.plan.problem.limits import Constraint
 from advisor.plan.problem.values import HourClass, Pool, Problem, PurchaseOption, Tariff
 from advisor.units import HOURS_PER_WEEK
 from advisor.workload.values import Limits, Survive
@@ -126,8 +127,10 @@ def _pool(draw, at: int, paid: tuple[PurchaseOption, ...], places: int, buckets:
         usd_per_request=draw(st.sampled_from((0.0, 0.0, 1e-6, 1e-5))),
         lead_hours=draw(st.sampled_from((0.0, 0.25, 1.0))),
         start_usd=draw(st.sampled_from((0.0, 0.5, 20.0))),
-        kw=draw(st.integers(1, 9)) / 10,
-        kg_co2e_per_hour=draw(st.integers(1, 9)) / 10,
+        takes={
+            Constraint.POWER: draw(st.integers(1, 9)) / 10,
+            Constraint.CARBON: draw(st.integers(1, 9)) / 10,
+        },
         quotas={(QUOTA, market): float(draw(st.integers(1, 4))) for market in ("on_demand", "spot")},
         switching_usd=draw(st.sampled_from((0.0, 5.0, 200.0))),
         zones=draw(st.integers(1, 3)),
@@ -247,8 +250,7 @@ def alike(problem: Problem) -> Problem:
         "usd_per_request": 0.0,
         "lead_hours": 0.25,
         "start_usd": 1.5,
-        "kw": 0.4,
-        "kg_co2e_per_hour": 0.3,
+        "takes": {Constraint.POWER: 0.4, Constraint.CARBON: 0.3},
         "quotas": {(QUOTA, market): 1.0 for market in ("on_demand", "spot")},
         "switching_usd": 5.0,
         "replicas": 1,

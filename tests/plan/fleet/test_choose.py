@@ -511,7 +511,7 @@ def test_no_group_is_sent_more_prompts_than_it_is_planned_to_carry():
     market = market_for(question, catalog, shipped_model()).market
     chosen = market.validator.in_full(chosen_fleet(market, Asked()).fleet)
 
-    fleet = fleet_of(chosen, market.context, market.expected)
+    fleet = fleet_of(chosen, market.context, market.expected, market.validator)
     groups, peak = fleet.groups, fleet.hour_classes[-1].planned_requests_per_second
     assert len({one.bucket_shares for one in groups}) > 1
     for one in groups:

@@ -9,7 +9,8 @@ from advisor.catalog.planning import AccountLimit
 from advisor.catalog.values import Purchase
 from advisor.plan.fleet.choose import choice_of, conflict_of, forecast_of, no_choice
 from advisor.plan.fleet.chosen import QuotaNeed
-from advisor.plan.problem.values import Constraint, Infeasible, Relaxation, Tariff
+from advisor.plan.problem.limits import Constraint
+from advisor.plan.problem.values import Infeasible, Relaxation, Tariff
 from advisor.workload.values import Limits, QuotaLimit, Survive
 from builders import catalog_of, offer, workload
 from plan.fleet.described import described, posed

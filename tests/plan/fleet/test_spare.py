@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 
 from advisor.plan.fleet.chosen import Confirmation
 from advisor.plan.fleet.spare import judged_spare, spare_of
+from advisor.plan.problem.limits import Constraint
 from advisor.plan.problem.values import Allocation, FleetSolution, HourClass, PurchaseOption, Tariff
 from advisor.plan.replay.groups import Confirmed, name_of
 from advisor.plan.solve.optimise import optimise
@@ -229,7 +230,7 @@ def test_room_for_users_of_two_places_is_spare():
 )  # fmt: skip
 def test_spare_of_five_that_carry_the_load_of_two(limits, more, spare):
     """What a limit keeps is told before what nothing keeps, each with what it costs: 1 to 5 cost 90.12, 180.25, …, 450.62."""
-    pool = pool_of("x", 1.0, 0.1234567, kw=1.0, zones=9)
+    pool = pool_of("x", 1.0, 0.1234567, takes={Constraint.POWER: 1.0}, zones=9)
     problem = problem_of(pool, planned=(2.0,), limits=Limits(**limits), **more)
     assert spare_in(problem, (pool, (5,))) == [("x/on_demand", *each) for each in spare]
 

@@ -8,6 +8,7 @@ import pytest
 
 from advisor.plan.problem.constraints import most_headroom, uses
 from advisor.plan.problem.formulas import zone_room
+from advisor.plan.problem.limits import Constraint
 from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption, Tariff
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import Limits, Scaling, Survive
@@ -15,9 +16,24 @@ from plan.fleet.problems import pool_of, problem_of
 
 STEADY, SPOT = Tariff(PurchaseOption.ON_DEMAND, 3.0), Tariff(PurchaseOption.SPOT, 1.0)
 LARGE = pool_of(
-    "large", 4.0, tariffs=(STEADY,), replicas=2, zones=2, kw=2.0, kg_co2e_per_hour=0.5, stand="cloud/a/x", kind="x"
+    "large",
+    4.0,
+    tariffs=(STEADY,),
+    replicas=2,
+    zones=2,
+    takes={Constraint.POWER: 2.0, Constraint.CARBON: 0.5},
+    stand="cloud/a/x",
+    kind="x",
 )
-SMALL = pool_of("small", 1.5, tariffs=(SPOT,), zones=2, kw=0.5, kg_co2e_per_hour=0.25, stand="cloud/a/y", kind="y")
+SMALL = pool_of(
+    "small",
+    1.5,
+    tariffs=(SPOT,),
+    zones=2,
+    takes={Constraint.POWER: 0.5, Constraint.CARBON: 0.25},
+    stand="cloud/a/y",
+    kind="y",
+)
 PLANNED = (2.0, 8.0)
 USD = 4321.0
 

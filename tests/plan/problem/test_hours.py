@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from advisor.demand.values import Forecast
-from advisor.plan.problem.hours import CLASS_HOURS, week_of
+from advisor.plan.problem.hours import CLASS_HOURS, at_all_hours, week_of
 from advisor.units import HOURS_PER_WEEK
 
 few = settings(max_examples=50)
@@ -56,6 +56,20 @@ def test_a_fleet_of_one_size_has_one_class():
     week = week_of(forecast(np.arange(HOURS_PER_WEEK, dtype=float)), scheduled=False)
     assert [(hour.hours_per_week, hour.planned_rate) for hour in week.classes] == [(HOURS_PER_WEEK, 167.0)]
     assert sum(CLASS_HOURS) == HOURS_PER_WEEK
+
+
+@few
+@given(peaks.filter(np.any))
+def test_classes_merge_to_the_one_of_a_fleet_of_one_size(peak):
+    """Mean, planned and low rates are those of the week whose hours are planned alike."""
+    (merged,) = (week := at_all_hours(week_of(forecast(peak), scheduled=True))).classes
+    (hours,) = (same := week_of(forecast(np.maximum(peak, 1e-9)), scheduled=False)).classes
+
+    assert (week.schedule, week.transitions.tolist()) == (same.schedule, same.transitions.tolist())
+    assert merged.hours_per_week == hours.hours_per_week
+    assert merged.planned_rate == hours.planned_rate
+    assert merged.mean_rate == pytest.approx(hours.mean_rate)
+    assert merged.low_rate == pytest.approx(hours.low_rate)
 
 
 def test_the_low_rate_is_the_busiest_minute_at_its_own_low_edge():

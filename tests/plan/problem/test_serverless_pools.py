@@ -18,8 +18,8 @@ from advisor.performance.stage import serve
 from advisor.pipeline import plan_for
 from advisor.plan.fleet.choose import forecast_of
 from advisor.plan.problem.hours import week_of
-from advisor.plan.problem.serverless_pools import LONGEST_IDLE_S, duty_of_rate
-from advisor.plan.problem.values import PurchaseOption, Tariff
+from advisor.plan.problem.serverless_pools import LONGEST_IDLE_S, _Load, duty_of_rate
+from advisor.plan.problem.values import HourClass, PurchaseOption, Tariff
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.scopes import cheapest
@@ -206,3 +206,24 @@ def test_functions_of_any_hour_count_as_a_type():
     """With one type allowed instances serve the night too, although functions would do nothing in the busiest hours."""
     found = night_and_day(max_instance_types=1)
     assert {one.pool.key: one.instances for one in found.allocations} == {"instance": (1, 3)}
+
+
+@pytest.mark.parametrize(("mean", "billed"), [(0.0, 0.1), (1.0, 1.0)], ids=["unexpected", "expected"])
+def test_hours_that_are_planned_for_are_not_free(mean, billed):
+    """Without a request that is expected, one hour in ten comes up to the upper edge that is planned for."""
+    hours = (HourClass(100, 0.0, 0.0, 0.0), HourClass(2, mean, 0.4, 0.0), HourClass(66, 4.0, 6.0, 3.0))
+    load = _Load([0] * 100 + [1] * 2 + [2] * 66, np.repeat([0.0, mean, 4.0], [100, 2, 66]), None, None, hours)
+    assert load.duty(900.0, 60.0).billed_ratio == pytest.approx((0.0, billed, 1.0))
+
+
+def test_as_few_containers_as_carry_the_planned_rate_serve_hours_without_expected_requests():
+    """Three of one service, though nothing is expected; none where nothing is planned, even where that costs nothing."""
+    rates = (0.0, 0.1, 1.0)
+    single, double = (
+        pool_of(name, 0.16, tariffs=(Tariff(PurchaseOption.SERVERLESS, usd, name, active_ratios=rates),))
+        for name, usd in (("single", 1.0), ("redundant", 1.4))
+    )
+    machine = pool_of("machine", 6.0, 4.5)
+    planned = problem_of(single, double, machine, planned=(0.0, 0.4, 5.0), scaling=Scaling(scale_to_zero=True))
+    counts = {group.pool.key: group.instances for group in cheapest(planned).allocations}
+    assert counts == {"single": (0, 3, 0), "machine": (0, 0, 1)}

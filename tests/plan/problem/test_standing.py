@@ -20,6 +20,7 @@ from advisor.plan.problem.charges import (
 from advisor.plan.problem.values import Allocation, PurchaseOption, Tariff
 from advisor.plan.solve.alone import whole_shares
 from advisor.plan.solve.optimise import optimise
+from advisor.workload.values import Scaling
 from plan.fleet.problems import pool_of, problem_of
 
 CATALOG = load_catalog()
@@ -81,7 +82,7 @@ def test_services_need_no_cluster():
 def test_machines_that_rest_are_nodes_where_groups_of_hosts_cannot():
     """Nothing runs between the runs of batch work; an instance that is bought ahead runs at all hours."""
     nightly = pool("a", GOOGLE)
-    of_batch = problem(nightly, planned=(0.0, 4.0), resting=("gcp",))
+    of_batch = problem(nightly, planned=(0.0, 4.0), resting=("gcp",), scaling=Scaling(scale_to_zero=True))
 
     assert machines_of(of_batch, fleet(nightly, counts=(0, 1))) == {GOOGLE: Machines.NODES}
     assert machines_of(of_batch, fleet(nightly, counts=(1, 1))) == {GOOGLE: Machines.HOSTS}

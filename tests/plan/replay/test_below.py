@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from advisor.catalog.values import Purchase
 from advisor.pipeline import plan_for
-from advisor.plan.problem.values import FleetSolution
+from advisor.plan.problem.values import Allocation, FleetSolution
 from advisor.plan.replay.below import at_need, cheapest_by_payment, with_headroom, with_less
 from advisor.plan.replay.groups import Confirmed, name_of
+from advisor.plan.solve.neighbours import loaded_by_capacity
 from advisor.plan.solve.optimise import optimise
 from advisor.workload.values import DeclaredDemand, Limits, QuotaLimit
 from builders import catalog_of, offer, workload
@@ -88,3 +89,36 @@ def test_replicas_are_planned_beyond_the_closed_form_as_far_as_the_load_asks(ins
     needed = at_need(confirmed)
     assert needed.planned_rates()[name_of(allocation)] == pytest.approx(planned)
     assert needed.confirmation.headroom_factor == pytest.approx(10.0 / planned)
+
+
+@pytest.mark.parametrize(
+    ("headroom", "planned"), [(1.3, 10.0), (1.15, 10.0), (1.9, 7.5)], ids=["room", "less room", "one more than asked"]
+)
+def test_room_is_not_said_to_be_slower_replicas(headroom, planned):
+    """Two of 10 a second carry 15, whatever headroom they were found with; the closed form asks for a third below 7.5."""
+    problem = problem_of(pool_of(rate=10.0), planned=(15.0,))
+    slower = with_headroom(problem, headroom)
+    pool = slower.pools[0]
+    instances = (3 if headroom > 1.5 else 2,)
+    solution = loaded_by_capacity(
+        slower, FleetSolution((Allocation(pool, pool.tariffs[0], instances),), {}, 0.0, 0.0, proven=False)
+    )
+    formulation = SimpleNamespace(problem=slower, pool_set=SimpleNamespace(pools=problem.pools))
+    confirmed = Confirmed(solution, formulation, replace(HELD, headroom_factor=headroom))
+    needed = at_need(confirmed)
+    assert needed.planned_rates()[name_of(solution.allocations[0])] == pytest.approx(planned)
+    assert needed.confirmation.headroom_factor == pytest.approx(10.0 / planned)
+
+
+def test_groups_that_never_run_together_are_planned_apart():
+    """A small machine that carries more at night than the closed form says makes no large one faster by day."""
+    small, large = pool_of("small", 1.0), pool_of("large", 10.0)
+    roomy = with_headroom(problem_of(small, large, planned=(1.5, 9.0)), 1 / 1.5)
+    groups = (
+        Allocation(roomy.pools[0], small.tariffs[0], (1, 0)),
+        Allocation(roomy.pools[1], large.tariffs[0], (0, 1)),
+    )
+    solution = loaded_by_capacity(roomy, FleetSolution(groups, {}, 0.0, 0.0, proven=False))
+    confirmed = Confirmed(solution, SimpleNamespace(problem=roomy), replace(HELD, headroom_factor=1 / 1.5))
+    rates = at_need(confirmed).planned_rates()
+    assert [rates[name_of(group)] for group in groups] == pytest.approx([1.5, 10.0])

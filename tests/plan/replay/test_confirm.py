@@ -12,7 +12,8 @@ from advisor.demand.spread import MONDAY_SECONDS
 from advisor.demand.trace_columns import Requests
 from advisor.demand.values import Dispersion
 from advisor.plan.problem.formulas import mix_rate
-from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Infeasible
+from advisor.plan.problem.limits import Constraint
+from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.groups import name_of, routes_of
 from advisor.plan.replay.trials import Trials, largest

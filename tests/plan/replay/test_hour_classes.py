@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from advisor.demand.spread import MONDAY_SECONDS
@@ -13,6 +13,7 @@ from advisor.demand.synthetic_trace import class_of, stressed, sustained_ratio, 
 from advisor.demand.values import DemandProfile, Dispersion
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.replay import fleet_search
+from advisor.plan.replay.below import at_need
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.groups import carried_rate, routes_of
 from advisor.plan.replay.trials import Trials
@@ -26,6 +27,8 @@ from plan.replay.test_confirm import CATALOG, asked_of, few_pools, flat, fleet
 
 DAYS = 20
 EVENINGS = (18, 22)
+SHORT = 7
+"""Demand of which some fleet is late in a part of the busiest stretch and holds in the whole."""
 
 
 def rates_by_minute(busy, night, days, late_days):
@@ -108,6 +111,145 @@ def test_the_planned_rate_of_other_hours_is_replayed_where_the_closed_form_has_l
     assert late.late == (0,)
 
 
+def demand_of(seed):
+    """Days of random bursty arrivals with some late evenings, and one to four pools that may serve them."""
+    generator = np.random.default_rng(seed)
+    busy, night, count = generator.uniform(1, 25), generator.choice([0.05, 0.2, 0.5]), generator.integers(0, 10)
+    late_days = set(generator.permutation(DAYS)[:count].tolist())
+    noise = 1 + 0.3 * np.tile(np.repeat(generator.random(24), 60), DAYS)
+    profile = drawn(rates_by_minute(busy, busy * night, DAYS, late_days) * noise, seed)
+    bursts = Dispersion(generator.uniform(1, 6), generator.uniform(1, 12))
+    return replace(profile, dispersion=bursts), int(generator.integers(1, 5))
+
+
+def cheapest_of(seed, *, scheduled, **limits):
+    """The cheapest confirmed fleet of such a demand, and its question."""
+    profile, pools = demand_of(seed)
+    asked = asked_of(
+        profile.requests_per_minute.max() / 60, ttft_ms=(500, 1000, 1500)[seed % 3],
+        scaling=Scaling(scheduled=scheduled), limits=Limits(**limits),
+    )  # fmt: skip
+    formulation, context = posed_of(asked, CATALOG, profile, rehearsed_requests=4_000, holds_up_to=False)
+    formulation = few_pools(formulation, pools)
+    return ReplayValidator(formulation, context).confirmed(refined=True), formulation, context
+
+
+@pytest.mark.sampled(4)
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@example(seed=17, survive=Survive.NOTHING, tight=True)
+@given(
+    seed=st.integers(0, 999), survive=st.sampled_from((Survive.NOTHING, Survive.INSTANCE)), tight=st.booleans()
+)  # fmt: skip
+def test_counts_that_may_follow_the_hours_never_cost_more(seed, survive, tight):
+    """Not where limits allow just as many replicas as are needed at all hours, either; each hour's rate is covered."""
+    constant, formulation, _ = cheapest_of(seed, scheduled=False, survive=survive)
+    limits = {"survive": survive}
+    if tight:
+        assert isinstance(constant, Confirmed)
+        groups = constant.solution.allocations
+        limits["max_replicas"] = sum(group.instances[0] * group.pool.replicas for group in groups)
+        constant, formulation, _ = cheapest_of(seed, scheduled=False, **limits)
+
+    following, formulation, _ = cheapest_of(seed, scheduled=True, **limits)
+
+    assert isinstance(constant, Confirmed)
+    assert isinstance(following, Confirmed)
+    assert not constant.confirmation.reached or following.confirmation.reached
+    assert following.usd_per_month <= constant.usd_per_month + 0.01
+    if following.confirmation.reached:
+        best = at_need(following)
+        for at, hour in enumerate(formulation.problem.hours):
+            rates = [
+                group.instances[at] * mix_rate(formulation.problem, group.pool) for group in best.solution.allocations
+            ]
+            assert sum(rates) >= hour.planned_rate * (1 - 1e-6)
+
+
+@pytest.mark.parametrize("seed", [2, 5, 11])
+def test_the_same_fleet_holds_whether_counts_may_follow_the_hours_or_not(seed):
+    """As many at all hours see no hour change: shares and words of the replay are the same to the last request."""
+    found, *plain = cheapest_of(seed, scheduled=False)
+    _, *hourly = cheapest_of(seed, scheduled=True)
+    for less in (0, 1):
+        trials = []
+        for formulation, context in (plain, hourly):
+            classes = len(formulation.problem.hours)
+            groups = tuple(
+                replace(group, instances=(max(group.instances[0] - less, 1),) * classes)
+                for group in found.solution.allocations
+            )
+            solution = loaded_fleet(formulation.problem, groups)
+            trials.append(Trials(formulation, context).of(formulation, solution, whole=True))
+        of_plain, of_hourly = trials
+
+        assert of_plain.within_slo_ratio == of_hourly.within_slo_ratio
+        assert of_plain.reached == of_hourly.reached
+        assert of_plain.rehearsal.words == of_hourly.rehearsal.words
+
+
+@pytest.mark.parametrize("seed", [2, 5, 11])
+def test_as_many_are_needed_at_all_hours_whether_counts_may_follow_them_or_not(seed):
+    """The fewest of one kind at all hours are found by their own replays, not by those of the hourly fleet."""
+    counts = []
+    for scheduled in (False, True):
+        _, formulation, context = cheapest_of(seed, scheduled=scheduled)
+        first = formulation.of(formulation.problem.pools[:1])
+        found = ReplayValidator(first, context).alone_at_all_hours(first)
+        counts.append([group.instances for group in found.solution.allocations])
+
+    assert counts[0] == counts[1]
+
+
+def test_a_stretch_too_short_to_tell_is_replayed_at_full_length():
+    """Five hold at all hours and are late in half of the busiest stretch: with four at night they hold then, too."""
+    profile, _ = demand_of(SHORT)
+    asked = asked_of(profile.requests_per_minute.max() / 60, ttft_ms=1000, limits=Limits(survive=Survive.NOTHING))
+    formulation, context = posed_of(asked, CATALOG, profile, rehearsed_requests=4_000, holds_up_to=False)
+    problem, trials = few_pools(formulation, 4).problem, Trials(formulation, context)
+    small = [pool.instance_type == "aws/g6e.xlarge" for pool in problem.pools]
+    whole = fleet(problem, [5 * is_small for is_small in small])
+    (group,) = whole.allocations
+    by_night = replace(whole, allocations=(replace(group, instances=(4, *group.instances[1:])),))
+    groups, routes = trials._groups(formulation, by_night), tuple(routes_of(formulation, by_night))
+
+    seen = trials._seen(groups, routes, whole=False)
+
+    assert trials.of(formulation, whole).reached
+    assert not trials.of(formulation, fleet(problem, [4 * is_small for is_small in small])).reached
+    assert seen.is_long
+    assert seen.busiest_share >= trials.wanted
+    trials.at_all_hours = None
+    trials._known.clear()
+    assert trials._seen(groups, routes, whole=False).busiest_share < trials.wanted
+
+
+def test_hours_that_are_late_get_more_instances_by_themselves():
+    """The class whose requests are late is told, and one instance more there holds where the busiest hours do."""
+    formulation, context = question_of(6.0, 0.3, {2, 4, 9, 12, 15, 18}, 3)
+    problem = formulation.problem
+    pool = min(problem.pools, key=lambda pool: mix_rate(problem, pool))
+    formulation = formulation.of([pool])
+    search = ReplayValidator(formulation, context)
+    needed = search.alone_at_all_hours(formulation).solution.allocations[0].instances[0]
+    evening = formulation.week.schedule[EVENINGS[0] + 1]
+    few = needed // 2
+    counts = tuple(few if at <= evening else needed for at in range(len(problem.hours)))
+    whole = fleet(formulation.problem, [needed])
+    failing = replace(whole, allocations=(replace(whole.allocations[0], instances=counts),))
+    late = search._confirmed(formulation, failing, {})
+
+    more = search._more_at_times(formulation, late, np.inf)
+
+    assert not late.confirmation.reached
+    assert search._trial(formulation, failing).late_class == evening
+    (group,) = more.solution.allocations
+    assert more.confirmation.reached
+    assert group.instances[-1] == needed
+    assert counts[evening] < group.instances[evening] <= needed
+    assert group.instances[0] == few
+    assert more.usd_per_month < whole.objective_usd_per_month
+
+
 def test_a_group_with_too_much_at_its_weight_is_seen_where_the_fleet_has_enough():
     """One small machine beside a large one gets the weight of four: more than it sustains, of half of what both do."""
     rate = 10.0
@@ -180,7 +322,8 @@ def test_a_failure_takes_a_machine_that_runs_in_the_hour_that_is_replayed():
         group, tariff=replace(group.tariff, label="by day"), instances=tuple(2 if at else 0 for at in hours)
     )
 
-    alone = trials.of(formulation, whole, every=True)
+    usual = replace(group, instances=tuple(2 if at else 3 for at in hours))  # as many at all hours see a longer stretch
+    alone = trials.of(formulation, replace(whole, allocations=(usual,)), every=True)
     in_turn = trials.of(formulation, replace(whole, allocations=(by_night, by_day)), every=True)
 
     assert alone.without_one_ratio < trials.wanted

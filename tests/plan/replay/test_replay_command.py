@@ -111,7 +111,7 @@ def test_a_plan_of_another_catalog_is_replayed_with_a_note(plan, trace, tmp_path
 @pytest.mark.parametrize(
     ("content", "message"),
     [("", "the trace is empty"), (HEADER, "a header and no rows"), ("a,b\n1,2\n", "the columns 'timestamp', "),
-     (HEADER + "2026-03-02T00:00:00Z,-5,3\n", "a whole number"), (HEADER + "yesterday,5,3\n", "is no time")],
+     (HEADER + "2026-03-02T00:00:00Z,-5,3\n", "a whole number"), (HEADER + "yesterday,5,3\n", "is not a time")],
     ids=["empty", "header only", "columns", "negative", "time"],
 )  # fmt: skip
 def test_a_bad_trace_is_refused_with_the_reason(plan, tmp_path, run_advisor, content, message):

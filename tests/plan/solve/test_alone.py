@@ -8,9 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from advisor.plan.problem.values import Constraint, FleetSolution, PurchaseOption, Tariff
+from advisor.plan.problem.limits import Constraint
+from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption, Tariff
 from advisor.plan.solve.alone import ROUNDING, Missed, alone, cheapest_counts
+from advisor.plan.solve.neighbours import keeps_to_all
 from advisor.plan.solve.optimise import optimise
+from advisor.plan.solve.scopes import cheapest
 from advisor.workload.values import Limits, Scaling, Survive
 from plan.fleet.problems import LIMITS, everything, hours_of, pool_of, problem_of, problems
 
@@ -18,6 +21,8 @@ NEARLY = 1 - 1e-6
 """A load is carried but for the rounding of its sum."""
 CENTS = 0.06
 """Every part is rounded to the cent, and the search stops half a cent before the end."""
+MANAGED = (("small", 1.0), ("large", 4.0))
+"""Instances of an endpoint, with their requests per second and USD an hour."""
 many = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -52,6 +57,32 @@ def test_a_commitment_that_is_used_too_little_is_refused_with_whole_instances():
         missed = alone(problem_of(pool, planned=planned), pool, tariff)
         assert isinstance(missed, Missed)
         assert (missed.needed, missed.available) == (max(planned), allowed), planned
+
+
+def test_a_managed_endpoint_keeps_an_instance_where_nothing_has_to_run():
+    """Machines stop without requests where that is allowed; a variant of an endpoint has one at all hours."""
+    for paid, instances in ((PurchaseOption.ON_DEMAND, (0, 4)), (PurchaseOption.MANAGED, (1, 4))):
+        pool = pool_of(tariffs=(Tariff(paid, 1.0),))
+        problem = problem_of(pool, planned=(0.0, 4.0), scaling=Scaling(scale_to_zero=True))
+        for fleet in (alone(problem, pool, pool.tariffs[0]), optimise(problem), cheapest(problem)):
+            assert [group.instances for group in fleet.allocations] == [instances]
+
+
+def test_each_group_of_a_managed_endpoint_keeps_an_instance():
+    """Beside others too: a cheaper mix with a group that starts for the busy hours alone is no endpoint."""
+    small, large = (pool_of(name, rate, tariffs=(Tariff(PurchaseOption.MANAGED, rate),)) for name, rate in MANAGED)
+    problem = problem_of(small, large, planned=(1.0, 5.0))
+    for fleet in (optimise(problem), cheapest(problem)):
+        assert all(min(group.instances) for group in fleet.allocations)
+        assert fleet.objective_usd_per_month == pytest.approx(optimise(problem).objective_usd_per_month)
+    gone = FleetSolution(
+        (Allocation(small, small.tariffs[0], (1, 1)), Allocation(large, large.tariffs[0], (0, 1))),
+        {},
+        0.0,
+        0.0,
+        proven=False,
+    )
+    assert not keeps_to_all(problem, gone)
 
 
 @pytest.mark.parametrize("rate", [1.0, 1e6, 1e12])
@@ -307,7 +338,7 @@ def test_the_base_is_counted_at_the_rate_of_the_mix():
 @pytest.mark.parametrize(("kw", "allowed"), [(2.0, True), (2.0 + 0.5e-6, True), (2.1, False)])
 def test_a_cap_is_kept_to_a_millionth(kw, allowed):
     """Four machines of half that power, against 4 kW."""
-    pool = pool_of(kw=kw / 2)
+    pool = pool_of(takes={Constraint.POWER: kw / 2})
     fleet = alone(problem_of(pool, planned=(4.0,), limits=Limits(max_kw=4.0)), pool, pool.tariffs[0])
     if allowed:
         assert isinstance(fleet, FleetSolution)

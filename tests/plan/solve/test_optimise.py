@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.plan.problem.charges import standing_usd_per_month
+from advisor.plan.problem.limits import Constraint
 from advisor.plan.problem.values import FleetSolution, HourClass, Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.objective import allocation_parts, switching_usd_per_month, transfer_usd_per_month
 from advisor.plan.solve.optimise import NEGOTIABLE, optimise
@@ -183,7 +184,7 @@ def case(name):
     """A small and a large type, on demand and on spot, and what is asked of them."""
     limits, more = CONFLICTS[name]
     quotas = {(QUOTA, market): 1.0 for market in ("on_demand", "spot")}
-    common = {"quotas": quotas, "kg_co2e_per_hour": 0.4, "kw": 0.5}
+    common = {"quotas": quotas, "takes": {Constraint.CARBON: 0.4, Constraint.POWER: 0.5}}
     small = pool_of(
         "small", 1.0, tariffs=(Tariff(PurchaseOption.ON_DEMAND, 1.0), Tariff(PurchaseOption.SPOT, 0.3)), **common
     )

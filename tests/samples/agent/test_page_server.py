@@ -257,7 +257,7 @@ def test_addresses(text, host, url):
 @pytest.mark.parametrize("text", ["", "9464", "somewhere:9464", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:70000", "::1"])
 def test_what_is_no_address(text):
     """A name, a port alone and a port that there is not are refused."""
-    with pytest.raises(InputError, match="no address to listen on"):
+    with pytest.raises(InputError, match="not an address to listen on"):
         PageAddress.parse(text)
 
 

@@ -211,5 +211,5 @@ def test_a_driver_that_crashes(driver, machine):
 def test_a_source_that_there_is_not():
     """What cannot be opened says why, and what to do."""
     assert look("nonsense") == Seen(
-        trouble="'nonsense' is no source", mend="the sources are nvml, neuron, gaudi, amd, tpu, engines"
+        trouble="'nonsense' is not a source", mend="the sources are nvml, neuron, gaudi, amd, tpu, engines"
     )

@@ -56,7 +56,7 @@ def test_an_engine_that_is_not_there():
 
 def test_an_address_that_is_none():
     """An address that cannot be asked is an error."""
-    with pytest.raises(InputError, match="no http or https URL"):
+    with pytest.raises(InputError, match="not an http or https URL"):
         engine_findings(["ftp://engine"])
 
 
@@ -77,7 +77,7 @@ def test_little_room(tmp_path):
 def test_a_file_in_place_of_a_directory(tmp_path):
     """A file cannot hold samples."""
     (tmp_path / "file").write_text("")
-    assert "is no directory" in directory(tmp_path / "file" / "samples").troubles[0].what
+    assert "is not a directory" in directory(tmp_path / "file" / "samples").troubles[0].what
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc/self").exists(), reason="everything can be written here")

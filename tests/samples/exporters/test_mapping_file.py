@@ -145,7 +145,7 @@ def test_a_further_name_for_a_known_exporter(tmp_path):
         (["busy_ratio,x"], None, ":2", "not as many cells", ""),
         (["busy_ratio,x,percent,9"], "metric,name,unit,colour", ":2: colour", "no such column", "one of metric, name"),
         (["x,percent"], "name,unit", ":2: metric", "there is no such column", "needed are metric, name, unit"),
-        (["busy_ratio,x,percent,a"], "metric,name,unit,only", ":2: only", "'a' is no condition", "label=one|other"),
+        (["busy_ratio,x,percent,a"], "metric,name,unit,only", ":2: only", "'a' is not a condition", "label=one|other"),
         (["busy_ratio,x,percent,vllm"], "metric,name,unit,exporter", ":2: exporter", "vllm shows engines", "another"),
         (["busy_ratio,x,percent,odd"], "metric,name,unit,trait", ":2: trait", "'odd' is not known", "two_scales"),
     ],

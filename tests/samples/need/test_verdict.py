@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from advisor.samples.need import limits
 from advisor.samples.need.engines import kv_full_and_queue
 from advisor.samples.need.fleet import assess
-from advisor.samples.need.limits import LIMITS
 from advisor.samples.need.verdict import _QUESTIONS, Code, gather, judge
 from samples.need import simulate
 from samples.need.simulate import accelerator, alternate, run, serving
@@ -78,8 +78,10 @@ def _asked():
 
 def test_every_limit_has_a_source():
     """No threshold stands without a meaning and a source, and none has the name of another."""
-    assert all(limit.meaning and limit.source for limit in LIMITS)
-    assert len({limit.name for limit in LIMITS}) == len(LIMITS)
+    stated = [value for value in vars(limits).values() if isinstance(value, limits.Limit)]
+    assert len(stated) == 13
+    assert all(limit.meaning and limit.source for limit in stated)
+    assert len({limit.name for limit in stated}) == len(stated)
 
 
 @pytest.mark.parametrize(

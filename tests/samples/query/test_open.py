@@ -26,7 +26,7 @@ def test_a_directory_is_read_here(tmp_path):
 
 @pytest.mark.parametrize(
     ("place", "words"),
-    [("ftp://a", "no reader knows"), ("http://a b", "no address")],
+    [("ftp://a", "no reader knows"), ("http://a b", "not the address")],
 )
 def test_what_is_no_place(place, words):
     """The error says what there is to choose from."""

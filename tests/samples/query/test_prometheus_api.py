@@ -229,7 +229,7 @@ def test_a_token_file(tmp_path):
 )
 def test_what_is_no_address(url):
     """Only http and https addresses of a host are taken."""
-    with pytest.raises(InputError, match="no address"):
+    with pytest.raises(InputError, match="not the address"):
         PrometheusEndpoint.of(url, environment={})
 
 

@@ -220,7 +220,7 @@ class PrometheusApi:
             hint = "ask for a shorter window or fewer series (a selector), or raise the server's limit"
             return TooMuchError(message, where=self.access.url, hint=hint)
         if is_document:
-            hint = "mend the selector, or ask whoever runs the server"
+            hint = "correct the selector, or ask whoever runs the server"
         elif status >= 500:
             hint = "the server, or a proxy before it, fails: try again later, or ask whoever runs it"
         else:

@@ -167,7 +167,7 @@ def _split(url: str) -> SplitResult:
     except ValueError:
         is_good = False
     if not is_good or any(character.isspace() or not character.isprintable() for character in url):
-        raise InputError("this is no address of a Prometheus-compatible server", where="prometheus", hint=hint)
+        raise InputError("this is not the address of a Prometheus-compatible server", where="prometheus", hint=hint)
     if parts.username is not None:
         raise InputError(
             "the address holds a user or a password",
@@ -184,7 +184,7 @@ def _authorization(token_file: Path | None, variables: Mapping[str, str]) -> dic
             with token_file.open(encoding="utf-8") as stream:
                 token = stream.read(_LONGEST_TOKEN)
         except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
             raise InputError(f"cannot read the token: {reason}", where=str(token_file), hint=_HOW) from error
         return {"Authorization": f"Bearer {_one_line(token, str(token_file))}"}
     if named := variables.get(TOKEN_VARIABLE):
@@ -212,7 +212,7 @@ def _one_line(secret: str, where: str) -> str:
     """The secret without the line end that editors add; a header may hold no other."""
     stripped = secret.strip()
     if not stripped or not stripped.isascii() or not stripped.isprintable():
-        raise InputError("this is no token: it has to be one line of printable characters", where=where, hint=_HOW)
+        raise InputError("this is not a token: it has to be one line of printable characters", where=where, hint=_HOW)
     return stripped
 
 

@@ -156,9 +156,9 @@ LARGE = "an answer of more than 0.25 MiB"
         (always(answer("<html>hello</html>")), NO_ENGINE),
         (always(answer("")), NO_ENGINE),
         (always(b"SSH-2.0-OpenSSH_9.9\r\n\r\n"), "it does not speak HTTP/1.1"),
-        (always(b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n"), "its Content-Length is no number"),
-        (always(b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\n"), "its Content-Length is no number"),
-        (always(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n"), "its Content-Length is no number"),
+        (always(b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n"), "its Content-Length is not a number"),
+        (always(b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\n"), "its Content-Length is not a number"),
+        (always(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n"), "its Content-Length is not a number"),
         (always(b"HTTP/1.1 \xb2\xb2\xb2 OK\r\n\r\n"), "it does not speak HTTP/1.1"),
         (always(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nmany\r\n"), "its chunked body is malformed"),
         (always(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1" * 400), "its chunked body is malformed"),
@@ -310,7 +310,7 @@ def test_credentials_are_sent_and_never_shown():
 )  # fmt: skip
 def test_what_is_no_address(url):
     """An address that cannot be asked is an error that says how it should look, without its credentials."""
-    with pytest.raises(InputError, match="no http or https URL") as caught:
+    with pytest.raises(InputError, match="not an http or https URL") as caught:
         EngineSource("node-1", [url])
     assert "secret" not in str(caught.value)
     assert "http://HOST:PORT/metrics" in caught.value.hint
