@@ -91,11 +91,7 @@ def _triggers(stack: Stack, group: ComputeGroup, metrics: EngineMetrics) -> tupl
 
 def windows(schedule: tuple[ScheduledSize, ...], least: int, replicas_per_instance: int) -> tuple[Window, ...]:
     """The times in which more than *least* instances run, with their replicas."""
-    turns = sorted(
-        ((day - 1) * _MINUTES_PER_DAY + scheduled_size.hour * 60 + scheduled_size.minute, scheduled_size.instances)
-        for scheduled_size in schedule
-        for day in scheduled_size.weekdays
-    )
+    turns = sorted((minute, entry.instances) for entry in schedule for minute in entry.minutes_of_week)
     if not turns:
         return ()
     hours_of: dict[tuple[int, int, int], list[int]] = {}

@@ -58,6 +58,12 @@ class ScheduledSize:
         return f"{self.hour:02}{self.minute:02}-{''.join(map(str, self.weekdays))}"
 
     @property
+    def minutes_of_week(self) -> Sequence[int]:
+        """Minutes from Monday 00:00 UTC, one on each of its days."""
+        of_day = self.hour * _MINUTES_PER_HOUR + self.minute
+        return [(day - 1) * _MINUTES_PER_DAY + of_day for day in self.weekdays]
+
+    @property
     def cron(self) -> str:
         """Five fields, in UTC; Sunday is 0."""
         days = "*" if len(self.weekdays) == 7 else ",".join(str(day % 7) for day in self.weekdays)
@@ -138,11 +144,7 @@ class ComputeGroup:
     @property
     def sizes_by_minute(self) -> Sequence[tuple[int, int]]:
         """Minutes of the week, from Monday 00:00 UTC, with the instances from then on; else the fewest at all hours."""
-        minutes = (
-            ((day - 1) * _MINUTES_PER_DAY + entry.hour * _MINUTES_PER_HOUR + entry.minute, entry.instances)
-            for entry in self.schedule
-            for day in entry.weekdays
-        )
+        minutes = ((minute, entry.instances) for entry in self.schedule for minute in entry.minutes_of_week)
         return sorted(minutes) or [(0, self.min_instances)]
 
     @property

@@ -3,6 +3,7 @@
 What routers do with such a backend, with sources: docs/targets.md, "Empty backends".
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 from advisor.codegen.model import Stack
@@ -10,6 +11,7 @@ from advisor.codegen.templates import fill
 from advisor.records import dataclass
 
 _IMAGE = "python:3.14-alpine"
+_HASH_DIGITS = 12
 _USER = 2000
 """The unprivileged one that the engines run as too."""
 
@@ -35,4 +37,6 @@ def route_weights(stack: Stack, looked_after: Mapping[str, LookedAfter], *, by_s
         by_service: the weights are those of KServe's services, not of the route ``inference``.
     """
     context = {"stack": stack, "looked_after": looked_after, "by_service": by_service, "image": _IMAGE, "user": _USER}
-    return fill("kubernetes", "route-weights.yaml.j2", context)
+    program = fill("kubernetes", "route_weights.py.j2", context)
+    mark = hashlib.sha256(f"{program}{sorted(looked_after.items())}".encode()).hexdigest()[:_HASH_DIGITS]
+    return fill("kubernetes", "route-weights.yaml.j2", context | {"digest": mark})

@@ -9,9 +9,11 @@ from functools import cache
 import pytest
 
 from advisor.codegen import Language, Wanted, generate
-from codegen.plans import make_fleet_plan
+from advisor.codegen.targets import target_of
+from advisor.records import replace
+from codegen.plans import make_fleet_plan, make_group
 from codegen.state_machine import FailedError, run
-from codegen.test_turns import turns
+from codegen.test_turns import stack_of, turns
 
 NIGHT, DAY = "night", "day"
 START_MINUTES = 12
@@ -139,6 +141,29 @@ def test_nothing_is_emptied_by_the_clock():
     assert "ScheduledSize(" in program
     assert re.findall(r"ScheduledSize\([^)]*instances=0", program) == []
     assert json.dumps(code(Language.PYTHON)["inference/failover.asl"]) == json.dumps(code()["failover.asl.json.tftpl"])
+
+
+def test_a_group_that_ends_before_its_backend_does_is_emptied_by_the_clock():
+    """Of a backend from 07:00 to 19:00 the spot machines go at 16:00: the state machine looks at the backend alone."""
+    large = {"instance_type": "g6e.xlarge", "accelerator": "L40S"}
+    stack = stack_of(
+        make_group(instances=(2, 2), request_shares=(1.0, 0.3)),
+        make_group(**large, instances=(0, 1), request_shares=(0.0, 0.4)),
+        make_group(**large, instances=(0, 2), request_shares=(0.0, 0.3), purchase="spot"),
+    )
+    always, on_demand, spot = stack.groups
+    ordered, emptied = spot.schedule
+    early = replace(emptied, hour=16)
+    spot = replace(spot, schedule=(ordered, early))
+    stack = replace(stack, groups=(always, on_demand, spot))
+
+    files = target_of(stack).renderers[Language.TERRAFORM](stack)
+    schedules = {
+        key: SCHEDULED.findall(block)
+        for key, block in re.findall(r"^    (\S+) += {\n(.*?)^    }", files["fleet.tf"], re.DOTALL | re.MULTILINE)
+    }
+    assert schedules[on_demand.key] == [("48", "6", "1,2,3,4,5", "1")]
+    assert schedules[spot.key] == [("48", "6", "1,2,3,4,5", "2"), ("0", "16", "1,2,3,4,5", "0")]
 
 
 def test_each_hands_over_to_the_other_and_requests_always_meet_a_healthy_host():

@@ -3,6 +3,7 @@
 import calendar
 import json
 import runpy
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -258,6 +259,45 @@ def test_services_of_kserve_are_looked_after_too(cluster):
         assert double.weights == weights
     alone = files_of(make_fleet_plan(make_group()), form=Form.KSERVE)
     assert "Deployment" not in {kind for kind, _ in objects_of(alone, file=file)}
+
+
+def test_certificates_of_eks_are_trusted(cluster, monkeypatch):
+    """Its authorities lack key identifiers, which Python asks for from 3.13 on; names and chains are checked as ever."""
+    _, program = cluster(files_of())
+    default = ssl.create_default_context
+
+    def strict(**given):
+        context = default(**given)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", strict)
+    context = program["trusted"]()
+    assert not context.verify_flags & ssl.VERIFY_X509_STRICT
+    assert context.check_hostname
+    assert context.verify_mode is ssl.CERT_REQUIRED
+
+
+@pytest.mark.parametrize("form", [Form.INFERENCE_POOL, Form.LLM_D])
+def test_what_removes_leftovers_keeps_it(form):
+    """The kustomization of pools does not name it, and all Deployments that it does not name would be removed."""
+    files = files_of(form=form)
+    pruning = [
+        line for line in files["kubernetes/README.md"].splitlines() if "--prune-allowlist apps/v1/Deployment" in line
+    ]
+    (selector,) = {line.partition("--selector ")[2].partition(" ")[0] for line in pruning}
+    assert selector == "app.kubernetes.io/part-of=support-chat,app.kubernetes.io/component!=route-weights"
+    labels = objects_of(files)["Deployment", "route-weights"]["metadata"]["labels"]
+    assert labels["app.kubernetes.io/component"] == "route-weights"
+
+
+def test_another_plan_starts_the_program_anew():
+    """A pod that stays has what is mounted up to two minutes late, and knows nothing of a backend that was added."""
+    plans = (plan_of(), plan_of(), plan_of(request_shares=(0.0, 0.5)), plan_of(instances=(1, 2)))
+    pods = [objects_of(files_of(plan))["Deployment", "route-weights"]["spec"]["template"]["metadata"] for plan in plans]
+    marks = [pod["annotations"]["inference/plan"] for pod in pods]
+    assert marks[0] == marks[1]
+    assert len(set(marks)) == 3
 
 
 def test_rests_are_the_minutes_without_instances():

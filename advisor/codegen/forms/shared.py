@@ -10,7 +10,7 @@ from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Container, Engine, Form, Runtime
 from advisor.codegen.cut_over_words import FORMS
 from advisor.codegen.engines.metrics import METRICS, published
-from advisor.codegen.kubernetes import ClusterManner, Pods, Served, node_volume_gib, served_in
+from advisor.codegen.kubernetes import POOLED, ClusterManner, Pods, Served, node_volume_gib, served_in
 from advisor.codegen.kubernetes_scaling import Scale
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.summary import usd
@@ -46,11 +46,13 @@ def words(stack: Stack) -> str:
 
 
 def _pruned(stack: Stack, applied: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    # The kustomization does not name what looks after the weights of pools: its file is applied by itself.
+    kept = ",app.kubernetes.io/component!=route-weights" if stack.form in POOLED else ""
     for region, (source, kinds) in product(stack.regions, applied.items()):
         allowed = " ".join(f"--prune-allowlist {kind}" for kind in kinds)
         yield (
             f"kubectl --context CONTEXT --namespace {stack.name} apply --prune "
-            f"--selector app.kubernetes.io/part-of={stack.name} {allowed} {source.format(region=region.name)}"
+            f"--selector app.kubernetes.io/part-of={stack.name}{kept} {allowed} {source.format(region=region.name)}"
         )
 
 

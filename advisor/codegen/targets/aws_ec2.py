@@ -2,14 +2,15 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUESTS, Alarm, Missing, Source, at_balancer
 from advisor.codegen.aws_places import has_budgets, is_sold_in_blocks, partition_of
 from advisor.codegen.container import Backend, Container, Language, Region
 from advisor.codegen.engines.metrics import EngineMetrics, published, without_times
-from advisor.codegen.model import ComputeGroup, Scaling, Stack, sizes_together
+from advisor.codegen.kubernetes_scaling import rests
+from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack, sizes_together
 from advisor.codegen.prometheus_rules import slo_left_out, tells_times
 from advisor.codegen.rendering import ANSWERS, render, scaling_left_out
 from advisor.codegen.targets.target import (
@@ -244,16 +245,25 @@ def _is_warmed(stack: Stack, group: ComputeGroup) -> bool:
 def _schedule(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     """Entries by name; a group that never changes is set once a day, since its size is left to the schedule.
 
-    A backend that rests beside others has none that empties it: what looks after the backends does that.
+    A backend that rests beside others has none that empties it whole: what looks after the backends does that.
     """
     if not group.schedule:
         return {"daily": {"recurrence": _EVERY_MIDNIGHT, "instances": group.instances}}
-    is_handed_over = group.backend in stack.resting_backends
+    backend = stack.backend_of(group)
+    resting = rests(stack.members_of(backend)) if backend.key in stack.resting_backends else ()
+    by_clock = (replace(entry, weekdays=_weekdays_outside(resting, entry)) for entry in group.schedule)
     return {
-        scheduled_size.name: {"recurrence": scheduled_size.cron, "instances": scheduled_size.instances}
-        for scheduled_size in group.schedule
-        if scheduled_size.instances or not is_handed_over
+        entry.name: {"recurrence": entry.cron, "instances": entry.instances} for entry in by_clock if entry.weekdays
     }
+
+
+def _weekdays_outside(resting: Sequence[tuple[int, int]], entry: ScheduledSize) -> tuple[int, ...]:
+    """Days of an entry on which it does not fall into minutes of the week at which its backend has no instance."""
+    return tuple(
+        day
+        for day, minute in zip(entry.weekdays, entry.minutes_of_week, strict=True)
+        if not any(start <= minute < end for start, end in resting)
+    )
 
 
 def _sizes(stack: Stack, backend: Backend) -> Mapping[str, object]:
