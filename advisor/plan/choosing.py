@@ -203,7 +203,7 @@ def _of_other_accelerators(market: Market, fleet: Confirmed, ranking: Ranking, e
     others = market.formulation.of(pool for pool in market.formulation.problem.pools if chip(pool) not in used)
     if not others.problem.pools:
         return fleet
-    other = market.validator.within(others, market.context).near_in_cost(fleet)
+    other = market.validator.within(others, market.context).near_in_cost(fleet, NEAR_RATIO)
     return fleet if other is None else clearly_cheaper(fleet, other)
 
 

@@ -415,19 +415,23 @@ class FleetSearch(ReplayedFleets):
             return best
         for pools in self._other_regions(best):
             of_region = self.within(self._posed.of(pools), self._setting)
-            fleet = of_region.near_in_cost(best)  # noqa: SLF001 - of its own class
+            fleet = of_region.near_in_cost(best, DEARER_REGION)
             if fleet is not None and clearly_cheaper(best, fleet) is fleet:
                 best = unproven(bounded(fleet, best))
         return best
 
-    def near_in_cost(self, best: Confirmed) -> Confirmed | None:
+    def near_in_cost(self, best: Confirmed, dearer_ratio: float) -> Confirmed | None:
         """The fleet that the whole search comes to, or one below the closed form alone where that is far dearer.
 
         None where none holds, or none that is below the closed form is cheaper than a fleet.
+
+        Args:
+            best: the fleet to beat.
+            dearer_ratio: how many times as dear a fleet is that comes of a search in haste and is looked at in full.
         """
         # Mixes of kinds that hold by themselves take the longest, and are looked for near what is found.
         quick = self.within(self._posed, replace(self._setting, effort=replace(self._effort, in_full=False)))
-        fleet = quick._search(best.as_if_at(best.usd_per_month * DEARER_REGION))  # noqa: SLF001 - of its own class
+        fleet = quick._search(best.as_if_at(best.usd_per_month * dearer_ratio))  # noqa: SLF001 - of its own class
         self.learn(quick)
         if isinstance(fleet, Confirmed) and fleet.confirmation.reached and not fleet.is_limit:
             return self._refined(fleet, [])
