@@ -204,7 +204,8 @@ def _of_other_accelerators(market: Market, fleet: Confirmed, ranking: Ranking, e
     if not others.problem.pools:
         return fleet
     other = market.validator.within(others, market.context).near_in_cost(fleet, NEAR_RATIO)
-    return fleet if other is None else clearly_cheaper(fleet, other)
+    best = fleet if other is None else clearly_cheaper(fleet, other)
+    return fleet if best is fleet else unproven(held_to(best, fleet.solution.bound_usd_per_month))
 
 
 def _of_own_machines(market: Market, fleet: Confirmed) -> Confirmed:

@@ -4,6 +4,7 @@ import math
 import os
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
 from advisor.pipeline import recommend
+from advisor.plan import choosing
 from advisor.plan.choosing import Asked, recommended_fleet
 from advisor.plan.geography import in_reach
 from advisor.plan.market import market_of
@@ -251,6 +253,22 @@ scaling: {{scheduled: false}}
         for rung in plan.ladder
         if rung.total_usd_per_month and not rung.beyond_stated
     )
+
+
+def test_a_fleet_of_other_accelerators_has_the_bound_of_the_whole_question():
+    """It is the cheapest of its own accelerators: of all others no more is known than the search before it says."""
+    market = market_for(*CASES["on demand and spot"])
+    options = rank(market.formulation, market.validator, market.context, None, 6).singles
+    dearest = max((option.confirmed for option in options if option.confirmed), key=lambda fleet: fleet.usd_per_month)
+    bound_usd = dearest.usd_per_month / 10
+    ended = replace(dearest, solution=replace(dearest.solution, bound_usd_per_month=bound_usd, proven=False))
+
+    with patch.object(choosing, "_cheaper", return_value=ended):
+        best = recommended_fleet(market)
+
+    assert best.usd_per_month < dearest.usd_per_month
+    assert best.solution.bound_usd_per_month <= bound_usd
+    assert not best.solution.proven
 
 
 def test_its_own_instance_types_alone_make_no_cheaper_fleet(tmp_path):

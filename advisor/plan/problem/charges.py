@@ -50,8 +50,8 @@ def place_of(region: str, machines: Machines) -> str:
 
 def own_place(problem: Problem, pool: Pool) -> str:
     """Key of what a pool's region charges where it serves alone."""
-    rests = problem.goes_to_zero and provider_of(pool.region) in problem.resting
-    if not problem.has_nodes or not (pool.on_nodes or rests):
+    is_resting = problem.goes_to_zero and provider_of(pool.region) in problem.resting
+    if not problem.has_nodes or not (pool.on_nodes or is_resting):
         return pool.region
     return place_of(pool.region, Machines.GPU_NODES if pool.has_gpu else Machines.NODES)
 
