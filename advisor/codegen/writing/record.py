@@ -177,7 +177,7 @@ class Record:
 
     @property
     def live_roots(self) -> tuple[str, ...]:
-        """Those of :attr:`roots` that the last run made; files of the others are kept."""
+        """Roots that the last run made; of those that a plan left, files are kept."""
         if "live_roots" in self.about:
             return tuple(self.about["live_roots"])
         # Of a manifest that does not say it: the directory itself is a root where it is the only one.
