@@ -127,8 +127,9 @@ def test_a_plan_of_terraform_does_not_stand_for_the_code(tmp_path):
     assert [rule for rule, *_ in told(ON_AWS, infra)[0]] == ["CHK301"]
     own = tmp_path / "own"
     own.mkdir()
-    (own / "main.tf").write_text("locals {}\n")
     (own / "plan.json").write_text(empty)
-    findings, (note,) = told(ON_AWS, own)
-    assert [rule for rule, *_ in findings] == ["CHK301"]
-    assert "was not compared: the numbers are those of" in note
+    for named in ("", 'groups = { admins = { rights = "all" } }'):
+        (own / "main.tf").write_text(f"locals {{ {named} }}\n")
+        findings, (note,) = told(ON_AWS, own)
+        assert [(rule, subject) for rule, subject, _ in findings] == [("CHK301", "g6.xlarge")]
+        assert "was not compared: the numbers are those of" in note
