@@ -27,7 +27,7 @@ def parse_duration(text: str) -> timedelta:
         raise ValueError(f"{text!r} is longer than ten years")
     span = timedelta(milliseconds=milliseconds)
     if not span:
-        raise ValueError(f"{text!r} is no time at all")
+        raise ValueError(f"{text!r} is not a time")
     return span
 
 

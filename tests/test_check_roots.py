@@ -1,5 +1,6 @@
 """``advisor check --infra`` and ``price`` of directories with several roots: of clouds, of former plans, of workloads."""
 
+import json
 import re
 from dataclasses import replace
 
@@ -9,13 +10,15 @@ from advisor.catalog import load_catalog
 from advisor.checks.run import code_of, look_at_code
 from advisor.codegen import generate, write_files
 from advisor.codegen.pricing import read_projects
-from advisor.codegen.writing import read_former
+from advisor.codegen.writing import left_roots, read_former
 from advisor.errors import InputError
 from codegen.plans import make_fleet_plan, make_group
 
 ON_AWS = make_fleet_plan(make_group(instances=(4, 4)))
 GOOGLE = make_group(provider="gcp", region="us-central1", instance_type="g2-standard-8")
 ON_BOTH = make_fleet_plan(make_group(instances=(2, 2)), GOOGLE)
+NODES = make_group(provider="digitalocean", region="nyc2", instance_type="h100-1x")
+OTHER_NODES = make_group(provider="nebius", region="eu-north1", instance_type="gpu-h100-sxm_1gpu-16vcpu-200gb")
 
 
 def told(plan, infra):
@@ -55,6 +58,24 @@ def test_roots_that_the_code_no_longer_has_are_told_and_not_compared(plans, left
     edit(root / "fleet.tf", r"(\binstances +=) \d+", r"\1 9")
     rules = [rule for rule, *_ in told(plans[-1], infra)[0]]
     assert rules == ["CHK301", *("CHK302" for _ in left)]
+
+
+def test_a_root_whose_target_another_cloud_keeps_is_told(tmp_path):
+    """Clusters of two clouds have one target: the cloud that the plan leaves is named all the same."""
+    plan = make_fleet_plan(NODES, GOOGLE)
+    infra = written(tmp_path / "infra", make_fleet_plan(NODES, OTHER_NODES), plan)
+    assert told(plan, infra) == ([("CHK302", "nebius", "terraform -chdir=DIR/nebius destroy")], [])
+
+
+def test_a_record_that_does_not_name_the_live_roots_is_read(tmp_path):
+    """The directory itself is a root where it is the only one."""
+    for plans, left in (((ON_AWS, ON_BOTH), ("",)), ((ON_AWS, ON_BOTH, ON_AWS), ("aws", "gcp"))):
+        infra = written(tmp_path / str(len(plans)), *plans)
+        manifest = infra / ".advisor/manifest.json"
+        record = json.loads(manifest.read_text())
+        assert set(record.pop("live_roots")) == set(record["roots"]) - set(left)
+        manifest.write_text(json.dumps(record))
+        assert left_roots(infra) == left
 
 
 def test_money_of_every_root_counts(tmp_path):
@@ -106,8 +127,9 @@ def test_a_plan_of_terraform_does_not_stand_for_the_code(tmp_path):
     assert [rule for rule, *_ in told(ON_AWS, infra)[0]] == ["CHK301"]
     own = tmp_path / "own"
     own.mkdir()
-    (own / "main.tf").write_text("locals {}\n")
     (own / "plan.json").write_text(empty)
-    findings, (note,) = told(ON_AWS, own)
-    assert [rule for rule, *_ in findings] == ["CHK301"]
-    assert "was not compared: the numbers are those of" in note
+    for named in ("", 'groups = { admins = { rights = "all" } }'):
+        (own / "main.tf").write_text(f"locals {{ {named} }}\n")
+        findings, (note,) = told(ON_AWS, own)
+        assert [(rule, subject) for rule, subject, _ in findings] == [("CHK301", "g6.xlarge")]
+        assert "was not compared: the numbers are those of" in note

@@ -102,7 +102,7 @@ def _read(database: Database, table: Table, bill: Bill) -> list[str]:
     notes = _unread(database, table, column_of, rows_before)
     bad, timeless, unpriced = (now - then for now, then in zip(_unusable(database), before, strict=True))
     if bad:
-        said = "tokens that are no number or negative, or such a number of requests: unknown, in no sum"
+        said = "tokens that are not a number or are negative, or such a number of requests: unknown, in no sum"
         notes.append(f"{table.where}: {counted(bad, 'line')} with {said}")
     moment = column_of["time"]
     if timeless and moment is not None and unreadable_time(database, table, moment) is not None:
@@ -140,7 +140,7 @@ def _unread(database: Database, table: Table, column_of: dict[str, str | None], 
 
 
 def _unusable(database: Database) -> tuple[int, int, int]:
-    """Lines so far with tokens or requests that are no number or negative, requests without a time, without a spend."""
+    """Lines so far with tokens or requests not a number or negative, requests without a time, without a spend."""
     bad, timeless, unpriced = database.row(
         "SELECT coalesce(sum(bad_lines), 0)::BIGINT, coalesce(sum(requests) FILTER (WHERE hour IS NULL), 0)::BIGINT, "
         "coalesce(sum(unpriced), 0)::BIGINT FROM traffic"

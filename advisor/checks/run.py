@@ -77,7 +77,7 @@ def code_of(workload: str, infra: Path) -> Path:
         return own[0] if own else infra
     names = ", ".join(str(folder.relative_to(infra)) for folder in own or folders)
     raise InputError(
-        f"the directory holds code of several workloads, {'several' if own else 'none'} of them {workload!r}: {names}",
+        f"the directory has a folder for each workload, {'several' if own else 'none'} of them {workload!r}: {names}",
         where=str(infra),
         hint=f"give the folder of this plan's code, such as --infra {quote(str((own or folders)[0]))}",
     )

@@ -189,7 +189,7 @@ def batch_forecast(
 
 def _check_horizon(horizon_days: float) -> None:
     if not (math.isfinite(horizon_days) and horizon_days > 0):
-        raise InputError(f"a horizon of {horizon_days:g} days is no time to forecast")
+        raise InputError(f"a horizon of {horizon_days:g} days is too short to forecast")
 
 
 def _grown(week: Forecast, growth_per_day: float, horizon_days: float) -> Forecast:

@@ -150,7 +150,7 @@ def _without_absurd(grid: Floats, is_known: npt.NDArray[np.bool_]) -> tuple[Floa
     note = (
         f"{int(is_absurd.sum()):,} of {int(is_known.sum()):,} minutes have up to {grid[is_absurd].max():.3g} "
         f"requests/s, more than {ABSURD:g} × what 99.9% of the minutes stay within: the forecast "
-        f"counts them at {most:.3g}; correct them in the trace if they are no requests"
+        f"counts them at {most:.3g}; correct them in the trace if they are not requests"
     )
     return np.where(is_absurd, most, grid), (note,)
 

@@ -198,7 +198,7 @@ def _window(fields: Mapping[str, Field], every_hours: int) -> tuple[int, int] | 
     start, length = _stated(field)
     offsets = _offsets_hours(fields.get("timezone"))
     if not all(offset.is_integer() for offset in offsets):
-        fields["timezone"].fail("its hours are no whole hours of UTC, which machines are ordered by", "state UTC")
+        fields["timezone"].fail("its hours are not whole hours of UTC, which machines are ordered by", "state UTC")
     lost = int(max(offsets) - min(offsets))
     if length <= lost:
         field.fail(

@@ -284,7 +284,7 @@ def _instead_of(field: Field | None, given: PrometheusDemand) -> PrometheusDeman
 def _cloudwatch(field: Field, *, cache_is_stated: bool) -> CloudWatchDemand:
     fields = field.all_of(_CLOUDWATCH_KEYS, optional=_CLOUDWATCH_KEYS[1:])
     if "endpoint" in fields and "hosts" in fields:
-        fields["hosts"].fail("an endpoint's instances are no hosts of CloudWatch's", "keep either endpoint or hosts")
+        fields["hosts"].fail("an endpoint's instances are not hosts of CloudWatch", "keep either endpoint or hosts")
     return CloudWatchDemand(
         region=fields["region"].text(),
         profile=fields["profile"].text() if "profile" in fields else None,

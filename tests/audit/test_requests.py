@@ -91,7 +91,7 @@ def test_tokens_that_are_no_number_are_unknown(tmp_path, audit):
     usage = by_name(found)["chat"].usage
 
     assert (usage.requests, usage.input_tokens, usage.output_tokens) == (4, 300, 150)
-    assert any("2 lines with tokens that are no number or negative" in note for note in found.notes)
+    assert any("2 lines with tokens that are not a number or are negative" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("days", [1, 3])

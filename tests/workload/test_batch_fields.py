@@ -79,7 +79,7 @@ REFUSED = {
     "a window beyond the day": ({"window": "22:00-30:00"}, ["00:00 to 24:00"]),
     "a window of runs within a day": ({"every": "6h", "window": "22:00-06:00"}, ["once a day", "runs every 6 h"]),
     "a zone without a window": ({"timezone": "Asia/Tokyo"}, ["timezone", "goes with window"]),
-    "a zone of half hours": ({"window": "22:00-06:00", "timezone": "Asia/Kolkata"}, ["no whole hours of UTC"]),
+    "a zone of half hours": ({"window": "22:00-06:00", "timezone": "Asia/Kolkata"}, ["not whole hours of UTC"]),
     "a rate": ({"requests_per_second": 3}, ["unknown key 'requests_per_second'", "under demand.declared"]),
 }  # fmt: skip
 

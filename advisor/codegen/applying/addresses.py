@@ -154,7 +154,7 @@ def _steps(address: str) -> list[tuple[str, str | None]]:
     while at < len(address):
         match = _STEP.match(address, at)
         if match is None or (at == 0) == match[0].startswith("."):
-            raise InputError(f"{address!r} is no address", hint=_HINT)
+            raise InputError(f"{address!r} is not an address", hint=_HINT)
         text = match["text"]
         steps.append((match["name"], text if text is not None else match["number"]))
         at = match.end()
@@ -173,7 +173,7 @@ def _descend(
             return module, [("module", name), *steps[2:]], key
         module, steps = inner, steps[2:]
     if len(steps) != 2:
-        raise InputError(f"{address!r} is no address of a resource", hint=_HINT)
+        raise InputError(f"{address!r} is not the address of a resource", hint=_HINT)
     return module, steps, key
 
 

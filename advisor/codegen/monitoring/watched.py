@@ -251,7 +251,7 @@ def _checked(matchers: str) -> str:
     """
     if matchers and not _MATCHERS.fullmatch(matchers):
         raise InputError(
-            f"{matchers!r} are no label matchers", where="--match", hint='such as namespace="chat",pod=~"chat-.+"'
+            f"{matchers!r} are not label matchers", where="--match", hint='such as namespace="chat",pod=~"chat-.+"'
         )
     return matchers
 

@@ -139,7 +139,8 @@ def _is_own(document: object) -> bool:
 def _is_generated(directory: Path) -> bool:
     """Whether a directory holds code with the data of a plan."""
     documents = [read_hcl(_read(path), str(path)) for path in directory.glob("*.tf")]
-    return any(local_map(documents, name) is not None for name in (_GROUPS, _POOLS))
+    entries = [entry for name in (_GROUPS, _POOLS) for entry in (local_map(documents, name) or {}).values()]
+    return bool(entries) and all(isinstance(entry, dict) and "region" in entry for entry in entries)
 
 
 def _of_code(directory: Path, catalog: Catalog) -> Project:

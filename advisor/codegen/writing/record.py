@@ -156,6 +156,10 @@ class Pending:
     """Digest of what was to lie on disk: the new base, and the user's edits merged into it."""
 
 
+_LISTS = ("targets", "roots", "live_roots")
+"""Keys of the manifest that hold words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """The manifest."""
@@ -164,12 +168,21 @@ class Record:
     """Relative path → digest of the text that was generated last."""
     pending: Mapping[str, Pending] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
-    """Generator, targets, plan and roots of the run that made them."""
+    """Generator, targets, plan and roots of the run that made them, and those of former plans."""
 
     @property
     def roots(self) -> tuple[str, ...]:
         """Folders that held a root, as of the last run."""
         return tuple(self.about.get("roots", ()))
+
+    @property
+    def live_roots(self) -> tuple[str, ...]:
+        """Roots that the last run made; of those that a plan left, files are kept."""
+        if "live_roots" in self.about:
+            return tuple(self.about["live_roots"])
+        # Of a manifest that does not say it: the directory itself is a root where it is the only one.
+        targets = self.about.get("targets", ())
+        return tuple(root for root in self.roots if not targets or (root == "") == (len(targets) == 1))
 
     @property
     def paths(self) -> set[str]:
@@ -228,7 +241,7 @@ def read_record(directory: Path) -> Record:
             },
             about={
                 **{name: str(document[name]) for name in ("generator", "plan") if name in document},
-                **{name: _words(document[name]) for name in ("targets", "roots") if name in document},
+                **{name: _words(document[name]) for name in _LISTS if name in document},
             },
         )
     except (KeyError, TypeError, AttributeError) as error:
@@ -349,7 +362,6 @@ def read_former(directory: Path, stage: Stage | None = None, *, force: bool = Fa
     is_component = None
     if language is not None and record.roots:
         is_component = not any((directory / root / _OF_A_WHOLE[language]).exists() for root in record.roots)
-    is_single = len(about.get("targets", ())) == 1
     return Former(
         rollouts=rollouts,
         targets=alone | {root: rollout.planned.target for root, rollout in rollouts.items()},
@@ -361,8 +373,7 @@ def read_former(directory: Path, stage: Stage | None = None, *, force: bool = Fa
         as_component=is_component,
         state=state_of(directory),
         inputs=_inputs(directory, record.paths or _unrecorded(directory)),
-        # The directory itself is a root where it is the only one.
-        live_roots=tuple(root for root in record.roots if (root == "") == is_single),
+        live_roots=record.live_roots,
     )
 
 
@@ -373,15 +384,7 @@ def left_roots(directory: Path) -> tuple[str, ...]:
         InputError: the records are damaged.
     """
     record = read_record(directory)
-    targets = set(record.about.get("targets", ()))
-    if len(targets) == 1 and "" in record.roots:
-        return tuple(root for root in record.roots if root)
-    rollouts = read_rollouts(directory)
-    return tuple(
-        root
-        for root in record.roots
-        if (not root and len(targets) > 1) or (root in rollouts and rollouts[root].planned.target not in targets)
-    )
+    return tuple(root for root in record.roots if root not in record.live_roots)
 
 
 def state_of(directory: Path) -> str:

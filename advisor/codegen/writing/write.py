@@ -362,6 +362,7 @@ def _record_after(generated: Generated, report: WriteReport, record: Record) -> 
         "plan": generated.plan_digest,
         "targets": list(generated.targets),
         "roots": sorted({*generated.roots, *left.values()}),
+        "live_roots": sorted(generated.roots),
     }
     return Record(files | {path: record.files[path] for path in left}, {}, about)
 

@@ -418,7 +418,7 @@ def _number(value: object) -> float:
 
 
 def _no_number(_: str) -> NoReturn:
-    _refuse("NaN and Infinity are no numbers of JSON")
+    _refuse("NaN and Infinity are not numbers of JSON")
 
 
 def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

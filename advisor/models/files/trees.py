@@ -83,7 +83,7 @@ def tree_of(left: Children, right: Children, weight: Numbers | None, where: str)
         raise _unsound("its nodes have one child", where)
     children = np.concatenate([left[inner], right[inner]])
     if children.size and (children.max() >= count or np.unique(children).size != children.size or not children.min()):
-        raise _unsound("a node is no child, or that of two", where)
+        raise _unsound("a node is not the child of exactly one", where)
     depth = _depths(left, right, inner, where)
     leaves = ~inner & (depth >= 0)
     splits = inner & (depth >= 0)
@@ -172,7 +172,7 @@ def xgboost_forest(values: Mapping[str, Any], where: str) -> Forest:
     model = _inner(booster, "model")
     weights = real_numbers(model.get("weights", []))
     if weights is None:
-        raise InputError("the weights of the linear model are no list of numbers", where=where, hint=_HINT)
+        raise InputError("the weights of the linear model are not a list of numbers", where=where, hint=_HINT)
     if weights.size:
         return Forest((), coefficients=weights.size)
     listed = model.get("trees")

@@ -363,8 +363,8 @@ locals {{
         ("aws_launch_template.cpu", "there are aws_launch_template.gpu"),
         ("aws_s3_bucket.x", "holds no instance type or count"),
         ("module.x.aws_launch_template.gpu", "there is no module 'x'"),
-        ("aws_launch_template", "is no address|there is no"),
-        ("..", "is no address"),
+        ("aws_launch_template", "is not the address|there is no"),
+        ("..", "is not an address"),
         ("google_compute_instance.x", "there is no google_compute_instance.x"),
     ],
 )

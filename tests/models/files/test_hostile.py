@@ -96,7 +96,7 @@ def read(folder: Path, name: str, content: bytes):
         ("x.skops", skops('{"nodes": {"file": "a.npy"}}', a=nodes("c16")), "a list of numbers is expected"),
         ("x.json", xgboost(trees=[ROOT | {"left_children": [[1], 2]}]), "tree 0: no sound tree: a list of numbers"),
         ("x.json", xgboost(trees=[CHAIN]), "tree 0: no sound tree: it is deeper than 10,000 levels"),
-        ("x.json", xgboost(weights="abc"), "the weights of the linear model are no list of numbers"),
+        ("x.json", xgboost(weights="abc"), "the weights of the linear model are not a list of numbers"),
     ],
     ids=range(13),
 )

@@ -101,7 +101,7 @@ class PrometheusApi:
     def _label_values(self, label: str, asked: Mapping[str, str]) -> list[str]:
         data = self._ask(f"/api/v1/label/{label}/values?{urlencode(asked, quote_via=quote)}", None)
         if not isinstance(data, list):
-            raise self._strange("the values of a label are no list")
+            raise self._strange("the values of a label are not a list")
         return [str(value) for value in data]
 
     def _ask(self, path: str, form: Mapping[str, str] | None) -> Any:  # noqa: ANN401 - JSON
