@@ -316,7 +316,7 @@ def test_a_verdict_on_batch_work_is_in_short_sentences_of_its_own(tmp_path, chan
     assert "items every" in question_words(plan)
     assert max(len(sentence) for line in lines for sentence in re.split(r"(?<=[.]) ", line)) <= 220
     assert re.search(
-        r"a run (stands still|goes on at \d+% of its planned pace) until the next is there \(.* min\)", failure
+        r"a run (stands still|goes on at \d+% of its planned pace) until the next is up \(.* min\)", failure
     )
 
 

@@ -309,7 +309,7 @@ def _interrupted_words(fleet: Fleet, worst: Failure, parts: str) -> str:
     start, spare = start_hours(fleet), spare_hours(fleet)
     until = f" ({hours_words(start)})" if start else ""
     left = "" if spare is None else f"; it has {hours_words(spare)} to spare"
-    return f"Failure: without {parts} a run {pace} until the next is there{until}{left}."
+    return f"Failure: without {parts} a run {pace} until the next is up{until}{left}."
 
 
 def _cheapest_words(fleet: Fleet) -> Iterator[str]:

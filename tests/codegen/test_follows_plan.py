@@ -70,8 +70,9 @@ def confirmed_and_planned(asked, catalog, counts):
     formulation, context = posed_of(asked, catalog, **SHORT)
     each = [counts.pop(0) if counts else 0 for _ in formulation.problem.pools]
     solution = given_fleet(formulation.problem, each)
-    found = Confirmed(solution, formulation, ReplayValidator(formulation, context).replayed(formulation, solution))
-    return found, fleet_of(found, context, forecast_of(context.requirements))
+    search = ReplayValidator(formulation, context)
+    found = Confirmed(solution, formulation, search.replayed(formulation, solution))
+    return found, fleet_of(found, context, forecast_of(context.requirements), search)
 
 
 def routed(found):

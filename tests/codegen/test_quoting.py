@@ -83,7 +83,7 @@ def test_hcl_number_reads_back(value):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), True])
 def test_no_number_is_refused(value):
     """Infinity, NaN and truth are no numbers in HCL."""
-    with pytest.raises(ValueError, match="no number"):
+    with pytest.raises(ValueError, match="not a number"):
         quoting.hcl_number(value)
 
 

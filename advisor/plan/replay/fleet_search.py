@@ -151,6 +151,7 @@ class FleetSearch(ReplayedFleets):
         fleet = search.confirmed(limit, refined=limit is not None)
         if not isinstance(fleet, Confirmed) or not fleet.confirmation.reached or fleet.is_limit:
             return None
+        self._sources |= search._sources  # noqa: SLF001 - of its own class
         problem = replace(self._posed.problem, pools=fleet.formulation.problem.pools)
         classes, shares = len(problem.hours), fleet.solution.shares
         groups = tuple(replace(group, instances=group.instances * classes) for group in fleet.solution.allocations)
@@ -161,7 +162,8 @@ class FleetSearch(ReplayedFleets):
             return None
         kinds = {self.kind_of(group.pool.key) for group in groups}
         headroom = dict.fromkeys(kinds, fleet.confirmation.headroom_factor)
-        constant = self._confirmed(replace(self._posed, problem=problem), solution, headroom)
+        formulation = replace(fleet.formulation, week=self._posed.week, problem=problem)
+        constant = self._confirmed(formulation, solution, headroom)
         return constant if constant.confirmation.reached and constant.usd_per_month < usd_of(best) else None
 
     def confirmed(self, start: Confirmed | None = None, *, refined: bool = False) -> Confirmed | Infeasible:

@@ -102,7 +102,8 @@ class ProgramVariables:
         pool = self.problem.pools[g]
         costs = [instance_usd_per_month(self.problem, pool, tariff, h) for h in range(len(self.problem.hours))]
         for h in range(len(costs)):
-            is_idle = tariff.paid is PurchaseOption.SERVERLESS and self.problem.hours[h].planned_rate <= 0
+            may_idle = tariff.paid is PurchaseOption.SERVERLESS and self.problem.goes_to_zero
+            is_idle = may_idle and self.problem.hours[h].planned_rate <= 0
             variable = self.program.variable(upper=0 if is_idle else most, integer=True)
             self.hourly[g, t, h] = variable
             runs = costs[h : h + 1] if self._is_by_class(tariff) else costs[h:]

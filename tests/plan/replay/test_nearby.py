@@ -23,5 +23,5 @@ def test_hundreds_of_machines_are_not_taken_away_one_by_one(monkeypatch):
     fleet = answer(question, catalog, shipped_model(), BRIEF).plan.fleet
 
     assert fleet.confirmed.reached
-    assert max(max(group.instances) for group in fleet.groups) > 150
+    assert max(max(group.instances) for group in fleet.groups) > 100
     assert len(steps) <= 3 * exchanges.MOST_STEPS  # one search, one that survives an instance, one among other layouts

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from advisor.plan.problem.constraints import uses
 from advisor.plan.problem.formulas import falls, mix_rate, paid_hours_per_month, starts_of
+from advisor.plan.problem.limits import Constraint
 from advisor.plan.problem.values import Allocation, Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve import by_hours as searched
 from advisor.plan.solve.by_hours import by_hours
@@ -84,7 +85,7 @@ def test_what_may_not_change_or_has_too_many_types_is_refused():
 def test_quotas_and_power_hold_both_while_one_takes_over():
     """A machine of the nights and one of the days, each within the limit, run together at the hand-over."""
     quota = ("aws/r/L-1", "on_demand")
-    pools = [replace(pool, kw=1.0, quotas={quota: 8.0}) for pool in (NIGHT, DAY)]
+    pools = [replace(pool, takes={Constraint.POWER: 1.0}, quotas={quota: 8.0}) for pool in (NIGHT, DAY)]
     problem = problem_of(*pools, planned=(2.0, 9.0), scaling=IN_TURN)
     best = by_hours(problem, optimise(problem))[0]
     limited = {
