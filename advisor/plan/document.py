@@ -94,7 +94,7 @@ def _mismatch(fleet: Fleet) -> str:
             if count != classes:
                 return f"fleet.groups.{at}.{name}: {count} numbers for {classes} hour classes"
         if not 0 < max(group.instances) <= _MOST_INSTANCES:
-            return f"fleet.groups.{at}.instances: 1 to {_MOST_INSTANCES:,} run at most, not {max(group.instances):,}"
+            return f"fleet.groups.{at}.instances: at their most {max(group.instances):,}, not 1 to {_MOST_INSTANCES:,}"
         shares = len(group.bucket_shares)
         if shares < buckets:
             return f"fleet.groups.{at}.bucket_shares: {shares} shares for {buckets} buckets of prompts"

@@ -122,11 +122,11 @@ def test_it_reads_back_as_it_was_written(text):
         (lambda plan: plan["fleet"]["groups"][0]["instances"].append(1), "fleet.groups.0.instances: "),
         (
             lambda plan: plan["fleet"]["groups"][0].update(instances=[0] * len(plan["fleet"]["hour_classes"])),
-            "fleet.groups.0.instances: 1 to 1,000,000 run at most, not 0",
+            "fleet.groups.0.instances: at their most 0, not 1 to 1,000,000",
         ),
         (
             lambda plan: plan["fleet"]["groups"][0]["instances"].__setitem__(0, 10**15),
-            "at most, not 1,000,000,000,000,000",
+            "at their most 1,000,000,000,000,000, not 1 to 1,000,000",
         ),
         (lambda plan: plan["fleet"]["groups"][0]["request_shares"].clear(), "fleet.groups.0.request_shares: 0 numbers"),
         (lambda plan: plan["fleet"]["groups"][0]["request_shares"].__setitem__(0, 1.5), "request_shares.0: 1.5 is"),

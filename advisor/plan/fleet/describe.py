@@ -480,7 +480,9 @@ def _static_peak(confirmed: Confirmed, context: PlanningContext, search: FleetSe
         constant = search.alone_at_all_hours(confirmed.formulation.of([replace(usual, tariffs=(tariff,))]))
         if isinstance(constant, Infeasible) or not constant.confirmation.reached:
             return None
-        instances, kept = max(constant.solution.allocations[0].instances), constant.confirmation.within_slo_ratio
+        counts = constant.solution.allocations[0].instances
+        instances = max(counts)
+        kept = constant.confirmation.within_slo_ratio if min(counts) == instances else None
     usd = hourly_to_monthly(price.usd_per_hour, instances)
     if usd <= 0:
         return None

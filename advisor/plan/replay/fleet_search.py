@@ -59,7 +59,7 @@ from advisor.plan.solve.scopes import (
 from advisor.plan.solve.simple import complexity
 from advisor.plan.solve.solver import HALF_A_CENT
 from advisor.plan.solve.stage import Formulation, PlanningContext, in_precisions
-from advisor.records import dataclass, replace
+from advisor.records import dataclass, replace, with_own_memory
 from advisor.units import A_CENT
 
 MOST_MOVED = 8
@@ -108,8 +108,8 @@ class FleetSearch(ReplayedFleets):
         self._refused: dict[tuple[object, ...], float] = {}
         """USD a month below which no fleet of a kind holds that carries less than the planned rates."""
         self._singles: dict[tuple[object, ...], Callable[[float], Singles]] = {}
-        self._constant: dict[str, Self] = {}
-        """The search of fleets with the same instances at all hours; empty: nothing was asked of it."""
+        self._constant: FleetSearch | None = self._of_constant_fleets()
+        """The search of fleets with the same instances at all hours; None: there is no other."""
 
     def within(self, formulation: Formulation, context: PlanningContext) -> Self:
         """The same for another question about the same demand: what replays have shown of replicas is kept."""
@@ -120,19 +120,40 @@ class FleetSearch(ReplayedFleets):
     def apart(self) -> Self:
         """The same with a memory of its own."""
         other = super().apart()
-        other._constant = {}  # noqa: SLF001 - of its own class
+        other._constant = None if self._constant is None else self._constant.apart()  # noqa: SLF001 - of its own class
         return other
 
-    def _at_all_hours(self, formulation: Formulation) -> Self | None:
-        """The search of the same question with the same instances at all hours; None where there is no other."""
-        trials = self._trials.at_all_hours
-        if trials is None or len(formulation.problem.hours) == 1:
+    def _of_constant_fleets(self) -> "FleetSearch | None":
+        """The same with nothing known and trials of the busiest stretch alone; None where these are of no other."""
+        if self._trials.at_all_hours is None:
             return None
-        constant = formulation.at_all_hours()
-        if not self._constant:
-            self._constant[""] = search = type(self)(constant, self._setting)
-            search._trials = trials  # noqa: SLF001 - of its own class
-        return self._constant[""].within(constant, self._setting)
+        search = with_own_memory(self)
+        search.__dict__ |= {"_trials": self._trials.at_all_hours, "_base": {}, "_constant": None}
+        search._forget()  # noqa: SLF001 - of its own class
+        return search
+
+    def _forget(self) -> None:
+        """Know nothing of what replays have shown, here and of fleets at all hours."""
+        for kept in (
+            self._brackets,
+            self._failing,
+            self._known,
+            self._found_alone,
+            self._holding,
+            self._refused,
+            self._late,
+            self._unsplit,
+            self._alone,
+        ):
+            kept.clear()
+        if self._constant is not None:
+            self._constant._forget()  # noqa: SLF001 - of its own class
+
+    def _at_all_hours(self, formulation: Formulation) -> "FleetSearch | None":
+        """The search of the same question with the same instances at all hours; None where there is no other."""
+        if self._constant is None or len(formulation.problem.hours) == 1:
+            return None
+        return self._constant.within(formulation.at_all_hours(), self._setting)
 
     def alone_at_all_hours(self, formulation: Formulation) -> Confirmed | Infeasible:
         """The same as :meth:`alone` with as many instances at all hours, in one class of hours."""
@@ -166,6 +187,11 @@ class FleetSearch(ReplayedFleets):
         constant = self._confirmed(formulation, solution, headroom)
         return constant if constant.confirmation.reached and constant.usd_per_month < usd_of(best) else None
 
+    def _constant_instead(self, failing: Confirmed) -> Confirmed:
+        """The cheapest fleet with the same instances at all hours that holds, in place of one that does not."""
+        fleet = self._constant_fleet(None)
+        return failing if fleet is None else unproven(held_to(fleet, self._least_usd()))
+
     def confirmed(self, start: Confirmed | None = None, *, refined: bool = False) -> Confirmed | Infeasible:
         """The cheapest fleet that its replay confirms, to 2 %; where none is found, the one that came closest.
 
@@ -182,7 +208,7 @@ class FleetSearch(ReplayedFleets):
         if self._effort.every_kind and (isinstance(fleet, Infeasible) or not fleet.confirmation.reached):
             fleet = self._below_closed_form().cheaper(None) or fleet
         if isinstance(fleet, Confirmed) and not fleet.confirmation.reached:
-            fleet = self._constant_fleet(None) or fleet
+            fleet = self._constant_instead(fleet)
         if isinstance(fleet, Infeasible):
             return fleet
         if not refined and start is not None and fleet.solution.allocations is start.solution.allocations:
@@ -192,19 +218,7 @@ class FleetSearch(ReplayedFleets):
         if self._trials.is_exact or in_full.confirmation.reached == fleet.confirmation.reached:
             return in_full
         self._trials.without_estimates()
-        for kept in (
-            self._brackets,
-            self._failing,
-            self._known,
-            self._found_alone,
-            self._holding,
-            self._refused,
-            self._late,
-            self._unsplit,
-            self._alone,
-            self._constant,
-        ):
-            kept.clear()
+        self._forget()
         return self.confirmed(self._still_holding(start), refined=refined)
 
     @property
@@ -302,9 +316,12 @@ class FleetSearch(ReplayedFleets):
         """
         if is_one_row(self._posed.problem) or all(bracket.least <= 1 for bracket in self._brackets.values()):
             return confirmed
+        return held_to(confirmed, self._least_usd())
+
+    def _least_usd(self) -> float:
+        """Bound on what any fleet costs that carries the planned rates by the closed form."""
         plain = self._solve(self._posed)
-        least = plain.bound_usd_per_month if isinstance(plain, FleetSolution) else 0.0
-        return held_to(confirmed, least)
+        return plain.bound_usd_per_month if isinstance(plain, FleetSolution) else 0.0
 
     def _suffices(self, best: Confirmed, bound: Confirmed) -> bool:
         """Whether nothing is worth looking for below a fleet: nothing much cheaper, or nothing that would be preferred.

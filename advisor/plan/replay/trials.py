@@ -549,7 +549,7 @@ class Trials:
             late=tuple(self._late(outcome, kept, judged)),
             ended_early=early is not None and not whole,
             latencies=tuple(distributions(latencies, self._slo, self._requirements.demand.unit)) if whole else (),
-            late_class=self._late_class(requests.seconds[judged & ~kept]) if count is not None else None,
+            late_class=self._late_class(requests.seconds[judged & ~kept]),
         )
 
     def _late_class(self, seconds: Floats) -> int | None:

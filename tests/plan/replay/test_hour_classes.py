@@ -250,6 +250,30 @@ def test_hours_that_are_late_get_more_instances_by_themselves():
     assert more.usd_per_month < whole.objective_usd_per_month
 
 
+def test_a_fleet_at_all_hours_in_place_of_one_that_fails_has_the_bound_of_all_fleets():
+    """A search that ends with a fleet that is late says nothing of those with counts that follow the hours."""
+    formulation, context = question_of(6.0, 0.3, {2, 4, 9, 12, 15, 18}, 3)
+    pool = min(formulation.problem.pools, key=lambda pool: mix_rate(formulation.problem, pool))
+    formulation = formulation.of([pool])
+    searched = ReplayValidator._search
+    late = ReplayValidator(formulation, context)._confirmed(formulation, fleet(formulation.problem, [1]), {})
+
+    def ends_late(search, start):
+        return late if len(search.problem.hours) > 1 else searched(search, start)
+
+    search = ReplayValidator(formulation, replace(context, effort=replace(context.effort, every_kind=False)))
+    with (
+        patch.object(ReplayValidator, "_search", ends_late),
+        patch.object(ReplayValidator, "_least_usd", lambda _: 1000.0),
+    ):
+        constant = search.confirmed()
+
+    assert not late.confirmation.reached
+    assert constant.confirmation.reached
+    assert not constant.solution.proven
+    assert constant.solution.bound_usd_per_month == 1000 < constant.usd_per_month
+
+
 def test_a_group_with_too_much_at_its_weight_is_seen_where_the_fleet_has_enough():
     """One small machine beside a large one gets the weight of four: more than it sustains, of half of what both do."""
     rate = 10.0
