@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from advisor.catalog import load_catalog
 from advisor.codegen.container import Backend, Container, Form, HeldModel, Runtime
 from advisor.codegen.engines.metrics import CLIENT_PATHS, METRICS, EngineMetrics
-from advisor.codegen.kubernetes_scaling import Scale, rests, scale_of
+from advisor.codegen.kubernetes_scaling import Scale, resting_minutes, scale_of
 from advisor.codegen.kubernetes_weights import S3, Bucket, model_map_name, streaming_engines, weights_files
 from advisor.codegen.model import ComputeGroup, Scaling, Stack, take_turns
 from advisor.codegen.prometheus_rules import rules_of
@@ -358,7 +358,7 @@ def looked_after(stack: Stack, served: Sequence[Served]) -> Mapping[str, LookedA
     for server in served:
         groups = [pods.group for pods in server.pods]
         deployments = tuple(group.key for group in groups)
-        weighed[server.backend.key] = LookedAfter(stack.share_of(server.backend), rests(groups), deployments)
+        weighed[server.backend.key] = LookedAfter(stack.share_of(server.backend), resting_minutes(groups), deployments)
     return weighed
 
 

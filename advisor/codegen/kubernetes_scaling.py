@@ -104,7 +104,7 @@ def windows(schedule: tuple[ScheduledSize, ...], least: int, replicas_per_instan
     )
 
 
-def rests(groups: Sequence[ComputeGroup]) -> Sequence[tuple[int, int]]:
+def resting_minutes(groups: Sequence[ComputeGroup]) -> Sequence[tuple[int, int]]:
     """Minutes of the week in which schedules have no instance (Monday 00:00 UTC is 0): from the first to the second.
 
     Returns:

@@ -18,7 +18,7 @@ SCHEMA_PATH = Path(__file__).with_name("plan-v1.schema.json")
 _MEND = "make the plan again, or undo the edit"
 _SHOWN_CHARACTERS = 200
 _MOST_INSTANCES = 1_000_000
-"""Of a group: more than any fleet that is planned has."""
+"""Instances of a group: no fleet that is planned has as many."""
 _SIGNIFICANT_DIGITS = 6
 _DECIMALS = {"usd_per_month": 2, "usd_per_hour": 6, "obligation_usd": 2, "usd_per_unit": 8, "quantity": 6}
 """Decimals of money by the unit in a field's name; everything else is rounded to significant digits."""

@@ -144,12 +144,15 @@ def test_a_fee_that_does_not_say_what_went_unused_is_not_counted_beside_its_usag
     for row in rows:
         del row["savings_plan_total_commitment_to_date"], row["savings_plan_used_commitment"]
 
-    found = audit(write_csv(tmp_path / "cur.csv", rows))
+    audited = audit(write_csv(tmp_path / "cur.csv", rows))
 
-    assert_reconciles(found)
-    assert (found.bill.billed_cost, found.bill.effective_cost) == (Decimal("2.5"), Decimal("2.5") if covers else None)
-    assert found.split.parts["unused_commitment"] == 0
-    assert any("what went unused is not known" in note for note in found.notes)
+    assert_reconciles(audited)
+    assert (audited.bill.billed_cost, audited.bill.effective_cost) == (
+        Decimal("2.5"),
+        Decimal("2.5") if covers else None,
+    )
+    assert audited.split.parts["unused_commitment"] == 0
+    assert any("what went unused is not known" in note for note in audited.notes)
 
 
 def test_a_row_that_ends_before_it_begins_is_not_in_the_period(tmp_path, audit):
@@ -157,12 +160,12 @@ def test_a_row_that_ends_before_it_begins_is_not_in_the_period(tmp_path, audit):
     good, bad = (focus_row(charge) for charge in hours(Charge(), 2))
     bad["ChargePeriodEnd"] = "2020-01-01T00:00:00Z"
 
-    found = audit(write_csv(tmp_path / "bill.csv", [good, bad]))
+    audited = audit(write_csv(tmp_path / "bill.csv", [good, bad]))
     alone = audit(write_csv(tmp_path / "alone.csv", [bad]))
 
-    assert found.bill.hours == 1
+    assert audited.bill.hours == 1
     assert alone.bill.hours == 0
-    assert all("1 row with an end before the begin: not in the period" in each.notes for each in (found, alone))
+    assert all("1 row with an end before the begin: not in the period" in each.notes for each in (audited, alone))
 
 
 def test_floats_of_parquet_are_the_decimals_that_they_show(tmp_path, audit):

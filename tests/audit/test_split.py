@@ -289,7 +289,7 @@ def test_accelerators_without_telemetry_are_a_finding(tmp_path, audit):
 
 
 def test_refunds_of_an_accelerator_without_telemetry_lower_its_amount(tmp_path, audit):
-    """What is known of a machine's cost is the same in the table and in the finding."""
+    """A machine costs the same in the table and in the finding."""
     charges = [
         *day_of(ACCELERATED),
         replace(ACCELERATED, kind="refund", cost=Decimal("-0.5"), effective=Decimal("-0.5")),

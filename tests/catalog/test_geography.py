@@ -69,7 +69,7 @@ def test_a_place_that_is_none_is_an_error_with_the_nearest(name, message, hint):
     ],
 )
 def test_between_regions(provider, one, other, rtt_ms, quality):
-    """What was measured is listed; the rest is derived."""
+    """Measured regions are listed; the rest is derived."""
     latency = CATALOG.geography.between_regions(provider, one, other)
     assert latency.rtt_ms == pytest.approx(rtt_ms, abs=1)
     assert latency.provenance.quality is quality

@@ -13,7 +13,7 @@ import yaml
 
 from advisor.codegen import Language, Wanted, generate
 from advisor.codegen.container import Form
-from advisor.codegen.kubernetes_scaling import rests
+from advisor.codegen.kubernetes_scaling import resting_minutes
 from advisor.plan.fleet.chosen import Policy
 from codegen.plans import make_fleet_plan, make_group
 from codegen.test_turns import stack_of
@@ -303,10 +303,10 @@ def test_another_plan_starts_the_program_anew():
 def test_rests_are_the_minutes_without_instances():
     """Over the end of the week they are two spans; what never changes has none."""
     night, day = stack_of(*plan_of().fleet.groups).groups
-    by_key = {len(rests([group])): rests([group]) for group in (night, day)}
+    by_key = {len(resting_minutes([group])): resting_minutes([group]) for group in (night, day)}
     assert by_key.pop(0) == ()
     (spans,) = by_key.values()
     assert spans[0][0] == 0
     assert spans[-1][1] == 7 * 24 * 60
     assert all(start < end for start, end in spans)
-    assert rests([night, day]) == []
+    assert resting_minutes([night, day]) == []

@@ -14,12 +14,12 @@ MOST_MOVED_RATIO = 0.30
 MOST_SPOT_MOVED_RATIO = 5.0
 """Spot moves freely: only a jump to more than six times is held back."""
 MOST_LOST_RATIO = 0.10
-"""Of the prices of a whole provider: a list that has lost more of them is taken to be cut off."""
+"""Largest share of a provider's prices that a list may lose: one that has lost more is taken to be cut off."""
 MOST_USUAL_FACTOR = 30.0
 """Between a price and the median of its accelerators on demand, either way: 20 is the most in the facts."""
 _SPOT_TOLERANCE = 1e-6
 _LEAST_SPOT_RATIO = 0.05
-"""Of the on-demand price: 0.09 is the least in the facts; simulated clouds say 0.00001 for everything."""
+"""Least spot price in on-demand prices: 0.09 is the least in the facts; simulated clouds say 0.00001 for everything."""
 
 Place = tuple[str, str]
 """Region and instance type."""

@@ -13,7 +13,7 @@ from advisor.codegen.container import Runtime
 from advisor.codegen.engines.request import SERVED_NAME
 from advisor.codegen.forms import shared
 from advisor.codegen.kubernetes import ClusterManner, Pods, Served
-from advisor.codegen.kubernetes_scaling import rests
+from advisor.codegen.kubernetes_scaling import resting_minutes
 from advisor.codegen.model import ComputeGroup, Stack
 from advisor.codegen.route_weights import LookedAfter, route_weights
 
@@ -45,7 +45,7 @@ def files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
 
 
 def _looked_after(stack: Stack, group: ComputeGroup) -> LookedAfter:
-    return LookedAfter(group.weight, rests([group]), (workload_name(stack, group),))
+    return LookedAfter(group.weight, resting_minutes([group]), (workload_name(stack, group),))
 
 
 def _service(stack: Stack, served: Served, pods: Pods) -> shared.Document:

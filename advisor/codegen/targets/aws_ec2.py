@@ -9,7 +9,7 @@ from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUEST
 from advisor.codegen.aws_places import has_budgets, is_sold_in_blocks, partition_of
 from advisor.codegen.container import Backend, Container, Language, Region
 from advisor.codegen.engines.metrics import EngineMetrics, published, without_times
-from advisor.codegen.kubernetes_scaling import rests
+from advisor.codegen.kubernetes_scaling import resting_minutes
 from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack, sizes_together
 from advisor.codegen.prometheus_rules import slo_left_out, tells_times
 from advisor.codegen.rendering import ANSWERS, render, scaling_left_out
@@ -250,7 +250,7 @@ def _schedule(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     if not group.schedule:
         return {"daily": {"recurrence": _EVERY_MIDNIGHT, "instances": group.instances}}
     backend = stack.backend_of(group)
-    resting = rests(stack.members_of(backend)) if backend.key in stack.resting_backends else ()
+    resting = resting_minutes(stack.members_of(backend)) if backend.key in stack.resting_backends else ()
     by_clock = (replace(entry, weekdays=_weekdays_outside(resting, entry)) for entry in group.schedule)
     return {
         entry.name: {"recurrence": entry.cron, "instances": entry.instances} for entry in by_clock if entry.weekdays

@@ -275,7 +275,7 @@ class StaticPeak:
     saved_ratio: float
     """Share of it that the fleet's compute saves."""
     within_slo_ratio: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
-    """Of the requests of its replay; None: not replayed."""
+    """Share of the requests of its replay; None: not replayed."""
 
 
 class ReplayGap(StrEnum):

@@ -334,11 +334,16 @@ def _on_clusters(groups: Sequence[FleetGroup], context: PlanningContext) -> froz
             partition=group.partition,
         )
     }
-    for provider in {group.provider for group in groups if rests_on_cluster(group.provider)}:
-        own = (group for group in groups if group.provider == provider and not service_of(group.purchase))
-        if rests((group.region, group.instances) for group in own):
-            needing.add(provider)
-    return frozenset(needing)
+    return frozenset(needing | resting(groups).keys())
+
+
+def resting(groups: Sequence[FleetGroup]) -> dict[str, list[FleetGroup]]:
+    """Machines by provider that code starts as nodes of a cluster, since all of a region stop at some hours."""
+    machines: dict[str, list[FleetGroup]] = {}
+    for group in groups:
+        if rests_on_cluster(group.provider) and not service_of(group.purchase):
+            machines.setdefault(group.provider, []).append(group)
+    return {key: own for key, own in machines.items() if rests((group.region, group.instances) for group in own)}
 
 
 def _cheapest(confirmed: Confirmed) -> Cheapest | None:

@@ -55,7 +55,7 @@ class Row:
     """Facts of a constraint beside its rows in the program."""
 
     words: str = ""
-    """Of an option that breaks it alone; "": none does."""
+    """Words of an option that breaks it alone; "": none does."""
     unit: str = ""
     set_by: str = ""
     """Key of the workload file that decides it; "": its own name under ``limits``."""
@@ -64,7 +64,7 @@ class Row:
     steps_per_unit: int = 1
     """Steps in which a needed limit is looked for; 1: it is a whole number."""
     code: str = ""
-    """Of a rejection, if it is not called as the constraint."""
+    """Code of a rejection, if it is not called as the constraint."""
     is_negotiable: bool = True
     """Whether a user could give it up."""
     holds_by_default: bool = False
@@ -148,7 +148,7 @@ class Constraint(StrEnum):
         "on_demand_base",
         _share("too little on demand", "limits.on_demand_base_ratio", loosest=0.0),
     )
-    """What is not on spot sustains its share of the load."""
+    """Instances that are not on spot sustain their share of the load."""
     COMMITMENT_LOW_BAND = (
         "commitment_low_band",
         Row(

@@ -146,7 +146,7 @@ class Pool:
     start_usd: float = 0.0
     """What each start of an instance downloads, through the gateway of a private network."""
     takes: Mapping[Constraint, float] = field(default_factory=dict)
-    """What an instance takes of each stated cap in proportion to instances."""
+    """Amount that an instance takes of each stated cap in proportion to instances."""
     quotas: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """Units of each quota (its key, on_demand or spot) that one instance uses."""
     switching_usd: float = 0.0

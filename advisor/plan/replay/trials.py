@@ -68,7 +68,7 @@ class Trial:
 
     requests: int
     rehearsal: SyntheticTrace
-    """What the fleet was tried with."""
+    """Requests that the fleet was tried with."""
     within_slo_ratio: float
     """Of the whole sample, without those that the interruption itself cut off."""
     busiest_ratio: float

@@ -26,7 +26,7 @@ class SourceKind(NamedTuple):
     devices: tuple[str, ...] = ()
     """Kinds of devices, named as in ``/proc/devices``, that the vendor's library opens."""
     groups: tuple[str, ...] = ()
-    """Of the user that may open them, where the kind of device is not enough."""
+    """Groups of the user that may open them, where the kind of device is not enough."""
     loads_driver: bool = True
     """Whether it loads a vendor's library, which can hang or crash a process."""
 
