@@ -56,6 +56,9 @@ def _total_lines(project: Project) -> Iterator[str]:
     yield f"total of what is known: {_money(now.monthly)} USD a month of {HOURS_PER_MONTH} hours"
     if before.costs and now.monthly is not None and before.monthly is not None:
         yield f"before: {_money(before.monthly)} USD, a change of {now.monthly - before.monthly:+,.2f} USD"
+    if project.kind == CODE:
+        yield "instances of the busiest hours, the fewest nodes of a pool, on demand or spot: schedules and commitments"
+        yield "count in the plan alone"
     if now.unknown:
         yield f"not known, and not in the total: {', '.join(now.unknown)}"
     if now.unsupported:

@@ -302,11 +302,12 @@ def test_options_of_each_kind_are_priced_as_planned(changes, sold_as, price, tmp
 
 
 def test_generated_fleet_has_a_line_for_each_group(price, tmp_path):
-    """Spot and on demand of a fleet, each with its price."""
+    """Spot and on demand of a fleet, each with its price; the table says that schedules and commitments do not count."""
     write_files(generate(make_fleet_plan(make_group(), make_group(purchase="spot"))), tmp_path / "infra")
     found = json.loads(price("infra", "--format", "json")[1])
     names = [part["name"] for line in found["projects"][0]["breakdown"]["resources"] for part in line["costComponents"]]
     assert names == ["Instance usage (on-demand, g6.xlarge, us-east-1)", "Instance usage (spot, g6.xlarge, us-east-1)"]
+    assert "schedules and commitments\ncount in the plan alone" in price("infra")[1]
 
 
 def test_a_generated_node_pool_of_gke_counts_its_fewest(price, tmp_path):
