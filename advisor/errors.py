@@ -1,8 +1,8 @@
-"""The exceptions of the product; each says where it happened, what is wrong and how to mend it.
+"""The exceptions of the product; each says where it happened, what is wrong and how to fix it.
 
 ::
 
-    AdvisorError            exit 1: the user can mend it
+    AdvisorError            exit 1: the user can fix it
     ├── InputError          a file, a field or a name the user gave
     │   └── NotDeployable   exit 4: instances of a plan that no generated code can start
     └── NothingFeasible     exit 4: valid input, but nothing in the catalog satisfies it
@@ -12,12 +12,12 @@ Wrong usage of the command line is click's (exit 2); anything else that escapes 
 
 
 class AdvisorError(Exception):
-    """An error that a user can understand and mend.
+    """An error that a user can understand and fix.
 
     Args:
         message: what is wrong, in one sentence.
         where: the file, line, row or field it was found at ("" when there is no such place).
-        hint: how to mend it ("" when the message already says so).
+        hint: how to fix it ("" when the message already says so).
     """
 
     exit_code = 1

@@ -140,7 +140,7 @@ def plan_estate(
         watch: called as workloads are done.
 
     Raises:
-        InputError: the directory holds no workload files, or its ``estate.yaml`` has to be mended.
+        InputError: the directory holds no workload files, or its ``estate.yaml`` has to be fixed.
     """
     today = dt.datetime.now(dt.UTC).date()
     terms = with_account(read_terms(directory), holdings_of(load_catalog()), today)
@@ -277,7 +277,7 @@ def _plan(tasks: Sequence[Task], run: Run, watch: Watch | None, what: str) -> It
 
 
 def plan_one(task: Task) -> Part:
-    """Plan one workload file; what has to be mended in it is said in its row."""
+    """Plan one workload file; what has to be fixed in it is said in its row."""
     try:
         answered = _answer(task)
     except AdvisorError as error:

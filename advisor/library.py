@@ -1,6 +1,6 @@
 """The program as a library: the answers of its commands, as values.
 
-Every function raises :class:`advisor.errors.InputError` for what the caller can mend, with the field and the remedy.
+Every function raises :class:`advisor.errors.InputError` for what the caller can fix, with the field and the remedy.
 """
 
 import math

@@ -131,7 +131,7 @@ def recommend(
         prometheus: server to take demand from, in place of the source that a file names.
 
     Raises:
-        InputError: something in the workload, its demand or its model that the user can mend.
+        InputError: something in the workload, its demand or its model that the user can fix.
     """
     basis = basis or Basis()
     model = load_model(basis.calibration)

@@ -1,4 +1,4 @@
-"""Files that a person names, read within bounds of size, depth and length; each failure says how to mend it."""
+"""Files that a person names, read within bounds of size, depth and length; each failure says how to fix it."""
 
 import json
 import re

@@ -153,10 +153,25 @@ def milliseconds(value_ms: float) -> str:
     )
 
 
-def unit_usd(usd: float) -> str:
+def usd(amount: float) -> str:
+    """An amount of money: ``$1,234.50``; negative ones keep their sign in front."""
+    cents = to_cents(amount)
+    return f"-${-cents:,.2f}" if amount < 0 else f"${cents:,.2f}"
+
+
+def price_usd(amount: float) -> str:
+    """A price in four significant digits, and in cents at least: ``$1.80``, ``$1.212``, ``$98.32``, ``$0.004812``."""
+    if amount >= _MOST_IN_CENTS:
+        return f"${amount:g}"
+    decimals = 2 if amount <= 0 else max(3 - math.floor(math.log10(amount)), 2)
+    whole, _, part = f"{amount:,.{decimals}f}".partition(".")
+    return f"${whole}.{part.rstrip('0'):0<2}"
+
+
+def unit_usd(amount: float) -> str:
     """``1,234.50``, ``0.25`` or ``0.00213``: an amount in cents, below ten of them in three significant digits."""
-    decimals = 2 if usd >= _TEN_CENTS or usd <= 0 else 2 - math.floor(math.log10(usd))
-    return f"{usd:,.{decimals}f}"
+    decimals = 2 if amount >= _TEN_CENTS or amount <= 0 else 2 - math.floor(math.log10(amount))
+    return f"{amount:,.{decimals}f}"
 
 
 def three_digits(value: float) -> str:

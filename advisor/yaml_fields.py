@@ -1,4 +1,4 @@
-"""YAML fields that know their line: every complaint says where, what and how to mend it."""
+"""YAML fields that know their line: every complaint says where, what and how to fix it."""
 
 import datetime as dt
 import re

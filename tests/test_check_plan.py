@@ -125,7 +125,7 @@ def test_a_total_above_the_budget_fails(plan, run_advisor, tmp_path):
 
 
 def test_code_that_deploys_something_else_is_told(plan, infra, run_advisor, tmp_path):
-    """An edit by hand of the number of instances is seen, with the command that mends it."""
+    """An edit by hand of the number of instances is seen, with the command that fixes it."""
     copy = tmp_path / "infra"
     copy.mkdir()
     for path in infra.glob("*.tf"):

@@ -1,4 +1,4 @@
-"""Files that a person names are read within bounds, and every refusal says how to mend it."""
+"""Files that a person names are read within bounds, and every refusal says how to fix it."""
 
 import json
 import os

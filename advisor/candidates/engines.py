@@ -77,9 +77,9 @@ def beyond_half(model: Model, engine: str, precision: str, accelerator: Accelera
     is_old = capability is not None and capability < FIRST_WITH_BF16
     if precision != _HALF and (not is_old or precision == _WIDE):
         return ""
-    mend = f"; {accelerator.name} has no bf16 arithmetic" if is_old else ": name bf16 in precisions"
+    fix = f"; {accelerator.name} has no bf16 arithmetic" if is_old else ": name bf16 in precisions"
     serving = f"{engine} serves" if engine else "engines serve"
-    return f"{model.name} overflows in fp16, and {serving} it in bf16 or fp32 alone{mend}"
+    return f"{model.name} overflows in fp16, and {serving} it in bf16 or fp32 alone{fix}"
 
 
 def _each_engine(

@@ -257,7 +257,7 @@ def read_case(path: Path) -> Case:
     """Read and validate a case file.
 
     Raises:
-        InputError: with file, line, field, and how to mend it.
+        InputError: with file, line, field, and how to fix it.
     """
     root = read_document(path, "case", "see examples/recommender/case.yaml for one")
     fields = root.all_of(_KEYS, optional=("differs",))
@@ -320,7 +320,7 @@ def _part(name: str, field: Field, before: Mapping[str, Part]) -> Part:
     if like is None:
         return Part(name, PartKind(kind), own)
     if like.kind != kind:
-        own.fail(f"'{like.name}' is no {kind}", f"change what stands under {like.kind}")
+        own.fail(f"'{like.name}' is of kind {like.kind}, not {kind}", f"change what stands under {like.kind}")
     return Part(name, like.kind, replace(own, node=_merged(own, like.field)))
 
 

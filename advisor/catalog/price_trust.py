@@ -31,6 +31,7 @@ from collections.abc import Iterator
 
 from advisor.catalog.values import Price, Purchase, Quality
 from advisor.records import dataclass
+from advisor.units import price_usd
 
 LEAST_USD_PER_HOUR, MOST_USD_PER_HOUR = 0.001, 10_000.0
 """Prices of a machine: the facts have 0.0042 (the smallest on demand) to 216 (128 accelerators)."""
@@ -86,7 +87,7 @@ def trust(price: Price, purchase: Purchase, today: dt.date) -> PriceTrust:
         ratios = zones[0] / price.usd_per_hour, zones[1] / price.usd_per_hour
         if any(abs(ratio - 1) > _SAME_RATIO for ratio in ratios):
             bounds.append(ratios)
-            words.append(f"${zones[0]:,.4g} to ${zones[1]:,.4g} by zone")
+            words.append(f"{price_usd(zones[0])} to {price_usd(zones[1])} by zone")
     high_ratio = max((high for _, high in bounds), default=1.0)
     return PriceTrust(
         listed=not doubts,

@@ -18,7 +18,7 @@ _INDENT = " " * 4
 
 
 def check_text(checked: Checked, width: int | None = None) -> str:
-    """The verdict, then each finding with what mends it, in lines of a width but for commands."""
+    """The verdict, then each finding with what fixes it, in lines of a width but for commands."""
     levels = Counter(finding.level for finding in checked.findings)
     counts = [f"{levels[level]} {level}{'s' * (levels[level] > 1)}" for level in Level if levels[level]]
     verdict = "does not pass" if checked.failed else "passes"

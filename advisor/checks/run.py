@@ -218,7 +218,7 @@ def _caches(plan: Plan, deployed: frozenset[str], remedy: str) -> Iterator[tuple
 
 _TERM_RULES = ("CHK401", "CHK402", "CHK403")
 Found = tuple[str, str, str, str]
-"""Rule, subject, message, and the command that mends it."""
+"""Rule, subject, message, and the command that fixes it."""
 
 
 def _terms(plan: Plan, catalog: Catalog, today: dt.date, policy: Policy) -> Iterator[tuple[str, str, str, str]]:

@@ -32,7 +32,7 @@ class Finding:
     message: str
     """With the two numbers that were compared."""
     command: str
-    """Command that mends it."""
+    """Command that fixes it."""
     file: str
     """The plan, or the file of the code that differs."""
     subject: str = ""

@@ -24,6 +24,7 @@ from advisor.names import suggestion
 from advisor.report.audit_words import audit_json, audit_markdown, audit_words
 from advisor.report.text_table import render_table
 from advisor.report.words import SOLD_UNPRICED
+from advisor.units import price_usd
 
 _WORDS = {"table": audit_words, "json": audit_json, "markdown": audit_markdown}
 
@@ -119,7 +120,7 @@ def _reservation_words(reservation: Reservation) -> str:
     )
     ahead = f", bought up to {reservation.days_ahead} days ahead" if reservation.days_ahead else ""
     where = f" in {reservation.region}" if reservation.region else ""
-    price = "" if reservation.usd_per_hour is None else f", ${reservation.usd_per_hour:g} an hour{where}"
+    price = "" if reservation.usd_per_hour is None else f", {price_usd(reservation.usd_per_hour)} an hour{where}"
     origin = f"{reservation.provenance.quality}, {reservation.provenance.as_of}"
     return f"{reservation.instrument}: {days}{ahead}, paid {reservation.payment}{price}; {reservation.terms} ({origin})"
 
@@ -339,7 +340,7 @@ def _table(
 
 def _account_lines(extra: Mapping[str, list[Mapping[str, str]]]) -> Iterator[str]:
     for block in extra.get("capacity_blocks", ()):
-        price = f"${float(block['usd_per_hour']):.5g} an hour"
+        price = f"{price_usd(float(block['usd_per_hour']))} an hour"
         yield f"capacity block in {block['zone']} from {block['starts']}: {block['duration_hours']} h at {price}"
     for row in extra.get("account_limits", ()):
         yield f"limit of the account in {row['region']}: {float(row['limit']):g} ({row['code']}, {row['as_of']})"

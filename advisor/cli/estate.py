@@ -30,7 +30,7 @@ def recommend_estate(
     """Plan a directory, show the estate, and write its plans into a directory, or into one document of that name.
 
     Raises:
-        InputError: some files have to be mended, or a price is older than *max_price_age* days.
+        InputError: some files have to be fixed, or a price is older than *max_price_age* days.
         NothingFeasible: some workloads, or all of them together, cannot be served within their limits.
     """
     if output_format == "csv":

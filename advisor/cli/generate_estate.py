@@ -12,6 +12,7 @@ from advisor.errors import AdvisorError, InputError, NotDeployable
 from advisor.plan.estate.document import estate_from_json, is_estate, plans_in, why_not_as_made
 from advisor.plan.estate.values import Estate
 from advisor.reading import read_text
+from advisor.units import usd
 
 if TYPE_CHECKING:
     from advisor.codegen import Generated, Language
@@ -58,8 +59,8 @@ def generate_estate(language: "Language", asked: dict[str, Any], text: str) -> N
     parts = parts_of(estate, plans, asked["name"])
     for folder, base in parts.bases.items():
         tell(
-            f"{folder}: {', '.join(base.workloads)} as one deployment, ${base.usd_per_month:,.2f} a month in place of "
-            f"${base.apart_usd_per_month:,.2f}; no code of their own fleets"
+            f"{folder}: {', '.join(base.workloads)} as one deployment, {usd(base.usd_per_month)} a month in place of "
+            f"{usd(base.apart_usd_per_month)}; no code of their own fleets"
         )
     written = list(_written(language, asked, parts, texts))
     failed = [(name, part) for name, part in written if isinstance(part, AdvisorError)]

@@ -8,10 +8,10 @@ from advisor.codegen.container import Form, Stage
 from advisor.codegen.kept import REMOVING
 from advisor.codegen.model import ComputeGroup, CutOver, Scaling, Stack
 from advisor.codegen.rollout import Rollout
-from advisor.codegen.summary import usd
 from advisor.codegen.templates import fill
 from advisor.data_files import facts_beside
 from advisor.tables import read_rows
+from advisor.units import usd
 
 _TAKE_OVER = (
     "gcloud compute backend-services update-backend {name}-{region} --region {region} --instance-group NAME "

@@ -166,19 +166,19 @@ def _checked(pattern: re.Pattern[str], what: str) -> Callable[[str], Quoted]:
 
     def check(text: str) -> Quoted:
         if pattern.fullmatch(text) is None:
-            raise ValueError(f"{text!r} is no {what}")
+            raise ValueError(f"{text!r} is not {what}")
         return Quoted(text)
 
     return check
 
 
-name = _plain_name = _checked(_NAME, "plain name")
+name = _plain_name = _checked(_NAME, "a plain name")
 """Letters, digits, hyphens, underscores and dots inside: of strings and units."""
-hub_name = _checked(_HUB_NAME, "name of the hub")
+hub_name = _checked(_HUB_NAME, "a name of the hub")
 """A name as the hub gives them, with or without an organisation."""
-image_reference = _checked(_IMAGE, "reference of a container image")
+image_reference = _checked(_IMAGE, "a reference of a container image")
 """Nothing in one acts in any language."""
-label_key = _checked(_LABEL_KEY, "key of a label")
+label_key = _checked(_LABEL_KEY, "a key of a label")
 """Key of a Kubernetes label, annotation, taint or resource."""
 
 

@@ -28,7 +28,7 @@ from advisor.plan.words import (
     size_words,
     unit_of,
 )
-from advisor.units import HOURS_PER_MONTH, ratio_words, unit_usd
+from advisor.units import HOURS_PER_MONTH, ratio_words, unit_usd, usd
 
 _UNKNOWN = "unknown"
 _WHOLE_ABOVE = 100
@@ -58,12 +58,6 @@ def summary_of(plan: Plan, choice: Choice, quotas: Sequence[Quota]) -> Summary:
         ),
         cautions=(*_calls(plan), *_cautions(plan, choice)),
     )
-
-
-def usd(amount: float) -> str:
-    """An amount of money with cents and thousands separators."""
-    sign = "-" if amount < 0 else ""
-    return f"{sign}${abs(amount):,.2f}"
 
 
 def _headline(member: Member, unit: Unit) -> str:
@@ -231,7 +225,7 @@ def _parts(cost: FleetCost, unit: Unit, serving: Sequence[Option | FleetGroup]) 
     if cost.obligation_until is not None:
         yield Row("Obligation of new commitments", f"{usd(cost.obligation_usd)} until {cost.obligation_until}")
     yield Row(f"Per million {items_word(unit)}", f"${unit_usd(cost.usd_per_million_output_tokens)}")
-    yield Row("Per 1,000 requests", f"${cost.usd_per_1000_requests:,.4f}")
+    yield Row("Per 1,000 requests", f"${unit_usd(cost.usd_per_1000_requests)}")
 
 
 def _counted(usd_per_month: float, unpriced: Collection[str]) -> str:

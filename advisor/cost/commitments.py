@@ -5,7 +5,7 @@ import math
 
 from advisor.catalog import Catalog
 from advisor.records import dataclass
-from advisor.units import HOURS_PER_DAY, HOURS_PER_MONTH
+from advisor.units import HOURS_PER_DAY, HOURS_PER_MONTH, usd
 from advisor.workload.holds import check_known
 from advisor.workload.values import OwnedCommitment, Workload
 
@@ -82,9 +82,7 @@ def _ending_words(owned: OwnedCommitment, workload: Workload, catalog: Catalog, 
     offer = catalog.offer(owned.provider, owned.region, owned.instance_type)
     price = None if offer is None else offer.on_demand
     days = (owned.expires - day).days + 1
-    worth = (
-        "" if price is None else f", worth ${owned.count * days * HOURS_PER_DAY * price.usd_per_hour:,.2f} on demand"
-    )
+    worth = "" if price is None else f", worth {usd(owned.count * days * HOURS_PER_DAY * price.usd_per_hour)} on demand"
     return (
         f"{ENDING}{owned.count} × {owned.instance_type} in {owned.region} are paid until {owned.expires.isoformat()} "
         f"({days} of the {workload.horizon_days:g} days of demand.horizon): planned is what the fleet costs after it; "

@@ -31,7 +31,7 @@ from advisor.pipeline import plan_for, prepared
 from advisor.plan.values import Plan
 from advisor.records import dataclass, replace
 from advisor.samples.need.fleet import FEWEST
-from advisor.units import HOURS_PER_DAY
+from advisor.units import HOURS_PER_DAY, usd
 from advisor.workload.document import read_workload
 from advisor.workload.values import Deployment, Workload
 
@@ -372,7 +372,7 @@ class _Planner:
         today, then, target = current.total_usd_per_month, fleet.cost.total_usd_per_month, targets[0]
         wish = replace(wish, is_planned=True)
         words = f"{target.instances} × {target.instance_type}"
-        prices = f"${then:,.2f} a month, ${today:,.2f} today, by the catalog's prices"
+        prices = f"{usd(then)} a month, {usd(today)} today, by the catalog's prices"
         if then >= today:
             return replace(wish, told=f"{words} would cost {prices}: nothing is changed")
         told = f"{machines.instances} × {machines.instance_type} → {words}: {prices}"

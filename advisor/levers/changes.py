@@ -24,7 +24,7 @@ from advisor.plan.cold_start import weights_of
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.rungs import Step, steps_alone, with_regions
 from advisor.records import dataclass, replace
-from advisor.units import significant
+from advisor.units import significant, usd
 from advisor.workload.kinds import is_embedder
 from advisor.workload.scope import is_within, union
 from advisor.workload.values import (
@@ -164,8 +164,7 @@ class _Caches:
         if isinstance(priced, str):
             return Reason(ReasonCode.NOT_IN_CATALOG, priced)
         planned, price = priced
-        usd = hourly_to_monthly(price.usd, planned.nodes)
-        nodes = f"{planned.nodes_words} in {region} (${usd:,.2f})"
+        nodes = f"{planned.nodes_words} in {region} ({usd(hourly_to_monthly(price.usd, planned.nodes))})"
         return Change(
             f"{cache.hit_ratio:.1%} of the requests answered by {nodes}{how}",
             lambda question: _with(question, response_cache=cache),

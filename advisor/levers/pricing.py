@@ -37,7 +37,7 @@ from advisor.plan.values import CurrentCost, Rung, RungGroup
 from advisor.processes import Results
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
-from advisor.units import A_CENT, ratio_words
+from advisor.units import A_CENT, ratio_words, usd
 
 Planner = Callable[[PlanRequest], Market]
 """Poses a question: :func:`advisor.pipeline.market_of_requests` with its catalog and performance model."""
@@ -256,7 +256,7 @@ class _Pricing:
         worth = _saved(without, plan)
         if self._why_not_worth(lever, worth):
             return None
-        told = f"with {priced[lever].title} alone the plan costs ${_saved(combination.plan, plan):,.2f} less"
+        told = f"with {priced[lever].title} alone the plan costs {usd(_saved(combination.plan, plan))} less"
         others = {other: told for other in combination.pulled if other in priced and other != lever}
         return _Combination(plan, pulled, {lever: worth}, {**combination.dropped, **others})
 
@@ -278,7 +278,7 @@ class _Pricing:
         if worth < A_CENT:
             return "costs more than it saves" if worth < -A_CENT else "saves nothing beside the others"
         if worth < LEAST_RATIO * self._without.usd_per_month:
-            return f"saves ${worth:,.2f} beside the others, less than {LEAST_RATIO:.1%} of the cost without any lever"
+            return f"saves {usd(worth)} beside the others, less than {LEAST_RATIO:.1%} of the cost without any lever"
         limit, payback = self._settings.max_payback_months, self._work((lever,), worth).payback_months
         is_late = limit is not None and payback is not None and payback > limit
         return (
@@ -406,14 +406,15 @@ def _of_services(services: Sequence[TokenApi], cache_usd: float, *, all_may_wait
     """Reasons of levers that take the place of the fleet: prices of services that sell the same tokens."""
     if not services:
         return {}
-    cheapest, usd = services[0].name, services[0].total_usd_per_month
-    batch = (usd - cache_usd) * _BATCH_RATIO + cache_usd
-    tier = f"a batch tier at half of the list price would ask ${batch:,.2f} of ${usd:,.2f}"
+    cheapest, cost_usd = services[0].name, services[0].total_usd_per_month
+    batch = (cost_usd - cache_usd) * _BATCH_RATIO + cache_usd
+    tier = f"a batch tier at half of the list price would ask {usd(batch)} of {usd(cost_usd)}"
     waiting = Reason(ReasonCode.FIGURE_MISSING, f"which requests may wait is not known: if all may, {tier}")
     return {
         "token_service": Reason(
             ReasonCode.BESIDE_THE_FLEET,
-            f"it keeps no latency target: {cheapest} asks ${usd:,.2f} a month for what the plan with all levers serves",
+            f"it keeps no latency target: {cheapest} asks {usd(cost_usd)} a month for what the plan with all levers "
+            "serves",
         ),
         "token_tiers": Reason(ReasonCode.BESIDE_THE_FLEET, f"all of it may wait: {tier}") if all_may_wait else waiting,
     }

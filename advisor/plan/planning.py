@@ -33,7 +33,7 @@ from advisor.plan.values import CurrentCost, Option, Rung
 from advisor.processes import Items
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
-from advisor.units import A_CENT
+from advisor.units import A_CENT, usd
 from advisor.workload.values import Routing
 
 ANYWHERE_NOTE = "routing by prompt length saves nothing here: prompts of every length go anywhere"
@@ -217,8 +217,8 @@ def _beside(market: Market, alone: Confirmed, asked: Asked) -> tuple[Market, Cho
             break
         answers.append(_answer_beside(market, alone, hours, asked))
         tried.add(hours)
-    for raised, usd in raised_hours_by_cost(market, both.fill).items():
-        if usd < FAR * (min(_order(chosen)[1] for _, chosen in answers) - alone.usd_per_month):
+    for raised, cost_usd in raised_hours_by_cost(market, both.fill).items():
+        if cost_usd < FAR * (min(_order(chosen)[1] for _, chosen in answers) - alone.usd_per_month):
             answers.append(_answer_beside(market, alone, every, asked, raised))
     return min(answers, key=lambda answer: _order(answer[1]))
 
@@ -424,7 +424,7 @@ def _usual_cost(market: Market) -> str:
     fleet = market.validator.within(preferred, market.context).confirmed() if preferred.problem.pools else None
     if not isinstance(fleet, Confirmed) or not fleet.confirmation.reached:
         return "no fleet of preferred engines alone is found to hold"
-    return f"with preferred engines alone it takes ${fleet.usd_per_month:,.2f} a month"
+    return f"with preferred engines alone it takes {usd(fleet.usd_per_month)} a month"
 
 
 def _as_shown(ranking: Ranking, validator: ReplayValidator) -> Ranking:

@@ -20,7 +20,7 @@ from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, na
 from advisor.plan.values import CurrentCost, Rung
 from advisor.processes import Items
 from advisor.records import dataclass, replace
-from advisor.units import A_CENT, ratio_words
+from advisor.units import A_CENT, ratio_words, usd
 from advisor.workload.scope import allows, is_within
 from advisor.workload.values import Workload
 
@@ -432,7 +432,7 @@ def _why_dearer(reached: RungFleet, stated: ReachedRung) -> str:
     is_simpler = _is_simpler(stated, reached.preference, reached.usd_per_month)
     why = "a simpler fleet is (limits.simplicity)" if is_simpler else "it does not hold in full"
     saved = stated.usd_per_month - reached.usd_per_month
-    return f"{fleet} would save ${saved:,.2f} a month on what is recommended: {why}"
+    return f"{fleet} would save {usd(saved)} a month on what is recommended: {why}"
 
 
 def _marked(rungs: Sequence[Rung], fleet: Fleet) -> Iterator[Rung]:

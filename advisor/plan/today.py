@@ -22,6 +22,7 @@ from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, na
 from advisor.plan.values import CurrentCost
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
+from advisor.units import usd
 from advisor.workload.values import Deployment, Exclude
 
 
@@ -184,8 +185,8 @@ def _beyond_limits(judged: CurrentCost, formulation: Formulation, validator: Rep
         enough = validator.alone_at_all_hours(held_to_limits(formulation, replace(limits, max_usd_per_month=None)))
         if isinstance(enough, Confirmed) and enough.confirmation.reached:
             count = _busiest(enough.solution)
-            needed = f"{count} {'is' if count == 1 else 'are'} needed, at ${enough.usd_per_month:,.2f} a month"
-            why = f"{needed}; limits.max_usd_per_month allows ${limits.max_usd_per_month:,.2f}"
+            needed = f"{count} {'is' if count == 1 else 'are'} needed, at {usd(enough.usd_per_month)} a month"
+            why = f"{needed}; limits.max_usd_per_month allows {usd(limits.max_usd_per_month)}"
             return replace(judged, instances_needed=count, not_judged=why)
     return replace(judged, not_judged=f"no number of {judged.instance_type} keeps the SLO and the limits")
 

@@ -21,6 +21,8 @@ from advisor.units import (
     ratio_words,
     rounded,
     three_digits,
+    unit_usd,
+    usd,
 )
 from advisor.workload.values import Slo
 
@@ -60,7 +62,7 @@ def replayed_run_words(batch: BatchPlan, replay: Confirmation, *, paid_by_use: b
     up = "Containers run until then" if paid_by_use else f"Machines are up for {batch.machine_hours} h of a run"
     return (
         f"Batch: {run_words(batch)}, in their replay done after {hours_words(batch.finished_hours)} of {deadline} "
-        f"({replay.arrivals}). {up}; ${rounded(batch.usd_per_1000_items)} per 1,000 items."
+        f"({replay.arrivals}). {up}; ${unit_usd(batch.usd_per_1000_items)} per 1,000 items."
     )
 
 
@@ -88,7 +90,7 @@ def _beside_words(batch: BatchPlan, idle_items: float, deadline: str) -> str:
     parts = [f"{rounded(part)} {where}" for part, where in ((idle_items, _IDLE), (own, _OWN)) if round(part)]
     return (
         f"Batch: {run_words(batch)} beside the requests, {done} {deadline} at the rates that these leave idle. "
-        f"{' and '.join(parts)}; ${rounded(batch.usd_per_1000_items)} more per 1,000 items."
+        f"{' and '.join(parts)}; ${unit_usd(batch.usd_per_1000_items)} more per 1,000 items."
     )
 
 
@@ -106,12 +108,12 @@ def apart_words(batch: BatchPlan, usd_per_month: float) -> Iterator[str]:
     parts = " + ".join(f"{part.instances} × {part.instance_type} {_PAID[part.purchase]}" for part in apart.batch_parts)
     kept = f" with {rounded(apart.beside_items)} items a run" if apart.beside_items else ""
     own = "the other items" if kept else "the batch work"
-    cost = f"the requests{kept} ${apart.requests_usd_per_month:,.2f} and {own} ${apart.batch_usd_per_month:,.2f}"
+    cost = f"the requests{kept} {usd(apart.requests_usd_per_month)} and {own} {usd(apart.batch_usd_per_month)}"
     two = f"as two workloads {cost} a month ({parts})"
     if less > 0:
-        yield f"Cheaper apart: {two}, ${less:,.2f} less. Plan each from a workload file of its own."
+        yield f"Cheaper apart: {two}, {usd(less)} less. Plan each from a workload file of its own."
     else:
-        yield f"Apart: {two}, ${-less:,.2f} more than together."
+        yield f"Apart: {two}, {usd(-less)} more than together."
 
 
 def hours_words(hours: float) -> str:

@@ -11,9 +11,8 @@ from advisor.cost.standing import CLOUDS
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.fleet.costs import CostKind, CostLine
 from advisor.report.text_table import Column, Section
-from advisor.report.words import usd
 from advisor.tables import csv_text, read_rows
-from advisor.units import HOURS_PER_MONTH
+from advisor.units import HOURS_PER_MONTH, usd
 
 _ROWS = {row["item"]: row for row in read_rows(Path(__file__).with_name("cost_items.csv"))}
 """Items of a plan's cost: in words, and the service category of FOCUS where it is another than that of their kind."""

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from advisor.plan.estate.values import PLANNED, Estate, WorkloadRow
 from advisor.records import asdict, dataclass
 from advisor.report.text_table import Column, Section, dashed, escape_markdown, sections_markdown, sections_text
-from advisor.report.words import usd
-from advisor.units import counted, ratio_words
+from advisor.units import counted, ratio_words, usd
 
 SCHEMA = "advisor.estate-diff/v1"
 _SHOWN = 40

@@ -10,8 +10,7 @@ from advisor.plan.estate.values import FAILED, PLANNED, Estate, WorkloadRow
 from advisor.plan.sharing import HEADROOM
 from advisor.plan.words import compared_words
 from advisor.report.text_table import Column, fit_table, markdown_list, render_markdown_table, wrap
-from advisor.report.words import usd
-from advisor.units import ratio_words, significant
+from advisor.units import ratio_words, significant, usd
 
 _HEADERS = ("workload", "fleet", "USD/month", "within SLO", "gap")
 _BASE_HEADERS = ("one base", "workloads", "adapters", "fleet", "USD/month", "alone")

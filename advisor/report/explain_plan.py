@@ -37,9 +37,8 @@ from advisor.report.words import (
     hardware_words,
     purchase_words,
     relaxation_words,
-    usd,
 )
-from advisor.units import A_CENT, HOURS_PER_MONTH, MS_PER_SECOND, REQUESTS_PER_THOUSAND, milliseconds
+from advisor.units import A_CENT, HOURS_PER_MONTH, MS_PER_SECOND, REQUESTS_PER_THOUSAND, milliseconds, price_usd, usd
 from advisor.workload.kinds import is_reranker
 
 _NAMES = {"ttft_p95": "TTFT p95", "tpot_p95": "TPOT p95", "e2e_p95": "end-to-end p95", "latency": "latency"}
@@ -203,10 +202,10 @@ def _contender_words(contender: Contender) -> str:
 
 
 def _price_words(price: PriceChange, *, wins: bool) -> str:
-    today = "not known" if price.today_usd_per_hour is None else f"${price.today_usd_per_hour:,.4g}"
+    today = "not known" if price.today_usd_per_hour is None else price_usd(price.today_usd_per_hour)
     ratio = "" if price.ratio is None else f", {price.ratio:.0%} of that"
     verb = "it stays recommended up to" if wins else "price: alone it would be recommended at"
-    return f"{verb} ${price.usd_per_hour:,.4f} per hour (today {today}{ratio})"
+    return f"{verb} {price_usd(price.usd_per_hour)} per hour (today {today}{ratio})"
 
 
 def _target_words(target_change: TargetChange, *, wins: bool) -> str:

@@ -20,11 +20,10 @@ from advisor.report.words import (
     hardware_words,
     paid_words,
     running_count_words,
-    usd,
     use_words,
     whole_percent,
 )
-from advisor.units import HOURS_PER_DAY, counted, ratio_words, rounded, times_words
+from advisor.units import HOURS_PER_DAY, counted, ratio_words, rounded, times_words, unit_usd, usd
 
 _GROUP_COLUMNS = (
     Column(""),
@@ -246,8 +245,8 @@ def cost_words(fleet: Fleet) -> str:
     )
     return (
         f"cost: {told} = {usd(cost.total_usd_per_month)} a month "
-        f"(${rounded(cost.usd_per_million_output_tokens)} per 1M {items_word(fleet.unit)}, "
-        f"${rounded(cost.usd_per_1000_requests)} per 1,000 requests), without {FLEET_LEAVES_OUT}"
+        f"(${unit_usd(cost.usd_per_million_output_tokens)} per 1M {items_word(fleet.unit)}, "
+        f"${unit_usd(cost.usd_per_1000_requests)} per 1,000 requests), without {FLEET_LEAVES_OUT}"
     )
 
 

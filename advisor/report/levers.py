@@ -10,8 +10,8 @@ from advisor.plan.document import plain
 from advisor.plan.values import CurrentCost
 from advisor.plan.words import first_name
 from advisor.report.text_table import Column, Section, dashed
-from advisor.report.words import payback_words, short_rung_words, usd
-from advisor.units import A_CENT, milliseconds, ratio_words, rounded
+from advisor.report.words import payback_words, short_rung_words
+from advisor.units import A_CENT, milliseconds, ratio_words, rounded, usd
 
 _LEVERS = (
     Column("lever"),
@@ -167,7 +167,7 @@ def _table_lines(report: LeverReport) -> Iterator[str]:
     without, paid = report.without.total_usd_per_month or 0.0, report.paid_usd_per_month or 0.0
     if without - paid >= A_CENT:
         more = usd(without - paid)
-        yield f"that plan costs {more} more than today: so much of what a lever saves alone is no saving of the bill"
+        yield f"that plan costs {more} more than today: so much of what a lever saves alone is not a saving of the bill"
     if any(lever.used and lever.worth_usd_per_month is None for lever in report.levers):
         yield "needed: no fleet of the combination does without"
     yield "hours are estimates: --effort LEVER=HOURS sets your own"

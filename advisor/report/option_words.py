@@ -9,8 +9,8 @@ from advisor.plan.values import CurrentCost, Interval, Option, Plan, Rung
 from advisor.plan.words import first_name, items_word, unit_of
 from advisor.records import replace
 from advisor.report.text_table import Column, Section, dashed
-from advisor.report.words import hardware_words, paid_words, short_rung_words, usd
-from advisor.units import counted, milliseconds, ratio_words, rounded, unit_usd
+from advisor.report.words import hardware_words, paid_words, short_rung_words
+from advisor.units import counted, milliseconds, ratio_words, rounded, unit_usd, usd
 
 _COLUMNS = (
     Column(""),

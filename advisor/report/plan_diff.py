@@ -21,8 +21,8 @@ from advisor.report.text_table import (
     sections_markdown,
     sections_text,
 )
-from advisor.report.words import PART_WORDS, short_words, usd
-from advisor.units import milliseconds, ratio_words
+from advisor.report.words import PART_WORDS, short_words
+from advisor.units import milliseconds, ratio_words, usd
 
 _WEAKEST_FIRST = ("roofline", "calibrated", "measured")
 _RATE, _PEAK_RATIO = "requests_per_second", "peak_to_mean"

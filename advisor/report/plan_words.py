@@ -12,8 +12,8 @@ from advisor.report.fleet_words import capacity_requests_per_second, forecast_wo
 from advisor.report.option_words import about
 from advisor.report.price_age import oldest_price
 from advisor.report.text_table import Column, Section, dashed, render_table
-from advisor.report.words import slo_words, usd
-from advisor.units import SECONDS_PER_DAY, milliseconds, ratio_words, rounded, span_words, three_digits
+from advisor.report.words import slo_words
+from advisor.units import SECONDS_PER_DAY, milliseconds, price_usd, ratio_words, rounded, span_words, three_digits, usd
 from advisor.workload.values import Slo
 
 _WHOLE_MS = 10
@@ -33,13 +33,13 @@ def replay_table(title: str, result: ReplayResult, slo: Slo) -> str:
     groups = [
         (
             group.name, f"{group.requests:,}", dashed(group.within_slo_ratio, ratio_words),
-            f"{group.instance_hours:,.2f}", _usd(group.cost_usd),
+            f"{group.instance_hours:,.2f}", usd(group.cost_usd),
         )
         for group in result.by_group
     ]  # fmt: skip
     head = (
         f"{title}: {dashed(result.within_slo_ratio, ratio_words)} of {result.requests:,} requests kept every target, "
-        f"for {_usd(result.cost_usd)} of machines in {result.hours:,.2f} h ({_usd(result.usd_per_month)} a month)\n"
+        f"for {usd(result.cost_usd)} of machines in {result.hours:,.2f} h ({usd(result.usd_per_month)} a month)\n"
         f"refused {result.refused:,} · preempted {result.preemptions:,} · interrupted {result.interruptions:,}\n"
     )
     rows = [(what, _ms(measured), _ms(limit)) for what, measured, limit in latencies]
@@ -57,10 +57,6 @@ def _of_recording(limit: str, real_time_factor: float) -> str:
 
 def _ms(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f} ms" if value >= _WHOLE_MS else milliseconds(value)
-
-
-def _usd(value: float) -> str:
-    return f"${value:,.2f}"
 
 
 _MOST_ERROR = 0.5
@@ -307,8 +303,8 @@ def _cells(api: TokenApi, fleet: Fleet | None) -> tuple[str, ...]:
         api.api_model,
         "the same" if api.same_weights else "other",
         f"{api.total_usd_per_month:,.2f}",
-        f"{api.input_usd_per_million:g}",
-        f"{api.output_usd_per_million:g}",
+        price_usd(api.input_usd_per_million).removeprefix("$"),
+        price_usd(api.output_usd_per_million).removeprefix("$"),
         _cheaper_from(api.break_even_requests_per_second, fleet),
     )
 

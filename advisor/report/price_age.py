@@ -13,7 +13,7 @@ from advisor.errors import InputError
 from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet
 from advisor.records import dataclass
 from advisor.report.fleet_words import names_of
-from advisor.report.words import usd
+from advisor.units import price_usd, usd
 
 if TYPE_CHECKING:
     from advisor.plan.values import Plan
@@ -40,8 +40,8 @@ def _doubt_words(fleet: Fleet, doubt: DoubtfulPrice) -> str:
     price = next((group.instance_usd_per_hour for group in fleet.groups if group.name == doubt.group), None)
     if price is not None:
         low, high = price * doubt.low_ratio, price * doubt.high_ratio
-        today = f", today ${low:,.4g} to ${high:,.4g}" if math.isfinite(high) else ""
-        told += f" at ${price:,.4g} an hour{today}"
+        today = f", today {price_usd(low)} to {price_usd(high)}" if math.isfinite(high) else ""
+        told += f" at {price_usd(price)} an hour{today}"
     return f"{told} ({doubt.reason})"
 
 
@@ -53,7 +53,7 @@ def _decided(fleet: Fleet, doubts: Sequence[DoubtfulPrice]) -> str:
         return f"{decide}. {listed}"
     at_most = f"At {'its upper end' if single else 'their upper ends'} the fleet costs {usd(ends.high_usd_per_month)}"
     even = " and ".join(
-        f"${doubt.break_even_usd_per_hour:,.4g}" for doubt in doubts if doubt.break_even_usd_per_hour is not None
+        price_usd(doubt.break_even_usd_per_hour) for doubt in doubts if doubt.break_even_usd_per_hour is not None
     )
     if ends.rival_usd_per_month is None or ends.rival_usd_per_month >= ends.high_usd_per_month:
         return f"{decide}. {listed}. {at_most}, and no option less"

@@ -10,8 +10,8 @@ from advisor.programme.reviewed import SCHEMA as REVIEW_SCHEMA
 from advisor.programme.reviewed import Applied, Review
 from advisor.programme.values import SCHEMA, Document, Item, Programme, Saving
 from advisor.report.text_table import Column, Section, escape_markdown
-from advisor.report.words import payback_words, usd
-from advisor.units import A_CENT
+from advisor.report.words import payback_words
+from advisor.units import A_CENT, usd
 
 _WEEKS = {1: "assess and instrument", 2: "quick wins", 3: "quick wins", 4: "strategic"}
 _ITEMS = (

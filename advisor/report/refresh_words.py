@@ -16,6 +16,7 @@ from advisor.catalog.layers.updating import Updated
 from advisor.catalog.refresh.values import Found, Gap, ReleaseRow, Sold
 from advisor.report.text_table import dashed, render_table
 from advisor.report.words import purchase_words
+from advisor.units import price_usd
 
 _MOST_NAMED_ROWS = 8
 _REASON_WORDS = {
@@ -89,7 +90,7 @@ def _unpriced(result: Imported) -> int:
 def _beside_words(program: str, beside: Beside) -> str:
     ours = beside.ours.usd_per_hour if beside.ours else 0.0
     where = f"{beside.instance_type} {beside.region} {purchase_words(beside.purchase.value)}"
-    return f"{where} ${ours:.5g}, {program} ${beside.theirs.usd_per_hour:.5g}"
+    return f"{where} {price_usd(ours)}, {program} {price_usd(beside.theirs.usd_per_hour)}"
 
 
 def _named_rows(names: Sequence[str]) -> str:

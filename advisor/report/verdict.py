@@ -77,10 +77,9 @@ from advisor.report.words import (
     short_words,
     slice_words,
     slo_words,
-    usd,
     whole_percent,
 )
-from advisor.units import counted, kept_words, ratio_words
+from advisor.units import counted, kept_words, ratio_words, usd
 from advisor.workload.values import WIDE_PRECISIONS
 
 _ROUNDING = 1e-4

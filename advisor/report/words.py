@@ -11,7 +11,7 @@ from advisor.plan.fleet.spare import CLUSTER_OF_SLICES, ITS_CLUSTER
 from advisor.plan.problem.limits import CONSTRAINTS, UNKNOWN_WORDS, Constraint
 from advisor.plan.values import Conflict, RelaxedLimit
 from advisor.plan.words import fleet_turns, hours_words, split_words
-from advisor.units import DAYS_PER_MONTH, MS_PER_SECOND, SECONDS_PER_HOUR, milliseconds, significant, to_cents
+from advisor.units import DAYS_PER_MONTH, MS_PER_SECOND, SECONDS_PER_HOUR, milliseconds, significant, usd
 from advisor.workload.values import Slo
 
 if TYPE_CHECKING:
@@ -73,12 +73,6 @@ _JUDGED = (*_FLOORS, "max_replicas", "price_unknown", "not_listed", "budget")
 _LEFT_OUT = {ITS_CLUSTER: ", other nodes and what requests enter by", CLUSTER_OF_SLICES: " and other nodes"}
 """What a total leaves out beside the fee of a cluster, by the assumption of its line."""
 _CLUSTERS = {"aws": "an EKS cluster", "azure": "an AKS cluster", "gcp": "a GKE cluster"}
-
-
-def usd(amount: float) -> str:
-    """``$1,234.50``; negative amounts keep their sign in front."""
-    cents = to_cents(amount)
-    return f"-${-cents:,.2f}" if amount < 0 else f"${cents:,.2f}"
 
 
 PART_WORDS = {
@@ -251,7 +245,7 @@ def cluster_words(fleet: Fleet) -> Iterator[str]:
     for line in fleet.cost_lines:
         if line.item == "cluster" and line.assumes in _LEFT_OUT:
             provider, _, region = line.place.partition("/")
-            fee = "" if line.usd_per_month is None else f" (${line.usd_per_month:,.2f} a month)"
+            fee = "" if line.usd_per_month is None else f" ({usd(line.usd_per_month)} a month)"
             yield (
                 f"Cluster: these are nodes of {_CLUSTERS[provider]} in {region} that has to be there; its fee{fee}"
                 f"{_LEFT_OUT[line.assumes]} are not in the total."

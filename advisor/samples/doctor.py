@@ -1,4 +1,4 @@
-"""``advisor agent doctor``: what can be seen on this machine, what cannot, and how to mend it.
+"""``advisor agent doctor``: what can be seen on this machine, what cannot, and how to fix it.
 
 The JSON is an object::
 
@@ -7,7 +7,7 @@ The JSON is an object::
         subject   nvml, amd, neuron, gaudi, tpu, an engine's address, sources, directory, clock
         state     ok, limited (some of it is not to be seen), broken, absent (not on this machine), unknown
         sees      what is there, in a line
-        troubles  list of {what, mend}; mend is "" where nothing can be done
+        troubles  list of {what, mend}; mend, what to do, is "" where nothing can be done
 
 Diagnosis of the accelerator sources on this machine.
 """
@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from advisor.records import dataclass
 from advisor.samples.agent.processes import Process, bare_interpreter
@@ -52,7 +53,7 @@ class State(StrEnum):
     """It works, and some of it is not to be seen."""
     BROKEN = "broken"
     ABSENT = "absent"
-    """It is not on this machine: nothing to mend."""
+    """It is not on this machine: nothing to fix."""
     UNKNOWN = "unknown"
 
 
@@ -61,7 +62,7 @@ class Trouble:
     """Something that cannot be seen."""
 
     what: str
-    mend: str
+    fix: str
     """What to do about it; "" where nothing can be done."""
 
 
@@ -121,7 +122,7 @@ class Seen:
     read: Sequence[Reading | Missed] = ()
     trouble: str = ""
     """Reason why the source could not be opened or read; "" where it could."""
-    mend: str = ""
+    fix: str = ""
     """Remedy that the source gives; "" where it hangs or ended."""
 
 
@@ -152,7 +153,7 @@ def _heard(process: Process, deadline: float) -> Seen | None:
                 case Word.READY:
                     describes = str(items[0])
                 case Word.FAILED:
-                    return Seen(trouble=str(items[0]), mend=str(items[1]))
+                    return Seen(trouble=str(items[0]), fix=str(items[1]))
                 case Word.TICK if (readings := readings + 1) == _READINGS:
                     return Seen(describes, items[4])
     return None
@@ -171,7 +172,7 @@ class _Lack:
 
     applies: Callable[[Reading], bool]
     what: str
-    mend: str
+    fix: str
 
 
 _LACKS = (
@@ -213,7 +214,7 @@ def nvidia(machine: Machine, limit_seconds: float = LIMIT_SECONDS) -> Finding:
     is_here = machine.has_pci(_NVIDIA, _DISPLAY) or machine.devices("nvidia*")
     if seen.trouble == NO_LIBRARY and not is_here:
         return Finding("nvml", State.ABSENT, "no NVIDIA accelerator and no driver")
-    trouble = Trouble(seen.trouble, seen.mend or _HANGS)
+    trouble = Trouble(seen.trouble, seen.fix or _HANGS)
     if machine.is_container and not machine.devices("nvidiactl"):
         trouble = Trouble(f"{seen.trouble}; this container has no device /dev/nvidiactl", _IN_CONTAINER)
     return Finding("nvml", State.BROKEN, "nothing", (trouble,))
@@ -222,13 +223,13 @@ def nvidia(machine: Machine, limit_seconds: float = LIMIT_SECONDS) -> Finding:
 def _nvidia_troubles(read: Sequence[Reading | Missed]) -> Iterator[Trouble]:
     for missed in read:
         if isinstance(missed, Missed):
-            mend = "look for Xid messages in the kernel's log; it may need a reset or a reboot"
-            yield Trouble(f"accelerator {missed.target.index} does not answer: {missed.reason}", mend)
+            fix = "look for Xid messages in the kernel's log; it may need a reset or a reboot"
+            yield Trouble(f"accelerator {missed.target.index} does not answer: {missed.reason}", fix)
     readings = [reading for reading in read if isinstance(reading, Reading)]
     for lack in _LACKS:
         which = dict.fromkeys(str(reading.target.index) for reading in readings if lack.applies(reading))
         if which:
-            yield Trouble(f"of accelerator {', '.join(which)}: {lack.what}", lack.mend)
+            yield Trouble(f"of accelerator {', '.join(which)}: {lack.what}", lack.fix)
 
 
 def amd(machine: Machine, limit_seconds: float = LIMIT_SECONDS) -> Finding:
@@ -237,8 +238,8 @@ def amd(machine: Machine, limit_seconds: float = LIMIT_SECONDS) -> Finding:
         return Finding("amd", State.ABSENT, "no AMD accelerator")
     seen = look("amd", limit_seconds)
     if seen.trouble:
-        mend = seen.mend or "see that amd-smi list works, and that this user is in the groups video and render"
-        return Finding("amd", State.BROKEN, "nothing", (Trouble(seen.trouble, mend),))
+        fix = seen.fix or "see that amd-smi list works, and that this user is in the groups video and render"
+        return Finding("amd", State.BROKEN, "nothing", (Trouble(seen.trouble, fix),))
     return Finding("amd", State.OK, seen.describes)
 
 
@@ -263,7 +264,7 @@ class Tool:
     devices: str
     vendor: str
     classes: tuple[str, ...]
-    mend: str
+    fix: str
 
 
 TOOLS = (
@@ -282,7 +283,7 @@ def by_program(machine: Machine, tool: Tool) -> Finding:
         return Finding(tool.subject, State.OK, f"{tool.program} at {path}")
     if not machine.devices(tool.devices) and not machine.has_pci(tool.vendor, tool.classes):
         return Finding(tool.subject, State.ABSENT, f"no such accelerator, and no {tool.program}")
-    trouble = Trouble(f"the program {tool.program} is absent", tool.mend)
+    trouble = Trouble(f"the program {tool.program} is absent", tool.fix)
     return Finding(tool.subject, State.BROKEN, "an accelerator", (trouble,))
 
 
@@ -292,7 +293,7 @@ _ENGINE_LIMITS = Limits(connect_seconds=2.0, total_seconds=5.0)
 _TIME_ERROR = 5
 _TIMEX_BYTES = 512
 """More than the kernel's structure has; all zero asks and sets nothing."""
-_ENGINE_MENDS = {
+_ENGINE_FIXES = {
     "connection refused": "start the engine, or give the port on which it serves metrics (SGLang: --enable-metrics)",
     "no whole answer": "the engine or the network is too slow: look at its own log",
     "HTTP 404": "give the path of its metrics page",
@@ -322,13 +323,13 @@ def directory(path: Path, low_bytes: int = LOW_DISK_BYTES) -> Finding:
     except OSError as error:
         is_folder = nearest.is_dir()
         trouble = f"cannot write to {nearest}: {error.strerror}" if is_folder else f"{nearest} is not a directory"
-        mend = "give the agent's user a directory that it owns on a file system that is mounted writable"
-        return Finding("directory", State.BROKEN, str(path), (Trouble(trouble, mend),))
+        fix = "give the agent's user a directory that it owns on a file system that is mounted writable"
+        return Finding("directory", State.BROKEN, str(path), (Trouble(trouble, fix),))
     free = shutil.disk_usage(nearest).free
     sees = f"{path}, {bytes_to_gib(free):,.1f} GiB free"
     if free < low_bytes:
-        mend = "make room; when there is none, rows are lost after those in memory"
-        return Finding("directory", State.LIMITED, sees, (Trouble("there is little room for samples", mend),))
+        fix = "make room; when there is none, rows are lost after those in memory"
+        return Finding("directory", State.LIMITED, sees, (Trouble("there is little room for samples", fix),))
     return Finding("directory", State.OK, sees)
 
 
@@ -341,8 +342,8 @@ def clock() -> Finding:
     if answer < 0:
         return Finding("clock", State.UNKNOWN, "whether it is synchronised cannot be seen here")
     if answer == _TIME_ERROR:
-        mend = "start a time service (systemd-timesyncd, chrony)"
-        return Finding("clock", State.LIMITED, "the time", (Trouble("the clock is not synchronised", mend),))
+        fix = "start a time service (systemd-timesyncd, chrony)"
+        return Finding("clock", State.LIMITED, "the time", (Trouble("the clock is not synchronised", fix),))
     return Finding("clock", State.OK, "the clock is synchronised")
 
 
@@ -356,15 +357,15 @@ def _engine(endpoint: str) -> Finding:
     readings = [result for result in results if isinstance(result, Reading)]
     if not readings:
         reason = next((result.reason for result in results if isinstance(result, Missed)), "no answer")
-        mend = next((mend for begin, mend in _ENGINE_MENDS.items() if reason.startswith(begin)), "see that it serves")
-        return Finding(subject, State.BROKEN, "nothing", (Trouble(reason, mend),))
+        fix = next((fix for begin, fix in _ENGINE_FIXES.items() if reason.startswith(begin)), "see that it serves")
+        return Finding(subject, State.BROKEN, "nothing", (Trouble(reason, fix),))
     served = ", ".join(f"{r.target.name or 'a model it does not name'} (rank {r.target.index})" for r in readings)
     shown = {name for reading in readings for name in (*reading.values, *reading.buckets)}
     missing = [metric.meaning for metric in ENGINE_METRICS if metric.name not in shown]
     troubles = [Trouble(note, "") for note in dict.fromkeys(reading.note for reading in readings) if note]
     if missing:
-        mend = "it may show them after the first requests; else this version of the engine does not have them"
-        troubles.append(Trouble(f"not on its page: {', '.join(missing)}", mend))
+        fix = "it may show them after the first requests; else this version of the engine does not have them"
+        troubles.append(Trouble(f"not on its page: {', '.join(missing)}", fix))
     state = State.LIMITED if troubles else State.OK
     return Finding(subject, state, f"{readings[0].target.source}: {served}", tuple(troubles))
 
@@ -394,19 +395,24 @@ def main(arguments: Sequence[str], program: str) -> int:
     given = parser.parse_args(arguments)
     findings = [*accelerator_findings(Machine(given.root)), *engine_findings(given.engines)]
     if all(finding.state is State.ABSENT for finding in findings):
-        mend = (
+        fix = (
             "install the driver of the accelerators; in a container, start it with access to them; "
             "or name a serving engine: --engine URL"
         )
-        trouble = Trouble("no accelerator, no serving engine", mend)
+        trouble = Trouble("no accelerator, no serving engine", fix)
         findings.append(Finding("sources", State.BROKEN, "nothing to read", (trouble,)))
     findings += [directory(given.directory), clock()]
     if given.format == "json":
-        document = {"schema": SCHEMA, "findings": [asdict(finding) for finding in findings]}
+        document = {"schema": SCHEMA, "findings": [_as_json(finding) for finding in findings]}
         sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     else:
         sys.stdout.write(f"{_as_text(findings)}\n")
     return int(any(finding.state is State.BROKEN for finding in findings))
+
+
+def _as_json(finding: Finding) -> dict[str, Any]:
+    troubles = [{"what": trouble.what, "mend": trouble.fix} for trouble in finding.troubles]
+    return asdict(finding) | {"troubles": troubles}
 
 
 def _as_text(findings: Sequence[Finding]) -> str:
@@ -416,5 +422,5 @@ def _as_text(findings: Sequence[Finding]) -> str:
         lines.append(f"{finding.state:<8} {finding.subject:<{width}}  {finding.sees}")
         for trouble in finding.troubles:
             lines.append(f"{'':<8} {'':<{width}}  - {trouble.what}")
-            lines += [f"{'':<8} {'':<{width}}    fix: {trouble.mend}"] if trouble.mend else []
+            lines += [f"{'':<8} {'':<{width}}    fix: {trouble.fix}"] if trouble.fix else []
     return "\n".join(lines)

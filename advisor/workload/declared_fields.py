@@ -40,7 +40,7 @@ def read_recorded(fields: Mapping[str, Field], *, cache_is_stated: bool) -> dict
     """Values of the fields that both sources have, by name.
 
     Raises:
-        InputError: with file, line, field, and how to mend it.
+        InputError: with file, line, field, and how to fix it.
     """
     zone = read_zone(fields.get("timezone"))
     if "from" in fields and "window" in fields:
@@ -93,7 +93,7 @@ def read_prometheus(field: Field, *, cache_is_stated: bool) -> PrometheusDemand:
     """A server to take demand from.
 
     Raises:
-        InputError: with file, line, field, and how to mend it.
+        InputError: with file, line, field, and how to fix it.
     """
     fields = field.all_of(_KEYS, optional=_KEYS[1:])
     return PrometheusDemand(
@@ -236,7 +236,7 @@ def read_declared(field: Field) -> DeclaredDemand:
     """Demand that a workload states in numbers.
 
     Raises:
-        InputError: with file, line, field, and how to mend it.
+        InputError: with file, line, field, and how to fix it.
     """
     fields = field.mapping(DECLARED_KEYS)
     missing = [key for key in TOKEN_KEYS if key not in fields]
@@ -268,7 +268,7 @@ def read_batch_work(field: Field, elsewhere: Mapping[str, str]) -> DeclaredDeman
     """Batch work: items of a run, all of one size, and the hours in which they may be worked on.
 
     Raises:
-        InputError: with file, line, field, and how to mend it.
+        InputError: with file, line, field, and how to fix it.
     """
     fields = field.mapping(_BATCH_KEYS, elsewhere)
     sizes = {key: one_length(fields[key]) for key in (*_SPREAD_SIZES, "output_tokens") if key in fields}

@@ -156,7 +156,7 @@ def check_holds(workload: Workload, catalog: Catalog) -> None:
     """Refuse accelerators, instance types, engines and exclusions that nobody knows, or that leave nothing.
 
     Raises:
-        InputError: with the field, the numbers that contradict each other and how to mend it.
+        InputError: with the field, the numbers that contradict each other and how to fix it.
     """
     _check_names(workload, catalog)
     ratio = workload.limits.on_demand_base_ratio

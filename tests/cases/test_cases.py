@@ -231,7 +231,7 @@ REFUSED = {
     ),
     "one stage": ("  - {name: all, parts: [all]}\n", "", ["two stages at least"]),
     "one time": ("[2s, 1s]", "[2s]", ["published.latency", "expected two times"]),
-    "another kind": ("    like: all\n    tokens:", "    like: all\n    cache:", ["'all' is no cache"]),
+    "another kind": ("    like: all\n    tokens:", "    like: all\n    cache:", ["'all' is of kind tokens, not cache"]),
     "no latency": ("[missed, cache]", "[missed, cache], passes: [cache]", ["stages[1].passes[0]"]),
     "itself": ("= node_gib", "&a [*a]", ["parts.cache.cache.memory_gib", "it refers to itself"]),
 }  # fmt: skip

@@ -264,7 +264,7 @@ def test_a_type_is_shown_with_what_it_costs_for_a_term():
     assert plan.split()[-1] == "(listed)"
     assert " 17% " in plan
     text = run("show", "p5e.48xlarge", "--region", "us-west-2").stdout
-    assert "EC2 Capacity Block: 1 to 182 days, bought up to 56 days ahead, paid upfront, $39.8 an hour;" in text
+    assert "EC2 Capacity Block: 1 to 182 days, bought up to 56 days ahead, paid upfront, $39.80 an hour;" in text
     assert text.index("also sold, never taken by a plan:") < text.index("EC2 Capacity Block:")
     document = json.loads(run("show", "p5e.48xlarge", "--region", "us-west-2", "--format", "json").stdout)
     assert document["commitments"] == []

@@ -90,12 +90,12 @@ def test_bounds_of_spot_hold_what_every_zone_asks():
 
     new = judged("2026-11-27", 0.8, 3.0)
     assert (new.listed, new.certain, new.low_ratio, new.high_ratio) == (True, False, 0.8, 3.0)
-    assert new.reason == "$0.8 to $3 by zone"
+    assert new.reason == "$0.80 to $3.00 by zone"
     alike = judged("2026-11-27", 0.97, 1.04)
     assert (alike.listed, alike.certain, alike.low_ratio, alike.high_ratio) == (True, True, 1.0, 1.0)
     old = judged("2026-03", 0.8, 3.0)
     assert (old.listed, old.low_ratio, old.high_ratio) == (False, 0.36, 3.0)
-    assert old.reason == "of 2026-03, older than 30 days; $0.8 to $3 by zone"
+    assert old.reason == "of 2026-03, older than 30 days; $0.80 to $3.00 by zone"
 
 
 def test_reasons_are_said_in_words():

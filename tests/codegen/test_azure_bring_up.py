@@ -82,7 +82,7 @@ def test_new_version_is_copied_anew(host):
     [({}, "holds nothing: copy the model there first"), ({f"{MODEL}../../x": b"x"}, "names with '..' in them")],
 )
 def test_source_that_cannot_be_copied_is_named(blobs, told, host, azure):
-    """What is wrong and how to mend it, in one line."""
+    """What is wrong and how to fix it, in one line."""
     azure.blobs = blobs
     ended = host("weights")
     assert ended.returncode == 1

@@ -90,7 +90,7 @@ def test_no_number_is_refused(value):
 @pytest.mark.parametrize("text", ["", "a b", "${x}", "a\n", 'a"'])
 def test_name_refuses_what_is_no_name(text):
     """What goes unquoted into code must be a plain word."""
-    with pytest.raises(ValueError, match="no plain name"):
+    with pytest.raises(ValueError, match="not a plain name"):
         quoting.name(text)
 
 

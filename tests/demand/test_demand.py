@@ -59,8 +59,8 @@ def test_a_trace_that_is_packed_or_in_utf_16_comes_with_the_command_that_mends_i
     assert remedy.startswith(program)
     if shutil.which(program):
         subprocess.run(["sh", "-c", remedy], check=True)
-        mended = next(each for each in tmp_path.glob("a trace.*"))
-        assert read_trace(mended).requests == read_trace(plain).requests
+        fixed = next(each for each in tmp_path.glob("a trace.*"))
+        assert read_trace(fixed).requests == read_trace(plain).requests
 
 
 def test_a_hand_counted_trace(tmp_path):

@@ -201,7 +201,7 @@ def test_precisions_are_understood(precision, accelerator, arithmetic, cache_byt
 
 
 def test_unknown_names_are_errors_with_the_nearest_ones():
-    """A misspelled accelerator is the user's to mend."""
+    """A misspelled accelerator is the user's to fix."""
     with pytest.raises(InputError, match="unknown accelerator") as error:
         resolve(replace(H100, accelerator="H100-SMX"), load_catalog())
     assert "H100" in error.value.hint

@@ -79,7 +79,7 @@ def test_spot_that_differs_from_zone_to_zone_is_in_doubt():
         plan = plan_for(work, catalog_of(offer, sold("g6e.2xlarge", 0.8)))
         assert {group.instance_usd_per_hour for group in plan.fleet.groups} == {0.3}
         doubts += plan.fleet.doubtful_prices
-    assert [doubt.reason for doubt in doubts] == ["$0.2 to $0.32 by zone", "$0.2 to $2 by zone"]
+    assert [doubt.reason for doubt in doubts] == ["$0.20 to $0.32 by zone", "$0.20 to $2.00 by zone"]
     assert [round(doubt.high_ratio, 2) for doubt in doubts] == [1.07, 6.67]
     assert [doubt.decides for doubt in doubts] == [False, True]
 

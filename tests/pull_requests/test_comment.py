@@ -1,4 +1,4 @@
-"""One comment is posted and kept up to date on four hosts; every refusal says how to mend it and shows no token."""
+"""One comment is posted and kept up to date on four hosts; every refusal says how to fix it and shows no token."""
 
 import json
 

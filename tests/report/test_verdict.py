@@ -439,7 +439,7 @@ def test_a_price_in_doubt_comes_with_the_fleet_on_listed_prices():
     """Which price, what it may be today, why it is in doubt, and the runner-up."""
     told = lines_of(mixed_plan())["Price"]
 
-    assert "g6e.2xlarge spot at $0.9 an hour, today $0.558 to $1.26" in told
+    assert "g6e.2xlarge spot at $0.90 an hour, today $0.558 to $1.26" in told
     assert "derived, 499 days old" in told
     assert "5 × g6e.xlarge on demand at $6,817.45" in told
 
@@ -464,7 +464,7 @@ def test_the_upper_end_stands_beside_the_rival(ends, words):
     doubt = replace(doubt, break_even_usd_per_hour=1.1, runner_up=("B",))
     fleet = replace(fleet, doubtful_prices=(doubt,), price_range=ends)
     told = lines_of(replace(mixed_plan(), fleet=fleet))["Price"]
-    assert "is in doubt and decides. The answer holds while it costs less than $1.1 an hour. At its upper end" in told
+    assert "is in doubt and decides. The answer holds while it costs less than $1.10 an hour. At its upper end" in told
     assert told.endswith(f" the {words}")
 
 

@@ -159,7 +159,7 @@ def run_child(*arguments, seconds=0.5):
 
 
 def test_a_source_that_cannot_be_opened_says_why():
-    """The last message is what is wrong and how to mend it; the exit status is 1."""
+    """The last message is what is wrong and how to fix it; the exit status is 1."""
     messages, status = run_child("neuron", "host", "100000")
     assert status == 1
     ((word, (said, hint)),) = messages

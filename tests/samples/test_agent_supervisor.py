@@ -267,7 +267,7 @@ def test_the_status_says_what_is_read(fake_host, eventually):
 
 
 def test_without_a_driver_it_ends_with_a_way_out(fake_host):
-    """A driver that cannot be opened ends the run with exit 1, what is wrong and how to mend it."""
+    """A driver that cannot be opened ends the run with exit 1, what is wrong and how to fix it."""
     agent = fake_host.start_agent("init,9")
     said = agent.wait()
     assert agent.process.returncode == 1

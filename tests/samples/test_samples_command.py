@@ -30,7 +30,7 @@ host    #  verdict        memory
 host-a  0  within limits  36.0 GiB held, need unknown
 host-a  1  unknown        unknown
 
-- host-a #0: nothing is at its limit: it has room for more load; the memory it holds is no need: no engine's \
+- host-a #0: nothing is at its limit: it has room for more load; the memory it holds is not a need: no engine's \
 metrics are known
 - host-a #1: what limits it is unknown for want of busy_ratio, kv_cache_used_ratio, tensor_active_ratio, \
 dram_active_ratio, sm_active_ratio

@@ -233,7 +233,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_a_workload_that_cannot_be_planned_is_refused_in_words(server, text):
-    """With where, what and how to mend it; the server goes on, and names of this machine are not looked at."""
+    """With where, what and how to fix it; the server goes on, and names of this machine are not looked at."""
     started = time.monotonic()
     answer = server.ask(server.paste(text))
 

@@ -135,7 +135,7 @@ def test_samples_are_a_source(tmp_path):
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_place(tmp_path, broken, expected):
-    """Each mistake names its line and field, and how to mend it."""
+    """Each mistake names its line and field, and how to fix it."""
     assert expected in complaint(tmp_path, broken)
 
 

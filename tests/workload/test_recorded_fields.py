@@ -71,7 +71,7 @@ def test_a_window_may_be_hours(tmp_path, kind, window, days):
     ],
 )
 def test_mistakes_are_named_with_their_line(tmp_path, kind, keys, words):
-    """File, line, field, and how to mend it."""
+    """File, line, field, and how to fix it."""
     with pytest.raises(InputError, match=r"workload\.yaml:3") as caught:
         demand(tmp_path, kind, keys)
     assert words in str(caught.value)

@@ -150,7 +150,7 @@ class LayeredCatalog(Catalog):
         """Overlay of negotiated prices; empty where there is no file.
 
         Raises:
-            InputError: the file is wrong; the message says where and how to mend it.
+            InputError: the file is wrong; the message says where and how to fix it.
         """
         if self.overlay_path is None or not self.overlay_path.is_file():
             return Overlay()

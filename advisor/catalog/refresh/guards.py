@@ -8,6 +8,7 @@ from advisor.catalog.price_trust import LEAST_USD_PER_HOUR, MOST_USD_PER_HOUR
 from advisor.catalog.refresh.values import CommittedRow, Found, PriceRow, ServerlessRow
 from advisor.catalog.values import Offer, Purchase, family_of
 from advisor.records import dataclass
+from advisor.units import price_usd
 
 MOST_MOVED_RATIO = 0.30
 """A price that moves by more is confirmed by a person. The largest cut of a list price in the facts is 44 percent."""
@@ -70,23 +71,23 @@ class Violation:
             case Guard.NO_PRICE:
                 said = f"a price of {now:g}"
             case Guard.MOVED:
-                said = f"${before:g} → ${now:g} an hour ({now / before - 1 if before else 0:+.0%})"
+                said = f"{price_usd(before)} → {price_usd(now)} an hour ({now / before - 1 if before else 0:+.0%})"
             case Guard.FAR_FROM_OTHERS:
-                usual = f"its accelerators usually cost ${before:.4g}" if before else "no machine costs that"
-                said = f"${now:g} an hour, and {usual}"
+                usual = f"its accelerators usually cost {price_usd(before)}" if before else "no machine costs that"
+                said = f"{price_usd(now)} an hour, and {usual}"
             case Guard.FAMILY_GONE:
                 said = f"sold in {before:g} region{'' if before == 1 else 's'} before, in none now"
             case Guard.COVERAGE_DROPPED:
                 said = f"{now:,.0f} now, {before:,.0f} before"
             case _:
-                said = _BESIDE_ON_DEMAND[self.guard].format(now=now, before=before)
+                said = _BESIDE_ON_DEMAND[self.guard].format(now=price_usd(now), before=price_usd(before))
         return f"{where}: {said}"
 
 
 _BESIDE_ON_DEMAND: Mapping[Guard, str] = {
-    Guard.SPOT_ABOVE_ON_DEMAND: "spot ${now:g} above on demand ${before:g}",
-    Guard.SPOT_TOO_LOW: "spot ${now:g} below a twentieth of on demand ${before:g}",
-    Guard.COMMITMENT_ABOVE_ON_DEMAND: "${now:g} an hour above on demand ${before:g}",
+    Guard.SPOT_ABOVE_ON_DEMAND: "spot {now} above on demand {before}",
+    Guard.SPOT_TOO_LOW: "spot {now} below a twentieth of on demand {before}",
+    Guard.COMMITMENT_ABOVE_ON_DEMAND: "{now} an hour above on demand {before}",
 }
 
 

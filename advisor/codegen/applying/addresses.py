@@ -26,11 +26,10 @@ from advisor.codegen.platforms import GCP_FAMILIES
 from advisor.codegen.quotas import family_of
 from advisor.codegen.selection import Member, choose, group_keys
 from advisor.codegen.stack import interchangeable_types, most_instances
-from advisor.codegen.summary import usd
 from advisor.errors import InputError, NotDeployable
 from advisor.plan.values import Plan
 from advisor.records import dataclass, replace
-from advisor.units import HOURS_PER_MONTH
+from advisor.units import HOURS_PER_MONTH, usd
 
 
 @dataclass(frozen=True, slots=True)

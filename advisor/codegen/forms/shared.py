@@ -13,9 +13,9 @@ from advisor.codegen.engines.metrics import METRICS, published
 from advisor.codegen.kubernetes import POOLED, ClusterManner, Pods, Served, node_volume_gib, served_in
 from advisor.codegen.kubernetes_scaling import Scale
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
-from advisor.codegen.summary import usd
 from advisor.codegen.templates import fill
 from advisor.records import replace
+from advisor.units import usd
 
 _ON_MANIFESTS = (Form.MANIFESTS, Form.INFERENCE_POOL, Form.LLM_D)
 

@@ -325,7 +325,7 @@ def _cautions(stack: Stack) -> Iterator[str]:
             )
     yield (
         "Releases of the azurerm provider that send a minimum count with GPU profiles (its issue 31763, open in "
-        "September 2026) fail at the environment with WorkloadProfilePropertyNotSupported. Take one that has mended "
+        "September 2026) fail at the environment with WorkloadProfilePropertyNotSupported. Take one that has fixed "
         "it, or make the environment with the az command line, by the names and settings of this code, and import it "
         "first."
     )

@@ -15,10 +15,9 @@ from collections.abc import Mapping
 from advisor.catalog import load_catalog
 from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUESTS, Alarm, Source
 from advisor.codegen.model import Stack
-from advisor.codegen.summary import usd
 from advisor.cost import services
 from advisor.records import dataclass, replace
-from advisor.units import HOURS_PER_MONTH
+from advisor.units import HOURS_PER_MONTH, usd
 
 
 @dataclass(frozen=True, slots=True)

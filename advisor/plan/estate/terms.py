@@ -78,7 +78,7 @@ def read_terms(directory: Path) -> Terms:
     """The terms of a directory of workload files; without a file nothing is limited or owned.
 
     Raises:
-        InputError: with file, line, field, and how to mend it.
+        InputError: with file, line, field, and how to fix it.
     """
     path = directory / FILE_NAME
     if not path.exists():

@@ -231,7 +231,7 @@ class WorkloadRow:
     """Told from the directory."""
     name: str
     status: str
-    """planned; infeasible: no fleet keeps its limits, or its SLO in the replay; failed: the file has to be mended."""
+    """planned; infeasible: no fleet keeps its limits, or its SLO in the replay; failed: the file has to be fixed."""
     fleet: str
     """Instances of each group over the hours, in words."""
     usd_per_month: float | None

@@ -18,6 +18,7 @@ from advisor.plan.request import PlanRequest, catalog_of_question
 from advisor.plan.values import Conflict, Option, Plan
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field
+from advisor.units import price_usd
 from advisor.workload.scope import in_scope
 
 
@@ -191,5 +192,5 @@ def _priced_type(key: str) -> tuple[str, tuple[Purchase, ...]]:
 def _price_range(prices: list[float]) -> str:
     if not prices:
         return "unknown"
-    ends = dict.fromkeys(f"${usd:,.4g}" for usd in (min(prices), max(prices)))
+    ends = dict.fromkeys(price_usd(price) for price in (min(prices), max(prices)))
     return f"{' to '.join(ends)} per hour"

@@ -20,11 +20,7 @@ from advisor.plan.problem.values import Floats, Pool, PurchaseOption, Tariff
 from advisor.plan.spot import Exposure, hazard, interruption_usd_per_hour
 from advisor.records import dataclass, field, replace
 from advisor.requirements import Requirements
-from advisor.units import (
-    HOURS_PER_DAY,
-    MINUTES_PER_HOUR,
-    span_words,
-)
+from advisor.units import HOURS_PER_DAY, MINUTES_PER_HOUR, price_usd, span_words
 from advisor.workload.values import Limits, Scaling
 
 Stand = tuple[str, str, str]
@@ -317,7 +313,7 @@ def _not_listed(tariff: Tariff, day: dt.date | None) -> Shortfall:
     paid = tariff.paid.value.replace("_", " ")
     doubt = trust(price_of(tariff), Purchase(tariff.paid.value), day).reason if day else ""
     why = doubt or "derived from a price on demand that is not listed"
-    reason = f"its {paid} price of ${tariff.usd_per_hour:,.4g} an hour is left out by listed_only: {why}"
+    reason = f"its {paid} price of {price_usd(tariff.usd_per_hour)} an hour is left out by listed_only: {why}"
     return Shortfall("not_listed", "price", "listed and recent", why, reason)
 
 

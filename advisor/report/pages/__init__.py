@@ -32,8 +32,8 @@ from advisor.report.pages.plan import first_page, plan_page
 from advisor.report.pages.rendering import provenance_rows, render_page
 from advisor.report.programme import REVIEW, programme_sections, review_sections, saving_words
 from advisor.report.text_table import Section
-from advisor.report.words import payback_words, usd
-from advisor.units import A_CENT
+from advisor.report.words import payback_words
+from advisor.units import A_CENT, usd
 
 _MOST_WORKLOADS = 5_000
 """Rows of the table, so that the page keeps below 3 MB."""

@@ -9,8 +9,8 @@ from advisor.plan.words import first_name, unit_of
 from advisor.records import dataclass, replace
 from advisor.report.fleet_words import lettered
 from advisor.report.option_words import rung_words, shown_rungs
-from advisor.report.words import PART_WORDS, paid_words, usd
-from advisor.units import milliseconds, ratio_words
+from advisor.report.words import PART_WORDS, paid_words
+from advisor.units import milliseconds, ratio_words, usd
 
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _LOG_STEPS = (1.0, 2.0, 5.0)

@@ -39,9 +39,8 @@ from advisor.report.words import (
     rejection_counts,
     relaxation_words,
     short_words,
-    usd,
 )
-from advisor.units import milliseconds, ratio_words
+from advisor.units import milliseconds, ratio_words, usd
 
 MOST_OPTIONS = 600
 """Options in the charts and the table, so that the page keeps below 3 MB."""

@@ -41,7 +41,7 @@ def run(name: str, arguments: Sequence[str], program: str) -> int:
     """Run one command; the exit status.
 
     Raises:
-        AdvisorError: something that the user can mend.
+        AdvisorError: something that the user can fix.
     """
     try:
         module = importlib.import_module(COMMANDS[name].module)

@@ -393,7 +393,7 @@ def _about_memory(verdict: Verdict, memory: MemoryNeed | None) -> str:
     if memory is None:
         return ""
     if memory.kv is None:
-        return "" if verdict.code is Code.IDLE else "the memory it holds is no need: no engine's metrics are known"
+        return "" if verdict.code is Code.IDLE else "the memory it holds is not a need: no engine's metrics are known"
     if memory.kv.is_exceeded or memory.kv.max > _SPARE_KV:
         return ""
     unused = f"{_share(1 - memory.kv.max)} of the KV cache is never used"

@@ -54,7 +54,7 @@ def aws_session(region: str | None, profile: str | None, where: str) -> Any:  # 
 
 
 def refusal_hint(code: str, actions: str) -> str:
-    """How to mend what AWS refused with a code such as ``AccessDenied``, where some permissions are needed."""
+    """How to fix what AWS refused with a code such as ``AccessDenied``, where some permissions are needed."""
     return RENEW if code in _STALE else f"allow {actions} to these credentials"
 
 

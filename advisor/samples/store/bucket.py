@@ -46,7 +46,7 @@ _PROBLEMS = (
      "it is in another region", "the bucket is in another region: write {url}?region=REGION"),
     (("REQUEST_TIME_TOO_SKEWED", "RequestTimeTooSkewed"), "the clocks differ", "set this host's clock"),
 )  # fmt: skip
-"""What errors say, what it means, and what mends it; the first that fits. Anything else may pass and is tried again."""
+"""What errors say, what it means, and what fixes it; the first that fits. Anything else may pass and is tried again."""
 _PASSING = (
     "it does not answer as it should",
     "check endpoint and network; the next compaction goes on where this one stopped",

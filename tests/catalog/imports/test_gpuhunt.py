@@ -182,7 +182,7 @@ def test_spot_that_cannot_be_is_left_out(write):
     )
     count, names = left_out(import_of(path))["implausible"]
     assert count == 2
-    assert names[0] == "g6.2xlarge in us-east-1: spot $1e-05 below a twentieth of on demand $0.9776"
+    assert names[0] == "g6.2xlarge in us-east-1: spot $0.00001 below a twentieth of on demand $0.9776"
 
 
 def test_google_is_listed_by_zone_and_by_what_is_attached(write):
@@ -238,20 +238,21 @@ def test_smaller_providers_come_under_our_names(write):
 
 
 @pytest.mark.parametrize(
-    ("usd_per_hour", "is_spot", "is_taken"),
+    ("usd_per_hour", "price", "is_spot", "is_taken"),
     [
-        (0.07, False, True), (0.06, False, False), (59.0, False, True), (60.0, False, False),
-        (0.001, False, False), (1e-7, True, False), (1e308, False, False), (0.07, True, True),
+        (0.07, "", False, True), (0.06, "$0.06", False, False), (59.0, "", False, True), (60.0, "$60.00", False, False),
+        (0.001, "$0.001", False, False), (1e-7, "$0.0000001", True, False), (1e308, "$1e+308", False, False),
+        (0.07, "", True, True),
     ],
 )  # fmt: skip
-def test_a_price_far_from_those_of_its_accelerator_is_left_out(write, usd_per_hour, is_spot, is_taken):
+def test_a_price_far_from_those_of_its_accelerator_is_left_out(write, usd_per_hour, price, is_spot, is_taken):
     """More than 30 × the usual price of an H100 PCIe (1.99), less than a thirtieth, or beyond any machine's."""
     item = ("gpu_1x_h100_pcie", "us-west-1", usd_per_hour, 1, "H100", 80.0, *(("spot",) if is_spot else ()))
 
     entry = import_of(write("lambdalabs", item), "--dry-run")
 
     purchase = "spot" if is_spot else "on demand"
-    told = f"gpu_1x_h100_pcie {purchase} in global: ${usd_per_hour:g} an hour, and its accelerators usually cost $1.99"
+    told = f"gpu_1x_h100_pcie {purchase} in global: {price} an hour, and its accelerators usually cost $1.99"
     assert entry["counting"] == (1 if is_taken else 0)
     assert left_out(entry) == ({} if is_taken else {"implausible": (1, [told])})
 

@@ -222,7 +222,7 @@ def test_denied_calls_leave_a_gap_with_the_action_that_would_allow_them(cloud, k
 
 
 def test_a_region_that_is_not_enabled_leaves_gaps(cloud, known, root, manner):
-    """Its answer is that of a wrong key; no IAM action mends it, and the other region goes on."""
+    """Its answer is that of a wrong key; no IAM action fixes it, and the other region goes on."""
     refused = xml_error("AuthFailure", "AWS was not able to validate the provided access credentials", 401)
     cloud.faults.append(lambda asked: refused if asked.region == "us-west-2" and asked.form.get("Action") else None)
     before = known()

@@ -77,7 +77,7 @@ def test_a_price_far_from_others_is_held_up_until_it_is_confirmed():
     row = price("g7.xlarge", 40.0)
     assert guards(*SOUND, row, usual_usd_per_hour=usual, confirmed=("far_from_others:g7",)) == []
     (held,) = violations(found(*SOUND, row), BEFORE, usual_usd_per_hour=usual)
-    assert str(held) == "g7.xlarge on demand in us-east-1: $40 an hour, and its accelerators usually cost $1"
+    assert str(held) == "g7.xlarge on demand in us-east-1: $40.00 an hour, and its accelerators usually cost $1.00"
 
 
 def test_the_usual_price_of_a_type_is_the_median_of_its_accelerators():

@@ -65,8 +65,8 @@ def touch(machine, path):
 
 
 def words(finding):
-    """What is wrong, and how to mend it."""
-    return "\n".join(f"{trouble.what} -> {trouble.mend}" for trouble in finding.troubles)
+    """What is wrong, and how to fix it."""
+    return "\n".join(f"{trouble.what} -> {trouble.fix}" for trouble in finding.troubles)
 
 
 def test_accelerators_that_answer(driver, machine):
@@ -94,7 +94,7 @@ def test_an_accelerator_that_is_lost(driver, machine):
 
 
 @pytest.mark.parametrize(
-    ("code", "what", "mend"),
+    ("code", "what", "fix"),
     [
         (9, "the NVIDIA driver is not loaded", "modprobe nvidia"),
         (18, "the loaded NVIDIA driver and its library have different versions", "reboot"),
@@ -102,13 +102,13 @@ def test_an_accelerator_that_is_lost(driver, machine):
         (999, "the NVIDIA driver does not start: Unknown Error", "nvidia-smi"),
     ],
 )
-def test_a_driver_that_does_not_start(driver, machine, code, what, mend):
+def test_a_driver_that_does_not_start(driver, machine, code, what, fix):
     """Each way in which a driver fails has its words and its remedy."""
     driver(f"init,{code}\n")
     finding = nvidia(machine)
     assert finding.state is State.BROKEN
     assert what in words(finding)
-    assert mend in words(finding)
+    assert fix in words(finding)
 
 
 def test_a_container_without_access(driver, machine):
@@ -211,5 +211,5 @@ def test_a_driver_that_crashes(driver, machine):
 def test_a_source_that_there_is_not():
     """What cannot be opened says why, and what to do."""
     assert look("nonsense") == Seen(
-        trouble="'nonsense' is not a source", mend="the sources are nvml, neuron, gaudi, amd, tpu, engines"
+        trouble="'nonsense' is not a source", fix="the sources are nvml, neuron, gaudi, amd, tpu, engines"
     )

@@ -31,7 +31,7 @@ def test_an_engine_that_shows_less():
 
 
 @pytest.mark.parametrize(
-    ("page", "mend"),
+    ("page", "fix"),
     [
         (answer("", "404 Not Found"), "path of its metrics page"),
         (answer("", "401 Unauthorized"), "credentials"),
@@ -39,12 +39,12 @@ def test_an_engine_that_shows_less():
         (answer("", "500 Internal Server Error"), "see that it serves"),
     ],
 )
-def test_an_engine_that_does_not_serve(page, mend):
+def test_an_engine_that_does_not_serve(page, fix):
     """Each way in which an engine does not answer has its remedy."""
     with scripted(always(page)) as server:
         (finding,) = engine_findings([server.url])
     assert finding.state is State.BROKEN
-    assert mend in finding.troubles[0].mend
+    assert fix in finding.troubles[0].fix
 
 
 def test_an_engine_that_is_not_there():

@@ -59,7 +59,7 @@ def test_limits_of_servers_are_told_from_other_refusals(status, body, words):
     ],
 )  # fmt: skip
 def test_refusals_and_nonsense_are_said_with_what_to_do(status, content, words, hint):
-    """Whatever comes back, the error says where, what in the server's words, and how to mend it."""
+    """Whatever comes back, the error says where, what in the server's words, and how to fix it."""
     with stub(lambda _: (status, {}, content)) as server, pytest.raises(InputError) as caught:
         api(server).instant("up", WINDOW.end_us)
     assert caught.value.where == server.url

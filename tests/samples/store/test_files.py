@@ -1,4 +1,4 @@
-"""Stores in object storage: the same answers as on a disk, and errors that say how to mend them."""
+"""Stores in object storage: the same answers as on a disk, and errors that say how to fix them."""
 
 import os
 import subprocess

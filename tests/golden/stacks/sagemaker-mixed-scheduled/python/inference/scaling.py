@@ -12,7 +12,7 @@ from inference.context import Context
 def scale(context: Context, endpoints: Mapping[str, aws.sagemaker.Endpoint]) -> None:
     """Set the number of instances at the planned hours."""
     for key, group in context.fleet.groups.items():
-        # A variant that gets no requests, in a cut-over, scales by nothing: it is no target of autoscaling when it goes.
+        # A variant that gets no requests, in a cut-over, scales by nothing: it is not a target of autoscaling when it goes.
         if not group.schedule:
             continue
         # The schedule moves them.
