@@ -31,6 +31,11 @@ Pair = tuple[str, str]
 """Region and instance type."""
 Triple = tuple[str, str, str]
 """Provider, region and what else tells rows apart."""
+_UNPRINTED = Region(
+    "", "global", "No region printed", "", "", "", None, None,
+    Provenance("its prices, which name no region", "", Quality.DERIVED),
+)  # fmt: skip
+"""Region of a provider that prints none."""
 
 
 @cache
@@ -113,9 +118,11 @@ def read_instance_types(sources: Sources) -> dict[tuple[str, str], InstanceType]
 
 def read_offers(sources: Sources, without: Collection[str] = ()) -> tuple[Offer, ...]:
     """Offers in the order of the files: one file for each provider, but for those in *without*."""
-    paths = [path for path in sorted((sources.directory / "prices").glob("*.csv")) if path.stem not in without]
+    paths = {provider: path for provider, path in _price_tables(sources).items() if provider not in without}
     managed = read_managed(sources.directory / "managed.csv", sources)
-    return tuple(offer for path in paths for offer in read_price_table(path, path.stem, sources, managed))
+    return tuple(
+        offer for provider, path in paths.items() for offer in read_price_table(path, provider, sources, managed)
+    )
 
 
 def read_price_table(
@@ -146,9 +153,20 @@ def read_managed(path: Path, sources: Sources) -> dict[Place, Managed]:
 
 
 def read_regions(sources: Sources) -> dict[tuple[str, str], Region]:
-    """Regions by provider and name."""
-    regions = (_region(row, sources) for row in sources.rows("regions"))
-    return {(region.provider, region.name): region for region in regions}
+    """Regions by provider and name; a provider without a row has one that it does not print."""
+    listed = [_region(row, sources) for row in sources.rows("regions")]
+    without = _price_tables(sources).keys() - {region.provider for region in listed}
+    unprinted = [replace(_UNPRINTED, provider=provider) for provider in without]
+    return {(region.provider, region.name): region for region in sorted(listed + unprinted, key=_region_key)}
+
+
+def _region_key(region: Region) -> tuple[str, str]:
+    return region.provider, region.name
+
+
+def _price_tables(sources: Sources) -> dict[str, Path]:
+    """Tables of prices by provider."""
+    return {path.stem: path for path in sorted((sources.directory / "prices").glob("*.csv"))}
 
 
 def read_engine_models(sources: Sources) -> Iterator[tuple[str, str, str, str, str]]:

@@ -1,7 +1,6 @@
 """A cut-over in words: what the run says, and the section of the generated README."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from advisor.codegen.container import Form, Stage
@@ -10,15 +9,12 @@ from advisor.codegen.model import ComputeGroup, CutOver, Scaling, Stack
 from advisor.codegen.rollout import Rollout
 from advisor.codegen.templates import fill
 from advisor.data_files import facts_beside
-from advisor.tables import read_rows
 from advisor.units import usd
 
 _TAKE_OVER = (
     "gcloud compute backend-services update-backend {name}-{region} --region {region} --instance-group NAME "
     "--instance-group-region {region} --capacity-scaler 1"
 )
-_CHECKS = {row["target"]: row["command"] for row in read_rows(Path(__file__).with_name("cut_over_checks.csv"))}
-"""Target → command that shows whether the instances of a group serve."""
 _REGION = "terraform destroy -target=kustomization_resource.{resource}_first # Pulumi removes a region by itself"
 """Resources of a region go before its provider, which is part of the code; the others depend on the first."""
 FORMS = facts_beside(__file__, "forms.toml")
@@ -27,10 +23,7 @@ FORMS = facts_beside(__file__, "forms.toml")
 
 def checks(stack: Stack, groups: Iterable[ComputeGroup]) -> tuple[str, ...]:
     """Commands that show whether the instances of groups serve, each once."""
-    command = _CHECKS[stack.target]
-    told = (
-        command.format(name=stack.name, region=group.region, key=group.key, backend=group.backend) for group in groups
-    )
+    told = (stack.check.format(name=stack.name, region=group.region, key=group.key) for group in groups)
     return tuple(dict.fromkeys(told))
 
 
@@ -41,7 +34,7 @@ def take_over(stack: Stack, region: str) -> str:
 
 def removals(stack: Stack, rollout: Rollout) -> Iterator[str]:
     """Commands for what goes with its last group, where nothing removes objects of clusters by itself."""
-    if not _CHECKS[stack.target].startswith("kubectl "):
+    if not stack.check.startswith("kubectl "):
         return
     form = FORMS[stack.form]
     unit, commands = ("region", [_REGION]) if stack.target in REMOVING else (form["unit"], form["removals"])

@@ -455,7 +455,7 @@ def as_run(stack: Stack, wanted: Wanted) -> Stack:
     quotas = quotas_needed(stack.provider, target.name, stack.groups)
     named = with_own_namespace(stack) if target.is_cluster else stack
     summary = replace(named.summary, quotas=quotas)
-    formed = replace(named, target=target.name, form=wanted.form, summary=summary)
+    formed = replace(named, target=target.name, check=target.check, form=wanted.form, summary=summary)
     run = adapted(formed, is_cluster=target.is_cluster, image=wanted.image)
     return with_balancing(run, is_cluster=target.is_cluster)
 

@@ -369,6 +369,8 @@ class Stack:
     """Models of several workloads that its server holds; empty: it is of one workload."""
     inputs: frozenset[str] = frozenset()
     """Rare inputs that its code takes, by name."""
+    check: str = ""
+    """Command of its target that shows whether the instances of a group serve."""
 
     @property
     def serving(self) -> tuple["Stack", ...]:

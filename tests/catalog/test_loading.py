@@ -1,12 +1,15 @@
 """Loading tables and finding things in them by name."""
 
+import datetime as dt
 import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor import recommend
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.errors import InputError
@@ -288,3 +291,25 @@ def test_near_names():
     assert suggestion("zzz", ["aws", "gcp"]) == "known: aws, gcp"
     assert suggestion("zzz", [str(number) for number in range(30)]) == "30 are known, such as 0, 1, 2, 3, 4, 5"
     assert normalised(" A100_80-GB ") == "a10080gb"
+
+
+def test_a_provider_is_two_files(copy):
+    """A machine and its price: it sells in a region that it does not print, where it is planned for as others are."""
+    before, after = (copy / "instances.csv").read_text().split("aws,", 1)
+    machine = "anewcloud,l4-1x,L4,1,22.35,8,32,,,none,x86_64,nebius-price-page,2026-12-01,listed,\n"
+    (copy / "instances.csv").write_text(f"{before}{machine}aws,{after}")
+    header = (copy / "prices" / "lambda.csv").read_text().splitlines()[0]
+    price = "l4-1x,global,0.31,nebius-price-page,2026-12-01,listed,,,,,,"
+    (copy / "prices" / "anewcloud.csv").write_text(f"{header}\n{price}\n")
+    catalog = load_catalog(copy)
+    workload = {
+        "name": "a", "model": "Qwen/Qwen2.5-7B-Instruct", "providers": ["anewcloud"], "slo": {"ttft_p95": "1s"},
+        "demand": {"declared": {"requests_per_second": 1, "input_tokens": 500, "output_tokens": 100}},
+        "as_of": dt.date(2026, 12, 1),
+    }  # fmt: skip
+
+    assert catalog.regions_of("anewcloud") == ("global",)
+    assert catalog.regions["anewcloud", "global"].title == "No region printed"
+    (copy.parent / "workload.yaml").write_text(yaml.safe_dump(workload))
+    plan = recommend(copy.parent / "workload.yaml", catalog=copy)
+    assert {group.instance_type for group in plan.fleet.groups} == {"l4-1x"}

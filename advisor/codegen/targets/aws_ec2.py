@@ -347,6 +347,9 @@ EC2 = Target(
     name="ec2",
     provider="aws",
     title="EC2 Auto Scaling",
+    check="aws autoscaling describe-auto-scaling-groups --region {region} --filters "
+    "Name=tag:Group,Values={key} --query "
+    "'AutoScalingGroups[].Instances[].[InstanceId,LifecycleState,HealthStatus]'",
     renderers=in_each(_files),
     takes_cache=True,
     obstacle=_obstacle,

@@ -21,7 +21,7 @@ from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.prometheus_rules import watched_words
 from advisor.codegen.quotas import vcpus_of
 from advisor.codegen.rendering import ANSWERS, render
-from advisor.codegen.targets.target import Files, Target, in_each
+from advisor.codegen.targets.target import CHECK_OF_PODS, Files, Target, in_each
 from advisor.codegen.templates import fill
 from advisor.cost.services import local_disks_gib
 from advisor.entries import picked
@@ -347,6 +347,7 @@ EKS = Target(
     is_cluster=True,
     provider="aws",
     title="EKS managed node groups",
+    check=CHECK_OF_PODS,
     renderers=in_each(_files),
     takes_cache=True,
     takes_turns=True,
@@ -358,6 +359,7 @@ EKS_KARPENTER = Target(
     is_cluster=True,
     provider="aws",
     title="EKS with Karpenter",
+    check=CHECK_OF_PODS,
     renderers=in_each(_karpenter_files),
     takes_cache=True,
     obstacle=kubernetes.obstacle_to_kubernetes,

@@ -465,6 +465,8 @@ SAGEMAKER = Target(
     name="sagemaker",
     provider="aws",
     title="SageMaker",
+    check="aws sagemaker describe-endpoint --region {region} --endpoint-name {name} --query "
+    "'ProductionVariants[].[VariantName,CurrentInstanceCount,DesiredInstanceCount]'",
     renderers=in_each(_files),
     obstacle=_obstacle,
 )

@@ -18,7 +18,7 @@ from advisor.codegen.model import ComputeGroup, Stack
 from advisor.codegen.prometheus_rules import watched_words
 from advisor.codegen.rendering import render
 from advisor.codegen.targets.azure_values import EXAMPLE_SUBSCRIPTION, example_subnet, planned_alarm, query_rule
-from advisor.codegen.targets.target import Files, Target, in_each
+from advisor.codegen.targets.target import CHECK_OF_PODS, Files, Target, in_each
 from advisor.records import replace
 
 _FOLDER = "azure-aks"
@@ -212,6 +212,7 @@ AKS = Target(
     is_cluster=True,
     provider="azure",
     title="AKS node pools",
+    check=CHECK_OF_PODS,
     renderers=in_each(_files),
     takes_cache=True,
     takes_turns=True,

@@ -336,6 +336,7 @@ CONTAINER_APPS = Target(
     name="container-apps",
     provider="azure",
     title="Azure Container Apps",
+    check="az containerapp list --query \"[?tags.Group=='{key}'].[name,properties.runningStatus]\"",
     renderers=in_each(_files),
     obstacle=_obstacle,
     completed=lambda stack: containers(stack).within(stack),

@@ -228,6 +228,8 @@ VM_SCALE_SET = Target(
     name="vm-scale-set",
     provider="azure",
     title="Azure virtual machine scale sets",
+    check="az vmss get-instance-view --instance-id '*' --query '[].vmHealth.status.code' --ids $(az vmss "
+    "list --query \"[?tags.Group=='{key}'].id\" --output tsv)",
     renderers=in_each(_files),
     takes_cache=True,
     obstacle=_obstacle,

@@ -296,6 +296,7 @@ CLOUD_RUN = Target(
     name="cloud-run",
     provider="gcp",
     title="Cloud Run",
+    check="gcloud run services list --region {region}",
     renderers=in_each(_files),
     obstacle=_obstacle,
 )

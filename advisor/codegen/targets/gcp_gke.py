@@ -17,7 +17,7 @@ from advisor.codegen.prometheus_rules import alert_words, slo_query, wait_second
 from advisor.codegen.quoting import marked_slug
 from advisor.codegen.rendering import ANSWERS, render
 from advisor.codegen.targets.gcp_values import GoogleGroup, example_zones, google_groups
-from advisor.codegen.targets.target import Files, Target, in_each
+from advisor.codegen.targets.target import CHECK_OF_PODS, Files, Target, in_each
 
 _FOLDER = "gcp-gke"
 _OF_CLUSTER = {
@@ -230,6 +230,7 @@ GKE = Target(
     is_cluster=True,
     provider="gcp",
     title="GKE node pools",
+    check=CHECK_OF_PODS,
     renderers=in_each(_files),
     takes_cache=True,
     takes_turns=True,

@@ -195,10 +195,12 @@ def _obstacle_of_tpus(stack: Stack) -> str:
     return _obstacle(stack)
 
 
+_CHECK = "gcloud compute backend-services get-health {name}-{region} --region {region}"
 MIG = Target(
     name="mig",
     provider="gcp",
     title="Managed instance groups",
+    check=_CHECK,
     renderers=in_each(_files),
     takes_cache=True,
     obstacle=_obstacle,
@@ -207,6 +209,7 @@ TPU_VM = Target(
     name="tpu-vm",
     provider="gcp",
     title="TPU VMs",
+    check=_CHECK,
     renderers=in_each(_files),
     obstacle=_obstacle_of_tpus,
 )

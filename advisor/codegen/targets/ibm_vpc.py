@@ -136,6 +136,7 @@ IBM_VPC = Target(
     name="ibm-vpc",
     provider="ibm",
     title="VPC instance groups",
+    check="ibmcloud is load-balancer-pool-members {name} {name}-{key}",
     renderers={Language.TERRAFORM: _terraform},
     obstacle=_obstacle,
     completed=_completed,

@@ -26,7 +26,7 @@ from advisor.codegen.prometheus_rules import watched_words
 from advisor.codegen.quoting import marked_slug
 from advisor.codegen.rendering import render
 from advisor.codegen.selection import LONGEST_NAME
-from advisor.codegen.targets.target import Files, Target, in_each
+from advisor.codegen.targets.target import CHECK_OF_PODS, Files, Target, in_each
 from advisor.errors import InputError
 from advisor.records import replace
 from advisor.tables import read_rows
@@ -197,6 +197,7 @@ KUBERNETES = Target(
     is_cluster=True,
     provider="",
     title="Kubernetes",
+    check=CHECK_OF_PODS,
     renderers=in_each(_files),
     obstacle=_obstacle,
     completed=_completed,

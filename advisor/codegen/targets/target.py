@@ -122,6 +122,7 @@ def _health_paths(stack: Stack, region: str) -> list[str]:
     return sorted({backend.container.health_path for backend in stack.backends if backend.region == region})
 
 
+CHECK_OF_PODS = "kubectl --context CONTEXT --namespace {name} get pods --selector inference/group={key}"
 Files = Mapping[str, str]
 """Relative path → text."""
 Render = Callable[[Stack], Files]
@@ -155,6 +156,8 @@ class Target:
     """For people, such as ``EC2 Auto Scaling``."""
     renderers: Mapping[Language, Render] = field(hash=False)
     """How the code of each language is written."""
+    check: str
+    """Command that shows whether the instances of a group serve, with ``{name}``, ``{region}``, ``{key}``."""
     obstacle: Callable[[Stack], str] = nothing_against
     """Why a stack cannot run there; empty when it can."""
     completed: Callable[[Stack], Stack] = lambda stack: stack
