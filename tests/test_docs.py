@@ -11,7 +11,7 @@ import pytest
 
 from advisor.cli.app import COMMANDS
 from advisor.pipeline import recommend
-from advisor.plan.problem.limits import IN_PROPORTION, UNKNOWN_WORDS, Constraint
+from advisor.plan.problem.limits import IN_PROPORTION, RULED, UNKNOWN_WORDS, Constraint
 from advisor.report.words import CODE_WORDS
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.document import _LATENCIES, read_workload
@@ -100,7 +100,7 @@ def test_the_named_constraints_of_the_page_are_those_of_the_code():
     page = (ROOT / "docs/plan.md").read_text().split("## Named constraints")[1].split("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \|.*\| `([\w.]+)` \| [^|]+ \|$", page, re.MULTILINE)
 
-    assert rows == [(name.value, name.set_by) for name in Constraint if name not in IN_PROPORTION]
+    assert rows == [(name.value, name.set_by) for name in Constraint if name not in {*IN_PROPORTION, *RULED}]
 
 
 def test_every_limit_has_a_row_in_the_docs():

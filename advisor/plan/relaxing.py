@@ -75,7 +75,7 @@ def _is_whole(relaxation: Relaxation) -> bool:
 
 def _taken(fleet: Confirmed, relaxation: Relaxation, limit: float) -> float:
     """Limit that a fleet needs, in the steps in which it is stated: what it takes of a cap, else the limit itself."""
-    if relaxation.constraint.is_floor:
+    if relaxation.constraint.row.is_floor:
         return limit
     problem = with_limit(fleet.formulation.problem, relaxation, min(limit, 1e12))
     used = [

@@ -8,9 +8,9 @@ from advisor.catalog import Catalog
 from advisor.cost.standing import CLOUDS, Machines
 from advisor.plan.fleet.chosen import Confirmation, FleetGroup, Spare
 from advisor.plan.fleet.costs import CostKind, CostLine, priced_line
-from advisor.plan.problem.constraints import NEARLY, failures, uses
+from advisor.plan.problem.constraints import NEARLY, failures, is_broken, uses
 from advisor.plan.problem.formulas import Counts, base_of, shares_without, zone_room
-from advisor.plan.problem.limits import Constraint
+from advisor.plan.problem.limits import RULED, Constraint
 from advisor.plan.problem.values import Allocation, FleetSolution, Problem
 from advisor.plan.replay.groups import Confirmed, name_of, worst_share
 from advisor.plan.solve.objective import allocation_usd_per_month
@@ -72,7 +72,7 @@ Replayed = Callable[[Formulation, FleetSolution], Confirmation]
 
 NO_RULE, REPLAY = "none", "replay"
 """Reasons of spare that no limit keeps: none that is known, or its replay."""
-_COUNTED = (Constraint.MIN_REPLICAS, Constraint.ZONES)
+_COUNTED = (Constraint.MIN_REPLICAS, Constraint.ZONES, *(rule for rule in RULED if rule.row.is_floor))
 """Limits that ask for so many, whatever they carry."""
 
 
@@ -204,5 +204,5 @@ def _broken(problem: Problem, solution: FleetSolution) -> Iterator[str]:
         yield Constraint.ZONES.value
     for use in uses(problem, solution):
         changed = use.name == Constraint.MAX_CHANGED_INSTANCES and use.used > use.limit
-        if changed or (use.name in _COUNTED and use.used < use.limit):
+        if changed or (use.name in _COUNTED and is_broken(use)):
             yield use.name

@@ -22,7 +22,7 @@ from advisor.plan.problem.formulas import (
     share_without,
     zone_room,
 )
-from advisor.plan.problem.limits import IN_PROPORTION, Constraint, caps_in_proportion
+from advisor.plan.problem.limits import CONSTRAINTS, IN_PROPORTION, RULED, Constraint, caps_in_proportion, rules
 from advisor.plan.problem.values import Allocation, FleetSolution, Problem, PurchaseOption
 from advisor.records import dataclass
 from advisor.units import ROUNDING
@@ -142,24 +142,40 @@ def _replicas_for_load(problem: Problem, solution: FleetSolution) -> int:
 
 
 def caps(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
-    """The stated limits that more or dearer instances break, but the one on replicas."""
+    """The stated limits that more or dearer instances break, but the one on replicas, and those with a rule."""
     yield from _chosen_caps(problem, solution)
     yield from _proportional(problem, solution)
     yield from _quotas(problem, solution)
 
 
 def _chosen_caps(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
-    """Types, cost and changes."""
+    """Limits with a rule, cost and changes."""
     limits = problem.limits
-    if limits.max_instance_types is not None:
-        types = {allocation.pool.instance_type for allocation in solution.allocations}
-        yield _ceiling(Constraint.MAX_INSTANCE_TYPES, limits.max_instance_types, len(types))
+    yield from _ruled(problem, solution)
     if limits.max_usd_per_month is not None:
         used = solution.objective_usd_per_month
         yield _ceiling(Constraint.BUDGET, limits.max_usd_per_month, used)
     if limits.max_changed_instances is not None:
         changed = changed_instances(problem, solution)
         yield _ceiling(Constraint.MAX_CHANGED_INSTANCES, limits.max_changed_instances, changed)
+
+
+def _ruled(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
+    for name, limit in rules(problem.limits).items():
+        told = _floor if name.row.is_floor else _ceiling
+        yield told(name, limit, RULED[name].used(solution.allocations))
+
+
+def keeps_rules(problem: Problem, solution: FleetSolution) -> bool:
+    """Whether a fleet keeps to the limits with a rule."""
+    return not any(map(is_broken, _ruled(problem, solution)))
+
+
+def is_broken(use: ConstraintUse) -> bool:
+    """Whether a fleet takes more than a limit allows, or has less than it asks for."""
+    if CONSTRAINTS[use.name].row.is_floor:
+        return use.used < use.limit - NEARLY
+    return use.used > use.limit + NEARLY
 
 
 def _reserves(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:

@@ -1,14 +1,14 @@
 """Constraints of a fleet, one row each: what sets it, how it is told and loosened, and where it is kept unasked.
 
 A new limit of a workload is a field of :class:`Limits` and a row here. A cap in proportion to instances says with
-:class:`Takes` what one of them takes, and every place that asks for limits asks it too. Any other is also a function of
-``solve/program.py`` and one of ``constraints.py``.
+:class:`Takes` what one of them takes; any other says with :class:`Rule` how the program writes it and what a fleet has
+of it. Every place that asks for limits asks these too.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Flag, StrEnum, auto
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from advisor.candidates import Shortfall
 from advisor.catalog import Catalog
@@ -16,6 +16,10 @@ from advisor.catalog.values import InstanceType, Offer
 from advisor.records import dataclass
 from advisor.units import GRAMS_PER_KG, WATTS_PER_KW
 from advisor.workload.values import Limits
+
+if TYPE_CHECKING:
+    from advisor.plan.problem.values import Allocation, Pool
+    from advisor.plan.solve.program import FleetProgram
 
 _FINE = 10_000
 """Steps per unit of limits that are not whole numbers."""
@@ -51,6 +55,28 @@ class Takes:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """A limit that is not in proportion to instances."""
+
+    write: "Callable[[FleetProgram, Constraint, float], None]"
+    """Writes the rows of the constraint at a limit."""
+    used: "Callable[[Iterable[Allocation]], float]"
+    """Amount that a fleet has of it."""
+
+
+def _at_most_kinds(kind_of: "Callable[[Pool], str]") -> Rule:
+    """Cap on the number of kinds of pools that have instances."""
+
+    def write(program: "FleetProgram", constraint: "Constraint", most: float) -> None:
+        program.at_most_kinds(constraint, kind_of, most)
+
+    def used(allocations: "Iterable[Allocation]") -> float:
+        return len({kind_of(allocation.pool) for allocation in allocations})
+
+    return Rule(write, used)
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """Facts of a constraint beside its rows in the program."""
 
@@ -71,10 +97,13 @@ class Row:
     """Whether it asks for something where no limit states it."""
     give_up: str = ""
     """How to give up what is not a number; "": a number changes."""
+    is_floor: bool = False
+    """Whether a fleet has to have so much of it; of others it takes too much."""
     loosest: float = math.inf
     """Number with which it asks for nothing; infinite: none at all."""
     kept_by: Shortcut = Shortcut.NONE
     takes: Takes | None = None
+    rule: Rule | None = None
 
 
 def _share(words: str, set_by: str = "", **more: Any) -> Row:  # noqa: ANN401 - fields of a row
@@ -121,7 +150,10 @@ class Constraint(StrEnum):
         member.row = row
         return member
 
-    DEMAND = "demand", Row("demand not carried alone", "", "demand", is_negotiable=False, loosest=0.0, kept_by=ALL)
+    DEMAND = (
+        "demand",
+        Row("demand not carried alone", "", "demand", is_negotiable=False, is_floor=True, loosest=0.0, kept_by=ALL),
+    )
     """Every request is sent to a pool that serves it within the SLO."""
     CAPACITY = "capacity", Row(set_by="slo", is_negotiable=False, kept_by=ALL)
     """No pool receives more than its instances sustain."""
@@ -130,9 +162,9 @@ class Constraint(StrEnum):
         Row("over the budget", "USD/month", code="budget", decimals=2, steps_per_unit=100, kept_by=Shortcut.DOMINANCE),
     )
     MAX_REPLICAS = "max_replicas", Row("more replicas than allowed", "replicas", kept_by=Shortcut.DOMINANCE)
-    MIN_REPLICAS = "min_replicas", Row("fewer replicas than asked", "replicas", loosest=1, kept_by=ALL)
+    MIN_REPLICAS = "min_replicas", Row("fewer replicas than asked", "replicas", is_floor=True, loosest=1, kept_by=ALL)
     """So many replicas run, and without any one machine the rest carries all but one of so many parts of the load."""
-    ZONES = "zones", Row("sold in too few zones", "zones", loosest=1, kept_by=ALL)
+    ZONES = "zones", Row("sold in too few zones", "zones", is_floor=True, loosest=1, kept_by=ALL)
     """As many instances run, and without any one zone the rest carries all but one of so many parts of the load."""
     SURVIVE = (
         "survive",
@@ -141,12 +173,18 @@ class Constraint(StrEnum):
     """Without any one machine, or zone, the rest carries everything."""
     SPOT_REROUTE = (
         "spot_reroute",
-        _share("spot not replaceable alone", "limits.fault_tolerant_ratio", holds_by_default=True, loosest=1.0),
+        _share(
+            "spot not replaceable alone",
+            "limits.fault_tolerant_ratio",
+            holds_by_default=True,
+            is_floor=True,
+            loosest=1.0,
+        ),
     )
     """Without one spot supply in one zone the rest carries what cannot wait."""
     ON_DEMAND_BASE = (
         "on_demand_base",
-        _share("too little on demand", "limits.on_demand_base_ratio", loosest=0.0),
+        _share("too little on demand", "limits.on_demand_base_ratio", is_floor=True, loosest=0.0),
     )
     """Instances that are not on spot sustain their share of the load."""
     COMMITMENT_LOW_BAND = (
@@ -162,7 +200,12 @@ class Constraint(StrEnum):
     """A fleet is in so many regions at most, and on one cloud unless several are allowed."""
     MAX_INSTANCE_TYPES = (
         "max_instance_types",
-        Row("too many instance types", "types", kept_by=Shortcut.LIKE_FOR_LIKE),
+        Row(
+            "too many instance types",
+            "types",
+            kept_by=Shortcut.LIKE_FOR_LIKE,
+            rule=_at_most_kinds(lambda pool: pool.instance_type),
+        ),
     )
     MAX_CHANGED_INSTANCES = (
         "max_changed_instances",
@@ -193,13 +236,10 @@ class Constraint(StrEnum):
         """Whether it is stated in whole numbers."""
         return self.row.steps_per_unit == 1
 
-    @property
-    def is_floor(self) -> bool:
-        """Whether a fleet has to have so much of it; of others it takes too much."""
-        return math.isfinite(self.row.loosest)
-
     def stated(self, limits: Limits) -> Any:  # noqa: ANN401 - a field of any type
-        """The limit, as it is stated; None where it is the usual one."""
+        """The limit, as it is stated; None where it is the usual one, or no limit sets it."""
+        if not self.set_by.startswith("limits."):
+            return None
         value = getattr(limits, self.field)
         return None if value == getattr(_USUAL, self.field) else value
 
@@ -211,6 +251,10 @@ IN_PROPORTION: Mapping[Constraint, Takes] = {
     constraint: constraint.row.takes for constraint in Constraint if constraint.row.takes is not None
 }
 """Caps in proportion to instances."""
+RULED: Mapping[Constraint, Rule] = {
+    constraint: constraint.row.rule for constraint in Constraint if constraint.row.rule is not None
+}
+"""Limits that are not in proportion to instances, and say themselves what a fleet has of them."""
 _NOT_KEPT_BY: Mapping[Shortcut, tuple[Constraint, ...]] = {
     shortcut: tuple(constraint for constraint in Constraint if shortcut not in constraint.row.kept_by)
     for shortcut in Shortcut
@@ -219,8 +263,17 @@ _NOT_KEPT_BY: Mapping[Shortcut, tuple[Constraint, ...]] = {
 
 def caps_in_proportion(limits: Limits) -> Mapping[Constraint, float]:
     """The stated caps in proportion to instances, with their numbers."""
-    stated = {constraint: constraint.stated(limits) for constraint in IN_PROPORTION}
-    return {constraint: cap for constraint, cap in stated.items() if cap is not None}
+    return _stated_of(IN_PROPORTION, limits)
+
+
+def rules(limits: Limits) -> Mapping[Constraint, float]:
+    """The stated limits that have a rule, with their numbers."""
+    return _stated_of(RULED, limits)
+
+
+def _stated_of(constraints: Iterable[Constraint], limits: Limits) -> Mapping[Constraint, float]:
+    stated = {constraint: constraint.stated(limits) for constraint in constraints}
+    return {constraint: limit for constraint, limit in stated.items() if limit is not None}
 
 
 def is_kept_by(shortcut: Shortcut, limits: Limits) -> bool:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from advisor.plan.problem.constraints import caps
+from advisor.plan.problem.constraints import caps, is_broken
 from advisor.plan.problem.formulas import (
     Part,
     hours_per_month,
@@ -226,6 +226,6 @@ def _beyond(problem: Problem, solution: FleetSolution) -> Missed | None:
     for use in caps(problem, solution):
         name = CONSTRAINTS[use.name]
         idle = name is Constraint.MAX_CHANGED_INSTANCES and not problem.running
-        if not idle and use.used > use.limit + ROUNDING:
+        if not idle and is_broken(use):
             return Missed(name, use.used, use.limit, use.unit)
     return None

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from advisor.plan.problem.constraints import caps, changed_instances, most_headroom
+from advisor.plan.problem.constraints import caps, changed_instances, is_broken, keeps_rules, most_headroom
 from advisor.plan.problem.formulas import falls, mix_rate, running_as_ordered
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.objective import objective_usd_per_month
@@ -239,12 +239,10 @@ def _changes_few(problem: Problem, fleet: FleetSolution) -> bool:
 
 
 def _is_able(problem: Problem, fleet: FleetSolution) -> bool:
-    """Whether a fleet carries all users' load, also after what may fail, and keeps to types and changes."""
+    """Whether a fleet carries all users' load, also after what may fail, and keeps to changes and rules."""
     if not _changes_few(problem, fleet) or not all(group.pool.serves_all_places for group in fleet.allocations):
         return False
-    types = {group.pool.instance_type for group in fleet.allocations}
-    most = problem.limits.max_instance_types
-    return (most is None or len(types) <= most) and most_headroom(problem, fleet) >= 1 - ROUNDING
+    return keeps_rules(problem, fleet) and most_headroom(problem, fleet) >= 1 - ROUNDING
 
 
 def _own(problem: Problem, solution: FleetSolution) -> tuple[Allocation, ...]:
@@ -411,7 +409,7 @@ def keeps_to_all(problem: Problem, fleet: FleetSolution) -> bool:
     # What runs bounds the instances of the program; changes were counted against what runs today.
     limits = replace(problem.limits, max_changed_instances=None)
     may_fall = any(falls(group.instances) for group in fleet.allocations)
-    if may_fall and any(use.used > use.limit + ROUNDING for use in caps(problem, fleet)):
+    if may_fall and any(map(is_broken, caps(problem, fleet))):
         return False
     program = FleetProgram(replace(problem, pools=pools, running=running, limits=limits), may_fall=may_fall).build()
     none = (0,) * len(problem.hours)

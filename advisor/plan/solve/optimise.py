@@ -339,7 +339,7 @@ def _feasible(problem: Problem, left_out: frozenset[Constraint] = frozenset()) -
 
 
 def _relaxed(problem: Problem, constraint: Constraint) -> Iterator[Relaxation]:
-    if constraint.is_floor and constraint.is_whole:
+    if constraint.row.is_floor and constraint.is_whole:
         return _lower_floor(problem, constraint)
     return _relax(problem, constraint)
 

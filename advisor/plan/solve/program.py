@@ -27,7 +27,7 @@ from advisor.plan.problem.formulas import (
     shares_without,
     zone_shares,
 )
-from advisor.plan.problem.limits import IN_PROPORTION, Constraint
+from advisor.plan.problem.limits import IN_PROPORTION, RULED, Constraint
 from advisor.plan.problem.values import Pool, PurchaseOption
 from advisor.plan.solve.variables import ProgramVariables, Terms
 from advisor.records import dataclass
@@ -69,9 +69,9 @@ class FleetProgram(ProgramVariables):
             Constraint.OWNED: self._owned,
             Constraint.QUOTA: self._quota,
             Constraint.MAX_REGIONS: self._max_regions,
-            Constraint.MAX_INSTANCE_TYPES: self._max_instance_types,
             Constraint.MAX_CHANGED_INSTANCES: self._changed_instances,
             Constraint.BUDGET: self._budget,
+            **{constraint: partial(self._ruled, constraint) for constraint in RULED},
             **{constraint: partial(self._proportional, constraint) for constraint in IN_PROPORTION},
         }
 
@@ -117,8 +117,8 @@ class FleetProgram(ProgramVariables):
 
     def _min_replicas(self) -> None:
         least = self.problem.limits.min_replicas
-        for h in self._served_hours():
-            terms = self._each_instance(h, lambda pool: float(pool.replicas))
+        for h in self.served_hours():
+            terms = self.each_instance(h, lambda pool: float(pool.replicas))
             self.program.row(Constraint.MIN_REPLICAS, terms, lower=least)
         self._without_machine(Constraint.MIN_REPLICAS)
 
@@ -126,13 +126,13 @@ class FleetProgram(ProgramVariables):
         most = self.problem.limits.max_replicas
         if most is None:
             return
-        for h in self._served_hours():
+        for h in self.served_hours():
             terms = [(v, c * pool.replicas) for g, pool in enumerate(self.problem.pools) for v, c in self._load(g, h)]
-            self._at_most(Constraint.MAX_REPLICAS, terms, most)
+            self.at_most(Constraint.MAX_REPLICAS, terms, most)
 
     def _zones(self) -> None:
-        for h in self._served_hours():
-            terms = self._each_instance(h, lambda _: 1.0)
+        for h in self.served_hours():
+            terms = self.each_instance(h, lambda _: 1.0)
             self.program.row(Constraint.ZONES, terms, lower=self.problem.limits.zones)
         self._without_zone(Constraint.ZONES)
         self._in_each_zone()
@@ -142,11 +142,11 @@ class FleetProgram(ProgramVariables):
         shares = zone_shares(self.problem.limits)
         self.incomplete |= self.relaxed and bool(shares)
         regions = {} if self.relaxed else self._pools_by(lambda pool: pool.region)
-        for (region, pools), h, zones in itertools.product(regions.items(), self._served_hours(), shares):
+        for (region, pools), h, zones in itertools.product(regions.items(), self.served_hours(), shares):
             needed = shares[zones] * self.problem.hours[h].planned_rate
             terms = [
                 (variable, count * min(self.usual[g], needed))
-                for g, _, variable, count in self._instances_at(h)
+                for g, _, variable, count in self.instances_at(h)
                 if self.problem.pools[g].region != region
             ]
             for g in pools if needed > 0 else ():
@@ -178,7 +178,7 @@ class FleetProgram(ProgramVariables):
         share, asked = self._asked(Part.MACHINE)
         if asked is not name or self._asked(Part.ZONE)[0] >= share:
             return
-        for h in self._served_hours():
+        for h in self.served_hours():
             needed = share * self.problem.hours[h].planned_rate
             if needed > 0:
                 self._one_more_than_needed(name, h, needed, tuple(PurchaseOption))
@@ -199,7 +199,7 @@ class FleetProgram(ProgramVariables):
         if needed <= 0:
             return
         terms: Terms = []
-        for g, t, variable, count in self._instances_at(h):
+        for g, t, variable, count in self.instances_at(h):
             rate = min(self.usual[g], needed)
             spare = rate if self.problem.pools[g].tariffs[t].paid in failing else 0.0
             terms.append((variable, count * rate / (needed + spare)))
@@ -219,7 +219,7 @@ class FleetProgram(ProgramVariables):
         slack = self.relaxed and share < 1
         self.incomplete |= slack
         regions = {} if slack else self._pools_by(lambda pool: pool.region)
-        for pools, h in itertools.product(regions.values(), self._served_hours()):
+        for pools, h in itertools.product(regions.values(), self.served_hours()):
             needed = share * self.problem.hours[h].planned_rate
             lost = [(g, term) for g in pools for term in self._lost_in_zone(g, h)]
             self._sustained(name, h, needed, lost, [])
@@ -240,10 +240,10 @@ class FleetProgram(ProgramVariables):
             return
         supplies = self._spot_supplies()
         if supplies and self.problem.all_alike and self.elastic is not asked:
-            for h in self._served_hours():
+            for h in self.served_hours():
                 needed = share * self.problem.hours[h].planned_rate
                 self._one_more_than_needed(asked, h, needed, (PurchaseOption.SPOT,))
-        for members, h in itertools.product(supplies.values(), self._served_hours()):
+        for members, h in itertools.product(supplies.values(), self.served_hours()):
             lost = [(g, term) for g in members for term in self._lost_of_group(g, h, PurchaseOption.SPOT)]
             planned = self.problem.hours[h].planned_rate
             tolerated = self._ratio_slack(asked, self.problem.limits.fault_tolerant_ratio, planned, 1.0)
@@ -265,11 +265,11 @@ class FleetProgram(ProgramVariables):
         """Instances not on spot sustain their share of the load."""
         ratio, name = self.problem.limits.on_demand_base_ratio, Constraint.ON_DEMAND_BASE
         rates = [base_rate(self.problem, pool) for pool in self.problem.pools] if self._spot_supplies() else []
-        for h in self._served_hours() if ratio > 0 and rates else ():
+        for h in self.served_hours() if ratio > 0 and rates else ():
             planned = self.problem.hours[h].planned_rate
             steady = [
                 (variable, count * min(rates[g], ratio * planned))
-                for g, t, variable, count in self._instances_at(h)
+                for g, t, variable, count in self.instances_at(h)
                 if self.problem.pools[g].tariffs[t].paid is not PurchaseOption.SPOT
             ]
             slack = self._ratio_slack(name, ratio, planned, -1.0)
@@ -370,29 +370,24 @@ class FleetProgram(ProgramVariables):
             for h in range(len(self.problem.hours)):
                 terms = self.quota_terms(key, h)
                 if terms:
-                    self._at_most(Constraint.QUOTA, terms, limit, key[0])
+                    self.at_most(Constraint.QUOTA, terms, limit, key[0])
 
     def quota_terms(self, key: tuple[str, str], h: int) -> Terms:
         """Units that count against a quota in an hour class."""
         return [
             (variable, count * units)
-            for g, t, variable, count in self._instances_at(h)
+            for g, t, variable, count in self.instances_at(h)
             if (units := quota_units(self.problem.pools[g], self.problem.pools[g].tariffs[t], key)) > 0
         ]
-
-    def _max_instance_types(self) -> None:
-        most = self.problem.limits.max_instance_types
-        if most is not None:
-            self._at_most_kinds(Constraint.MAX_INSTANCE_TYPES, lambda pool: pool.instance_type, most)
 
     def _max_regions(self) -> None:
         most = self.problem.max_regions
         if most is not None and len({pool.region for pool in self.problem.pools}) > most:
-            self._at_most_kinds(Constraint.MAX_REGIONS, lambda pool: pool.region, most)
+            self.at_most_kinds(Constraint.MAX_REGIONS, lambda pool: pool.region, most)
 
-    def _at_most_kinds(self, name: Constraint, kind_of: Callable[[Pool], str], most: int) -> None:
+    def at_most_kinds(self, name: Constraint, kind_of: Callable[[Pool], str], most: float) -> None:
         """No more kinds of pools than so many have instances."""
-        self._at_most(name, [(used, 1.0) for used in self.use_of_kinds(name, kind_of).values()], most)
+        self.at_most(name, [(used, 1.0) for used in self.use_of_kinds(name, kind_of).values()], most)
 
     def use_of_kinds(self, name: Constraint, kind_of: Callable[[Pool], str]) -> Mapping[str, int]:
         """Variables by kind of pool: 1 where any instance of the kind runs."""
@@ -416,13 +411,13 @@ class FleetProgram(ProgramVariables):
             return
         busiest = len(self.problem.hours) - 1
         planned: dict[Ordered, Terms] = {key: [] for key in running}
-        for g, t, variable, count in self._instances_at(busiest):
+        for g, t, variable, count in self.instances_at(busiest):
             pool = self.problem.pools[g]
             planned.setdefault(ordered_as(self.problem, pool, pool.tariffs[t]), []).append((variable, count))
         changed: Terms = []
         for key, terms in planned.items():
             changed += self._started_and_stopped(terms, running.get(key, 0))
-        self._at_most(Constraint.MAX_CHANGED_INSTANCES, changed, most)
+        self.at_most(Constraint.MAX_CHANGED_INSTANCES, changed, most)
 
     def _started_and_stopped(self, planned: Terms, now: int) -> Terms:
         started, stopped = self.program.variable(), self.program.variable(upper=now)
@@ -437,7 +432,13 @@ class FleetProgram(ProgramVariables):
         if budget is None:
             return
         terms = [(variable, cost) for variable, cost in enumerate(self.program.costs) if cost]
-        self._at_most(Constraint.BUDGET, terms, budget)
+        self.at_most(Constraint.BUDGET, terms, budget)
+
+    def _ruled(self, constraint: Constraint) -> None:
+        """A limit that says by itself how it is written."""
+        limit = constraint.stated(self.problem.limits)
+        if limit is not None:
+            RULED[constraint].write(self, constraint, limit)
 
     def _proportional(self, constraint: Constraint) -> None:
         """A cap on what the instances of the busiest hours take, or those of all hours of a month."""
@@ -449,6 +450,6 @@ class FleetProgram(ProgramVariables):
         terms = [
             (variable, amount * (hours_per_month(hour) if is_monthly else 1.0))
             for h, hour in (hours if is_monthly else hours[-1:])
-            for variable, amount in self._each_instance(h, lambda pool: pool.takes.get(constraint, 0.0))
+            for variable, amount in self.each_instance(h, lambda pool: pool.takes.get(constraint, 0.0))
         ]
-        self._at_most(constraint, terms, most)
+        self.at_most(constraint, terms, most)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from advisor.cost.standing import ChargeRule
 from advisor.plan.problem.charges import mean_rate, own_place, parts_of, usd_per_request
 from advisor.plan.problem.formulas import base_rate, group_key, instance_usd_per_month, mix_rate, requests_per_month
-from advisor.plan.problem.limits import Constraint
+from advisor.plan.problem.limits import Constraint, rules
 from advisor.plan.problem.values import Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.solver import INFINITY, Program
 from advisor.records import dataclass, field
@@ -65,7 +65,7 @@ class ProgramVariables:
     lost: dict[tuple[int, str, int], int] = field(default_factory=dict)
     """Instances that the loss of one zone takes, by (pool, tariff or all, hour class)."""
     units: dict[int, list[tuple[int, int, int, float]]] = field(default_factory=dict)
-    """Instances that run, by hour class; see :meth:`_instances_at`."""
+    """Instances that run, by hour class; see :meth:`instances_at`."""
     room: dict[int, int] = field(default_factory=dict)
     """What all instances could take beside their load, by hour class."""
 
@@ -260,7 +260,7 @@ class ProgramVariables:
                 ]
         return terms
 
-    def _served_hours(self) -> list[int]:
+    def served_hours(self) -> list[int]:
         """Hour classes in which something has to run: all of them, or those with requests where zero is allowed."""
         to_zero = self.problem.scaling.scale_to_zero
         return [h for h, hour in enumerate(self.problem.hours) if hour.planned_rate > 0 or not to_zero]
@@ -276,7 +276,7 @@ class ProgramVariables:
         """Whether each class of hours has its own instances under a tariff, however many run in quieter ones."""
         return self.may_fall or tariff.paid is PurchaseOption.SERVERLESS
 
-    def _instances_at(self, h: int) -> list[tuple[int, int, int, float]]:
+    def instances_at(self, h: int) -> list[tuple[int, int, int, float]]:
         """(pool, tariff, variable, instances of each unit) of everything that runs in an hour class."""
         if h not in self.units:
             self.units[h] = [
@@ -314,8 +314,9 @@ class ProgramVariables:
             groups.setdefault(group_key(self.problem.pools[g], tariff)[1], []).extend(self.instances(g, t, h))
         return groups
 
-    def _each_instance(self, h: int, weight: Callable[[Pool], float]) -> Terms:
-        return [(variable, count * weight(self.problem.pools[g])) for g, _, variable, count in self._instances_at(h)]
+    def each_instance(self, h: int, weight: Callable[[Pool], float]) -> Terms:
+        """Instances that run in an hour class, each by its weight."""
+        return [(variable, count * weight(self.problem.pools[g])) for g, _, variable, count in self.instances_at(h)]
 
     def _whole_rate(self, h: int, needed: float) -> int:
         """A variable: what all instances sustain, each only as far as it is needed.
@@ -324,9 +325,7 @@ class ProgramVariables:
         """
         if (h, needed) not in self.whole:
             variable = self.whole[h, needed] = self.program.variable()
-            terms = [
-                (instances, min(count * self.usual[g], needed)) for g, _, instances, count in self._instances_at(h)
-            ]
+            terms = [(instances, min(count * self.usual[g], needed)) for g, _, instances, count in self.instances_at(h)]
             self.program.row("whole rate", [*terms, (variable, -1.0)], lower=0.0)
         return self.whole[h, needed]
 
@@ -335,7 +334,7 @@ class ProgramVariables:
         if h not in self.room:
             variable = self.room[h] = self.program.variable()
             pools = range(len(self.problem.pools))
-            terms = [(instances, count * self.usual[g]) for g, _, instances, count in self._instances_at(h)]
+            terms = [(instances, count * self.usual[g]) for g, _, instances, count in self.instances_at(h)]
             terms += [(share, -load * self.usual[g]) for g in pools for share, load in self._load(g, h)]
             self.program.row("room", [*terms, (variable, -1.0)], lower=0.0)
         return self.room[h]
@@ -344,8 +343,13 @@ class ProgramVariables:
         pool = self.problem.pools[g]
         return most_instances(self.problem, pool) * len(pool.tariffs)
 
-    def _at_most(self, constraint: Constraint, terms: Terms, limit: float, detail: str = "") -> None:
+    def at_most(self, constraint: Constraint, terms: Terms, limit: float, detail: str = "") -> None:
+        """Row of a cap."""
         self.program.row(constraint, terms + self._slack(constraint, limit, detail, 1.0), upper=limit)
+
+    def at_least(self, constraint: Constraint, terms: Terms, limit: float) -> None:
+        """Row of a floor."""
+        self.program.row(constraint, terms + self._slack(constraint, limit, "", -1.0), lower=limit)
 
     def _slack(self, constraint: Constraint, limit: float, detail: str, sign: float) -> Terms:
         if constraint is not self.elastic:
@@ -389,6 +393,7 @@ def most_instances(problem: Problem, pool: Pool) -> int:
     slowest = min([rate for rate in (*pool.mix_rates, *pool.rates.ravel()) if rate > 0], default=INFINITY)
     whole = math.ceil(max(hour.planned_rate for hour in problem.hours) / slowest)
     floors = max(limits.zones, limits.min_replicas, problem.running.get(pool.stand, 0), _most_of_base(problem, pool))
+    floors = max((floors, *(math.ceil(limit) for rule, limit in rules(limits).items() if rule.row.is_floor)))
     if not problem.all_alike:
         return 2 * whole + floors + 1
     spread = -(-whole * pool.zones // (pool.zones - 1)) if pool.zones > 1 else 0

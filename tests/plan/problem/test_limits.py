@@ -1,14 +1,23 @@
 """Every limit is a row, and what asks for limits asks each of them."""
 
 import dataclasses
+import math
 import typing
 from dataclasses import replace
 
 import pytest
 
-from advisor.plan.problem.constraints import uses
+from advisor.plan.problem.constraints import keeps_rules, uses
 from advisor.plan.problem.hours import _allowed
-from advisor.plan.problem.limits import IN_PROPORTION, Constraint, Shortcut, caps_in_proportion, is_kept_by
+from advisor.plan.problem.limits import (
+    IN_PROPORTION,
+    RULED,
+    Constraint,
+    Shortcut,
+    caps_in_proportion,
+    is_kept_by,
+    rules,
+)
 from advisor.plan.problem.values import FleetSolution, Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.optimise import optimise
@@ -55,6 +64,39 @@ def test_a_row_can_be_told(constraint):
     if float in (hints.get(constraint.field), *typing.get_args(hints.get(constraint.field))):
         assert row.decimals > 0
         assert not constraint.is_whole
+
+
+@pytest.mark.parametrize("constraint", Constraint)
+def test_a_constraint_that_no_limit_states_has_no_number(constraint):
+    """Of the usual limits none is stated; demand, capacity and what is owned are not limits at all."""
+    assert constraint.stated(Limits()) is None
+
+
+@pytest.mark.parametrize("constraint", Constraint)
+def test_a_number_with_which_nothing_is_asked_is_one_of_a_floor(constraint):
+    """Without a cap there is no number; without a floor there is the least."""
+    assert constraint.row.is_floor == math.isfinite(constraint.row.loosest)
+
+
+@pytest.mark.parametrize("constraint", RULED)
+def test_a_limit_with_a_rule_holds_wherever_fleets_are_chosen(constraint):
+    """The program keeps to it, fleets are not counted out where it is stated, and the conflict names it."""
+    small = pool_of("small", 1.0, replicas=1, zones=1)
+    large = pool_of("large", 4.0, tariffs=(Tariff(PurchaseOption.ON_DEMAND, 3.0),))
+    free = problem_of(small, large, planned=(5.0,))
+    fleet = optimise(free)
+
+    assert isinstance(fleet, FleetSolution)
+    assert RULED[constraint].used(fleet.allocations) == 2
+    problem = replace(free, limits=replace(Limits(), **{constraint.field: 1}))
+    limited = optimise(problem)
+    assert isinstance(limited, FleetSolution)
+    assert [(use.name, use.used, use.binding) for use in uses(problem, limited)] == [(constraint, 1, True)]
+    assert is_countable(free)
+    assert not is_countable(problem)
+    assert not keeps_rules(problem, fleet)
+    assert keeps_rules(problem, limited)
+    assert rules(problem.limits) == {constraint: 1}
 
 
 @pytest.mark.parametrize("constraint", IN_PROPORTION)
