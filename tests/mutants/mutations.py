@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import csv
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ _OPERATORS: dict[type, type] = {
     ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.And: ast.Or,
     ast.Or: ast.And,
 }  # fmt: skip
+EQUIVALENT = Path(__file__).with_name("equivalent.csv")
 _CALLS = {"min": "max", "max": "min", "ceil": "floor", "floor": "ceil", "any": "all", "all": "any"}
 _LEFT_ALONE = (ast.Raise, ast.JoinedStr, ast.Assert, ast.arguments)
 """Messages, defaults and annotations: no code that computes; nor is ``strict`` of a ``zip``."""
@@ -30,6 +32,8 @@ class Mutant:
     place: str
     """Qualified name of the function, or the constant's name."""
     line: int
+    text: str
+    """Of the line."""
     change: str
     occurrence: int
     """Of changes that read alike in one line: 1, 2, ..."""
@@ -38,15 +42,32 @@ class Mutant:
 
     @property
     def key(self) -> str:
-        """Name in results: the same until the line is another."""
-        again = f" ({self.occurrence})" if self.occurrence > 1 else ""
-        return f"{self.module}:{self.place}:{self.line}: {self.change}{again}"
+        """Name in results: the same until the module is another."""
+        return f"{self.module}:{self.place}:{self.line}: {self.numbered_change}"
+
+    @property
+    def lasting_key(self) -> tuple[str, str, str]:
+        """Function, text and change: the same wherever in the function the line stands."""
+        return f"{self.module}:{self.place}", self.text, self.numbered_change
+
+    @property
+    def numbered_change(self) -> str:
+        """The change, with its number where several in the line read alike."""
+        return f"{self.change} ({self.occurrence})" if self.occurrence > 1 else self.change
+
+
+def equivalents() -> dict[tuple[str, str, str], str]:
+    """Reasons why mutants change nothing, by :attr:`Mutant.lasting_key`."""
+    with EQUIVALENT.open(newline="", encoding="utf-8") as file:
+        return {(row["function"], row["text"], row["change"]): row["reason"] for row in csv.DictReader(file)}
 
 
 def mutants_of(module: ModuleType) -> Iterator[Mutant]:
     """Every mutant of a module that is loaded."""
     told: Counter[tuple[int, str]] = Counter()
-    for statement in ast.parse(Path(module.__file__).read_text(encoding="utf-8")).body:
+    source = Path(module.__file__).read_text(encoding="utf-8")
+    lines = source.splitlines()
+    for statement in ast.parse(source).body:
         for index, (place, constant, node) in enumerate(_sites([statement], "", constant=False)):
             for number, (change, _) in enumerate(_changes(node)):
                 mutated = copy.deepcopy(statement)
@@ -54,7 +75,8 @@ def mutants_of(module: ModuleType) -> Iterator[Mutant]:
                 list(_changes(twin))[number][1]()
                 tree = ast.fix_missing_locations(ast.Module([mutated], type_ignores=[]))
                 told[node.lineno, change] += 1
-                yield Mutant(module.__name__, place, node.lineno, change, told[node.lineno, change], tree, constant)
+                text, again = lines[node.lineno - 1].strip(), told[node.lineno, change]
+                yield Mutant(module.__name__, place, node.lineno, text, change, again, tree, constant)
 
 
 def apply(mutant: Mutant) -> None:

@@ -26,7 +26,7 @@ TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS))
 
 from advisor.performance.model import shipped_model  # noqa: E402 - the line above finds what follows
-from mutants.mutations import Mutant, apply, forget_results, function_at, mutants_of  # noqa: E402
+from mutants.mutations import Mutant, apply, equivalents, forget_results, function_at, mutants_of  # noqa: E402
 from recompute.drawn import drawn  # noqa: E402
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 RESULTS = TESTS.parent / "build" / "mutants.jsonl"
 REACHED = RESULTS.with_name("mutants-reached.jsonl")
-EQUIVALENT = Path(__file__).with_name("equivalent.csv")
 LONG_TESTS = TESTS / "long_tests.csv"
 MODULES = (
     "advisor.units", "advisor.cost.commitments", "advisor.cost.services", "advisor.performance.transfer",
@@ -74,7 +73,7 @@ class Runner:
         self.seconds: dict[int, float] = {}
         self.killers: dict[tuple[str, str], list[int]] = {}
         """Tests that killed other mutants of a module's function or constant."""
-        self.equivalent = {row["mutant"]: row["reason"] for row in _rows(EQUIVALENT)}
+        self.equivalent = equivalents()
         self.counts = dict.fromkeys(("killed", "survived", "not reached", "equivalent"), 0)
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -148,7 +147,7 @@ class Runner:
         source = {module.__file__: _digest(module.__file__)}
         tried = {entry["mutant"]: entry for entry in _entries(RESULTS) if entry["sources"] == source}
         for mutant in mutants_of(module):
-            if mutant.key in self.equivalent:
+            if mutant.lasting_key in self.equivalent:
                 counts["equivalent"] += 1
                 continue
             if tried.get(mutant.key, {}).get("result") != "killed":
