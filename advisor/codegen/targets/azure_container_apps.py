@@ -27,6 +27,7 @@ from advisor.codegen.targets.target import (
     Files,
     Target,
     against_adapters,
+    container_facts,
     entrance_weight,
     health_path,
     in_each,
@@ -277,14 +278,7 @@ def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
     container = backend.container
     return {
         "region": backend.region,
-        "engine": container.engine.value,
-        "weight": backend.weight,
-        "image": container.image,
-        "model": container.checkpoint.model_id,
-        "checkpoint": container.checkpoint.needed,
-        "entrypoint": [container.entrypoint] if container.entrypoint else [],
-        "command": list(container.command),
-        "model_option": container.model_option,
+        **container_facts(backend),
         "arguments": [*_arguments(container), *_drains(stack, backend)],
         "revision_option": container.revision_option,
         "environment": _environment(container),

@@ -15,7 +15,7 @@ from advisor.codegen.platforms import GPUS, LONGEST_START_SECONDS, Gpu, Size, is
 from advisor.codegen.quoting import marked_slug
 from advisor.codegen.rendering import render
 from advisor.codegen.serving import pin_key
-from advisor.codegen.targets.target import Files, Target, against_adapters, in_each
+from advisor.codegen.targets.target import Files, Target, against_adapters, container_facts, in_each
 from advisor.deployable import CONTAINER_ENGINE_GIB
 from advisor.entries import picked
 from advisor.records import dataclass, replace
@@ -199,14 +199,8 @@ def _limits(size: Size) -> Mapping[str, str]:
 def _backend(backend: Backend) -> Mapping[str, object]:
     container = backend.container
     return {
-        "engine": container.engine.value,
-        "weight": backend.weight,
+        **container_facts(backend),
         "image": _image(container.image),
-        "model": container.checkpoint.model_id,
-        "checkpoint": container.checkpoint.needed,
-        "entrypoint": [container.entrypoint] if container.entrypoint else [],
-        "command": list(container.command),
-        "model_option": container.model_option,
         "revision_option": container.revision_option,
         "arguments": _arguments(container),
         "model_environment": container.model_environment,

@@ -16,6 +16,21 @@ _CACHE = "/root/.cache"
 """Where a container finds the disk of its host that outlives it."""
 
 
+def container_facts(backend: Backend) -> Mapping[str, object]:
+    """The plan's side of a container, under the names that templates and programs use, the first in each target."""
+    container = backend.container
+    return {
+        "engine": container.engine.value,
+        "weight": backend.weight,
+        "image": container.image,
+        "model": container.checkpoint.model_id,
+        "checkpoint": container.checkpoint.needed,
+        "entrypoint": [container.entrypoint] if container.entrypoint else [],
+        "command": list(container.command),
+        "model_option": container.model_option,
+    }
+
+
 def backend_facts(
     backend: Backend, arguments: Sequence[str], docker_arguments: Sequence[str] | None = None
 ) -> Mapping[str, object]:
@@ -30,14 +45,8 @@ def backend_facts(
     variables = [f"--env={name}={value}" for name, value in container_variables(container).items()]
     return {
         "region": backend.region,
-        "engine": container.engine.value,
-        "weight": backend.weight,
-        "image": container.image,
-        "model": container.checkpoint.model_id,
-        "checkpoint": container.checkpoint.needed,
+        **container_facts(backend),
         "entrypoint": container.entrypoint,
-        "command": list(container.command),
-        "model_option": container.model_option,
         "arguments": list(arguments),
         "revision_option": container.revision_option,
         "docker_arguments": list(docker_arguments or [*container.device_arguments, *variables]),

@@ -13,13 +13,12 @@ from advisor.deployable import (
     seat_shortfall,
     several_models_server,
 )
-from advisor.models import AUTO
 from advisor.performance.evidence import Served
 from advisor.performance.model import PerformanceModel
 from advisor.performance.queueing import length_points
-from advisor.plan.cold_start import weights_of
 from advisor.plan.estate.seats import Seat, Way, beside_usd_per_month, most_sharers, part_gib, times_slower
 from advisor.plan.estate.terms import Sharing
+from advisor.plan.fleet.describe import layout_fields
 from advisor.plan.problem.formulas import Part, lost_in_zone, share_without
 from advisor.plan.problem.pools import quota_key
 from advisor.plan.problem.supply import stand_of
@@ -239,44 +238,22 @@ def _seat(search: SlotSearch, served: Served, bought: tuple[Offer, Price], load:
     candidate, asked, (offer, price), (rate, copies) = served.candidate, search.requirements, bought, load
     busy = rate / served.requests_per_second_per_replica.value
     memory_gib, _, _ = _memory(served, busy, asked)
-    utilization = asked.workload.limits.memory_utilization
-    weights = weights_of(search.catalog, asked.model.name, candidate.precision, candidate.engine)
-    zones = search.catalog.zones(offer.provider, offer.region, offer.instance_type)
+    layout = layout_fields(served, offer, asked, search.catalog) | {
+        "replicas_per_instance": 1,
+        "tensor_parallel": 1,
+        "pipeline_parallel": 1,
+    }
     return Seat(
-        provider=offer.provider,
-        region=offer.region,
-        instance_type=offer.instance_type,
-        accelerator=candidate.instance_type.accelerator,
-        accelerator_count=candidate.instance_type.accelerator_count or 0.0,
-        partition=candidate.partition,
-        replicas_per_instance=1,
-        tensor_parallel=1,
-        pipeline_parallel=1,
-        precision=candidate.precision,
-        kv_precision=AUTO,
-        engine=candidate.engine,
-        engine_version=candidate.engine_version,
-        context_tokens=asked.context_tokens,
-        max_concurrency=served.max_concurrency,
-        http_requests_per_call=candidate.http_requests(asked.demand),
-        memory_utilization=utilization,
-        weights_gib=candidate.memory.weights_gib,
-        checkpoint_gib=candidate.memory.checkpoint_gib,
-        loading_gib=candidate.memory.loading_gib,
-        weights=weights.repository,
-        weights_scheme=weights.scheme,
-        weights_quality_ratio=weights.quality_ratio,
+        **layout,
         purchase=Purchase.ON_DEMAND.value,
         zones=copies.zones,
-        zone_names=zones.names,
-        zones_verified=zones.verified,
         workload=search.file,
         planned_requests_per_second_per_instance=rate,
         requests_per_second_per_replica=served.requests_per_second_per_replica,
         evidence=served.evidence.value,
         busy_ratio=busy,
         memory_gib=memory_gib,
-        usable_gib=candidate.accelerator.memory_gib * utilization,
+        usable_gib=candidate.accelerator.memory_gib * asked.workload.limits.memory_utilization,
         most_sharers=None,
         instance_usd_per_hour=price.usd_per_hour,
         price_source=price.provenance.source,

@@ -7,12 +7,13 @@ from typing import Any
 
 from advisor.catalog import Catalog
 from advisor.catalog.price_trust import first_day
-from advisor.catalog.values import Purchase
+from advisor.catalog.values import Offer, Purchase
 from advisor.cost.response_cache import PlannedCache, priced_cache
 from advisor.cost.services import hourly_to_monthly
 from advisor.demand.values import BatchRun, Demand, Forecast
 from advisor.deployable import needs_cluster, rests, rests_on_cluster, service_of, speaks_https, without_code
 from advisor.models import AUTO
+from advisor.performance.evidence import Served
 from advisor.performance.groups import limit_words, uncounted_gbit_per_second
 from advisor.plan.batch_work import Fill
 from advisor.plan.cold_start import download_gb, image_gb, weights_of
@@ -63,6 +64,7 @@ from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.plan.spot import hazard
 from advisor.plan.words import turn_words
 from advisor.records import replace
+from advisor.requirements import Requirements
 from advisor.units import (
     DAYS_PER_YEAR,
     HOURS_PER_MONTH,
@@ -379,11 +381,21 @@ def turns_of(confirmed: Confirmed) -> list[str]:
 
 def layout_of(formulation: Formulation, allocation: Allocation, context: PlanningContext) -> dict[str, Any]:
     """The fields of a :class:`~advisor.plan.fleet.chosen.Layout` for an allocation."""
-    pool, tariff = allocation.pool, allocation.tariff
+    pool = allocation.pool
     source = formulation.pool_set.sources[pool.key]
-    candidate, offer = source.served.candidate, source.offer
-    zones = context.catalog.zones(offer.provider, offer.region, offer.instance_type)
-    weights = weights_of(context.catalog, context.requirements.model.name, candidate.precision, candidate.engine)
+    return layout_fields(source.served, source.offer, context.requirements, context.catalog) | {
+        "disk_gib": _disk_gib(formulation, allocation),
+        "adapters_gib": source.served.candidate.memory.adapters_gib,
+        "purchase": allocation.tariff.paid.value,
+        "zones": max(min(pool.zones, max(allocation.instances)), 1),
+    }
+
+
+def layout_fields(served: Served, offer: Offer, requirements: Requirements, catalog: Catalog) -> dict[str, Any]:
+    """Those fields of a layout that follow from what is served on an offer."""
+    candidate = served.candidate
+    zones = catalog.zones(offer.provider, offer.region, offer.instance_type)
+    weights = weights_of(catalog, requirements.model.name, candidate.precision, candidate.engine)
     return {
         "provider": offer.provider,
         "region": offer.region,
@@ -398,20 +410,16 @@ def layout_of(formulation: Formulation, allocation: Allocation, context: Plannin
         "kv_precision": AUTO,
         "engine": candidate.engine,
         "engine_version": candidate.engine_version,
-        "context_tokens": context.requirements.context_tokens,
-        "max_concurrency": source.served.max_concurrency,
-        "http_requests_per_call": candidate.http_requests(context.requirements.demand),
-        "memory_utilization": context.requirements.workload.limits.memory_utilization,
+        "context_tokens": requirements.context_tokens,
+        "max_concurrency": served.max_concurrency,
+        "http_requests_per_call": candidate.http_requests(requirements.demand),
+        "memory_utilization": requirements.workload.limits.memory_utilization,
         "weights_gib": candidate.memory.weights_gib,
         "checkpoint_gib": candidate.memory.checkpoint_gib,
-        "disk_gib": _disk_gib(formulation, allocation),
         "loading_gib": candidate.memory.loading_gib,
-        "adapters_gib": candidate.memory.adapters_gib,
         "weights": weights.repository,
         "weights_scheme": weights.scheme,
         "weights_quality_ratio": weights.quality_ratio,
-        "purchase": tariff.paid.value,
-        "zones": max(min(pool.zones, max(allocation.instances)), 1),
         "zone_names": zones.names,
         "zones_verified": zones.verified,
     }
