@@ -1,0 +1,75 @@
+"""Steps of backends through the week, and which others have to serve before one of them gives instances up."""
+
+from collections.abc import Mapping, Sequence
+
+from advisor.codegen.container import Backend
+from advisor.codegen.model import ComputeGroup, Stack, size_at, sizes_together
+from advisor.records import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Instances of a backend from a minute of the week on."""
+
+    minute: int
+    """Monday 00:00 UTC is 0."""
+    sizes: Mapping[str, int]
+    """Instances of each of its groups, by their keys."""
+    successors: tuple[str, ...]
+    """Keys of backends that took over what this step gives up: those of the region that have grown since the backend
+    itself last did. Empty: it grows, or its requests only become fewer."""
+
+    @property
+    def instances(self) -> int:
+        """Instances of all its groups together."""
+        return sum(self.sizes.values())
+
+
+def steps_of(stack: Stack, backend: Backend) -> Sequence[Step]:
+    """Steps of a backend in their order, one for each change of any of its groups; one in all if nothing changes."""
+    members = stack.members_of(backend)
+    minutes = sorted({minute for group in members for minute, _ in group.sizes_by_minute})
+    near = [other for other in stack.backends if other.region == backend.region and other != backend]
+    rivals = {other.key: stack.members_of(other) for other in near}
+    return [
+        Step(
+            minute,
+            {group.key: size_at(group.sizes_by_minute, minute) for group in members},
+            _successors(members, rivals, minute),
+        )
+        for minute in minutes
+    ]
+
+
+def _successors(
+    members: Sequence[ComputeGroup], rivals: Mapping[str, Sequence[ComputeGroup]], minute: int
+) -> tuple[str, ...]:
+    """Keys of the rivals that have more instances at a minute than at some time since the members last grew."""
+    own = sizes_together(members)
+    shrinks = [at for at, (start, size) in enumerate(own) if start == minute and size < own[at - 1][1]]
+    if not shrinks:
+        return ()
+    before = [own[shrinks[0] - back] for back in range(1, len(own) + 1)]
+    grown = next(start for (start, size), (_, earlier) in zip(before, before[1:], strict=False) if size > earlier)
+    return tuple(key for key, groups in rivals.items() if _has_grown(sizes_together(groups), grown, minute))
+
+
+def _has_grown(sizes: Sequence[tuple[int, int]], since: int, until: int) -> bool:
+    """Whether there are more instances at one minute of the week than at some time since an earlier one."""
+    moments = [start for start, _ in sizes if _is_between(since, start, until)]
+    return min(size_at(sizes, moment) for moment in (since, *moments)) < size_at(sizes, until)
+
+
+def _is_between(start: int, minute: int, end: int) -> bool:
+    """Whether a minute of the week lies from the first on and before the last, which may be in the week after."""
+    return start <= minute < end if start < end else minute >= start or minute < end
+
+
+def hands_over(stack: Stack, backend: Backend, step: Step) -> bool:
+    """Whether a step waits for others: what takes over, or where the backend rests beside them, its requests' end."""
+    return bool(step.successors) or (step.instances == 0 and backend.key in stack.resting_backends)
+
+
+def has_hand_overs(stack: Stack) -> bool:
+    """Whether any step of a backend waits for others."""
+    return any(hands_over(stack, backend, step) for backend in stack.backends for step in steps_of(stack, backend))
