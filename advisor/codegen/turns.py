@@ -1,6 +1,7 @@
 """Steps of backends through the week, and which others have to serve before one of them gives instances up."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from advisor.codegen.container import Backend
 from advisor.codegen.model import ComputeGroup, Stack, size_at, sizes_together
@@ -50,7 +51,7 @@ def _successors(
     if not shrinks:
         return ()
     before = [own[shrinks[0] - back] for back in range(1, len(own) + 1)]
-    grown = next(start for (start, size), (_, earlier) in zip(before, before[1:], strict=False) if size > earlier)
+    grown = next(start for (start, size), (_, earlier) in pairwise(before) if size > earlier)
     return tuple(key for key, groups in rivals.items() if _has_grown(sizes_together(groups), grown, minute))
 
 

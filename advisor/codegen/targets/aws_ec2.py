@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUESTS, Alarm, Missing, Source, at_balancer
@@ -20,7 +20,7 @@ from advisor.codegen.targets.target import (
     in_each,
     serving_arguments,
 )
-from advisor.codegen.turns import has_hand_overs, hands_over, steps_of
+from advisor.codegen.turns import hands_over, has_hand_overs, steps_of
 from advisor.records import replace
 from advisor.units import SECONDS_PER_HOUR
 
