@@ -74,3 +74,18 @@ def hands_over(stack: Stack, backend: Backend, step: Step) -> bool:
 def has_hand_overs(stack: Stack) -> bool:
     """Whether any step of a backend waits for others."""
     return any(hands_over(stack, backend, step) for backend in stack.backends for step in steps_of(stack, backend))
+
+
+def waits_of(stack: Stack, group: ComputeGroup) -> Mapping[tuple[int, int], tuple[int, Step]]:
+    """Minutes of the week at which a group gives instances up to others, each with its size from then on.
+
+    Returns:
+        Minute and new size → former size, and the step of the group's backend.
+    """
+    backend = stack.backend_of(group)
+    steps = steps_of(stack, backend)
+    return {
+        (step.minute, step.sizes[group.key]): (before.sizes[group.key], step)
+        for before, step in zip([steps[-1], *steps[:-1]], steps, strict=True)
+        if hands_over(stack, backend, step) and step.sizes[group.key] < before.sizes[group.key]
+    }

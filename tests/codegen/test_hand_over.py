@@ -15,6 +15,7 @@ from advisor.codegen.targets import target_of
 from advisor.codegen.turns import has_hand_overs
 from advisor.records import replace
 from codegen.plans import make_fleet_plan, make_group
+from codegen.scenarios import SCENARIOS
 from codegen.state_machine import FailedError, run
 from codegen.test_turns import stack_of, turns
 
@@ -315,6 +316,25 @@ def test_fewer_requests_need_no_successor():
     files = target_of(stack).renderers[Language.TERRAFORM](stack)
     assert "SetDesiredCapacity" not in "".join(files.values())
     assert "instances = 2 }" in files["fleet.tf"]
+
+
+def test_target_groups_that_an_apply_adds_or_removes_are_taken_up_by_a_look():
+    """The listener's weights belong to the state machine: it lists what the plan names, and lets go of what it no longer does."""
+    fleet, night, day = pair()
+    account = fleet.at(TUESDAY)
+    account.weights = {night: 200, "former": 800}
+    account.starts["former"] = []
+    assert live(fleet, account, range(TUESDAY, TUESDAY + 1)) == []
+    assert account.weights == {night: 200, day: 0}
+
+
+@pytest.mark.parametrize("language", Language)
+def test_an_apply_leaves_the_weights_of_the_state_machine_alone(language):
+    """Else each one would send requests to what rests at that hour; without hand-overs weights are those of the code."""
+    ignored = re.compile(r'ignore_changes = \[default_action\]|ignore_changes=\["defaultActions"\]')
+    assert ignored.search("".join(code(language).values()))
+    static = generate(SCENARIOS["mixed-fleet"]().plan, language, Wanted(target="ec2")).files
+    assert not ignored.search("".join(static.values()))
 
 
 @pytest.mark.parametrize("language", Language)

@@ -20,7 +20,7 @@ from advisor.codegen.targets.target import (
     in_each,
     serving_arguments,
 )
-from advisor.codegen.turns import hands_over, has_hand_overs, steps_of
+from advisor.codegen.turns import has_hand_overs, steps_of, waits_of
 from advisor.records import replace
 from advisor.units import SECONDS_PER_HOUR
 
@@ -163,7 +163,9 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "told_by_variable": any(_told_by_variable(backend.container) for backend in stack.backends),
         "plain_backends": [backend.key for backend in stack.backends if backend.container.tls_options is None],
         "spot_drain_seconds": _SPOT_DRAIN_SECONDS,
-        "fails_over": len(stack.backends) > len(stack.regions),
+        "fails_over": _fails_over(stack),
+        # Where it takes weights away by the hour, each apply would give them back to what has no host.
+        "owns_weights": _fails_over(stack) and stack.scaling is Scaling.SCHEDULED,
         "hands_over": has_hand_overs(stack),
         "warmup_seconds": _WARMUP_SECONDS,
         "silent_seconds": _SILENT_SECONDS,
@@ -180,6 +182,11 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "has_budget": has_budgets(stack),
         "warms": any(_is_warmed(stack, group) for group in stack.groups),
     }
+
+
+def _fails_over(stack: Stack) -> bool:
+    """Whether any region has several backends, of which one may take over from another."""
+    return len(stack.backends) > len(stack.regions)
 
 
 def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
@@ -249,7 +256,7 @@ def _schedule(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     """
     if not group.schedule:
         return {"daily": {"recurrence": _EVERY_MIDNIGHT, "instances": group.instances}}
-    waiting = _waiting_minutes(stack, group)
+    waiting = waits_of(stack, group)
     by_clock = (
         replace(entry, weekdays=tuple(day for day, minute in _days(entry) if (minute, entry.instances) not in waiting))
         for entry in group.schedule
@@ -262,17 +269,6 @@ def _schedule(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
 def _days(entry: ScheduledSize) -> Iterator[tuple[int, int]]:
     """Days of an entry, each with its minute of the week."""
     return zip(entry.weekdays, entry.minutes_of_week, strict=True)
-
-
-def _waiting_minutes(stack: Stack, group: ComputeGroup) -> frozenset[tuple[int, int]]:
-    """Minutes of the week at which a group may shrink once others serve, each with its size then."""
-    backend = stack.backend_of(group)
-    steps = steps_of(stack, backend)
-    return frozenset(
-        (step.minute, step.sizes[group.key])
-        for before, step in zip([steps[-1], *steps[:-1]], steps, strict=True)
-        if hands_over(stack, backend, step) and step.sizes[group.key] < before.sizes[group.key]
-    )
 
 
 def _steps(stack: Stack, backend: Backend) -> Mapping[str, object]:
