@@ -1,11 +1,16 @@
 """Steps of backends through the week, and which others have to serve before one of them gives instances up."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from advisor.codegen.container import Backend
-from advisor.codegen.model import ComputeGroup, Stack, size_at, sizes_together
-from advisor.records import dataclass
+from advisor.codegen.model import ComputeGroup, ScheduledSize, Stack, size_at, sizes_together
+from advisor.records import dataclass, replace
+from advisor.units import SECONDS_PER_MINUTE
+
+_MINUTES_PER_DAY = 24 * 60
+_MINUTES_PER_WEEK = 7 * _MINUTES_PER_DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +94,67 @@ def waits_of(stack: Stack, group: ComputeGroup) -> Mapping[tuple[int, int], tupl
         for before, step in zip([steps[-1], *steps[:-1]], steps, strict=True)
         if hands_over(stack, backend, step) and step.sizes[group.key] < before.sizes[group.key]
     }
+
+
+def lingering(stack: Stack, group: ComputeGroup) -> Sequence[ScheduledSize]:
+    """Schedule of a group that gives instances up only once its successors have had twice the time that a start takes.
+
+    A rest that would then be shorter than the group's own start is left out.
+    """
+    waits = waits_of(stack, group)
+    starts = [minute for minute, _ in group.sizes_by_minute]
+    entries = []
+    for size in group.schedule:
+        for day, minute in zip(size.weekdays, size.minutes_of_week, strict=True):
+            late = _late_minutes(stack, waits, (minute, size.instances))
+            rest = min((start - minute) % _MINUTES_PER_WEEK or _MINUTES_PER_WEEK for start in starts)
+            if not late:
+                entries.append(replace(size, weekdays=(day,)))
+            elif rest - late >= group.start_seconds / SECONDS_PER_MINUTE:
+                entries.append(_entry((minute + late) % _MINUTES_PER_WEEK, size.instances))
+    return _of_equal_days(entries)
+
+
+def _late_minutes(stack: Stack, waits: Mapping[tuple[int, int], tuple[int, Step]], wait: tuple[int, int]) -> int:
+    """Minutes that the slowest of the successors takes to start; 0 where nobody is waited for."""
+    if wait not in waits:
+        return 0
+    _, step = waits[wait]
+    seconds = [group.start_seconds for group in stack.groups if group.backend in step.successors]
+    return math.ceil(max(seconds, default=0) / SECONDS_PER_MINUTE)
+
+
+def _entry(minute_of_week: int, instances: int) -> ScheduledSize:
+    day, minute = divmod(minute_of_week, _MINUTES_PER_DAY)
+    return ScheduledSize(*divmod(minute, 60), (day + 1,), instances)
+
+
+def _of_equal_days(entries: Sequence[ScheduledSize]) -> Sequence[ScheduledSize]:
+    """Entries of one time and size as one, in the order of their times."""
+    days: dict[tuple[int, int, int], list[int]] = {}
+    for entry in entries:
+        days.setdefault((entry.hour, entry.minute, entry.instances), []).extend(entry.weekdays)
+    return [ScheduledSize(hour, minute, tuple(sorted(of)), size) for (hour, minute, size), of in sorted(days.items())]
+
+
+def serving_minutes(group: ComputeGroup) -> Sequence[tuple[int, int]]:
+    """Minutes of the week between which the plan has an instance of a group that has had its time to start.
+
+    Returns:
+        Pairs of the first minute and the one after the last, in their order; empty if the group has no schedule.
+    """
+    if not group.schedule:
+        return []
+    start = math.ceil(group.start_seconds / SECONDS_PER_MINUTE)
+    sizes = group.sizes_by_minute
+    whole = [*sizes, (sizes[0][0] + _MINUTES_PER_WEEK, sizes[0][1])]
+    merged: list[tuple[int, int]] = []
+    for (begin, size), (end, _) in pairwise(whole):
+        if size and merged and merged[-1][1] == begin:
+            merged[-1] = (merged[-1][0], end)
+        elif size:
+            merged.append((begin, end))
+    late = [(begin + start, end) for begin, end in merged if begin + start < end]
+    cut = [(begin, min(end, _MINUTES_PER_WEEK)) for begin, end in late if begin < _MINUTES_PER_WEEK]
+    over = [(max(begin, _MINUTES_PER_WEEK), end) for begin, end in late if end > _MINUTES_PER_WEEK]
+    return sorted([*cut, *((begin - _MINUTES_PER_WEEK, end - _MINUTES_PER_WEEK) for begin, end in over)])
