@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from advisor.codegen import Wanted
+from advisor.codegen.cut_over_words import described
 from advisor.codegen.model import fewest_at_once, take_turns
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.selection import choose
@@ -146,3 +147,15 @@ def test_google_tells_of_a_group_without_a_host_at_its_hours():
     assert not any(
         title.endswith(ABSENT_TITLE) for title in metric_alerts(stack_of(*turns("gcp", night=(1, 1), day=(1, 1))))
     )
+
+
+def test_a_cut_over_names_the_hours_of_a_group_that_rests_at_others():
+    """Who looks for its instances outside them would take the rest for a failure."""
+    stack = stack_of(*turns())
+    night, day = sorted(stack.groups, key=lambda group: group.weight)
+    assert described(day, stack).endswith(
+        "it runs Mon, Tue, Wed, Thu, Fri 07:00 to 19:00 UTC, and has no instance at other hours"
+    )
+    assert "Mon 00:00 to 07:00" in described(night, stack)
+    assert "Mon, Tue, Wed, Thu 19:00 to 07:00 and Fri 19:00 to Mon 00:00 UTC" in described(night, stack)
+    assert "runs" not in described(stack_of(*turns(night=(1, 1))).groups[0], stack_of(*turns(night=(1, 1))))
