@@ -138,6 +138,8 @@ class ComputeGroup:
     """Other types of the plan that serve the same way, whatever they cost."""
     states_replicas: bool = field(default=False, metadata=OMITTED_AT_DEFAULT)
     """Its Deployment had a fixed number of pods in this directory: a number stays in it, though another decides."""
+    loaded: tuple[ScheduledSize, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
+    """As the schedule, of the instances that the planned rate takes, without spare; empty: all of them."""
     former_maximum: int = field(default=0, metadata=OMITTED_AT_DEFAULT)
     """Most nodes that it could have in this directory, where that is no less than now: so many may run."""
 
@@ -146,6 +148,12 @@ class ComputeGroup:
         """Minutes of the week, from Monday 00:00 UTC, with the instances from then on; else the fewest at all hours."""
         minutes = ((minute, entry.instances) for entry in self.schedule for minute in entry.minutes_of_week)
         return sorted(minutes) or [(0, self.min_instances)]
+
+    @property
+    def loads_by_minute(self) -> Sequence[tuple[int, int]]:
+        """As :attr:`sizes_by_minute`, of the instances that the planned rate takes."""
+        minutes = ((minute, entry.instances) for entry in self.loaded for minute in entry.minutes_of_week)
+        return sorted(minutes) or self.sizes_by_minute
 
     @property
     def host_disk_gib(self) -> int:

@@ -21,6 +21,8 @@ class Step:
     """Monday 00:00 UTC is 0."""
     sizes: Mapping[str, int]
     """Instances of each of its groups, by their keys."""
+    needs: int
+    """Of the instances those that the planned rate takes while the step holds: the others are spare."""
     successors: tuple[str, ...]
     """Keys of backends that took over what this step gives up: those of the region that have grown since the backend
     itself last did. Empty: it grows, or its requests only become fewer."""
@@ -37,14 +39,27 @@ def steps_of(stack: Stack, backend: Backend) -> Sequence[Step]:
     minutes = sorted({minute for group in members for minute, _ in group.sizes_by_minute})
     near = [other for other in stack.backends if other.region == backend.region and other != backend]
     rivals = {other.key: stack.members_of(other) for other in near}
+    ends = [*minutes[1:], minutes[0]]
     return [
         Step(
             minute,
             {group.key: size_at(group.sizes_by_minute, minute) for group in members},
+            _needs(members, minute, end),
             _successors(members, rivals, minute),
         )
-        for minute in minutes
+        for minute, end in zip(minutes, ends, strict=True)
     ]
+
+
+def _needs(members: Sequence[ComputeGroup], start: int, end: int) -> int:
+    """Most instances that the planned rate takes from a minute of the week on and before another."""
+    loads = [group.loads_by_minute for group in members]
+    moments = {start, *(minute for load in loads for minute, _ in load if _is_between(start, minute, end))}
+    sizes = [group.sizes_by_minute for group in members]
+    return max(
+        sum(min(size_at(load, moment), size_at(size, moment)) for load, size in zip(loads, sizes, strict=True))
+        for moment in moments
+    )
 
 
 def _successors(

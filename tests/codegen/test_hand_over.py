@@ -116,6 +116,7 @@ def fleet_of(files):
                 {
                     "Minute": step["minute"],
                     "Groups": step["groups"],
+                    "Needs": step.get("needs", sum(step["groups"].values())),
                     "After": [group_of[other] for other in step.get("after", [])],
                 }
                 for step in backend["steps"]
@@ -271,6 +272,21 @@ def test_a_host_that_is_missing_elsewhere_holds_up_no_hand_over():
     assert live(fleet, account, range(MORNING - 15, MORNING + 5)) == []
     assert account.shrunk == [(MORNING + 1, night, 0)]
     assert account.weights[day] > 0
+
+
+def test_a_spare_host_that_is_missing_holds_up_nothing():
+    """Of two hosts of the day the load takes one: the night goes once that answers, and the looks still tell of the other."""
+    fleet, (night, day) = fleet_from(
+        make_group(**L4, instances=(2, 0), request_shares=(1.0, 0.0)),
+        make_group(**{**H100, "planned_requests_per_second_per_instance": 5.0}, instances=(0, 2),
+                   request_shares=(0.0, 1.0)),
+    )  # fmt: skip
+    account = fleet.at(TUESDAY)
+    live(fleet, account, range(MORNING - 15, MORNING - 5))
+    account.starts[day] = account.starts[day][:1]
+    failed = live(fleet, account, range(MORNING - 5, MORNING + 5))
+    assert account.shrunk == [(MORNING + 1, night, 0)]
+    assert failed == list(range(MORNING, MORNING + 5))
 
 
 def test_a_backend_that_cannot_start_keeps_no_more_than_it_lacks():

@@ -281,6 +281,7 @@ def _steps(stack: Stack, backend: Backend) -> Mapping[str, object]:
             {
                 "minute": step.minute,
                 "groups": dict(step.sizes),
+                **({"needs": step.needs} if step.needs < step.instances else {}),
                 **({"after": list(step.successors)} if step.successors else {}),
             }
             for step in steps
