@@ -19,6 +19,7 @@ OMITTED_AT_DEFAULT: Mapping[str, Any] = MappingProxyType({"omitted_at_default": 
 """Metadata of a field that documents leave out where it has its default."""
 MOST_BYTES = 512 * BYTES_PER_MIB
 """Largest file that is read into memory: Terraform writes plans of some hundred MiB."""
+IN_THE_WAY = "move it away: only files are read here"
 MOST_DIGITS = 40
 """Longest whole number of a JSON text; a float holds 17 digits."""
 _HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
@@ -53,6 +54,20 @@ def read_text(path: Path, what: str, hint: str = "", most_bytes: int = MOST_BYTE
     except UnicodeDecodeError as error:
         raise InputError(f"the {what} is not UTF-8 text", where=str(path), hint=hint) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def check_regular(path: Path, what: str, hint: str = IN_THE_WAY) -> None:
+    """Refuse a pipe or a device in the place of a file that nobody named: reading it might never end.
+
+    Raises:
+        InputError: it is no regular file, or is not there.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise InputError(f"cannot read the {what}: {error.strerror or error}", where=str(path), hint=hint) from error
+    if not stat.S_ISREG(mode):
+        raise InputError(f"the {what} is not a regular file", where=str(path), hint=hint)
 
 
 def read_json(path: Path, what: str, hint: str = "") -> Any:  # noqa: ANN401 - any JSON value

@@ -1,17 +1,19 @@
 """``advisor check --infra`` and ``price`` of directories with several roots: of clouds, of former plans, of workloads."""
 
 import json
+import os
 import re
 from dataclasses import replace
 
 import pytest
 
 from advisor.catalog import load_catalog
-from advisor.checks.run import code_of, look_at_code
-from advisor.codegen import generate, write_files
+from advisor.checks.run import codes_of, look_at_code
+from advisor.codegen import Language, generate, write_files
 from advisor.codegen.pricing import read_projects
 from advisor.codegen.writing import left_roots, read_former
 from advisor.errors import InputError
+from advisor.models.files import model_at
 from codegen.plans import make_fleet_plan, make_group
 
 ON_AWS = make_fleet_plan(make_group(instances=(4, 4)))
@@ -97,14 +99,51 @@ def test_the_folder_of_the_workload_is_looked_at(tmp_path):
     """Of a directory with a folder for each workload, its own; where there is none, or several, the error names them."""
     for name in ("helpdesk", "vectors"):
         written(tmp_path / name, of_workload(name))
-    assert code_of("vectors", tmp_path) == tmp_path / "vectors"
-    assert code_of("vectors", tmp_path / "helpdesk") == tmp_path / "helpdesk"
+    assert codes_of("vectors", tmp_path) == [tmp_path / "vectors"]
+    assert codes_of("vectors", tmp_path / "helpdesk") == [tmp_path / "helpdesk"]
     with pytest.raises(InputError, match="none of them 'chat': helpdesk, vectors") as refused:
-        code_of("chat", tmp_path)
+        codes_of("chat", tmp_path)
     assert f"--infra {tmp_path / 'helpdesk'}" in str(refused.value.hint)
     written(tmp_path / "again", of_workload("vectors"))
     with pytest.raises(InputError, match="several of them 'vectors': again, vectors"):
-        code_of("vectors", tmp_path)
+        codes_of("vectors", tmp_path)
+
+
+def test_code_in_both_languages_is_looked_at_in_both(tmp_path):
+    """Of each language the workload has one folder; a second one in a language is not decided between."""
+    plan = of_workload("vectors")
+    written(tmp_path / "terraform", plan)
+    write_files(generate(plan, Language.PYTHON), tmp_path / "pulumi")
+    assert codes_of("vectors", tmp_path) == [tmp_path / "pulumi", tmp_path / "terraform"]
+    assert told(plan, tmp_path / "terraform")[0] == []
+    findings, notes = told(plan, tmp_path / "pulumi")
+    assert findings == []
+    assert [
+        note.endswith("numbers in a program of Pulumi are not read; its record names the plan") for note in notes
+    ] == [True]
+    written(tmp_path / "again", plan)
+    with pytest.raises(InputError, match="several of them 'vectors': again, pulumi, terraform"):
+        codes_of("vectors", tmp_path)
+
+
+def test_remedies_are_in_the_language_of_the_code(tmp_path):
+    """What a plan left is destroyed by Pulumi where Pulumi made it, and another plan is generated for it."""
+    infra = tmp_path / "infra"
+    for plan in (ON_AWS, ON_BOTH):
+        write_files(generate(plan, Language.PYTHON, former=read_former(infra)), infra)
+    assert told(ON_BOTH, infra)[0] == [("CHK302", ".", "pulumi destroy --cwd DIR")]
+    larger = make_fleet_plan(make_group(instances=(6, 6)), GOOGLE)
+    assert ("CHK301", ".", "advisor generate pulumi PLAN.json --language python --into DIR") in told(larger, infra)[0]
+
+
+def test_a_pipe_in_the_place_of_code_does_not_hang(tmp_path):
+    """Nobody writes into it: it is named, and nothing is read."""
+    os.mkfifo(tmp_path / "main.tf")
+    for look in (lambda: read_projects(tmp_path, None, load_catalog()), lambda: told(ON_AWS, tmp_path)):
+        with pytest.raises(InputError, match="the code is not a regular file"):
+            look()
+    with pytest.raises(InputError, match="the model is not a regular file"):
+        model_at(tmp_path / "main.tf")
 
 
 def test_the_plan_of_an_estate_is_refused_with_a_check_of_one_workload(run_advisor, tmp_path):

@@ -17,7 +17,7 @@ from advisor.codegen.rollout import Former
 from advisor.codegen.targets import targets_of
 from advisor.errors import AdvisorError
 from advisor.plan.values import Plan
-from advisor.reading import read_text
+from advisor.reading import check_regular, read_text
 from advisor.records import dataclass
 
 _GROUPS = ("groups", "node_pools")
@@ -131,6 +131,7 @@ def _documents(directory: Path) -> list[Document]:
 
 
 def _read(path: Path) -> Document:
+    check_regular(path, "code")
     return read_hcl(read_text(path, "code", ""), str(path))
 
 

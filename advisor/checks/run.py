@@ -4,6 +4,7 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from shlex import quote
 
@@ -12,6 +13,7 @@ from advisor.catalog.one_pass_engines import version_of
 from advisor.checks import replanned
 from advisor.checks.generated_anew import NOT_COMPARED, Comparison, compare
 from advisor.checks.values import Checked, Finding, Level, Policy
+from advisor.codegen.container import Language
 from advisor.codegen.pricing import CACHES, CODE, read_projects
 from advisor.codegen.rollout import Former
 from advisor.codegen.selection import of_fleet
@@ -31,14 +33,18 @@ from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import DemandSource
 
 RULES = ("CHK301", "CHK302", "CHK303")
-_WRITE = "advisor generate terraform PLAN.json --into DIR"
+_WRITE = {
+    Language.TERRAFORM: "advisor generate terraform PLAN.json --into DIR",
+    Language.PYTHON: "advisor generate pulumi PLAN.json --language python --into DIR",
+}
+_DESTROY = {Language.TERRAFORM: "terraform -chdir={} destroy", Language.PYTHON: "pulumi destroy --cwd {}"}
 _ANEW = "advisor recommend WORKLOAD --format json -o PLAN.json"
-_OVERWRITE = f"{_WRITE} --force"
-"""For code of this plan, whose differences are edits: they are kept without."""
 _LEFT_ROOT = (
     "is no longer a root of the code, and was not compared: what it deployed runs and costs until it is destroyed, "
     "once its successor serves"
 )
+Found = tuple[str, str, str, str]
+"""Rule, subject, message, and the command that mends it."""
 Machines = Counter[tuple[str, str, str, str]]
 """(provider, region, instance type, spot or "") → instances in the busiest hours."""
 _CACHE = "cache"
@@ -63,18 +69,22 @@ class _Deployed:
     """(provider, region) of services that start containers as requests come: how many is not in the code."""
 
 
-def code_of(workload: str, infra: Path) -> Path:
-    """Directory of a workload's code: as given, or its folder of a directory with a folder for each workload.
+def codes_of(workload: str, infra: Path) -> Sequence[Path]:
+    """Directories of a workload's code: as given, or its folders of a directory with a folder for each workload.
+
+    Returns:
+        Several where the workload has code in each language.
 
     Raises:
-        InputError: that directory has no folder of the workload, or several.
+        InputError: that directory has no folder of the workload, or several in one language.
     """
     if not infra.is_dir() or any(infra.glob("*.tf")) or (infra / FOLDER).is_dir():
-        return infra
+        return [infra]
     folders = sorted(record.parent for depth in ("*", "*/*") for record in infra.glob(f"{depth}/{FOLDER}"))
     own = [folder for folder in folders if workload in _workloads(folder)]
-    if not folders or len(own) == 1:
-        return own[0] if own else infra
+    languages = [read_former(folder).language for folder in own]
+    if not folders or (own and len(set(languages)) == len(own)):
+        return own or [infra]
     names = ", ".join(str(folder.relative_to(infra)) for folder in own or folders)
     raise InputError(
         f"the directory has a folder for each workload, {'several' if own else 'none'} of them {workload!r}: {names}",
@@ -107,21 +117,38 @@ def look_at_code(
     former = _without(read_former(infra), left)
     retiring = {group.key for rollout in former.rollouts.values() for group in rollout.retiring}
     is_of_plan = former.plan_digest == digest_of(plan, of_fleet(plan.fleet))
-    remedy = _OVERWRITE if is_of_plan else _WRITE
+    language = former.language or Language.TERRAFORM
+    write = _WRITE[language]
+    # Differences of code of this plan are edits, which are kept without.
+    remedy = f"{write} --force" if is_of_plan else write
+    if language is Language.PYTHON:
+        notes.append(f"{NOT_COMPARED}: numbers in a program of Pulumi are not read; its record names the plan")
+        if not is_of_plan:
+            yield "CHK301", ".", "the program was generated of another plan", write
+    else:
+        told = _compared(plan, infra, catalog, former, notes, is_retiring=bool(retiring))
+        yield from ((rule, subject, words, remedy) for rule, subject, words in told)
+    for key in sorted(retiring):
+        yield "CHK302", key, f"{key} is kept beside the plan", f"{write} --cut-over finish"
+    for root in left:
+        place = f"DIR/{quote(root)}" if root else "DIR"
+        yield "CHK302", root or ".", _LEFT_ROOT, _DESTROY[language].format(place)
+
+
+def _compared(
+    plan: Plan, infra: Path, catalog: Catalog, former: Former, notes: list[str], *, is_retiring: bool
+) -> Iterator[tuple[str, str, str]]:  # fmt: skip
+    """Machines and caches of Terraform's code that the plan has not, or in another number or at other times."""
     deployed = _deployed(infra, catalog)
     notes += _not_code(deployed.plans)
     anew = Comparison((), ()) if deployed.plans else compare(plan, infra, former)
     # Pools that clusters scale, and Karpenter's nodes, do not say how many machines run in the busiest hours.
-    told = [] if anew.has_planned_groups else list(_machines(plan, deployed, is_retiring=bool(retiring)))
+    told = [] if anew.has_planned_groups else list(_machines(plan, deployed, is_retiring=is_retiring))
     if not told or (deployed.unknown and anew.differences):
         told = list(anew.differences)
         notes += anew.not_compared
-    yield from (("CHK301", subject, words, remedy) for subject, words in told)
-    yield from _caches(plan, deployed.caches, remedy)
-    for key in sorted(retiring):
-        yield "CHK302", key, f"{key} is kept beside the plan", f"{_WRITE} --cut-over finish"
-    for root in left:
-        yield "CHK302", root or ".", _LEFT_ROOT, f"terraform -chdir=DIR{f'/{quote(root)}' if root else ''} destroy"
+    yield from (("CHK301", subject, words) for subject, words in told)
+    yield from _caches(plan, deployed.caches)
 
 
 def _not_code(plans: Sequence[str]) -> tuple[str, ...]:
@@ -201,7 +228,7 @@ def _cache_words(nodes: Decimal | int | None, node: str, region: str) -> str:
     return f"{number} {node or 'nodes of an unknown type'} in {region or 'an unknown region'}"
 
 
-def _caches(plan: Plan, deployed: frozenset[str], remedy: str) -> Iterator[tuple[str, str, str, str]]:
+def _caches(plan: Plan, deployed: frozenset[str]) -> Iterator[tuple[str, str, str]]:
     """The planned response cache against those of the code."""
     cache = plan.fleet.response_cache if plan.fleet else None
     wanted = set() if cache is None else {_cache_words(cache.nodes, cache.node, cache.region)}
@@ -213,12 +240,10 @@ def _caches(plan: Plan, deployed: frozenset[str], remedy: str) -> Iterator[tuple
         told += ": code of this plan destroys it"
     elif not deployed:
         told += ", which counts on it: without it the fleet gets more requests than it is sized for"
-    yield "CHK303", "response cache", told, remedy
+    yield "CHK303", "response cache", told
 
 
 _TERM_RULES = ("CHK401", "CHK402", "CHK403")
-Found = tuple[str, str, str, str]
-"""Rule, subject, message, and the command that fixes it."""
 
 
 def _terms(plan: Plan, catalog: Catalog, today: dt.date, policy: Policy) -> Iterator[tuple[str, str, str, str]]:
@@ -277,34 +302,34 @@ def check_plan(plan: Plan, text: str, where: str, now: Now, policy: Policy) -> C
     now = replace(
         now,
         catalog=catalog_of_fleet(read_question(plan.question, where), plan.fleet, now.catalog),
-        infra=None if now.infra is None else code_of(str(plan.workload["name"]), now.infra),
     )
+    codes = () if now.infra is None else codes_of(str(plan.workload["name"]), now.infra)
     planned_file = plan.provenance.model_file
-    looks: tuple[tuple[Sequence[str], Callable[[], Iterable[Found]]], ...] = (
+    looks: list[tuple[Sequence[str], Callable[[], Iterable[Found]]]] = [
         (("CHK501",), lambda: [("CHK501", "", reason, _ANEW)] if (reason := why_not_as_made(text, where)) else []),
         *(((("CHK502",), lambda: _other_file(plan, planned_file, where, notes)),) if planned_file else ()),
         (replanned.PRICE_RULES, lambda: replanned.look_at_prices(plan, now.catalog, now.today, policy)),
         (replanned.RULES, lambda: replanned.look(plan, where, now, policy, notes)),
         (_TERM_RULES, lambda: _terms(plan, now.catalog, now.today, policy)),
-        *(((RULES, lambda: look_at_code(plan, now.infra, now.catalog, notes)),) if now.infra is not None else ()),
-    )
+    ]
+    at_code = [(RULES, partial(look_at_code, plan, code, now.catalog, notes), code) for code in codes]
     findings: list[Finding] = []
     looked_at: list[str] = []
     unknown = () if now.demand is not None else replanned.OF_DEMAND
-    for rules, look in looks:
+    for rules, look, code in (*((rules, look, now.infra) for rules, look in looks), *at_code):
         applied = [rule for rule in rules if policy.level_of(rule) is not Level.OFF and rule not in unknown]
-        looked_at += applied
+        looked_at += [rule for rule in applied if rule not in looked_at]
         if applied:
-            findings += [_finding(told, where, now, policy) for told in look() if told[0] in applied]
+            findings += [_finding(told, where, code, policy) for told in look() if told[0] in applied]
     findings.sort(key=lambda finding: (finding.level.rank, finding.id))
     failed = any(policy.fails(finding.level) for finding in findings)
     return Checked(where, tuple(looked_at), tuple(findings), failed, tuple(dict.fromkeys(notes)))
 
 
-def _finding(told: Found, where: str, now: Now, policy: Policy) -> Finding:
+def _finding(told: Found, where: str, code: Path | None, policy: Policy) -> Finding:
     rule, subject, message, command = told
-    file = str(now.infra) if rule in RULES and now.infra is not None else where
-    command = command.replace("PLAN.json", quote(where)).replace("DIR", quote(str(now.infra)))
+    file = str(code) if rule in RULES and code is not None else where
+    command = command.replace("PLAN.json", quote(where)).replace("DIR", quote(str(code)))
     return Finding(rule, policy.level_of(rule), message, command, file, subject)
 
 

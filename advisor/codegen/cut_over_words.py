@@ -8,6 +8,7 @@ from advisor.codegen.kept import REMOVING
 from advisor.codegen.model import ComputeGroup, CutOver, Scaling, Stack
 from advisor.codegen.rollout import Rollout
 from advisor.codegen.templates import fill
+from advisor.codegen.turns import serving_minutes
 from advisor.data_files import facts_beside
 from advisor.units import usd
 
@@ -54,6 +55,8 @@ def removals(stack: Stack, rollout: Rollout) -> Iterator[str]:
 
 
 _TITLE = "\n## "
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MINUTES_PER_DAY = 24 * 60
 _GATEWAY = "the Gateway or Service of its cluster (kubernetes/README.md)"
 _WITH_RECORD = ("ec2", "mig", "tpu-vm")
 """Targets whose code makes a record that leads to the regions by their weights, where it is given a zone."""
@@ -150,11 +153,31 @@ def described(group: ComputeGroup, stack: Stack) -> str:
     weight = next(compute_group.weight for compute_group in stack.groups if compute_group.key == group.key)
     paid = "spot " if group.is_spot else ""
     machines = f"{group.instances} × {paid}{group.instance_type} in {group.region}"
-    share = f"{weight / 10:g} % of the requests"
+    share = f"{weight / 10:g} % of the requests{_rest_words(group)}"
     if stack.cut_over is None or group.key not in stack.cut_over.members:
         return f"{machines} ({group.key}), {share}"
     others = [other.key for other in stack.groups if other.backend == group.backend and other.key != group.key]
     return f"{machines} ({group.key}), {share} when all answer: one backend with {' and '.join(others)}"
+
+
+def _rest_words(group: ComputeGroup) -> str:
+    """End of a sentence on the hours of a group that is empty at others; "" for one that never is."""
+    days: dict[tuple[str, str], list[str]] = {}
+    for begin, end in serving_minutes(group) if group.min_instances == 0 else ():
+        until = _clock(end) if end - begin < _MINUTES_PER_DAY else f"{_day(end)} {_clock(end)}"
+        days.setdefault((_clock(begin), until), []).append(_day(begin))
+    spans = [f"{', '.join(names)} {begin} to {until}" for (begin, until), names in days.items()]
+    return f"; it runs {' and '.join(spans)} UTC, and has no instance at other hours" if spans else ""
+
+
+def _day(minute: int) -> str:
+    return _DAYS[minute // _MINUTES_PER_DAY % len(_DAYS)]
+
+
+def _clock(minute: int) -> str:
+    """Time of day of a minute of the week, such as 07:00."""
+    hour, minutes = divmod(minute % _MINUTES_PER_DAY, 60)
+    return f"{hour:02}:{minutes:02}"
 
 
 def _without_fallback(stack: Stack) -> list[str]:

@@ -299,7 +299,6 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         "has_google_gateways": manner.has_google_gateways,
         "has_own_nodes": manner.has_own_nodes,
         "has_pools": stack.form in POOLED,
-        "alerts": _alerts(stack),
         "lonely": _lonely(stack),
         "stating": [group for group in stack.groups if scale_of(stack, group) is not None and group.states_replicas],
         "has_latest": any(backend.container.image.endswith(":latest") for backend in stack.backends),
@@ -310,6 +309,7 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
     }
     entrances = {region.name: _entrance_in(stack, region.name, manner) for region in stack.regions}
     whole["weighted"] = [name for name, entrance in entrances.items() if entrance.is_weighted]
+    whole["alerts"] = _alerts(stack, entrances)
     files = {
         **weights_files(stack, manner.bucket, whole),
         IGNORED_FINDINGS: fill(_FOLDER, "trivyignore.yaml.j2", whole),
@@ -323,7 +323,7 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
             "entrance": entrances[region.name],
             "routes": routes_of(stack, served),
             "model_maps": {name: loads for server in served for name, loads in server.model_maps.items()},
-            "rules": rules_of(stack, region.name),
+            "rules": rules_of(stack, region.name, is_weighted=entrances[region.name].is_weighted),
             "metrics_ports": sorted({container.metrics_port or _PORT for container in containers} - {_PORT}),
             "has_metrics": any(server.metrics is not None for server in served),
             # Engines whose image takes arguments.
@@ -370,10 +370,11 @@ def _lonely(stack: Stack) -> Sequence[str]:
     return [key for key, count in sorted(replicas.items()) if count < _FEWEST_MEMBERS]
 
 
-def _alerts(stack: Stack) -> Mapping[tuple[str, str], str]:
+def _alerts(stack: Stack, entrances: Mapping[str, Entrance]) -> Mapping[tuple[str, str], str]:
     """Name of each Prometheus alert of the stack, and the workload whose model it watches or "" → its meaning."""
     workloads = {model.workload for model in stack.models}
-    rules = (rule for region in stack.regions for rule in rules_of(stack, region.name))
+    weighted = {name: entrance.is_weighted for name, entrance in entrances.items()}
+    rules = (rule for name, is_weighted in weighted.items() for rule in rules_of(stack, name, is_weighted=is_weighted))
     return {(rule.name, rule.subject if rule.subject in workloads else ""): rule.summary for rule in rules}
 
 

@@ -138,6 +138,8 @@ class ComputeGroup:
     """Other types of the plan that serve the same way, whatever they cost."""
     states_replicas: bool = field(default=False, metadata=OMITTED_AT_DEFAULT)
     """Its Deployment had a fixed number of pods in this directory: a number stays in it, though another decides."""
+    loaded: tuple[ScheduledSize, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
+    """As the schedule, of the instances that the planned rate takes, without spare; empty: all of them."""
     former_maximum: int = field(default=0, metadata=OMITTED_AT_DEFAULT)
     """Most nodes that it could have in this directory, where that is no less than now: so many may run."""
 
@@ -146,6 +148,12 @@ class ComputeGroup:
         """Minutes of the week, from Monday 00:00 UTC, with the instances from then on; else the fewest at all hours."""
         minutes = ((minute, entry.instances) for entry in self.schedule for minute in entry.minutes_of_week)
         return sorted(minutes) or [(0, self.min_instances)]
+
+    @property
+    def loads_by_minute(self) -> Sequence[tuple[int, int]]:
+        """As :attr:`sizes_by_minute`, of the instances that the planned rate takes."""
+        minutes = ((minute, entry.instances) for entry in self.loaded for minute in entry.minutes_of_week)
+        return sorted(minutes) or self.sizes_by_minute
 
     @property
     def host_disk_gib(self) -> int:
@@ -188,14 +196,14 @@ def fewest_at_once(groups: Iterable[ComputeGroup]) -> int:
     """Instances of some groups together in the minute of the week in which these are fewest."""
     sizes = [group.sizes_by_minute for group in groups]
     minutes = {minute for size in sizes for minute, _ in size}
-    return min((sum(_size_at(size, minute) for size in sizes) for minute in minutes), default=0)
+    return min((sum(size_at(size, minute) for size in sizes) for minute in minutes), default=0)
 
 
 def sizes_together(groups: Sequence[ComputeGroup]) -> Sequence[tuple[int, int]]:
     """Minutes of the week with the instances of some groups together from then on, where their number changes."""
     sizes = [group.sizes_by_minute for group in groups]
     minutes = sorted({minute for size in sizes for minute, _ in size})
-    totals = [(minute, sum(_size_at(size, minute) for size in sizes)) for minute in minutes]
+    totals = [(minute, sum(size_at(size, minute) for size in sizes)) for minute in minutes]
     return [after for at, after in enumerate(totals) if at == 0 or totals[at - 1][1] != after[1]]
 
 
@@ -203,7 +211,7 @@ def empties_beside(groups: Iterable[ComputeGroup], others: Iterable[ComputeGroup
     """Whether some groups have no instance at a time at which others have some."""
     own, theirs = ([group.sizes_by_minute for group in members] for members in (groups, others))
     return any(
-        not any(_size_at(size, minute) for size in own) and any(_size_at(size, minute) for size in theirs)
+        not any(size_at(size, minute) for size in own) and any(size_at(size, minute) for size in theirs)
         for minute in {minute for size in (*own, *theirs) for minute, _ in size}
     )
 
@@ -213,7 +221,7 @@ def take_turns(groups: Sequence[ComputeGroup], others: Sequence[ComputeGroup]) -
     return empties_beside(groups, others) and empties_beside(others, groups)
 
 
-def _size_at(sizes: Sequence[tuple[int, int]], minute: int) -> int:
+def size_at(sizes: Sequence[tuple[int, int]], minute: int) -> int:
     """Instances at a minute of the week, from the minutes from which on there are so many, in their order."""
     return next((size for start, size in reversed(sizes) if start <= minute), sizes[-1][1])
 

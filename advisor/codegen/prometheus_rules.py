@@ -90,8 +90,14 @@ class Rule:
     summary: str
 
 
-def rules_of(stack: Stack, region: str) -> tuple[Rule, ...]:
-    """The alerts on the cluster of a region: each SLO alarm for each backend, and pods that never become ready."""
+def rules_of(stack: Stack, region: str, *, is_weighted: bool = False) -> tuple[Rule, ...]:
+    """The alerts on the cluster of a region: each SLO alarm for each backend, and pods that never become ready.
+
+    Args:
+        stack: what runs there.
+        region: whose cluster it is.
+        is_weighted: a Deployment ``route-weights`` looks after the weights of its backends.
+    """
     backends = [backend for backend in stack.backends if backend.region == region]
     groups = [group for group in stack.groups if group.region == region]
     watched: list[tuple[WatchedModel | None, Alarm]] = [(None, alarm) for alarm in stack.slo_alarms]
@@ -108,7 +114,20 @@ def rules_of(stack: Stack, region: str) -> tuple[Rule, ...]:
         for backend in backends
         if (query := slo_query(stack, alarm, backend, f'namespace="{stack.name}"', "namespace", model))
     )
-    return (*slo, *(_not_ready(stack, group) for group in groups))
+    weights = [_unweighted(stack)] if is_weighted else []
+    return (*slo, *(_not_ready(stack, group) for group in groups), *weights)
+
+
+def _unweighted(stack: Stack) -> Rule:
+    """The alert on a program that keeps no weights: its pod is gone, or its looks fail, which makes it unready."""
+    pods = f'namespace="{stack.name}",deployment="route-weights"'
+    return Rule(
+        name=_alert_name("route_weights"),
+        subject="route-weights",
+        expression=f"max by (namespace) (kube_deployment_status_replicas_available{{{pods}}}) == 0",
+        wait_seconds=_WINDOW_SECONDS,
+        summary="Nothing looks after the weights of the route: a backend without ready pods keeps its requests.",
+    )
 
 
 def watched_words(stack: Stack) -> str:

@@ -110,6 +110,8 @@ class Member:
     """As planned, with the hours that instances are started ahead."""
     peak_usd_per_hour: float
     """Price of the busiest hours' instances together."""
+    loaded_hours: tuple[int, ...] = ()
+    """Of the instances in each hour those that the planned rate takes: the others are spare; empty: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +286,19 @@ def _member(fleet: Fleet, group: FleetGroup) -> Member:
         usd_per_hour=group.instance_usd_per_hour,
         compute_usd_per_month=group.compute_usd_per_month,
         peak_usd_per_hour=max(hours) * group.instance_usd_per_hour,
+        loaded_hours=_loaded(fleet, group),
     )
+
+
+def _loaded(fleet: Fleet, group: FleetGroup) -> tuple[int, ...]:
+    """Instances of a group that the planned rate of each hour of the week takes, one at least where it has any."""
+    rates = [planned.planned_requests_per_second for planned in fleet.hour_classes]
+    loads = [
+        rate * share / group.planned_requests_per_second_per_instance
+        for rate, share in zip(rates, group.request_shares, strict=True)
+    ]
+    least = [min(count, max(1, math.ceil(round(load, 6)))) for count, load in zip(group.instances, loads, strict=True)]
+    return tuple(least[at] for at in fleet.schedule)
 
 
 def _merge(members: Sequence[Member]) -> Member:
@@ -303,6 +317,7 @@ def _merge(members: Sequence[Member]) -> Member:
         usd_per_hour=last.usd_per_hour,
         compute_usd_per_month=sum(member.compute_usd_per_month for member in members),
         peak_usd_per_hour=sum(member.peak_usd_per_hour for member in members),
+        loaded_hours=tuple(sum(at) for at in zip(*(member.loaded_hours for member in members), strict=True)),
     )
 
 

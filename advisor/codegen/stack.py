@@ -12,7 +12,7 @@ from advisor.codegen.container import Agent, Backend, Container, LoadBalancer, P
 from advisor.codegen.engines import demanded
 from advisor.codegen.engines.request import adapter_words
 from advisor.codegen.gpu_sharing import sharing_of
-from advisor.codegen.model import Budget, ComputeGroup, Scaling, Stack
+from advisor.codegen.model import Budget, ComputeGroup, Scaling, ScheduledSize, Stack
 from advisor.codegen.platforms import platform_of
 from advisor.codegen.prometheus_rules import file_cautions, shared_left_out, slo_left_out
 from advisor.codegen.quotas import converted_gib, quotas_needed
@@ -262,6 +262,7 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         min_instances=min(member.hours),
         max_instances=most_instances(member),
         schedule=scheduled_sizes(member.hours, member.minutes_ahead) if scaling is Scaling.SCHEDULED else (),
+        loaded=_loaded(member) if scaling is Scaling.SCHEDULED else (),
         requests_per_second_per_instance=member.requests_per_second_per_replica * serves.replicas_per_instance,
         root_volume_gib=root_volume_gib(on_disk_gib),
         start_seconds=math.ceil(_start_seconds(member, platform, on_disk_gib) / 60) * 60,
@@ -274,6 +275,13 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         priced_disk_gib=root_volume_gib(on_disk_gib) if serves.disk_gib is None else serves.disk_gib,
         sharing=sharing_of(serves.partition, serves.replicas_per_instance, serves.accelerator_count),
     )
+
+
+def _loaded(member: Member) -> tuple[ScheduledSize, ...]:
+    """Sizes without spare; none where they are those of the schedule."""
+    if not member.loaded_hours or member.loaded_hours == member.hours:
+        return ()
+    return scheduled_sizes(member.loaded_hours, member.minutes_ahead)
 
 
 def _concurrent_requests(plan: Plan, serves: Serves) -> int:

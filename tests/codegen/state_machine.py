@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -18,7 +19,13 @@ class FailedError(Exception):
     """The machine ended in a state of failure."""
 
 
-def run(definition: Mapping[str, Any], call: Call, start: str, given: Any = None) -> Any:
+def run(
+    definition: Mapping[str, Any],
+    call: Call,
+    start: str,
+    given: Any = None,
+    variables: Mapping[str, Any] = MappingProxyType({}),
+) -> Any:
     """Output of an execution.
 
     Args:
@@ -26,21 +33,26 @@ def run(definition: Mapping[str, Any], call: Call, start: str, given: Any = None
         call: the services.
         start: when the execution began, as ISO 8601.
         given: input of the first state.
+        variables: of the machine around it.
     """
     name = definition["StartAt"]
+    variables = dict(variables)
     while True:
         state = definition["States"][name]
         if state["Type"] == "Fail":
             raise FailedError(state["Error"])
         if state["Type"] == "Succeed":
             return given
-        known = {"input": given, "context": {"Execution": {"StartTime": start}}}
+        states = {"input": given, "context": {"Execution": {"StartTime": start}}}
+        known = {**variables, "states": states}
         if state["Type"] == "Choice":
             chosen = (choice["Next"] for choice in state["Choices"] if value(choice["Condition"], known))
             name = next(chosen, state["Default"])
             continue
         result = _result(state, known, call, start)
-        given = value(state["Output"], known | {"result": result}) if "Output" in state else result
+        told = {**variables, "states": {**states, "result": result}}
+        given = value(state["Output"], told) if "Output" in state else result
+        variables |= value(state.get("Assign", {}), told)
         if state.get("End"):
             return given
         name = state["Next"]
@@ -48,7 +60,7 @@ def run(definition: Mapping[str, Any], call: Call, start: str, given: Any = None
 
 def _result(state: Mapping[str, Any], known: Mapping[str, Any], call: Call, start: str) -> Any:
     if state["Type"] == "Map":
-        return [run(state["ItemProcessor"], call, start, item) for item in value(state["Items"], known)]
+        return [run(state["ItemProcessor"], call, start, item, known) for item in value(state["Items"], known)]
     return call(state["Resource"].rpartition(":")[2], value(state["Arguments"], known))
 
 
@@ -62,7 +74,8 @@ def value(written: Any, known: Mapping[str, Any]) -> Any:
         return written
     expression = _parsed(written)
     frame = expression.create_frame()
-    frame.bind("states", known)
+    for name, bound in known.items():
+        frame.bind(name, bound)
     return expression.evaluate(None, frame)
 
 

@@ -7,22 +7,24 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 
 import pytest
+import yaml
 
 from advisor.codegen import Language, Wanted, generate
+from advisor.codegen.hcl import literal, read_hcl
 from advisor.codegen.targets import target_of
+from advisor.codegen.turns import has_hand_overs
 from advisor.records import replace
 from codegen.plans import make_fleet_plan, make_group
+from codegen.scenarios import SCENARIOS
 from codegen.state_machine import FailedError, run
 from codegen.test_turns import stack_of, turns
 
-NIGHT, DAY = "night", "day"
 START_MINUTES = 12
 TUESDAY = 24 * 60
 MORNING, EVENING = TUESDAY + 7 * 60, TUESDAY + 19 * 60
 AROUND = (*range(MORNING - 15, MORNING + 5), *range(EVENING - 15, EVENING + 5))
 MONDAY = datetime(2026, 11, 30, tzinfo=UTC)
-SIZES = re.compile(r"\{ minute = (\d+), instances = (\d+) \}")
-SCHEDULED = re.compile(r'\{ recurrence = "(\d+) (\d+) \* \* ([\d,*]+)", instances = (\d+) \}')
+EVERY_DAY = "1,2,3,4,5,6,7"
 
 
 @dataclass
@@ -31,12 +33,13 @@ class Account:
 
     weights: dict[str, int]
     desired: dict[str, int]
-    starts: dict[str, list[int]] = field(default_factory=lambda: {NIGHT: [], DAY: []})
+    starts: dict[str, list[int]]
     """Minutes since which the instances of a group are there."""
     broken: frozenset[str] = frozenset()
     """Groups whose instances never answer."""
     now: int = 0
-    stopped: list[tuple[int, str]] = field(default_factory=list)
+    shrunk: list[tuple[int, str, int]] = field(default_factory=list)
+    """Minutes at which the state machine made a group smaller, and its size then."""
 
     def healthy(self, key: str) -> int:
         """Hosts that answer."""
@@ -58,17 +61,39 @@ class Account:
                 return {"Listeners": [{"DefaultActions": [{"ForwardConfig": {"TargetGroups": groups}}]}]}
             case "modifyListener":
                 (action,) = arguments["DefaultActions"]
-                self.weights = {one["TargetGroupArn"]: one["Weight"] for one in action["ForwardConfig"]["TargetGroups"]}
+                listed = action["ForwardConfig"]["TargetGroups"]
+                self.weights = {target["TargetGroupArn"]: target["Weight"] for target in listed}
             case "describeAutoScalingGroups":
                 names = arguments["AutoScalingGroupNames"]
+                assert names, "without names all groups of the account are listed"
                 described = [{"AutoScalingGroupName": key, "DesiredCapacity": self.desired[key]} for key in names]
                 return {"AutoScalingGroups": described}
             case "setDesiredCapacity":
-                key = arguments["AutoScalingGroupName"]
-                assert self.weights[key] == 0 or not any(self.healthy(other) for other in self.weights)
-                self.stopped.append((self.now, key))
-                self.resize(key, arguments["DesiredCapacity"])
+                key, instances = arguments["AutoScalingGroupName"], arguments["DesiredCapacity"]
+                empties = instances == 0 and any(self.healthy(other) for other in self.weights)
+                assert self.weights[key] == 0 or not empties
+                self.shrunk.append((self.now, key, instances))
+                self.resize(key, instances)
         return {}
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Definition of the state machine, and what the schedules order: minute of the week → backend and size."""
+
+    definition: dict
+    weights: dict[str, int]
+    orders: dict[int, list[tuple[str, int]]]
+
+    def at(self, minute: int) -> Account:
+        """The account at a minute, long after the last order, with what the plan has then."""
+        steps = json.loads(self.definition["targets"])
+        sizes = {}
+        for target in steps:
+            past = [step for step in target["Steps"] if step["Minute"] <= minute] or target["Steps"]
+            sizes[target["TargetGroupArn"]] = sum(past[-1]["Groups"].values())
+        weights = {key: weight if sizes[key] else 0 for key, weight in self.weights.items()}
+        return Account(weights, dict(sizes), {key: [minute - 600] * size for key, size in sizes.items()})
 
 
 @cache
@@ -77,51 +102,65 @@ def code(language=Language.TERRAFORM):
     return generate(make_fleet_plan(*turns(), zones=1), language, Wanted(target="ec2")).files
 
 
-def blocks(text, name):
-    """Key of each backend or group → its text in ``fleet.tf``."""
-    (table,) = re.findall(rf"^  {name} = {{\n(.*?)^  }}", text, re.DOTALL | re.MULTILINE)
-    found = re.findall(r"^    ([\w\"-]+) += {\n(.*?)^    }", table, re.DOTALL | re.MULTILINE)
-    return {DAY if "h100" in key or "p5" in key else NIGHT: block for key, block in found}
-
-
-@cache
-def machine():
-    """The definition, with what Terraform fills in."""
-    files = code()
-    backends = blocks(files["fleet.tf"], "backends")
+def fleet_of(files):
+    """What the files of a root make, with one group in each backend, which is known by its first."""
+    (block,) = read_hcl(files["fleet.tf"], "fleet.tf").body.of("locals")
+    backends, groups = (literal(block.attributes[name].value.node) for name in ("backends", "groups"))
+    group_of = {group["backend"]: key for key, group in groups.items()}
     targets = [
         {
-            "TargetGroupArn": key,
-            "Weight": int(re.search(r"weight += (\d+)", block)[1]),
-            "Groups": [key],
-            "Sizes": [{"Minute": int(minute), "Instances": int(count)} for minute, count in SIZES.findall(block)],
+            "TargetGroupArn": group_of[key],
+            "Weight": backend["weight"],
+            "StartMinutes": groups[group_of[key]]["start_seconds"] // 60,
+            "Steps": [
+                {
+                    "Minute": step["minute"],
+                    "Groups": step["groups"],
+                    "Needs": step.get("needs", sum(step["groups"].values())),
+                    "After": [group_of[other] for other in step.get("after", [])],
+                }
+                for step in backend["steps"]
+            ],
         }
-        for key, block in backends.items()
+        for key, backend in backends.items()
     ]
-    text = files["failover.asl.json.tftpl"].replace("${targets}", json.dumps(targets))
-    return json.loads(text.replace("${partition}", "aws").replace("${listener_arn}", "listener"))
+    text = files["failover.asl.yaml.tftpl"].replace("${targets}", json.dumps(targets))
+    definition = yaml.safe_load(text.replace("${partition}", "aws").replace("${listener_arn}", "listener"))
+    ordered = {}
+    for key, group in groups.items():
+        for entry in group["schedule"].values():
+            minute, hour, _, _, days = entry["recurrence"].split()
+            for day in (EVERY_DAY if days == "*" else days).split(","):
+                at = (int(day) - 1) % 7 * 1440 + int(hour) * 60 + int(minute)
+                ordered.setdefault(at, []).append((key, entry["instances"]))
+    weights = {target["TargetGroupArn"]: target["Weight"] for target in targets}
+    return Fleet({**definition, "targets": json.dumps(targets)}, weights, ordered)
 
 
 @cache
-def orders():
-    """Minute of the week → group and size that its schedule orders then."""
-    ordered = {}
-    for key, block in blocks(code()["fleet.tf"], "groups").items():
-        for minute, hour, days, count in SCHEDULED.findall(block):
-            for day in range(1, 8) if days == "*" else map(int, days.split(",")):
-                ordered[(day - 1) * 1440 + int(hour) * 60 + int(minute)] = (key, int(count))
-    return ordered
+def pair():
+    """A machine of the nights and one of the days, with their keys."""
+    fleet = fleet_of(code())
+    night, day = sorted(fleet.weights, key=fleet.weights.get)
+    return fleet, night, day
 
 
-def live(account, minutes, looked=None):
+def fleet_from(*groups):
+    """Fleet of a plan of these groups, and their keys in the given order."""
+    stack = stack_of(*groups)
+    keys = [next(own.key for own in stack.groups if own.instance_type == group.instance_type) for group in groups]
+    return fleet_of(target_of(stack).renderers[Language.TERRAFORM](stack)), keys
+
+
+def live(fleet, account, minutes, looked=None):
     """The minutes of a week: orders of the schedules, and a look each; minutes in which the looks failed."""
-    definition, ordered, failed = machine(), orders(), []
+    failed = []
     for minute in minutes:
         account.now = minute
-        if minute in ordered:
-            account.resize(*ordered[minute])
+        for order in fleet.orders.get(minute, []):
+            account.resize(*order)
         try:
-            run(definition, account.answer, (MONDAY + timedelta(minutes=minute)).isoformat())
+            run(fleet.definition, account.answer, (MONDAY + timedelta(minutes=minute)).isoformat())
         except FailedError:
             failed.append(minute)
         if looked:
@@ -129,22 +168,18 @@ def live(account, minutes, looked=None):
     return failed
 
 
-def at_night():
-    """The account in the night of a Monday, when the machine of the nights serves."""
-    return Account({NIGHT: 200, DAY: 0}, {NIGHT: 1, DAY: 0}, {NIGHT: [-60], DAY: []})
-
-
 def test_nothing_is_emptied_by_the_clock():
     """The schedule orders what comes up; neither language has an entry that ends a backend."""
-    assert {count for _, count in orders().values()} == {1}
+    fleet, _, _ = pair()
+    assert {count for orders in fleet.orders.values() for _, count in orders} == {1}
     program = code(Language.PYTHON)["inference/fleet.py"]
     assert "ScheduledSize(" in program
     assert re.findall(r"ScheduledSize\([^)]*instances=0", program) == []
-    assert json.dumps(code(Language.PYTHON)["inference/failover.asl"]) == json.dumps(code()["failover.asl.json.tftpl"])
+    assert code(Language.PYTHON)["inference/failover.asl.yaml"] == code()["failover.asl.yaml.tftpl"]
 
 
 def test_a_group_that_ends_before_its_backend_does_is_emptied_by_the_clock():
-    """Of a backend from 07:00 to 19:00 the spot machines go at 16:00: the state machine looks at the backend alone."""
+    """Of a backend from 07:00 to 19:00 the spot machines go at 16:00, to nobody: the state machine leaves them alone."""
     large = {"instance_type": "g6e.xlarge", "accelerator": "L40S"}
     stack = stack_of(
         make_group(instances=(2, 2), request_shares=(1.0, 0.3)),
@@ -157,18 +192,18 @@ def test_a_group_that_ends_before_its_backend_does_is_emptied_by_the_clock():
     spot = replace(spot, schedule=(ordered, early))
     stack = replace(stack, groups=(always, on_demand, spot))
 
-    files = target_of(stack).renderers[Language.TERRAFORM](stack)
-    schedules = {
-        key: SCHEDULED.findall(block)
-        for key, block in re.findall(r"^    (\S+) += {\n(.*?)^    }", files["fleet.tf"], re.DOTALL | re.MULTILINE)
-    }
-    assert schedules[on_demand.key] == [("48", "6", "1,2,3,4,5", "1")]
-    assert schedules[spot.key] == [("48", "6", "1,2,3,4,5", "2"), ("0", "16", "1,2,3,4,5", "0")]
+    (block,) = read_hcl(target_of(stack).renderers[Language.TERRAFORM](stack)["fleet.tf"], "fleet.tf").body.of("locals")
+    groups = literal(block.attributes["groups"].value.node)
+    schedules = {key: list(group["schedule"].values()) for key, group in groups.items()}
+    up = {"recurrence": "48 6 * * 1,2,3,4,5"}
+    assert schedules[on_demand.key] == [{**up, "instances": 1}]
+    assert schedules[spot.key] == [{**up, "instances": 2}, {"recurrence": "0 16 * * 1,2,3,4,5", "instances": 0}]
 
 
 def test_each_hands_over_to_the_other_and_requests_always_meet_a_healthy_host():
     """A day and a night: first the weight goes, a minute later the instance; a weight without a host lasts no minute."""
-    account = at_night()
+    fleet, night, day = pair()
+    account = fleet.at(TUESDAY)
     served = []
 
     def look(minute):
@@ -176,50 +211,153 @@ def test_each_hands_over_to_the_other_and_requests_always_meet_a_healthy_host():
         assert all(answering[key] for key, weight in account.weights.items() if weight), minute
         served.append(sum(account.weights.values()) > 0)
 
-    assert live(account, AROUND, look) == []
+    assert live(fleet, account, AROUND, look) == []
     assert all(served)
-    assert account.stopped == [(MORNING + 1, NIGHT), (EVENING + 1, DAY)]
+    assert account.shrunk == [(MORNING + 1, night, 0), (EVENING + 1, day, 0)]
 
 
 def test_the_old_one_stays_until_its_successor_answers():
     """The machine of the day comes up 40 minutes late: that of the night has its requests, and looks fail, till then."""
-    account = at_night()
-    account.broken = frozenset({DAY})
-    late = live(account, range(MORNING - 15, MORNING + 40))
-    assert account.weights == {NIGHT: 200, DAY: 0}
-    assert account.stopped == []
+    fleet, night, day = pair()
+    account = fleet.at(TUESDAY)
+    account.broken = frozenset({day})
+    late = live(fleet, account, range(MORNING - 15, MORNING + 40))
+    assert account.weights == {night: 200, day: 0}
+    assert account.shrunk == []
     assert late == list(range(MORNING, MORNING + 40))
     account.broken = frozenset()
-    assert live(account, range(MORNING + 40, MORNING + 45)) == []
-    assert account.stopped == [(MORNING + 41, NIGHT)]
-    assert account.weights == {NIGHT: 0, DAY: 800}
+    assert live(fleet, account, range(MORNING + 40, MORNING + 45)) == []
+    assert account.shrunk == [(MORNING + 41, night, 0)]
+    assert account.weights == {night: 0, day: 800}
 
 
 def test_where_the_successor_never_comes_up_the_old_one_serves_the_whole_day():
-    """The alarm rings from ten minutes after the hour on, and the next night begins as planned."""
-    account = at_night()
-    account.broken = frozenset({DAY})
-    failed = live(account, AROUND)
-    assert account.weights == {NIGHT: 200, DAY: 0}
-    assert account.stopped == [(EVENING, DAY)]
-    assert failed == [minute for minute in AROUND if MORNING <= minute < EVENING - START_MINUTES - 2]
+    """Looks fail at all hours of the missing one, and the next night begins as planned."""
+    fleet, night, day = pair()
+    account = fleet.at(TUESDAY)
+    account.broken = frozenset({day})
+    failed = live(fleet, account, AROUND)
+    assert account.weights == {night: 200, day: 0}
+    assert account.shrunk == [(EVENING, day, 0)]
+    assert failed == [minute for minute in AROUND if MORNING <= minute < EVENING]
 
 
 def test_a_machine_that_was_just_ordered_is_not_stopped():
     """A look that begins in the last minute of the rest, and ends after the order, leaves the size alone."""
-    account = at_night()
+    fleet, night, day = pair()
+    account = fleet.at(TUESDAY)
     ordered = EVENING - START_MINUTES
-    live(account, range(MORNING - 15, MORNING + 5))
-    assert account.desired == {NIGHT: 0, DAY: 1}
-    account.resize(NIGHT, 1)
-    live(account, range(ordered - 2, ordered))
-    assert account.desired[NIGHT] == 1
+    live(fleet, account, range(MORNING - 15, MORNING + 5))
+    assert account.desired == {night: 0, day: 1}
+    account.resize(night, 1)
+    live(fleet, account, range(ordered - 2, ordered))
+    assert account.desired[night] == 1
+
+
+L4 = {"instance_type": "g6.xlarge", "planned_requests_per_second_per_instance": 1.0}
+A10G = {"instance_type": "g5.xlarge", "accelerator": "A10G", "planned_requests_per_second_per_instance": 1.0}
+L40S = {"instance_type": "g6e.xlarge", "accelerator": "L40S", "planned_requests_per_second_per_instance": 4.0}
+H100 = {"instance_type": "p5.4xlarge", "accelerator": "H100-SXM", "planned_requests_per_second_per_instance": 4.0}
+
+
+def test_a_host_that_is_missing_elsewhere_holds_up_no_hand_over():
+    """Of a backend that always runs one of three hosts is gone: the machine of the night still goes, on the minute."""
+    fleet, (always, night, day) = fleet_from(
+        make_group(**L40S, instances=(3, 3), request_shares=(0.9, 0.6)),
+        make_group(**L4, instances=(1, 0), request_shares=(0.1, 0.0)),
+        make_group(**H100, instances=(0, 2), request_shares=(0.0, 0.4)),
+    )
+    account = fleet.at(TUESDAY)
+    account.resize(always, 2)
+    assert live(fleet, account, range(MORNING - 15, MORNING + 5)) == []
+    assert account.shrunk == [(MORNING + 1, night, 0)]
+    assert account.weights[day] > 0
+
+
+def test_a_spare_host_that_is_missing_holds_up_nothing():
+    """Of two hosts of the day the load takes one: the night goes once that answers, and the looks still tell of the other."""
+    fleet, (night, day) = fleet_from(
+        make_group(**L4, instances=(2, 0), request_shares=(1.0, 0.0)),
+        make_group(**{**H100, "planned_requests_per_second_per_instance": 5.0}, instances=(0, 2),
+                   request_shares=(0.0, 1.0)),
+    )  # fmt: skip
+    account = fleet.at(TUESDAY)
+    live(fleet, account, range(MORNING - 15, MORNING - 5))
+    account.starts[day] = account.starts[day][:1]
+    failed = live(fleet, account, range(MORNING - 5, MORNING + 5))
+    assert account.shrunk == [(MORNING + 1, night, 0)]
+    assert failed == list(range(MORNING, MORNING + 5))
+
+
+def test_a_backend_that_cannot_start_keeps_no_more_than_it_lacks():
+    """Two machines of the night hand over to two of the day, one of which never answers: one goes, one stays; it rings."""
+    fleet, (first, second, broken, well) = fleet_from(
+        make_group(**A10G, instances=(1, 0), request_shares=(0.5, 0.0)),
+        make_group(**L4, instances=(1, 0), request_shares=(0.5, 0.0)),
+        make_group(**{**L40S, "planned_requests_per_second_per_instance": 1.0}, instances=(0, 1),
+                   request_shares=(0.0, 0.2)),
+        make_group(**H100, instances=(0, 1), request_shares=(0.0, 0.8)),
+    )  # fmt: skip
+    account = fleet.at(TUESDAY)
+    account.broken = frozenset({broken})
+    failed = live(fleet, account, range(MORNING - 15, MORNING + 60))
+    assert [(key, size) for _, key, size in account.shrunk] == [(second, 0)]
+    assert [key for key, weight in account.weights.items() if weight] == [first, well]
+    assert failed == list(range(MORNING, MORNING + 60))
+
+
+def test_a_backend_that_shrinks_for_another_waits_for_it_too():
+    """Two at night are one by day, when another machine takes over: the second goes once that one answers."""
+    fleet, (small, large) = fleet_from(
+        make_group(**L4, instances=(2, 1), request_shares=(1.0, 0.2)),
+        make_group(**H100, instances=(0, 1), request_shares=(0.0, 0.8)),
+    )
+    account = fleet.at(TUESDAY)
+    account.broken = frozenset({large})
+    assert live(fleet, account, range(MORNING - 15, MORNING + 30)) == list(range(MORNING, MORNING + 30))
+    assert (account.desired, account.shrunk) == ({small: 2, large: 1}, [])
+    account.broken = frozenset()
+    assert live(fleet, account, range(MORNING + 30, MORNING + 33)) == []
+    assert account.shrunk == [(MORNING + 30, small, 1)]
+    assert account.weights[small] > 0
+
+
+def test_fewer_requests_need_no_successor():
+    """Three machines that are two at night have a schedule of their own, beside others that hand over or not."""
+    stack = stack_of(
+        make_group(**L4, instances=(2, 3), request_shares=(0.5, 0.5)),
+        make_group(**H100, instances=(1, 2), request_shares=(0.5, 0.5)),
+    )
+    assert not has_hand_overs(stack)
+    files = target_of(stack).renderers[Language.TERRAFORM](stack)
+    assert "SetDesiredCapacity" not in "".join(files.values())
+    assert "instances = 2 }" in files["fleet.tf"]
+
+
+def test_target_groups_that_an_apply_adds_or_removes_are_taken_up_by_a_look():
+    """The listener's weights belong to the state machine: it lists what the plan names, and lets go of what it no longer does."""
+    fleet, night, day = pair()
+    account = fleet.at(TUESDAY)
+    account.weights = {night: 200, "former": 800}
+    account.starts["former"] = []
+    assert live(fleet, account, range(TUESDAY, TUESDAY + 1)) == []
+    assert account.weights == {night: 200, day: 0}
 
 
 @pytest.mark.parametrize("language", Language)
-def test_the_role_may_stop_those_groups_alone(language):
-    """Listing groups knows no resource; setting their size is for those that the plan empties."""
+def test_an_apply_leaves_the_weights_of_the_state_machine_alone(language):
+    """Else each one would send requests to what rests at that hour; without hand-overs weights are those of the code."""
+    ignored = re.compile(r'ignore_changes = \[default_action\]|ignore_changes=\["defaultActions"\]')
+    assert ignored.search("".join(code(language).values()))
+    static = generate(SCENARIOS["mixed-fleet"]().plan, language, Wanted(target="ec2")).files
+    assert not ignored.search("".join(static.values()))
+
+
+@pytest.mark.parametrize("language", Language)
+def test_the_role_may_shrink_those_groups_alone_that_hand_over(language):
+    """Listing groups knows no resource; setting their size is for those that give up what others take over."""
     text = "".join(code(language).values())
     assert text.count("autoscaling:SetDesiredCapacity") == 1
-    assert re.search(r"min_instances == 0", text)
-    assert "SuccessorMissing" in text
+    assert re.search(r"can\(step\.after\) \|\| sum|step\.after or not any", text)
+    assert "min_instances == 0" not in text.replace("each.value.min_instances == 0", "")
+    assert "HostsMissing" in text

@@ -291,6 +291,51 @@ def test_what_removes_leftovers_keeps_it(form):
     assert labels["app.kubernetes.io/component"] == "route-weights"
 
 
+def test_a_program_whose_looks_fail_is_not_ready_and_rings():
+    """The probe asks for a look within a minute; the alert is there where the program is, and the README names it."""
+    files = files_of()
+    (container,) = objects_of(files)["Deployment", "route-weights"]["spec"]["template"]["spec"]["containers"]
+    assert "/state/looked" in " ".join(container["readinessProbe"]["exec"]["command"])
+    assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/plan", "/state"}
+    rule = yaml.safe_load(files["kubernetes/us-east-1/prometheus-rule.yaml"])
+    alerts = {one["alert"]: one for one in rule["spec"]["groups"][0]["rules"]}
+    alert = alerts["InferenceRouteWeights"]
+    assert (alert["for"], 'deployment="route-weights"' in alert["expr"]) == ("300s", True)
+    assert "InferenceRouteWeights" in files["kubernetes/README.md"].replace("\\", "")
+    assert "InferenceRouteWeights" not in "".join(files_of(make_fleet_plan(make_group())).values())
+
+
+def test_a_look_that_succeeds_is_written_down(cluster, tmp_path, monkeypatch):
+    """The file that the probe asks for is new after each look, and not after one that fails."""
+    double, program = cluster(files_of())
+    (tmp_path / "state").mkdir()
+
+    class EndError(Exception):
+        """The end of the loop."""
+
+    def stop(_seconds):
+        raise EndError
+
+    program["main"].__globals__["LOOKED"] = tmp_path / "state/looked"
+    monkeypatch.setattr(program["time"], "sleep", stop)
+    double.ready = {SMALL: 1}
+    with pytest.raises(EndError):
+        program["main"]()
+    assert (tmp_path / "state/looked").exists()
+    (tmp_path / "state/looked").unlink()
+    monkeypatch.setattr(double, "answer", lambda *_: (503, {}))
+    with pytest.raises(EndError):
+        program["main"]()
+    assert not (tmp_path / "state/looked").exists()
+
+
+def test_what_a_plan_no_longer_needs_is_removed_by_a_command_of_the_readme():
+    """Where the program is, the command is not: it would take away what serves."""
+    command = "roles,rolebindings route-weights # in us-east-1"
+    assert command not in files_of()["kubernetes/README.md"]
+    assert command in files_of(make_fleet_plan(make_group()))["kubernetes/README.md"]
+
+
 def test_another_plan_starts_the_program_anew():
     """A pod that stays has what is mounted up to two minutes late, and knows nothing of a backend that was added."""
     plans = (plan_of(), plan_of(), plan_of(request_shares=(0.0, 0.5)), plan_of(instances=(1, 2)))

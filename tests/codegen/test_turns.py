@@ -6,12 +6,14 @@ from dataclasses import replace
 import pytest
 
 from advisor.codegen import Wanted
+from advisor.codegen.cut_over_words import described
 from advisor.codegen.model import fewest_at_once, take_turns
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import target_of
-from advisor.codegen.targets.gcp_values import google_groups
+from advisor.codegen.targets.gcp_values import ABSENT_TITLE, google_groups, metric_alerts
+from advisor.codegen.turns import lingering, serving_minutes
 from advisor.errors import InputError
 from codegen.plans import make_fleet, make_fleet_plan, make_group
 
@@ -101,3 +103,59 @@ def test_targets_that_send_requests_to_who_is_down_refuse_turns(provider, target
     stack = replace(stack_of(*turns(provider)), target=target)
     with nullcontext() if is_able else pytest.raises(InputError, match=r"take turns|goes down to no instance"):
         target_of(stack)
+
+
+def lingering_of(*groups):
+    """Times, days and sizes of a plan's groups on Google's managed groups, those of the smaller machine first."""
+    stack = stack_of(*groups)
+    night, day = sorted(stack.groups, key=lambda group: group.weight)
+    return [
+        [(*divmod(size.hour * 60 + size.minute, 60), size.instances) for size in lingering(stack, group)]
+        for group in (night, day)
+    ]
+
+
+def test_googles_groups_go_once_successors_have_had_twice_the_time_of_a_start():
+    """12 minutes after the hour, 24 after the order; two that become one for another machine wait as long."""
+    assert lingering_of(*turns("gcp")) == [[(7, 12, 0), (18, 48, 1)], [(6, 48, 1), (19, 12, 0)]]
+    shrinks = turns("gcp", night=(2, 1), shares=((1.0, 0.2), (0.0, 0.8)))
+    assert lingering_of(*shrinks)[0] == [(7, 12, 1), (18, 48, 2)]
+    steady = turns("gcp", night=(1, 2), day=(1, 2), shares=((0.5, 0.5), (0.5, 0.5)))
+    assert lingering_of(*steady) == [[(6, 48, 2), (19, 0, 1)]] * 2
+    stack = stack_of(*turns("gcp"))
+    (window,) = next(group.windows for group in google_groups(stack) if group.group.weight == 800)
+    assert (window.cron, window.duration_seconds) == ("48 6 * * 1,2,3,4,5", (12 * 60 + 24) * 60)
+
+
+def test_a_rest_that_would_be_shorter_than_a_start_is_left_out():
+    """Of a night that begins 20 minutes after the day's end nothing is left once the day lingers for 12."""
+    stack = stack_of(*turns("gcp"))
+    night, day = sorted(stack.groups, key=lambda group: group.weight)
+    early = replace(night, schedule=(night.schedule[0], replace(night.schedule[1], hour=7, minute=20)))
+    assert [size.instances for size in lingering(replace(stack, groups=(early, day)), early)] == [1]
+
+
+def test_google_tells_of_a_group_without_a_host_at_its_hours():
+    """By the minutes of the week in which the plan has one that has had its start; steady groups have their own alarm."""
+    stack = stack_of(*turns("gcp"))
+    night, day = sorted(stack.groups, key=lambda group: group.weight)
+    assert serving_minutes(day)[0] == (7 * 60, 19 * 60)
+    assert [serving_minutes(night)[at] for at in (0, -1)] == [(0, 7 * 60), (4 * 1440 + 19 * 60, 7 * 1440)]
+    alerts = {title: alert for title, alert in metric_alerts(stack).items() if title.endswith(ABSENT_TITLE)}
+    assert len(alerts) == 2
+    assert f">= {7 * 3600} < {19 * 3600}" in alerts[f"{day.key}/{ABSENT_TITLE}"]["query"]
+    assert not any(
+        title.endswith(ABSENT_TITLE) for title in metric_alerts(stack_of(*turns("gcp", night=(1, 1), day=(1, 1))))
+    )
+
+
+def test_a_cut_over_names_the_hours_of_a_group_that_rests_at_others():
+    """Who looks for its instances outside them would take the rest for a failure."""
+    stack = stack_of(*turns())
+    night, day = sorted(stack.groups, key=lambda group: group.weight)
+    assert described(day, stack).endswith(
+        "it runs Mon, Tue, Wed, Thu, Fri 07:00 to 19:00 UTC, and has no instance at other hours"
+    )
+    assert "Mon 00:00 to 07:00" in described(night, stack)
+    assert "Mon, Tue, Wed, Thu 19:00 to 07:00 and Fri 19:00 to Mon 00:00 UTC" in described(night, stack)
+    assert "runs" not in described(stack_of(*turns(night=(1, 1))).groups[0], stack_of(*turns(night=(1, 1))))

@@ -20,7 +20,7 @@ from advisor.codegen.hcl import (
     unwrap,
 )
 from advisor.errors import InputError
-from advisor.reading import read_json
+from advisor.reading import check_regular, read_json
 from advisor.records import dataclass, replace
 
 _INSTALLED = ".terraform/modules/modules.json"
@@ -149,6 +149,7 @@ def open_projects(directory: Path) -> dict[str, Module]:
 
 
 def _read(path: Path, root: Path) -> Document:
+    check_regular(path, "code")
     try:
         shown = path.relative_to(root) if path.is_relative_to(root) else path
         # Bytes, so that an edit leaves line ends as they are.

@@ -21,6 +21,8 @@ __all__ = ["adapted", "kubernetes_files", "with_objects", "workload_name"]
 
 _FOLDER = "kubernetes/"
 _README = f"{_FOLDER}README.md"
+_WEIGHTS = "route-weights"
+"""Name of the objects that look after weights."""
 _FILES: Mapping[Form, Callable[[Stack, ClusterManner], Mapping[str, str]]] = {
     Form.MANIFESTS: kubernetes.kubernetes_files,
     Form.INFERENCE_POOL: pools.inference_pool_files,
@@ -72,7 +74,8 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         raise InputError(obstacle, where=f"--form {stack.form}", hint=f"forms that can: {', '.join(others)}{at_once}")
     files = dict(_FILES[stack.form](stack, manner))
     if manner.has_own_nodes:
-        files[_README] += shared.words(stack)  # else the code that applies them removes what is left
+        weighted = {path.split("/")[1] for path, text in files.items() if _WEIGHTS in text and path != _README}
+        files[_README] += shared.words(stack, weighted)  # else the code that applies them removes what is left
     return files
 
 

@@ -1,7 +1,7 @@
 """Parts of a pod that all forms have, as plain values; what of a stack changes on a cluster, and what is left over."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from types import MappingProxyType
 from typing import Any
@@ -20,8 +20,13 @@ from advisor.units import usd
 _ON_MANIFESTS = (Form.MANIFESTS, Form.INFERENCE_POOL, Form.LLM_D)
 
 
-def words(stack: Stack) -> str:
-    """Section of ``kubernetes/README.md`` that names the commands."""
+def words(stack: Stack, weighted: Collection[str]) -> str:
+    """Section of ``kubernetes/README.md`` that names the commands.
+
+    Args:
+        stack: what the folder holds.
+        weighted: regions with a program that looks after weights.
+    """
     made = [
         (
             " ".join(group.key for group in stack.groups if group.region == region.name),
@@ -31,6 +36,7 @@ def words(stack: Stack) -> str:
     ]
     context = {
         "pruned": [*_pruned(stack, FORMS[stack.form]["pruned"])],
+        "unweighted": [*_unweighted(stack, weighted)],
         "routes": [*_pruned(stack, FORMS["routes"]["pruned"])] if stack.models else [],
         "former": {
             form.value: [
@@ -43,6 +49,16 @@ def words(stack: Stack) -> str:
         },
     }
     return fill("kubernetes", "forms/leftovers.md.j2", context)
+
+
+def _unweighted(stack: Stack, weighted: Collection[str]) -> Iterator[str]:
+    """Command for each region whose former plan may have left a program that changes weights."""
+    if stack.form not in (*_ON_MANIFESTS, Form.KSERVE):
+        return
+    (command,) = (command for command in FORMS[Form.MANIFESTS]["made"] if command.endswith(" route-weights"))
+    for region in stack.regions:
+        if region.name not in weighted:
+            yield f"{command.format(name=stack.name)} # in {region.name}"
 
 
 def _pruned(stack: Stack, applied: Mapping[str, Sequence[str]]) -> Iterator[str]:

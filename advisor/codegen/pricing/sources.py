@@ -15,7 +15,7 @@ from advisor.codegen.pricing.resources import Resource, Resources, Use, first_kn
 from advisor.codegen.writing.record import left_roots, read_record
 from advisor.data_files import facts_beside
 from advisor.errors import InputError
-from advisor.reading import json_of, read_text
+from advisor.reading import check_regular, json_of, read_text
 from advisor.records import replace
 
 
@@ -131,6 +131,11 @@ def _read(path: Path) -> str:
     return read_text(path, "plan of Terraform", _HOW)
 
 
+def _document(path: Path) -> Document:
+    check_regular(path, "code")
+    return read_hcl(_read(path), str(path))
+
+
 def _is_own(document: object) -> bool:
     """Whether a document is one that this program writes."""
     return isinstance(document, dict) and str(document.get("schema", "")).startswith("advisor.")
@@ -138,14 +143,14 @@ def _is_own(document: object) -> bool:
 
 def _is_generated(directory: Path) -> bool:
     """Whether a directory holds code with the data of a plan."""
-    documents = [read_hcl(_read(path), str(path)) for path in directory.glob("*.tf")]
+    documents = [_document(path) for path in directory.glob("*.tf")]
     entries = [entry for name in (_GROUPS, _POOLS) for entry in (local_map(documents, name) or {}).values()]
     return bool(entries) and all(isinstance(entry, dict) and "region" in entry for entry in entries)
 
 
 def _of_code(directory: Path, catalog: Catalog) -> Project:
     """A generated root: one resource for each group, with the numbers that its data gives."""
-    documents = [read_hcl(_read(path), str(path)) for path in sorted(directory.glob("*.tf"))]
+    documents = [_document(path) for path in sorted(directory.glob("*.tf"))]
     groups, pools = (local_map(documents, name) for name in (_GROUPS, _POOLS))
     if groups is None and pools is None:
         raise InputError(

@@ -2,15 +2,14 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUESTS, Alarm, Missing, Source, at_balancer
 from advisor.codegen.aws_places import has_budgets, is_sold_in_blocks, partition_of
 from advisor.codegen.container import Backend, Container, Language, Region
 from advisor.codegen.engines.metrics import EngineMetrics, published, without_times
-from advisor.codegen.kubernetes_scaling import resting_minutes
-from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack, sizes_together
+from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack
 from advisor.codegen.prometheus_rules import slo_left_out, tells_times
 from advisor.codegen.rendering import ANSWERS, render, scaling_left_out
 from advisor.codegen.targets.target import (
@@ -21,11 +20,12 @@ from advisor.codegen.targets.target import (
     in_each,
     serving_arguments,
 )
+from advisor.codegen.turns import has_hand_overs, steps_of, waits_of
 from advisor.records import replace
 from advisor.units import SECONDS_PER_HOUR
 
 _FOLDER = "aws-ec2"
-_FAILOVER = "aws_failover.asl.json.j2"
+_FAILOVER = "aws_failover.asl.yaml.j2"
 
 _NO_TIMES = "-"
 """In place of the name of a metric, where the engine has none."""
@@ -77,7 +77,7 @@ def _timed_at_balancer(stack: Stack) -> Stack:
 def _files(language: Language, stack: Stack) -> Files:
     answers = dict(sorted({**ANSWERS["aws"], "cidrBlock": "10.0.0.0/16"}.items()))
     context = {**_known(stack), "answers": answers}
-    path = "failover.asl.json.tftpl" if language is Language.TERRAFORM else "inference/failover.asl"
+    path = "failover.asl.yaml.tftpl" if language is Language.TERRAFORM else "inference/failover.asl.yaml"
     failover = {path: _FAILOVER} if context["fails_over"] else {}
     return render(language, _FOLDER, stack, context, failover, _left_out(stack, context))
 
@@ -163,8 +163,10 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "told_by_variable": any(_told_by_variable(backend.container) for backend in stack.backends),
         "plain_backends": [backend.key for backend in stack.backends if backend.container.tls_options is None],
         "spot_drain_seconds": _SPOT_DRAIN_SECONDS,
-        "fails_over": len(stack.backends) > len(stack.regions),
-        "hands_over": bool(stack.resting_backends),
+        "fails_over": _fails_over(stack),
+        # Where it takes weights away by the hour, each apply would give them back to what has no host.
+        "owns_weights": _fails_over(stack) and stack.scaling is Scaling.SCHEDULED,
+        "hands_over": has_hand_overs(stack),
         "warmup_seconds": _WARMUP_SECONDS,
         "silent_seconds": _SILENT_SECONDS,
         "heartbeat_seconds": _HEARTBEAT_SECONDS,
@@ -180,6 +182,11 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "has_budget": has_budgets(stack),
         "warms": any(_is_warmed(stack, group) for group in stack.groups),
     }
+
+
+def _fails_over(stack: Stack) -> bool:
+    """Whether any region has several backends, of which one may take over from another."""
+    return len(stack.backends) > len(stack.regions)
 
 
 def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
@@ -245,33 +252,41 @@ def _is_warmed(stack: Stack, group: ComputeGroup) -> bool:
 def _schedule(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     """Entries by name; a group that never changes is set once a day, since its size is left to the schedule.
 
-    A backend that rests beside others has none that empties it whole: what looks after the backends does that.
+    None gives up what others take over: what looks after the backends does that.
     """
     if not group.schedule:
         return {"daily": {"recurrence": _EVERY_MIDNIGHT, "instances": group.instances}}
-    backend = stack.backend_of(group)
-    resting = resting_minutes(stack.members_of(backend)) if backend.key in stack.resting_backends else ()
-    by_clock = (replace(entry, weekdays=_weekdays_outside(resting, entry)) for entry in group.schedule)
+    waiting = waits_of(stack, group)
+    by_clock = (
+        replace(entry, weekdays=tuple(day for day, minute in _days(entry) if (minute, entry.instances) not in waiting))
+        for entry in group.schedule
+    )
     return {
         entry.name: {"recurrence": entry.cron, "instances": entry.instances} for entry in by_clock if entry.weekdays
     }
 
 
-def _weekdays_outside(resting: Sequence[tuple[int, int]], entry: ScheduledSize) -> tuple[int, ...]:
-    """Days of an entry on which it does not fall into minutes of the week at which its backend has no instance."""
-    return tuple(
-        day
-        for day, minute in zip(entry.weekdays, entry.minutes_of_week, strict=True)
-        if not any(start <= minute < end for start, end in resting)
-    )
+def _days(entry: ScheduledSize) -> Iterator[tuple[int, int]]:
+    """Days of an entry, each with its minute of the week."""
+    return zip(entry.weekdays, entry.minutes_of_week, strict=True)
 
 
-def _sizes(stack: Stack, backend: Backend) -> Mapping[str, object]:
-    """Planned instances by minute of the week, where one backend rests while others serve."""
-    if not stack.resting_backends:
+def _steps(stack: Stack, backend: Backend) -> Mapping[str, object]:
+    """Planned instances by minute of the week, where any backend waits for others before it shrinks."""
+    if not has_hand_overs(stack):
         return {}
-    sizes = sizes_together(stack.members_of(backend))
-    return {"sizes": [{"minute": minute, "instances": instances} for minute, instances in sizes]}
+    steps = steps_of(stack, backend)
+    return {
+        "steps": [
+            {
+                "minute": step.minute,
+                "groups": dict(step.sizes),
+                **({"needs": step.needs} if step.needs < step.instances else {}),
+                **({"after": list(step.successors)} if step.successors else {}),
+            }
+            for step in steps
+        ]
+    }
 
 
 def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
@@ -287,7 +302,7 @@ def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
         "metrics": _metrics(stack, container),
         "protocol": "HTTP" if container.tls_options is None else "HTTPS",
         **({"former_keys": list(backend.former_keys)} if backend.former_keys else {}),
-        **_sizes(stack, backend),
+        **_steps(stack, backend),
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from advisor.codegen.container import Backend, Engine, Language
 from advisor.codegen.engines.metrics import METRICS
-from advisor.codegen.model import ComputeGroup, Scaling, Stack, fewest_at_once
+from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack, fewest_at_once
 from advisor.codegen.rendering import render
 from advisor.codegen.targets.azure_values import (
     EXAMPLE_IDS,
@@ -28,6 +28,7 @@ from advisor.codegen.targets.target import (
     obstacle_to_entrances,
     serving_arguments,
 )
+from advisor.codegen.turns import has_hand_overs, waits_of
 from advisor.cost.services import HOSTS
 
 _FOLDER = "azure-vm-scale-set"
@@ -35,6 +36,8 @@ _TLS_FILE = "/run/inference/tls.pem"
 """Key and certificate in one file, in memory, made at each start: the entrance before a host verifies none."""
 _PROBE_SECONDS, _PROBE_THRESHOLD = 5, 2
 """Shortest that a load balancer probes, and the failures after which it sends no new connections."""
+_ANSWERING_PERCENT = 99
+"""Of the probes of hosts that all serve: one in a hundred may be late."""
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MOST_PROFILES = 20
 """Of an autoscale setting."""
@@ -101,6 +104,8 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "probing_seconds": _PROBE_SECONDS * _PROBE_THRESHOLD,
         "program": PROGRAM,
         "autoscales": _autoscales(stack),
+        "hands_over": has_hand_overs(stack),
+        "answering_percent": _ANSWERING_PERCENT,
         "unrepaired": [group.key for group in stack.groups if not _repairs(group)],
         "idle_minutes": max(_FEWEST_IDLE_MINUTES, math.ceil(stack.load_balancer.idle_seconds / _SECONDS_PER_MINUTE)),
         "locations": {
@@ -130,7 +135,7 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "image": {"publisher": publisher, "offer": offer, "sku": sku},
         **({} if group.has_gpu else {"amd": True}),
         **(_thresholds(stack, group) if stack.scaling is Scaling.REACTIVE else {}),
-        **({"profiles": _profiles(group, stack.scaling)} if _autoscales(stack) else {"instances": group.instances}),
+        **({"profiles": _profiles(stack, group)} if _autoscales(stack) else {"instances": group.instances}),
     }
 
 
@@ -158,42 +163,40 @@ def _thresholds(stack: Stack, group: ComputeGroup) -> Mapping[str, float | str]:
     }
 
 
-def _profiles(group: ComputeGroup, scaling: Scaling) -> Sequence[Mapping[str, object]]:
+def _profiles(stack: Stack, group: ComputeGroup) -> Sequence[Mapping[str, object]]:
     """Bounds of the number of instances: the default ones, and for each entry of the schedule those from then on.
 
     A recurring profile holds until the next one starts, so the default never does where there is a schedule. A group
-    that never changes has bounds too: they replace spot instances that were taken back.
+    that never changes has bounds too: they replace spot instances that were taken back. One that gives instances up to
+    others may keep them: a rule takes them away once those that take over answer.
     """
-    if scaling is Scaling.REACTIVE:
-        return [_profile("default", (group.min_instances, group.instances, group.max_instances), (), (0, 0))]
-    default = _profile("default", (group.instances,) * 3, (), (0, 0))
-    return [
-        default,
-        *(
-            _profile(
-                size.name,
-                (size.instances,) * 3,
-                tuple(_DAYS[day - 1] for day in size.weekdays),
-                (size.hour, size.minute),
-            )
-            for size in group.schedule
-        ),
-    ]
+    if stack.scaling is Scaling.REACTIVE:
+        return [_profile("default", (group.min_instances, group.instances, group.max_instances))]
+    waits = waits_of(stack, group)
+    profiles = [_profile("default", (group.instances,) * 3)]
+    for size in group.schedule:
+        given_up = [waits[key] for minute in size.minutes_of_week if (key := (minute, size.instances)) in waits]
+        successors = dict.fromkeys(key for _, step in given_up for key in step.successors)
+        most = max((former for former, _ in given_up if successors), default=size.instances)
+        profiles.append(_profile(size.name, (size.instances, most, most), size, tuple(successors)))
+    if not has_hand_overs(stack):
+        return profiles
+    return [{"after": [], **profile} for profile in profiles]
 
 
 def _profile(
-    name: str, bounds: tuple[int, int, int], days: Sequence[str], time: tuple[int, int]
+    name: str, bounds: tuple[int, int, int], size: ScheduledSize | None = None, successors: Sequence[str] = ()
 ) -> Mapping[str, object]:
     minimum, default, maximum = bounds
-    hour, minute = time
     return {
         "name": name,
         "minimum": minimum,
         "default": default,
         "maximum": maximum,
-        "days": list(days),
-        "hour": hour,
-        "minute": minute,
+        "days": [] if size is None else [_DAYS[day - 1] for day in size.weekdays],
+        "hour": 0 if size is None else size.hour,
+        "minute": 0 if size is None else size.minute,
+        **({"after": list(successors)} if successors else {}),
     }
 
 

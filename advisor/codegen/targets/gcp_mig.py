@@ -24,6 +24,7 @@ from advisor.codegen.targets.target import (
     serving_arguments,
     stop_times,
 )
+from advisor.codegen.turns import has_hand_overs
 
 _FOLDER = "gcp-mig"
 _ANSWERS = {
@@ -82,6 +83,7 @@ def _choices(stack: Stack, groups: tuple[gcp_values.GoogleGroup, ...]) -> dict[s
         "has_reserved": any(group.needs_reservation for group in groups),
         "may_be_empty": [group.group.key for group in groups if group.min_instances == 0],
         "has_several_regions": len(stack.regions) > 1,
+        "hands_over": has_hand_overs(stack),
         "target_utilization": _TARGET_UTILIZATION,
         **stop_times(stack),
         "longest_wait_seconds": gcp_values.LONGEST_WAIT_SECONDS,

@@ -12,6 +12,7 @@ from advisor.codegen.container import Engine, Region
 from advisor.codegen.engines.metrics import METRICS, EngineMetrics, histogram_query, published
 from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack
 from advisor.codegen.platforms import machine_of
+from advisor.codegen.turns import has_hand_overs, lingering, serving_minutes
 from advisor.records import dataclass
 from advisor.units import MS_PER_SECOND
 
@@ -29,6 +30,13 @@ _OF_EACH_GROUP = {"unhealthy_hosts": "sum", "metrics_silent": "count"}
 """The Ops Agent records 1 for each host whose engine answers and 0 for each whose engine does not."""
 _LINES = {"agent_silent": "advisor-agent.service: Failed"}
 """What systemd writes when a service ends, and the startup script when the agent cannot be installed."""
+_WEEK_SECONDS = "vector((time() + 259200) % 604800)"
+"""Seconds since Monday 00:00 UTC: time began on a Thursday."""
+_ABSENT_SECONDS = 300
+ABSENT_TITLE = "no-host-at-its-hours"
+ABSENT = (
+    "No host of a group answers at an hour at which the plan has one: what handed over to it has gone or is about to."
+)
 _NO_REQUESTS = "No request for an hour that had some a week before: paid for and not used."
 _REQUESTS = "loadbalancing_googleapis_com:https_internal_request_count"
 _HOST_TIMES = "loadbalancing_googleapis_com:https_internal_backend_latencies"
@@ -37,7 +45,20 @@ _HOST_TIMES = "loadbalancing_googleapis_com:https_internal_backend_latencies"
 
 def metric_alerts(stack: Stack) -> Mapping[str, Mapping[str, object]]:
     """Alarms by title, those on engines by group and title: a query that has a result while the alarm rings."""
-    return {**_host_queries(stack), **dict(_slo_queries(stack))}
+    return {**_host_queries(stack), **dict(_slo_queries(stack)), **dict(_absences(stack))}
+
+
+def _absences(stack: Stack) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """Alarms on groups that hand over and may be empty: no host answers at an hour at which the plan has one."""
+    if not has_hand_overs(stack):
+        return
+    for group in stack.groups:
+        hours = serving_minutes(group)
+        if group.min_instances == 0 and hours:
+            up = f'up{{job="inference",deployment="NAME",group="{group.key}"}}'
+            times = " or ".join(f"{_WEEK_SECONDS} >= {60 * begin} < {60 * end}" for begin, end in hours)
+            query = f"((sum({up}) or vector(0)) < 1) and on() ({times})"
+            yield f"{group.key}/{ABSENT_TITLE}", {"description": ABSENT, "query": query, "seconds": _ABSENT_SECONDS}
 
 
 def _slo_queries(stack: Stack) -> Iterator[tuple[str, Mapping[str, object]]]:
@@ -104,7 +125,8 @@ def _host_queries(stack: Stack) -> Mapping[str, Mapping[str, object]]:
 def descriptions(stack: Stack) -> Mapping[str, str]:
     """Description of every alarm, by title, as it is made here."""
     alarms = (*stack.alarms, *stack.slo_alarms)
-    return {alarm.title: _NO_REQUESTS if alarm.name == "no_requests" else alarm.description for alarm in alarms}
+    told = {alarm.title: _NO_REQUESTS if alarm.name == "no_requests" else alarm.description for alarm in alarms}
+    return {**told, ABSENT_TITLE: ABSENT} if has_hand_overs(stack) else told
 
 
 def _no_requests(stack: Stack, alarm: Alarm) -> str:
@@ -229,7 +251,7 @@ class GoogleGroup:
 
 def google_groups(stack: Stack) -> tuple[GoogleGroup, ...]:
     """The groups of *stack* in the words of Google Cloud, in their order."""
-    return tuple(_google_group(group, _fewest(stack, group)) for group in stack.groups)
+    return tuple(_google_group(stack, group, _fewest(stack, group)) for group in stack.groups)
 
 
 def _fewest(stack: Stack, group: ComputeGroup) -> int:
@@ -237,7 +259,7 @@ def _fewest(stack: Stack, group: ComputeGroup) -> int:
     return max(1, group.min_instances) if stack.scaling is Scaling.REACTIVE else group.min_instances
 
 
-def _google_group(group: ComputeGroup, min_instances: int) -> GoogleGroup:
+def _google_group(stack: Stack, group: ComputeGroup, min_instances: int) -> GoogleGroup:
     machine = machine_of(group.instance_type)
     accelerator_type = machine.family.accelerator_type
     project, _, family = group.platform.machine_image.partition("/")
@@ -252,7 +274,7 @@ def _google_group(group: ComputeGroup, min_instances: int) -> GoogleGroup:
         provisioning_model=_provisioning_model(group, starts_on_demand=machine.family.starts_on_demand),
         interchangeable_types=() if machine.attached else group.interchangeable_types,
         tpu_topology=_TOPOLOGIES.get(accelerator_type, {}).get(group.accelerator_count, ""),
-        windows=windows_of(group.schedule, min_instances),
+        windows=windows_of(lingering(stack, group), min_instances),
         image=f"projects/{project}/global/images/family/{family}",
         min_instances=min_instances,
     )

@@ -24,7 +24,7 @@ from advisor.models.files.trees import Forest, lightgbm_forest, xgboost_forest
 from advisor.models.model import FORMATS, Checkpoint, Model, ModelFile, TextAnswer
 from advisor.models.networks import whole_model
 from advisor.models.values import Network, Work, answering
-from advisor.reading import json_of, read_json, read_text
+from advisor.reading import check_regular, json_of, read_json, read_text
 from advisor.records import replace
 
 _MODULES = "modules.json"
@@ -184,6 +184,7 @@ def file_facts(file: Path) -> ModelFile:
         InputError: it cannot be read, or several files of the folder could be meant.
     """
     file = (_in_folder(file) or file) if file.is_dir() else file
+    check_regular(file, "model", _HINT)
     try:
         with file.open("rb") as stream:
             size = file.stat().st_size
@@ -222,6 +223,7 @@ def _catboost(file: Path) -> InputError:
 
 
 def _first_bytes(file: Path) -> bytes:
+    check_regular(file, "model", _HINT)
     try:
         with file.open("rb") as stream:
             return stream.read(4)

@@ -200,6 +200,16 @@ def mixed() -> Scenario:
     return Scenario(make_fleet_plan(*groups), Wanted(), variables("eastus", "westeurope"))
 
 
+def turns() -> Scenario:
+    """A small machine at night, of which one stays by day, when a large one serves: each waits for the other."""
+    large = {"instance_type": "Standard_NC40ads_H100_v5", "accelerator": "H100-NVL"}
+    groups = (
+        azure_group(instances=(2, 1), request_shares=(1.0, 0.2), planned_requests_per_second_per_instance=1.0),
+        azure_group(**large, instances=(0, 1), request_shares=(0.0, 0.8), planned_requests_per_second_per_instance=4.0),
+    )
+    return Scenario(make_fleet_plan(*groups, policy=Policy.SCHEDULED), Wanted(), variables())
+
+
 def reactive() -> Scenario:
     """Scales by the measured rate of requests."""
     plan = make_fleet_plan(azure_group(), policy=Policy.REACTIVE)
@@ -234,6 +244,7 @@ SCENARIOS: Mapping[str, Make] = {
     "vm-scale-set-int4-replicas": int4_replicas,
     "vm-scale-set-two-regions": two_regions,
     "vm-scale-set-mixed": mixed,
+    "vm-scale-set-turns": turns,
     "vm-scale-set-reactive": reactive,
     "vm-scale-set-hostile": hostile,
     "vm-scale-set-cache": cached,

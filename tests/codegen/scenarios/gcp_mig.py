@@ -165,6 +165,23 @@ def scheduled() -> Scenario:
     return Scenario(make_fleet_plan(busy, steady), variables=variables("us-central1", **_PACKAGE))
 
 
+def turns() -> Scenario:
+    """A small machine at night, and a large one by day: each stays until the other has had twice the time of a start."""
+    small = make_group(
+        **_place("us-central1", "g2-standard-8"),
+        instances=(1, 0),
+        request_shares=(1.0, 0.0),
+        planned_requests_per_second_per_instance=1.0,
+    )
+    large = make_group(
+        **_place("us-central1", "a2-highgpu-1g", accelerator="A100-40GB-SXM"),
+        instances=(0, 1),
+        request_shares=(0.0, 1.0),
+        planned_requests_per_second_per_instance=4.0,
+    )
+    return Scenario(make_fleet_plan(small, large), variables=variables("us-central1", **_PACKAGE))  # fmt: skip
+
+
 def reactive() -> Scenario:
     """By the load, and mixed machines in one region."""
     small = make_group(**_place("us-central1", "g2-standard-8"), instances=(1, 3), request_shares=(0.4, 0.4))
@@ -249,6 +266,7 @@ SCENARIOS: Mapping[str, Make] = {
     "mig-rtx-pro-6000": rtx_pro_6000,
     "mig-two-regions": two_regions,
     "mig-scheduled": scheduled,
+    "mig-turns": turns,
     "mig-reactive": reactive,
     "mig-gpu-and-tpu": gpu_and_tpu,
     "mig-hostile": hostile,

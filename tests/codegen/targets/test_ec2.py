@@ -1,9 +1,9 @@
 """EC2: what hosts and their alarms are made from."""
 
-import json
 import re
 
 import pytest
+import yaml
 
 from advisor.codegen import Language, Wanted, generate
 from advisor.codegen.hcl import literal, read_hcl
@@ -87,9 +87,9 @@ def test_services_use_a_key_for_this_account_only(target, language):
 def _definition():
     """The state machine of a fleet with two backends in a region."""
     scenario = SCENARIOS["mixed-fleet"]()
-    text = generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files["failover.asl.json.tftpl"]
+    text = generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files["failover.asl.yaml.tftpl"]
     filled = text.replace("${targets}", '[{"TargetGroupArn": "a", "Weight": 700}]')
-    return json.loads(filled.replace("${partition}", "aws").replace("${listener_arn}", "listener"))
+    return yaml.safe_load(filled.replace("${partition}", "aws").replace("${listener_arn}", "listener"))
 
 
 def test_state_machine_may_do_what_its_role_allows():
@@ -115,10 +115,10 @@ def test_state_machine_may_do_what_its_role_allows():
 
 def test_state_machine_changes_weights_alone():
     """What is set are the target groups that the listener has: one that an apply adds or removes beside a look stays so."""
-    looked = _definition()["States"]["LookAtListener"]["Output"]
-    present = looked["present"].removeprefix("{% ").removesuffix(" %}")
-    assert present in looked["wanted"].partition(".(")[0]
-    assert "$exists($looked) ? $looked.Weight : Weight" in looked["wanted"]
+    assigned = _definition()["States"]["LookAtListener"]["Assign"]
+    present = assigned["present"].removeprefix("{% ").removesuffix(" %}")
+    assert f"[{present}.(" in assigned["wanted"]
+    assert "$exists($planned) ? $planned.Weight : Weight" in assigned["wanted"]
 
 
 @pytest.mark.parametrize(("name", "fails_over"), [("mixed-fleet", True), ("l4-spot", False), ("two-regions", False)])

@@ -8,9 +8,10 @@ import pytest
 from advisor.codegen import Language, Wanted, generate
 from advisor.codegen.hcl import literal, read_hcl
 from advisor.codegen.targets.target import entrance_weight
-from codegen.plans import make_plan
+from codegen.plans import make_fleet_plan, make_plan
 from codegen.scenarios import SCENARIOS
 from codegen.scenarios.azure_vm_scale_set import azure_option
+from codegen.test_turns import turns
 
 
 def fleet_of(**changes):
@@ -103,3 +104,48 @@ def test_numbers_that_never_change_need_no_autoscale_setting(name, has_setting):
         text = "\n".join(generate(scenario.plan, language, scenario.wanted).files.values())
         assert (setting in text) is has_setting
         assert (re.search(r"autoscale setting", text) is not None) is has_setting
+
+
+def turning_groups(**counts):
+    """Groups of ``fleet.tf`` of a plan with a machine of the nights and one of the days, by their weight."""
+    files = generate(make_fleet_plan(*turns("azure", **counts), zones=1), Language.TERRAFORM, Wanted()).files
+    (values,) = read_hcl(files["fleet.tf"], "fleet.tf").body.blocks
+    groups, backends = (literal(values.attributes[name].value.node) for name in ("groups", "backends"))
+    return sorted(groups.values(), key=lambda group: backends[group["backend"]]["weight"]), files
+
+
+def bounds_of(group):
+    """Least and most instances of each profile, and the backends that have to answer before the least is taken."""
+    return {
+        profile["name"]: (profile["minimum"], profile["default"], profile["maximum"], profile["after"])
+        for profile in group["profiles"]
+    }
+
+
+def test_a_scale_set_that_hands_over_waits_for_what_takes_over():
+    """At 07:00 one instance may stay; it goes by the probes of the other's load balancer, which are missing if it has none."""
+    (night, day), files = turning_groups()
+    assert bounds_of(night)["0700-12345"] == (0, 1, 1, [day["backend"]])
+    assert bounds_of(night)["1848-12345"] == (1, 1, 1, [])
+    assert bounds_of(day)["1900-12345"] == (0, 1, 1, [night["backend"]])
+    rule = files["scaling.tf"].partition('dynamic "rule"')[2]
+    assert "azurerm_lb.this[rule.value].id" in rule
+    for line in ('"DipAvailability"', '"GreaterThanOrEqual"', '"ExactCount"', "profile.value.minimum"):
+        assert line in rule
+
+
+def test_a_scale_set_that_shrinks_for_another_waits_too():
+    """Two by night are one by day beside the other machine; fewer requests alone need nobody's answer."""
+    (night, day), _ = turning_groups(night=(2, 1), shares=((1.0, 0.2), (0.0, 0.8)))
+    assert bounds_of(night)["0700-12345"] == (1, 2, 2, [day["backend"]])
+    assert {bounds[:3] for name, bounds in bounds_of(day).items() if name.startswith("1900")} == {(0, 1, 1)}
+    (steady, _), files = turning_groups(night=(1, 2), day=(1, 2), shares=((0.5, 0.5), (0.5, 0.5)))
+    assert all("after" not in profile for profile in steady["profiles"])
+    assert 'dynamic "rule"' not in files["scaling.tf"]
+
+
+@pytest.mark.parametrize("language", Language)
+def test_both_languages_wait(language):
+    """The program has the rule that the root has."""
+    files = generate(make_fleet_plan(*turns("azure"), zones=1), language, Wanted()).files
+    assert "DipAvailability" in "".join(files.values())
