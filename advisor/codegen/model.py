@@ -359,8 +359,6 @@ class Stack:
     """Unit of the requests."""
     cache: PlannedCache | None = None
     """Response cache in front of the fleet; None: there is none."""
-    rests: bool = False
-    """In one of its regions none of its machines runs at some hours of the plan."""
     tenants: tuple["Stack", ...] = ()
     """Workloads that its nodes run the pods of, each in a namespace of its own; empty: it runs its own pods."""
     nodes: str = ""

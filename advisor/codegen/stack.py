@@ -31,7 +31,7 @@ from advisor.codegen.serving import cache_of, container_of
 from advisor.codegen.summary import summary_of
 from advisor.cost.services import root_volume_gib
 from advisor.cost.standing import balancers_usd_per_month
-from advisor.deployable import CHECKPOINT_MARGIN, rests, service_of
+from advisor.deployable import CHECKPOINT_MARGIN, service_of
 from advisor.errors import InputError
 from advisor.plan.document import plan_document
 from advisor.plan.fleet.chosen import FEWEST_SUBNETS, Fleet, while_replaced
@@ -171,10 +171,6 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         summary=replace(summary, cautions=(*summary.cautions, *dict.fromkeys(filter(None, of_containers)))),
         unit=unit_of(plan.demand),
         cache=cache_of(plan, choice),
-        rests=scaling is Scaling.SCHEDULED
-        and rests(
-            (member.serves.region, member.hours) for member in choice.members if not service_of(member.serves.purchase)
-        ),
         inputs=wanted.inputs,
     )
 

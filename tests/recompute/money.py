@@ -346,14 +346,6 @@ def nodes_of(provider, groups):
     return [group for group in paid_by_machine if group["provider"] == provider]
 
 
-def rests(groups):
-    """Whether none of Google's machines runs in a region in some class of hours: groups of hosts would keep one."""
-    counts = {}
-    for group in nodes_of("gcp", groups):
-        counts.setdefault(group["region"], []).append(group["instances"])
-    return any(not any(at) for own in counts.values() for at in zip(*own, strict=True))
-
-
 def layout(group):
     """Machine of a region, and how replicas are on it."""
     split = ("tensor_parallel", "pipeline_parallel", "replicas_per_instance")
@@ -421,7 +413,7 @@ def standing(groups, week, per_request, output_tokens, peak):
     """(provider, region, item) → quantity and USD a month of load balancers, gateways, keys, alarms and logs."""
     found = {}
     places = dict.fromkeys((group["provider"], group["region"]) for group in groups if group["provider"] in CLOUDS)
-    clusters = {group["provider"] for group in groups if is_node(group)} | ({"gcp"} if rests(groups) else set())
+    clusters = {group["provider"] for group in groups if is_node(group)}
     for provider, region in places:
         own = [group for group in groups if (group["provider"], group["region"]) == (provider, region)]
         machines = [group for group in own if group["purchase"] not in ("managed", "serverless")]

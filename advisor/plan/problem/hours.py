@@ -85,7 +85,7 @@ def _monthly(problem: Problem, run: BatchRun, items: float) -> Iterator[Floats]:
     alone = alone_usd_per_month(problem)
     runs = run.runs_per_week / HOURS_PER_WEEK * HOURS_PER_MONTH
     for pool, tariff, usd in run_costs(problem, run, items):
-        yield runs * (usd + items * pool.usd_per_request) + alone[way_of(problem, pool, tariff)]
+        yield runs * (usd + items * pool.usd_per_request) + alone[way_of(pool, tariff)]
 
 
 def run_costs(problem: Problem, run: BatchRun, items: float) -> Iterator[tuple[Pool, Tariff, Floats]]:

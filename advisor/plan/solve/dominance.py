@@ -183,7 +183,7 @@ def _items(problem: Problem) -> _Items:
         replicas=np.array([float(pool.replicas) for *_, pool, _ in rows]),
         types=_codes(pool.instance_type for *_, pool, _ in rows),
         regions=_codes(pool.region for *_, pool, _ in rows),
-        places=_codes(own_place(problem, pool) for *_, pool, _ in rows),
+        places=_codes(own_place(pool) for *_, pool, _ in rows),
         zones=np.array([float(pool.zones) for *_, pool, _ in rows]),
         supplies=_codes(pool.spot_supply for *_, pool, _ in rows),
         backends=_codes(pool.backend or pool.key for *_, pool, _ in rows),
