@@ -5,7 +5,6 @@ memory that loading takes is judged: a workload names them, and their machines a
 """
 
 import math
-from collections.abc import Iterable, Sequence
 
 from advisor.catalog import Catalog
 from advisor.catalog.deployment import GENERATED
@@ -44,9 +43,6 @@ PODS_SHARE = 0.75
 """Share of a node's processors and memory that pods may ask for; the rest is for the system and its daemons."""
 SLICES = "mig-"
 """Start of the names of slices in plans: mig-1g.10gb."""
-_RESTING_ON_CLUSTERS = ("gcp",)
-"""Providers whose groups of hosts keep an instance in a region at all hours: machines that all stop there at some are
-nodes of a cluster."""
 _ARM = "arm64"
 _NONE = ("none",)
 CONTAINER_ENGINE_GIB = 6
@@ -212,21 +208,23 @@ def needs_cluster(provider: str, instance_type: str, catalog: Catalog, *, https:
     return bool(partition) or on_cluster
 
 
-def rests_on_cluster(provider: str) -> bool:
-    """Whether code starts a provider's machines as nodes of a cluster where they rest: see :func:`rests`."""
-    return provider in _RESTING_ON_CLUSTERS
+def stop_seconds(provider: str, instance_type: str, purchase: str, catalog: Catalog, *, on_nodes: bool) -> float:
+    """Seconds that a machine is billed after its last hour, as code takes it away by the clock.
 
-
-def rests(groups: Iterable[tuple[str, Sequence[int]]]) -> bool:
-    """Whether no machine runs in one of some regions at some hours.
+    A service without machines keeps idle containers as its price says, and of providers without code nobody knows: 0.
 
     Args:
-        groups: region of each group of machines, with its instances in each hour or class of hours.
+        provider: of the machine.
+        instance_type: as the provider names it.
+        purchase: way of paying.
+        catalog: tables.
+        on_nodes: whether code runs it as a node of a cluster; see :func:`needs_cluster`.
     """
-    of_region: dict[str, list[Sequence[int]]] = {}
-    for region, instances in groups:
-        of_region.setdefault(region, []).append(instances)
-    return any(not any(at_once) for counts in of_region.values() for at_once in zip(*counts, strict=True))
+    if purchase == SERVERLESS:
+        return 0.0
+    hosts = SHARED_ON.get(provider, "") if on_nodes else catalog.deployment.target(provider, instance_type)
+    fact = catalog.scale_ins.get(SAGEMAKER if purchase == MANAGED else hosts)
+    return 0.0 if fact is None else fact.value
 
 
 def service_of(purchase: str) -> str:

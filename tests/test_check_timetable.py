@@ -1,5 +1,6 @@
 """``advisor check --infra``: when the machines of the code run, what serves on them, and who gets which share."""
 
+import copy
 import dataclasses
 import re
 import shutil
@@ -7,6 +8,7 @@ import shutil
 import pytest
 
 from advisor.catalog import load_catalog
+from advisor.checks import generated_anew
 from advisor.checks.generated_anew import _words
 from advisor.checks.run import look_at_code
 from advisor.codegen import Wanted, generate, write_files
@@ -81,6 +83,77 @@ def test_an_edit_of_the_timetable_is_told(name, pattern, new, words, tmp_path):
     differences, notes = told(BY_CLOCK, infra)
     assert [words in message for message in differences.values()] == ([True] if words else [])
     assert notes == []
+
+
+NIGHT_AND_DAY = SCENARIOS["night-and-day"]()
+
+
+def test_an_edit_of_a_hand_over_is_told(tmp_path):
+    """Sizes by which a backend of EC2 is emptied: without one of 0 it keeps a machine at all hours."""
+    write_files(generate(NIGHT_AND_DAY.plan, wanted=NIGHT_AND_DAY.wanted), tmp_path)
+    path = tmp_path / "fleet.tf"
+    path.write_text(re.sub(r"(minute = 1140, instances =) 0", r"\1 2", path.read_text(), count=1))
+    differences, _ = told(NIGHT_AND_DAY.plan, tmp_path)
+    (message,) = differences.values()
+    assert message.startswith("sizes: ")
+    assert "instances 2 in the code" in message
+    assert "instances 0 in the plan" in message
+
+
+def edited(value):
+    """Another value of the same type."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value - 1
+    if isinstance(value, str):
+        return f"{value}x"
+    if isinstance(value, list):
+        return [edited(value[0]), *value[1:]] if value else ["x"]
+    return {key: edited(entry) for key, entry in value.items()} if value else {"x": 1}
+
+
+SILENT = {"description", "former_keys", "metrics", "scraped", "longest_queue", "waiting_limit"}
+"""Facts of names and alarms."""
+ONE_OF_EACH_TARGET = (
+    "night-and-day", "eks-scheduled", "sagemaker-mixed-scheduled", "vm-scale-set-mixed", "aks-scheduled",
+    "container-apps-mixed", "mig-scheduled", "gke-scheduled", "cloud-run-l4-to-zero", "ibm-h100", "kubernetes-spot",
+)  # fmt: skip
+
+
+@pytest.mark.sampled(4)
+@pytest.mark.parametrize("scenario", ONE_OF_EACH_TARGET)
+def test_an_edit_of_any_fact_that_changes_what_runs_is_told(scenario, tmp_path, monkeypatch):
+    """Of groups, backends, regions and entrances, on every target; alarms and descriptions are the user's to word."""
+    made = SCENARIOS[scenario]()
+    write_files(generate(made.plan, wanted=made.wanted), tmp_path)
+    assert told(made.plan, tmp_path) == ({}, [])
+    read = generated_anew._data
+    recorded = read(generated_anew._recorded(tmp_path, ""))
+    facts = [
+        (name, key, fact)
+        for name in ("groups", "node_pools", "backends", "regions", "entrance")
+        for key, entry in recorded.get(name, {}).items()
+        for fact in (entry if isinstance(entry, dict) else [""])
+        if fact not in SILENT and not fact.endswith("_alarms")
+    ]
+    unseen = []
+    for name, key, fact in facts:
+        there = copy.deepcopy(recorded)
+        if fact:
+            there[name][key][fact] = edited(there[name][key][fact])
+        else:
+            there[name][key] = edited(there[name][key])
+        monkeypatch.setattr(generated_anew, "local_map", lambda documents, asked, there=there: (
+            there if documents == "there" else recorded).get(asked))  # fmt: skip
+        monkeypatch.setattr(
+            generated_anew, "_data", lambda documents, there=there: there if documents == "there" else recorded
+        )
+        words = [*generated_anew._of_groups("planned", "there"), *generated_anew._of_other_facts("record", "there")]
+        if not words:
+            unseen.append((name, key, fact))
+    assert len(facts) > 5
+    assert unseen == []
 
 
 def test_a_schedule_that_was_deleted_is_told(tmp_path):

@@ -271,19 +271,20 @@ def test_generated_code_runs_machines_in_these_hours(tmp_path, language):
 
 @pytest.mark.parametrize("language", list(Language))
 def test_at_google_nothing_runs_between_runs(tmp_path, language):
-    """A cluster's pools go down to no node; a managed group would keep an instance around the clock, and is refused."""
+    """A managed group has a window for each run and no instance beside it, and no cluster is asked for."""
     machines = {"providers": ["gcp"], "regions": ["us-central1"], "accelerators": ["L4"], "purchase": ["spot"]}
     plan = plan_from_json(plan_to_json(planned(tmp_path, **machines)))
     generated = generate(plan, language)
     code = "".join(generated.files.values())
+    windows = re.findall(r"cron\W+\d+ 21 \* \* \*", code)
 
-    assert generated.targets == ("gke",)
-    assert re.search(r"min_nodes[\": =]+0\b", code)
-    assert "minReplicaCount: 0" in code
-    assert f'end: "0 {(22 + plan.fleet.batch.machine_hours) % 24} * * *"' in code
-    with pytest.raises(InputError, match="keeps an instance") as refused:
-        generate(plan, language, Wanted(target="mig"))
-    assert "--target gke" in refused.value.hint
+    assert generated.targets == ("mig",)
+    assert re.search(r"min_instances[\": =]+0\b", code)
+    assert windows
+    on_cluster = "".join(generate(plan, language, Wanted(target="gke")).files.values())
+    assert re.search(r"min_nodes[\": =]+0\b", on_cluster)
+    assert "minReplicaCount: 0" in on_cluster
+    assert f'end: "0 {(22 + plan.fleet.batch.machine_hours) % 24} * * *"' in on_cluster
 
 
 def test_the_report_says_when_the_last_item_is_done(tmp_path):

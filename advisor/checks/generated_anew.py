@@ -4,17 +4,18 @@ When instances run and how many at least, which precision, layout and engine ser
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from advisor.codegen.applying.rules import RULES, everything_in
 from advisor.codegen.container import Language, Wanted
 from advisor.codegen.generate import Generated, generate
-from advisor.codegen.hcl import Document, read_hcl
+from advisor.codegen.hcl import NOT_LITERAL, Document, literal, read_hcl
 from advisor.codegen.pricing.sources import local_map
 from advisor.codegen.rollout import Former
 from advisor.codegen.targets import targets_of
+from advisor.codegen.writing.record import base_text, read_record
 from advisor.errors import AdvisorError
 from advisor.plan.values import Plan
 from advisor.reading import check_regular, read_text
@@ -31,10 +32,19 @@ _TIMES = (
 )  # fmt: skip
 _FACTS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(_GROUPS, frozenset((*_MACHINES, *_TIMES, "backend", "weight", "entrance_weight"))),
-    "backends": frozenset(("engine", "weight")),
+    "backends": frozenset(("engine", "weight", "sizes")),
     "regions": frozenset(("weight",)),
 }
-"""Maps of generated code → facts of their entries that a plan states."""
+"""Maps of generated code → facts of their entries that a plan states; the others are those of the code as generated."""
+_DATA = "fleet.tf"
+"""File of a root that holds what the plan decides."""
+_OF_ALARMS = frozenset((
+    "alarms", "alerts", "queries", "metric_alerts", "host_alerts", "log_alerts", "metric_alarms", "log_alarms",
+    "metrics", "scraped", "target_seconds", "longest_queue", "waiting_limit", "planned_usd_per_month",
+))  # fmt: skip
+"""Data that only tells somebody something: alarms and the budget are the user's to set."""
+_OF_NAMES = frozenset(("description", "former_keys"))
+"""Facts of entries that change nothing that runs."""
 _OF_PODS = frozenset((
     "replicas", "replicaCount", "minReplicas", "maxReplicas", "minReplicaCount", "maxReplicaCount", "desiredReplicas",
     "start", "end", "weight", "values",
@@ -89,7 +99,8 @@ def compare(plan: Plan, infra: Path, former: Former) -> Comparison:
             if path.endswith(".tf") and path.rpartition("/")[0] == root
         ]
         there = _documents(infra / root)
-        told = [*_of_groups(planned, there), *_of_resources(planned, there)]
+        facts = _of_groups(planned, there)
+        told = [*facts, *_of_other_facts(_recorded(infra, prefix), there), *_of_resources(planned, there)]
         differences += [(f"{prefix}{subject}", words) for subject, words in told]
     objects = {path: text for path, text in generated.files.items() if _is_object(path)}
     is_there = any((infra / path).is_file() for path in objects) and bool(former.rollouts)
@@ -157,6 +168,50 @@ def _of_groups(planned: Sequence[Document], there: Sequence[Document]) -> Iterat
                 yield key, words
 
 
+def _recorded(infra: Path, prefix: str) -> Sequence[Document]:
+    """Data of a root as it was generated last; empty where the record of the directory does not hold it."""
+    path = f"{prefix}{_DATA}"
+    content = base_text(infra, read_record(infra).files.get(path, ""))
+    return [] if content is None else [read_hcl(content.decode(), path)]
+
+
+def _of_other_facts(recorded: Sequence[Document], there: Sequence[Document]) -> Iterator[tuple[str, str]]:
+    """Edits of data that no plan states, such as arguments of engines: whatever changes what runs, or how.
+
+    Another release generates other arguments of the same plan, so they are held against the record of the directory.
+    """
+    former, now = _data(recorded), _data(there)
+    for name in sorted(former.keys() & now.keys() - _OF_ALARMS):
+        in_record, in_code = former[name], now[name]
+        if not (_is_of_entries(in_record) and _is_of_entries(in_code)):
+            if words := _words({name: in_record}, {name: in_code}):
+                yield name, words
+            continue
+        stated = _FACTS.get(name, frozenset()) | _OF_ALARMS | _OF_NAMES
+        for key in sorted(in_record.keys() & in_code.keys()):
+            values = [
+                {fact: value for fact, value in entries[key].items() if fact not in stated}
+                for entries in (in_record, in_code)
+            ]
+            if words := _words(*values):
+                yield key, words
+
+
+def _data(documents: Iterable[Document]) -> dict[str, Any]:
+    """Local values that are literals, by name."""
+    values = {
+        name: literal(attribute.value.node)
+        for document in documents
+        for block in document.body.of("locals")
+        for name, attribute in block.attributes.items()
+    }
+    return {name: value for name, value in values.items() if value is not NOT_LITERAL}
+
+
+def _is_of_entries(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(entry, dict) for entry in value.values())
+
+
 def _other_groups(in_plan: Facts, in_code: Facts) -> Iterator[tuple[str, str]]:
     others = " and ".join(sorted(in_code.keys() - in_plan.keys()))
     for key in sorted(in_plan.keys() - in_code.keys()):
@@ -201,9 +256,10 @@ def _words(planned: Mapping[str, Any], there: Mapping[str, Any]) -> str:
 
 
 def _is_wider(name: str, planned: object, there: object) -> bool:
-    """Whether a maximum is greater than planned: what scales stays below it."""
-    is_maximum = name.rpartition(".")[2].startswith("max")
-    return is_maximum and isinstance(planned, int) and isinstance(there, int) and there > planned
+    """Whether a maximum, or a disk, is greater than planned: what scales stays below it."""
+    fact = name.rpartition(".")[2]
+    may_be_greater = fact.startswith("max") or fact.endswith("_gib")
+    return may_be_greater and isinstance(planned, int) and isinstance(there, int) and there > planned
 
 
 def _pair(there: object, planned: object) -> str:

@@ -367,14 +367,14 @@ class Stack:
     """Unit of the requests."""
     cache: PlannedCache | None = None
     """Response cache in front of the fleet; None: there is none."""
-    rests: bool = False
-    """In one of its regions none of its machines runs at some hours of the plan."""
     tenants: tuple["Stack", ...] = ()
     """Workloads that its nodes run the pods of, each in a namespace of its own; empty: it runs its own pods."""
     nodes: str = ""
     """Label of the nodes that its pods run on, where a stack with tenants makes them; "": its own nodes."""
     models: tuple[WatchedModel, ...] = ()
     """Models of several workloads that its server holds; empty: it is of one workload."""
+    idle_percent: float | None = None
+    """Use of accelerators in percent below which an hour is idleness; None: quiet hours of the plan are no busier."""
     inputs: frozenset[str] = frozenset()
     """Rare inputs that its code takes, by name."""
     check: str = ""

@@ -213,7 +213,7 @@ def least_costs(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
             if tariff.paid is not PurchaseOption.OWNED:
                 hourly = float(counts @ (hours * tariff.active_ratios)) if tariff.active_ratios else running
                 usd = tariff.all_usd_per_hour * (float(counts.max()) * every if tariff.paid.always else hourly)
-                usd += pool.usd_per_request * answers + standing[way_of(problem, pool, tariff)]
+                usd += pool.usd_per_request * answers + standing[way_of(pool, tariff)]
                 priced.append((usd, pool, tariff))
     return sorted(priced, key=lambda priced_pool: priced_pool[0])
 

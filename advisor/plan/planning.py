@@ -6,7 +6,6 @@ from functools import partial
 from itertools import islice
 
 from advisor.candidates import Candidate, Rejection
-from advisor.deployable import CLUSTERS
 from advisor.performance.groups import deployment_for
 from advisor.plan.alternatives import options_of, recommended
 from advisor.plan.batch_work import adds_machines
@@ -14,7 +13,7 @@ from advisor.plan.choosing import Asked, Chosen, chosen_fleet, recommended_fleet
 from advisor.plan.doubts import price_doubts
 from advisor.plan.fleet.choose import Choice, choice_of, no_choice
 from advisor.plan.fleet.chosen import Fleet, HoldsUpTo
-from advisor.plan.fleet.describe import batch_beside_of, fleet_of, planning_day, resting
+from advisor.plan.fleet.describe import batch_beside_of, fleet_of, planning_day
 from advisor.plan.fleet.spare import judged_spare
 from advisor.plan.market import Market, beside_batch, hours_of, hours_to_try, in_hours, raised_hours_by_cost
 from advisor.plan.options import Ranking
@@ -331,7 +330,6 @@ def _order(chosen: Chosen) -> tuple[bool, float]:
 def scaling_notes(formulation: Formulation, fleet: Fleet) -> Iterator[str]:
     """Whether a fleet uses what ``scaling`` allows, why it does not, and what that takes."""
     yield from _turn_notes(formulation, fleet)
-    yield from _rest_notes(fleet)
     if not formulation.problem.scaling.scale_to_zero:
         return
     services = dict.fromkeys(
@@ -349,16 +347,6 @@ def scaling_notes(formulation: Formulation, fleet: Fleet) -> Iterator[str]:
     else:
         why = _why_no_service(formulation)
         yield f"scale_to_zero is not used: requests are expected in every hour of the week, and {why}"
-
-
-def _rest_notes(fleet: Fleet) -> Iterator[str]:
-    """Clusters that machines are nodes of because all of a region stop at some hours."""
-    for provider, machines in resting(fleet.groups).items():
-        names = " and ".join(dict.fromkeys(group.instance_type for group in machines))
-        yield (
-            f"{names} run as nodes of a cluster ({CLUSTERS[provider]}), which is not in the total: at some hours "
-            "none runs in a region, and the autoscaler of a group of hosts keeps one"
-        )
 
 
 def _turn_notes(formulation: Formulation, fleet: Fleet) -> Iterator[str]:

@@ -17,7 +17,7 @@ from advisor.codegen.targets.gcp_gke import GKE
 from advisor.codegen.targets.gcp_mig import MIG, TPU_VM
 from advisor.codegen.targets.managed_kubernetes import KUBERNETES
 from advisor.codegen.targets.target import Files, Target
-from advisor.deployable import MPS, needs_cluster, rests_on_cluster
+from advisor.deployable import MPS, needs_cluster
 from advisor.errors import InputError
 from advisor.records import replace
 
@@ -115,7 +115,7 @@ def _default(stack: Stack) -> str:
     targets = {facts.target(stack.provider, group.instance_type) for group in stack.groups}
     if stack.provider not in _HOSTS_AND_CLUSTER:
         return KUBERNETES.name
-    if targets == {TPU_VM.name} and not stack.rests:
+    if targets == {TPU_VM.name}:
         return TPU_VM.name
     hosts, cluster = _HOSTS_AND_CLUSTER[stack.provider]
     return cluster.name if _needs_cluster(stack) else hosts.name
@@ -134,7 +134,7 @@ def _needs_cluster(stack: Stack) -> bool:
         for backend in stack.backends
     }
     catalog = load_catalog()
-    return (stack.rests and rests_on_cluster(stack.provider)) or any(
+    return any(
         needs_cluster(
             stack.provider,
             group.instance_type,

@@ -175,11 +175,6 @@ def _obstacle(stack: Stack) -> str:
     refusal = obstacle_to_hosts(stack) or obstacle_to_entrances(stack)
     if refusal:
         return refusal
-    if stack.rests:
-        return (
-            "no machine of the plan runs in a region at some hours, and the autoscaler of a group keeps an instance: "
-            "beside its schedules it needs a signal, and that of an idle processor asks for one"
-        )
     if stack.has_processors:
         return "machines without an accelerator are generated as nodes of GKE"
     for google_group in gcp_values.google_groups(stack):

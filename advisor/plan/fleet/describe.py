@@ -11,7 +11,7 @@ from advisor.catalog.values import Offer, Purchase
 from advisor.cost.response_cache import PlannedCache, priced_cache
 from advisor.cost.services import hourly_to_monthly
 from advisor.demand.values import BatchRun, Demand, Forecast
-from advisor.deployable import needs_cluster, rests, rests_on_cluster, service_of, speaks_https, without_code
+from advisor.deployable import needs_cluster, speaks_https, without_code
 from advisor.models import AUTO
 from advisor.performance.evidence import Served
 from advisor.performance.groups import limit_words, uncounted_gbit_per_second
@@ -323,9 +323,9 @@ def _quotas(groups: Sequence[FleetGroup], context: PlanningContext) -> Iterator[
 
 
 def _on_clusters(groups: Sequence[FleetGroup], context: PlanningContext) -> frozenset[str]:
-    """Providers whose groups code runs as nodes of a cluster unless asked otherwise: one needs it, or they rest."""
+    """Providers whose groups code runs as nodes of a cluster unless asked otherwise: one needs it."""
     catalog = context.catalog
-    needing = {
+    return frozenset(
         group.provider
         for group in groups
         if needs_cluster(
@@ -335,17 +335,7 @@ def _on_clusters(groups: Sequence[FleetGroup], context: PlanningContext) -> froz
             https=speaks_https(group.engine, group.engine_version, catalog),
             partition=group.partition,
         )
-    }
-    return frozenset(needing | resting(groups).keys())
-
-
-def resting(groups: Sequence[FleetGroup]) -> dict[str, list[FleetGroup]]:
-    """Machines by provider that code starts as nodes of a cluster, since all of a region stop at some hours."""
-    machines: dict[str, list[FleetGroup]] = {}
-    for group in groups:
-        if rests_on_cluster(group.provider) and not service_of(group.purchase):
-            machines.setdefault(group.provider, []).append(group)
-    return {key: own for key, own in machines.items() if rests((group.region, group.instances) for group in own)}
+    )
 
 
 def _cheapest(confirmed: Confirmed) -> Cheapest | None:

@@ -10,7 +10,6 @@ from advisor.catalog import Catalog
 from advisor.cost.response_cache import cache_nodes, cache_rules
 from advisor.cost.services import Deployed, EntranceLoad, region_charges, split_usd_per_call
 from advisor.cost.standing import NONE_FURTHER, Further, Machines, RegionCharges, StandingCharge
-from advisor.deployable import rests
 from advisor.performance.transfer import answer_gb, request_gb, sent_gb
 from advisor.plan.problem.formulas import paid_hours_per_month
 from advisor.plan.problem.values import Allocation, Floats, HourClass, Pool, Problem, Tariff
@@ -48,10 +47,9 @@ def place_of(region: str, machines: Machines) -> str:
     return region if machines is Machines.HOSTS else f"{region} {machines.value}"
 
 
-def own_place(problem: Problem, pool: Pool) -> str:
+def own_place(pool: Pool) -> str:
     """Key of what a pool's region charges where it serves alone."""
-    is_resting = problem.goes_to_zero and provider_of(pool.region) in problem.resting
-    if not problem.has_nodes or not (pool.on_nodes or is_resting):
+    if not pool.on_nodes:
         return pool.region
     return place_of(pool.region, Machines.GPU_NODES if pool.has_gpu else Machines.NODES)
 
@@ -64,8 +62,7 @@ def provider_of(region: str) -> str:
 def machines_of(problem: Problem, allocations: Sequence[Allocation]) -> Mapping[str, Machines]:
     """Machines of each region of a fleet.
 
-    All hosts of a provider are generated together: as nodes of clusters where one of their layouts needs a cluster, or
-    where none of them runs in one of their regions at some hours and hosts cannot do that.
+    All hosts of a provider are generated together: as nodes of clusters where one of their layouts needs a cluster.
     """
     regions = dict.fromkeys((allocation.pool.region for allocation in allocations), Machines.HOSTS)
     if not problem.has_nodes:
@@ -73,9 +70,7 @@ def machines_of(problem: Problem, allocations: Sequence[Allocation]) -> Mapping[
     hosts = [allocation for allocation in allocations if allocation.tariff.on_hosts]
     for region in regions:
         alike = [allocation for allocation in hosts if provider_of(allocation.pool.region) == provider_of(region)]
-        may_rest = provider_of(region) in problem.resting
-        is_resting = may_rest and rests((allocation.pool.region, allocation.instances) for allocation in alike)
-        if alike and (is_resting or any(allocation.pool.on_nodes for allocation in alike)):
+        if any(allocation.pool.on_nodes for allocation in alike):
             has_gpu = any(allocation.pool.has_gpu for allocation in alike)
             regions[region] = Machines.GPU_NODES if has_gpu else Machines.NODES
     return regions
@@ -91,10 +86,10 @@ def region_rates(
         allocations: what runs.
         shares: request shares of each pool: (classes, places, buckets or 1).
     """
-    if len(allocations) == 1 and allocations[0].tariff.on_hosts and not problem.resting:
+    if len(allocations) == 1 and allocations[0].tariff.on_hosts:
         (alone,), rate = allocations, mean_rate(problem)
         logged = rate if alone.pool.logs_requests else 0.0
-        return {own_place(problem, alone.pool): RegionRates(logged, rate, _instance_hours(problem, alone))}
+        return {own_place(alone.pool): RegionRates(logged, rate, _instance_hours(problem, alone))}
     places = {region: place_of(region, machines) for region, machines in machines_of(problem, allocations).items()}
     logging = {allocation.pool.logs_requests for allocation in allocations}
     if len(places) == len(logging) == 1 and all(allocation.tariff.on_hosts for allocation in allocations):
@@ -158,26 +153,26 @@ def standing_usd_per_month(
     return round(sum(problem.charges[at].usd_per_month(*of) for at, of in rates.items() if at in problem.charges), 2)
 
 
-def way_of(problem: Problem, pool: Pool, tariff: Tariff) -> Way:
+def way_of(pool: Pool, tariff: Tariff) -> Way:
     """Way in which a pool serves alone under a tariff."""
-    return own_place(problem, pool), tariff.on_hosts, pool.logs_requests
+    return own_place(pool), tariff.on_hosts, pool.logs_requests
 
 
 def alone_usd_per_month(problem: Problem) -> Mapping[Way, float]:
     """Standing charges of a fleet in one region alone, by :func:`way_of`, to fractions of a cent."""
-    return {way: _usd_alone(problem, *way) for way in {way for pool in problem.pools for way in _ways(problem, pool)}}
+    return {way: _usd_alone(problem, *way) for way in {way for pool in problem.pools for way in _ways(pool)}}
 
 
 def least_alone_usd_per_month(problem: Problem, pools: Iterable[Pool]) -> list[float]:
     """The same of each of some pools in the way of paying in which it is least."""
-    ways = [_ways(problem, pool) for pool in pools]
+    ways = [_ways(pool) for pool in pools]
     usd = {way: _usd_alone(problem, *way) for way in set().union(*ways)}
     return [min(map(usd.__getitem__, own)) for own in ways]
 
 
-def _ways(problem: Problem, pool: Pool) -> set[Way]:
+def _ways(pool: Pool) -> set[Way]:
     """Ways in which a pool serves alone."""
-    place, logs = own_place(problem, pool), pool.logs_requests
+    place, logs = own_place(pool), pool.logs_requests
     return {(place, tariff.on_hosts, logs) for tariff in pool.tariffs}
 
 
@@ -188,7 +183,7 @@ def _usd_alone(problem: Problem, place: str, on_hosts: bool, logs: bool) -> floa
 
 def usd_per_request(problem: Problem, pool: Pool, tariff: Tariff) -> float:
     """USD of a request that instances under a tariff answer: data transfer, and what its region charges for it."""
-    charges = problem.charges.get(own_place(problem, pool))
+    charges = problem.charges.get(own_place(pool))
     of_region = charges.usd_per_request(balanced=tariff.on_hosts, logs=pool.logs_requests) if charges else 0.0
     return pool.usd_per_request + of_region
 
@@ -205,7 +200,7 @@ def _mean_rate(hours: tuple[HourClass, ...]) -> float:
 
 def _instance_hours(problem: Problem, allocation: Allocation) -> float:
     """Hours of instances in an average month; 0 where the region does not charge by them."""
-    charges = problem.charges.get(own_place(problem, allocation.pool))
+    charges = problem.charges.get(own_place(allocation.pool))
     return paid_hours_per_month(problem, allocation) if charges and charges.counts_instance_hours else 0.0
 
 

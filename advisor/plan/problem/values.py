@@ -1,7 +1,7 @@
 """Inputs and results of the fleet optimiser."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cache, lru_cache
 
@@ -87,6 +87,8 @@ class Tariff:
     """Volume that a running instance boots from, by the measures that it is charged by."""
     standing_usd_per_hour: float = 0.0
     """Charges of the region for each hour of a running instance."""
+    stop_hours: float = 0.0
+    """Time that an instance is billed after its last hour, until what scales has taken it away."""
     active_ratios: tuple[float, ...] = ()
     """Serverless: share of the time of each hour class in which a container runs and is paid for; empty: all of it."""
     source: str = ""
@@ -234,8 +236,6 @@ class Problem:
     """Whether commitments are held to the low edge of the forecast."""
     charges: Mapping[str, RegionCharges] = field(default_factory=dict)
     """Charges of each region beside machines and answers, as far as they are known, by :func:`place_of`."""
-    resting: Collection[str] = ()
-    """Providers whose hosts are nodes of a cluster in a fleet in which none of them runs in a region at some hours."""
     has_nodes: bool = field(init=False)
     """Whether any pool may run as nodes of a cluster."""
     starts_per_week: tuple[float, ...] = field(init=False)
@@ -244,7 +244,7 @@ class Problem:
     def __post_init__(self) -> None:
         """Count the starts."""
         starts = _starts_per_week(self.transitions.tobytes(), len(self.transitions))
-        object.__setattr__(self, "has_nodes", bool(self.resting) or any(pool.on_nodes for pool in self.pools))
+        object.__setattr__(self, "has_nodes", any(pool.on_nodes for pool in self.pools))
         object.__setattr__(self, "starts_per_week", starts)
 
     @property

@@ -88,7 +88,7 @@ def is_countable(problem: Problem) -> bool:
         and all(tariff.paid in _BY_THE_HOUR for pool in pools for tariff in pool.tariffs)
         and len({usd_per_request(problem, pool, tariff) for pool in pools for tariff in pool.tariffs}) == 1
         and len({pool.region for pool in pools}) <= (problem.max_regions or math.inf)
-        and len({(pool.region, own_place(problem, pool)) for pool in pools}) == len({pool.region for pool in pools})
+        and len({(pool.region, own_place(pool)) for pool in pools}) == len({pool.region for pool in pools})
         and not _takes_steps(problem)
         and not _may_go_without(problem)
         and _cells(problem) <= MOST_CELLS
@@ -103,7 +103,7 @@ def _may_go_without(problem: Problem) -> bool:
 
 def _takes_steps(problem: Problem) -> bool:
     """Whether what a region charges depends on its part of the requests by more than a price for each."""
-    places = {own_place(problem, pool) for pool in problem.pools} & problem.charges.keys()
+    places = {own_place(pool) for pool in problem.pools} & problem.charges.keys()
     return len(places) > 1 and any(
         problem.charges[place].fixed_usd_per_month(mean_rate(problem))
         != problem.charges[place].fixed_usd_per_month(0.0)
@@ -114,9 +114,9 @@ def _takes_steps(problem: Problem) -> bool:
 def _standing_usd(problem: Problem, ways: Sequence[_Way]) -> Floats:
     """USD a month of the regions of each fleet: counts never fall, so the busiest hours have them all."""
     usd: Floats = np.zeros(())
-    for place in {own_place(problem, way.pool) for way in ways} & problem.charges.keys():
+    for place in {own_place(way.pool) for way in ways} & problem.charges.keys():
         charges = problem.charges[place]
-        members = [way for way in ways if own_place(problem, way.pool) == place]
+        members = [way for way in ways if own_place(way.pool) == place]
         instances = sum(way.counts for way in members)
         hosts = sum((way.counts for way in members if way.tariff.on_hosts), start=np.zeros(()))
         usd = usd + np.where(instances > 0, charges.anyway_usd_per_month, 0.0)

@@ -16,7 +16,6 @@ from advisor.cost.services import counted_gib
 from advisor.cost.standing import Machines, RegionCharges
 from advisor.demand.synthetic_trace import MOST_REQUESTS
 from advisor.demand.values import TokenHistogram
-from advisor.deployable import rests_on_cluster
 from advisor.performance.evidence import Served
 from advisor.performance.model import PerformanceModel
 from advisor.performance.queueing import bursts_of
@@ -247,7 +246,6 @@ def formulate(context: PlanningContext, supply: Supply, week: Week, *, every: bo
     )
     most_regions = _most_regions(workload)
     pool_set = in_zones(pools_of(layouts).plus(services), workload.limits, most_regions)
-    resting = _resting(pool_set.pools, workload)
     problem = Problem(
         hours=week.classes,
         pools=pool_set.pools,
@@ -268,25 +266,14 @@ def formulate(context: PlanningContext, supply: Supply, week: Week, *, every: bo
         max_regions=most_regions,
         mix_providers=workload.limits.mix_providers,
         low_band=not workload.limits.commit_beyond_forecast,
-        charges=_charges(pool_set.pools, requirements, supply.catalog, week, resting),
-        resting=resting,
+        charges=_charges(pool_set.pools, requirements, supply.catalog, week),
     )
     edges = tuple(float(tokens.input_tokens.max()) for tokens in lengths)
     return Formulation(problem, pool_set, week, where, edges, supply)
 
 
-def _resting(pools: Iterable[Pool], workload: Workload) -> frozenset[str]:
-    """Providers whose hosts code starts in a cluster where none of them runs in a region at some hours.
-
-    Hosts in the only region of a fleet serve at all hours, unless these may have no requests or those of a service.
-    """
-    if _most_regions(workload) == 1 and not workload.scaling.scale_to_zero:
-        return frozenset()
-    return frozenset(filter(rests_on_cluster, (provider_of(pool.region) for pool in pools)))
-
-
 def _charges(
-    pools: Sequence[Pool], requirements: Requirements, catalog: Catalog, week: Week, resting: Collection[str]
+    pools: Sequence[Pool], requirements: Requirements, catalog: Catalog, week: Week
 ) -> Mapping[str, RegionCharges]:
     """Charges of the regions of pools for requests of the demand's size; of batch work at the rate of its hours.
 
@@ -294,7 +281,7 @@ def _charges(
     """
     demand = requirements.demand
     peak = demand.requests_per_second.peak if demand.batch is None else week.classes[-1].planned_rate
-    with_nodes = {*resting, *(provider_of(pool.region) for pool in pools if pool.on_nodes)}
+    with_nodes = {provider_of(pool.region) for pool in pools if pool.on_nodes}
     charges = {
         place_of(f"{provider}/{region}", machines): charges_at(
             requirements, catalog, (provider, region), machines, peak

@@ -142,11 +142,11 @@ class ProgramVariables:
         problem, rate = self.problem, mean_rate(self.problem)
         on_hosts: dict[tuple[str, str], list[int]] = {}
         for g, pool in enumerate(problem.pools):
-            place = own_place(problem, pool)
+            place = own_place(pool)
             if place in problem.charges and any(tariff.on_hosts for tariff in pool.tariffs):
                 on_hosts.setdefault((pool.region, place), []).append(g)
         every = all(tariff.on_hosts for pool in problem.pools for tariff in pool.tariffs)
-        is_only = every and len({own_place(problem, pool) for pool in problem.pools}) == 1
+        is_only = every and len({own_place(pool) for pool in problem.pools}) == 1
         with_services = self._regions_with_services()
         for (region, place), members in on_hosts.items():
             charges = problem.charges[place]
@@ -177,7 +177,7 @@ class ProgramVariables:
         """Costs of the groups, backends and endpoints that a region has beyond the first of its kind."""
         parts: dict[tuple[str, int], dict[str, list[tuple[int, int]]]] = {}
         for g, pool in enumerate(self.problem.pools):
-            place = own_place(self.problem, pool)
+            place = own_place(pool)
             if place in self.problem.charges:
                 for t, tariff in enumerate(pool.tariffs):
                     for at, part in enumerate(parts_of(pool, tariff)):

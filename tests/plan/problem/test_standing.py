@@ -10,7 +10,6 @@ from advisor.cost.standing import Machines
 from advisor.plan.problem.charges import (
     alone_usd_per_month,
     machines_of,
-    own_place,
     place_of,
     standing_charges,
     standing_usd_per_month,
@@ -79,14 +78,12 @@ def test_services_need_no_cluster():
     assert machines(pool("a", GOOGLE, on_nodes=True, tariffs=SERVICE), pool("b", GOOGLE)) == {GOOGLE: Machines.HOSTS}
 
 
-def test_machines_that_rest_are_nodes_where_groups_of_hosts_cannot():
-    """Nothing runs between the runs of batch work; an instance that is bought ahead runs at all hours."""
+def test_machines_that_rest_are_hosts():
+    """Groups of hosts stop by the clock on every cloud: nothing runs between the runs of batch work."""
     nightly = pool("a", GOOGLE)
-    of_batch = problem(nightly, planned=(0.0, 4.0), resting=("gcp",), scaling=Scaling(scale_to_zero=True))
+    of_batch = problem(nightly, planned=(0.0, 4.0), scaling=Scaling(scale_to_zero=True))
 
-    assert machines_of(of_batch, fleet(nightly, counts=(0, 1))) == {GOOGLE: Machines.NODES}
-    assert machines_of(of_batch, fleet(nightly, counts=(1, 1))) == {GOOGLE: Machines.HOSTS}
-    assert own_place(of_batch, nightly) == place_of(GOOGLE, Machines.NODES)
+    assert machines_of(of_batch, fleet(nightly, counts=(0, 1))) == {GOOGLE: Machines.HOSTS}
 
 
 @pytest.mark.parametrize("region", [GOOGLE, AZURE])
@@ -107,7 +104,7 @@ def test_a_server_that_logs_nothing_pays_for_no_lines():
 
     assert "log_ingest" not in {charge.item for charge in charges}
     assert usd_per_request(asked, silent, silent.tariffs[0]) == 0
-    alone = alone_usd_per_month(asked)[way_of(asked, silent, silent.tariffs[0])]
+    alone = alone_usd_per_month(asked)[way_of(silent, silent.tariffs[0])]
     by_the_month = [charge.usd_per_month for charge in charges if charge.item != "nat_gateway"]
     assert alone == pytest.approx(sum(by_the_month), abs=0.02)
 
