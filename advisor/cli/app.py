@@ -175,6 +175,8 @@ def run() -> NoReturn:
             with suppress(OSError, ValueError):  # nobody reads it any more, or it is closed
                 stream.flush()
         os._exit(ended.code)
+    except KeyboardInterrupt:
+        os._exit(EXIT_INTERRUPTED)
 
 
 def main() -> NoReturn:

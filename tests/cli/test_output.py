@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -201,6 +202,27 @@ def test_a_process_ends_with_its_code_after_all_that_waits_for_its_end(before, a
 
     assert (ended.returncode, ended.stdout) == (code, out.format(__version__)), ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("module", ["advisor.cli.app", "click", "advisor.errors"])
+def test_an_interrupt_while_the_program_starts_shows_no_traceback(module):
+    """Nothing can be undone then; the shell sees the signal."""
+    interrupting = (
+        "class Finder:\n    def find_spec(name, path=None, target=None):\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    script = f"import os, signal, sys\n{interrupting}sys.meta_path.insert(0, Finder)\nfrom advisor.cli import run\nrun()"
+    ended = subprocess.run([sys.executable, "-c", script, "--version"], capture_output=True, text=True, check=False)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_the_program_leaves_interrupts_as_they_were():
+    """Whoever imports it gets a KeyboardInterrupt as before."""
+    script = "import signal, advisor.cli; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert ended.stdout == "True\n"
 
 
 def test_a_command_loads_no_pandas():
