@@ -4,12 +4,14 @@ The head of an answer has a deadline, not just each of its bytes; a server may a
 is read to a size and a time.
 """
 
+import math
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Self
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -48,11 +50,55 @@ def cut_after(connection: socket.socket, seconds: float) -> Iterator[None]:
 LONGEST_WAIT_SECONDS = 120.0
 HEAD_SECONDS = 60.0
 BODY_SECONDS = 600.0
+_SILENT_SECONDS = 0.5
+"""Shorter waits are not told."""
 _PIECE_BYTES = 64 * 1024
 
 
 class BoundedRetry(urllib3.Retry):
-    """Retries that wait no longer than :data:`LONGEST_WAIT_SECONDS`, whatever a server asks for."""
+    """Retries that say what they wait for, and wait no longer than :data:`LONGEST_WAIT_SECONDS` at a time."""
+
+    def __init__(self, *arguments: Any, seconds_left: float = math.inf, **options: Any) -> None:  # noqa: ANN401
+        """Retries of urllib3 that wait *seconds_left* in all."""
+        super().__init__(*arguments, **options)
+        self._seconds_left = seconds_left
+        self._host, self._wait_seconds = "", 0.0
+
+    def new(self, **options: Any) -> Self:  # noqa: ANN401 - as urllib3's own
+        """The next state, which waits as long in all."""
+        return super().new(**options, seconds_left=self._seconds_left)
+
+    def increment(  # type: ignore[override] # as urllib3's own, which has more types than it names
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: urllib3.BaseHTTPResponse | None = None,
+        error: Exception | None = None,
+        _pool: Any = None,  # noqa: ANN401
+        _stacktrace: Any = None,  # noqa: ANN401
+    ) -> Self:
+        """The state after a failure.
+
+        Raises:
+            urllib3.exceptions.MaxRetryError: there were too many, or the wait would be too long.
+        """
+        state = super().increment(method, url, response, error, _pool, _stacktrace)
+        if response is not None and response.get_redirect_location():
+            return state
+        asked = state.get_retry_after(response) if response is not None and self.respect_retry_after_header else None
+        state._wait_seconds = asked or state.get_backoff_time()
+        state._seconds_left -= state._wait_seconds
+        if state._seconds_left < 0:
+            raise urllib3.exceptions.MaxRetryError(_pool, url or "", error)
+        state._host = f"{_pool.host}:{_pool.port}" if _pool is not None else ""
+        return state
+
+    def sleep(self, response: urllib3.BaseHTTPResponse | None = None) -> None:
+        """Wait, and say why where that takes a while."""
+        if self._wait_seconds >= _SILENT_SECONDS:
+            answers = "gives no answer" if response is None else f"answers {response.status}"
+            sys.stderr.write(f"{self._host} {answers}, asking again in {self._wait_seconds:.0f} s\n")
+        time.sleep(self._wait_seconds)
 
     def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
         """Seconds that the server asks to wait; None: it does not."""

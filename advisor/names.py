@@ -14,12 +14,29 @@ _UNPRINTABLE = re.compile(
 """Characters that steer a terminal, but for bold on and off, or show text in another order than it has."""
 _CREDENTIALS = re.compile(r"(:/{1,2})[^/\s'\"]*@")
 """Of addresses, also where a path took one of their slashes away."""
+_ASCII = {
+    "×": "x", "÷": "/", "·": ".", "→": "->", "←": "<-", "⇄": "<->", "≤": "<=", "≥": ">=", "±": "+-", "–": "-", "—": "-",
+    "√": "sqrt", "∞": "inf", "Σ": "sum", "λ": "lambda", "µ": "u", "μ": "u", "€": "EUR", "£": "GBP", "▶": ">", "─": "-",
+    "│": ":", "├": "+", "└": "+", "█": "#", "‘": "'", "’": "'", "“": "'", "”": "'",
+}  # fmt: skip
+"""Nearest ASCII of the characters that Unicode does not decompose."""
 _TYPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+:/()-]{0,99}")
 
 
 def printable(text: str) -> str:
     """Text of others with "?" for what could steer the terminal that it is shown on; lines and tabs stay."""
     return _UNPRINTABLE.sub("?", text)
+
+
+def nearest_ascii(text: str) -> str:
+    """Text without characters beyond ASCII: ``≤ 2 × é`` becomes ``<= 2 x e``, and "?" stands for what has no like."""
+    if text.isascii():
+        return text
+    import unicodedata  # noqa: PLC0415 - most text needs none
+
+    decomposed = "".join(unicodedata.normalize("NFKD", _ASCII.get(character, character)) for character in text)
+    without_accents = "".join(character for character in decomposed if not unicodedata.combining(character))
+    return "".join(_ASCII.get(character, character) for character in without_accents).encode("ascii", "replace").decode()
 
 
 def without_credentials(text: str) -> str:

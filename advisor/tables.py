@@ -9,14 +9,18 @@ from dataclasses import MISSING, fields
 from enum import StrEnum
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_type_hints
 
 from advisor.errors import InputError
+
+if TYPE_CHECKING:
+    from _csv import Reader as CsvReader
 
 Row = Mapping[str, str]
 Choice = TypeVar("Choice", bound=StrEnum)
 Value = TypeVar("Value")
 _FORMULA, _NUMBER = re.compile(r"[=+\-@\t\r]"), re.compile(r"-?[0-9.]+(?:e[+-][0-9]+)?")
+CELLS_HINT = "give the row as many cells as the header has; quote a cell that holds commas"
 OptionalText = Annotated[str, "empty"]
 """Type of a field whose cell may be empty, "" then; that of a plain ``str`` may not."""
 
@@ -154,15 +158,26 @@ def read_records(path: Path, holding: str = "") -> Iterator[Record]:
             lines = _Lines(stream, holding) if holding else None
             reader = csv.reader(lines or stream)
             header = next(reader, [])
-            for cells in reader:
-                number = lines.number if lines else reader.line_num
+            for begin, cells in numbered_rows(reader):
+                number = lines.number if lines else begin
                 if len(cells) != len(header):
-                    raise InputError(f"{len(cells)} cells where the header has {len(header)}", where=f"{path}:{number}")
+                    raise InputError(
+                        f"{len(cells)} cells where the header has {len(header)}", where=f"{path}:{number}", hint=CELLS_HINT
+                    )
                 yield Record(path, number, dict(zip(header, cells, strict=True)))
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}", where=str(path)) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"this is not a CSV table in UTF-8: {error}", where=str(path)) from error
+
+
+def numbered_rows(reader: "CsvReader") -> Iterator[tuple[int, list[str]]]:
+    """Rows that are not blank, each with the line that it begins on, whatever line breaks its cells have."""
+    begin = reader.line_num + 1
+    for cells in reader:
+        if cells:
+            yield begin, cells
+        begin = reader.line_num + 1
 
 
 class _Lines:

@@ -19,6 +19,9 @@ T = TypeVar("T")
 
 _MOST_YAML_BYTES = BYTES_PER_MIB
 """Largest YAML file that is read."""
+_LARGE_CHARACTERS = 64 * 1024
+_QUICK_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Reads large files in an eighth of the time, where it is there; the other one words its complaints better."""
 MOST = 10**9
 """Largest count that is read."""
 SHARES_TOLERANCE = 0.005
@@ -224,7 +227,7 @@ def read_document(path: Path, what: str = "workload", hint: str = _EXAMPLE) -> F
 def document_of(text: str, path: Path, what: str = "workload", hint: str = _EXAMPLE) -> Field:
     """The root of a YAML text; see :func:`read_document`."""
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=yaml.SafeLoader if len(text) < _LARGE_CHARACTERS else _QUICK_LOADER)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)

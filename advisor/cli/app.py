@@ -1,8 +1,10 @@
 """The ``advisor`` group, loaded command by command, and the boundary that turns errors into exit codes."""
 
 import atexit
+import codecs
 import gc
 import importlib
+import io
 import os
 import sys
 import threading
@@ -14,7 +16,7 @@ import click
 
 from advisor import LITTLE_GARBAGE, __version__
 from advisor.errors import AdvisorError
-from advisor.names import nearest, printable, without_credentials
+from advisor.names import nearest, nearest_ascii, printable, without_credentials
 
 
 class GuardedTerminal:
@@ -34,13 +36,32 @@ class GuardedTerminal:
         return getattr(self._stream, name)
 
 
-def guard_terminals() -> None:
-    """Guard stdout and stderr where they are terminals; files and pipes get every byte, and a closed one drops them."""
+_NEAREST_ASCII = "advisor.nearest_ascii"
+_DEFAULT_ERRORS = ("strict", "backslashreplace")
+"""What Python does about characters beyond a stream's encoding where nobody says so: on stdout, on stderr."""
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return nearest_ascii(error.object[error.start : error.end]), error.end
+
+
+def guard_streams() -> None:
+    """Make stdout and stderr take any text.
+
+    Those that are terminals are guarded, a closed one drops what is written, and characters beyond a stream's encoding
+    become their nearest ASCII, unless PYTHONIOENCODING says what becomes of them.
+    """
+    codecs.register_error(_NEAREST_ASCII, _replaced)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
-        elif stream.isatty() and not isinstance(stream, GuardedTerminal):
+            continue
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in _DEFAULT_ERRORS:
+            stream.reconfigure(errors=_NEAREST_ASCII)
+        if stream.isatty() and not isinstance(stream, GuardedTerminal):
             setattr(sys, name, GuardedTerminal(stream))
 
 
@@ -154,11 +175,13 @@ def run() -> NoReturn:
             with suppress(OSError, ValueError):  # nobody reads it any more, or it is closed
                 stream.flush()
         os._exit(ended.code)
+    except KeyboardInterrupt:
+        os._exit(EXIT_INTERRUPTED)
 
 
 def main() -> NoReturn:
     """Run the command line and exit with the documented code; no traceback reaches the user."""
-    guard_terminals()
+    guard_streams()
     gc.set_threshold(LITTLE_GARBAGE)
     atexit.register(gc.freeze)  # else the interpreter looks through all objects for cycles as it ends
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no matrix here is worth the start of a thread for each core

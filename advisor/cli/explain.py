@@ -164,7 +164,7 @@ def _explain(
 ) -> tuple[Plan, _Explanation]:
     """The plan that is explained, made anew where changes are asked for, and the answers."""
     difference, plan = None, read
-    named = [asked.instance_type] if asked.instance_type else []
+    named = [] if asked.instance_type is None else [asked.instance_type]
     if asked.changes is not None:
         types = types_priced(asked.changes) | set(named)
         before = plan_question(question, catalog_of_question(question, catalog, types), model=model)
@@ -182,7 +182,7 @@ def _explain(
     return plan, _Explanation(
         plan=outcome_of(read) if nothing_asked else None,
         what_if=difference,
-        why=why(under, catalog, asked.instance_type, asked.region) if asked.instance_type else None,
+        why=None if asked.instance_type is None else why(under, catalog, asked.instance_type, asked.region),
         pareto=tuple(
             pareto_front(under, target, getattr(question.workload.slo, f"{target}_ms"))
             for target in _targets(asked.fronts, question)

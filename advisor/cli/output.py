@@ -240,10 +240,15 @@ def json_or_page(text: str, output_format: str) -> str:
     return page_of(text, "the document")
 
 
+_DOCUMENTS = ("{", "[", "<")
+"""Begins of JSON, HTML and XML, which are UTF-8 whatever the encoding of stdout is."""
+
+
 def deliver(text: str, output: Path | None) -> None:
-    """Print *text*, where *output* is None or ``-``, or write it there and say so on stderr."""
+    """Print *text*, where *output* is None or ``-``, or write it there in UTF-8 and say so on stderr."""
     if output is None or output == STDOUT:
-        click.echo(text, nl=False)
+        is_document = text.startswith(_DOCUMENTS) and not sys.stdout.isatty()
+        click.echo(text.encode() if is_document else text, nl=False)
         return
     write_output(output, text.encode())
     tell(f"wrote {output}")

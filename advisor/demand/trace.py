@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from advisor.demand.trace_columns import (
 )
 from advisor.demand.values import Demand
 from advisor.errors import InputError
+from advisor.tables import CELLS_HINT, numbered_rows
 from advisor.units import counted
 
 Block = tuple[npt.NDArray[np.float64], Integers, Integers]
@@ -120,7 +122,7 @@ def first_longer(path: Path, columns: SizeColumns, most_tokens: float) -> str:
     for _, sizes, items in read_blocks(path, columns):
         longer = np.flatnonzero((sizes + items if columns == OF_TOKENS else sizes) > most_tokens)
         if longer.size:
-            return f"{path}:{rows + int(longer[0]) + 2}"
+            return _place(path, rows + int(longer[0]))
         rows += sizes.size
     return str(path)
 
@@ -249,7 +251,7 @@ def _check_cells(batch: Any, path: Path, names: dict[Column, str], rows_before: 
             row = pc.index(bad, True).as_py()
             shown = f", found {column[row].as_py():g}" if column[row].is_valid and index else ""
             raise InputError(
-                f"{what}{shown}", where=f"{path}:{rows_before + row + 2}: {name}", hint="correct or remove that row"
+                f"{what}{shown}", where=f"{_place(path, rows_before + row)}: {name}", hint="correct or remove that row"
             )
 
 
@@ -282,10 +284,18 @@ def _product(factors: Sequence[Integers], columns: SizeColumns, path: Path, rows
         name = " × ".join(column.name for column in columns.sizes)
         raise InputError(
             f"{name} is at most {LARGEST_SIZE:,}, found {sizes[row]:,.0f}",
-            where=f"{path}:{rows_before + row + 2}",
+            where=_place(path, rows_before + row),
             hint="correct or remove that row",
         )
     return np.asarray(sizes, dtype=np.int64)
+
+
+def _place(path: Path, row: int) -> str:
+    """File and line of a row, from 0 for the first below the header."""
+    with suppress(csv.Error), path.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
+        line, _ = next(islice(numbered_rows(csv.reader(stream)), row + 1, None), (row + 2, []))
+        return f"{path}:{line}"
+    return str(path)
 
 
 def _first_bad_line(path: Path, names: list[str], refused: str | None) -> InputError | None:
@@ -299,12 +309,14 @@ def _first_bad_line(path: Path, names: list[str], refused: str | None) -> InputE
     times = _time_type(path, names[0])
     expect_number = bool(pa.types.is_floating(times))
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
-        reader = csv.DictReader(stream)
+        reader = csv.reader(stream)
         try:
-            for row in reader:
-                where = f"{path}:{reader.line_num}"
-                if None in row or None in row.values():
-                    return InputError("the row has another number of cells than the header", where=where)
+            header = next(reader)
+            for line, cells in numbered_rows(reader):
+                where, row = f"{path}:{line}", dict(zip(header, cells, strict=False))
+                if len(cells) != len(header):
+                    told = "the row has another number of cells than the header"
+                    return InputError(told, where=where, hint=CELLS_HINT)
                 for index, name in enumerate(names):
                     is_number = bool(index) or expect_number
                     is_good = _is_number(row[name]) if is_number else _time_of(row[name]) is not None
@@ -314,7 +326,7 @@ def _first_bad_line(path: Path, names: list[str], refused: str | None) -> InputE
                     return _of_another_zone(row[names[0]], f"{where}: {names[0]}", first_has_zone=bool(times.tz))
         except csv.Error as error:
             told = f"the row cannot be read: {error}"
-            return InputError(told, where=f"{path}:{reader.reader.line_num}", hint="correct or remove that row")
+            return InputError(told, where=f"{path}:{reader.line_num}", hint="correct or remove that row")
     return None
 
 

@@ -17,7 +17,7 @@ import pytest
 import urllib3
 
 from advisor.catalog.refresh import aws_public
-from advisor.catalog.refresh.http import Client
+from advisor.catalog.refresh.http import Client, brief_client
 from advisor.catalog.refresh.values import Unreachable
 from advisor.codegen.registries import Registries
 from advisor.errors import AdvisorError
@@ -267,3 +267,24 @@ def test_deadlines_hold_with_tls_too(listening, tmp_path):
         except urllib3.exceptions.HTTPError as error:
             said = str(error)
         assert re.search(words, said)
+
+
+def broken(connection):
+    """An error of the server."""
+    connection.sendall(response(b"boom", "Connection: close\r\n", "500 Internal Server Error"))
+
+
+@pytest.mark.parametrize(
+    ("lie", "tells", "most_tries"), [(broken, "answers 500, asking again in", 5), (long_wait, "", 1)]
+)
+def test_a_person_waits_seconds_for_a_server_that_does_not_recover(listening, monkeypatch, capsys, lie, tells, most_tries):
+    """Each wait is told, all together are 15 s, and a server that asks for more is left alone."""
+    waits, server = [], listening(lie)
+    monkeypatch.setattr("advisor.http_pools.time.sleep", waits.append)
+
+    with pytest.raises(Unreachable, match="answered"):
+        brief_client().download(f"{server.url}/version", 100)
+
+    assert sum(waits) <= 15
+    assert 1 <= len(server.received) <= most_tries
+    assert tells in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from advisor import __version__
-from advisor.cli.app import advisor, guard_terminals, main
+from advisor.cli.app import advisor, guard_streams, main
 from advisor.cli.output import deliver, report_width
-from advisor.names import printable
+from advisor.names import nearest_ascii, printable
 from audit.bills import Charge, write_focus
 
 
@@ -65,9 +66,67 @@ def test_nothing_steers_the_terminal(monkeypatch, is_terminal, shown):
     stream = io.StringIO()
     stream.isatty = lambda: is_terminal
     monkeypatch.setattr(sys, "stdout", stream)
-    guard_terminals()
+    guard_streams()
     sys.stdout.write("g6\x1b[2J\tL4\n")
     assert stream.getvalue() == shown
+
+
+WORKLOAD = """name: café
+model: Qwen/Qwen3-8B
+demand: {declared: {requests_per_second: 3, input_tokens: 700, output_tokens: 150}}
+slo: {ttft_p95: 1500ms, tpot_p95: 60ms}
+providers: [aws]
+regions: [eu-west-1]
+"""
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [
+        ("cp1252", ("recommend",)),
+        ("cp437:strict", ("recommend", "--format", "markdown")),
+        ("latin-1", ("recommend", "--verbose")),
+        ("cp1252", ("levers",)),
+    ],
+)
+def test_an_encoding_without_a_character_gets_its_nearest_ascii(tmp_path, encoding, words):
+    """Reports are told in any encoding, and characters that it has stay as they are."""
+    (tmp_path / "w.yaml").write_text(WORKLOAD, encoding="utf-8")
+    command = [sys.executable, "-m", "advisor", words[0], "w.yaml", "-q", *words[1:]]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": encoding}
+
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
+
+    told = ended.stdout.decode(encoding.partition(":")[0])
+    assert ended.returncode == 0, ended.stderr
+    assert "café" in told or words[0] == "levers"
+    assert any(likeness in told for likeness in ("<=", "->", " x ", " . ", "..."))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "begins"), [(("--format", "json"), "{"), (("-o", "-", "--format", "html"), "<!doctype html>")]
+)
+def test_documents_are_utf8_in_any_encoding(tmp_path, arguments, begins):
+    """JSON and pages say or imply their encoding; a plan that was sent to a file can be read again."""
+    (tmp_path / "w.yaml").write_text(WORKLOAD, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "cp1252"}
+    command = [sys.executable, "-m", "advisor"]
+    ended = subprocess.run(
+        [*command, "recommend", "w.yaml", "-q", *arguments], cwd=tmp_path, env=environment, capture_output=True, check=True
+    )
+
+    assert ended.stdout.decode("utf-8").startswith(begins)
+    assert "café" in ended.stdout.decode("utf-8")
+    if begins == "{":
+        (tmp_path / "plan.json").write_bytes(ended.stdout)
+        explain = [*command, "explain", "plan.json", "-o", "why.md"]
+        subprocess.run(explain, cwd=tmp_path, env=environment, capture_output=True, check=True)
+        assert "×" in (tmp_path / "why.md").read_text(encoding="utf-8")
+
+
+def test_nearest_ascii():
+    """Comparisons, arrows and products keep their meaning; letters lose their accents; the rest is a question mark."""
+    assert nearest_ascii("≤ 2 × é → 5 µs … “x” 中") == "<= 2 x e -> 5 us ... 'x' ?"
 
 
 def test_bold_is_all_that_text_may_do_to_a_terminal():
@@ -143,6 +202,27 @@ def test_a_process_ends_with_its_code_after_all_that_waits_for_its_end(before, a
 
     assert (ended.returncode, ended.stdout) == (code, out.format(__version__)), ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("module", ["advisor.cli.app", "click", "advisor.errors"])
+def test_an_interrupt_while_the_program_starts_shows_no_traceback(module):
+    """Nothing can be undone then; the shell sees the signal."""
+    interrupting = (
+        "class Finder:\n    def find_spec(name, path=None, target=None):\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    script = f"import os, signal, sys\n{interrupting}sys.meta_path.insert(0, Finder)\nfrom advisor.cli import run\nrun()"
+    ended = subprocess.run([sys.executable, "-c", script, "--version"], capture_output=True, text=True, check=False)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_the_program_leaves_interrupts_as_they_were():
+    """Whoever imports it gets a KeyboardInterrupt as before."""
+    script = "import signal, advisor.cli; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert ended.stdout == "True\n"
 
 
 def test_a_command_loads_no_pandas():

@@ -168,6 +168,8 @@ def test_bins_are_ordered_and_at_most_half_an_octave_wide(tokens):
         pytest.param(["2023-11-16 18:00:00,1,1", f"2023-11-16 18:00:01,{'x' * 200_000},1"],
                      "t.csv:3: the row cannot be read: field larger", id="field"),
         pytest.param(["1,1,1", "99999999999,1,1"], "the arrival times span", id="clock"),
+        pytest.param(["2023-11-16 18:00:00,1,1", "", "2023-11-16 18:00:01,-5,1"], "t.csv:4: ContextTokens", id="blank line"),
+        pytest.param(['2023-11-16 18:00:00,"x\n",1'], "t.csv:2: ContextTokens: 'x", id="line break"),
         pytest.param([], "the trace has a header and no rows", id="no rows"),
     ],
 )  # fmt: skip
@@ -177,6 +179,7 @@ def test_bad_rows_are_named(tmp_path, lines, expected):
         read_trace(write(tmp_path / "t.csv", lines))
 
     assert expected in str(caught.value)
+    assert caught.value.hint
 
 
 def test_a_missing_column_names_what_would_do(tmp_path):

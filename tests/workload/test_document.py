@@ -1,5 +1,6 @@
 """The workload file: what it may say, and what is said when it is wrong."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -241,3 +242,10 @@ def test_users_stand_in_place_of_a_rate(tmp_path):
 def test_numbers_that_contradict_each_other_are_refused(tmp_path, text, expected):
     """Each with its field and both sides."""
     assert expected in complaint(tmp_path, text)
+
+
+def test_a_large_file_is_refused_in_a_second(tmp_path):
+    """A file at the limit of what is read, with one key again and again."""
+    started = time.process_time()
+    assert "the key is there twice" in complaint(tmp_path, "name: x\n" * 120_000)
+    assert time.process_time() - started < 4

@@ -25,6 +25,7 @@ from advisor.errors import InputError
 from advisor.performance.questions import SETUP_COLUMNS, one_line
 from advisor.performance.values import Scenario
 from advisor.reading import read_text
+from advisor.tables import numbered_rows
 from advisor.records import asdict, dataclass
 from advisor.units import MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
@@ -244,8 +245,8 @@ def _read_own_table(text: str, path: Path, told: checks.Cells) -> Iterator[check
         header = [name.strip() for name in next(rows, [])]
         columns, strangers = _columns(header, f"{path}:1")
         yield from strangers
-        for row in rows:
-            where = f"{path}:{rows.line_num}"
+        for line, row in numbered_rows(rows):
+            where = f"{path}:{line}"
             if len(row) > len(header):
                 yield LeftOut(where, f"the row has {len(row)} cells, the header {len(header)}")
             elif any(cell.strip() for cell in row):

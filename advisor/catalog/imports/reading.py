@@ -33,7 +33,7 @@ from urllib.parse import urlsplit
 from advisor.catalog.catalog import Catalog
 from advisor.catalog.imports import PROVIDERS, SKYPILOT_PROVIDERS
 from advisor.catalog.imports.rows import Item, LeftOut, Listing, Reason
-from advisor.catalog.refresh.http import Client
+from advisor.catalog.refresh.http import brief_client
 from advisor.catalog.refresh.values import Denied
 from advisor.catalog.values import InstanceType
 from advisor.errors import InputError
@@ -105,7 +105,7 @@ def _downloaded(url: str, as_of: str | None) -> _Table:
     if urlsplit(url).scheme not in ("http", "https"):
         raise InputError("this is not the address of a table", where=url, hint=_WANTED)
     try:
-        content = Client().download(url, _LARGEST_BYTES)
+        content = brief_client().download(url, _LARGEST_BYTES)
     except Denied as error:
         raise InputError(error.reason, where=url, hint=error.remedy) from error
     return _table(url, content, as_of)

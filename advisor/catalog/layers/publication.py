@@ -30,7 +30,7 @@ from urllib.parse import urlsplit
 
 from advisor.atomic_files import make_directory, write_bytes
 from advisor.catalog.layers.snapshot import digest_of
-from advisor.catalog.refresh.http import Client
+from advisor.catalog.refresh.http import Client, brief_client
 from advisor.catalog.refresh.values import Denied
 from advisor.errors import InputError
 from advisor.names import printable
@@ -161,7 +161,7 @@ def place_of(location: str, client: Client | None = None, *, is_signed: bool = F
             where=location,
             hint="use https, or check a signature with --allowed-signers FILE",
         )
-    asked = client or Client()
+    asked = client or brief_client()
     if urlsplit(location).path.endswith(ZIP):
         return Archive(location, io.BytesIO(_downloaded(location, asked, _MOST_ARCHIVE_BYTES)))
     return Web(location.rstrip("/"), asked)

@@ -1,6 +1,7 @@
 """JSON over HTTP for services without a client library."""
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -34,6 +35,8 @@ class Client:
     tries: int = 8
     backoff_seconds: float = 1.0
     """First wait; it doubles from try to try."""
+    seconds_left: float = math.inf
+    """Longest wait in all between the tries of one question."""
     timeout_seconds: float = 60.0
     token: str = ""
     """Sent as bearer token; "" for services that ask for none."""
@@ -105,9 +108,15 @@ class Client:
             backoff_max=LONGEST_WAIT_SECONDS,
             raise_on_status=False,
             respect_retry_after_header=True,
+            seconds_left=self.seconds_left,
         )
         timeout = urllib3.Timeout(connect=min(10.0, self.timeout_seconds), read=self.timeout_seconds)
         return bounded(urllib3.PoolManager(retries=retries, timeout=timeout, maxsize=16), self.timeout_seconds)
+
+
+def brief_client() -> Client:
+    """A client for a person who waits for one answer: at most 15 s between all tries, and 20 s for each to begin."""
+    return Client(tries=5, seconds_left=15.0, timeout_seconds=20.0)
 
 
 def _host(url: str) -> str:

@@ -64,7 +64,8 @@ def read_bytes(path: Path) -> bytes | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", where=str(path)) from error
+        hint = "see that it is a file that you may read, or move it away"
+        raise InputError(f"cannot read: {error.strerror}", where=str(path), hint=hint) from error
 
 
 def check_directory(directory: Path) -> None:
@@ -79,7 +80,8 @@ def check_directory(directory: Path) -> None:
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent
     if not nearest.is_dir():
-        raise InputError(f"{nearest} is not a directory", where=str(directory))
+        hint = "give a directory to write the code into, or move that file away"
+        raise InputError(f"{nearest} is not a directory", where=str(directory), hint=hint)
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(
             "the directory is not writable" if nearest == directory else f"{nearest} is not writable",
@@ -99,7 +101,9 @@ def check_places(directory: Path, paths: Iterable[str]) -> None:
         place = directory / path
         if not place.resolve().is_relative_to(root):
             raise InputError(
-                f"{path} is a link, or in a linked folder, that leads out of the directory", where=str(directory)
+                f"{path} is a link, or in a linked folder, that leads out of the directory",
+                where=str(directory),
+                hint="replace the link by a file or folder of the directory, or give the directory that it leads to",
             )
         if place.exists() and not place.is_file():
             raise InputError(f"{path} is not a file", where=str(directory), hint="move it away, it is in the way")

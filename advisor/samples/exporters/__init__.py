@@ -16,6 +16,7 @@ from typing import NoReturn
 from advisor.errors import InputError
 from advisor.records import dataclass, field, replace
 from advisor.samples.metrics import MEANINGS, METRICS, ROW_SECONDS, Kind, Metric, Scope, exposition_name, units_of
+from advisor.tables import CELLS_HINT, numbered_rows
 
 FILE_VARIABLE = "ADVISOR_METRICS"
 """Environment variable that names a mapping file, for the agent and whoever is given none."""
@@ -251,11 +252,13 @@ def _rows(path: Path) -> Iterator[_Row]:
     """Rows of a table with a header, whose number of cells all of them have."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream, restkey="", strict=True)
-            for cells in reader:
-                if None in cells.values() or "" in cells:
-                    raise InputError("not as many cells as the header has", where=f"{path}:{reader.line_num}")
-                yield _Row(path, reader.line_num, {key: cell.strip() for key, cell in cells.items()})
+            reader = csv.reader(stream, strict=True)
+            header = next(reader, [])
+            for line, cells in numbered_rows(reader):
+                if len(cells) != len(header):
+                    told = "not as many cells as the header has"
+                    raise InputError(told, where=f"{path}:{line}", hint=CELLS_HINT)
+                yield _Row(path, line, {key: cell.strip() for key, cell in zip(header, cells, strict=True)})
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}", where=str(path)) from error
     except (UnicodeDecodeError, csv.Error) as error:

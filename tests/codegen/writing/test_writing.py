@@ -324,6 +324,7 @@ def _link_to(target):
         ("tests", _link_to(".."), r"tests/unit\.tftest\.hcl is a link, or in a linked folder"),
         (".advisor", _link_to("/tmp"), "leads out of the directory"),
         (".advisor", lambda place: place.write_text("mine"), r"\.advisor is a file"),
+        (".advisor/manifest.json", lambda place: place.mkdir(parents=True), "cannot read: Is a directory"),
     ],
 )
 def test_what_is_in_the_way_is_named(name, make, message, tmp_path):
@@ -333,8 +334,9 @@ def test_what_is_in_the_way_is_named(name, make, message, tmp_path):
     directory.mkdir()
     make(directory / name)
     before = snapshot(tmp_path)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as caught:
         write(directory)
+    assert caught.value.hint
     assert snapshot(tmp_path) == before
 
 
