@@ -14,7 +14,7 @@ from advisor.plan.options import rank
 from advisor.plan.problem.supply import PoolSet
 from advisor.plan.problem.values import FleetSolution, Infeasible, Problem, PurchaseOption
 from advisor.plan.replay.groups import usd_of
-from advisor.plan.replay.validator import Confirmed, ReplayValidator
+from advisor.plan.replay.validator import Confirmed
 from advisor.plan.rungs import RungScope, Step, with_regions
 from advisor.plan.solve.simple import preference
 from advisor.plan.solve.solver import load_solver
@@ -36,6 +36,8 @@ class ReachedRung:
 
     fleet: Confirmed
     context: PlanningContext
+    option_usd: float = math.inf
+    """USD a month of the cheapest option of the rung; infinite where none holds."""
     is_told: bool = False
     """Whether another process told of it: its formulation has the pools of its groups alone."""
 
@@ -71,30 +73,6 @@ class _Part(NamedTuple):
     answer: RungAnswer
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Posed:
-    """A rung's question, with the cheapest of its options."""
-
-    context: PlanningContext
-    formulation: Formulation
-    validator: ReplayValidator
-    option: Confirmed | None
-    """None: no option holds."""
-
-    def cheapest(self, start: Confirmed | None, below: ReachedRung | None = None) -> Reached:
-        """The cheapest fleet that a search from a start comes to; that of the rung below where it ends there."""
-        fleet = self.validator.confirmed(start=start, refined=True)
-        if isinstance(fleet, Infeasible):
-            limits = " and ".join(constraint.value for constraint in fleet.conflict)
-            return f"no fleet that was found keeps to {limits or 'the demand'} with what this rung allows"
-        if below is not None and fleet.solution.allocations is below.fleet.solution.allocations:
-            return below
-        if not fleet.confirmation.reached:
-            ratio = fleet.confirmation.within_slo_ratio
-            return f"the best fleet keeps {ratio_words(ratio)} of the requests within the SLO"
-        return ReachedRung(self.validator.simplest(fleet), self.context)
-
-
 class RungSolver:
     """Solves rungs as the question itself is solved, from what replays have shown when it was made."""
 
@@ -107,25 +85,26 @@ class RungSolver:
 
         Fleets in a precision that loses more quality are preferred only from ``limits.simplicity`` below it on.
         """
-        posed = self.posed(workload)
-        if isinstance(posed, str):
-            return posed
-        confirmed = None if below is None else below.fleet
-        if confirmed is not None and lossier_only:
-            confirmed = confirmed.as_if_at(confirmed.usd_per_month / (1 + workload.limits.simplicity))
-        is_better = usd_of(posed.option) < usd_of(confirmed)
-        return posed.cheapest(posed.option if is_better else confirmed, below)
-
-    def posed(self, workload: Workload) -> _Posed | str:
-        """The question of what a workload allows; why nothing can be bought, deployed, or serves."""
         context = context_of(self._market, workload)
         formulation = formulate(context, narrowed(self._market.supply, workload), self._market.week)
         if not formulation.problem.pools:
             return _why_no_pool(formulation, context)
         validator = self._validator.within(formulation, context)
-        return _Posed(
-            context, formulation, validator, rank(formulation, validator, context, None, 1).cheapest_confirmed
-        )
+        confirmed = None if below is None else below.fleet
+        if confirmed is not None and lossier_only:
+            confirmed = confirmed.as_if_at(confirmed.usd_per_month / (1 + workload.limits.simplicity))
+        option = rank(formulation, validator, context, None, 1).cheapest_confirmed
+        start = option if usd_of(option) < usd_of(confirmed) else confirmed
+        fleet = validator.confirmed(start=start, refined=True)
+        if isinstance(fleet, Infeasible):
+            limits = " and ".join(constraint.value for constraint in fleet.conflict)
+            return f"no fleet that was found keeps to {limits or 'the demand'} with what this rung allows"
+        if below is not None and fleet.solution.allocations is below.fleet.solution.allocations:
+            return below
+        if not fleet.confirmation.reached:
+            ratio = fleet.confirmation.within_slo_ratio
+            return f"the best fleet keeps {ratio_words(ratio)} of the requests within the SLO"
+        return ReachedRung(validator.simplest(fleet), context, usd_of(option))
 
 
 def context_of(market: Market, workload: Workload) -> PlanningContext:
@@ -139,7 +118,7 @@ def context_of(market: Market, workload: Workload) -> PlanningContext:
 
 
 class _FleetParts(NamedTuple):
-    """A confirmed fleet without what every process has: soon sent, and as good for comparing it."""
+    """A confirmed fleet without what every process has: soon sent, and enough to compare it by."""
 
     solution: FleetSolution
     confirmation: Confirmation
@@ -170,23 +149,22 @@ class _FleetParts(NamedTuple):
 
 
 class _FromOption(NamedTuple):
-    """The cheapest fleet of a workload from its cheapest option: what another process is told of it."""
+    """The cheapest fleet of a workload from its cheapest option, as one process tells another."""
 
     workload: Workload
     option_usd: float
-    fleet: _FleetParts | str
-    """Why there is none."""
+    fleet: _FleetParts
 
 
 def _nothing() -> Iterator[list[_FromOption]]:
     yield []
 
 
-class RungsFromOptions:
-    """Rungs that allow more than is stated, each searched from its cheapest option.
+class RungsBeyond:
+    """Rungs that allow more than is stated, each searched as if there were no other.
 
-    Where the recommended fleet costs more, that is where their search starts. So they do without it: where several
-    processors may be used they are worked out ahead, beside it, each as if no other were asked for.
+    A search starts from the cheapest option of its rung, or from the recommended fleet where that costs no more. Where
+    several processors may be used, those from options are worked out ahead, beside the recommendation.
     """
 
     def __init__(self, market: Market, scopes: Iterable[RungScope]) -> None:
@@ -195,32 +173,29 @@ class RungsFromOptions:
         beyond = (scope.workload for scope in scopes if scope.beyond_stated and not scope.lossier_only)
         self._workloads = [workload for workload in beyond if workload is not None]
         is_ahead = market.context.effort.at_a_time > 1 and bool(self._workloads)
-        self._parts: Items[list[_FromOption]] = Items(_nothing, self._ahead if is_ahead else None)
+        self._told: Items[list[_FromOption]] = Items(_nothing, self._ahead if is_ahead else None)
 
     def end(self) -> None:
         """End what is worked out ahead."""
-        self._parts.__exit__()
+        self._told.__exit__()
 
     def wait(self) -> None:
         """Wait for what is worked out ahead: processes that begin after that have it too."""
-        _ = self._parts[0]
+        _ = self._told[0]
 
-    def cheapest(self, workload: Workload, most_usd: float) -> Reached | None:
-        """The cheapest fleet that a workload allows; None where no option of it costs less than so many USD a month."""
-        for told in self._parts[0]:
-            if told.workload == workload:
-                return self._as_told(told) if told.option_usd < most_usd else None
-        posed = RungSolver(self._market).posed(workload)
-        if isinstance(posed, str) or usd_of(posed.option) >= most_usd:
-            return None
-        return posed.cheapest(posed.option)
+    def cheapest(self, workload: Workload, stated: ReachedRung | None) -> Reached:
+        """The cheapest fleet that a workload allows; the recommended one where none is preferred to it."""
+        most_usd = usd_of(None if stated is None else stated.fleet)
+        told = next((told for told in self._told[0] if told.workload == workload), None)
+        if told is not None and told.option_usd < most_usd:
+            return self._as_told(told)
+        return RungSolver(self._market).cheapest(workload, stated)
 
     def whole(self, reached: ReachedRung) -> Confirmed:
         """The fleet of a rung; it is worked out once more where another process told of it."""
         if not reached.is_told:
             return reached.fleet
-        self._parts = Items(_nothing, None)
-        again = self.cheapest(reached.context.requirements.workload, math.inf)
+        again = RungSolver(self._market).cheapest(reached.context.requirements.workload, None)
         return again.fleet if isinstance(again, ReachedRung) else reached.fleet
 
     def _ahead(self) -> Iterator[list[_FromOption]]:
@@ -230,18 +205,14 @@ class RungsFromOptions:
         for workload in reversed(self._workloads):
             if isinstance(answer, ReachedRung) and is_allowed(workload, answer.fleet):
                 continue
-            posed = RungSolver(self._market).posed(workload)
-            if not isinstance(posed, str) and posed.option is not None:
-                answer = posed.cheapest(posed.option)
-                fleet = answer if isinstance(answer, str) else _FleetParts.of(answer.fleet)
-                told.append(_FromOption(workload, posed.option.usd_per_month, fleet))
+            answer = RungSolver(self._market).cheapest(workload, None)
+            if isinstance(answer, ReachedRung):
+                told.append(_FromOption(workload, answer.option_usd, _FleetParts.of(answer.fleet)))
         yield told
 
-    def _as_told(self, told: _FromOption) -> Reached:
-        if isinstance(told.fleet, str):
-            return told.fleet
-        fleet = told.fleet.within(self._market.formulation)
-        return ReachedRung(fleet, context_of(self._market, told.workload), is_told=True)
+    def _as_told(self, told: _FromOption) -> ReachedRung:
+        fleet, context = told.fleet.within(self._market.formulation), context_of(self._market, told.workload)
+        return ReachedRung(fleet, context, told.option_usd, is_told=True)
 
 
 def first_beyond(market: Market, scopes: Sequence[RungScope]) -> Confirmed | None:
@@ -281,8 +252,8 @@ class LowerRungs:
         if is_ahead and scopes and not market.context.requirements.demand.unit.is_one_pass:
             load_solver()  # fleets of other models are seldom cheap enough to be found without
         self._parts: Items[_Part] = Items(self._in_short, self._ahead if is_ahead else None)
-        self.beyond = RungsFromOptions(market, scopes)
-        """Rungs that allow more than is stated, as far as they need no recommendation."""
+        self.beyond = RungsBeyond(market, scopes)
+        """Rungs that allow more than is stated."""
 
     def __enter__(self) -> Self:
         return self
@@ -545,12 +516,9 @@ class Ladder:
         return answers
 
     def _searched(self, scope: RungScope, workload: Workload, stated: ReachedRung | None) -> Reached:
-        """The fleet of a rung from its cheapest option, or from the recommended fleet where that costs no more."""
-        if stated is not None and not scope.lossier_only:
-            answer = self._lower.beyond.cheapest(workload, stated.usd_per_month)
-            if answer is not None:
-                return answer
-        return self._solver.cheapest(workload, stated, lossier_only=scope.lossier_only)
+        if scope.lossier_only:
+            return self._solver.cheapest(workload, stated, lossier_only=True)
+        return self._lower.beyond.cheapest(workload, stated)
 
     def _described(self, scope: RungScope, answer: Reached) -> Rung:
         if not isinstance(answer, ReachedRung):
