@@ -98,8 +98,8 @@ def _compared(market: Market, asked: Asked, chosen: Chosen, lower: LowerRungs) -
         yield market.validator.holds_up_to(confirmed)
 
     with (
-        Items(ladder.higher, ladder.higher if is_ahead and asked.rungs else None) as higher,
         Items(holds_up_to, holds_up_to if is_ahead else None) as holds,
+        ladder.begun(ahead=is_ahead and bool(asked.rungs)) as higher,
     ):
         fleet = fleet_of(confirmed, context, market.expected, market.validator)
         shown = ranking.first(context.effort.options)
