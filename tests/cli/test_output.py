@@ -2,6 +2,7 @@
 
 import io
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -202,6 +203,21 @@ def test_a_process_ends_with_its_code_after_all_that_waits_for_its_end(before, a
 
     assert (ended.returncode, ended.stdout) == (code, out.format(__version__)), ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_result_that_is_cut_short_is_an_error(tmp_path, unbuffered):
+    """Room for some of it, as on a disk that fills up, with and without PYTHONUNBUFFERED."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUNBUFFERED": unbuffered}
+    with (tmp_path / "models.json").open("wb") as stream:
+        ended = subprocess.run(
+            [sys.executable, "-m", "advisor", "catalog", "models", "--format", "json"],
+            env=environment, stdout=stream, stderr=subprocess.PIPE, check=False,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+        )  # fmt: skip
+
+    assert ended.returncode == 1
+    assert b"hint: see that the disk has room" in ended.stderr
 
 
 @pytest.mark.parametrize("module", ["advisor.cli.app", "click", "advisor.errors"])

@@ -366,7 +366,7 @@ def read_measurements(path: Path, told: checks.Cells = NOTHING_TOLD, file_format
     items = _items(read_text(path, "measurements"), path, told, file_format) if is_file else _directory(path, told)
     reading = checks.reading_of(items, told)
     if not reading.measurements and not reading.left_out:
-        raise InputError("there is no measurement in it", where=str(path))
+        raise InputError("there is no measurement in it", where=str(path), hint="give the result of a benchmark, or a CSV table")
     return reading
 
 

@@ -149,14 +149,18 @@ def open_projects(directory: Path) -> dict[str, Module]:
 
 
 def _read(path: Path, root: Path) -> Document:
+    if path.exists() and not path.is_file():
+        raise InputError("a directory, a pipe or a device, not a file", where=str(path), hint="move it away")
     try:
         shown = path.relative_to(root) if path.is_relative_to(root) else path
         # Bytes, so that an edit leaves line ends as they are.
         return read_hcl(path.read_bytes().decode("utf-8"), str(shown))
     except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", where=str(path)) from error
+        hint = "see that it is a file that you may read"
+        raise InputError(f"cannot read: {error.strerror}", where=str(path), hint=hint) from error
     except UnicodeDecodeError as error:
-        raise InputError("not UTF-8 text", where=str(path)) from error
+        hint = "save it in UTF-8, as Terraform demands, or move it away"
+        raise InputError("not UTF-8 text", where=str(path), hint=hint) from error
 
 
 def _json_keys(path: Path) -> Mapping[str, object]:
