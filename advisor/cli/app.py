@@ -48,10 +48,10 @@ def _replaced(error: UnicodeError) -> tuple[str, int]:
 
 
 def _whole_writes(stream: io.TextIOWrapper) -> io.TextIOWrapper:
-    """The stream, with a buffer where PYTHONUNBUFFERED leaves none: what a full disk cuts short raises an error then."""
+    """The stream, with a buffer where PYTHONUNBUFFERED leaves none: what a full disk cuts short is an error then."""
     if not isinstance(stream.buffer, io.RawIOBase):
         return stream
-    buffer = open(stream.fileno(), "wb", closefd=False)  # noqa: PTH123, SIM115 - the descriptor stays open
+    buffer = open(stream.fileno(), "wb", closefd=False)  # noqa: SIM115 - the descriptor stays open
     return io.TextIOWrapper(buffer, stream.encoding, stream.errors, line_buffering=True)
 
 

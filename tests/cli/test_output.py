@@ -113,7 +113,11 @@ def test_documents_are_utf8_in_any_encoding(tmp_path, arguments, begins):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "cp1252"}
     command = [sys.executable, "-m", "advisor"]
     ended = subprocess.run(
-        [*command, "recommend", "w.yaml", "-q", *arguments], cwd=tmp_path, env=environment, capture_output=True, check=True
+        [*command, "recommend", "w.yaml", "-q", *arguments],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        check=True,
     )
 
     assert ended.stdout.decode("utf-8").startswith(begins)
@@ -227,7 +231,9 @@ def test_an_interrupt_while_the_program_starts_shows_no_traceback(module):
         "class Finder:\n    def find_spec(name, path=None, target=None):\n"
         f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
     )
-    script = f"import os, signal, sys\n{interrupting}sys.meta_path.insert(0, Finder)\nfrom advisor.cli import run\nrun()"
+    script = (
+        f"import os, signal, sys\n{interrupting}sys.meta_path.insert(0, Finder)\nfrom advisor.cli import run\nrun()"
+    )
     ended = subprocess.run([sys.executable, "-c", script, "--version"], capture_output=True, text=True, check=False)
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
