@@ -261,6 +261,8 @@ def workload_files(directory: Path) -> list[Path]:
         hint = f"files in {unfinished} say what they lack: add it, and move them here" if unfinished.is_dir() else ""
         hint = hint or "add NAME.yaml files"
         raise InputError("the directory holds no workload files", where=str(directory), hint=hint)
+    if pipe := next((path for path in paths if path.exists() and not (path.is_file() or path.is_dir())), None):
+        raise InputError("a pipe or a device, not a workload file", where=str(pipe), hint="move it away")
     by_stem: dict[Path, Path] = {}
     for path in paths:
         other = by_stem.setdefault(path.with_suffix(""), path)

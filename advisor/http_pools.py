@@ -61,14 +61,14 @@ class BoundedRetry(urllib3.Retry):
     def __init__(self, *arguments: Any, seconds_left: float = math.inf, **options: Any) -> None:  # noqa: ANN401
         """Retries of urllib3 that wait *seconds_left* in all."""
         super().__init__(*arguments, **options)
-        self._seconds_left = seconds_left
-        self._host, self._wait_seconds = "", 0.0
+        self.seconds_left = seconds_left
+        self.host, self.wait_seconds = "", 0.0
 
     def new(self, **options: Any) -> Self:  # noqa: ANN401 - as urllib3's own
         """The next state, which waits as long in all."""
-        return super().new(**options, seconds_left=self._seconds_left)
+        return super().new(**options, seconds_left=self.seconds_left)
 
-    def increment(  # type: ignore[override] # as urllib3's own, which has more types than it names
+    def increment(
         self,
         method: str | None = None,
         url: str | None = None,
@@ -86,19 +86,19 @@ class BoundedRetry(urllib3.Retry):
         if response is not None and response.get_redirect_location():
             return state
         asked = state.get_retry_after(response) if response is not None and self.respect_retry_after_header else None
-        state._wait_seconds = asked or state.get_backoff_time()
-        state._seconds_left -= state._wait_seconds
-        if state._seconds_left < 0:
+        state.wait_seconds = asked or state.get_backoff_time()
+        state.seconds_left -= state.wait_seconds
+        if state.seconds_left < 0:
             raise urllib3.exceptions.MaxRetryError(_pool, url or "", error)
-        state._host = f"{_pool.host}:{_pool.port}" if _pool is not None else ""
+        state.host = f"{_pool.host}:{_pool.port}" if _pool is not None else ""
         return state
 
     def sleep(self, response: urllib3.BaseHTTPResponse | None = None) -> None:
         """Wait, and say why where that takes a while."""
-        if self._wait_seconds >= _SILENT_SECONDS:
+        if self.wait_seconds >= _SILENT_SECONDS:
             answers = "gives no answer" if response is None else f"answers {response.status}"
-            sys.stderr.write(f"{self._host} {answers}, asking again in {self._wait_seconds:.0f} s\n")
-        time.sleep(self._wait_seconds)
+            sys.stderr.write(f"{self.host} {answers}, asking again in {self.wait_seconds:.0f} s\n")
+        time.sleep(self.wait_seconds)
 
     def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
         """Seconds that the server asks to wait; None: it does not."""

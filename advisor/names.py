@@ -17,7 +17,8 @@ _CREDENTIALS = re.compile(r"(:/{1,2})[^/\s'\"]*@")
 _ASCII = {
     "×": "x", "÷": "/", "·": ".", "→": "->", "←": "<-", "⇄": "<->", "≤": "<=", "≥": ">=", "±": "+-", "–": "-", "—": "-",
     "√": "sqrt", "∞": "inf", "Σ": "sum", "λ": "lambda", "µ": "u", "μ": "u", "€": "EUR", "£": "GBP", "▶": ">", "─": "-",
-    "│": ":", "├": "+", "└": "+", "█": "#", "‘": "'", "’": "'", "“": "'", "”": "'",
+    "│": ":", "├": "+", "└": "+", "█": "#", "\N{LEFT SINGLE QUOTATION MARK}": "'",
+    "\N{RIGHT SINGLE QUOTATION MARK}": "'", "“": "'", "”": "'",
 }  # fmt: skip
 """Nearest ASCII of the characters that Unicode does not decompose."""
 _TYPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+:/()-]{0,99}")
@@ -36,7 +37,9 @@ def nearest_ascii(text: str) -> str:
 
     decomposed = "".join(unicodedata.normalize("NFKD", _ASCII.get(character, character)) for character in text)
     without_accents = "".join(character for character in decomposed if not unicodedata.combining(character))
-    return "".join(_ASCII.get(character, character) for character in without_accents).encode("ascii", "replace").decode()
+    return (
+        "".join(_ASCII.get(character, character) for character in without_accents).encode("ascii", "replace").decode()
+    )
 
 
 def without_credentials(text: str) -> str:

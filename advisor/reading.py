@@ -1,5 +1,7 @@
 """Files that a person names, read within bounds of size, depth and length; each failure says how to fix it."""
 
+import codecs
+import io
 import json
 import re
 import stat
@@ -10,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NoReturn, TextIO
+from typing import Any, BinaryIO, NoReturn, TextIO
 
 from advisor.errors import InputError
 from advisor.units import BYTES_PER_MIB
@@ -34,13 +36,10 @@ def read_bytes(path: Path, what: str, hint: str = "", most_bytes: int = MOST_BYT
     Raises:
         InputError: it cannot be read, or is larger.
     """
-    try:
-        content = _first_bytes(path, what, most_bytes + 1)
-    except OSError as error:
-        raise InputError(f"cannot read the {what}: {error.strerror or error}", where=str(path), hint=hint) from error
-    if len(content) > most_bytes:
-        raise InputError(f"the {what} is larger than {most_bytes / BYTES_PER_MIB:,.0f} MiB", where=str(path), hint=hint)
-    return content
+    content = io.BytesIO()
+    for piece in _pieces(path, what, hint, most_bytes):
+        content.write(piece)
+    return content.getvalue()
 
 
 def read_text(path: Path, what: str, hint: str = "", most_bytes: int = MOST_BYTES) -> str:
@@ -49,8 +48,11 @@ def read_text(path: Path, what: str, hint: str = "", most_bytes: int = MOST_BYTE
     Raises:
         InputError: as of :func:`read_bytes`, or it is no UTF-8.
     """
+    decoder, text = codecs.getincrementaldecoder("utf-8-sig")(), ""
     try:
-        text = read_bytes(path, what, hint, most_bytes).decode("utf-8-sig")
+        for piece in _pieces(path, what, hint, most_bytes):
+            text += decoder.decode(piece)  # grows in place: a large file is in memory once
+        text += decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         raise InputError(f"the {what} is not UTF-8 text", where=str(path), hint=hint) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
@@ -118,14 +120,30 @@ def _refuse_constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is not a number of JSON")
 
 
-def _first_bytes(path: Path, what: str, count: int) -> bytes:
+def _pieces(path: Path, what: str, hint: str, most_bytes: int) -> Iterator[bytes]:
+    """Pieces of a file as they are read; see :func:`read_bytes`."""
+    size = 0
+    try:
+        with _opened(path, what) as stream:
+            while piece := stream.read(_PIECE_BYTES):
+                size += len(piece)
+                if size > most_bytes:
+                    break
+                yield piece
+    except OSError as error:
+        raise InputError(f"cannot read the {what}: {error.strerror or error}", where=str(path), hint=hint) from error
+    if size > most_bytes:
+        raise InputError(f"the {what} is larger than {most_bytes / BYTES_PER_MIB:,.0f} MiB", where=str(path), hint=hint)
+
+
+@contextmanager
+def _opened(path: Path, what: str) -> Iterator[BinaryIO]:
+    """A file, or the standard input, which stays open."""
     if str(path) == _STDIN:
-        return standard_input().buffer.read(count)
-    content = bytearray()
+        yield standard_input().buffer
+        return
     with _word_of_waiting(path, what), path.open("rb") as stream:
-        while piece := stream.read(min(_PIECE_BYTES, count - len(content))):
-            content += piece
-    return bytes(content)
+        yield stream
 
 
 def standard_input() -> TextIO:

@@ -9,12 +9,9 @@ from dataclasses import MISSING, fields
 from enum import StrEnum
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_type_hints
+from typing import Annotated, Any, NoReturn, TypeVar, get_type_hints
 
 from advisor.errors import InputError
-
-if TYPE_CHECKING:
-    from _csv import Reader as CsvReader
 
 Row = Mapping[str, str]
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -162,7 +159,9 @@ def read_records(path: Path, holding: str = "") -> Iterator[Record]:
                 number = lines.number if lines else begin
                 if len(cells) != len(header):
                     raise InputError(
-                        f"{len(cells)} cells where the header has {len(header)}", where=f"{path}:{number}", hint=CELLS_HINT
+                        f"{len(cells)} cells where the header has {len(header)}",
+                        where=f"{path}:{number}",
+                        hint=CELLS_HINT,
                     )
                 yield Record(path, number, dict(zip(header, cells, strict=True)))
     except OSError as error:
@@ -171,7 +170,7 @@ def read_records(path: Path, holding: str = "") -> Iterator[Record]:
         raise InputError(f"this is not a CSV table in UTF-8: {error}", where=str(path)) from error
 
 
-def numbered_rows(reader: "CsvReader") -> Iterator[tuple[int, list[str]]]:
+def numbered_rows(reader: Any) -> Iterator[tuple[int, list[str]]]:  # noqa: ANN401 - csv.reader() has no public type
     """Rows that are not blank, each with the line that it begins on, whatever line breaks its cells have."""
     begin = reader.line_num + 1
     for cells in reader:

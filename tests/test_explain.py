@@ -47,6 +47,14 @@ def test_a_plan_explains_itself(folder, plan, run_advisor):
     assert told["runner_up"]["option"]["instance_type"] != plan["recommended"]["instance_type"]
 
 
+def test_an_empty_name_is_an_unknown_type(folder, run_advisor):
+    """It is no question that was not asked."""
+    done = run_advisor("explain", "plan.json", "--why", "", cwd=folder)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "--why: unknown instance type: ''" in done.stderr
+
+
 @pytest.mark.sampled(3)
 def test_a_type_that_is_sold_at_an_unknown_price_is_explained_in_words(folder, run_advisor):
     """It is neither said to be too dear nor to be unable to serve; its rejection says what would lift it."""

@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,27 @@ def test_a_silent_pipe_is_said(tmp_path, capsys, monkeypatch):
     assert read_json(pipe, "plan") == [1]
     writing.join()
     assert f"waiting for the plan from {pipe}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("read", [read_bytes, read_text])
+def test_a_large_file_is_in_memory_once(tmp_path, read):
+    """The largest that is read, of 512 MiB, stays below 1 GB."""
+    path, size = tmp_path / "plan.json", 64 << 20
+    with path.open("wb") as stream:
+        stream.truncate(size)
+    tracemalloc.start()
+    try:
+        assert len(read(path, "plan")) == size
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 1.3 * size
+
+
+def test_a_character_may_lie_across_the_pieces_that_are_read(tmp_path):
+    """Half of it ends one piece, half of it begins the next; a byte order mark is left out."""
+    path, text = tmp_path / "plan.json", "x" + "é" * (3 << 20)
+    path.write_text(text, encoding="utf-8-sig")
+
+    assert read_text(path, "plan") == text

@@ -47,6 +47,14 @@ def _replaced(error: UnicodeError) -> tuple[str, int]:
     return nearest_ascii(error.object[error.start : error.end]), error.end
 
 
+def _whole_writes(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    """The stream, with a buffer where PYTHONUNBUFFERED leaves none: what a full disk cuts short is an error then."""
+    if not isinstance(stream.buffer, io.RawIOBase):
+        return stream
+    buffer = open(stream.fileno(), "wb", closefd=False)  # noqa: SIM115 - the descriptor stays open
+    return io.TextIOWrapper(buffer, stream.encoding, stream.errors, line_buffering=True)
+
+
 def guard_streams() -> None:
     """Make stdout and stderr take any text.
 
@@ -59,8 +67,11 @@ def guard_streams() -> None:
         if stream is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
             continue
-        if isinstance(stream, io.TextIOWrapper) and stream.errors in _DEFAULT_ERRORS:
-            stream.reconfigure(errors=_NEAREST_ASCII)
+        if isinstance(stream, io.TextIOWrapper):
+            stream = _whole_writes(stream)
+            setattr(sys, name, stream)
+            if stream.errors in _DEFAULT_ERRORS:
+                stream.reconfigure(errors=_NEAREST_ASCII)
         if stream.isatty() and not isinstance(stream, GuardedTerminal):
             setattr(sys, name, GuardedTerminal(stream))
 

@@ -1,6 +1,7 @@
 """``advisor serve``: a plan as a page with controls, on loopback."""
 
 import asyncio
+import stat
 import string
 from contextlib import suppress
 from pathlib import Path
@@ -86,15 +87,21 @@ def _serve(
     asyncio.run(serve(listener, doors, source, click.echo, plans_ahead=plans_ahead))
 
 
+_OF_OTHERS = stat.S_IROTH | stat.S_IWOTH
+
+
 def _token(path: Path) -> str:
     from advisor.errors import InputError  # noqa: PLC0415 - as above
     from advisor.reading import read_text  # noqa: PLC0415
 
-    token = read_text(path, "token").strip()
+    make = "make one: (umask 077; openssl rand -hex 32 > FILE)"
+    token = read_text(path, "token", make).strip()
+    if path.is_file() and path.stat().st_mode & _OF_OTHERS:
+        click.echo(f"warning: {path}: others on this machine may read the token: chmod 600 it", err=True)
     if len(token) < _FEWEST_CHARACTERS or not _TOKEN.issuperset(token):
         raise InputError(
             f"the token is shorter than {_FEWEST_CHARACTERS} characters, or holds what no header can",
             where=str(path),
-            hint="make one: openssl rand -hex 32",
+            hint=make,
         )
     return token

@@ -267,17 +267,21 @@ def read_commitments(field: Field | None) -> tuple[OwnedCommitment, ...]:
 
 
 def read_quotas(field: Field | None) -> tuple[QuotaLimit, ...]:
-    """Limits that the account has."""
+    """Limits that the account has.
+
+    Raises:
+        InputError: an entry is wrong, or two say different limits of one quota.
+    """
     stated = [] if field is None else [item.all_of(_QUOTA_KEYS) for item in field.items()]
-    return tuple(
-        QuotaLimit(
-            provider=fields["provider"].text(),
-            region=fields["region"].text(),
-            code=fields["code"].text(),
-            limit=fields["limit"].number(0),
-        )
-        for fields in stated
-    )
+    quotas = []
+    limits: dict[tuple[str, str, str], float] = {}
+    for fields in stated:
+        place = (fields["provider"].text(), fields["region"].text(), fields["code"].text())
+        quota = QuotaLimit(*place, limit=fields["limit"].number(0))
+        if (limit := limits.setdefault(place, quota.limit)) != quota.limit:
+            fields["limit"].fail(f"another limit of {' '.join(place)} is {limit:g}", "keep one of them")
+        quotas.append(quota)
+    return tuple(quotas)
 
 
 def read_exclude(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE) -> Exclude:

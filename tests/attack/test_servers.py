@@ -277,7 +277,9 @@ def broken(connection):
 @pytest.mark.parametrize(
     ("lie", "tells", "most_tries"), [(broken, "answers 500, asking again in", 5), (long_wait, "", 1)]
 )
-def test_a_person_waits_seconds_for_a_server_that_does_not_recover(listening, monkeypatch, capsys, lie, tells, most_tries):
+def test_a_person_waits_seconds_for_a_server_that_does_not_recover(
+    listening, monkeypatch, capsys, lie, tells, most_tries
+):
     """Each wait is told, all together are 15 s, and a server that asks for more is left alone."""
     waits, server = [], listening(lie)
     monkeypatch.setattr("advisor.http_pools.time.sleep", waits.append)

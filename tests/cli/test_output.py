@@ -2,6 +2,7 @@
 
 import io
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -112,7 +113,11 @@ def test_documents_are_utf8_in_any_encoding(tmp_path, arguments, begins):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "cp1252"}
     command = [sys.executable, "-m", "advisor"]
     ended = subprocess.run(
-        [*command, "recommend", "w.yaml", "-q", *arguments], cwd=tmp_path, env=environment, capture_output=True, check=True
+        [*command, "recommend", "w.yaml", "-q", *arguments],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        check=True,
     )
 
     assert ended.stdout.decode("utf-8").startswith(begins)
@@ -204,6 +209,21 @@ def test_a_process_ends_with_its_code_after_all_that_waits_for_its_end(before, a
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_result_that_is_cut_short_is_an_error(tmp_path, unbuffered):
+    """Room for some of it, as on a disk that fills up, with and without PYTHONUNBUFFERED."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUNBUFFERED": unbuffered}
+    with (tmp_path / "models.json").open("wb") as stream:
+        ended = subprocess.run(
+            [sys.executable, "-m", "advisor", "catalog", "models", "--format", "json"],
+            env=environment, stdout=stream, stderr=subprocess.PIPE, check=False,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+        )  # fmt: skip
+
+    assert ended.returncode == 1
+    assert b"hint: see that the disk has room" in ended.stderr
+
+
 @pytest.mark.parametrize("module", ["advisor.cli.app", "click", "advisor.errors"])
 def test_an_interrupt_while_the_program_starts_shows_no_traceback(module):
     """Nothing can be undone then; the shell sees the signal."""
@@ -211,7 +231,9 @@ def test_an_interrupt_while_the_program_starts_shows_no_traceback(module):
         "class Finder:\n    def find_spec(name, path=None, target=None):\n"
         f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
     )
-    script = f"import os, signal, sys\n{interrupting}sys.meta_path.insert(0, Finder)\nfrom advisor.cli import run\nrun()"
+    script = (
+        f"import os, signal, sys\n{interrupting}sys.meta_path.insert(0, Finder)\nfrom advisor.cli import run\nrun()"
+    )
     ended = subprocess.run([sys.executable, "-c", script, "--version"], capture_output=True, text=True, check=False)
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")

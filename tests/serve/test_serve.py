@@ -321,11 +321,15 @@ def test_only_this_machine_is_served_without_a_token(run_advisor, tmp_path):
     """An address that others reach takes a token, which has to be long."""
     refused = run_advisor("serve", "--host", "0.0.0.0", "--port", "0")
     (tmp_path / "token").write_text("short\n")
+    (tmp_path / "token").chmod(0o604)
     short = run_advisor("serve", "--host", "0.0.0.0", "--port", "0", "--token-file", tmp_path / "token")
+    absent = run_advisor("serve", "--port", "0", "--token-file", tmp_path / "none")
 
     assert (refused.returncode, short.returncode) == (2, 1)
     assert "give --token-file FILE" in refused.stderr
+    assert "others on this machine may read the token: chmod 600 it" in short.stderr
     assert "openssl rand -hex 32" in short.stderr
+    assert "openssl rand -hex 32" in absent.stderr
 
 
 def test_with_a_token_nothing_is_told_without_it(guarded):

@@ -116,6 +116,12 @@ def test_samples_are_a_source(tmp_path):
         pytest.param(MINIMAL + "limits: {min_replicas: 3, max_replicas: 2}\n", "max_replicas 2 contradicts min_replicas 3", id="contradiction"),
         pytest.param(MINIMAL + "limits: {zones: 3, max_replicas: 2}\n", "max_replicas 2 contradicts zones 3", id="zones"),
         pytest.param(MINIMAL + "limits: [1]\n", "expected a mapping, found a list", id="list for mapping"),
+        pytest.param(
+            MINIMAL + "limits:\n  quotas:\n" + "".join(
+                f"    - {{provider: aws, region: us-east-1, code: L-DB2E81BA, limit: {limit}}}\n" for limit in (1, 5)
+            ),
+            ":8: limits.quotas[1].limit: another limit of aws us-east-1 L-DB2E81BA is 1", id="two limits",
+        ),
         pytest.param(MINIMAL + "name: other\n", ":5: name: the key is there twice", id="twice"),
         pytest.param(MINIMAL + "regions: {a: b}\n", "expected a list, found a mapping", id="mapping for list"),
         pytest.param(MINIMAL + "regions:\n", "the value is empty", id="null"),

@@ -25,8 +25,8 @@ from advisor.errors import InputError
 from advisor.performance.questions import SETUP_COLUMNS, one_line
 from advisor.performance.values import Scenario
 from advisor.reading import read_text
-from advisor.tables import numbered_rows
 from advisor.records import asdict, dataclass
+from advisor.tables import numbered_rows
 from advisor.units import MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 _MARK = re.compile(r"#\s*scrape\s+(\S+)\s*")
@@ -366,7 +366,9 @@ def read_measurements(path: Path, told: checks.Cells = NOTHING_TOLD, file_format
     items = _items(read_text(path, "measurements"), path, told, file_format) if is_file else _directory(path, told)
     reading = checks.reading_of(items, told)
     if not reading.measurements and not reading.left_out:
-        raise InputError("there is no measurement in it", where=str(path))
+        raise InputError(
+            "there is no measurement in it", where=str(path), hint="give the result of a benchmark, or a CSV table"
+        )
     return reading
 
 

@@ -35,7 +35,7 @@ def documents(text: str, path: Path) -> Iterator[tuple[str, object]]:
     except InputError as error:
         first_line = text.strip().partition("\n")[0]
         if not first_line.endswith(("}", "]")):
-            raise InputError(f"neither JSON nor JSON lines: {error.message}", where=str(path)) from error
+            raise _no_json(error, str(path)) from error
         for line, content in enumerate(text.splitlines(), start=1):
             if content.strip():
                 yield f"{path}:{line}", _json_line(content, f"{path}:{line}")
@@ -82,7 +82,12 @@ def _json_line(content: str, where: str) -> object:
     try:
         return json_of(content, where, allows_nan=True)
     except InputError as error:
-        raise InputError(f"neither JSON nor JSON lines: {error.message}", where=where) from error
+        raise _no_json(error, where) from error
+
+
+def _no_json(error: InputError, where: str) -> InputError:
+    hint = "see that the file is whole, or give the result as CSV"
+    return InputError(f"neither JSON nor JSON lines: {error.message}", where=where, hint=hint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,9 +155,11 @@ def _read(path: Path, root: Path) -> Document:
         # Bytes, so that an edit leaves line ends as they are.
         return read_hcl(path.read_bytes().decode("utf-8"), str(shown))
     except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", where=str(path)) from error
+        hint = "see that it is a file that you may read"
+        raise InputError(f"cannot read: {error.strerror}", where=str(path), hint=hint) from error
     except UnicodeDecodeError as error:
-        raise InputError("not UTF-8 text", where=str(path)) from error
+        hint = "save it in UTF-8, as Terraform demands, or move it away"
+        raise InputError("not UTF-8 text", where=str(path), hint=hint) from error
 
 
 def _json_keys(path: Path) -> Mapping[str, object]:

@@ -1,6 +1,7 @@
 """`advisor apply-to` edits the literals that decide instance types and counts, and no other byte."""
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 
@@ -385,6 +386,24 @@ def test_group_of_another_cloud_is_refused(tmp_path):
             "aws_launch_template.gpu",
             target(provider="gcp", region="us-central1", instance_type="g2-standard-4"),
         )
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (os.mkfifo, "a directory, a pipe or a device, not a file"),
+        (Path.mkdir, "a directory, a pipe or a device, not a file"),
+        (lambda path: path.write_bytes(b"\xff"), "not UTF-8 text"),
+    ],
+)
+def test_what_is_no_terraform_file_is_named(tmp_path, make, told):
+    """A pipe would be waited for without end."""
+    write(tmp_path, main=PLAIN)
+    make(tmp_path / "other.tf")
+    with pytest.raises(InputError, match=told) as caught:
+        apply_to(tmp_path, "aws_launch_template.gpu", target())
+    assert "other.tf" in caught.value.where
+    assert caught.value.hint
 
 
 def test_windows_line_ends_and_a_missing_last_one_stay(tmp_path):

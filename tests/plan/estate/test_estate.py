@@ -2,12 +2,14 @@
 
 import importlib.util
 import json
+import os
 import re
 from dataclasses import replace
 
 import pytest
 
 from advisor.catalog import load_catalog
+from advisor.errors import InputError
 from advisor.estate import plan_estate, workload_files
 from advisor.pipeline import recommend
 from advisor.plan.document import plan_from_json, plan_to_json
@@ -367,6 +369,13 @@ def test_batch_work_takes_no_seat(tmp_path):
 
     assert [row.status for row in shared.workloads] == [PLANNED] * 3
     assert [machine.workloads for machine in shared.shared_machines] == [("w0.yaml", "w1.yaml")]
+
+
+def test_a_pipe_among_the_workload_files_is_refused(tmp_path):
+    """It would be waited for without end."""
+    os.mkfifo(tmp_path / "a.yaml")
+    with pytest.raises(InputError, match="a pipe or a device, not a workload file"):
+        workload_files(tmp_path)
 
 
 @pytest.mark.parametrize(("files", "message"), [((), "no workload files"), (("a.yaml", "a.yml"), "two workload files")])
