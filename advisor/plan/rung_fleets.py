@@ -199,7 +199,7 @@ class RungsBeyond:
         return again.fleet if isinstance(again, ReachedRung) else reached.fleet
 
     def _ahead(self) -> Iterator[list[_FromOption]]:
-        """Those that may be asked for, from the last on: a fleet that the one before allows is its too."""
+        """Fleets that may be asked for, of the last rung first: a fleet that the one before allows is its too."""
         told: list[_FromOption] = []
         answer: Reached = ""
         for workload in reversed(self._workloads):
