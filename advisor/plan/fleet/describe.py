@@ -468,7 +468,7 @@ def failures_of(problem: Problem, solution: FleetSolution) -> Iterator[Failure]:
 
 
 def _static_peak(confirmed: Confirmed, context: PlanningContext, search: FleetSearch) -> StaticPeak | None:
-    """Compute of the main type alone on demand at all hours, within the same limits; None where that is no fleet.
+    """Compute of the main type alone on demand at all hours, within the same limits; None where that is not a fleet.
 
     As many as its replays confirm where instances follow the hours; else as many as the planned rates take.
     """
