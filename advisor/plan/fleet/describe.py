@@ -392,7 +392,7 @@ def layout_of(formulation: Formulation, allocation: Allocation, context: Plannin
 
 
 def layout_fields(served: Served, offer: Offer, requirements: Requirements, catalog: Catalog) -> dict[str, Any]:
-    """Those fields of a layout that follow from what is served on an offer."""
+    """Fields of a layout that follow from what is served on an offer."""
     candidate = served.candidate
     zones = catalog.zones(offer.provider, offer.region, offer.instance_type)
     weights = weights_of(catalog, requirements.model.name, candidate.precision, candidate.engine)
