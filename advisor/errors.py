@@ -39,7 +39,7 @@ class InputError(AdvisorError):
     """Something that the user gave is wrong: a file, a field, a name, a value."""
 
 
-class NothingFeasible(AdvisorError):  # noqa: N818 - the outcome is no error of the program's
+class NothingFeasible(AdvisorError):  # noqa: N818 - the outcome is not an error of the program's
     """The input is valid, but no offer of the catalog satisfies it."""
 
     exit_code = 4

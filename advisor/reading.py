@@ -46,7 +46,7 @@ def read_text(path: Path, what: str, hint: str = "", most_bytes: int = MOST_BYTE
     """Text of a file in UTF-8, without a byte order mark, its lines ended by line feeds; see :func:`read_bytes`.
 
     Raises:
-        InputError: as of :func:`read_bytes`, or it is no UTF-8.
+        InputError: as of :func:`read_bytes`, or it is not UTF-8.
     """
     decoder, text = codecs.getincrementaldecoder("utf-8-sig")(), ""
     try:
@@ -81,7 +81,7 @@ def json_of(text: str, where: str, hint: str = "", *, allows_nan: bool = False) 
     """Value of a JSON text; NaN and infinity are refused, as by the standard, unless it *allows_nan*.
 
     Raises:
-        InputError: it is no JSON, nests too deeply, repeats a key, holds a number of more than 40 digits, or half a
+        InputError: it is not JSON, nests too deeply, repeats a key, holds a number of more than 40 digits, or half a
             character, which no file can hold.
     """
     try:

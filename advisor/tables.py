@@ -212,6 +212,6 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
 
 
 def _inert(cell: object) -> object:
-    """A cell with an apostrophe before what begins as a formula does and is no number."""
+    """A cell with an apostrophe before what begins as a formula does and is not a number."""
     is_formula = isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell)
     return f"'{cell}" if is_formula else cell

@@ -69,7 +69,7 @@ class Field:
         Keys of other levels of the document are told with the level that each belongs to.
 
         Raises:
-            InputError: it is no mapping, or has an unknown or a repeated key (the nearest known one is named).
+            InputError: it is not a mapping, or has an unknown or a repeated key (the nearest known one is named).
         """
         if not isinstance(self.node, yaml.MappingNode):
             self.fail(f"expected a mapping, found {_KIND[type(self.node)]}", f"give it keys: {', '.join(allowed)}")

@@ -210,6 +210,20 @@ def test_every_path_of_the_page_on_development_exists(section):
     }
 
 
+MOST_FILES = {
+    "an accelerator": 2, "an instance type with its price": 2, "an engine": 3, "a provider": 2, "a constraint": 4, "a lever": 3,
+    "a section of a report": 2, "an option of a command": 2, "a source of samples": 3, "a target": 10,
+}  # fmt: skip
+"""Files that are edited by hand to add something, at most."""
+
+
+def test_what_is_added_takes_few_files():
+    """The page says of each how many, and none takes more than it may."""
+    rows = re.findall(r"^\| (an? [^|]+) \| (\d+) \|", PAGE, re.MULTILINE)
+
+    assert {name: most for name, most in MOST_FILES.items() if int(dict(rows)[name]) > most} == {}
+
+
 def test_every_name_of_the_page_on_development_is_in_the_code():
     """Classes and constants that it speaks of, and targets of make."""
     named = set(re.findall(r"`([A-Z][A-Za-z_]{2,})(?:\.\w+)?`", PAGE)) - {"PROVIDER", "TARGET", "COMMAND"}

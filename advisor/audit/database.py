@@ -129,7 +129,7 @@ def opened(progress: Progress | None = None, folder: Path | None = None) -> Iter
 
 
 def unreadable_time(database: Database, table: Table, column: str) -> str | None:
-    """A cell of a column that is no time; None: it has none.
+    """A cell of a column that is not a time; None: it has none.
 
     Raises:
         InputError: some dates name the day first, so that others are read as another day.

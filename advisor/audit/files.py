@@ -47,7 +47,7 @@ _REASON = re.compile(
 _FILE_LINE = re.compile(r"^\s*file ?= ?(.+)$", re.MULTILINE)
 _FILE_WORDS = re.compile(r"in file \"([^\"]+)\"")
 _NO_FOLDERS = "hive_partitioning = false"
-"""A folder called ``EffectiveCost=0`` is no column: it would take the place of the file's own."""
+"""A folder called ``EffectiveCost=0`` is not a column: it would take the place of the file's own."""
 NULLS = ("", "NULL", "null")
 """Cells of a CSV that hold nothing."""
 

@@ -129,7 +129,7 @@ def read_ledger(
         spread: what sums the files over time, each by itself; None: this process.
 
     Raises:
-        InputError: a file is no bill, a cost is no number, or currencies are mixed and a rate is missing.
+        InputError: a file is not a bill, a cost is not a number, or currencies are mixed and a rate is missing.
     """
     distinct, notes = identical_files(paths)
     tables = tables_of(database.connection, distinct, database.scratch, "bill")

@@ -98,7 +98,7 @@ def read_otel(database: Database, paths: Sequence[Path]) -> list[str]:
     """Sum the GenAI metrics of files, which may be parts of one, into the table ``traffic``.
 
     Raises:
-        InputError: a line is no OTLP JSON, or no GenAI metric is in a file.
+        InputError: a line is not OTLP JSON, or no GenAI metric is in a file.
     """
     if not paths:
         return []

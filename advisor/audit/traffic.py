@@ -223,7 +223,7 @@ def _cell(columns: Columns, meaning: str) -> str:
 
 
 def _is_bad(columns: Columns, meaning: str) -> str:
-    """SQL: the cell says something that is no whole number from 0 on."""
+    """SQL: the cell says something that is not a whole number from 0 on."""
     number = _whole(columns, meaning)
     return f"({_cell(columns, meaning)} IS NOT NULL AND {number} IS NULL)" if number else "false"
 

@@ -186,7 +186,7 @@ class Catalog(EngineTables):
         return None if commitment is None else Price(commitment.usd_per_hour, commitment.provenance)
 
     def current_commitments(self, offer: Offer) -> tuple[CommitmentPrice, ...]:
-        """Commitments that can be bought: discounts that are known to have changed since are no offer."""
+        """Commitments that can be bought: discounts that are known to have changed since are not an offer."""
         return tuple(price for price in self.commitments(offer) if price.provenance.quality is not Quality.STALE)
 
     def zones(self, provider: str, region: str, instance_type: str) -> ZoneSupply:

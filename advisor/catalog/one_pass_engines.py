@@ -151,7 +151,7 @@ FIRST_WITH_BF16 = 8.0
 
 @dataclass(frozen=True, slots=True)
 class OnePassEngine:
-    """A server with dynamic batching on the accelerators of one vendor. None is no limit, "" is not known."""
+    """A server with dynamic batching on the accelerators of one vendor. None is not a limit, "" is not known."""
 
     engine: str
     vendor: str

@@ -74,7 +74,7 @@ class LoadedWeights:
     """The weights that an engine loads."""
 
     repository: str
-    """On the hub; "": the model's own, which is no repository's."""
+    """On the hub; "": the model's own, which is not a repository's."""
     scheme: str
     """How they were quantised, or are while they are loaded; "" for published weights."""
     made_while_loading: bool = False

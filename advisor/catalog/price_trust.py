@@ -77,7 +77,7 @@ def trust(price: Price, purchase: Purchase, today: dt.date) -> PriceTrust:
     """How far a price can be relied on.
 
     Where the prices of zones are known, the bounds of a spot price hold all of them, however new they are. A price
-    under a commitment may be on demand less a discount, so that being derived is no doubt: judge its
+    under a commitment may be on demand less a discount, so that being derived is not a doubt: judge its
     on-demand price as well.
     """
     doubts = list(_doubts(price, purchase, today))

@@ -323,7 +323,7 @@ def _of_objects(objects: Mapping[str, str], infra: Path) -> Iterator[tuple[str, 
 
 
 def _of_pods(text: str) -> Iterator[tuple[str, object]]:
-    """Name of each fact of pods in a file of objects, and its value; none of a file that is no YAML."""
+    """Name of each fact of pods in a file of objects, and its value; none of a file that is not YAML."""
     import yaml  # noqa: PLC0415 - only where there is YAML to read
 
     try:

@@ -48,7 +48,7 @@ def look_at_prices(plan: Plan, catalog: Catalog, today: dt.date, policy: Policy)
 
 
 def _of_group(group: FleetGroup, catalog: Catalog, policy: Policy) -> Iterator[tuple[str, str, str, str]]:
-    """The price of a group today, where it is sold on demand or spot: others are no rows of their own."""
+    """The price of a group today, where it is sold on demand or spot: others are not rows of their own."""
     if group.purchase not in ("on_demand", "spot"):
         return
     offer = catalog.offer(group.provider, group.region, group.instance_type)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from advisor.cli.options import EXISTING_FOLDER, FILE, PATH, cost_option, rate_option
+from advisor.cli.options import EXISTING_FOLDER, FILE, PATH, cost_option, parallel_options, rate_option
 from advisor.cli.output import (
     Progress,
     deliver,
@@ -122,14 +122,7 @@ def _words(name: str, value: object) -> Iterator[str]:
 @click.option(
     "--jobs", type=int, default=1, show_default=True, help="Files of the bill that are summed at a time; -1: all cores."
 )
-@click.option(
-    "--backend",
-    type=click.Choice(BACKENDS),
-    default=BACKENDS[0],
-    show_default=True,
-    help="What reads the files in parallel.",
-)
-@click.option("--scheduler", help="Address of a running Dask or Ray cluster; a local one is started without.")
+@parallel_options("Reads the files in parallel.")
 @click.option("--finding", metavar="ID", help="One finding with everything that it was found at, such as ADV108.")
 @click.option(
     "--into", type=PATH, metavar="DIR", help="Instead of the audit: changes of the Terraform in DIR, as a patch."

@@ -24,7 +24,7 @@ _OF_ONE_PLAN = ("rank", "target", "engine", "image", "stage", "form")
 
 
 def is_estate_file(text: str, where: str) -> bool:
-    """Whether what is given is an estate, and no plan; what is no JSON is left to whoever reads plans."""
+    """Whether what is given is an estate, and no plan; what is not JSON is left to whoever reads plans."""
     try:
         return is_estate(text, where)
     except InputError:

@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Any
 
 import click
 
+from advisor.spread import BACKENDS
 from advisor.units import parse_duration_between
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -26,6 +28,17 @@ cost_option = click.option(
     help="Prepaid commitments spread over their use, or as invoiced.",
 )
 """Whether commitments count when they are used or when they are paid."""
+
+
+def parallel_options(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Options ``--backend`` and ``--scheduler`` of what runs in parallel."""
+    backend = click.option(
+        "--backend", type=click.Choice(BACKENDS), default=BACKENDS[0], show_default=True, help=what
+    )  # fmt: skip
+    scheduler = click.option(
+        "--scheduler", help="Address of a running Dask or Ray cluster; a local one is started without."
+    )
+    return lambda command: backend(scheduler(command))
 
 
 def _rates(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> dict[str, Decimal]:

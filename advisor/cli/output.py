@@ -57,7 +57,7 @@ def tell(text: str, *, err: bool = True) -> None:
 class Progress:
     """A counter line that appears after a second, is redrawn in place, and is wiped at the end.
 
-    Nothing is drawn where stderr is no terminal: logs stay clean.
+    Nothing is drawn where stderr is not a terminal: logs stay clean.
     """
 
     def __init__(self, what: str) -> None:
@@ -282,7 +282,7 @@ def read_plan(path: Path) -> "Plan":
     """A plan from its file; one that was changed by hand is read all the same, and that is said.
 
     Raises:
-        InputError: there is none, or it is no plan.
+        InputError: there is none, or it is not a plan.
     """
     from advisor.reading import read_text  # noqa: PLC0415 - help shows without it
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.options import FILE, FOLDER, PATH, duration_between, wide_option
+from advisor.cli.options import FILE, FOLDER, PATH, duration_between, parallel_options, wide_option
 from advisor.cli.output import (
     Progress,
     answers_text,
@@ -29,7 +29,7 @@ from advisor.report.fleet_words import change_words
 from advisor.report.option_words import OPTION_VALUE_COLUMNS, SHOWN_OPTIONS, option_values
 from advisor.report.price_age import check_age, prices_used
 from advisor.report.verdict import plan_markdown, plan_table
-from advisor.spread import BACKENDS, Spread
+from advisor.spread import Spread
 from advisor.workload.document import read_workload
 from advisor.workload.measured_demand import PrometheusDemand
 from advisor.workload.values import Workload
@@ -90,14 +90,7 @@ from advisor.workload.values import Workload
 @click.option(
     "--jobs", type=int, default=-1, show_default=True, help="Workloads of a directory at a time; -1: all cores."
 )
-@click.option(
-    "--backend",
-    type=click.Choice(BACKENDS),
-    default=BACKENDS[0],
-    show_default=True,
-    help="What runs the workloads of a directory in parallel.",
-)
-@click.option("--scheduler", help="Address of a running Dask or Ray cluster; a local one is started without.")
+@parallel_options("Runs the workloads of a directory in parallel.")
 @quiet_option
 def command(
     workload: Path,

@@ -278,7 +278,7 @@ _MOST_PANELS = 64
 """Accelerators in one chart; those with the highest peaks are kept."""
 _TERMINAL_LINES = 16
 _PIPE_COLUMNS = 100
-"""Width where the output is no terminal."""
+"""Width where the output is not a terminal."""
 _HEADERS = (
     "host", "#", "accelerator", "coverage", "memory mean GiB", "peak GiB", "total GiB",
     "busy mean", "busy p50", "busy p95", "busy peak", "peak ÷ mean", "kWh",

@@ -114,7 +114,7 @@ def left_behind(directory: Path, parts: EstateParts) -> list[str]:
 
 
 def check_folder(directory: Path, name: str) -> None:
-    """The folder of a part is no link, nor in a linked folder: links lead out of the directory, or to another part.
+    """The folder of a part is not a link, nor in a linked folder: links lead out of the directory, or to another part.
 
     Raises:
         InputError: it is.

@@ -44,7 +44,7 @@ _SECRETS = {
 _BIDIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _KUBERNETES = "kubernetes/"
 _CHART_VALUES = "values.yaml"
-"""What a Helm chart is given is no object."""
+"""What a Helm chart is given is not an object."""
 _MOST_SHOWN = 10
 
 

@@ -45,7 +45,7 @@ def python_value(value: object, indent: int = 0, before: int = _UNKNOWN, depth: 
 
     Raises:
         TypeError: there is no literal for it.
-        ValueError: a number that is not finite, or a call whose names are no names.
+        ValueError: a number that is not finite, or a call whose names are not names.
     """
     if isinstance(value, str):
         return Quoted(_text_or_lines(value, indent))

@@ -261,7 +261,7 @@ def systemd_path(text: str) -> Quoted:
     """*text* itself as a path in a setting that takes no quotes; no specifier acts in it.
 
     Raises:
-        ValueError: it is no absolute path, or holds what such a setting cannot.
+        ValueError: it is not an absolute path, or holds what such a setting cannot.
     """
     if not text.startswith("/") or not text.isprintable() or text != text.strip() or set(text) & set("\"'\\"):
         raise ValueError(f"{text!r} is not a path that a systemd unit can hold without quotes")

@@ -145,7 +145,7 @@ class Registries:
         return {"Authorization": f"Bearer {_token_in(answer.data, image, urlsplit(realm).hostname or '')}"}
 
     def _ask(self, method: str, address: str, headers: Mapping[str, str], image: str) -> _Answer:
-        """The first answer that is no call to wait, or else the last one."""
+        """The first answer that is not a call to wait, or else the last one."""
         import urllib3  # noqa: PLC0415 - commands that ask nobody stay quick
 
         wait = 1.0
@@ -232,7 +232,7 @@ def _token_in(data: bytes, image: str, host: str) -> str:
         document = json_of(data.decode(), host)
         token = str(document.get("token") or document["access_token"])
         if _TOKEN.fullmatch(token) is None:
-            raise ValueError(token)  # noqa: TRY301 - all that is no token is refused alike
+            raise ValueError(token)  # noqa: TRY301 - all that is not a token is refused alike
     except (InputError, ValueError, KeyError, AttributeError) as error:
         raise _silent(image, f"{host} answered no token") from error
     return token

@@ -147,7 +147,7 @@ def check_wanted(wanted: Wanted) -> None:
     """Refuse what no plan could make right.
 
     Raises:
-        InputError: an image that is no reference of one, a custom engine without an image, or an unknown input.
+        InputError: an image that is not a reference of one, a custom engine without an image, or an unknown input.
     """
     check_inputs(wanted.inputs)
     if wanted.engine is Engine.CUSTOM and not wanted.image:

@@ -246,7 +246,7 @@ def _price(serves: Option | FleetGroup, paid: OptionCost | FleetGroup, more: str
 
 
 def _calls(plan: Plan) -> Iterator[str]:
-    """How clients ask for an answer to texts that is no embedding."""
+    """How clients ask for an answer to texts that is not an embedding."""
     answer = TextAnswer(plan.workload.get("model_answer", TextAnswer.VECTOR))
     if call := answer_call(answer, plan.workload.get("model_type", "")):
         kind = "a vector for each token" if answer is TextAnswer.VECTORS else "weights of terms"

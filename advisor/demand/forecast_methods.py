@@ -55,7 +55,7 @@ def measured_growth(hourly: Floats, stated_per_year: float | None) -> tuple[floa
     most pairs agree on its direction.
 
     Raises:
-        InputError: the stated growth is no number above -1.
+        InputError: the stated growth is not a number above -1.
     """
     if stated_per_year is not None:
         if not (math.isfinite(stated_per_year) and stated_per_year > -1):

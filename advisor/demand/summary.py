@@ -65,7 +65,7 @@ def read_summary(path: Path) -> Demand:
     """Demand from a summary file.
 
     Raises:
-        InputError: the file cannot be read, or is no ``advisor.demand/v1``.
+        InputError: the file cannot be read, or is not an ``advisor.demand/v1``.
     """
     document = read_json(path, "demand summary", "make one with `advisor demand summarise TRACE -o FILE`")
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:

@@ -90,7 +90,7 @@ def _log_chance(counts: Integers, first: Integers, end: Integers, lengths: Integ
 
     Minutes are taken to be independent and negative binomial with mean m and variance m·D: P(0) = D^(-m ÷ (D - 1)) for
     each, and e^(-m) where D = 1. The mean is its lower bound of two standard errors, so that a few requests prove
-    nothing; fewer than ten minutes are no neighbourhood.
+    nothing; fewer than ten minutes are not a neighbourhood.
     """
     minutes = np.maximum(end - first, 1)
     total = _sums(counts, first, end)

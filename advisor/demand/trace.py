@@ -138,7 +138,7 @@ _REMEDIES = {
 
 
 def _remedy(path: Path) -> str:
-    """Remedy for a file that is no text in UTF-8."""
+    """Remedy for a file that is not a text in UTF-8."""
     start = b""
     with suppress(OSError), path.open("rb") as stream:
         start = stream.read(4)

@@ -24,7 +24,7 @@ _MOST_MODELS = 100
 
 
 def ray_launches(text: str) -> Iterator[Launch]:
-    """Launches of the first 100 models that a configuration names; none where it names none, is long or is no YAML."""
+    """Launches of the first 100 models that a configuration names; none where it names none, is long or is not YAML."""
     try:
         document = yaml_value(text) if len(text) <= _MOST_CHARACTERS else None
     except UnreadableYamlError:

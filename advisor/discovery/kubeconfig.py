@@ -47,7 +47,7 @@ Part = Mapping[str, Any]
 
 
 class UnreadableYamlError(ValueError):
-    """Text that is no YAML, or none that can be read in bounds; its message says why."""
+    """Text that is not YAML, or none that can be read in bounds; its message says why."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -73,7 +73,7 @@ def yaml_value(text: str) -> Any:  # noqa: ANN401 - any YAML value
     """Value of a YAML text.
 
     Raises:
-        UnreadableYamlError: it is no YAML, nests too deeply, or is out of bounds.
+        UnreadableYamlError: it is not YAML, nests too deeply, or is out of bounds.
     """
     try:
         return yaml.load(text, _Loader)  # noqa: S506 - a safe loader

@@ -267,7 +267,7 @@ class PricedLever:
     worth_usd_per_month: float | None = None
     """Cost of the combination without it minus that of the combination; None: not used, or no fleet without it."""
     dropped: str = ""
-    """Why it is no part of the combination; "" where it is."""
+    """Why it is not a part of the combination; "" where it is."""
     wrong_answer_ratio: float = 0.0
     """Share of the requests that get the answer to another: no benchmark score shows it."""
     line: str = ""

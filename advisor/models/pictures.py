@@ -33,7 +33,7 @@ class Scaling(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PictureRule:
-    """A family's rule; None is no limit."""
+    """A family's rule; None is not a limit."""
 
     architecture: str
     """``model_type`` of the vision tower, or of the whole model."""

@@ -58,7 +58,7 @@ GROUPS = {"memory": MEMORY, "arithmetic": ARITHMETIC, "overhead": OVERHEAD, "req
 ENGINES = ("trtllm", "vllm", "sglang", "llamacpp", "deepspeed", "neuron")
 """Engine classes with multipliers of their own: without any, TPOT's median error on left-out cells nearly doubles."""
 STACKS = ("amd-2024", "intel-gpu", "gaudi", "aws", "amd")
-"""Vendor stacks with multipliers on top of the engine's. Only their product is identified: these are no efficiencies.
+"""Vendor stacks with multipliers on top of the engine's. Only their product is identified: these are not efficiencies.
 ``amd-2024`` is AMD with an engine that names no version, as measured in autumn 2024."""
 STACK_GROUPS = ("memory", "arithmetic", "overhead")
 

@@ -28,7 +28,7 @@ def setup_from(cells: Mapping[str, str]) -> Setup:
     """The set-up that named cells describe.
 
     Raises:
-        InputError: a count is no whole number of at least 1, or a name is missing.
+        InputError: a count is not a whole number of at least 1, or a name is missing.
     """
     for column in REQUIRED_COLUMNS:
         if not cells.get(column, "").strip():

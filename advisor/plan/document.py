@@ -137,7 +137,7 @@ def as_read(document: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON valu
 
 
 def _other_schema(schema: object) -> str:
-    """Remedy for a document that is no plan of this version."""
+    """Remedy for a document that is not a plan of this version."""
     kind, _, version = str(schema).rpartition("/v")
     if kind == SCHEMA.rpartition("/v")[0] and version.isdecimal() and int(version) > int(SCHEMA.rpartition("/v")[2]):
         return "it was made by a newer version of advisor: update this one, or make the plan again with it"

@@ -174,7 +174,7 @@ def _at_known(formulation: Formulation, carried: Mapping[Kind, float]) -> Formul
 
 
 def rank_rejections(formulation: Formulation) -> tuple[Rejection, ...]:
-    """Why pools are no fleet of their own, in any way of paying."""
+    """Why pools are not a fleet of their own, in any way of paying."""
     return tuple(_singles(formulation)[1])
 
 
@@ -390,7 +390,7 @@ def _headroom_shown(formulation: Formulation, pool: Pool, confirmed: Confirmed) 
 
 
 def _replay_refusal(formulation: Formulation, pool: Pool, slo: Slo, kept: float) -> Rejection:
-    """Why a pool is no option: no allowed number of its instances keeps enough of the requests within the SLO."""
+    """Why a pool is not an option: no allowed number of its instances keeps enough of the requests within the SLO."""
     needed = slo.rehearsed_ratio
     reason = (
         f"a replay of no allowed number of instances finds more than {ratio_words(kept)} of the requests within the "

@@ -158,7 +158,7 @@ def _of_sequence(origin: type, arguments: tuple[Any, ...], entry: Any) -> Any:  
 
 
 def _of_union(members: tuple[Any, ...], entry: Any) -> Any:  # noqa: ANN401 - any value
-    """The member with the fewest fields beside a document's keys; what is no document is its own value."""
+    """The member with the fewest fields beside a document's keys; what is not a document is its own value."""
     if entry is None:
         return None
     types_of_value = [member for member in members if member is not types.NoneType]

@@ -107,7 +107,7 @@ def with_limit(problem: Problem, relaxation: Relaxation, limit: float) -> Proble
 
 
 def _holds_without(market: Market, constraint: Constraint) -> bool:
-    """Whether a fleet holds where a limit that is no number is given up."""
+    """Whether a fleet holds where a limit that is not a number is given up."""
     return _confirmed(market, _without(market.formulation.problem, constraint)) is not None
 
 

@@ -46,7 +46,7 @@ def nearest_misses(rejections: Sequence[Rejection], conflict: Conflict | None = 
     is named once, and so are two numbers that are the same for several types.
 
     Args:
-        rejections: everything that is no option.
+        rejections: everything that is not an option.
         conflict: limits that exclude each other, which a miss has to be about.
     """
     codes = {CONSTRAINTS[constraint].code for constraint in conflict.constraints} if conflict else ()

@@ -106,7 +106,7 @@ class Combination:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Something that is no part of the programme."""
+    """Something that is not a part of the programme."""
 
     id: str
     title: str
@@ -154,7 +154,7 @@ class Document(Generic[_Kind]):
         """Value of a text.
 
         Raises:
-            InputError: it is no JSON, has another schema, or other fields.
+            InputError: it is not JSON, has another schema, or other fields.
         """
         document = json_of(text, where, self.hint)
         written = document.get("schema") if isinstance(document, dict) else None

@@ -232,7 +232,7 @@ def publish(client: Client, text: str, tag: str) -> Action:
     """Put *text* into the comment of *tag*, which is posted where none can be changed.
 
     Raises:
-        InputError: the tag is no name, or the text is empty or longer than the host takes.
+        InputError: the tag is not a name, or the text is empty or longer than the host takes.
         Refused: the host does not let this token read or write comments, or does not answer.
     """
     tagged = _tagged(text, tag)

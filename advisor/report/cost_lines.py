@@ -135,7 +135,7 @@ def _focus_row(
 
 
 def _sku(line: CostLine, group: FleetGroup | None) -> tuple[str, str]:
-    """SkuId and SkuPriceDetails of instances; none of what is no machine."""
+    """SkuId and SkuPriceDetails of instances; none of what is not a machine."""
     if group is None or line.item != "instance":
         return "", ""
     details = {"InstanceType": group.instance_type, "GpuCount": group.accelerator_count}

@@ -127,7 +127,7 @@ def headline(plan: Plan) -> str:
 
 
 def _nothing_words(plan: Plan) -> str:
-    """Sentence that nothing serves, and the obstacle of what came closest, where that is no latency."""
+    """Sentence that nothing serves, and the obstacle of what came closest, where that is not a latency."""
     codes = {nearest_miss.code for nearest_miss in plan.nearest_misses}
     closest = rejection_counts([rejection for rejection in plan.rejected if rejection.code in codes])
     return f"{_NOTHING} Closest: {closest}." if codes and not _floor_words(plan) else _NOTHING

@@ -307,7 +307,7 @@ def engine_findings(endpoints: Sequence[str]) -> list[Finding]:
     """One finding for each address of an engine.
 
     Raises:
-        InputError: an address is no URL.
+        InputError: an address is not a URL.
     """
     return [_engine(endpoint) for endpoint in endpoints]
 
@@ -377,7 +377,7 @@ def main(arguments: Sequence[str], program: str) -> int:
     """Print the findings; the exit status: 1 where something is broken.
 
     Raises:
-        InputError: an address is no URL.
+        InputError: an address is not a URL.
     """
     parser = argparse.ArgumentParser(
         prog=program,

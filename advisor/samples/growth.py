@@ -18,7 +18,7 @@ def step(before: Floats, after: Floats) -> tuple[Floats, Booleans]:
 
     A step up is counted as it is, over gaps too. A step down is one of two: to less than half it was reset (the new
     value was counted since; what was counted between the last reading and the reset is unknown and left out); by less
-    it is no growth, but two readings in the wrong order.
+    it is not growth, but two readings in the wrong order.
     """
     change = after - before
     is_reset = after < before / 2

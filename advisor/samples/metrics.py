@@ -13,7 +13,7 @@ from advisor.units import BYTES_PER_GB, BYTES_PER_GIB, BYTES_PER_KIB, BYTES_PER_
 ROW_SECONDS = 15
 """Readings of so long become one row, at whole multiples of it since 1970 in UTC."""
 MOST_VALUE = 9.2e18
-"""Largest magnitude of a reading in any unit, which 64 bits hold; a number beyond it is no measurement."""
+"""Largest magnitude of a reading in any unit, which 64 bits hold; a number beyond it is not a measurement."""
 QUOTIENTS: Mapping[str, tuple[str, str]] = {"kv_cache_used_ratio": ("kv_cache_used_blocks", "kv_cache_blocks")}
 """Dividend and divisor of a metric that has no name of its own, by metric."""
 _UNITS: Mapping[str, Mapping[str, float]] = {

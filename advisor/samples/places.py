@@ -34,7 +34,7 @@ def checked_host(host: str) -> str:
     """*host* itself.
 
     Raises:
-        InputError: it is no name to record.
+        InputError: it is not a name to record.
     """
     if not host or not host.isprintable() or len(host_folder(host)) > _LONGEST_FOLDER:
         hint = "give letters, digits and signs that can be printed, few enough for the name of a folder"

@@ -53,7 +53,7 @@ def _page(template: str, status: int = 200, **view: object) -> HTMLResponse:
 
 
 def _answered(answer: Kind | Problem) -> Kind:
-    """An answer that is no problem: a problem ends the request."""
+    """An answer that is not a problem: a problem ends the request."""
     if isinstance(answer, Problem):
         raise _Stop(answer)
     return answer
@@ -151,7 +151,7 @@ async def _form(request: Request, most_bytes: int, secret: str) -> Form:
     """Fields of a form but its secret, which has to be the page's own.
 
     Raises:
-        _Stop: it is too large, comes too slowly, is no form, or does not know the secret.
+        _Stop: it is too large, comes too slowly, is not a form, or does not know the secret.
     """
     body = bytearray()
     try:

@@ -240,7 +240,7 @@ def _spot_shares(context: Context, provider: str, region: str, machine: str) -> 
 
 
 def _committed(context: Context, idle: Sequence[HostCost]) -> Iterator[Finding]:
-    """Steady machines on demand; those that are idle are no reason to commit."""
+    """Steady machines on demand; those that are idle are not a reason to commit."""
     bill = context.ledger.bill
     if bill.hours < LEAST_DAYS * 24:
         return

@@ -314,7 +314,7 @@ def _why_not(name: str) -> str:
 
 
 def _scaled(cell: str, factor: float) -> str:
-    """The cell in our unit; text that is no number stays, and is refused where it is read."""
+    """The cell in our unit; text that is not a number stays, and is refused where it is read."""
     try:
         return cell if factor == 1.0 else checks.number_text(float(cell) * factor)
     except ValueError:

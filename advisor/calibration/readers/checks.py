@@ -28,7 +28,7 @@ def documents(text: str, path: Path) -> Iterator[tuple[str, object]]:
     """Every document of a JSON file or of JSON lines, with its place.
 
     Raises:
-        InputError: a line is no JSON.
+        InputError: a line is not JSON.
     """
     try:
         whole = json_of(text, str(path), allows_nan=True)

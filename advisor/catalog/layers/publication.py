@@ -168,7 +168,7 @@ def place_of(location: str, client: Client | None = None, *, is_signed: bool = F
 
 
 def _local(path: Path, location: str) -> Place:
-    """A directory or a zip file of this machine; devices and pipes never end, and are no file."""
+    """A directory or a zip file of this machine; devices and pipes never end, and are not a file."""
     if path.is_dir():
         return Directory(path)
     if path.exists() and not path.is_file():

@@ -34,7 +34,7 @@ _MISSTATED_MIB: Mapping[str, int] = {"Trainium2": 512 * 1024}
 
 
 def product_rows(product: Mapping[str, Any], region: str, machines: Collection[str]) -> Iterator[Row]:
-    """Prices of one product of the price list; nothing when it is no accelerated machine of the region."""
+    """Prices of one product of the price list; nothing when it is not an accelerated machine of the region."""
     attributes = product["product"]["attributes"]
     name = str(attributes.get("instanceType", ""))
     accelerated = name in machines or attributes.get("instanceFamily") in ACCELERATED_FAMILIES
@@ -47,7 +47,7 @@ def product_rows(product: Mapping[str, Any], region: str, machines: Collection[s
 
 
 def hosting_rows(product: Mapping[str, Any], region: str, machines: Collection[str]) -> Iterator[Row]:
-    """Price of one product of SageMaker; nothing when it is no known machine that runs real-time endpoints there.
+    """Price of one product of SageMaker; nothing when it is not a known machine that runs real-time endpoints there.
 
     The price list says what a product is for in ``component``, older entries in ``platoinstancetype``.
     """
@@ -62,7 +62,7 @@ def _date_of(term: Mapping[str, Any]) -> str:
     """Day from which a term holds.
 
     Raises:
-        TypeError: it is no text.
+        TypeError: it is not a text.
     """
     if not isinstance(term["effectiveDate"], str):
         raise TypeError("effectiveDate is not text")

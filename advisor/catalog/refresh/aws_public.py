@@ -118,7 +118,7 @@ def rows_of(text: Iterable[str], region: str, machines: Collection[str]) -> Iter
     """Prices of accelerated Linux machines in a price file.
 
     Raises:
-        Unreachable: it is no price file, or one without the columns that are needed.
+        Unreachable: it is not a price file, or one without the columns that are needed.
     """
     lines = csv.reader(text)
     columns = _columns(lines)

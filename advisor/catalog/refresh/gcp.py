@@ -133,7 +133,7 @@ def _items(client: Client, key: str, url: str, path: str) -> Iterator[Mapping[st
 
 
 def parts_of(item: Mapping[str, Any]) -> Iterator[Sku]:
-    """The part that an item of the price list prices; nothing when it is no part of an accelerated machine."""
+    """The part that an item of the price list prices; nothing when it is not a part of an accelerated machine."""
     category, description = item.get("category", {}), str(item.get("description", ""))
     market = _MARKETS.get(category.get("usageType", ""))
     part = _part_name(description, category.get("resourceFamily", ""))

@@ -125,7 +125,7 @@ def _host(url: str) -> str:
 
 
 def _check(host: str, status: int, content: bytes, remedy: str) -> None:
-    """Raise where an answer is no success."""
+    """Raise where an answer is not a success."""
     if status == 200:
         return
     said = f"{host} answered {status}: {_message(content[:_MOST_SAID_BYTES])}"

@@ -96,7 +96,7 @@ def _comes_first(resource: Resource, replacement: Replacement) -> bool:
 
 
 def is_used(block: Block) -> bool:
-    """Whether a block makes, reads or shows something, and is no variable or provider."""
+    """Whether a block makes, reads or shows something, and is not a variable or provider."""
     return block.kind in ("resource", "data", "module", "output")
 
 

@@ -126,7 +126,7 @@ def open_project(directory: Path) -> Module:
     """The root module in *directory*.
 
     Raises:
-        InputError: it is no directory, or holds no Terraform.
+        InputError: it is not a directory, or holds no Terraform.
     """
     if not directory.is_dir():
         raise InputError("not a directory", where=str(directory), hint="give the directory of a Terraform root")
@@ -140,7 +140,7 @@ def open_projects(directory: Path) -> dict[str, Module]:
     """The root module in *directory*, or those of its folders where it has no code itself, by their names.
 
     Raises:
-        InputError: it is no directory, or neither it nor a folder of it holds Terraform.
+        InputError: it is not a directory, or neither it nor a folder of it holds Terraform.
     """
     folders = sorted(path for path in directory.glob("*/") if not path.name.startswith(".") and any(path.glob("*.tf")))
     if any(directory.glob("*.tf")) or not folders:
@@ -266,7 +266,7 @@ def steps_of(
 ) -> tuple[str, ...] | None:  # fmt: skip
     """Steps of a reference, each index in brackets: its key, ``*`` of a splat, nothing where no literal decides it.
 
-    None: the expression is no reference.
+    None: the expression is not a reference.
     """
     steps = chain(node)
     if steps is None:

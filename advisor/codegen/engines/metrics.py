@@ -92,7 +92,7 @@ class EngineMetrics:
             return failing, f"({rate(self.finished, self.served)} + {failing})"
         if self.answers is None:
             return None
-        every = f'{self.answers.path_label}=~"/v1/.+"'  # probes and scrapes are no requests
+        every = f'{self.answers.path_label}=~"/v1/.+"'  # probes and scrapes are not requests
         failed = f'{self.answers.status_label}=~"5.."'
         return rate(self.answers.counter, every, failed), rate(self.answers.counter, every)
 

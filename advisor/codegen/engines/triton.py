@@ -203,7 +203,7 @@ def _warm_up(inputs: Sequence[ModelInput], largest_batch: int, longest_tokens: i
 
 
 def _text(text: str) -> str:
-    """A text in protobuf's text format: what is no plain character of ASCII as its bytes in octal."""
+    """A text in protobuf's text format: what is not a plain character of ASCII as its bytes in octal."""
     plain = re.compile(r"[ !#-\[\]-~]")
     return '"' + "".join(c if plain.fullmatch(c) else "".join(f"\\{b:03o}" for b in c.encode()) for c in text) + '"'
 

@@ -79,7 +79,7 @@ _OF_PODS = ("gke", "aks")
 def with_fixed_replicas(stack: Stack) -> Stack:
     """The stack with the replicas of the busiest hours at all hours where the engine does not tell its load.
 
-    Utilization of a GPU is no measure of it: one request keeps a GPU as busy as a full batch.
+    Utilization of a GPU is not a measure of it: one request keeps a GPU as busy as a full batch.
     """
     silent = {
         backend.key: backend.container
@@ -317,7 +317,7 @@ def scaled_objects(
         stack: holds the groups.
         groups: of a cluster.
         workload_name: name of what is scaled, with which the names of its pods start.
-        kind: API version and kind of it, where it is no Deployment.
+        kind: API version and kind of it, where it is not a Deployment.
     """
     names = [(pods, workload_name(stack, pods.group)) for _, pods in groups]
     return [

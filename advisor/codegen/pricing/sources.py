@@ -96,7 +96,7 @@ def read_project(path: Path, given: str | None, catalog: Catalog, *, prefers_cod
         prefers_code: generated code counts, and not a plan of Terraform beside it.
 
     Raises:
-        InputError: there is no plan, or it is no plan of Terraform.
+        InputError: there is no plan, or it is not a plan of Terraform.
     """
     if given is None and path.is_dir():
         plan = next((path / name for name in _PLANS if (path / name).is_file()), None)

@@ -72,7 +72,7 @@ _LOGGED_QUEUES: Mapping[Engine, str] = {
 }
 """How engines write their queue into their log every few seconds (vLLM and SGLang, read in November 2026)."""
 _FEWEST_FAILURES = 10
-"""Single failures are no alarm, however few requests there are."""
+"""Single failures are not an alarm, however few requests there are."""
 _FAILURES = (
     'ContainerAppConsoleLogs_CL | where ContainerAppName_s == "APP"'
     " | extend failed = todouble(extract(@' failed=([0-9]+) ', 1, Log_s)),"

@@ -48,7 +48,7 @@ def read_bytes(path: Path) -> bytes | None:
     """The content of a file; None where there is none.
 
     Raises:
-        InputError: it cannot be read, is no file, or is larger than 16 MiB.
+        InputError: it cannot be read, is not a file, or is larger than 16 MiB.
     """
     try:
         kept = path.stat()

@@ -162,7 +162,7 @@ def _told(error: Exception) -> str:
 
 
 class _NoRequestError(ValueError):
-    """Line that is no request; its message holds no word of it."""
+    """Line that is not a request; its message holds no word of it."""
 
     def __init__(self, reason: str, hint: str = _HINT) -> None:
         """Keep the remedy beside the reason."""
@@ -435,7 +435,7 @@ def _vector(value: object, others: list[npt.NDArray[np.float32]]) -> npt.NDArray
     """Embedding of length 1.
 
     Raises:
-        ValueError: it is no vector of numbers, all zero, or of another length than those before.
+        ValueError: it is not a vector of numbers, all zero, or of another length than those before.
     """
     if not isinstance(value, list) or not set(map(type, value)) <= {int, float}:
         _refuse("embedding: no list of numbers")

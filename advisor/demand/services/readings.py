@@ -290,7 +290,7 @@ def growth(readings: Readings, *, takes_turns: bool = False) -> tuple[Floats, Bo
 
     After a start the new value was counted since; what was counted between the last reading and the end is lost.
     Requests that left without being counted go off those that came next. Where replicas take turns, requests count when
-    they end, and a step down to more than a process can have counted is no start, but a reading of another one, and
+    they end, and a step down to more than a process can have counted is not a start, but a reading of another one, and
     goes in as it is: sums stay right.
     """
     change = np.diff(readings.requests)

@@ -166,7 +166,7 @@ def _text(value: object) -> str:
 
 
 def _size_words(path: Path, folder: Path) -> str:
-    """Memory of an adapter's weights; "" where they are no safetensors."""
+    """Memory of an adapter's weights; "" where they are not safetensors."""
     file = path if path.name.startswith(_START) else weight_file(folder)
     if file is None or file.suffix != ".safetensors":
         return ""

@@ -158,7 +158,7 @@ def onnx_model(path: Path, name: str) -> Model:
     ``a · S + b · S²``, which is what a transformer takes; with others they are not known.
 
     Raises:
-        InputError: it is no ONNX, cut off, names weights outside its folder, or takes a fixed number of samples.
+        InputError: it is not ONNX, cut off, names weights outside its folder, or takes a fixed number of samples.
     """
     file = read_onnx(path)
     ensembles = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")

@@ -121,7 +121,7 @@ def read_onnx(path: Path) -> OnnxFile:
     """Read the graph of a file; weights that lie in files beside it are counted from their shapes.
 
     Raises:
-        InputError: it is no ONNX, cut off, or names weights outside its folder.
+        InputError: it is not ONNX, cut off, or names weights outside its folder.
     """
     try:
         return _Reader(str(path)).model(tensors.mapped(path, "ONNX file", _HINT))

@@ -46,7 +46,7 @@ def mapped(path: Path, what: str, hint: str) -> memoryview:
     """Bytes of a regular file; nothing is read before it is looked at.
 
     Raises:
-        InputError: it cannot be opened, or is no file.
+        InputError: it cannot be opened, or is not a file.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):

@@ -75,7 +75,7 @@ def tree_of(left: Children, right: Children, weight: Numbers | None, where: str)
         where: for error messages.
 
     Raises:
-        InputError: a child is no node, or two nodes share one.
+        InputError: a child is not a node, or two nodes share one.
     """
     count = len(left)
     inner = left >= 0

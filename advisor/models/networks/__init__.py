@@ -217,7 +217,7 @@ def sizes(fields: ConfigFields, name: str, most: int = 16) -> list[int]:
     """Whole numbers of a list, one for each of at most *most* stages.
 
     Raises:
-        InputError: there are none, or they are no sizes.
+        InputError: there are none, or they are not sizes.
     """
     listed = fields.items(name)
     if not 1 <= len(listed) <= most or prod(isinstance(size, int) for size in listed) == 0:

@@ -63,7 +63,7 @@ def _answer(setup: Resolved, questions: Questions, rows: Indices, answers: Answe
 
 
 def _most_samples(setup: Resolved, unit: Unit, tokens: Floats) -> Floats:
-    """Items of a batch that the server takes at most; endless of an engine that is no server of the catalog."""
+    """Items of a batch that the server takes at most; endless of an engine that is not a server of the catalog."""
     if setup.server is None:
         return np.full_like(tokens, ENDLESS)
     usual = setup.model.sample_size or 1.0

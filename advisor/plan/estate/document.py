@@ -53,7 +53,7 @@ def estate_from_json(text: str, where: str = "estate") -> Estate:
     """The estate of a JSON text; the plans that it may hold are left out.
 
     Raises:
-        InputError: no JSON, another schema version, or values that are no estate's.
+        InputError: no JSON, another schema version, or values that are not an estate's.
     """
     document = json_of(text, where, _HINT)
     schema = document.get("schema") if isinstance(document, dict) else None

@@ -362,7 +362,7 @@ class _Case:
         return tuple(range_ for range_ in ranges if range_ is not None)
 
     def obstacles(self) -> tuple[Obstacle, ...]:
-        """Why no fleet of the type serves the demand; a price unknown elsewhere is no reason where it is sold."""
+        """Why no fleet of the type serves the demand; a price unknown elsewhere is not a reason where it is sold."""
         market = self.judged.market
         own = market.formulation.of([pool for pool in market.formulation.problem.pools if self.is_meant(pool)])
         rejections = [

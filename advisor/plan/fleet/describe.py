@@ -382,7 +382,7 @@ def layout_of(formulation: Formulation, allocation: Allocation, context: Plannin
 
 
 def layout_fields(served: Served, offer: Offer, requirements: Requirements, catalog: Catalog) -> dict[str, Any]:
-    """Those fields of a layout that follow from what is served on an offer."""
+    """Fields of a layout that follow from what is served on an offer."""
     candidate = served.candidate
     zones = catalog.zones(offer.provider, offer.region, offer.instance_type)
     weights = weights_of(catalog, requirements.model.name, candidate.precision, candidate.engine)
@@ -458,7 +458,7 @@ def failures_of(problem: Problem, solution: FleetSolution) -> Iterator[Failure]:
 
 
 def _static_peak(confirmed: Confirmed, context: PlanningContext, search: FleetSearch) -> StaticPeak | None:
-    """Compute of the main type alone on demand at all hours, within the same limits; None where that is no fleet.
+    """Compute of the main type alone on demand at all hours, within the same limits; None where that is not a fleet.
 
     As many as its replays confirm where instances follow the hours; else as many as the planned rates take.
     """

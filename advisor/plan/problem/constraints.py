@@ -181,7 +181,7 @@ def is_broken(use: ConstraintUse) -> bool:
 def _reserves(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
     """Reserves: what failures leave and what is not on spot, as shares of the planned load.
 
-    Where requests differ, what spot leaves is compared with the room beside the load, which is no share of it.
+    Where requests differ, what spot leaves is compared with the room beside the load, which is not a share of it.
     """
     for left in failures(problem, solution):
         if left.part is Part.SUPPLY and left.needed_ratio > 0 and problem.all_alike:

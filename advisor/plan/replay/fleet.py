@@ -31,7 +31,7 @@ from advisor.workload.values import Slo
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int32]
 LEAST_QUEUE = 16
-"""Requests that may wait in any case: before a replica that serves few at a time a short queue is no backlog."""
+"""Requests that may wait in any case: before a replica that serves few at a time a short queue is not a backlog."""
 Indices = npt.NDArray[np.intp]
 CountProgress = Callable[[int], None]
 IsEnough = Callable[[Indices], bool]

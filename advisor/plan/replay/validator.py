@@ -86,7 +86,7 @@ class ReplayValidator(FleetSearch):
         return fleet if isinstance(fleet, Confirmed) and holds else None
 
     def _of_rank(self, rank: int) -> "ReplayValidator":
-        """The same for the precisions up to a rank alone, whose layouts are no pools where others outdo them."""
+        """The same for the precisions up to a rank alone, whose layouts are not pools where others outdo them."""
         requirements = self._setting.requirements
         named = requirements.workload.precisions
         kept = tuple(precision for precision in named if requirements.loss_rank(precision) <= rank)

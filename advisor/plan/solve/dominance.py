@@ -9,7 +9,7 @@ Without one of z zones k instances leave ``k - ⌈k/z⌉``, and m times as many 
 same region and no fewer zones. Spot is replaced by what is not on spot, by spot of the same supply in no fewer zones,
 or by twice as many instances of another supply in two zones or more, of which a shortage leaves half.
 
-Hosts in another region, or in place of a service or of nodes of a cluster, are no replacement where a region charges
+Hosts in another region, or in place of a service or of nodes of a cluster, are not a replacement where a region charges
 for its load balancer; nor are nodes in place of hosts. What a region charges for a further group or backend is left
 out: where only some ways of paying for a pool are replaced, the fleet may have one more, and cost that much more than
 the cheapest.

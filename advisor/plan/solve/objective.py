@@ -234,7 +234,7 @@ def transfer_usd_per_month(
 def answering(allocations: Iterable[Allocation], shares: Mapping[str, Floats]) -> list[list[Pool]]:
     """Pools whose answers are charged as one: of one region, at one price.
 
-    How their requests are split is no part of the cost then.
+    How their requests are split is not a part of the cost then.
     """
     lines: dict[tuple[str, float, float], dict[str, Pool]] = {}
     for pool in (allocation.pool for allocation in allocations):

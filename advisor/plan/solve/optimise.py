@@ -312,7 +312,7 @@ def explain_conflict(problem: Problem) -> Infeasible:
 
 
 def _with_rounded_budget(problem: Problem) -> Problem:
-    """The problem, its budget met by what costs as much to the cent: a printed total is no conflict with itself."""
+    """The problem, its budget met by what costs as much to the cent: a printed total is not a conflict with itself."""
     budget = problem.limits.max_usd_per_month
     if budget is None:
         return problem

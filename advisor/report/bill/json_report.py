@@ -54,7 +54,7 @@ def audit_from_json(text: str, where: str = "audit") -> Audit:
     """The audit of a JSON text.
 
     Raises:
-        InputError: no JSON, another schema version, or fields that are no audit's.
+        InputError: no JSON, another schema version, or fields that are not an audit's.
     """
     document = json_of(text, where, _HINT)
     schema = document.get("schema") if isinstance(document, dict) else None
@@ -71,7 +71,7 @@ def read_audit(path: Path) -> Audit:
     """The audit of a file, with findings in USD a month.
 
     Raises:
-        InputError: the file cannot be read, is no audit, or has amounts in another currency or without a period.
+        InputError: the file cannot be read, is not an audit, or has amounts in another currency or without a period.
     """
     audit = audit_from_json(read_text(path, "audit", _HINT), str(path))
     if not audit.is_in_usd or any(finding.per_month is None for finding in audit.findings):
@@ -84,7 +84,7 @@ def read_audit(path: Path) -> Audit:
 
 
 def _refuse_beyond(value: Any) -> None:  # noqa: ANN401 - any JSON value
-    """Refuse numbers that are no amounts of a bill.
+    """Refuse numbers that are not amounts of a bill.
 
     Raises:
         ValueError: one has more than 18 digits before its point.

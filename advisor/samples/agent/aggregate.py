@@ -120,7 +120,7 @@ class _OpenRow:
         self._gaps: list[Gap] = []
 
     def take(self, tick_us: int, interval_us: int, read: Reading | Missed) -> None:
-        """Take what was read at a tick; a number that is no measurement is not known."""
+        """Take what was read at a tick; a number that is not a measurement is not known."""
         if isinstance(read, Missed):
             self._miss(tick_us, interval_us, read.reason)
             return

@@ -1,6 +1,6 @@
 """``advisor agent alive``: whether the agent of this host runs, for the probes of a container.
 
-It looks at the status that a running agent writes with every row. A source that hangs in its driver is no reason to
+It looks at the status that a running agent writes with every row. A source that hangs in its driver is not a reason to
 restart an agent, which waits for it and reads the others: that shows in ``--ready`` and in the metrics.
 """
 

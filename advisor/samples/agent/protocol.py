@@ -14,7 +14,7 @@ BEAT_SECONDS = 5.0
 """No silence is longer than this, unless the source itself is silent."""
 _LENGTH = struct.Struct("<I")
 _LONGEST = 64 * 1024 * 1024
-"""Bytes: more is no message."""
+"""Bytes: more is not a message."""
 
 
 class Word(IntEnum):
@@ -31,7 +31,7 @@ class Word(IntEnum):
 
 
 class ProtocolError(Exception):
-    """Bytes that are no message."""
+    """Bytes that are not a message."""
 
 
 def message(word: Word, *items: object) -> bytes:
@@ -51,7 +51,7 @@ class Reader:
         """The messages that a piece completes.
 
         Raises:
-            ProtocolError: this is no message.
+            ProtocolError: this is not a message.
         """
         data, at = self._rest + piece, 0
         while len(data) - at >= _LENGTH.size:

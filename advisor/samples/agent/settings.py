@@ -109,7 +109,7 @@ def parse_labels(texts: Sequence[str]) -> tuple[Label, ...]:
     """Labels of ``NAME=VALUE`` texts, in the order of their names.
 
     Raises:
-        InputError: a text is no label, or a name is taken.
+        InputError: a text is not a label, or a name is taken.
     """
     labels: dict[str, str] = {}
     for text in texts:

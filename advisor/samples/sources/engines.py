@@ -62,7 +62,7 @@ def read_labels(text: str) -> Mapping[str, str] | None:
 
 
 def read_number(text: str) -> float | None:
-    """A value, ``NaN`` and ``+Inf`` among them; None where it is no number."""
+    """A value, ``NaN`` and ``+Inf`` among them; None where it is not a number."""
     try:
         value = float(text)
     except ValueError:

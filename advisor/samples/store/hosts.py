@@ -47,7 +47,7 @@ from advisor.samples.store.row_tables import (
 from advisor.units import SECONDS_PER_DAY
 
 PRESENT, MISSED = "rows", "missed"
-"""Names in the column ``metric`` that are no metrics."""
+"""Names in the column ``metric`` that are not metrics."""
 TARGET = ("host", "accelerator_index", "mig_index", "accelerator_uuid", "accelerator")
 COLUMNS = pa.schema(
     [

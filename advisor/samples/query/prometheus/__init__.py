@@ -258,7 +258,7 @@ class PrometheusBackend:
         """A backend for an address, with what the environment holds of tokens.
 
         Raises:
-            InputError: it is no address, or the file of further names makes no sense.
+            InputError: it is not an address, or the file of further names makes no sense.
         """
         return cls(PrometheusEndpoint.of(url), selector, metrics=metrics)
 

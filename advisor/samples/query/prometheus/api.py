@@ -167,7 +167,7 @@ class PrometheusApi:
         return TooMuchError(message, where=self.access.url, hint=hint)
 
     def _series(self, data: Any) -> list[Series]:  # noqa: ANN401 - JSON
-        """Series of an answer, without values that are no number (NaN)."""
+        """Series of an answer, without values that are not a number (NaN)."""
         several = []
         try:
             for series in data["result"]:
