@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from advisor.plan.market import Market
 from advisor.plan.options import Ranking, Single, rank, rank_rejections
-from advisor.plan.problem.constraints import changed_instances
+from advisor.plan.problem.constraints import changed_by
 from advisor.plan.problem.values import Infeasible, Pool, Problem, PurchaseOption
 from advisor.plan.remedies import held_to_limits, with_confirmed_budget
 from advisor.plan.replay.groups import Confirmed, clearly_cheaper, closer, held_to, unproven, usd_of
@@ -144,7 +144,7 @@ def _with_few_changes(market: Market) -> Confirmed | None:
     fleet = market.validator.within(unlimited, market.context).confirmed(refined=True)
     if isinstance(fleet, Infeasible) or not fleet.confirmation.reached:
         return None
-    if changed_instances(formulation.problem, fleet.solution) > limits.max_changed_instances:
+    if changed_by(formulation.problem, fleet.solution) > limits.max_changed_instances:
         return None
     return replace(fleet, formulation=held_to_limits(fleet.formulation, limits))
 
