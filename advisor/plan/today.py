@@ -1,6 +1,7 @@
 """Today's deployment, priced and judged as a fleet would be: by the same formulation, the same replay."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from advisor.candidates import Candidate, Rejection, judge, judge_hardware
 from advisor.catalog import Catalog
@@ -199,8 +200,8 @@ def _beyond_limits(judged: CurrentCost, formulation: Formulation, validator: Rep
 
 def _without_caps(formulation: Formulation) -> Formulation:
     """The question without limits that more instances break."""
-    limits = replace(formulation.problem.limits, **{cap.field: None for cap in _CAPS if cap is not Constraint.QUOTA})
-    problem = replace(formulation.problem, limits=limits, quota_limits={})
+    none: dict[str, Any] = dict.fromkeys(cap.field for cap in _CAPS if cap is not Constraint.QUOTA)
+    problem = replace(formulation.problem, limits=replace(formulation.problem.limits, **none), quota_limits={})
     return replace(formulation, problem=problem)
 
 
