@@ -108,15 +108,6 @@ def never_at_zero(formulation: Formulation) -> Formulation | None:
     return replace(own, problem=replace(own.problem, scaling=replace(problem.scaling, scale_to_zero=False)))
 
 
-def never_committed(formulation: Formulation) -> Formulation:
-    """The question without new commitments."""
-    pools = (
-        replace(pool, tariffs=tuple(each for each in pool.tariffs if each.paid is not PurchaseOption.COMMITMENT))
-        for pool in formulation.problem.pools
-    )
-    return formulation.of(pool for pool in pools if pool.tariffs)
-
-
 def _chosen_within_budget(market: Market, asked: Asked) -> Chosen:
     """The same with the scaling that is allowed.
 

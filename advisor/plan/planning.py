@@ -6,6 +6,7 @@ from functools import partial
 from itertools import islice
 
 from advisor.candidates import Candidate, Rejection
+from advisor.catalog.values import Purchase
 from advisor.deployable import CLUSTERS
 from advisor.performance.groups import deployment_for
 from advisor.plan.alternatives import options_of, recommended
@@ -15,7 +16,6 @@ from advisor.plan.choosing import (
     Chosen,
     chosen_fleet,
     never_at_zero,
-    never_committed,
     recommended_fleet,
 )
 from advisor.plan.doubts import price_doubts
@@ -29,7 +29,7 @@ from advisor.plan.problem.formulas import falls
 from advisor.plan.problem.hours import HOURS_BESIDE
 from advisor.plan.problem.values import Infeasible, PurchaseOption
 from advisor.plan.relaxing import tried
-from advisor.plan.remedies import purchase_remedies, rung_remedies
+from advisor.plan.remedies import held_to_limits, purchase_remedies, rung_remedies
 from advisor.plan.replay.groups import Confirmed, bounded, unproven
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.rung_fleets import Ladder, LowerRungs
@@ -350,7 +350,7 @@ def _zero_note(market: Market, fleet: Fleet) -> str:
     why = _why_zero(market.formulation, fleet)
     committed = _types_paid(fleet, PurchaseOption.COMMITMENT)
     if at_all_hours is not None and committed and not _types_paid(fleet, PurchaseOption.SERVERLESS):
-        usd = _usd_words(market, never_committed(market.formulation))
+        usd = _usd_words(market, _never_committed(market))
         return f"scale_to_zero is not used: committed instances of {committed} run at all hours; without them {usd}"
     if at_all_hours is None or not why.startswith(_ZERO_USED):
         return why
@@ -377,6 +377,14 @@ def _why_zero(formulation: Formulation, fleet: Fleet) -> str:
 def _types_paid(fleet: Fleet, paid: PurchaseOption) -> str:
     """Types of a fleet that are paid for in one way, in words."""
     return " and ".join(dict.fromkeys(group.instance_type for group in fleet.groups if group.purchase == paid))
+
+
+def _never_committed(market: Market) -> Formulation:
+    """The question without new commitments."""
+    workload = market.workload
+    uncommitted = tuple(purchase for purchase in workload.purchase if purchase is not Purchase.COMMITMENT)
+    supply = narrowed(market.supply, replace(workload, purchase=uncommitted))
+    return held_to_limits(formulate(market.context, supply, market.week), market.formulation.problem.limits)
 
 
 def _usd_words(market: Market, formulation: Formulation) -> str:

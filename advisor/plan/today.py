@@ -210,7 +210,7 @@ def _is_exceeded(use: ConstraintUse) -> bool:
 
 
 def _allowed(use: ConstraintUse) -> str:
-    """What a cap allows, in words."""
+    """Limit of a cap, in words."""
     cap = CONSTRAINTS[use.name]
     if cap is Constraint.BUDGET:
         return f"{cap.set_by} allows ${use.limit:,.2f}"

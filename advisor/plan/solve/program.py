@@ -461,7 +461,7 @@ class FleetProgram(ProgramVariables):
         return gone
 
     def _replaced(self, stopped: int, planned: Mapping[Ordered, Terms], running: Mapping[Ordered, int]) -> None:
-        """Of today's instances those that do not run in an hour class count as stopped, if any others run there."""
+        """Instances of today's that do not run in an hour class count as stopped, if any others run there."""
         name, limit = Constraint.MAX_CHANGED_INSTANCES, self.problem.limits.max_changed_instances or 0
         every = sum(self._most_of(g) for g in range(len(self.problem.pools)))
         most = float(every if self.elastic is name else min(limit, every))
