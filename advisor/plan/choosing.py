@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from advisor.plan.market import Market
 from advisor.plan.options import Ranking, Single, rank, rank_rejections
-from advisor.plan.problem.constraints import changed_instances
+from advisor.plan.problem.constraints import changed_by
 from advisor.plan.problem.values import Infeasible, Pool, Problem, PurchaseOption
 from advisor.plan.remedies import held_to_limits, with_confirmed_budget
 from advisor.plan.replay.groups import Confirmed, clearly_cheaper, closer, held_to, unproven, usd_of
@@ -71,6 +71,45 @@ def likely_fleet(market: Market) -> Confirmed | Infeasible | None:
 
 def chosen_fleet(market: Market, asked: Asked) -> Chosen:
     """The simplest of the cheapest fleets that their replays confirm, options among them.
+
+    Where a fleet may scale to zero or be committed, the question is answered without the former too, and the cheaper
+    answer is taken.
+    """
+    chosen = _chosen_within_budget(market, asked)
+    formulation = never_at_zero(market.formulation)
+    if formulation is None:
+        return chosen
+    validator = market.validator.within(formulation, market.context)
+    other = _chosen_within_budget(replace(market, formulation=formulation, validator=validator), asked)
+    market.validator.learn(validator)
+    fleet, before = other.fleet, chosen.fleet
+    if not isinstance(fleet, Confirmed) or not fleet.confirmation.reached:
+        return chosen
+    scaling = market.formulation.problem.scaling
+    problem = replace(fleet.formulation.problem, scaling=scaling)
+    fleet = replace(fleet, formulation=replace(fleet.formulation, problem=problem))
+    if not isinstance(before, Confirmed):
+        return replace(other, fleet=fleet)
+    if before.confirmation.reached and before.usd_per_month <= fleet.usd_per_month + A_CENT:
+        return chosen
+    fleet = unproven(held_to(fleet, before.solution.bound_usd_per_month))
+    return replace(chosen, fleet=fleet, ranking=chosen.ranking.with_fleet(fleet))
+
+
+def never_at_zero(formulation: Formulation) -> Formulation | None:
+    """The question without scaling to zero, where a fleet may do so in some hours or be committed; None elsewhere."""
+    problem = formulation.problem
+    paid = {tariff.paid for pool in problem.pools for tariff in pool.tariffs}
+    may_stop = problem.scaling.scale_to_zero and (problem.goes_to_zero or PurchaseOption.SERVERLESS in paid)
+    if not may_stop or PurchaseOption.COMMITMENT not in paid:
+        return None
+    services = {pool.key for pool in problem.pools for each in pool.tariffs if each.paid is PurchaseOption.SERVERLESS}
+    own = formulation.of(pool for pool in problem.pools if pool.key not in services)
+    return replace(own, problem=replace(own.problem, scaling=replace(problem.scaling, scale_to_zero=False)))
+
+
+def _chosen_within_budget(market: Market, asked: Asked) -> Chosen:
+    """The same with the scaling that is allowed.
 
     A budget has no part in the search: what is cheapest without one is within it, or nothing is that was found.
     """
@@ -144,7 +183,7 @@ def _with_few_changes(market: Market) -> Confirmed | None:
     fleet = market.validator.within(unlimited, market.context).confirmed(refined=True)
     if isinstance(fleet, Infeasible) or not fleet.confirmation.reached:
         return None
-    if changed_instances(formulation.problem, fleet.solution) > limits.max_changed_instances:
+    if changed_by(formulation.problem, fleet.solution) > limits.max_changed_instances:
         return None
     return replace(fleet, formulation=held_to_limits(fleet.formulation, limits))
 

@@ -6,10 +6,17 @@ from functools import partial
 from itertools import islice
 
 from advisor.candidates import Candidate, Rejection
+from advisor.catalog.values import Purchase
 from advisor.performance.groups import deployment_for
 from advisor.plan.alternatives import options_of, recommended
 from advisor.plan.batch_work import adds_machines
-from advisor.plan.choosing import Asked, Chosen, chosen_fleet, recommended_fleet
+from advisor.plan.choosing import (
+    Asked,
+    Chosen,
+    chosen_fleet,
+    never_at_zero,
+    recommended_fleet,
+)
 from advisor.plan.doubts import price_doubts
 from advisor.plan.fleet.choose import Choice, choice_of, no_choice
 from advisor.plan.fleet.chosen import Fleet, HoldsUpTo
@@ -21,7 +28,7 @@ from advisor.plan.problem.formulas import falls
 from advisor.plan.problem.hours import HOURS_BESIDE
 from advisor.plan.problem.values import Infeasible, PurchaseOption
 from advisor.plan.relaxing import tried
-from advisor.plan.remedies import purchase_remedies, rung_remedies
+from advisor.plan.remedies import held_to_limits, purchase_remedies, rung_remedies
 from advisor.plan.replay.groups import Confirmed, bounded, unproven
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.rung_fleets import Ladder, LowerRungs
@@ -35,6 +42,7 @@ from advisor.requirements import Requirements
 from advisor.units import A_CENT, usd
 from advisor.workload.values import Routing
 
+_ZERO_USED = "scale_to_zero is used"
 ANYWHERE_NOTE = "routing by prompt length saves nothing here: prompts of every length go anywhere"
 
 MOST_HOURS_TRIED = 6
@@ -109,7 +117,7 @@ def _compared(market: Market, asked: Asked, chosen: Chosen, lower: LowerRungs) -
             fleet = replace(fleet, batch=batch_beside_of(market.fill, confirmed))
         choice = choice_of(fleet, market.formulation, context, market.expected)
         if fleet.batch is None:
-            choice = replace(choice, notes=(*choice.notes, *scaling_notes(market.formulation, fleet)))
+            choice = replace(choice, notes=(*choice.notes, *scaling_notes(market, fleet)))
         choice = replace(choice, notes=(*choice.notes, *engine_notes(market, confirmed)))
         best = recommended(confirmed, context, fleet, options)
         rejections = (*choice.rejections, *ranking.rejections)
@@ -327,26 +335,62 @@ def _order(chosen: Chosen) -> tuple[bool, float]:
     return not confirmed.confirmation.reached, round(confirmed.usd_per_month, 2)
 
 
-def scaling_notes(formulation: Formulation, fleet: Fleet) -> Iterator[str]:
+def scaling_notes(market: Market, fleet: Fleet) -> Iterator[str]:
     """Whether a fleet uses what ``scaling`` allows, why it does not, and what that takes."""
-    yield from _turn_notes(formulation, fleet)
-    if not formulation.problem.scaling.scale_to_zero:
-        return
-    services = dict.fromkeys(
-        group.instance_type for group in fleet.groups if group.purchase == PurchaseOption.SERVERLESS
-    )
+    yield from _turn_notes(market.formulation, fleet)
+    if market.formulation.problem.scaling.scale_to_zero:
+        yield _zero_note(market, fleet)
+
+
+def _zero_note(market: Market, fleet: Fleet) -> str:
+    """Whether a fleet scales to zero, and what it costs otherwise where commitments are allowed too."""
+    at_all_hours = never_at_zero(market.formulation)
+    why = _why_zero(market.formulation, fleet)
+    committed = _types_paid(fleet, PurchaseOption.COMMITMENT)
+    if at_all_hours is not None and committed and not _types_paid(fleet, PurchaseOption.SERVERLESS):
+        usd = _usd_words(market, _never_committed(market))
+        return f"scale_to_zero is not used: committed instances of {committed} run at all hours; without them {usd}"
+    if at_all_hours is None or not why.startswith(_ZERO_USED):
+        return why
+    return f"{why}; with instances at all hours, and commitments, {_usd_words(market, at_all_hours)}"
+
+
+def _why_zero(formulation: Formulation, fleet: Fleet) -> str:
+    services = _types_paid(fleet, PurchaseOption.SERVERLESS)
     stopped = sum(
         hour.hours_per_week
         for at, hour in enumerate(fleet.hour_classes)
         if not any(group.instances[at] for group in fleet.groups)
     )
     if services:
-        yield f"scale_to_zero is used: no container of {' and '.join(services)} has to run between requests"
-    elif stopped:
-        yield f"scale_to_zero is used: nothing runs in {stopped} hours a week, in which no request is expected"
-    else:
-        why = _why_no_service(formulation)
-        yield f"scale_to_zero is not used: requests are expected in every hour of the week, and {why}"
+        return f"{_ZERO_USED}: no container of {services} has to run between requests"
+    if stopped:
+        return f"{_ZERO_USED}: nothing runs in {stopped} hours a week, in which no request is expected"
+    why = _why_no_service(formulation)
+    if formulation.problem.goes_to_zero:
+        return f"scale_to_zero is not used: instances that run at all hours cost no more, and {why}"
+    return f"scale_to_zero is not used: requests are expected in every hour of the week, and {why}"
+
+
+def _types_paid(fleet: Fleet, paid: PurchaseOption) -> str:
+    """Types of a fleet that are paid for in one way, in words."""
+    return " and ".join(dict.fromkeys(group.instance_type for group in fleet.groups if group.purchase == paid))
+
+
+def _never_committed(market: Market) -> Formulation:
+    """The question without new commitments."""
+    workload = market.workload
+    uncommitted = tuple(purchase for purchase in workload.purchase if purchase is not Purchase.COMMITMENT)
+    supply = narrowed(market.supply, replace(workload, purchase=uncommitted))
+    return held_to_limits(formulate(market.context, supply, market.week), market.formulation.problem.limits)
+
+
+def _usd_words(market: Market, formulation: Formulation) -> str:
+    """Cost of the cheapest fleet of a question, in words."""
+    fleet = market.validator.within(formulation, market.context).confirmed() if formulation.problem.pools else None
+    if not isinstance(fleet, Confirmed) or not fleet.confirmation.reached:
+        return "no fleet is found to hold"
+    return f"it takes ${fleet.usd_per_month:,.2f} a month"
 
 
 def _turn_notes(formulation: Formulation, fleet: Fleet) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Today's deployment, priced and judged as a fleet would be: by the same formulation, the same replay."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from advisor.candidates import Candidate, Rejection, judge, judge_hardware
 from advisor.catalog import Catalog
@@ -8,9 +9,12 @@ from advisor.catalog.values import Purchase
 from advisor.cost import hourly_to_monthly
 from advisor.errors import InputError
 from advisor.performance.stage import serve
+from advisor.plan.fleet.chosen import ConstraintUse
 from advisor.plan.market import Market, market_of
+from advisor.plan.problem.constraints import NEARLY, uses
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.hours import Week
+from advisor.plan.problem.limits import CONSTRAINTS, IN_PROPORTION, Constraint
 from advisor.plan.problem.supply import Supply
 from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, PurchaseOption
 from advisor.plan.remedies import held_to_limits
@@ -24,6 +28,9 @@ from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
 from advisor.units import usd
 from advisor.workload.values import Deployment, Exclude
+
+_CAPS = (Constraint.BUDGET, Constraint.MAX_REPLICAS, Constraint.QUOTA, *IN_PROPORTION)
+"""Limits that more instances of one type break."""
 
 
 def priced_today(requirements: Requirements, catalog: Catalog, owned: Mapping[str, int]) -> CurrentCost | None:
@@ -167,7 +174,9 @@ def _judged(today: Today, context: PlanningContext, validator: ReplayValidator) 
     pool = running.allocations[0].pool
     validator = validator.within(formulation, context)
     replay = validator.replayed(formulation, running)
-    needed = validator.alone_at_all_hours(formulation.of([pool]))
+    limits = replace(formulation.problem.limits, max_changed_instances=None)  # what a load takes is no change
+    alone = held_to_limits(formulation.of([pool]), limits)
+    needed = validator.alone_at_all_hours(alone)
     judged = replace(
         priced,
         precision=formulation.pool_set.sources[pool.key].served.candidate.precision,
@@ -175,20 +184,38 @@ def _judged(today: Today, context: PlanningContext, validator: ReplayValidator) 
     )
     if isinstance(needed, Confirmed) and needed.confirmation.reached:
         return replace(judged, instances_needed=_busiest(needed.solution))
-    return _beyond_limits(judged, formulation.of([pool]), validator)
+    return _beyond_limits(judged, alone, validator)
 
 
 def _beyond_limits(judged: CurrentCost, formulation: Formulation, validator: ReplayValidator) -> CurrentCost:
-    """The same where no number keeps the limits: what would do without the budget, or that nothing would."""
-    limits = formulation.problem.limits
-    if limits.max_usd_per_month is not None:
-        enough = validator.alone_at_all_hours(held_to_limits(formulation, replace(limits, max_usd_per_month=None)))
-        if isinstance(enough, Confirmed) and enough.confirmation.reached:
-            count = _busiest(enough.solution)
-            needed = f"{count} {'is' if count == 1 else 'are'} needed, at {usd(enough.usd_per_month)} a month"
-            why = f"{needed}; limits.max_usd_per_month allows {usd(limits.max_usd_per_month)}"
-            return replace(judged, instances_needed=count, not_judged=why)
-    return replace(judged, not_judged=f"no number of {judged.instance_type} keeps the SLO and the limits")
+    """The same where no number keeps the limits: what would do without the stated caps, or that nothing would."""
+    enough = validator.alone_at_all_hours(_without_caps(formulation))
+    if not isinstance(enough, Confirmed) or not enough.confirmation.reached:
+        return replace(judged, not_judged=f"no number of {judged.instance_type} keeps the SLO and the limits")
+    count = _busiest(enough.solution)
+    needed = f"{count} {'is' if count == 1 else 'are'} needed, at {usd(enough.usd_per_month)} a month"
+    exceeded = [_allowed(use) for use in uses(formulation.problem, enough.solution) if _is_exceeded(use)]
+    why = " and ".join(exceeded) or "the limits allow fewer"
+    return replace(judged, instances_needed=count, not_judged=f"{needed}; {why}")
+
+
+def _without_caps(formulation: Formulation) -> Formulation:
+    """The question without limits that more instances break."""
+    none: dict[str, Any] = dict.fromkeys(cap.field for cap in _CAPS if cap is not Constraint.QUOTA)
+    problem = replace(formulation.problem, limits=replace(formulation.problem.limits, **none), quota_limits={})
+    return replace(formulation, problem=problem)
+
+
+def _is_exceeded(use: ConstraintUse) -> bool:
+    return use.name in _CAPS and use.used > use.limit + NEARLY
+
+
+def _allowed(use: ConstraintUse) -> str:
+    """Limit of a cap, in words."""
+    cap = CONSTRAINTS[use.name]
+    if cap is Constraint.BUDGET:
+        return f"{cap.set_by} allows {usd(use.limit)}"
+    return f"{cap.set_by}{use.detail and f' ({use.detail})'} allows {use.limit:,.{cap.row.decimals}f} {use.unit}"
 
 
 def _busiest(solution: FleetSolution) -> int:

@@ -117,9 +117,9 @@ class CurrentCost:
     within_slo_ratio: float | None = None
     """Share of the requests within every target, by the replay that confirms the fleet; None: cannot be judged."""
     instances_needed: int | None = None
-    """Instances of the same type that the demand takes, beyond the budget too; None: no number of them does."""
+    """Instances of the same type that the demand takes, beyond stated caps too; None: no number of them does."""
     not_judged: str = ""
-    """Why there is no judgement, why no number of instances would do, or that they cost more than the budget."""
+    """Why there is no judgement, why no number of instances would do, or which caps so many exceed."""
     precision: str = ""
     """That it is judged in: the first of the workload's that it can serve."""
     not_generated: str = ""

@@ -68,6 +68,7 @@ def totals(estate: Estate) -> list[str]:
     if together.workloads:
         proof = "proven optimal" if together.gap_ratio == 0 else f"at most {together.gap_ratio:.2%} from the optimum"
         lines.append(f"{len(together.workloads)} workloads compete for shared limits; allocation {proof}")
+    lines += _brief_words(estate)
     lines += [
         f"{row.file}: users wait far longer than predicted of what runs today ({compared_words(row.slower)}); find out "
         "what takes the time before anything is taken away"
@@ -80,6 +81,16 @@ def totals(estate: Estate) -> list[str]:
         for use in estate.conflict
     ]
     return lines
+
+
+def _brief_words(estate: Estate) -> list[str]:
+    """Sentence on plans that are looked for in less time than those of their files alone."""
+    brief = [row.file for row in estate.workloads if row.is_brief and row.status == PLANNED]
+    if not brief:
+        return []
+    which, file = (f"{brief[0]} is", "the file") if len(brief) == 1 else (f"{len(brief)} workloads are", "each file")
+    more = "looks at more fleets and may find a cheaper one"
+    return [f"{which} planned in brief: `advisor recommend` of {file} alone {more}"]
 
 
 def _terms(estate: Estate) -> str:

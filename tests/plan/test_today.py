@@ -188,6 +188,36 @@ def test_a_budget_that_nothing_keeps_to_is_said_with_what_enough_machines_cost()
     assert told.instances_needed == needed
 
 
+def test_limits_on_changes_have_no_part_in_what_a_load_needs():
+    """Two machines of which one may change: as many are needed as without that limit."""
+    free = judged(2, rate=40.0)
+
+    assert free.instances_needed > 3
+    assert judged(2, rate=40.0, limits=Limits(max_changed_instances=1)) == free
+
+
+@pytest.mark.parametrize(
+    ("limits", "allowed"),
+    [
+        (Limits(max_kw=0.4), "limits.max_kw allows 0.400 kW"),
+        (Limits(max_replicas=1), "limits.max_replicas allows 1 replicas"),
+        (
+            Limits(max_kw=0.4, max_usd_per_month=1.0),
+            "limits.max_usd_per_month allows $1.00 and limits.max_kw allows 0.400 kW",
+        ),
+    ],
+)
+def test_machines_beyond_a_cap_are_counted_with_what_it_allows(limits, allowed):
+    """The load needs as many as without the cap, which is named."""
+    free = judged(2, rate=40.0)
+
+    told = judged(2, rate=40.0, limits=limits)
+
+    assert (told.within_slo_ratio, told.instances_needed) == (free.within_slo_ratio, free.instances_needed)
+    assert told.not_judged.startswith(f"{free.instances_needed} are needed, at $")
+    assert told.not_judged.endswith(f"; {allowed}")
+
+
 def test_an_unknown_price_is_said():
     """A deployment that cannot be priced is an error, not a saving of everything."""
     with pytest.raises(InputError, match="no spot price for g4dn"):

@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import replace
+from functools import reduce
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -27,8 +29,9 @@ from advisor.plan.planning import plan_routed
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.solve.stage import Effort, PlanningContext, standing_of
 from advisor.workload.document import read_workload
-from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, Slo, Survive
+from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, Routing, Scaling, Slo, Survive
 from builders import catalog_of, offer, workload
+from plan.fleet.test_choose import week_of_days
 from plan.replay.test_confirm import flat
 
 WITHIN = 0.98
@@ -101,8 +104,8 @@ ENGINES = [
 """Engines are allowed one by one."""
 
 
-def usd(sold, demand, **changes):
-    """Cost of the cheapest fleet that its replay confirms; infinite where there is none."""
+def usd(sold, demand, profile=None, **changes):
+    """Cost of the cheapest fleet that its replay confirms, of a flat or a given profile; infinite where there is none."""
     rate, dispersion = demand
     default = {
         "limits": LOOSE,
@@ -111,7 +114,7 @@ def usd(sold, demand, **changes):
         "demand": DeclaredDemand(rate, rate, 800, 200),
     }
     asked, catalog, model = workload(**(default | changes)), catalog_of(*sold), find_model(workload().model_reference)
-    demanded = replace(measure_demand(asked, model, catalog, None), profile=flat(rate, dispersion))
+    demanded = replace(measure_demand(asked, model, catalog, None), profile=profile or flat(rate, dispersion))
     try:
         requirements = requirements_of(PlanRequest(asked, model, demanded), catalog)
         requirements = with_measured_engines(requirements, shipped_model(), catalog)
@@ -189,6 +192,67 @@ def test_more_to_choose_from_never_costs_more(allowance, sold, demand):
 
     for narrower, wider in pairwise(costs):
         assert WITHIN * wider <= narrower, costs
+
+
+ALLOWANCES = {
+    "scheduled": lambda asked: replace(asked, scaling=replace(asked.scaling, scheduled=True)),
+    "scale_to_zero": lambda asked: replace(asked, scaling=replace(asked.scaling, scale_to_zero=True)),
+    "take_turns": lambda asked: replace(asked, scaling=replace(asked.scaling, take_turns=True)),
+    "spot": lambda asked: replace(asked, purchase=(*asked.purchase, SPOT)),
+    "commitment": lambda asked: replace(asked, purchase=(*asked.purchase, COMMITMENT)),
+    "three years": lambda asked: replace(asked, limits=replace(asked.limits, commitment_years=(1, 3))),
+    "commit_without_history": lambda asked: replace(asked, limits=replace(asked.limits, commit_without_history=True)),
+    "commit_beyond_forecast": lambda asked: replace(asked, limits=replace(asked.limits, commit_beyond_forecast=True)),
+    "fault_tolerant_ratio": lambda asked: replace(asked, limits=replace(asked.limits, fault_tolerant_ratio=1.0)),
+    "max_regions": lambda asked: replace(asked, limits=replace(asked.limits, max_regions=2)),
+    "precision": lambda asked: replace(asked, precisions=(*asked.precisions, "fp8")),
+    "routing": lambda asked: replace(asked, routing=Routing.BY_PROMPT_LENGTH),
+}
+"""Each thing that a workload may allow beside on demand at all hours."""
+NARROW = workload(
+    limits=Limits(simplicity=0.0, survive=Survive.NOTHING, commitment_years=(1,)), purchase=(ON_DEMAND,),
+    precisions=("bf16",), scaling=Scaling(scheduled=False),
+)  # fmt: skip
+
+
+def office_hours(rate):
+    """Two weeks of equal working hours, with no request at night."""
+    hours = np.arange(24 * 14) % 24
+    return replace(flat(rate, Dispersion()), requests_per_minute=np.repeat(rate * 60.0 * (hours // 9 == 1), 60).round())
+
+
+def allowing(names, sold, rate, profile):
+    """Cost where these things are allowed."""
+    asked = reduce(lambda so_far, name: ALLOWANCES[name](so_far), names, NARROW)
+    parts = ("limits", "purchase", "precisions", "scaling", "routing")
+    return usd(sold, (rate, Dispersion()), profile(rate), **{part: getattr(asked, part) for part in parts})
+
+
+@pytest.mark.sampled(3)
+@settings(few, max_examples=12)
+@given(
+    sold=offers,
+    rate=st.floats(0.5, 12.0),
+    profile=st.sampled_from((office_hours, week_of_days)),
+    given=st.sets(st.sampled_from(sorted(ALLOWANCES)), max_size=2),
+    more=st.sampled_from(sorted(ALLOWANCES)),
+)
+def test_no_allowance_costs_more_alone_or_beside_others(sold, rate, profile, given, more):
+    """Whatever else is allowed, so that none rules another out for more than it saves."""
+    narrower, wider = (allowing(names, sold, rate, profile) for names in (given - {more}, given | {more}))
+
+    assert WITHIN * wider <= narrower, (narrower, wider)
+
+
+def test_leave_to_stop_at_night_takes_no_commitment_away():
+    """One instance of working hours: committed for 30 % of its price it costs less than on demand by day."""
+    sold, profile = [offer("g6e.xlarge", on_demand=1.86)], office_hours
+    both = ("scheduled", "commitment", "three years", "commit_beyond_forecast", "scale_to_zero")
+
+    stops, commits, either = (allowing(names, sold, 1.0, profile) for names in (both[:1] + both[4:], both[:4], both))
+
+    assert either == pytest.approx(min(stops, commits))
+    assert stops != commits
 
 
 @pytest.mark.sampled(8)

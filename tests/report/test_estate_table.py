@@ -51,3 +51,12 @@ def test_the_estate_keeps_to_the_width_of_the_terminal():
 
     assert max(map(len, text.splitlines())) <= 80
     assert text.count("g6e.2xlarge") == 5
+
+
+def test_plans_in_brief_are_counted_below_the_table():
+    """A single one with its file, several with their number; those planned in full are not told."""
+    brief = [replace(ROWS[0], file=f"{name}.yaml", is_brief=True) for name in ("chat", "mail")]
+
+    assert "in brief" not in estate_table(estate_of(*ROWS))
+    assert "chat.yaml is planned in brief: `advisor recommend` of the file alone" in estate_table(estate_of(brief[0]))
+    assert "2 workloads are planned in brief" in estate_table(estate_of(*brief, *ROWS))

@@ -28,6 +28,7 @@ from advisor.plan.problem.constraints import quota_detail
 from advisor.plan.problem.limits import CONSTRAINTS, Constraint
 from advisor.plan.problem.pools import quota_key
 from advisor.plan.problem.values import PurchaseOption
+from advisor.plan.solve.stage import BRIEF_NOTE
 from advisor.plan.values import Plan, PlanProvenance
 from advisor.plan.words import fleet_turns
 from advisor.records import replace
@@ -57,6 +58,7 @@ def workload_row(file: str, plan: Plan) -> WorkloadRow:
         ),
         saved_usd_per_month=plan.savings.usd_per_month if plan.savings and fleet else None,
         slower=plan.current.slower if plan.current else (),
+        is_brief=BRIEF_NOTE in plan.notes,
     )
 
 

@@ -255,6 +255,8 @@ class WorkloadRow:
     beside_usd_per_month: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """What it pays beside a shared machine, as a fleet of its own in that region would: balancers, gateways, logs, data
     transfer; None: it has a fleet of its own."""
+    is_brief: bool = field(default=False, metadata=OMITTED_AT_DEFAULT)
+    """Whether its plan is brief, so that the file alone may have another fleet at another cost."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,7 +22,15 @@ from advisor.plan.problem.formulas import (
     share_without,
     zone_room,
 )
-from advisor.plan.problem.limits import CONSTRAINTS, IN_PROPORTION, RULED, Constraint, caps_in_proportion, rules
+from advisor.plan.problem.limits import (
+    CONSTRAINTS,
+    IN_PROPORTION,
+    RULED,
+    Constraint,
+    caps_in_proportion,
+    changed_instances,
+    rules,
+)
 from advisor.plan.problem.values import Allocation, FleetSolution, Problem, PurchaseOption
 from advisor.records import dataclass
 from advisor.units import ROUNDING
@@ -156,7 +164,7 @@ def _chosen_caps(problem: Problem, solution: FleetSolution) -> Iterator[Constrai
         used = solution.objective_usd_per_month
         yield _ceiling(Constraint.BUDGET, limits.max_usd_per_month, used)
     if limits.max_changed_instances is not None:
-        changed = changed_instances(problem, solution)
+        changed = changed_by(problem, solution)
         yield _ceiling(Constraint.MAX_CHANGED_INSTANCES, limits.max_changed_instances, changed)
 
 
@@ -239,16 +247,14 @@ def _owned(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]
         yield _ceiling(Constraint.OWNED, count, used, stand)
 
 
-def changed_instances(problem: Problem, solution: FleetSolution) -> int:
-    """Instances that a fleet starts and stops against what runs today, of each group in the hours of its most."""
-    now = running_as_ordered(problem)
-    planned: dict[Ordered, int] = {}
+def changed_by(problem: Problem, solution: FleetSolution) -> int:
+    """Instances that a fleet changes of what runs today, as :func:`changed_instances` counts them."""
+    planned: dict[Ordered, list[int]] = {}
     for allocation in solution.allocations:
-        key = ordered_as(problem, allocation.pool, allocation.tariff)
-        is_serverless = allocation.tariff.paid is PurchaseOption.SERVERLESS
-        most = allocation.instances[-1] if is_serverless else max(allocation.instances)
-        planned[key] = planned.get(key, 0) + most
-    return sum(abs(planned.get(key, 0) - now.get(key, 0)) for key in planned.keys() | now.keys())
+        counts = planned.setdefault(ordered_as(problem, allocation.pool, allocation.tariff), [0] * len(problem.hours))
+        for at, count in enumerate(allocation.instances):
+            counts[at] += count
+    return changed_instances(planned, running_as_ordered(problem))
 
 
 def _ceiling(name: Constraint, limit: float, used: float, detail: str = "") -> ConstraintUse:

@@ -6,9 +6,9 @@ of it. Every place that asks for limits asks these too.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Flag, StrEnum, auto
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from advisor.candidates import Shortfall
 from advisor.catalog import Catalog
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from advisor.plan.problem.values import Allocation, Pool
     from advisor.plan.solve.program import FleetProgram
 
+Kind = TypeVar("Kind")
 _FINE = 10_000
 """Steps per unit of limits that are not whole numbers."""
 UNKNOWN_WORDS = {"power_unknown": "power unknown", "carbon_unknown": "carbon unknown"}
@@ -279,3 +280,25 @@ def _stated_of(constraints: Iterable[Constraint], limits: Limits) -> Mapping[Con
 def is_kept_by(shortcut: Shortcut, limits: Limits) -> bool:
     """Whether a shortcut keeps all limits that are stated."""
     return all(constraint.stated(limits) is None for constraint in _NOT_KEPT_BY[shortcut])
+
+
+def changed_instances(planned: Mapping[Kind, Sequence[int]], running: Mapping[Kind, int]) -> int:
+    """Instances that a fleet starts and stops against what runs today at all hours.
+
+    ``Σ_k max(most_k - now_k, 0) + max(Σ_k max(now_k - most_k, 0), max_h Σ_k max(now_k - planned_kh, 0))`` with the most
+    of each kind over the hours, h being the hours in which anything runs beyond today's. There an instance of today's
+    that does not run is replaced; in hours of today's instances alone, fewer of them follow the load.
+
+    Args:
+        planned: instances of each kind in each hour class.
+        running: instances of each kind that run today.
+    """
+    most = {kind: max(counts) for kind, counts in planned.items()}
+    beyond = [
+        {at for at, count in enumerate(counts) if count > running.get(kind, 0)} for kind, counts in planned.items()
+    ]
+    stopped = [sum(max(now - most.get(kind, 0), 0) for kind, now in running.items())]
+    for at in set().union(*beyond):
+        left = {kind: counts[at] for kind, counts in planned.items()}
+        stopped.append(sum(max(now - left.get(kind, 0), 0) for kind, now in running.items()))
+    return sum(max(count - running.get(kind, 0), 0) for kind, count in most.items()) + max(stopped)

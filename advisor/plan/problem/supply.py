@@ -190,7 +190,7 @@ def price_of(tariff: Tariff) -> Price:
 
 
 def may_commit(requirements: Requirements) -> bool:
-    """Whether anything new may be committed: on two weeks of history or more, and never where zero is allowed."""
+    """Whether anything new may be committed: on two weeks of history or more."""
     return not why_no_commitment(requirements)
 
 
@@ -199,8 +199,6 @@ def why_no_commitment(requirements: Requirements) -> str:
     workload, seconds = requirements.workload, requirements.demand.window_seconds
     if requirements.demand.batch is not None:
         return "a commitment is paid for at all hours, and batch work runs in some"
-    if workload.scaling.scale_to_zero:
-        return "scale_to_zero never ends in a commitment"
     if _days_of_history(requirements) >= HISTORY_DAYS or workload.limits.commit_without_history:
         return ""
     history = "none" if seconds is None else span_words(seconds)
@@ -219,8 +217,6 @@ def check_purchase(requirements: Requirements) -> None:
     hint = "allow on_demand too, give a longer history, or set limits.commit_without_history: true"
     if requirements.demand.batch is not None:
         hint = "allow on_demand or spot"
-    elif workload.scaling.scale_to_zero:
-        hint = "allow on_demand too, or leave scale_to_zero out"
     raise InputError(
         f"nothing can be bought: a commitment is all that is allowed ({why})",
         where=workload.where("purchase"),

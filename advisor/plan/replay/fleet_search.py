@@ -37,6 +37,7 @@ from advisor.plan.replay.groups import (
     usd_of,
 )
 from advisor.plan.replay.headroom import (
+    MOST_HEADROOM,
     WORTH_RATIO,
     Bracket,
     Kind,
@@ -371,7 +372,7 @@ class FleetSearch(ReplayedFleets):
         seen = {self.kind_of(allocation.pool.key) for allocation in bound.solution.allocations} | self._brackets.keys()
         fewer = self._posed.of(pool for pool in self._posed.problem.pools if self.kind_of(pool.key) in seen)
         least = dict.fromkeys(seen, 1.0) | {kind: bracket.least for kind, bracket in self._brackets.items()}
-        if self._effort.in_full or best is None:
+        if (self._effort.in_full or best is None) and not self._none_holds(seen):
             confirmed, _ = self._bisected(fewer, least, None, usd_of(best))
             best = cheaper(best, confirmed)
             if isinstance(confirmed, Confirmed):
@@ -382,6 +383,16 @@ class FleetSearch(ReplayedFleets):
         for kind in self._cheap_kinds(best) if has_room(best) else ():
             best = bounded(cheaper(best, self._bracketed(kind, best)) or best, bound)
         return best
+
+    def _none_holds(self, kinds: Iterable[Kind]) -> bool:
+        """Whether each of these kinds fails with any headroom: a mix keeps no more requests in time than its best one.
+
+        Requests of each length or place may go to the kind that keeps them, so that a mix may hold where they differ.
+        """
+        brackets = [self._brackets.get(kind) for kind in kinds]
+        return self._posed.problem.all_alike and all(
+            bracket is not None and bracket.failed >= MOST_HEADROOM and math.isinf(bracket.held) for bracket in brackets
+        )
 
     def _cheap_kinds(self, best: Confirmed) -> list[Kind]:
         """Kinds not tried by themselves whose cheapest pool would cost less than a fleet, the cheapest first."""

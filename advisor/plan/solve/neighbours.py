@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from advisor.plan.problem.constraints import caps, changed_instances, is_broken, keeps_rules, most_headroom
+from advisor.plan.problem.constraints import caps, changed_by, is_broken, keeps_rules, most_headroom
 from advisor.plan.problem.formulas import falls, mix_rate, running_as_ordered
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.objective import objective_usd_per_month
@@ -235,7 +235,7 @@ def is_simple(problem: Problem) -> bool:
 def _changes_few(problem: Problem, fleet: FleetSolution) -> bool:
     """Whether a fleet is near enough to what runs today."""
     most = problem.limits.max_changed_instances
-    return most is None or not running_as_ordered(problem) or changed_instances(problem, fleet) <= most
+    return most is None or not running_as_ordered(problem) or changed_by(problem, fleet) <= most
 
 
 def _is_able(problem: Problem, fleet: FleetSolution) -> bool:

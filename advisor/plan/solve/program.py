@@ -405,25 +405,71 @@ class FleetProgram(ProgramVariables):
         return hours if any(map(self._is_by_class, pool.tariffs)) else hours[-1:]
 
     def _changed_instances(self) -> None:
-        """Instances started and stopped against what runs today, and how they are ordered, in the busiest hours."""
+        """Instances started and stopped against what runs today, as :func:`changed_instances` counts them."""
         most, running = self.problem.limits.max_changed_instances, running_as_ordered(self.problem)
         if most is None or not running:
             return
-        busiest = len(self.problem.hours) - 1
-        planned: dict[Ordered, Terms] = {key: [] for key in running}
-        for g, t, variable, count in self.instances_at(busiest):
-            pool = self.problem.pools[g]
-            planned.setdefault(ordered_as(self.problem, pool, pool.tariffs[t]), []).append((variable, count))
-        changed: Terms = []
-        for key, terms in planned.items():
-            changed += self._started_and_stopped(terms, running.get(key, 0))
-        self.at_most(Constraint.MAX_CHANGED_INSTANCES, changed, most)
+        planned = self._planned_as_ordered(running)
+        at_most = {key: self._counts_at_most(key, counts) for key, counts in planned.items()}
+        changed = [(self._started(counts, running.get(key, 0)), 1.0) for key, counts in at_most.items()]
+        stopped = self.program.variable()
+        gone: Terms = [(self._gone(at_most[key], now), -1.0) for key, now in running.items()]
+        self.program.row(Constraint.MAX_CHANGED_INSTANCES, [(stopped, 1.0), *gone], lower=0.0)
+        for h in range(len(self.problem.hours)):
+            self._replaced(stopped, {key: counts[h] for key, counts in planned.items()}, running)
+        self.at_most(Constraint.MAX_CHANGED_INSTANCES, [*changed, (stopped, 1.0)], most)
 
-    def _started_and_stopped(self, planned: Terms, now: int) -> Terms:
-        started, stopped = self.program.variable(), self.program.variable(upper=now)
-        balance = [*planned, (started, -1.0), (stopped, 1.0)]
-        self.program.row(Constraint.MAX_CHANGED_INSTANCES, balance, lower=now, upper=now)
-        return [(started, 1.0), (stopped, 1.0)]
+    def _planned_as_ordered(self, running: Mapping[Ordered, int]) -> Mapping[Ordered, list[Terms]]:
+        """Instances of each kind by hour class, with the kinds that run today."""
+        hours = range(len(self.problem.hours))
+        planned: dict[Ordered, list[Terms]] = {key: [[] for _ in hours] for key in running}
+        for h in hours:
+            for g, t, variable, count in self.instances_at(h):
+                pool = self.problem.pools[g]
+                key = ordered_as(self.problem, pool, pool.tariffs[t])
+                planned.setdefault(key, [[] for _ in hours])[h].append((variable, count))
+        return planned
+
+    def _counts_at_most(self, kind: Ordered, counts: list[Terms]) -> list[Terms]:
+        """Instances of a kind in the hour classes in one of which it has its most."""
+        ways = ((pool, tariff) for pool in self.problem.pools for tariff in pool.tariffs)
+        by_class = any(self._is_by_class(way) and ordered_as(self.problem, pool, way) == kind for pool, way in ways)
+        return counts if by_class else counts[-1:]
+
+    def _started(self, counts: list[Terms], now: int) -> int:
+        """A variable: instances of a kind at its most beyond those of today."""
+        started = self.program.variable()
+        for terms in counts:
+            self.program.row(Constraint.MAX_CHANGED_INSTANCES, [*terms, (started, -1.0)], upper=now)
+        return started
+
+    def _gone(self, counts: list[Terms], now: int) -> int:
+        """A variable: instances of today's of a kind that run in none of these hours."""
+        gone, name = self.program.variable(), Constraint.MAX_CHANGED_INSTANCES
+        if len(counts) == 1:
+            self.program.row(name, [*counts[0], (gone, 1.0)], lower=now)
+            return gone
+        least = [self.program.variable(upper=1.0, integer=True) for _ in counts]
+        self.program.row(name, [(is_least, 1.0) for is_least in least], lower=1.0)
+        for is_least, terms in zip(least, counts, strict=True):
+            self.program.row(name, [*terms, (gone, 1.0), (is_least, -float(now))], lower=0.0)
+        return gone
+
+    def _replaced(self, stopped: int, planned: Mapping[Ordered, Terms], running: Mapping[Ordered, int]) -> None:
+        """Instances of today's that do not run in an hour class count as stopped, if any others run there."""
+        name, limit = Constraint.MAX_CHANGED_INSTANCES, self.problem.limits.max_changed_instances or 0
+        every = sum(self._most_of(g) for g in range(len(self.problem.pools)))
+        most = float(every if self.elastic is name else min(limit, every))
+        others = self.program.variable(upper=1.0, integer=True)
+        new = [term for key, terms in planned.items() if key not in running for term in terms]
+        self.program.row(name, [*new, (others, -most)], upper=0.0)
+        short: Terms = []
+        for key, now in running.items():
+            idle = self.program.variable()
+            self.program.row(name, [*planned[key], (others, -most)], upper=now)
+            self.program.row(name, [*planned[key], (idle, 1.0), (others, -float(now))], lower=0.0)
+            short.append((idle, -1.0))
+        self.program.row(name, [(stopped, 1.0), *short], lower=0.0)
 
     # --- caps on what all of it takes
 

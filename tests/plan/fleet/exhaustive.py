@@ -190,16 +190,23 @@ def _changed(problem: Problem, counts: Counts) -> bool:
     if most is None or not (problem.running or problem.running_by_purchase):
         return True
     by_purchase = bool(problem.running_by_purchase)
-    change: dict[tuple[str, bool], int] = {}
+    now: dict[tuple[str, bool], int] = {}
+    today = problem.running_by_purchase or {(stand, "on_demand"): count for stand, count in problem.running.items()}
+    for (stand, paid), count in today.items():
+        key = (stand, paid == "spot")
+        now[key] = now.get(key, 0) + count
+    hours = range(len(problem.hours))
+    planned = {key: [0 for _ in hours] for key in now}
     for (g, t), instances in counts.items():
         pool = problem.pools[g]
         key = (pool.stand, by_purchase and pool.tariffs[t].paid is PurchaseOption.SPOT)
-        change[key] = change.get(key, 0) + instances[-1]
-    now = problem.running_by_purchase or {(stand, "on_demand"): count for stand, count in problem.running.items()}
-    for (stand, paid), count in now.items():
-        key = (stand, paid == "spot")
-        change[key] = change.get(key, 0) - count
-    return sum(map(abs, change.values())) <= most
+        planned[key] = [sum(both) for both in zip(planned.get(key, [0 for _ in hours]), instances, strict=True)]
+    started = sum(max(0, *(count - now.get(key, 0) for count in each)) for key, each in planned.items())
+    stopped = sum(max(0, min(now[key] - count for count in planned[key])) for key in now)
+    for h in hours:
+        if any(each[h] > now.get(key, 0) for key, each in planned.items()):
+            stopped = max(stopped, sum(max(0, now[key] - planned[key][h]) for key in now))
+    return started + stopped <= most
 
 
 def _power(problem: Problem, counts: Counts) -> bool:

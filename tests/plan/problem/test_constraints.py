@@ -230,14 +230,14 @@ def test_of_what_is_owned_only_what_is_paid_for_so_counts():
 @pytest.mark.parametrize(
     ("by_purchase", "changed"),
     [
-        # large: 2 of 5 stay, small: 3 are new, gone: 4 are stopped
-        ({}, 3 + 3 + 4),
-        # large: 2 of 1 on demand, and 4 on spot are stopped
+        # small: 3 are new, the first of them in the quiet hours, in which 4 of 5 large ones are off; gone: 4 are stopped
+        ({}, 3 + 4 + 4),
+        # large: 2 of 1 on demand, and 4 on spot are stopped at all hours
         ({("cloud/a/x", "on_demand"): 1, ("cloud/a/x", "spot"): 4, ("cloud/a/z", "on_demand"): 4}, 1 + 4 + 3 + 4),
     ],
 )  # fmt: skip
 def test_changes_are_what_is_started_and_stopped(by_purchase, changed):
-    """Of each type and, where that is known, way of ordering, in the busiest hours."""
+    """Of each type and, where that is known, way of ordering."""
     running = {"cloud/a/x": 5, "cloud/a/z": 4}
     limits = Limits(max_changed_instances=20)
     use = taken(limits, running=running, running_by_purchase=by_purchase)["max_changed_instances"]

@@ -15,6 +15,7 @@ from advisor.plan.problem.limits import (
     Constraint,
     Shortcut,
     caps_in_proportion,
+    changed_instances,
     is_kept_by,
     rules,
 )
@@ -135,3 +136,38 @@ def test_batch_work_takes_no_more_machines_than_a_cap_allows(constraint):
 
     assert _allowed(problem, pool, pool.tariffs[0], 2.0)
     assert not _allowed(problem, pool, pool.tariffs[0], 3.0)
+
+
+@pytest.mark.parametrize(
+    ("planned", "changed"),
+    [
+        ({"own": (4, 4)}, 0),
+        ({"own": (1, 4)}, 0),  # fewer of today's follow the load
+        ({"own": (1, 5)}, 1),
+        ({"own": (1, 2)}, 2),
+        ({}, 4),
+        ({"own": (0, 4), "large": (1, 0)}, 5),  # at night a large one serves in place of four
+        ({"own": (0, 2), "large": (1, 1)}, 5),  # two of today's that are up in the busiest hours replace nothing
+        ({"own": (3, 4), "large": (1, 1)}, 2),
+        ({"own": (2, 4), "large": (0, 1)}, 1),
+        ({"own": (4, 3), "large": (0, 1), "other": (1, 0)}, 3),
+    ],
+)
+def test_a_machine_that_others_replace_at_some_hours_is_changed(planned, changed):
+    """Four of one kind run today, in two classes of hours; the count of no change depends on how few hours it is in."""
+    assert changed_instances(planned, {"own": 4}) == changed
+
+
+def test_no_fleet_keeps_idle_machines_of_today_to_change_fewer():
+    """A large machine carries all for a fifth of the cost: where 3 may change, two of today's four run at all hours."""
+    small, large = pool_of("small", 1.0), pool_of("large", 4.0, 0.8)
+    asked = problem_of(small, large, planned=(3.5, 4.0), running={small.stand: 4})
+
+    free = optimise(asked)
+    held = optimise(replace(asked, limits=Limits(max_changed_instances=3)))
+
+    assert {group.pool.key for group in free.allocations} == {"large"}
+    assert {group.pool.key: group.instances for group in held.allocations} == {
+        "small": (2, 2),
+        "large": (1, 1),
+    }

@@ -49,10 +49,10 @@ def test_commitments_need_history_and_a_term_that_is_allowed(days, limits, years
     assert terms(days, limits=limits) == years
 
 
-def test_what_may_stop_is_never_committed():
-    """Where nothing may run between requests, no commitment is offered, with leave or without."""
+def test_what_may_stop_may_be_committed_too():
+    """Which of both costs less is for the fleet: leave to stop takes nothing away."""
     limits = Limits(commit_without_history=True)
-    assert terms(limits=limits, scaling=Scaling(scale_to_zero=True)) == set()
+    assert terms(limits=limits, scaling=Scaling(scale_to_zero=True)) == terms(limits=limits) == {1.0}
 
 
 def test_a_pool_knows_what_it_fails_with():

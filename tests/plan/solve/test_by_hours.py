@@ -71,14 +71,15 @@ def test_a_small_machine_serves_the_nights_and_a_large_one_the_days():
 
 
 def test_what_may_not_change_or_has_too_many_types_is_refused():
-    """The machine of the nights is a type and a change like any other."""
+    """The machine of the nights is a type, and two changes: it starts, and at night today's machine stops for it."""
     problem = problem_of(NIGHT, DAY, planned=(2.0, 9.0), scaling=IN_TURN)
     best = by_hours(problem, optimise(problem))[0]
     held = replace(problem, running={DAY.stand: 1}, limits=Limits(max_changed_instances=0))
 
     assert not keeps_to_all(replace(problem, limits=Limits(max_instance_types=1)), best)
     assert not keeps_to_all(held, best)
-    assert keeps_to_all(replace(held, limits=Limits(max_changed_instances=1)), best)
+    assert not keeps_to_all(replace(held, limits=Limits(max_changed_instances=1)), best)
+    assert keeps_to_all(replace(held, limits=Limits(max_changed_instances=2)), best)
     assert not keeps_to_all(replace(problem, limits=Limits(min_replicas=2)), best)
 
 
