@@ -43,6 +43,6 @@ def route_weights(stack: Stack, weighted_backends: Mapping[str, WeightedBackend]
         "image": _IMAGE,
         "user": _USER,
     }
-    program = fill("kubernetes", "route_weights.py.j2", context)
-    mark = hashlib.sha256(f"{program}{sorted(weighted_backends.items())}".encode()).hexdigest()[:_HASH_DIGITS]
+    unmarked = fill("kubernetes", "route-weights.yaml.j2", context | {"digest": ""})
+    mark = hashlib.sha256(unmarked.encode()).hexdigest()[:_HASH_DIGITS]
     return fill("kubernetes", "route-weights.yaml.j2", context | {"digest": mark})
