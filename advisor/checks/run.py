@@ -45,6 +45,7 @@ _LEFT_ROOT = (
 )
 Found = tuple[str, str, str, str]
 """Rule, subject, message, and the command that mends it."""
+Look = Callable[[], Iterable[Found]]
 Machines = Counter[tuple[str, str, str, str]]
 """(provider, region, instance type, spot or "") → instances in the busiest hours."""
 _CACHE = "cache"
@@ -305,14 +306,16 @@ def check_plan(plan: Plan, text: str, where: str, now: Now, policy: Policy) -> C
     )
     codes = () if now.infra is None else codes_of(str(plan.workload["name"]), now.infra)
     planned_file = plan.provenance.model_file
-    looks: list[tuple[Sequence[str], Callable[[], Iterable[Found]]]] = [
+    looks: list[tuple[Sequence[str], Look]] = [
         (("CHK501",), lambda: [("CHK501", "", reason, _ANEW)] if (reason := why_not_as_made(text, where)) else []),
         *(((("CHK502",), lambda: _other_file(plan, planned_file, where, notes)),) if planned_file else ()),
         (replanned.PRICE_RULES, lambda: replanned.look_at_prices(plan, now.catalog, now.today, policy)),
         (replanned.RULES, lambda: replanned.look(plan, where, now, policy, notes)),
         (_TERM_RULES, lambda: _terms(plan, now.catalog, now.today, policy)),
     ]
-    at_code = [(RULES, partial(look_at_code, plan, code, now.catalog, notes), code) for code in codes]
+    at_code: list[tuple[Sequence[str], Look, Path]] = [
+        (RULES, partial(look_at_code, plan, code, now.catalog, notes), code) for code in codes
+    ]
     findings: list[Finding] = []
     looked_at: list[str] = []
     unknown = () if now.demand is not None else replanned.OF_DEMAND

@@ -19,7 +19,7 @@ from advisor.codegen.kubernetes_weights import S3, Bucket, model_map_name, strea
 from advisor.codegen.model import ComputeGroup, Scaling, Stack, take_turns
 from advisor.codegen.prometheus_rules import rules_of
 from advisor.codegen.quotas import vcpus_of
-from advisor.codegen.route_weights import LookedAfter, route_weights
+from advisor.codegen.route_weights import WeightedBackend, route_weights
 from advisor.codegen.templates import fill
 from advisor.cost.services import COMPILED_GIB, SCRATCH_GIB, replica_disk_gib
 from advisor.deployable import POD_CORES, POD_MEMORY_GIB, PODS_SHARE
@@ -340,7 +340,7 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         for name in (*_OF_EACH_REGION, *(_OF_GOOGLE if manner.has_google_gateways else ())):
             files[f"{folder}/{name}"] = fill(_FOLDER, f"{name}.j2", context)
         if entrances[region.name].is_weighted:
-            files[f"{folder}/route.yaml"] += route_weights(stack, looked_after(stack, served))
+            files[f"{folder}/route.yaml"] += route_weights(stack, weighted_backends(stack, served))
         for server in served:
             files[f"{folder}/{server.backend.key}.yaml"] = fill(_FOLDER, "backend.yaml.j2", context | {"one": server})
     return files
@@ -352,13 +352,15 @@ def _entrance_in(stack: Stack, region: str, manner: ClusterManner) -> Entrance:
     return entrance_of(served, shares, has_pools=stack.form in POOLED)
 
 
-def looked_after(stack: Stack, served: Sequence[Served]) -> Mapping[str, LookedAfter]:
+def weighted_backends(stack: Stack, served: Sequence[Served]) -> Mapping[str, WeightedBackend]:
     """Key of each backend of a region → what decides on its weight."""
     weighed = {}
     for server in served:
         groups = [pods.group for pods in server.pods]
         deployments = tuple(group.key for group in groups)
-        weighed[server.backend.key] = LookedAfter(stack.share_of(server.backend), resting_minutes(groups), deployments)
+        weighed[server.backend.key] = WeightedBackend(
+            stack.share_of(server.backend), resting_minutes(groups), deployments
+        )
     return weighed
 
 

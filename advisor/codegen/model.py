@@ -151,7 +151,7 @@ class ComputeGroup:
 
     @property
     def loads_by_minute(self) -> Sequence[tuple[int, int]]:
-        """As :attr:`sizes_by_minute`, of the instances that the planned rate takes."""
+        """Minutes as of :attr:`sizes_by_minute`, with the instances that the planned rate takes from then on."""
         minutes = ((minute, entry.instances) for entry in self.loaded for minute in entry.minutes_of_week)
         return sorted(minutes) or self.sizes_by_minute
 

@@ -17,7 +17,7 @@ _USER = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class LookedAfter:
+class WeightedBackend:
     """A backend, or a service of KServe, whose weight is 0 while it has no ready pod."""
 
     weight: int
@@ -28,15 +28,21 @@ class LookedAfter:
     """Names of those with its pods."""
 
 
-def route_weights(stack: Stack, looked_after: Mapping[str, LookedAfter], *, by_service: bool = False) -> str:
+def route_weights(stack: Stack, weighted_backends: Mapping[str, WeightedBackend], *, by_service: bool = False) -> str:
     """The objects of the program as YAML.
 
     Args:
         stack: whose namespace it runs in.
-        looked_after: by the name in the route, or of the service.
+        weighted_backends: by the name in the route, or of the service.
         by_service: the weights are those of KServe's services, not of the route ``inference``.
     """
-    context = {"stack": stack, "looked_after": looked_after, "by_service": by_service, "image": _IMAGE, "user": _USER}
-    program = fill("kubernetes", "route_weights.py.j2", context)
-    mark = hashlib.sha256(f"{program}{sorted(looked_after.items())}".encode()).hexdigest()[:_HASH_DIGITS]
+    context = {
+        "stack": stack,
+        "weighted_backends": weighted_backends,
+        "by_service": by_service,
+        "image": _IMAGE,
+        "user": _USER,
+    }
+    unmarked = fill("kubernetes", "route-weights.yaml.j2", context | {"digest": ""})
+    mark = hashlib.sha256(unmarked.encode()).hexdigest()[:_HASH_DIGITS]
     return fill("kubernetes", "route-weights.yaml.j2", context | {"digest": mark})

@@ -116,7 +116,7 @@ class Member:
     peak_usd_per_hour: float
     """Price of the busiest hours' instances together."""
     loaded_hours: tuple[int, ...] = ()
-    """Of the instances in each hour those that the planned rate takes: the others are spare; empty: not known."""
+    """Instances that the planned rate of each hour takes: the others are spare; empty: not known."""
 
     @property
     def requests_per_second_per_instance(self) -> float:

@@ -22,7 +22,7 @@ class Step:
     sizes: Mapping[str, int]
     """Instances of each of its groups, by their keys."""
     needs: int
-    """Of the instances those that the planned rate takes while the step holds: the others are spare."""
+    """Instances that the planned rate takes while the step holds: the others are spare."""
     successors: tuple[str, ...]
     """Keys of backends that took over what this step gives up: those of the region that have grown since the backend
     itself last did. Empty: it grows, or its requests only become fewer."""
@@ -38,14 +38,14 @@ def steps_of(stack: Stack, backend: Backend) -> Sequence[Step]:
     members = stack.members_of(backend)
     minutes = sorted({minute for group in members for minute, _ in group.sizes_by_minute})
     near = [other for other in stack.backends if other.region == backend.region and other != backend]
-    rivals = {other.key: stack.members_of(other) for other in near}
+    others = {other.key: stack.members_of(other) for other in near}
     ends = [*minutes[1:], minutes[0]]
     return [
         Step(
             minute,
             {group.key: size_at(group.sizes_by_minute, minute) for group in members},
             _needs(members, minute, end),
-            _successors(members, rivals, minute),
+            _successors(members, others, minute),
         )
         for minute, end in zip(minutes, ends, strict=True)
     ]
@@ -63,16 +63,16 @@ def _needs(members: Sequence[ComputeGroup], start: int, end: int) -> int:
 
 
 def _successors(
-    members: Sequence[ComputeGroup], rivals: Mapping[str, Sequence[ComputeGroup]], minute: int
+    members: Sequence[ComputeGroup], others: Mapping[str, Sequence[ComputeGroup]], minute: int
 ) -> tuple[str, ...]:
-    """Keys of the rivals that have more instances at a minute than at some time since the members last grew."""
+    """Keys of the others that have more instances at a minute than at some time since the members last grew."""
     own = sizes_together(members)
     shrinks = [at for at, (start, size) in enumerate(own) if start == minute and size < own[at - 1][1]]
     if not shrinks:
         return ()
     before = [own[shrinks[0] - back] for back in range(1, len(own) + 1)]
     grown = next(start for (start, size), (_, earlier) in pairwise(before) if size > earlier)
-    return tuple(key for key, groups in rivals.items() if _has_grown(sizes_together(groups), grown, minute))
+    return tuple(key for key, groups in others.items() if _has_grown(sizes_together(groups), grown, minute))
 
 
 def _has_grown(sizes: Sequence[tuple[int, int]], since: int, until: int) -> bool:

@@ -15,7 +15,7 @@ from advisor.codegen.forms import shared
 from advisor.codegen.kubernetes import ClusterManner, Pods, Served
 from advisor.codegen.kubernetes_scaling import resting_minutes
 from advisor.codegen.model import ComputeGroup, Stack
-from advisor.codegen.route_weights import LookedAfter, route_weights
+from advisor.codegen.route_weights import WeightedBackend, route_weights
 
 _CONTAINER = "main"
 _SERVICES = "llm-inference-services.yaml"
@@ -39,13 +39,13 @@ def files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
     for region in stack.regions:
         groups = [group for group in stack.groups if group.region == region.name]
         if len(groups) > 1:
-            weighed = {group.key: _looked_after(stack, group) for group in groups}
+            weighed = {group.key: _weighted_service(stack, group) for group in groups}
             written[f"kubernetes/{region.name}/{_SERVICES}"] += route_weights(stack, weighed, by_service=True)
     return written
 
 
-def _looked_after(stack: Stack, group: ComputeGroup) -> LookedAfter:
-    return LookedAfter(group.weight, resting_minutes([group]), (workload_name(stack, group),))
+def _weighted_service(stack: Stack, group: ComputeGroup) -> WeightedBackend:
+    return WeightedBackend(group.weight, resting_minutes([group]), (workload_name(stack, group),))
 
 
 def _service(stack: Stack, served: Served, pods: Pods) -> shared.Document:

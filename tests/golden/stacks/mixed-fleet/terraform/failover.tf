@@ -20,13 +20,13 @@ resource "aws_sfn_state_machine" "failover" {
   role_arn = aws_iam_role.failover.arn
   type     = "EXPRESS"
 
-  definition = templatefile("${path.module}/failover.asl.json.tftpl", {
+  definition = jsonencode(yamldecode(templatefile("${path.module}/failover.asl.yaml.tftpl", {
     partition    = data.aws_partition.current.partition
     listener_arn = aws_lb_listener.https[each.key].arn
     targets = jsonencode([
       for key, backend in each.value : { TargetGroupArn = aws_lb_target_group.this[key].arn, Weight = min(backend.weight, 999) }
     ])
-  })
+  })))
 
   tags = local.tags
 

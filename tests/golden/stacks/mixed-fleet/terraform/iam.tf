@@ -17,7 +17,7 @@ locals {
       actions   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
       resources = [for region in keys(local.regions) : "${aws_cloudwatch_log_group.serving[region].arn}:*"]
     }
-    # Ready once the model answers, and gone when spot capacity is taken back. Names of groups may begin alike; the tag tells.
+    # Ready once the model answers, and gone when spot capacity (a former plan's too) is taken back; the tag tells groups apart.
     TellTheGroup = {
       actions   = ["autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat", "autoscaling:TerminateInstanceInAutoScalingGroup"]
       resources = ["arn:${data.aws_partition.current.partition}:autoscaling:*:${data.aws_caller_identity.current.account_id}:autoScalingGroup:*:autoScalingGroupName/${var.name}-*"]

@@ -48,17 +48,52 @@ locals {
         target_seconds = 1
       }
       protocol = "HTTPS"
-      sizes = [
-        { minute = 408, instances = 1 },
-        { minute = 1140, instances = 0 },
-        { minute = 1848, instances = 1 },
-        { minute = 2580, instances = 0 },
-        { minute = 3288, instances = 1 },
-        { minute = 4020, instances = 0 },
-        { minute = 4728, instances = 1 },
-        { minute = 5460, instances = 0 },
-        { minute = 6168, instances = 1 },
-        { minute = 6900, instances = 0 },
+      steps = [
+        {
+          minute = 408
+          groups = { us-east-1-p5-4xlarge-bf16-tp1-o-348eca = 1 }
+        },
+        {
+          minute = 1140
+          groups = { us-east-1-p5-4xlarge-bf16-tp1-o-348eca = 0 }
+          after  = ["us-east-1-1xl4-bf16-tp1-vllm"]
+        },
+        {
+          minute = 1848
+          groups = { us-east-1-p5-4xlarge-bf16-tp1-o-348eca = 1 }
+        },
+        {
+          minute = 2580
+          groups = { us-east-1-p5-4xlarge-bf16-tp1-o-348eca = 0 }
+          after  = ["us-east-1-1xl4-bf16-tp1-vllm"]
+        },
+        {
+          minute = 3288
+          groups = { us-east-1-p5-4xlarge-bf16-tp1-o-348eca = 1 }
+        },
+        {
+          minute = 4020
+          groups = { us-east-1-p5-4xlarge-bf16-tp1-o-348eca = 0 }
+          after  = ["us-east-1-1xl4-bf16-tp1-vllm"]
+        },
+        {
+          minute = 4728
+          groups = { us-east-1-p5-4xlarge-bf16-tp1-o-348eca = 1 }
+        },
+        {
+          minute = 5460
+          groups = { us-east-1-p5-4xlarge-bf16-tp1-o-348eca = 0 }
+          after  = ["us-east-1-1xl4-bf16-tp1-vllm"]
+        },
+        {
+          minute = 6168
+          groups = { us-east-1-p5-4xlarge-bf16-tp1-o-348eca = 1 }
+        },
+        {
+          minute = 6900
+          groups = { us-east-1-p5-4xlarge-bf16-tp1-o-348eca = 0 }
+          after  = ["us-east-1-1xl4-bf16-tp1-vllm"]
+        },
       ]
     }
     us-east-1-1xl4-bf16-tp1-vllm = {
@@ -93,17 +128,52 @@ locals {
         target_seconds = 1
       }
       protocol = "HTTPS"
-      sizes = [
-        { minute = 420, instances = 0 },
-        { minute = 1128, instances = 1 },
-        { minute = 1860, instances = 0 },
-        { minute = 2568, instances = 1 },
-        { minute = 3300, instances = 0 },
-        { minute = 4008, instances = 1 },
-        { minute = 4740, instances = 0 },
-        { minute = 5448, instances = 1 },
-        { minute = 6180, instances = 0 },
-        { minute = 6888, instances = 1 },
+      steps = [
+        {
+          minute = 420
+          groups = { us-east-1-g6-xlarge-bf16-tp1-on-demand = 0 }
+          after  = ["us-east-1-1xh100-sxm-bf16-tp1-vllm"]
+        },
+        {
+          minute = 1128
+          groups = { us-east-1-g6-xlarge-bf16-tp1-on-demand = 1 }
+        },
+        {
+          minute = 1860
+          groups = { us-east-1-g6-xlarge-bf16-tp1-on-demand = 0 }
+          after  = ["us-east-1-1xh100-sxm-bf16-tp1-vllm"]
+        },
+        {
+          minute = 2568
+          groups = { us-east-1-g6-xlarge-bf16-tp1-on-demand = 1 }
+        },
+        {
+          minute = 3300
+          groups = { us-east-1-g6-xlarge-bf16-tp1-on-demand = 0 }
+          after  = ["us-east-1-1xh100-sxm-bf16-tp1-vllm"]
+        },
+        {
+          minute = 4008
+          groups = { us-east-1-g6-xlarge-bf16-tp1-on-demand = 1 }
+        },
+        {
+          minute = 4740
+          groups = { us-east-1-g6-xlarge-bf16-tp1-on-demand = 0 }
+          after  = ["us-east-1-1xh100-sxm-bf16-tp1-vllm"]
+        },
+        {
+          minute = 5448
+          groups = { us-east-1-g6-xlarge-bf16-tp1-on-demand = 1 }
+        },
+        {
+          minute = 6180
+          groups = { us-east-1-g6-xlarge-bf16-tp1-on-demand = 0 }
+          after  = ["us-east-1-1xh100-sxm-bf16-tp1-vllm"]
+        },
+        {
+          minute = 6888
+          groups = { us-east-1-g6-xlarge-bf16-tp1-on-demand = 1 }
+        },
       ]
     }
   }

@@ -11,20 +11,21 @@ from typing import Any
 
 import pulumi
 import pulumi_aws as aws
+import yaml
 
 from inference.compute import filled
 from inference.context import Context
 from inference.network import Entrances
 from inference.policies import document, statement
 
-DEFINITION = (Path(__file__).parent / "failover.asl").read_text(encoding="utf-8")
-"""The state machine, with holes ``${name}``."""
+DEFINITION = (Path(__file__).parent / "failover.asl.yaml").read_text(encoding="utf-8")
+"""The state machine in YAML, with holes ``${name}``."""
 
 
 def fail_over(context: Context, alerts: Mapping[str, pulumi.Output[str]], entrance: Entrances) -> None:
     """Look after the backends of each region that has several."""
-    regions = {region: _backends_of(context, region) for region in context.fleet.regions}
-    several = {region: backends for region, backends in regions.items() if len(backends) > 1}
+    all_regions = {region: _backends_of(context, region) for region in context.fleet.regions}
+    regions = {region: backends for region, backends in all_regions.items() if len(backends) > 1}
     name = context.named("failover")
     role = aws.iam.Role(
         name,
@@ -44,10 +45,10 @@ def fail_over(context: Context, alerts: Mapping[str, pulumi.Output[str]], entran
         name,
         name_prefix=f"{context.settings.name}-failover-",
         role=role.id,
-        policy=_policy(context, entrance, list(several)),
+        policy=_policy(context, entrance, list(regions)),
         opts=context.options(),
     )
-    for region, backends in several.items():
+    for region, backends in regions.items():
         machine = aws.sfn.StateMachine(
             context.named("failover", region),
             region=region,
@@ -104,7 +105,7 @@ def _definition(context: Context, entrance: Entrances, region: str, backends: li
         targets = [
             {"TargetGroupArn": arn, "Weight": weight} for arn, weight in zip(values["arns"], weights, strict=True)
         ]
-        return filled(DEFINITION, {**values, "targets": json.dumps(targets)})
+        return json.dumps(yaml.safe_load(filled(DEFINITION, {**values, "targets": json.dumps(targets)})))
 
     return pulumi.Output.all(
         partition=context.partition,
