@@ -208,6 +208,25 @@ def needs_cluster(provider: str, instance_type: str, catalog: Catalog, *, https:
     return bool(partition) or on_cluster
 
 
+def stop_seconds(provider: str, instance_type: str, purchase: str, catalog: Catalog, *, on_nodes: bool) -> float:
+    """Seconds that a machine is billed after its last hour, as code takes it away by the clock.
+
+    A service without machines keeps idle containers as its price says, and of providers without code nobody knows: 0.
+
+    Args:
+        provider: of the machine.
+        instance_type: as the provider names it.
+        purchase: way of paying.
+        catalog: tables.
+        on_nodes: whether code runs it as a node of a cluster; see :func:`needs_cluster`.
+    """
+    if purchase == SERVERLESS:
+        return 0.0
+    hosts = SHARED_ON.get(provider, "") if on_nodes else catalog.deployment.target(provider, instance_type)
+    fact = catalog.scale_ins.get(SAGEMAKER if purchase == MANAGED else hosts)
+    return 0.0 if fact is None else fact.value
+
+
 def service_of(purchase: str) -> str:
     """Service that runs machines paid for so, as the purchase names it; "" for plain machines."""
     return purchase if purchase in (MANAGED, SERVERLESS) else ""

@@ -1,6 +1,8 @@
 """What the plan takes for deployable is generated, and what code refuses is rejected with two numbers."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +12,7 @@ from advisor.catalog.deployment import GENERATED
 from advisor.catalog.planning import start_seconds
 from advisor.catalog.values import Purchase, Support
 from advisor.codegen import Wanted, generate, platforms
-from advisor.codegen.container import Engine, Runtime
+from advisor.codegen.container import Engine, LoadBalancer, Runtime
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import TARGETS, target_of
@@ -24,6 +26,7 @@ from advisor.deployable import (
     purchase_shortfall,
     seat_shortfall,
     shortfall,
+    stop_seconds,
 )
 from advisor.errors import InputError, NotDeployable
 from advisor.models import find_model
@@ -37,6 +40,7 @@ from codegen.plans import make_option, make_plan
 
 CATALOG = load_catalog()
 FACTS = CATALOG.deployment
+TEMPLATES = Path(__file__).parent.parent / "templates" / "kubernetes" / "karpenter"
 SMALL, LARGE = "meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Llama-3.3-70B-Instruct"
 PRECISIONS = ("bf16", "fp16", "fp8", "int8", "int4", "mxfp4")
 SERVING = (Support.NATIVE, Support.SUPPORTED, Support.EMULATED)
@@ -463,3 +467,39 @@ def test_a_start_takes_longer_with_more_weights_and_with_compilation():
 def test_a_start_takes_longer_on_machines_that_boot_longer(boot_s, seconds):
     """Three of the fifteen minutes are for the machine to be there."""
     assert start_seconds(15.0, compiles=False, boot_s=boot_s) == seconds
+
+
+def test_each_target_says_how_long_a_machine_is_billed_after_its_last_hour():
+    """Of the times that the code sets: the drain of every host and pod, and Karpenter's wait for an empty node."""
+    drain = LoadBalancer().drain_seconds
+    seconds = {target: fact.value for target, fact in CATALOG.scale_ins.items()}
+    without_machines = {"cloud-run", "container-apps"}
+    assert set(seconds) == {target.name for target in TARGETS} - without_machines
+    assert all(value >= drain for value in seconds.values())
+    assert seconds["ec2"] == drain
+    (waits,) = {
+        int(minutes) for minutes in re.findall(r"consolidateAfter: (\d+)m", (TEMPLATES / "nodes.yaml.j2").read_text())
+    }
+    pods = 300
+    assert seconds["eks-karpenter"] == pods + drain + 60 * waits
+    assert seconds["eks"] == seconds["gke"] == seconds["aks"] == pods + drain + 600
+    assert seconds["mig"] == 600 + drain
+
+
+@pytest.mark.parametrize(
+    ("provider", "instance_type", "purchase", "on_nodes", "target"),
+    [
+        ("aws", "g6.xlarge", "on_demand", False, "ec2"),
+        ("aws", "g6.xlarge", "managed", False, "sagemaker"),
+        ("gcp", "g2-standard-4", "spot", False, "mig"),
+        ("gcp", "g2-standard-4", "on_demand", True, "gke"),
+        ("gcp", "ct5lp-hightpu-4t", "on_demand", False, "gke"),
+        ("azure", "Standard_NC40ads_H100_v5", "on_demand", True, "aks"),
+        ("azure", "Standard_NC40ads_H100_v5", "serverless", False, ""),
+        ("lambda", "gpu_1x_a10", "on_demand", False, ""),
+    ],
+)
+def test_a_machine_stops_as_its_target_does(provider, instance_type, purchase, on_nodes, target):
+    """A service bills idle containers by itself, and no code stops machines of providers without any."""
+    seconds = stop_seconds(provider, instance_type, purchase, CATALOG, on_nodes=on_nodes)
+    assert seconds == (CATALOG.scale_ins[target].value if target else 0)

@@ -305,6 +305,9 @@ class PlanningTables:
     cold_start = table(readers.read_cold_start)
     """Parts of a cold start."""
 
+    scale_ins = table(readers.read_scale_ins)
+    """Seconds that an instance is billed after its last hour, by target."""
+
     @cached_property
     def serverless(self) -> tuple[planning.Serverless, ...]:
         """Accelerators that are paid for by the second."""

@@ -280,6 +280,11 @@ def read_cold_start(sources: Sources) -> planning.StartFacts:
     )
 
 
+def read_scale_ins(sources: Sources) -> Mapping[str, planning.Fact]:
+    """Seconds that an instance is billed after its last hour, by target."""
+    return {row.text("target"): _fact(row, sources) for row in sources.rows("scale_ins")}
+
+
 def data_price(row: Record, sources: Sources) -> planning.DataPrice:
     """USD for data that leaves."""
     per_gb = BYTES_PER_GB / BYTES_PER_GIB if row.text("per") == "GiB" else 1.0

@@ -19,6 +19,10 @@ _RESERVED_MEMORY_SHARE = 0.7
 _BEYOND_P95_PERCENT = 5
 """Share of the requests that a target at the 95th percentile lets pass it."""
 _MS_PER_SECOND = 1000
+_OF_QUIETEST = 0.5
+"""Of the load of the quietest hours: accelerators that work less than this serve less than the plan expects of them."""
+_LEAST_IDLE_PERCENT = 1.0
+"""Clouds and NVML tell the use of accelerators in whole percent: below it none is told from little."""
 _FEWEST_VISIBLE, _MOST_VISIBLE = 64, 10_000
 """Requests that an engine takes up at once, where that limits what its metrics count."""
 REQUESTS_WAITING, TARGET_REQUESTS, OVER_TARGET = "requests_waiting", "target_requests", "over_target"
@@ -111,13 +115,39 @@ class Alarm:
         return self.per_instance or (self.source is Source.LOAD_BALANCER and self.rings_when_silent)
 
 
-def alarms_of(memory_utilization: float, start_seconds: int, *, has_gpu: bool) -> tuple[Alarm, ...]:
+def idle_percent(quietest_load_ratio: float) -> float | None:
+    """Use below which an hour of accelerators is idleness; None: the plan's own quiet hours are no busier than that.
+
+    What carries a share of the rate that it sustains is busy for that share of the time, or longer: requests that come
+    alone use it worse than those that share a pass.
+
+    Args:
+        quietest_load_ratio: expected rate ÷ the rate that the instances sustain, in the hours in which that is least.
+    """
+    least = round(min(_rows()["gpu_idle"].number("threshold"), 100 * _OF_QUIETEST * quietest_load_ratio), 1)
+    return least if least >= _LEAST_IDLE_PERCENT else None
+
+
+def idle_left_out(quietest_load_ratio: float) -> str:
+    """Why a deployment has no alarm on idle accelerators; "" where it has one."""
+    if idle_percent(quietest_load_ratio) is not None:
+        return ""
+    return (
+        f"no alarm on idle accelerators: the plan's quietest hours have {100 * quietest_load_ratio:.2g} percent of the "
+        "requests that its instances carry then, and as little is no sign of one that nobody needs"
+    )
+
+
+def alarms_of(
+    memory_utilization: float, start_seconds: int, *, has_gpu: bool, idle: float | None = None
+) -> tuple[Alarm, ...]:
     """The alarms of a deployment.
 
     Args:
         memory_utilization: share of the accelerators' memory that the engine may take.
         start_seconds: longest time from launch until the model answers; nothing rings for a host that is starting.
         has_gpu: some hosts publish NVIDIA metrics.
+        idle: use in percent below which they are idle, see :func:`idle_percent`; None: that cannot be told.
     """
     starting = math.ceil(start_seconds / _PERIOD_SECONDS) + 1
     silent = (_alarm(name, periods=starting) for name in ("unhealthy_hosts", "metrics_silent"))
@@ -127,7 +157,8 @@ def alarms_of(memory_utilization: float, start_seconds: int, *, has_gpu: bool) -
     taken_percent = 100 * memory_utilization
     threshold = round(taken_percent + 100 * (1 - memory_utilization) * _RESERVED_MEMORY_SHARE, 1)
     memory = _alarm("gpu_memory", {"taken": taken_percent}, threshold=threshold)
-    return (_alarm("gpu_idle"), memory, _alarm("gpu_errors"), *common, _alarm("agent_silent", periods=starting))
+    of_use = () if idle is None else (_alarm("gpu_idle", threshold=idle),)
+    return (*of_use, memory, _alarm("gpu_errors"), *common, _alarm("agent_silent", periods=starting))
 
 
 @cache

@@ -365,6 +365,8 @@ class Stack:
     """Label of the nodes that its pods run on, where a stack with tenants makes them; "": its own nodes."""
     models: tuple[WatchedModel, ...] = ()
     """Models of several workloads that its server holds; empty: it is of one workload."""
+    idle_percent: float | None = None
+    """Use of accelerators in percent below which an hour is idleness; None: quiet hours of the plan are no busier."""
     inputs: frozenset[str] = frozenset()
     """Rare inputs that its code takes, by name."""
 

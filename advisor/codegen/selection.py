@@ -24,18 +24,21 @@ _HOURS_PER_DAY = 24
 _MINUTES_PER_WEEK = HOURS_PER_WEEK * _MINUTES_PER_HOUR
 
 
-def scheduled_sizes(instances: Sequence[int], minutes_ahead: int) -> tuple[ScheduledSize, ...]:
-    """The entries after which at least *instances* serve in each hour, none for dips shorter than a start.
+def scheduled_sizes(
+    instances: Sequence[int], minutes_ahead: int, minutes_after: int = 0
+) -> tuple[ScheduledSize, ...]:  # fmt: skip
+    """The entries after which at least *instances* serve in each hour, none for dips shorter than a stop and a start.
 
     Args:
         instances: of each hour of the week, from Monday 00:00 UTC (168).
         minutes_ahead: how long before its hour an instance has to be ordered.
+        minutes_after: how long one is there after its number was lowered.
 
     Returns:
         Entries by time of day; none where the number never changes.
     """
     days: dict[tuple[int, int], list[int]] = {}
-    for minute, size in _changes(instances, minutes_ahead):
+    for minute, size in _changes(instances, minutes_ahead, minutes_after):
         day, minute_of_day = divmod(minute, _HOURS_PER_DAY * _MINUTES_PER_HOUR)
         days.setdefault((minute_of_day, size), []).append(day + 1)
     return tuple(
@@ -44,7 +47,7 @@ def scheduled_sizes(instances: Sequence[int], minutes_ahead: int) -> tuple[Sched
     )
 
 
-def _changes(instances: Sequence[int], minutes_ahead: int) -> list[tuple[int, int]]:
+def _changes(instances: Sequence[int], minutes_ahead: int, minutes_after: int) -> list[tuple[int, int]]:
     """Minute of the week and the number from then on, where it differs from the one before."""
     hours = [hour * _MINUTES_PER_HOUR for hour in range(HOURS_PER_WEEK)]
     moments = sorted({*hours, *((minute - minutes_ahead) % _MINUTES_PER_WEEK for minute in hours)})
@@ -52,7 +55,7 @@ def _changes(instances: Sequence[int], minutes_ahead: int) -> list[tuple[int, in
     hours_of = (range(at // _MINUTES_PER_HOUR, (at + minutes_ahead) // _MINUTES_PER_HOUR + 1) for at in moments)
     sizes = [max(instances[hour % HOURS_PER_WEEK] for hour in served) for served in hours_of]
     changes = _turns(list(zip(moments, sizes, strict=True)))
-    while (dip := _shortest_dip(changes)) is not None and _minutes(changes, dip) < minutes_ahead:
+    while (dip := _shortest_dip(changes)) is not None and _minutes(changes, dip) < minutes_ahead + minutes_after:
         neighbours = changes[dip - 1], changes[(dip + 1) % len(changes)]
         changes[dip] = (changes[dip][0], min(size for _, size in neighbours))
         changes = _turns(changes)
@@ -67,7 +70,7 @@ def _turns(sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 def _shortest_dip(changes: Sequence[tuple[int, int]]) -> int | None:
     """Index of the size that is smaller than both beside it for the fewest minutes; None without any change.
 
-    A machine that stops for less time than its start takes spends all of it on leaving and coming back.
+    A machine that stops for less time than its end and its start take spends all of it on leaving and coming back.
     """
     dips = [
         index
@@ -96,6 +99,8 @@ class Member:
     """Instances in each hour of the week, from Monday 00:00 UTC (168)."""
     minutes_ahead: int
     """How long before its hour an instance has to be ordered."""
+    minutes_after: int
+    """How long it is there, and paid for, after its last hour."""
     cold_start_seconds: float | None
     """From the order to the first answer, at the upper edge of the plan; None: nothing in the plan depends on it."""
     zones: int
@@ -110,6 +115,11 @@ class Member:
     """As planned, with the hours that instances are started ahead."""
     peak_usd_per_hour: float
     """Price of the busiest hours' instances together."""
+
+    @property
+    def requests_per_second_per_instance(self) -> float:
+        """Planned for an instance with all its replicas."""
+        return self.requests_per_second_per_replica * self.serves.replicas_per_instance
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +238,7 @@ def _single(option: Option, fleet: Fleet | None) -> Choice:
         serves=option,
         hours=tuple(counts[at] for at in schedule),
         minutes_ahead=option.minutes_ahead,
+        minutes_after=option.minutes_after,
         cold_start_seconds=option.minutes_ahead * SECONDS_PER_MINUTE or None,
         zones=option.zones,
         request_share=1.0,
@@ -260,7 +271,7 @@ def _with_rank(plan: Plan, rank: int) -> Option:
 
 
 def _member(fleet: Fleet, group: FleetGroup) -> Member:
-    ahead = 0
+    ahead, after = 0, 0
     hours = tuple(group.instances[hours] for hours in fleet.schedule)
     scheduled = next(
         (group_schedule for group_schedule in fleet.scaling.schedule if group_schedule.name == group.name), None
@@ -269,12 +280,13 @@ def _member(fleet: Fleet, group: FleetGroup) -> Member:
     if policy is Policy.STATIC or (policy is Policy.SCHEDULED and scheduled is None):
         hours = (max(group.instances),) * HOURS_PER_WEEK
     elif policy is Policy.SCHEDULED and scheduled is not None:
-        ahead = scheduled.ordered_minutes_ahead
+        ahead, after = scheduled.ordered_minutes_ahead, scheduled.stopped_minutes_after
     bought_ahead = group.purchase in _BOUGHT_AHEAD
     return Member(
         serves=group,
         hours=hours,
         minutes_ahead=ahead,
+        minutes_after=after,
         cold_start_seconds=None if group.cold_start_seconds is None else group.cold_start_seconds.high,
         zones=group.zones,
         request_share=fleet.router_weights[group.name],
@@ -294,6 +306,7 @@ def _merge(members: Sequence[Member]) -> Member:
         serves=last.serves,
         hours=tuple(sum(at) for at in zip(*(member.hours for member in members), strict=True)),
         minutes_ahead=max(member.minutes_ahead for member in members),
+        minutes_after=max(member.minutes_after for member in members),
         cold_start_seconds=max(member.cold_start_seconds or 0.0 for member in members) or None,
         zones=_zones_of(members),
         request_share=sum(member.request_share for member in members),

@@ -208,6 +208,7 @@ def _member(seat: Seat, copies: int) -> Member:
         serves=seat,
         hours=(copies,) * HOURS_PER_WEEK,
         minutes_ahead=0,
+        minutes_after=0,
         cold_start_seconds=None,
         zones=seat.zones,
         request_share=1.0,

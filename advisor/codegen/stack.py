@@ -4,10 +4,19 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 
 from advisor.catalog import load_catalog
 from advisor.catalog.planning import start_seconds
-from advisor.codegen.alarms import Alarm, alarms_of, promise_of, slo_alarms, visible_requests
+from advisor.codegen.alarms import (
+    Alarm,
+    alarms_of,
+    idle_left_out,
+    idle_percent,
+    promise_of,
+    slo_alarms,
+    visible_requests,
+)
 from advisor.codegen.container import Agent, Backend, Container, LoadBalancer, Platform, Region, Runtime, Serves, Wanted
 from advisor.codegen.engines import demanded
 from advisor.codegen.engines.request import adapter_words
@@ -23,6 +32,7 @@ from advisor.codegen.selection import (
     Member,
     backend_name,
     group_keys,
+    of_fleet,
     per_mille,
     scheduled_sizes,
     unique_keys,
@@ -140,6 +150,9 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     promise = promise_of(plan.workload["slo"], plan.demand)
     engines = tuple(dict.fromkeys(backend.container.engine for backend in backends))
     promised = slo_alarms(promise)
+    quietest = _quietest_load_ratio(plan, choice)
+    told_use = any(group.tells_gpu_use or group.platform.runtime is Runtime.NEURON for group in groups)
+    without_idle = idle_left_out(quietest) if told_use else ""
     of_containers = [words for container in containers for words in (container.image_caution, container.api.clients)]
     of_containers += file_cautions(plan, engines)
     if asked.adapters is not None:
@@ -160,9 +173,15 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
             max(member.serves.memory_utilization for member in choice.members),
             slowest_start,
             has_gpu=any(group.tells_gpu_use for group in groups),
+            idle=idle_percent(quietest),
         ),
+        idle_percent=idle_percent(quietest),
         slo_alarms=promised,
-        slo_left_out=(*slo_left_out(promised, engines, _without_target(plan)), *shared_left_out(groups)),
+        slo_left_out=(
+            *slo_left_out(promised, engines, _without_target(plan)),
+            *shared_left_out(groups),
+            *filter(None, (without_idle,)),
+        ),
         agent=Agent(_EXAMPLE_PACKAGE.format(version=version)) if has_gpu else None,
         budget=_budget(plan, choice),
         metrics_namespace="Inference/Hosts",
@@ -173,6 +192,24 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         cache=cache_of(plan, choice),
         inputs=wanted.inputs,
     )
+
+
+def _quietest_load_ratio(plan: Plan, choice: Choice) -> float:
+    """Expected requests ÷ those that the instances sustain, in the hours in which that is least and something runs.
+
+    A plan without a fleet knows one rate, the mean of its demand.
+    """
+    fleet = plan.fleet
+    members = choice.members if choice.option is not None or fleet is None else of_fleet(fleet).members
+    mean = float(plan.demand["requests_per_second"]["mean"])
+    rates = (
+        repeat(mean) if fleet is None else (fleet.hour_classes[at].mean_requests_per_second for at in fleet.schedule)
+    )
+    sustained = (
+        sum(count * member.requests_per_second_per_instance for count, member in zip(counts, members, strict=True))
+        for counts in zip(*(member.hours for member in members), strict=True)
+    )
+    return min((rate / most for rate, most in zip(rates, sustained, strict=False) if most > 0), default=0.0)
 
 
 def deployment_name(plan: Plan) -> str:
@@ -257,8 +294,10 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         instances=instances,
         min_instances=min(member.hours),
         max_instances=most_instances(member),
-        schedule=scheduled_sizes(member.hours, member.minutes_ahead) if scaling is Scaling.SCHEDULED else (),
-        requests_per_second_per_instance=member.requests_per_second_per_replica * serves.replicas_per_instance,
+        schedule=scheduled_sizes(member.hours, member.minutes_ahead, member.minutes_after)
+        if scaling is Scaling.SCHEDULED
+        else (),
+        requests_per_second_per_instance=member.requests_per_second_per_instance,
         root_volume_gib=root_volume_gib(on_disk_gib),
         start_seconds=math.ceil(_start_seconds(member, platform, on_disk_gib) / 60) * 60,
         usd_per_hour=member.usd_per_hour,

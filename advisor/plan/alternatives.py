@@ -24,6 +24,7 @@ from advisor.plan.replay.below import at_need
 from advisor.plan.replay.groups import name_of
 from advisor.plan.replay.validator import Confirmed
 from advisor.plan.rungs import RungScope
+from advisor.plan.scaling import whole_minutes
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.plan.spot import interruption_words
 from advisor.plan.values import CurrentCost, Option, OptionCost, Predicted, Rung, RungGroup
@@ -120,6 +121,7 @@ def _option(
         replicas=allocation.instances[-1] * pool.replicas,
         instances_by_class=allocation.instances,
         minutes_ahead=math.ceil(pool.lead_hours * MINUTES_PER_HOUR) if scheduled else 0,
+        minutes_after=whole_minutes(tariff.stop_hours) if scheduled else 0,
         planned_requests_per_second_per_instance=planned,
         limited_by=limit_words(served.candidate, planned, context.requirements),
         predicted=Predicted(

@@ -230,8 +230,14 @@ def group_schedule(allocation: Allocation, schedule: Sequence[int]) -> GroupSche
     return GroupSchedule(
         name=name_of(allocation),
         ordered_minutes_ahead=math.ceil(allocation.pool.lead_hours * MINUTES_PER_HOUR),
+        stopped_minutes_after=whole_minutes(allocation.tariff.stop_hours),
         changes=tuple(changes) or (Change(0, counts[0]),),
     )
+
+
+def whole_minutes(hours: float) -> int:
+    """Whole minutes that hold a time which is a whole number of seconds."""
+    return math.ceil(round(hours * SECONDS_PER_HOUR) / SECONDS_PER_MINUTE)
 
 
 def static_usd_per_month(problem: Problem, solution: FleetSolution) -> float:

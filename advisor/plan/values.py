@@ -73,6 +73,8 @@ class Option(Layout):
     """In each of the fleet's hour classes; empty: the same at all hours."""
     minutes_ahead: int = 0
     """How long before its hour an instance has to be ordered."""
+    minutes_after: int = field(default=0, metadata=OMITTED_AT_DEFAULT)
+    """How long it is paid for after its last hour."""
     planned_requests_per_second_per_instance: float
     """What one instance is planned to carry: after bursts, network and what the replay asked for."""
     limited_by: str = field(default="", metadata=OMITTED_AT_DEFAULT)

@@ -281,7 +281,9 @@ def scaling_lines(fleet: Fleet) -> Iterator[str]:
     if scaling_plan.recommended is Policy.SCHEDULED:
         ahead = [group.ordered_minutes_ahead for group in scaling_plan.schedule]
         span = " to ".join(dict.fromkeys((str(min(ahead)), str(max(ahead)))))
-        yield f"by schedule, an instance is ordered {span} min ahead of its hour"
+        after = max(group.stopped_minutes_after for group in scaling_plan.schedule)
+        end = f", and paid for up to {after} min after its last one" if after else ""
+        yield f"by schedule, an instance is ordered {span} min ahead of its hour{end}"
     if scaling_plan.reactive_unknown:
         yield f"reactive: {scaling_plan.reactive_unknown}"
     if scaling_plan.reactive is not None:

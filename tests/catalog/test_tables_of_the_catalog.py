@@ -144,6 +144,7 @@ def test_every_offer_has_a_machine_and_a_region():
         ("grid.csv", ["provider", "region"]),
         ("cold_start.csv", ["name"]),
         ("machine_starts.csv", ["provider", "service", "pattern"]),
+        ("scale_ins.csv", ["target"]),
         ("engine_images.csv", ["engine", "vendor"]),
         ("egress.csv", ["provider", "region", "destination"]),
         ("serverless.csv", ["provider", "service", "accelerator"]),

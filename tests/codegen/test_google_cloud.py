@@ -152,9 +152,7 @@ def test_groups_of_hosts_rest_in_the_hours_in_which_the_plan_has_none(others):
     plan = make_fleet_plan(RESTING, *others)
     generated = generate(plan, Language.TERRAFORM)
     hosts = [target for target in generated.targets if target in ("mig", "gke", "tpu-vm")]
-    fleet = next(
-        text for path, text in generated.files.items() if path.endswith("fleet.tf") and "machine_type" in text
-    )
+    fleet = next(text for path, text in generated.files.items() if path.endswith("fleet.tf") and "machine_type" in text)
     groups = local_map([read_hcl(fleet, "fleet.tf")], "groups")
     planned = {
         (group.region, group.instance_type): [group.instances[hour] for hour in plan.fleet.schedule]

@@ -424,6 +424,15 @@ def test_no_dip_of_a_schedule_is_shorter_than_a_start(dip, minutes_ahead, entrie
     assert [(entry.cron.partition(" * ")[0], entry.instances) for entry in schedule] == entries
 
 
+def test_no_dip_of_a_schedule_is_shorter_than_a_stop_and_a_start():
+    """Nodes go seventeen minutes after their last hour: of one hour off, ordered back after 35 minutes, 18 are left."""
+    hours = [3] * HOURS_PER_WEEK
+    hours[12] = 2
+    assert scheduled_sizes(hours, 25)
+    assert scheduled_sizes(hours, 25, 10)
+    assert scheduled_sizes(hours, 25, 17) == ()
+
+
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=HOURS_PER_WEEK, max_size=HOURS_PER_WEEK), st.integers(1, 150))
 def test_schedules_hold_the_planned_number_and_stop_nothing_for_less_than_a_start(hours, minutes_ahead):

@@ -67,6 +67,9 @@ def test_a_timetable_names_the_hours_that_change():
     found = group_schedule(Allocation(pool_of("p", lead_hours=0.3), ON_DEMAND, (1, 2)), busy)
     assert found.name == "p/on_demand"
     assert found.ordered_minutes_ahead == 18
+    assert found.stopped_minutes_after == 0
+    slow = replace(ON_DEMAND, stop_hours=1020 / 3600)
+    assert group_schedule(Allocation(pool_of("p"), slow, (1, 2)), busy).stopped_minutes_after == 17
     assert found.changes == tuple(
         Change(24 * day + hour, count) for day in range(5) for hour, count in ((8, 2), (18, 1))
     )

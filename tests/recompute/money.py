@@ -167,6 +167,15 @@ def disk_usd_per_hour(layout):
     return (usd or Fraction(0)) / HOURS_A_MONTH
 
 
+def stop_s(layout):
+    """Seconds that an instance is billed after its last hour."""
+    cluster = {"gcp": "gke", "azure": "aks", "aws": "eks"}.get(layout["provider"])
+    by_itself = target(layout["provider"], layout["instance_type"])
+    name = cluster if is_node(layout) or layout.get("partition") else by_itself
+    row = by_columns("scale_ins", "target").get(("sagemaker" if layout["purchase"] == "managed" else name,))
+    return 0 if row is None else number(row["value"])
+
+
 class Week:
     """Instances and hours of a week, one hour after the other."""
 
@@ -195,8 +204,8 @@ def group_usd(layout, week):
     """USD a month of a group: compute, disks, starts, and the two ends of what interruptions may cost."""
     counts, paid = layout["instances"], layout["purchase"]
     starts = 0 if paid in NEVER_STARTED else week.starts(counts)
-    ahead = 0 if paid in NEVER_STARTED else starts * cold_start_s(layout)[1] / SECONDS
-    hours = week.running_hours(counts) + ahead
+    beside = 0 if paid in NEVER_STARTED else starts * (cold_start_s(layout)[1] + stop_s(layout)) / SECONDS
+    hours = week.running_hours(counts) + beside
     low, high = interruption_usd_per_hour(layout) if paid == "spot" else (0, 0)
     return {
         "compute": layout["usd_per_hour"] * hours,
@@ -389,7 +398,9 @@ def machine_hours(groups, week):
     hours = 0
     for group in groups:
         starts = 0 if group["purchase"] in NEVER_STARTED else week.starts(group["instances"])
-        hours += week.running_hours(group["instances"]) + (starts and starts * cold_start_s(group)[1] / SECONDS)
+        hours += week.running_hours(group["instances"]) + (
+            starts and starts * (cold_start_s(group)[1] + stop_s(group)) / SECONDS
+        )
     return hours
 
 

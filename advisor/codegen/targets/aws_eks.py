@@ -47,7 +47,6 @@ _GPU_LABEL = "nvidia.com/gpu.present"
 """What DaemonSets for GPUs select nodes by where no feature discovery runs."""
 _DRAIN_MINUTES = 15
 """Time that the pods of a node have to leave it in an update of a managed node group (the EKS guide to its phases)."""
-_IDLE_PERCENT = 10
 _IDLE_PERIODS = 12
 _PERIOD_SECONDS = 300
 _GPU_MODELS = {
@@ -314,23 +313,32 @@ def alarms_of_pods(stack: Stack) -> tuple[PodAlarm, ...]:
         ),
     ]  # fmt: skip
     if "gpu_memory" in planned:
-        gpu, memory, idle = kubernetes.DEVICES[Runtime.CUDA].resource, planned["gpu_memory"], planned["gpu_idle"]
+        gpu, memory, idle = kubernetes.DEVICES[Runtime.CUDA].resource, planned["gpu_memory"], planned.get("gpu_idle")
+        if idle is not None:
+            alarms.append(
+                PodAlarm(
+                    "gpu_idle",
+                    idle.description,
+                    "pod_gpu_utilization",
+                    "Average",
+                    below=True,
+                    periods=idle.periods,
+                    threshold=idle.threshold,
+                    accelerator=gpu,
+                )
+            )
         alarms += [
-            PodAlarm(
-                "gpu_idle", idle.description, "pod_gpu_utilization", "Average", below=True, periods=idle.periods,
-                threshold=idle.threshold, accelerator=gpu,
-            ),
             PodAlarm(
                 "gpu_memory", memory.description, "pod_gpu_memory_utilization", "Maximum", below=False,
                 periods=memory.periods, threshold=memory.threshold, accelerator=gpu,
             ),
         ]  # fmt: skip
-    if any(group.platform.runtime is Runtime.NEURON for group in stack.groups):
+    if stack.idle_percent is not None and any(group.platform.runtime is Runtime.NEURON for group in stack.groups):
         alarms.append(
             PodAlarm(
-                "neuron_idle", f"NeuronCores below {_IDLE_PERCENT} percent for an hour: paid for and not used.",
-                "pod_neuroncore_utilization", "Average", below=True, periods=_IDLE_PERIODS, threshold=_IDLE_PERCENT,
-                accelerator=kubernetes.DEVICES[Runtime.NEURON].resource,
+                "neuron_idle", f"NeuronCores below {stack.idle_percent:g} percent for an hour: paid for and not used.",
+                "pod_neuroncore_utilization", "Average", below=True, periods=_IDLE_PERIODS,
+                threshold=stack.idle_percent, accelerator=kubernetes.DEVICES[Runtime.NEURON].resource,
             )
         )  # fmt: skip
     return tuple(sorted(alarms, key=lambda alarm: alarm.name))

@@ -178,10 +178,11 @@ def alarms_of_pods(stack: Stack) -> Mapping[str, Mapping[str, object]]:
             f"InsightsMetrics | where Computer in (({pods} | distinct Computer))"
             ' | where Namespace == "container.azm.ms/gpu"'
         )
-        alarms["gpu-idle"] = query_rule(
-            planned_alarm(stack, "gpu_idle"),
-            f'{gpus} and Name == "containerGpuDutyCycle" | summarize value = avg(Val) | where isnotnull(value)',
-        )
+        if any(alarm.name == "gpu_idle" for alarm in stack.alarms):
+            alarms["gpu-idle"] = query_rule(
+                planned_alarm(stack, "gpu_idle"),
+                f'{gpus} and Name == "containerGpuDutyCycle" | summarize value = avg(Val) | where isnotnull(value)',
+            )
         alarms["gpu-memory"] = query_rule(
             planned_alarm(stack, "gpu_memory"),
             f"{gpus} | summarize used = avgif(Val, Name == 'containerGpumemoryUsedBytes'),"

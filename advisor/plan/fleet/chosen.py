@@ -148,6 +148,8 @@ class GroupSchedule:
     """Of the group in the fleet."""
     ordered_minutes_ahead: int
     """How long before its hour an instance has to be ordered."""
+    stopped_minutes_after: int = field(default=0, kw_only=True, metadata=OMITTED_AT_DEFAULT)
+    """How long it is paid for after its last hour."""
     changes: tuple[Change, ...]
     """In the order of the week, which begins anew after the last one; hour 0 alone where the number never changes."""
 

@@ -222,11 +222,16 @@ def start_usd_per_month(problem: Problem, pool: Pool, tariff: Tariff, at: int) -
     return starts * pool.start_usd
 
 
+def idle_hours(pool: Pool, tariff: Tariff) -> float:
+    """Hours that an instance is billed for beside those that it is planned for, each time it starts and stops."""
+    return pool.lead_hours + tariff.stop_hours
+
+
 def billed_hours_per_month(problem: Problem, pool: Pool, tariff: Tariff, at: int) -> float:
-    """Hours a month that an instance of hour class *at* is paid for, with those that it is started ahead."""
+    """Hours a month that an instance of hour class *at* is paid for, with those of its starts and stops."""
     if tariff.paid is PurchaseOption.SERVERLESS:
         return hours_per_month(problem.hours[at]) * (tariff.active_ratios[at] if tariff.active_ratios else 1.0)
-    started = 0.0 if tariff.paid.always else starts_per_month(problem, at) * pool.lead_hours
+    started = 0.0 if tariff.paid.always else starts_per_month(problem, at) * idle_hours(pool, tariff)
     return hours_per_month(problem.hours[at]) + started
 
 
@@ -234,7 +239,7 @@ def paid_hours_per_month(problem: Problem, allocation: Allocation) -> float:
     """Instance-hours a month that an allocation is paid for."""
     pool, tariff, counts = allocation.pool, allocation.tariff, allocation.instances
     hours = [count * billed_hours_per_month(problem, pool, tariff, at) for at, count in enumerate(counts) if count]
-    return math.fsum((*hours, starts_for_quieter_hours(problem, allocation) * pool.lead_hours))
+    return math.fsum((*hours, starts_for_quieter_hours(problem, allocation) * idle_hours(pool, tariff)))
 
 
 def requests_per_month(hour: HourClass) -> float:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from advisor.demand.forecast import BATCH
 from advisor.demand.values import BatchRun, Forecast
 from advisor.plan.problem.charges import alone_usd_per_month, way_of
-from advisor.plan.problem.formulas import least_instances, mix_rate
+from advisor.plan.problem.formulas import idle_hours, least_instances, mix_rate
 from advisor.plan.problem.limits import IN_PROPORTION, caps_in_proportion
 from advisor.plan.problem.values import Floats, HourClass, Pool, Problem, PurchaseOption, Tariff
 from advisor.records import dataclass, replace
@@ -91,7 +91,7 @@ def _monthly(problem: Problem, run: BatchRun, items: float) -> Iterator[Floats]:
 def run_costs(problem: Problem, run: BatchRun, items: float) -> Iterator[tuple[Pool, Tariff, Floats]]:
     """USD of a run on each pool, in each way of paying for hours, in its first open hour, first two and so on.
 
-    ``USD a run = n · (hours + stretches · lead) · price + n · stretches · start`` with
+    ``USD a run = n · (hours + stretches · (lead + stop)) · price + n · stretches · start`` with
     ``n = ⌈(items + r · lost) ÷ (r · work hours)⌉`` for instances of the rate r, and what redundancy asks for; on spot
     one interruption loses a start-up. A service costs no less than the work takes. Infinite where limits allow no such
     number.
@@ -114,7 +114,7 @@ def run_costs(problem: Problem, run: BatchRun, items: float) -> Iterator[tuple[P
 def _usd(pool: Pool, tariff: Tariff, instances: Floats, hours: Floats, stretches: Floats) -> Floats:
     """Cost of one run."""
     usd: Floats = instances * (
-        (hours + stretches * pool.lead_hours) * tariff.all_usd_per_hour + stretches * pool.start_usd
+        (hours + stretches * idle_hours(pool, tariff)) * tariff.all_usd_per_hour + stretches * pool.start_usd
     )
     return usd
 

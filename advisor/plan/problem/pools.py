@@ -16,7 +16,7 @@ from advisor.cost.services import (
     node_disk_gib,
     root_volume_gib,
 )
-from advisor.deployable import logs_requests, needs_cluster, purchase_shortfall, speaks_https
+from advisor.deployable import logs_requests, needs_cluster, purchase_shortfall, speaks_https, stop_seconds
 from advisor.plan.cold_start import download_gb
 from advisor.plan.problem.charges import transfer_usd_per_request
 from advisor.plan.problem.limits import IN_PROPORTION, Constraint, caps_in_proportion
@@ -37,7 +37,7 @@ from advisor.plan.problem.supply import (
 from advisor.plan.problem.values import Floats, Pool, PurchaseOption, Tariff
 from advisor.records import replace
 from advisor.requirements import Requirements
-from advisor.units import DAYS_PER_MONTH, HOURS_PER_MONTH
+from advisor.units import DAYS_PER_MONTH, HOURS_PER_MONTH, SECONDS_PER_HOUR
 from advisor.workload.values import Limits, QuotaLimit
 
 SWITCHING_HOURS = 2.0
@@ -126,6 +126,7 @@ class _LayoutFacts:
         self.hardware, self.replica_kind = _hardware(candidate), _replica_kind(candidate)
         self._candidate, self._setup, self._catalog = candidate, candidate.setup, catalog
         self._disk_gib: dict[PurchaseOption, int] = {}
+        self._stop_hours: dict[PurchaseOption, float] = {}
         self._refusals: dict[tuple[PurchaseOption, str], Shortfall | None] = {}
 
     def disk_gib(self, paid: PurchaseOption) -> int:
@@ -133,6 +134,14 @@ class _LayoutFacts:
         if paid not in self._disk_gib:
             self._disk_gib[paid] = boot_disk_gib(self._candidate, paid, on_nodes=self.on_nodes)
         return self._disk_gib[paid]
+
+    def stop_hours(self, paid: PurchaseOption) -> float:
+        """Time that an instance which is paid for so is billed after its last hour."""
+        if paid not in self._stop_hours:
+            machine = self._candidate.instance_type
+            seconds = stop_seconds(machine.provider, machine.name, paid.value, self._catalog, on_nodes=self.on_nodes)
+            self._stop_hours[paid] = seconds / SECONDS_PER_HOUR
+        return self._stop_hours[paid]
 
     def refusal(self, paid: PurchaseOption, region: str) -> Shortfall | None:
         """Why generated code cannot order it so in a region, which matters to services alone; None where it can."""
@@ -152,7 +161,7 @@ class _OfferFacts:
         self._egress: dict[tuple[str, str, float], float] = {}
         self._disks: dict[tuple[str, str, int], tuple[float, ...]] = {}
         self._standing: dict[tuple[str, str], float] = {}
-        self._hosted: dict[tuple[int, int], Tariff] = {}
+        self._hosted: dict[tuple[int, int, float], Tariff] = {}
         self._rates: dict[tuple[int, tuple[float, ...]], tuple[Floats, Floats]] = {}
         self._layouts: dict[int, _LayoutFacts] = {}
 
@@ -169,14 +178,15 @@ class _OfferFacts:
             self._layouts[at] = _LayoutFacts(self._supply, self._supply.served[at].candidate)
         return self._layouts[at]
 
-    def hosted(self, tariff: Tariff, offer: Offer, volume_gib: int) -> Tariff:
-        """One of the :meth:`tariffs` of an offer with a host's disk and the region's charges by the hour."""
-        key = id(tariff), volume_gib
+    def hosted(self, tariff: Tariff, offer: Offer, volume_gib: int, stop_hours: float) -> Tariff:
+        """One of the :meth:`tariffs` of an offer with a host's disk, its end, and the region's charges by the hour."""
+        key = id(tariff), volume_gib, stop_hours
         if key not in self._hosted:
             self._hosted[key] = replace(
                 tariff,
                 disk_parts_usd_per_hour=self.disk_parts_usd_per_hour(offer, volume_gib),
                 standing_usd_per_hour=self.standing_usd_per_hour(offer),
+                stop_hours=stop_hours,
             )
         return self._hosted[key]
 
@@ -249,7 +259,10 @@ def _pool(
     stand = stand_of(offer.provider, offer.region, offer.instance_type)
     cold, layout = supply.cold_starts[at], places.layout(at)
     start_usd = places.start_usd(offer, layout.download_gb)
-    hosted = [places.hosted(tariff, offer, layout.disk_gib(tariff.paid)) for tariff in tariffs]
+    hosted = [
+        places.hosted(tariff, offer, layout.disk_gib(tariff.paid), layout.stop_hours(tariff.paid) if cold else 0.0)
+        for tariff in tariffs
+    ]
     return Pool(
         key=_key(offer, candidate),
         instance_type=f"{offer.provider}/{offer.instance_type}",

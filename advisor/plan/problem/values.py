@@ -87,6 +87,8 @@ class Tariff:
     """Volume that a running instance boots from, by the measures that it is charged by."""
     standing_usd_per_hour: float = 0.0
     """Charges of the region for each hour of a running instance."""
+    stop_hours: float = 0.0
+    """Time that an instance is billed after its last hour, until what scales has taken it away."""
     active_ratios: tuple[float, ...] = ()
     """Serverless: share of the time of each hour class in which a container runs and is paid for; empty: all of it."""
     source: str = ""

@@ -35,6 +35,7 @@ from advisor.plan.problem.formulas import (
     Part,
     base_rate,
     hours_per_month,
+    idle_hours,
     mix_rate,
     quota_units,
     share_without,
@@ -244,7 +245,11 @@ def _start_and_run_usd(pool: Pool, tariff: Tariff, run_hours: float) -> float:
     """
     if tariff.paid.always:
         return math.inf
-    return 0.0 if math.isinf(run_hours) else (run_hours + pool.lead_hours) * tariff.all_usd_per_hour + pool.start_usd
+    return (
+        0.0
+        if math.isinf(run_hours)
+        else (run_hours + idle_hours(pool, tariff)) * tariff.all_usd_per_hour + pool.start_usd
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

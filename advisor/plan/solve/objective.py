@@ -11,6 +11,7 @@ from advisor.plan.problem.formulas import (
     Part,
     billed_hours_per_month,
     hours_per_month,
+    idle_hours,
     least_instances,
     mix_rate,
     requests_per_month,
@@ -210,7 +211,7 @@ def _amounts(problem: Problem, allocation: Allocation, usd_per_hour: Sequence[fl
         (count, billed_hours_per_month(problem, pool, tariff, at)) for at, count in enumerate(allocation.instances)
     ]
     if started := starts_for_quieter_hours(problem, allocation):
-        billed.append((1, started * pool.lead_hours))
+        billed.append((1, started * idle_hours(pool, tariff)))
     return [round(math.fsum(count * usd * hours for count, hours in billed), 2) for usd in usd_per_hour]
 
 

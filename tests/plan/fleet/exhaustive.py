@@ -67,7 +67,7 @@ def compute_of(problem: Problem, counts: Counts) -> float:
         )
         if not serverless:
             starts = _starts(problem, instances)
-            hours += pool.lead_hours * starts
+            hours += (pool.lead_hours + tariff.stop_hours) * starts
             cost += pool.start_usd * starts / HOURS_PER_WEEK * HOURS_PER_MONTH
         usd_per_hour = tariff.usd_per_hour + tariff.disk_usd_per_hour + tariff.interruption_usd_per_hour
         cost += usd_per_hour * hours / HOURS_PER_WEEK * HOURS_PER_MONTH

@@ -89,7 +89,7 @@ def _tariff(draw, paid: PurchaseOption, usd: float) -> Tariff:
     share = draw(st.sampled_from((0.3, 0.45, 0.6, 0.8, 0.9)))
     match paid:
         case PurchaseOption.ON_DEMAND:
-            return Tariff(paid, usd)
+            return Tariff(paid, usd, stop_hours=draw(st.sampled_from((0.0, 17 / 60))))
         case PurchaseOption.SPOT:
             return Tariff(paid, usd * share, interruption_usd_per_hour=draw(st.sampled_from((0.0, 0.01, 0.1))))
         case PurchaseOption.COMMITMENT:

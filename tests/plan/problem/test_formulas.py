@@ -109,6 +109,18 @@ def test_an_instance_of_the_busy_hours_is_paid_for_its_hours_and_starts(paid, mo
     assert paid_hours_per_month(problem, Allocation(pool, tariff, (0, 3))) == pytest.approx(3 * hours)
 
 
+def test_each_start_is_followed_by_a_stop_that_is_paid_for_too():
+    """A cluster takes seventeen minutes to let a node go; what runs at all hours never stops."""
+    for paid, stops in ((PurchaseOption.ON_DEMAND, STARTS), (PurchaseOption.SPOT, STARTS), (PurchaseOption.OWNED, 0)):
+        tariff = Tariff(paid, 1.5, stop_hours=17 / 60)
+        pool = pool_of(tariffs=(tariff,), lead_hours=0.25)
+        problem = problem_of(pool, planned=(1.0, 4.0))
+        hours = HALF_OF_THE_HOURS + stops * (0.25 + 17 / 60)
+
+        assert billed_hours_per_month(problem, pool, tariff, 1) == pytest.approx(hours)
+        assert paid_hours_per_month(problem, Allocation(pool, tariff, (0, 3))) == pytest.approx(3 * hours)
+
+
 def test_requests_of_a_class_are_those_of_its_hours():
     """Five a second on average, in half of the hours of a month."""
     quiet, _ = problem_of(pool_of(), planned=(10.0, 20.0)).hours
