@@ -37,7 +37,7 @@ def planned_hours(directory: Path, costs: Breakdown, catalog: Catalog) -> tuple[
 
 
 def _recorded(directory: Path) -> Deployed | None:
-    """What a root deploys; None where that is not recorded, or a cut-over is under way."""
+    """Content of a root; None where that is not recorded, or a cut-over is under way."""
     whole = directory.resolve()
     holder = next((folder for folder in (whole, *whole.parents[:2]) if (folder / FOLDER).is_dir()), None)
     if holder is None:
