@@ -375,6 +375,8 @@ class Stack:
     """Models of several workloads that its server holds; empty: it is of one workload."""
     idle_percent: float | None = None
     """Use of accelerators in percent below which an hour is idleness; None: quiet hours of the plan are no busier."""
+    idle_left_out: str = ""
+    """Why it has no alarm on idle accelerators; "": it has one, or none whose use a cloud tells."""
     inputs: frozenset[str] = frozenset()
     """Rare inputs that its code takes, by name."""
     check: str = ""

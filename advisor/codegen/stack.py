@@ -151,8 +151,8 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     engines = tuple(dict.fromkeys(backend.container.engine for backend in backends))
     promised = slo_alarms(promise)
     quietest = _quietest_load_ratio(plan, choice)
-    told_use = any(group.tells_gpu_use or group.platform.runtime is Runtime.NEURON for group in groups)
-    without_idle = idle_left_out(quietest) if told_use else ""
+    machines = [group for group in groups if not group.is_serverless]
+    told_use = any(group.tells_gpu_use or group.platform.runtime is Runtime.NEURON for group in machines)
     of_containers = [words for container in containers for words in (container.image_caution, container.api.clients)]
     of_containers += file_cautions(plan, engines)
     if asked.adapters is not None:
@@ -176,12 +176,9 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
             idle=idle_percent(quietest),
         ),
         idle_percent=idle_percent(quietest),
+        idle_left_out=idle_left_out(quietest) if told_use else "",
         slo_alarms=promised,
-        slo_left_out=(
-            *slo_left_out(promised, engines, _without_target(plan)),
-            *shared_left_out(groups),
-            *filter(None, (without_idle,)),
-        ),
+        slo_left_out=(*slo_left_out(promised, engines, _without_target(plan)), *shared_left_out(groups)),
         agent=Agent(_EXAMPLE_PACKAGE.format(version=version)) if has_gpu else None,
         budget=_budget(plan, choice),
         metrics_namespace="Inference/Hosts",

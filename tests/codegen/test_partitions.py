@@ -13,6 +13,7 @@ from advisor.codegen.hcl import literal, read_hcl
 from advisor.codegen.targets import TARGETS, target_of
 from advisor.codegen.targets.aws_eks import bottlerocket_settings
 from advisor.errors import InputError, NotDeployable
+from advisor.plan.fleet.chosen import PlannedHours
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
 from codegen.test_eks import stack_of
 
@@ -85,9 +86,10 @@ def test_whole_gpus_keep_their_alarms_beside_slices():
     """A fleet of both has the alarms, for the GPUs whose use is published."""
     whole = make_group(request_shares=(0.5, 0.5))
     sliced = make_group(**P4D, replicas_per_instance=56, partition="mig-1g.5gb", request_shares=(0.5, 0.5))
-    named = {alarm.name for alarm in stack_of(make_fleet_plan(whole, sliced)).alarms}
+    busy = {"hour_classes": (PlannedHours(108, 100.0, 150.0, 50.0), PlannedHours(60, 200.0, 250.0, 150.0))}
+    named = {alarm.name for alarm in stack_of(make_fleet_plan(whole, sliced, fleet=busy)).alarms}
     assert {"gpu_idle", "gpu_memory"} <= named
-    assert "gpu_idle" not in {alarm.name for alarm in stack_of(make_fleet_plan(sliced)).alarms}
+    assert "gpu_idle" not in {alarm.name for alarm in stack_of(make_fleet_plan(sliced, fleet=busy)).alarms}
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from typing import Any
 
 from advisor.codegen.pricing.costs import Breakdown, Component, Cost, Project, breakdown_of, monthly_of
 from advisor.codegen.pricing.sources import CACHES, CODE, read_projects
-from advisor.units import HOURS_PER_MONTH
+from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK
 
 _VERSION = "0.2"
 LEFT = ", which is no longer a root of the code and costs this until it is destroyed"
@@ -53,17 +53,51 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 
 def _total_lines(project: Project) -> Iterator[str]:
     now, before = project.now, project.before
-    yield f"total of what is known: {_money(now.monthly)} USD a month of {HOURS_PER_MONTH} hours"
+    by_hours = f"; {_money(scheduled_monthly(project))} by the hours of its plan" if project.hours else ""
+    yield f"total of what is known: {_money(now.monthly)} USD a month of {HOURS_PER_MONTH} hours{by_hours}"
     if before.costs and now.monthly is not None and before.monthly is not None:
         yield f"before: {_money(before.monthly)} USD, a change of {now.monthly - before.monthly:+,.2f} USD"
     if project.kind == CODE:
         yield "instances of the busiest hours, the fewest nodes of a pool, on demand or spot: schedules and commitments"
         yield "count in the plan alone"
+        yield from _hour_lines(project)
     if now.unknown:
         yield f"not known, and not in the total: {', '.join(now.unknown)}"
     if now.unsupported:
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(now.unsupported.items()))
         yield f"not priced here: {kinds}"
+
+
+def _hour_lines(project: Project) -> Iterator[str]:
+    """Running hours that the plan of generated code counts, and where they stand."""
+    if not project.hours:
+        machines = [component for cost in project.now.costs for component in cost.components]
+        if any(component.number == 0 for component in machines):
+            yield "0 is the fewest nodes of a pool: the hours in which they run are in the plan (fleet.cost) alone"
+        return
+    yield "hours of the plan, with starts and stops, as its schedules beside the code have them (.advisor):"
+    for hours in project.hours:
+        mean = hours.instance_hours_per_week / HOURS_PER_WEEK
+        yield (
+            f"  {hours.group}: {hours.running_hours_per_week:.4g} hours a week, {mean:.3g} instances on average, "
+            f"{_money(hours.monthly)} USD a month"
+        )
+
+
+def scheduled_monthly(project: Project) -> Decimal | None:
+    """USD a month of a project's groups by the hours of its plan, and of what it has beside them.
+
+    None where the price of a group is not known.
+    """
+    groups = {f'["{hours.group}"]' for hours in project.hours}
+    amounts = [hours.monthly for hours in project.hours]
+    beside = [
+        monthly_of(cost.hourly)
+        for cost in project.now.costs
+        if cost.hourly is not None and not any(map(cost.resource.address.endswith, groups))
+    ]
+    known_amounts = [amount for amount in (*amounts, *beside) if amount is not None]
+    return sum(known_amounts, Decimal(0)) if None not in amounts else None
 
 
 def _money(value: Decimal | None) -> str:

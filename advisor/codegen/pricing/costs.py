@@ -12,7 +12,7 @@ from advisor.codegen.pricing.resources import Resource, Resources, Rules, Use
 from advisor.cost.services import container_price
 from advisor.records import dataclass
 from advisor.tables import read_rows
-from advisor.units import HOURS_PER_MONTH
+from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK
 
 RULES: Rules = {**aws.RULES, **gcp.RULES, **azure.RULES, **ibm.RULES}
 _FREE = tuple(row["kind"] for row in read_rows(Path(__file__).with_name("free.csv")))
@@ -89,6 +89,25 @@ class Breakdown:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedHours:
+    """Hours of a group of machines by the schedule of the plan that its code was generated of."""
+
+    group: str
+    running_hours_per_week: float
+    """In which any instance runs."""
+    instance_hours_per_week: float
+    """Billed, with those of starts and stops."""
+    usd_per_hour: Decimal | None
+    """Of one instance; None: unknown."""
+
+    @property
+    def monthly(self) -> Decimal | None:
+        """USD a month of 730 hours."""
+        mean = Decimal(str(self.instance_hours_per_week)) / HOURS_PER_WEEK
+        return None if self.usd_per_hour is None else monthly_of(self.usd_per_hour * mean)
+
+
+@dataclass(frozen=True, slots=True)
 class Project:
     """A plan, or a directory."""
 
@@ -100,6 +119,8 @@ class Project:
     """As the plan leaves it."""
     before: Breakdown
     """As the plan found it."""
+    hours: tuple[PlannedHours, ...] = ()
+    """Of generated code, by group; empty: no schedule of its plan is recorded beside it."""
     is_left: bool = False
     """A root that the code no longer has, which runs until somebody destroys it."""
 

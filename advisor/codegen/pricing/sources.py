@@ -12,6 +12,7 @@ from advisor.codegen.pricing import azure
 from advisor.codegen.pricing.costs import RULES, Breakdown, Project, breakdown_of, cost_of
 from advisor.codegen.pricing.gcp import container, region_of, with_attached
 from advisor.codegen.pricing.resources import Resource, Resources, Use, first_known, planned, prior, purchase_of, text
+from advisor.codegen.pricing.timetable import planned_hours
 from advisor.codegen.writing.record import left_roots, read_record
 from advisor.data_files import facts_beside
 from advisor.errors import InputError
@@ -158,7 +159,8 @@ def _of_code(directory: Path, catalog: Catalog) -> Project:
         )
     uses = (*_uses(documents, groups or {}), *_pools(pools or {}))
     now = Breakdown(tuple(cost_of(*use, catalog) for use in uses), {}, {})
-    return Project(directory.resolve().name, str(directory), CODE, now, before=Breakdown((), {}, {}))
+    hours = planned_hours(directory, now, catalog)
+    return Project(directory.resolve().name, str(directory), CODE, now, before=Breakdown((), {}, {}), hours=hours)
 
 
 def local_map(documents: Iterable[Document], name: str) -> Mapping[str, Any] | None:

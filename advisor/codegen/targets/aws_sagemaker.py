@@ -353,6 +353,8 @@ def _alarms_left_out(stack: Stack) -> Iterator[str]:
         yield NO_QUEUE
     else:
         yield from stack.slo_left_out
+    if stack.idle_left_out:
+        yield stack.idle_left_out
 
 
 def _cautions(stack: Stack) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """``advisor price`` as a user runs it, and the shape of what it says."""
 
 import json
+import shutil
 import sys
 from decimal import Decimal
 
@@ -11,6 +12,8 @@ from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.cli.app import main
 from advisor.codegen import Wanted, generate, write_files
+from advisor.codegen.selection import of_fleet
+from advisor.codegen.stack import stacks_of
 from codegen.plans import make_fleet, make_fleet_plan, make_group, make_option, make_plan
 from codegen.pricing.plan_documents import configured, plan, resource
 from codegen.scenarios import SCENARIOS
@@ -308,6 +311,36 @@ def test_generated_fleet_has_a_line_for_each_group(price, tmp_path):
     names = [part["name"] for line in found["projects"][0]["breakdown"]["resources"] for part in line["costComponents"]]
     assert names == ["Instance usage (on-demand, g6.xlarge, us-east-1)", "Instance usage (spot, g6.xlarge, us-east-1)"]
     assert "schedules and commitments\ncount in the plan alone" in price("infra")[1]
+
+
+GOOGLE = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-8"}
+
+
+@pytest.mark.parametrize("target", ["mig", "gke"])
+def test_the_hours_of_the_plan_stand_beside_the_total(target, price, tmp_path):
+    """Two instances in 60 hours a week, each start and stop with its minutes: the same of hosts as of a pool at 0."""
+    plan = make_fleet_plan(make_group(**GOOGLE, instances=(0, 2)))
+    write_files(generate(plan, wanted=Wanted(target=target)), tmp_path / "infra")
+    out = price("infra")[1]
+    hourly = catalog_price("g2-standard-8", provider="gcp", region="us-central1")
+    (group,) = stacks_of(plan, of_fleet(plan.fleet), Wanted())[0].groups
+    ahead = plan.fleet.scaling.schedule[0].ordered_minutes_ahead / 60
+    stop = load_catalog().scale_ins[target].value / 3600
+    hours = 2 * (60 + 5 * (ahead + stop))
+    usd = f"{hours / 168 * 730 * hourly:,.2f}"
+
+    assert f"USD a month of 730 hours; {usd} by the hours of its plan" in out
+    assert f"  {group.key}: {60 + 5 * ahead:.4g} hours a week, {hours / 168:.3g} instances on average, {usd} USD" in out
+
+
+def test_a_pool_at_0_without_a_record_says_where_its_hours_are(price, tmp_path):
+    """Its total of 0.00 is that of its fewest nodes."""
+    plan = make_fleet_plan(make_group(**GOOGLE, instances=(0, 2)))
+    write_files(generate(plan, wanted=Wanted(target="gke")), tmp_path / "infra")
+    shutil.rmtree(tmp_path / "infra" / ".advisor")
+    out = price("infra")[1]
+    assert "total of what is known: 0.00 USD" in out
+    assert "0 is the fewest nodes of a pool: the hours in which they run are in the plan (fleet.cost) alone" in out
 
 
 def test_a_generated_node_pool_of_gke_counts_its_fewest(price, tmp_path):

@@ -207,15 +207,6 @@ locals {
 
   # When to ring; a period is 300 seconds.
   alarms = {
-    gpu_idle = {
-      description = "GPUs below 10 percent for an hour: paid for and not used."
-      source      = "gpu"
-      metric      = "nvidia_smi_utilization_gpu"
-      statistic   = "Average"
-      below       = true
-      threshold   = 10
-      periods     = 12
-    }
     gpu_memory = {
       description = "GPU memory above 97 percent, where the engine may take 90."
       source      = "gpu"

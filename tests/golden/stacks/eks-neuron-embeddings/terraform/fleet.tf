@@ -56,11 +56,11 @@ locals {
       rings_when_silent = true
     }
     neuron_idle = {
-      description = "NeuronCores below 10 percent for an hour: paid for and not used."
+      description = "NeuronCores below 6.9 percent for an hour: paid for and not used."
       metric      = "pod_neuroncore_utilization"
       statistic   = "Average"
       below       = true
-      threshold   = 10
+      threshold   = 6.9
       periods     = 12
       accelerator = "aws.amazon.com/neuron"
     }

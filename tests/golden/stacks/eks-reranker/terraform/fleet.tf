@@ -58,15 +58,6 @@ locals {
 
   # When to ring; a period is 300 seconds. Without a threshold: below the replicas of the quietest hours.
   alarms = {
-    gpu_idle = {
-      description = "GPUs below 10 percent for an hour: paid for and not used."
-      metric      = "pod_gpu_utilization"
-      statistic   = "Average"
-      below       = true
-      threshold   = 10
-      periods     = 12
-      accelerator = "nvidia.com/gpu"
-    }
     gpu_memory = {
       description = "GPU memory above 97 percent, where the engine may take 90."
       metric      = "pod_gpu_memory_utilization"

@@ -59,11 +59,6 @@ locals {
 
   # Queries that ring while they have a result; the words in capitals are filled in by monitoring.tf.
   queries = {
-    gpu_idle = {
-      description = "GPUs below 10 percent for an hour: paid for and not used."
-      query       = "avg by (cluster_name) (kubernetes_io:container_accelerator_duty_cycle{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\"}) < 10"
-      seconds     = 3600
-    }
     gpu_memory = {
       description = "GPU memory above 97 percent, where the engine may take 90."
       query       = "max by (cluster_name) (100 * kubernetes_io:container_accelerator_memory_used{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\"} / kubernetes_io:container_accelerator_memory_total{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\"}) > 97"

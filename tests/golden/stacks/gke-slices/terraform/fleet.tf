@@ -79,8 +79,8 @@ locals {
   # Queries that ring while they have a result; the words in capitals are filled in by monitoring.tf.
   queries = {
     gpu_idle = {
-      description = "GPUs below 10 percent for an hour: paid for and not used."
-      query       = "avg by (cluster_name) (kubernetes_io:container_accelerator_duty_cycle{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\"}) < 10"
+      description = "GPUs below 1 percent for an hour: paid for and not used."
+      query       = "avg by (cluster_name) (kubernetes_io:container_accelerator_duty_cycle{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\"}) < 1"
       seconds     = 3600
     }
     gpu_memory = {

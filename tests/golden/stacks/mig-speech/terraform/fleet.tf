@@ -68,11 +68,6 @@ locals {
 
   # Queries that ring while they have a result; HOSTS is what picks the hosts of this deployment.
   metric_alerts = {
-    gpu-idle = {
-      description = "GPUs below 10 percent for an hour: paid for and not used."
-      query       = "avg(agent_googleapis_com:gpu_utilization{HOSTS}) < 10"
-      seconds     = 3600
-    }
     gpu-memory = {
       description = "GPU memory above 97 percent, where the engine may take 90."
       query       = "max(100 * sum by (instance_id, gpu_number) (agent_googleapis_com:gpu_memory_bytes_used{HOSTS,memory_state=\"used\"}) / sum by (instance_id, gpu_number) (agent_googleapis_com:gpu_memory_bytes_used{HOSTS})) > 97"

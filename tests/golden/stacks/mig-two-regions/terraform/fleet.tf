@@ -140,8 +140,8 @@ locals {
   # Queries that ring while they have a result; HOSTS is what picks the hosts of this deployment.
   metric_alerts = {
     gpu-idle = {
-      description = "GPUs below 10 percent for an hour: paid for and not used."
-      query       = "avg(agent_googleapis_com:gpu_utilization{HOSTS}) < 10"
+      description = "GPUs below 6.5 percent for an hour: paid for and not used."
+      query       = "avg(agent_googleapis_com:gpu_utilization{HOSTS}) < 6.5"
       seconds     = 3600
     }
     gpu-memory = {

@@ -125,12 +125,12 @@ locals {
   # When to ring; a period is 300 seconds.
   alarms = {
     gpu_idle = {
-      description = "GPUs below 10 percent for an hour: paid for and not used."
+      description = "GPUs below 7.6 percent for an hour: paid for and not used."
       source      = "gpu"
       metric      = "nvidia_smi_utilization_gpu"
       statistic   = "Average"
       below       = true
-      threshold   = 10
+      threshold   = 7.6
       periods     = 12
     }
     gpu_memory = {

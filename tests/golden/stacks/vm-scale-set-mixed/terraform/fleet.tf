@@ -269,10 +269,10 @@ locals {
   # When to ring: what the query finds in the window is beyond the threshold.
   alarms = {
     gpu-idle = {
-      description = "GPUs below 10 percent for an hour: paid for and not used."
+      description = "GPUs below 7.6 percent for an hour: paid for and not used."
       query       = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize value = avg(todouble(report.gpu_percent)) | where isnotnull(value)"
       operator    = "LessThan"
-      threshold   = 10
+      threshold   = 7.6
       window      = "PT1H"
     }
     gpu-memory = {

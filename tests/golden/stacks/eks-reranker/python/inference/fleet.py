@@ -51,15 +51,6 @@ FLEET = Fleet(
         ),
     },
     alarms={
-        "gpu_idle": Alarm(
-            description="GPUs below 10 percent for an hour: paid for and not used.",
-            metric="pod_gpu_utilization",
-            statistic="Average",
-            below=True,
-            threshold=10,
-            periods=12,
-            accelerator="nvidia.com/gpu",
-        ),
         "gpu_memory": Alarm(
             description="GPU memory above 97 percent, where the engine may take 90.",
             metric="pod_gpu_memory_utilization",

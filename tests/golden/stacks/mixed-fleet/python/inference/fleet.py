@@ -129,12 +129,12 @@ FLEET = Fleet(
     },
     alarms={
         "gpu_idle": Alarm(
-            description="GPUs below 10 percent for an hour: paid for and not used.",
+            description="GPUs below 7.6 percent for an hour: paid for and not used.",
             source="gpu",
             metric="nvidia_smi_utilization_gpu",
             statistic="Average",
             below=True,
-            threshold=10,
+            threshold=7.6,
             periods=12,
         ),
         "gpu_memory": Alarm(

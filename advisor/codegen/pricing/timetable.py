@@ -1,0 +1,68 @@
+"""Hours in which the machines of generated code run by its plan, as the record beside the code holds them."""
+
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+
+from advisor.catalog import Catalog
+from advisor.codegen.model import ComputeGroup, Scaling
+from advisor.codegen.pricing.costs import Breakdown, PlannedHours
+from advisor.codegen.rollout import Deployed
+from advisor.codegen.writing.record import FOLDER, read_rollouts
+from advisor.units import HOURS_PER_WEEK, MINUTES_PER_HOUR, SECONDS_PER_HOUR
+
+_MINUTES_PER_WEEK = HOURS_PER_WEEK * MINUTES_PER_HOUR
+
+
+def planned_hours(directory: Path, costs: Breakdown, catalog: Catalog) -> tuple[PlannedHours, ...]:
+    """Instance-hours of each group of a root by its schedule, at the prices that the root has here.
+
+    Args:
+        directory: a root.
+        costs: of its resources, which name their group.
+        catalog: how long machines are billed after their last hour.
+
+    Returns:
+        In the order of the groups; empty where no record of a schedule lies beside the code.
+    """
+    deployed = _recorded(directory)
+    if deployed is None or deployed.scaling is not Scaling.SCHEDULED:
+        return ()
+    fact = catalog.scale_ins.get(deployed.target)
+    stop_hours = 0.0 if fact is None else fact.value / SECONDS_PER_HOUR
+    return tuple(
+        PlannedHours(group.key, *_hours(group, stop_hours), _usd_per_hour(costs, group.key))
+        for group in sorted(deployed.groups, key=lambda group: group.key)
+    )
+
+
+def _recorded(directory: Path) -> Deployed | None:
+    """Content of a root; None where that is not recorded, or a cut-over is under way."""
+    whole = directory.resolve()
+    holder = next((folder for folder in (whole, *whole.parents[:2]) if (folder / FOLDER).is_dir()), None)
+    if holder is None:
+        return None
+    root = "" if holder == whole else whole.relative_to(holder).as_posix()
+    rollout = read_rollouts(holder).get(root)
+    return None if rollout is None or rollout.before is not None else rollout.planned
+
+
+def _hours(group: ComputeGroup, stop_hours: float) -> tuple[float, float]:
+    """Hours a week in which instances of a group run, and instance-hours a week that are billed for them."""
+    sizes = group.sizes_by_minute
+    whole = [*sizes, (sizes[0][0] + _MINUTES_PER_WEEK, sizes[0][1])]
+    lasting = [((end - start) / MINUTES_PER_HOUR, size) for (start, size), (end, _) in pairwise(whole)]
+    stops = sum(max(before - after, 0) for (_, before), (_, after) in pairwise(whole))
+    running = sum(hours for hours, size in lasting if size)
+    return running, sum(hours * size for hours, size in lasting) + stops * stop_hours
+
+
+def _usd_per_hour(costs: Breakdown, key: str) -> Decimal | None:
+    """Price of an instance of a group; None where no resource of the group has one."""
+    priced = (
+        component.usd_per_hour
+        for cost in costs.costs
+        if cost.resource.address.endswith(f'["{key}"]')
+        for component in cost.components
+    )
+    return next(priced, None)
