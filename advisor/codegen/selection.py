@@ -123,11 +123,6 @@ class Member:
         """Planned for an instance with all its replicas."""
         return self.requests_per_second_per_replica * self.serves.replicas_per_instance
 
-    @property
-    def requests_per_second_per_instance(self) -> float:
-        """Planned for an instance with all its replicas."""
-        return self.requests_per_second_per_replica * self.serves.replicas_per_instance
-
 
 @dataclass(frozen=True, slots=True)
 class Choice:
