@@ -28,7 +28,7 @@ from advisor.demand.values import Backtest, Demand, Forecast, Unit
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.report.text_table import Section, dashed, render_table, sections_markdown, sections_text
-from advisor.units import size_words
+from advisor.units import counted, size_words
 from advisor.workload.kinds import UNITS, is_embedder, trace_columns
 
 _UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
@@ -99,12 +99,15 @@ def cache_command(
     vectors = _vectors(embedder, dimension, number_bytes)
     with Progress("requests read") as progress:
         requests = read_log(log, block_tokens, _UNITS[time_unit] if time_unit else None, progress)
+    untimed = f"{requests.untimed:,} of {counted(requests.requests, 'request')} without a timestamp"
     if ttl is not None and not requests.times_s:
         raise InputError(
-            "not every request has a timestamp, and --ttl needs them",
-            where=str(log),
+            f"{untimed} (missing or null), and --ttl needs them",
+            where=f"{log}:{requests.first_untimed_line}",
             hint="give each line a timestamp, or leave --ttl out",
         )
+    if 0 < requests.untimed < requests.requests:
+        tell(f"note: {untimed}, the first on line {requests.first_untimed_line}: the times of the others are not used")
     replay = replay_caches(requests, None if ttl is None else ttl.total_seconds(), thresholds, vectors)
     deliver(_rendered(replay, output_format, report_width(output, wide=False)), output)
 

@@ -712,6 +712,21 @@ def test_a_bill_without_a_column_of_tags_has_no_untagged_spend(tmp_path, audit):
     assert float(finding.per_month) == pytest.approx(30 * 730)
 
 
+@pytest.mark.parametrize(
+    ("written", "usd"), [("1.2E-05", Decimal("0.000012")), ("1e3", Decimal(1000)), ("1_000", None), ("_1", None)]
+)
+def test_numbers_of_a_bill_are_those_that_exports_write(tmp_path, audit, written, usd):
+    """An exponent is part of a number, as spreadsheets and data frames write small ones; a bar between digits is not."""
+    row = focus_row(Charge()) | {"BilledCost": written, "EffectiveCost": written}
+    path = write_csv(tmp_path / "bill.csv", [row])
+
+    if usd is None:
+        with pytest.raises(InputError, match="is not a number in some rows"):
+            audit(path)
+    else:
+        assert audit(path).bill.cost == usd
+
+
 def test_machines_without_a_type_say_why_no_commitment_is_priced(tmp_path, audit):
     """Google's flattened export names none: what is on demand stands in a note with the column that has it."""
     charges = hours(Charge(), 200)

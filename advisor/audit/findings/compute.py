@@ -46,7 +46,7 @@ def compute_findings(context: Context) -> Iterator[Finding]:
 
 
 def untold_machines(context: Context) -> list[str]:
-    """Note on accelerated machines on demand whose type no row names, for which no price of another purchase is known."""
+    """Note on accelerated machines on demand whose type no row names: no price of another purchase is known."""
     cost = positive(context.ledger.cost_of(f"{_ON_DEMAND} AND machine IS NULL"))
     if not cost:
         return []
