@@ -280,8 +280,8 @@ def _audit(database: Database, inputs: Inputs) -> Opened:
     context = Context(ledger, catalog, split, endpoints, traffic, machines, words, inputs.telemetry)
     sums = ledger.sums("kind")
     of_traffic = traffic.notes if traffic else ()
-    notes = (ledger.notes, _unused_options(inputs, ledger), split.notes, tag_notes, of_traffic, endpoint_notes)
-    notes = (*notes, untold_machines(context))
+    of_ledger = (*ledger.notes, *_unused_options(inputs, ledger))
+    notes = (of_ledger, split.notes, tag_notes, of_traffic, endpoint_notes, untold_machines(context))
     audit = Audit(
         bill=ledger.bill,
         kinds={kind: sums.get(kind, ZERO) for kind in KINDS},
