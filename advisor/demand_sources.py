@@ -124,8 +124,9 @@ def as_demanded(workload: Workload, demand: Demand) -> Workload:
 
 
 def _demand_of_trace(path: Path, workload: Workload, model: Model, progress: CountProgress | None) -> Demand:
-    """Demand of a trace in the unit of the model, or of its summary, which is of tokens."""
-    demand = read_summary(path) if path.suffix == ".json" else _read_trace(path, workload, model, progress)
+    """Demand of a trace in the unit of the model, or of its summary."""
+    is_summary = path.suffix == ".json"
+    demand = _read_summary(path, workload, model) if is_summary else _read_trace(path, workload, model, progress)
     if demand.window_seconds is not None and demand.window_seconds <= _NO_SPAN_SECONDS:
         raise InputError(
             f"the trace is too short to count a rate: it spans a second at most (requests: {demand.requests or 0:,})",
@@ -135,6 +136,21 @@ def _demand_of_trace(path: Path, workload: Workload, model: Model, progress: Cou
     if demand.output_tokens.max == 0:
         told = "no request generated a token, and plans are made for models that answer token by token"
         raise InputError(told, where=str(path), hint="check the column output_tokens")
+    return demand
+
+
+def _read_summary(path: Path, workload: Workload, model: Model) -> Demand:
+    """Demand of a summary, which has to be in the unit of the model."""
+    unit, demand = unit_of(model, workload), read_summary(path)
+    if demand.unit is not unit:
+        raise InputError(
+            f"the summary counts {demand.unit.value}, and requests to {model.name} are counted in {unit.value}",
+            where=str(path),
+            hint=f"make it again of requests to it: `advisor demand summarise TRACE --model {model.name}`",
+        )
+    limit = model.max_context_tokens
+    if unit is Unit.TEXTS and limit is not None and demand.input_tokens.max > limit and workload.prompt_times == 1:
+        raise beyond_model(unit, demand.input_tokens.max, model.name, limit, str(path))
     return demand
 
 

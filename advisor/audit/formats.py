@@ -229,7 +229,8 @@ CUR = Format(
     times=(("line_item_usage_start_date",), ("line_item_usage_end_date",)),
 )
 _FLAT_CREDITS = ("credits.amount", "credit_amount", "credits_total", "total_credits", "credit", "credits_sum")
-_MACHINE = "compute.googleapis.com/machine_spec"
+MACHINE_SPEC = "compute.googleapis.com/machine_spec"
+"""System label of Google Cloud that has the type of a machine."""
 
 
 def _gcp_expressions(columns: Columns) -> Expressions:
@@ -281,9 +282,9 @@ def _machine_type(columns: Columns) -> str:
     """The system label ``compute.googleapis.com/machine_spec``: of a list of keys and values, or of an object."""
     labels = f"TRY_CAST({columns.text('system_labels')} AS JSON)"
     key, value = (f"json_extract_string(label, '$.{part}')" for part in ("key", "value"))
-    entries = f"list_filter(TRY_CAST({labels} AS JSON[]), lambda label: {key} = {text(_MACHINE)})"
+    entries = f"list_filter(TRY_CAST({labels} AS JSON[]), lambda label: {key} = {text(MACHINE_SPEC)})"
     listed = f"list_extract(list_transform({entries}, lambda label: {value}), 1)"
-    path = text('$."' + _MACHINE + '"')
+    path = text('$."' + MACHINE_SPEC + '"')
     return f"nullif(coalesce({listed}, json_extract_string({labels}, {path})), '')"
 
 

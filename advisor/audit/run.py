@@ -11,7 +11,7 @@ from advisor.audit.database import Database, Progress, opened
 from advisor.audit.endpoints import chargeback, endpoints_of, machines_of, naming
 from advisor.audit.files import files_of, ignored_files
 from advisor.audit.findings.charges import charge_findings, request_findings
-from advisor.audit.findings.compute import compute_findings
+from advisor.audit.findings.compute import compute_findings, untold_machines
 from advisor.audit.findings.context import Context
 from advisor.audit.findings.rules import SAVING
 from advisor.audit.ledger import Ledger, Question, read_ledger
@@ -280,7 +280,8 @@ def _audit(database: Database, inputs: Inputs) -> Opened:
     context = Context(ledger, catalog, split, endpoints, traffic, machines, words, inputs.telemetry)
     sums = ledger.sums("kind")
     of_traffic = traffic.notes if traffic else ()
-    notes = (ledger.notes, _unused_options(inputs, ledger), split.notes, tag_notes, of_traffic, endpoint_notes)
+    of_ledger = (*ledger.notes, *_unused_options(inputs, ledger))
+    notes = (of_ledger, split.notes, tag_notes, of_traffic, endpoint_notes, untold_machines(context))
     audit = Audit(
         bill=ledger.bill,
         kinds={kind: sums.get(kind, ZERO) for kind in KINDS},

@@ -93,7 +93,8 @@ class Columns:
         kind = self.types[column]
         if _EXACT.match(kind):
             return f"TRY_CAST({name(column)} AS {MONEY})"
-        return f"TRY_CAST(CAST({name(column)} AS VARCHAR) AS {MONEY})"
+        value = f"CAST({name(column)} AS VARCHAR)"
+        return f"CASE WHEN NOT contains({value}, '_') THEN TRY_CAST({value} AS {MONEY}) END"
 
     def given(self, *names: str) -> str:
         """SQL of whether the first of some columns has a value; none of them is there: it has not."""

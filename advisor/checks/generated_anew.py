@@ -32,7 +32,7 @@ _TIMES = (
 )  # fmt: skip
 _FACTS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(_GROUPS, frozenset((*_MACHINES, *_TIMES, "backend", "weight", "entrance_weight"))),
-    "backends": frozenset(("engine", "weight", "sizes")),
+    "backends": frozenset(("engine", "weight", "steps")),
     "regions": frozenset(("weight",)),
 }
 """Maps of generated code → facts of their entries that a plan states; the others are those of the code as generated."""

@@ -23,12 +23,13 @@ from advisor.demand.cache.log import BLOCK_TOKENS, MOST_BLOCK_TOKENS, read_log
 from advisor.demand.cache.replay import SCHEMA, CacheCurve, CacheReplay, Vectors, replay_caches
 from advisor.demand.forecast import DAYS, forecast
 from advisor.demand.summary import read_summary, summary_json
-from advisor.demand.values import Backtest, Demand, Forecast
+from advisor.demand.trace_columns import KIND_COLUMNS, OF_TIMES, OF_TOKENS, SizeColumns, is_of_times_alone, told_unit
+from advisor.demand.values import Backtest, Demand, Forecast, Unit
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.report.text_table import Section, dashed, render_table, sections_markdown, sections_text
-from advisor.units import size_words
-from advisor.workload.kinds import is_embedder
+from advisor.units import counted, size_words
+from advisor.workload.kinds import UNITS, is_embedder, trace_columns
 
 _UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _THRESHOLDS = (0.8, 0.85, 0.9, 0.95, 0.98)
@@ -98,12 +99,15 @@ def cache_command(
     vectors = _vectors(embedder, dimension, number_bytes)
     with Progress("requests read") as progress:
         requests = read_log(log, block_tokens, _UNITS[time_unit] if time_unit else None, progress)
+    untimed = f"{requests.untimed:,} of {counted(requests.requests, 'request')} without a timestamp"
     if ttl is not None and not requests.times_s:
         raise InputError(
-            "not every request has a timestamp, and --ttl needs them",
-            where=str(log),
+            f"{untimed} (missing or null), and --ttl needs them",
+            where=f"{log}:{requests.first_untimed_line}",
             hint="give each line a timestamp, or leave --ttl out",
         )
+    if 0 < requests.untimed < requests.requests:
+        tell(f"note: {untimed}, the first on line {requests.first_untimed_line}: the times of the others are not used")
     replay = replay_caches(requests, None if ttl is None else ttl.total_seconds(), thresholds, vectors)
     deliver(_rendered(replay, output_format, report_width(output, wide=False)), output)
 
@@ -187,19 +191,52 @@ command.add_command(cache_command)
 @click.argument("trace", type=PATH)
 @click.option("--source", default="", help="Where the trace is from, in words; default: its file name.")
 @click.option("--attribution", default="", help="What the trace's licence asks to be said.")
+@click.option("--model", help="Model that the requests are to; default: its kind is told by the columns of the trace.")
 @output_option
-def summarise(trace: Path, source: str, attribution: str, output: Path | None) -> None:
-    """Count TRACE (CSV: timestamp, input tokens, output tokens) by minute and by length.
+def summarise(trace: Path, source: str, attribution: str, model: str | None, output: Path | None) -> None:
+    """Count TRACE (CSV) by minute and by length: timestamp, and tokens in and out or the sizes of another kind.
 
     The result holds no request, only counts; name it in a workload as `demand: {summary: FILE}`.
     """
     from advisor.demand.trace import tally_trace  # noqa: PLC0415 - pyarrow loads only for a trace
 
+    unit, columns = _sizes_of(trace, model)
     with Progress("requests read") as progress:
-        tally = tally_trace(trace, progress)
+        tally = tally_trace(trace, progress, columns)
     for note in tally.notes():
         tell(f"note: {note}")
-    deliver(summary_json(tally, source or f"trace {trace.name}", attribution), output)
+    deliver(summary_json(tally, source or f"trace {trace.name}", attribution, unit), output)
+
+
+def _sizes_of(trace: Path, name: str | None) -> tuple[Unit, SizeColumns]:
+    """Unit of the requests of a trace and its columns, by their model or by the header.
+
+    Raises:
+        InputError: no summary is made of requests of this kind.
+    """
+    from advisor.demand.trace import header_of  # noqa: PLC0415 - as above
+
+    told = None
+    if name is not None:
+        model = find_model(name)
+        unit = UNITS.get(model.task)
+        told = None if unit is None else (unit, trace_columns(model, unit))
+    header = header_of(trace)
+    told = told or told_unit(header)
+    if told is None and header and is_of_times_alone(header):
+        raise InputError(
+            f"the columns do not tell what the requests are to: {', '.join(header)}",
+            where=f"{trace}:1",
+            hint=f"give the columns of their kind ({KIND_COLUMNS}), or name their model: --model MODEL",
+        )
+    unit, columns = told or (Unit.TOKENS, OF_TOKENS)
+    if unit is Unit.PICTURES:
+        raise InputError(
+            "no summary is made of pictures: a plan needs their widths and heights together",
+            where=str(trace),
+            hint=f"name the trace itself in the workload: demand: {{trace: {trace.name}}}",
+        )
+    return unit, columns
 
 
 @command.command(name="forecast")
@@ -234,10 +271,11 @@ def forecast_command(
 def _read(path: Path) -> Demand:
     if path.suffix == ".json":
         return read_summary(path)
-    from advisor.demand.trace import read_trace  # noqa: PLC0415 - as above
+    from advisor.demand.trace import header_of, read_trace  # noqa: PLC0415 - as above
 
+    _, columns = told_unit(header_of(path)) or (None, OF_TIMES)
     with Progress("requests read") as progress:
-        return read_trace(path, progress)
+        return read_trace(path, progress, columns)
 
 
 def _as_json(coming: Forecast, notes: tuple[str, ...]) -> str:

@@ -212,6 +212,6 @@ def _render(explanation: _Explanation, output_format: str, width: int | None) ->
         return json.dumps({"schema": SCHEMA} | answered, indent=1, ensure_ascii=False) + "\n"
     sections = outcome_sections(explanation.plan) if explanation.plan else []
     sections += [what_if_section(explanation.what_if)] if explanation.what_if else []
-    sections += [why_section(explanation.why)] if explanation.why else []
+    sections += [why_section(explanation.why, explanation.what_if)] if explanation.why else []
     sections += [front_section(front) for front in explanation.pareto]
     return sections_as(output_format, sections, width)

@@ -26,6 +26,8 @@ from advisor.units import (
 LEAST_WEEKS = 3
 AGREEMENT = 0.8
 """Share of the pairs of weeks that have to agree on the direction of a trend."""
+_MOST_TOLD_IN_PERCENT = 100.0
+"""Growth from which on it is told as a factor."""
 MOST_PER_WEEK = 0.05
 """A steeper trend of a few weeks is a launch or a season; it does not go on for a whole horizon."""
 LEAST_MINUTES = MINUTES_PER_HOUR // 2
@@ -62,7 +64,8 @@ def measured_growth(hourly: Floats, stated_per_year: float | None) -> tuple[floa
             raise InputError(
                 f"growth per year is {stated_per_year:g}", hint="state 0.3 for 30 % more, -0.3 for less; above -1"
             )
-        return math.log1p(stated_per_year) / DAYS_PER_YEAR, [f"growth of {stated_per_year:.0%} a year, as stated"]
+        told = f"{stated_per_year:.0%}" if stated_per_year < _MOST_TOLD_IN_PERCENT else f"{stated_per_year:,.4g} times"
+        return math.log1p(stated_per_year) / DAYS_PER_YEAR, [f"growth of {told} a year, as stated"]
     weeks = _week_means(hourly)
     if len(weeks) < LEAST_WEEKS:
         return 0.0, []

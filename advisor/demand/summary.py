@@ -9,7 +9,7 @@ import numpy as np
 
 from advisor.demand.spread import MONDAY_SECONDS, iso_minute
 from advisor.demand.tally import RequestTally, arrival_rate, profile_notes
-from advisor.demand.values import Demand, DemandProfile, Dispersion, Floats, TokenHistogram, TokenQuantiles
+from advisor.demand.values import Demand, DemandProfile, Dispersion, Floats, TokenHistogram, TokenQuantiles, Unit
 from advisor.errors import InputError
 from advisor.reading import read_json
 from advisor.records import asdict
@@ -19,13 +19,16 @@ SCHEMA = "advisor.demand/v1"
 _MOST_DISPERSION = 1_000_000
 
 
-def summary_json(tally: RequestTally, source: str, attribution: str) -> str:
+def summary_json(tally: RequestTally, source: str, attribution: str, unit: Unit = Unit.TOKENS) -> str:
     """The summary of a tally as JSON text.
+
+    Of a one-pass unit the input tokens are the sizes of the items in it, and the output tokens the items of a request.
 
     Args:
         tally: a counted trace.
         source: where the trace is from, in words.
         attribution: what its licence asks to be said ("" for one's own data).
+        unit: of the requests.
     """
     demand = tally.demand(source)
     tokens, profile = demand.tokens, tally.profile()
@@ -34,6 +37,7 @@ def summary_json(tally: RequestTally, source: str, attribution: str) -> str:
         "schema": SCHEMA,
         "source": source,
         "attribution": attribution,
+        **({"unit": unit.value} if unit.is_one_pass else {}),
         "requests": demand.requests,
         "window_seconds": round(demand.window_seconds or 0, 3),
         "start": iso_minute(profile.start_seconds),
@@ -102,6 +106,7 @@ def _demand(document: dict[str, Any], path: Path) -> Demand:
         tokens=TokenHistogram(cells[:, 0], cells[:, 1], cells[:, 2] / cells[:, 2].sum()),
         longest_request_tokens=float(document["longest_request_tokens"]),
         source=str(document["source"]),
+        unit=Unit(document.get("unit", Unit.TOKENS)),
         requests=int(document["requests"]),
         window_seconds=float(document["window_seconds"]),
         notes=(*notes, *profile_notes(profile)),

@@ -146,17 +146,26 @@ def _remedy(path: Path) -> str:
     return next(named, "give a CSV file in UTF-8, and unpack one that is packed (gunzip, unzstd)")
 
 
-def _column_names(path: Path, columns: Sequence[Column]) -> dict[Column, str]:
-    """Header names in this file of the columns that it has."""
+def header_of(path: Path) -> list[str]:
+    """Names of the columns of a trace; none of an empty file.
+
+    Raises:
+        InputError: no file, or no text in UTF-8.
+    """
     if path.exists() and not path.is_file():
         kind = "a directory" if path.is_dir() else "a pipe or a device, and a trace is read more than once"
         raise InputError(f"this is {kind}", where=str(path), hint="give a CSV file")
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            header = next(csv.reader([stream.readline(_LONGEST_HEADER)]), [])
+            return next(csv.reader([stream.readline(_LONGEST_HEADER)]), [])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InputError(f"cannot read the trace: {reason}", where=str(path), hint=_remedy(path)) from error
+
+
+def _column_names(path: Path, columns: Sequence[Column]) -> dict[Column, str]:
+    """Header names in this file of the columns that it has."""
+    header = header_of(path)
     if not header:
         raise InputError(
             "the trace is empty",

@@ -1,8 +1,11 @@
 """Columns of request traces (arrival time, sizes for each kind of model), and requests in order of arrival."""
 
+from collections.abc import Collection, Sequence
+
 import numpy as np
 import numpy.typing as npt
 
+from advisor.demand.values import Unit
 from advisor.records import dataclass
 
 Floats = npt.NDArray[np.float64]
@@ -88,8 +91,43 @@ class SizeColumns:
 
 
 OF_TOKENS = SizeColumns((PROMPT,), ANSWER)
+OF_TEXTS = SizeColumns((TEXT,), ONE)
+OF_DOCUMENTS = SizeColumns((DOCUMENT,), DOCUMENTS)
+OF_RECORDINGS = SizeColumns((RECORDING,), ONE)
+OF_IMAGES = SizeColumns((ONE,), IMAGES)
+OF_TIMES = SizeColumns((ONE,), ONE)
+"""Arrivals alone."""
 OF_PICTURES = SizeColumns((WIDTH, HEIGHT, STEPS), IMAGES)
 """Pixels × steps of a picture, and pictures of a request."""
 OF_WIDTHS = SizeColumns((WIDTH,), IMAGES)
 OF_PIXELS = SizeColumns((WIDTH, HEIGHT), IMAGES)
 """Pixels of a picture, and pictures of a request."""
+_TOLD_BY: Sequence[tuple[Column, Unit, SizeColumns]] = (
+    (ANSWER, Unit.TOKENS, OF_TOKENS),
+    (DOCUMENT, Unit.TEXTS, OF_DOCUMENTS),
+    (RECORDING, Unit.AUDIO, OF_RECORDINGS),
+    (STEPS, Unit.PICTURES, OF_PICTURES),
+    (IMAGES, Unit.IMAGES, OF_IMAGES),
+)
+"""Columns that only traces of one unit have, the first that a header has counts."""
+
+
+KIND_COLUMNS = (
+    "language models: input_tokens, output_tokens; rerankers: documents, tokens_per_document; texts: tokens; "
+    "speech: audio_seconds; images: images"
+)
+
+
+def is_of_times_alone(headers: Collection[str]) -> bool:
+    """Whether a trace has times, and no column of tokens."""
+    named = {header.strip().lower() for header in headers}
+    return bool(named.intersection(TIME.headers)) and named.isdisjoint((*PROMPT.headers, *ANSWER.headers))
+
+
+def told_unit(headers: Collection[str]) -> tuple[Unit, SizeColumns] | None:
+    """Unit of the requests of a trace and the columns of their sizes, by its headers; None where they do not tell."""
+    named = {header.strip().lower() for header in headers}
+    return next(
+        ((unit, columns) for column, unit, columns in _TOLD_BY if named.intersection(column.headers)),
+        (Unit.TEXTS, OF_TEXTS) if named & {"tokens"} else None,
+    )

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import asdict, dataclass, field, replace
-from advisor.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
+from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK, MINUTES_PER_HOUR, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +223,26 @@ class DemandProfile:
             return self
         counts = self.requests_per_minute * factor
         return replace(self, requests_per_minute=counts, dispersion=self.dispersion.times(factor))
+
+    def history_hours(self) -> int:
+        """Hours of the clock from the first to the last request, both whole, and quiet ones before and after them.
+
+        A log has no line of the hours without a request at its ends. They count, up to a day of them, where the same
+        hours of the week beside it had none either.
+        """
+        before = round(self.start_seconds / SECONDS_PER_MINUTE) % MINUTES_PER_HOUR
+        after = -(before + len(self.requests_per_minute)) % MINUTES_PER_HOUR
+        requests = np.pad(self.requests_per_minute, (before, after)).reshape(-1, MINUTES_PER_HOUR).sum(axis=1)
+        if len(requests) < HOURS_PER_WEEK:
+            return len(requests)
+        next_hours, last_hours = requests[-HOURS_PER_WEEK:], requests[:HOURS_PER_WEEK][::-1]
+        quiet_hours = sum(_leading_zeros(hours[:HOURS_PER_DAY]) for hours in (next_hours, last_hours))
+        return len(requests) + min(quiet_hours, HOURS_PER_DAY)
+
+
+def _leading_zeros(counts: Floats) -> int:
+    """Number of zeros before the first other count, or all."""
+    return len(counts) if not counts.any() else int((counts != 0).argmax())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Price of every lever: the difference of two plans, with and without it, and one plan with all of them."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from advisor.catalog import Catalog
 from advisor.catalog.planning_tables import LeverEntry
@@ -122,7 +122,11 @@ class LeverPlanner:
 _WIDENED_FIRST = ("accelerator", "region", "precision", "spot", "cloud", "commit")
 """Levers that are pulled one after another where no fleet without any keeps the SLO."""
 LEAST_RATIO = 0.001
-"""Share of the cost without any lever that a lever has to save beside the others to be worth any work."""
+"""Share of the cost without any lever that a lever beyond the workload file has to save beside the others."""
+_LADDER = ("region", "commit", "spot", "precision", "accelerator", "cloud")
+"""Levers that the rungs of the ladder allow, one after another (:class:`advisor.plan.rungs.Step`)."""
+_FORBIDDING = ("scale_to_zero",)
+"""Levers that forbid what others allow: nothing is committed to that ends with the last request."""
 _PUBLISHED = QualityKept(PUBLISHED_RATIO, PUBLISHED_RATIO, PUBLISHED_RATIO, "")
 _BATCH_RATIO = 0.5
 """Price of a batch tier ÷ list price, at most services that have one (``lever_facts.csv``, ``token_tiers``)."""
@@ -220,45 +224,70 @@ class _Pricing:
         )
 
     def _combination(self, priced: Mapping[str, PricedLever]) -> "_Combination":
-        """The plan with every lever that is worth its effort beside the others."""
+        """The cheapest combination of levers that are each worth their effort beside the others.
+
+        Several sets of levers are narrowed down, since a lever that is dropped early may be worth its effort once
+        others are gone, and a wider search may end higher: all levers, each alone, those that the workload file allows,
+        and with these the levers of each rung of the ladder. What was dropped is then tried again.
+        """
+        best = self._narrowed([*self._needed, *priced], priced)
+        if best is None:
+            told = self._plan((*self._needed, *priced))
+            raise NothingFeasible(f"no fleet with every lever: {told}", where=self._changes.without.workload.name)
+        starts = list(self._starts(priced))
+        self._plan_ahead(*starts)
+        best = self._cheapest(best, starts, priced)
+        while (better := self._cheapest(best, self._with_one_more(best, priced), priced)) is not best:
+            best = better
+        return best
+
+    def _starts(self, priced: Mapping[str, PricedLever]) -> Iterator[tuple[str, ...]]:
+        """Sets of levers to begin with beside all of them."""
+        needed, every = self._needed, set(priced)
+        yield from ((*needed, lever) for lever in priced)
+        stated = {lever for lever in priced if not priced[lever].beyond_stated}
+        rungs = [stated | every.intersection(_LADDER[:count]) for count in range(len(_LADDER) + 1)]
+        yield from dict.fromkeys((*needed, *(lever for lever in priced if lever in rung)) for rung in rungs)
+
+    def _narrowed(self, pulled: Sequence[str], priced: Mapping[str, PricedLever]) -> "_Combination | None":
+        """Levers without those that are not worth their effort beside the others; None where no fleet keeps the SLO."""
         dropped: dict[str, str] = {}
         while True:
-            pulled = (*self._needed, *(lever for lever in priced if lever not in dropped))
+            pulled = [lever for lever in pulled if lever not in dropped]
             plan = self._plan(pulled)
             if isinstance(plan, str):
-                raise NothingFeasible(f"no fleet with every lever: {plan}", where=self._changes.without.workload.name)
+                return None
+            unused = [lever for lever in pulled if lever in priced and lever in _FORBIDDING and lever not in plan.used]
+            if unused:
+                dropped |= dict.fromkeys(unused, "the plan with it does not use it")
+                continue
             used = [lever for lever in pulled if lever in priced and lever in plan.used]
             self._begin_with_worths(pulled)
             worth = {lever: self._worth(lever, pulled, plan) for lever in used}
-            late = {lever: why for lever in used if (why := self._why_not_worth(lever, worth[lever]))}
+            late = {lever: why for lever in used if (why := self._why_not_worth(priced[lever], worth[lever]))}
             if not late:
-                return self._or_one_alone(_Combination(plan, pulled, worth, dropped), priced)
+                return _Combination(plan, tuple(pulled), worth, dropped)
             least = min(late, key=lambda lever: (worth[lever] or 0.0, -self._work((lever,), 0.0).effort_hours))
             dropped[least] = late[least]
 
-    def _or_one_alone(self, combination: "_Combination", priced: Mapping[str, PricedLever]) -> "_Combination":
-        """The combination, or one lever of it alone where that plan costs less: a wider search may end higher."""
-        best = combination
-        for lever in (lever for lever in combination.pulled if lever in priced):
-            single = self._of_one(lever, combination, priced)
-            if single is not None and _saved(best.plan, single.plan) >= A_CENT:
-                best = single
-        return best
+    def _with_one_more(self, best: "_Combination", priced: Mapping[str, PricedLever]) -> list[tuple[str, ...]]:
+        """Sets of levers of a combination and one of those that it is without."""
+        sets = [(*best.pulled, lever) for lever in priced if lever not in best.pulled]
+        self._plan_ahead(*sets)
+        return sets
 
-    def _of_one(
-        self, lever: str, combination: "_Combination", priced: Mapping[str, PricedLever]
-    ) -> "_Combination | None":
-        """Combination of a single lever of another; None where its plan does not use it, or it pays back too late."""
-        pulled = (*self._needed, lever)
-        plan, without = self._plan(pulled), self._without
-        if isinstance(plan, str) or lever not in plan.used:
-            return None
-        worth = _saved(without, plan)
-        if self._why_not_worth(lever, worth):
-            return None
-        told = f"with {priced[lever].title} alone the plan costs {usd(_saved(combination.plan, plan))} less"
-        others = {other: told for other in combination.pulled if other in priced and other != lever}
-        return _Combination(plan, pulled, {lever: worth}, {**combination.dropped, **others})
+    def _cheapest(
+        self, best: "_Combination", sets: Iterable[Sequence[str]], priced: Mapping[str, PricedLever]
+    ) -> "_Combination":
+        """The cheapest of a combination and of sets of levers, narrowed down; the first of those that cost the same."""
+        for pulled in sets:
+            plan = self._plan(pulled)
+            if isinstance(plan, str) or _saved(best.plan, plan) < A_CENT:
+                continue
+            other = self._narrowed(pulled, priced)
+            if other is not None and _saved(best.plan, other.plan) >= A_CENT:
+                best = _instead(best, other, priced)
+        return best
 
     def _begin_with_worths(self, pulled: Sequence[str]) -> None:
         """Plan ahead without each lever that a combination uses, the last first: without those it takes longest."""
@@ -271,15 +300,15 @@ class _Pricing:
         other = self._plan(_others(pulled, lever))
         return _saved(other, plan) if isinstance(other, LeverPlan) else None
 
-    def _why_not_worth(self, lever: str, worth: float | None) -> str:
+    def _why_not_worth(self, priced: PricedLever, worth: float | None) -> str:
         """Why a lever is left out of a combination that uses it; "" where it is worth its effort."""
         if worth is None:
             return ""
         if worth < A_CENT:
             return "costs more than it saves" if worth < -A_CENT else "saves nothing beside the others"
-        if worth < LEAST_RATIO * self._without.usd_per_month:
+        if priced.beyond_stated and worth < LEAST_RATIO * self._without.usd_per_month:
             return f"saves {usd(worth)} beside the others, less than {LEAST_RATIO:.1%} of the cost without any lever"
-        limit, payback = self._settings.max_payback_months, self._work((lever,), worth).payback_months
+        limit, payback = self._settings.max_payback_months, self._work((priced.lever,), worth).payback_months
         is_late = limit is not None and payback is not None and payback > limit
         return (
             f"beside the others paid back after {payback:,.1f} months, {limit:g} at most are allowed" if is_late else ""
@@ -369,7 +398,7 @@ class _Pricing:
 
     def _rung(self, plan: LeverPlan, levers: Sequence[str]) -> Rung:
         """The fleet of a plan, against today's."""
-        beyond = any(change.beyond_stated for change in self._changes.of(levers))
+        beyond = any(change.beyond_stated for change in self._changes.of(plan.used.intersection(levers)))
         return replace(plan.fleet, beyond_stated=beyond, saving_ratio=saved_ratio(plan.usd_per_month, self._today))
 
     def _quality(self, rung: Rung, plan: LeverPlan, levers: Sequence[str]) -> QualityKept | None:
@@ -423,6 +452,16 @@ def _of_services(services: Sequence[TokenApi], cache_usd: float, *, all_may_wait
 def _saved(dearer: LeverPlan, plan: LeverPlan) -> float:
     """USD a month that a plan costs less than another, of the costs as they are printed."""
     return round(round(dearer.usd_per_month, 2) - round(plan.usd_per_month, 2), 2)
+
+
+def _instead(best: _Combination, other: _Combination, priced: Mapping[str, PricedLever]) -> _Combination:
+    """A combination that takes the place of a dearer one, and says of its levers how much less it costs."""
+    saved = f"the plan costs ${_saved(best.plan, other.plan):,.2f} less"
+    titles = " and ".join(priced[lever].title for lever in other.worth)
+    told = f"with {titles} alone {saved}" if titles else f"without any lever {saved}"
+    gone = dict.fromkeys((lever for lever in best.pulled if lever in priced), told)
+    dropped = {**best.dropped, **gone, **other.dropped}
+    return replace(other, dropped={lever: why for lever, why in dropped.items() if lever not in other.pulled})
 
 
 def _by_worth(lever: PricedLever) -> tuple[bool, float, float]:

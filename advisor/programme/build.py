@@ -25,7 +25,7 @@ _SERVING = "(serving)"
 _ALL = 0.999
 """Share of a cost from which on it is all of it: amounts are rounded."""
 _STATE = "state in the workload file: "
-_LEVERS_HINT = "make it with `advisor levers workload.yaml --format json -o levers.json`"
+_LEVERS_HINT = "make it with `advisor levers workload.yaml --hourly-rate 100 --max-payback 12 -o levers.json`"
 LEVERS = Document(LeverReport, "report of levers", LEVERS_SCHEMA, _LEVERS_HINT)
 
 
@@ -68,7 +68,7 @@ class _Builder:
         self._combinations: list[Combination] = []
         self._bill_notes: list[str] = []
         self._replaced: dict[str, str] = {}
-        """Type that runs today and that a fleet of the programme is without → id of the combination."""
+        """Id of a combination → type that runs today and that its fleet is without."""
         self._types: dict[str, set[str]] = {}
         """Types of machines in the fleet of each combination."""
 
@@ -294,7 +294,7 @@ class _Builder:
         """Record of what the fleet of a combination runs on, and of today's type where it is without that."""
         self._types[name] = {group.instance_type for group in groups}
         if current is not None and current.instance_type not in self._types[name]:
-            self._replaced[current.instance_type] = name
+            self._replaced[name] = current.instance_type
 
     def _lasting(self, finding: Finding) -> Finding | None:
         """Part of a finding that the programme does not replace; None where it replaces all, which is then left out.
@@ -305,13 +305,42 @@ class _Builder:
         if finding.basis != _SAVING:
             return finding
         if finding.machines:
-            holders = {machine: self._replacing(finding, machine) for machine in finding.machines}
-            told = [f"{machine}, which {holder} replaces" for machine, holder in holders.items()]
-            replaced = (sum(self._parts(finding).values()) or 1.0) if all(holders.values()) else 0.0
-            return self._kept(finding, replaced, f"it commits to {' and '.join(told)}")
+            return self._lasting_commitment(finding)
         parts = {} if finding.id in rules.ABOUT_SERVING else self._parts(finding)
         told = [f"is paid for {name.partition('/')[2]}, which {name} replaces" for name in parts]
         return self._kept(finding, sum(parts.values()), f"it is part of what {' and '.join(told)}")
+
+    def _lasting_commitment(self, finding: Finding) -> Finding | None:
+        """Part of a commitment to machines that the programme keeps; None where it replaces all of them.
+
+        The bill says which part is of a workload that it names. A workload that it does not name has the rest where
+        each of the types is replaced.
+        """
+        gone, holders = self._gone(finding), self._holders(finding)
+        named = self._parts(finding)
+        has_rest = all(holders.values()) and any(name not in named for names in holders.values() for name in names)
+        told = [f"{machine}, which {' and '.join(names)} replaces" for machine, names in holders.items() if names]
+        told = told or [f"machines of {name.partition('/')[2]}, which {name} replaces" for name in gone]
+        return self._kept(finding, 1.0 if has_rest else sum(gone.values()), f"it commits to {' and '.join(told)}")
+
+    def _gone(self, finding: Finding) -> dict[str, float]:
+        """Shares of a commitment for machines of workloads that run on other types in the programme, by combination."""
+        return {
+            name: part
+            for name, part in self._parts(finding).items()
+            if finding.machines
+            and (self._replaced.get(name) in finding.machines or not self._types[name].intersection(finding.machines))
+        }
+
+    def _holders(self, finding: Finding) -> dict[str, list[str]]:
+        """Combinations after which a type that a commitment is for does not run any more, by type."""
+        gone = self._gone(finding)
+        if sum(gone.values()) > _ALL:
+            return {machine: list(gone) for machine in finding.machines}
+        return {
+            machine: [name for name, today in self._replaced.items() if today == machine]
+            for machine in finding.machines
+        }
 
     def _kept(self, finding: Finding, replaced_ratio: float, why: str) -> Finding | None:
         """A finding without the share of it that is replaced; None of all of it, which is left out."""
@@ -339,13 +368,6 @@ class _Builder:
                 parts[combination.id] = min(usd / whole, 1.0)
         return parts
 
-    def _replacing(self, finding: Finding, machine: str) -> str:
-        """Combination after which a type of machine does not run any more; "" where it may."""
-        parts = self._parts(finding)
-        if sum(parts.values()) > _ALL and not any(machine in self._types[name] for name in parts):
-            return " and ".join(parts)
-        return self._replaced.get(machine, "")
-
     def _of_findings(self) -> Iterator[Item]:
         """Findings; of those at the same resources the one that saves most counts.
 
@@ -363,11 +385,26 @@ class _Builder:
                 counted.setdefault(name, holder or item.id)
             yield replace(item, counted_in=holder)
 
+    def _serving(self, finding: Finding) -> str:
+        """Combination that a finding at the cost of serving counts in; "" where what is paid for none holds it.
+
+        It is the one that has most of it under its name, else one of those whose part the bill does not tell: the first
+        whose type of today it is about, or the first.
+        """
+        parts, month = self._parts(finding), self._inputs.billed
+        lasting = {name: part for name, part in parts.items() if name not in self._gone(finding)}
+        if lasting:
+            return max(lasting, key=lasting.__getitem__)
+        untold = [
+            combination.id
+            for combination in self._combinations
+            if combination.id not in parts and (month is None or month.of(combination.workload) is None)
+        ]
+        return next((name for name in untold if self._replaced.get(name) in finding.machines), next(iter(untold), ""))
+
     def _of_finding(self, finding: Finding) -> Item:
         is_serving = finding.id in rules.ABOUT_SERVING
-        parts = self._parts(finding) if is_serving else {}
-        serving = max(parts, key=parts.__getitem__, default="")
-        serving = serving or (self._combinations[0].id if is_serving and self._combinations else "")
+        serving = self._serving(finding) if is_serving else ""
         saving = Saving(*(float(amount or 0) for amount in (finding.per_month, finding.low, finding.high)))
         return self._item(
             Item(

@@ -129,8 +129,14 @@ def _difference_words(what_if: WhatIf) -> str:
     return f"{usd(abs(change))} a month {word} ({ratio - 1:+.0%})"
 
 
-def why_section(why: Why) -> Section:
-    """Changes that an instance type would need to win, or to lose."""
+def why_section(why: Why, what_if: WhatIf | None = None) -> Section:
+    """Changes that an instance type would need to win, or to lose.
+
+    Args:
+        why: the answer.
+        what_if: changes of the question that it answers; None: there are none.
+    """
+    demand = "the changed" if what_if and any(_is_of_demand(change.key) for change in what_if.changes) else "today's"
     place = f" in {why.region}" if why.region else ""
     name = f"{why.instance_type}{place}"
     lines = list(_own_words(why))
@@ -140,10 +146,10 @@ def why_section(why: Why) -> Section:
         lines.append(_price_words(why.price, wins=why.wins))
     if why.wins or why.load or any(target.looser_ms or target.tighter_ms for target in why.targets):
         lines += [_target_words(target, wins=why.wins) for target in why.targets]
-        lines.append(_load_words(why.load, wins=why.wins))
+        lines.append(_load_words(why.load, f"{demand} demand", wins=why.wins))
     else:
         lines.append(
-            "no target up to 16 times looser or tighter and no demand from 1/16 to 16 times today's "
+            f"no target up to 16 times looser or tighter and no demand from 1/16 to 16 times {demand} "
             + ("takes it out of the cheapest fleet" if why.wins else "brings it into the cheapest fleet found")
         )
     for obstacle in why.obstacles:
@@ -220,14 +226,18 @@ def _target_words(target_change: TargetChange, *, wins: bool) -> str:
     return f"{name}: {' and '.join(ways) or f'a target up to 16 times looser or tighter {never}'}"
 
 
-def _load_words(ranges: Sequence[LoadRange], *, wins: bool) -> str:
+def _is_of_demand(key: str) -> bool:
+    return key.partition(".")[0] == "demand"
+
+
+def _load_words(ranges: Sequence[LoadRange], demand: str, *, wins: bool) -> str:
     if not ranges:
-        return "load: the cheapest fleets found for 1/16 to 16 times today's demand are without it"
+        return f"load: the cheapest fleets found for 1/16 to 16 times {demand} are without it"
     verb = "is" if wins else "would be"
     if wins and (ranges[0].low_factor, ranges[0].high_factor) == (1.0, 1.0):
-        return "load: it is part of the cheapest fleet at today's demand, and no longer at a tenth less or more"
+        return f"load: it is part of the cheapest fleet at {demand}, and no longer at a tenth less or more"
     spans = " and ".join(_span(range_) for range_ in ranges)
-    return f"load: it {verb} part of the cheapest fleet at {spans} times today's demand"
+    return f"load: it {verb} part of the cheapest fleet at {spans} times {demand}"
 
 
 def _span(load_range: LoadRange) -> str:

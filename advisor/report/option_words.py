@@ -35,8 +35,8 @@ def ladder_section(plan: Plan, *, verbose: bool = False) -> Section:
     if not verbose:  # requirements end before their sources
         rungs = [replace(rung, requires=tuple(text.split(", ")[0] for text in rung.requires)) for rung in rungs]
     rows, before = [], None
-    for rung in rungs:
-        rows.append(_row(rung, before, plan.current))
+    for number, rung in enumerate(rungs):
+        rows.append(_row(rung, before, plan.current, _without_spot(rung, rungs[:number])))
         before = rung if rung.groups and not _same_fleet(rung, before) else before
     lines = tuple(_where_words(plan)) if rows else ()
     return Section("ladder: each rung allows more than the one before", lines, _COLUMNS, tuple(rows))
@@ -114,7 +114,7 @@ def _usd(rung: Rung, none: float) -> float:
     return none if rung.total_usd_per_month is None else rung.total_usd_per_month
 
 
-def _row(rung: Rung, before: Rung | None, current: CurrentCost | None) -> tuple[str, ...]:
+def _row(rung: Rung, before: Rung | None, current: CurrentCost | None, beside_spot: str) -> tuple[str, ...]:
     total, kept = rung.total_usd_per_month, rung.within_slo_ratio
     if total is None and rung.rung == _TODAY and current is not None:
         total = current.total_usd_per_month
@@ -124,7 +124,7 @@ def _row(rung: Rung, before: Rung | None, current: CurrentCost | None) -> tuple[
         _cost(total, None if before is not None and _same_fleet(rung, before) else rung.saving_ratio),
         dashed(kept, ratio_words),
         rung.evidence,
-        _told(rung, before, current),
+        _told(rung, before, current, beside_spot),
     )
 
 
@@ -137,7 +137,7 @@ def _cost(usd_per_month: float | None, saving_ratio: float | None) -> str:
     return f"{usd_per_month:,.2f}{told}"
 
 
-def _told(rung: Rung, before: Rung | None, current: CurrentCost | None) -> str:
+def _told(rung: Rung, before: Rung | None, current: CurrentCost | None, beside_spot: str) -> str:
     if rung.total_usd_per_month is None:
         return rung.why_none
     fleet, is_same = (
@@ -146,11 +146,20 @@ def _told(rung: Rung, before: Rung | None, current: CurrentCost | None) -> str:
     )
     if before is not None and is_same:
         fleet = "the same as stated" if before.rung == _STATED else f"the same as {rung_words(before)}"
-    if rung.rung == _SPOT and rung.groups and not any(group.purchase == _SPOT for group in rung.groups):
-        fleet += ", nothing on spot"
     takes = _new("takes", rung.requires, before.requires if before and is_same else ())
     risks = _new("risks", rung.risks, before.risks if before else ())
-    return f"{fleet}{takes}{risks}"
+    return f"{fleet}{beside_spot}{takes}{risks}"
+
+
+def _without_spot(rung: Rung, shown: Sequence[Rung]) -> str:
+    """Words on a rung named after spot that has none; *shown*: rungs above it, of which one may be on spot."""
+    if rung.rung != _SPOT or not rung.groups or _has_spot(rung):
+        return ""
+    return ", which costs less than spot" if any(map(_has_spot, shown)) else ", nothing on spot"
+
+
+def _has_spot(rung: Rung) -> bool:
+    return any(group.purchase == _SPOT for group in rung.groups)
 
 
 def _today(current: CurrentCost | None) -> str:

@@ -5,16 +5,15 @@ from typing import NamedTuple
 
 from advisor.catalog import Catalog
 from advisor.demand.trace_columns import (
-    DOCUMENT,
-    DOCUMENTS,
-    IMAGES,
     LARGEST_SIZE,
+    OF_DOCUMENTS,
+    OF_IMAGES,
     OF_PICTURES,
+    OF_RECORDINGS,
+    OF_TEXTS,
     OF_TOKENS,
     ONE,
-    RECORDING,
     ROWS,
-    TEXT,
     SizeColumns,
 )
 from advisor.demand.values import Unit
@@ -200,7 +199,7 @@ def trace_columns(model: Model, unit: Unit) -> SizeColumns:
     """Columns of a request trace that tell the size of a request to a model."""
     if unit is Unit.ROWS:
         return replace(_SIZED[unit].traced, sizes=(replace(ONE, usual=round(model.sample_size or 1.0)),))
-    return SizeColumns((DOCUMENT,), DOCUMENTS) if is_reranker(model) else _SIZED[unit].traced
+    return OF_DOCUMENTS if is_reranker(model) else _SIZED[unit].traced
 
 
 def check_targets(workload: Workload, model: Model, unit: Unit) -> None:
@@ -361,9 +360,9 @@ class _Sized(NamedTuple):
 
 _SIZED: Mapping[Unit, _Sized] = {
     Unit.TOKENS: _Sized(_OF_TOKENS, "tokens", _tokens, OF_TOKENS),
-    Unit.TEXTS: _Sized(("input_tokens",), "tokens", _texts, SizeColumns((TEXT,), ONE)),
-    Unit.AUDIO: _Sized(("audio_seconds",), "ms", _audio, SizeColumns((RECORDING,), ONE)),
-    Unit.IMAGES: _Sized(("images",), "images", _images, SizeColumns((ONE,), IMAGES)),
+    Unit.TEXTS: _Sized(("input_tokens",), "tokens", _texts, OF_TEXTS),
+    Unit.AUDIO: _Sized(("audio_seconds",), "ms", _audio, OF_RECORDINGS),
+    Unit.IMAGES: _Sized(("images",), "images", _images, OF_IMAGES),
     Unit.PICTURES: _Sized(("steps", "images"), "pixels × steps", _pictures, OF_PICTURES),
     Unit.ROWS: _Sized(("rows",), "columns", _rows, SizeColumns((ONE,), ROWS)),
 }

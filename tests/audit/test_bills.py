@@ -712,6 +712,49 @@ def test_a_bill_without_a_column_of_tags_has_no_untagged_spend(tmp_path, audit):
     assert float(finding.per_month) == pytest.approx(30 * 730)
 
 
+@pytest.mark.parametrize(
+    ("written", "usd"), [("1.2E-05", Decimal("0.000012")), ("1e3", Decimal(1000)), ("1_000", None), ("_1", None)]
+)
+def test_numbers_of_a_bill_are_those_that_exports_write(tmp_path, audit, written, usd):
+    """An exponent is part of a number, as spreadsheets and data frames write small ones; a bar between digits is not."""
+    row = focus_row(Charge()) | {"BilledCost": written, "EffectiveCost": written}
+    path = write_csv(tmp_path / "bill.csv", [row])
+
+    if usd is None:
+        with pytest.raises(InputError, match="is not a number in some rows"):
+            audit(path)
+    else:
+        assert audit(path).bill.cost == usd
+
+
+def test_machines_without_a_type_say_why_no_commitment_is_priced(tmp_path, audit):
+    """Google's flattened export names none: what is on demand stands in a note with the column that has it."""
+    charges = hours(Charge(), 200)
+    bill = write_bill(tmp_path, "gcp-csv", charges)
+    rows = list(csv.DictReader(bill.read_text().splitlines()))
+    plain = [{key: value for key, value in row.items() if key != "system_labels"} for row in rows]
+
+    found = audit(write_csv(tmp_path / "plain.csv", plain))
+
+    assert not {"ADV106", "ADV107"} & {finding.id for finding in found.findings}
+    (note,) = (note for note in found.notes if note.startswith("ADV106, ADV107: "))
+    assert "the bill names no type of their machines (family (unknown))" in note
+    assert "system_labels (compute.googleapis.com/machine_spec)" in note
+
+
+def test_untagged_spend_says_which_taxes_it_leaves_out(tmp_path, audit):
+    """The showback's line of untagged charges has them too, so that the finding states their share."""
+    charges = [
+        Charge(cost=Decimal(80), tags={"team": "a"}),
+        Charge(cost=Decimal(15)),
+        Charge(cost=Decimal(5), kind="tax"),
+    ]
+
+    finding = finding_of(audit(write_focus(tmp_path / "bill.csv", charges)), "ADV117")
+
+    assert finding.evidence == "15% of the bill carries no tag, beside taxes (5%): it cannot be shown back to an owner"
+
+
 def test_the_unused_part_of_a_fee_is_scaled_by_its_own_hours(tmp_path, audit):
     """A reservation's month that is in a bill of two days is a month's, not fifteen months'."""
     charges = [*hours(Charge(), 48), Charge(cost=Decimal(0), effective=Decimal(72), kind="unused", resource="sp-1")]

@@ -10,15 +10,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor.catalog import load_catalog
+from advisor.cli.demand import command as demand_command
 from advisor.demand.busy import Busy, BusySecond, demand_from_busy
 from advisor.demand.lengths import declared_demand
 from advisor.demand.summary import read_summary, summary_json
 from advisor.demand.tally import RequestTally, token_bin
 from advisor.demand.trace import read_trace, tally_trace
+from advisor.demand_sources import measure_demand
 from advisor.errors import InputError
+from advisor.models import find_model
+from advisor.workload.measured_demand import TraceDemand
+from advisor.workload.values import Slo
+from builders import workload
 
 HEADER = "TIMESTAMP,ContextTokens,GeneratedTokens"
 requests = st.lists(
@@ -466,3 +474,54 @@ def test_a_packed_trace_is_refused_with_what_to_do(tmp_path):
         read_trace(path)
 
     assert "gunzip" in raised.value.hint
+
+
+KINDS = {
+    "audio_seconds": ("openai/whisper-large-v3", "audio", "64.5", 64_500.0, 1.0),
+    "documents,tokens_per_document": ("BAAI/bge-reranker-v2-m3", "texts", "20,173", 173.0, 20.0),
+    "tokens": ("BAAI/bge-m3", "texts", "120", 120.0, 1.0),
+    "images": ("google/vit-base-patch16-224", "images", "3", 1.0, 3.0),
+}
+
+
+@pytest.mark.parametrize("header", KINDS)
+def test_a_summary_of_every_kind_is_the_demand_of_its_trace(header, tmp_path):
+    """Its kind is told by the columns; a model of another kind refuses it."""
+    model, unit, cells, size, items = KINDS[header]
+    trace, summary = tmp_path / "trace.csv", tmp_path / "demand.json"
+    lines = [f"{1_767_571_200 + 7 * number},{cells}" for number in range(20_000)]
+    trace.write_text("\n".join([f"timestamp,{header}", *lines]))
+    made = CliRunner().invoke(demand_command, ["summarise", str(trace), "-o", str(summary)])
+    assert made.exit_code == 0, made.output
+
+    def demand_of(source, name=model):
+        asked = workload(model=name, demand=TraceDemand(source), slo=Slo(latency_ms=60_000), context_tokens=None)
+        return measure_demand(asked, find_model(name), load_catalog(), None)
+
+    demand, traced = demand_of(summary), demand_of(trace)
+
+    assert (demand.unit, demand.input_tokens, demand.output_tokens) == (
+        traced.unit,
+        traced.input_tokens,
+        traced.output_tokens,
+    )
+    assert (demand.unit.value, demand.input_tokens.mean, demand.output_tokens.mean) == (unit, size, items)
+    assert demand.requests_per_second == traced.requests_per_second
+    with pytest.raises(
+        InputError, match=f"the summary counts {unit}, and requests to Qwen/Qwen3-8B are counted in tokens"
+    ):
+        demand_of(summary, "Qwen/Qwen3-8B")
+
+
+def test_a_trace_of_times_alone_says_what_tells_the_kind(tmp_path):
+    """The error has the columns of every kind, and the option; the forecast needs none of them."""
+    trace = tmp_path / "trace.csv"
+    trace.write_text("\n".join(["timestamp", *(str(1_767_571_200 + 7 * number) for number in range(20_000))]))
+
+    refused = CliRunner().invoke(demand_command, ["summarise", str(trace)])
+    forecast = CliRunner().invoke(demand_command, ["forecast", str(trace)])
+
+    assert isinstance(refused.exception, InputError)
+    assert "speech: audio_seconds" in refused.exception.hint
+    assert "--model MODEL" in refused.exception.hint
+    assert forecast.exit_code == 0, forecast.output

@@ -457,3 +457,11 @@ def test_a_spiky_client_is_not_planned_for_what_it_never_had():
     assert found.peak.max() <= MOST_OF_SEEN * minutes[: 13 * 1440].max() / 60
     assert found.peak.min() < 0.95 * found.peak.max()
     assert np.mean(came <= found.peak[6 * 24 :, None]) >= 0.9
+
+
+def test_absurd_growth_is_told_in_a_few_digits():
+    """As a factor, not as 300 digits of percent."""
+    assert (
+        "growth of 1e+300 times a year, as stated" in forecast(profile_of(office_week(28)), growth_per_year=1e300).notes
+    )
+    assert "growth of 30% a year, as stated" in forecast(profile_of(office_week(28)), growth_per_year=0.3).notes

@@ -13,6 +13,7 @@ from advisor.demand.spread import UNDATED
 from advisor.demand.summary import read_summary, summary_json
 from advisor.demand.synthetic_trace import rehearse
 from advisor.demand.tally import RequestTally, without_gaps
+from advisor.demand.values import DemandProfile
 from advisor.errors import InputError
 
 MONDAY_2026 = 1_767_571_200.0
@@ -28,6 +29,28 @@ def tally_of(seconds, inputs=None, outputs=None) -> RequestTally:
         np.full(size, 10) if outputs is None else np.asarray(outputs),
     )
     return tally
+
+
+@pytest.mark.parametrize(
+    ("first_hour", "last_hour", "open_hours", "hours"),
+    [
+        (0, 336, range(24), 336),
+        (8, 13 * 24 + 22, range(8, 22), 336 + 10),
+        (8, 12 * 24 + 22, range(8, 22), 12 * 24 + 22 - 8 + 20),
+        (0, 335, range(24), 335),
+    ],
+)
+def test_quiet_hours_at_the_ends_are_history(first_hour, last_hour, open_hours, hours):
+    """Nights before the first and after the last request count where the other nights have none either."""
+    per_hour = np.array([hour % 24 in open_hours for hour in range(336)], dtype=float)[first_hour:last_hour]
+    assert DemandProfile(first_hour * 3600.0, per_hour.repeat(60)).history_hours() == hours
+
+
+def test_unknown_minutes_are_not_quiet():
+    """An outage a week before the end says nothing of the hours after it."""
+    per_minute = np.ones(14 * 1440 - 120)
+    per_minute[7 * 1440 - 120 : 7 * 1440] = np.nan
+    assert DemandProfile(0.0, per_minute).history_hours() == 334
 
 
 def arrivals(minutes: int, per_minute: float, seed: int = 1, start: float = MONDAY_2026) -> np.ndarray:

@@ -21,13 +21,13 @@ from advisor.levers.values import Change, LeverSettings, MeasuredCache, ReasonCo
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_of_requests, plan_question, question_for
 from advisor.plan.request import question_document, requirements_of
-from advisor.plan.rungs import rungs_of
+from advisor.plan.rungs import Step, rungs_of
 from advisor.plan.today import judged_current
 from advisor.report.levers import lever_sections
 from advisor.report.text_table import sections_text
 from advisor.tables import read_rows
 from advisor.workload.measured_demand import TraceDemand
-from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, ResponseCache, Slo
+from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, ResponseCache, Scaling, Slo
 from builders import catalog_of, offer, workload
 
 ROOT = Path(__file__).parents[2]
@@ -198,6 +198,43 @@ def test_a_combination_costs_no_more_than_any_of_its_levers_alone(monkeypatch):
     assert [lever.priced.plan.total_usd_per_month for lever in used] == [total]
     assert used[0].worth_usd_per_month == pytest.approx(told.without.total_usd_per_month - total)
     assert any("alone the plan costs $" in lever.dropped for lever in told.levers)
+
+
+_OPEN = {"purchase": tuple(Purchase)[:3], "precisions": ("bf16", "fp8"), "prefix_cache_hit_ratio": 0.0}
+
+
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        _OPEN | {"exclude": Exclude(providers=("gcp", "azure"))},
+        _OPEN | {"demand": DeclaredDemand(4, 9, 800, 150)},
+        _OPEN | {"demand": DeclaredDemand(2, 4, 500, 100), "current": None, "providers": ("aws", "gcp")},
+        _OPEN | {"scaling": Scaling(scale_to_zero=True)},
+        _OPEN | {"purchase": (Purchase.ON_DEMAND, Purchase.COMMITMENT), "demand": DeclaredDemand(9, 20, 300, 80)},
+        _OPEN | {"purchase": (Purchase.ON_DEMAND,), "limits": Limits(max_regions=1)},
+    ],
+)
+def test_a_combination_costs_no_more_than_the_recommendation_or_a_rung_of_its_levers(changes):
+    """All levers together are at least as good as what the file allows, and as each rung whose levers may be pulled."""
+    question = asked(**changes)
+    told = price_levers(question, CATALOG, posed, LeverSettings())
+    plan = plan_question(question, CATALOG)
+    rungs = itertools.takewhile(lambda rung: rung.rung != Step.PRECISION, plan.ladder[1:])
+    costs = [plan.fleet.cost.total_usd_per_month, *(rung.total_usd_per_month for rung in rungs)]
+
+    assert told.together.plan.total_usd_per_month <= min(cost for cost in costs if cost is not None)
+
+
+def test_a_lever_that_is_not_used_forbids_none_of_the_others():
+    """Nothing is committed to that scales to zero: pulled and not used, it leaves the combination."""
+    told = price_levers(asked(**_OPEN, demand=DeclaredDemand(4, 9, 800, 150)), CATALOG, posed, LeverSettings())
+    levers = {lever.lever: lever for lever in told.levers}
+
+    assert levers["commit"].used
+    assert not levers["scale_to_zero"].used
+    assert levers["scale_to_zero"].dropped
+    assert "commitment" in {group.purchase for group in told.together.plan.groups}
 
 
 def test_regions_that_the_file_names_are_allowed_on_any_continent():

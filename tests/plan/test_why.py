@@ -15,7 +15,8 @@ from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_question, under_targets
 from advisor.plan.explain.obstacles import obstacles_of
-from advisor.plan.explain.whatif import what_if
+from advisor.plan.explain.settings import Change
+from advisor.plan.explain.whatif import WhatIf, what_if
 from advisor.plan.explain.why import Contender, LoadRange, Why, why
 from advisor.plan.request import PlanRequest
 from advisor.report.explain_plan import why_section
@@ -107,6 +108,17 @@ def test_a_win_at_todays_demand_alone_is_said_in_words():
     assert why_section(found).lines[-1] == (
         "load: it is part of the cheapest fleet at today's demand, and no longer at a tenth less or more"
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "demand"), [("demand", "the changed"), ("demand.times", "the changed"), ("slo.ttft_p95", "today's")]
+)
+def test_factors_are_of_the_demand_that_was_asked_about(key, demand):
+    """Where a change makes the demand another, the factors are on that one."""
+    changed = WhatIf((Change(key, "1", "2"),), None, None, None, None)
+    won = replace(explained("g6e.xlarge"), load=(LoadRange(1.0, 1.0),))
+
+    assert f"the cheapest fleet at {demand} demand, and" in why_section(won, changed).lines[-1]
 
 
 @pytest.mark.sampled(3)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import shlex
 from dataclasses import replace
 from decimal import Decimal
 
@@ -33,6 +34,7 @@ from advisor.report.text_table import sections_text
 from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Slo
 from audit.bills import Charge, write_focus
 from builders import catalog_of, offer, workload
+from levers.test_levers import ROOT, SMALL
 
 START = dt.date(2026, 12, 1)
 
@@ -375,6 +377,53 @@ def test_a_commitment_for_other_workloads_too_keeps_their_part(priced):
     assert item.saving.usd_per_month == pytest.approx(200, abs=0.01)
 
 
+def of_search(report):
+    """Levers of a workload that the bill does not name, with g6.xlarge today."""
+    current = replace(report.current, instance_type="g6.xlarge")
+    return replace(report, workload="rerank", current=current)
+
+
+def test_a_commitment_to_machines_that_all_plans_replace_is_left_out(report):
+    """The bill names one of two workloads, and both leave their machines: none of the commitment lasts."""
+    commit = finding("ADV107", Decimal(300), ("i-1", "i-2", "i-3", "i-4"), machines=("g5.12xlarge", "g6.xlarge"))
+    commit = replace(commit, named={report.workload: Decimal(30), "search": Decimal(10)})
+
+    programme = made(commit, levers=(report, of_search(report)), max_payback=1e6)
+
+    (why,) = (left.why for left in programme.left_out if left.id == "ADV107")
+    assert why == ("it commits to g5.12xlarge, which levers/chat replaces and g6.xlarge, which levers/rerank replaces")
+
+
+@pytest.mark.parametrize(
+    ("is_billed", "id_", "counted_in"), [(True, "ADV107", ""), (True, "ADV101", ""), (False, "ADV107", "")]
+)
+def test_what_others_are_billed_is_not_of_a_workload_that_the_bill_names(report, is_billed, id_, counted_in):
+    """Of a commitment for two workloads the part of the one that stays is no part of the other's levers."""
+    named = {report.workload: Decimal(30), "search": Decimal(10)} if id_ == "ADV107" else {"search": Decimal(40)}
+    found = finding(id_, Decimal(300), ("i-1", "i-2", "i-3", "i-4"), named=named)
+    found = replace(found, machines=("g5.12xlarge", "g6.xlarge") if id_ == "ADV107" else ())
+    month = billed(9000.0, **{normalised(report.workload): 5000.0}) if is_billed else None
+
+    programme = made(found, levers=(report,), max_payback=1e6, billed=month)
+
+    (item,) = (item for item in programme.items if item.id == id_)
+    assert item.counted_in == counted_in
+    assert item.saving.usd_per_month == pytest.approx(75.0 if id_ == "ADV107" else 300.0)
+
+
+def test_a_finding_of_a_workload_without_a_name_on_the_bill_counts_in_its_levers(report):
+    """What is paid for the other is what the bill has under its name, so that it is not of that one."""
+    month = billed(9000.0, **{normalised(report.workload): 5000.0})
+
+    programme = made(
+        finding("ADV101", Decimal(300), named={"search": Decimal(10)}),
+        levers=(report, of_search(report)), max_payback=1e6, billed=month,
+    )  # fmt: skip
+
+    (item,) = (item for item in programme.items if item.id == "ADV101")
+    assert item.counted_in == "levers/rerank"
+
+
 def test_what_is_paid_for_a_workload_is_counted_in_no_finding_of_its_resources(report):
     """The plan takes the place of all that the bill has of a workload, logs too: findings there are left out."""
     name = report.workload
@@ -611,3 +660,37 @@ def test_a_bill_is_read_with_its_tags(tmp_path):
     assert month.of("other") is None
     euros = replace(opened.audit, bill=replace(opened.audit.bill, currency="EUR"))
     assert billed_month(euros) is None
+
+
+@pytest.mark.parametrize(
+    ("page", "heading"), [("docs/programme.md", "# Thirty days, and what they saved"), ("README.md", "## Use it")]
+)
+def test_printed_commands_work_one_after_another(run_advisor, tmp_path, page, heading):
+    """The block of the page, as a shell takes it, for a workload with a bill; ID is an item of the programme."""
+    block = (ROOT / page).read_text().split(f"{heading}\n")[1].split("```")[1]
+    steps = ("levers", "audit bill.csv --tag", "programme", "review")
+    lines = [line for line in block.splitlines() if line.startswith(tuple(f"advisor {step}" for step in steps))]
+    workload_path = tmp_path / next(word for line in lines for word in line.split() if word.endswith("workload.yaml"))
+    workload_path.parent.mkdir(parents=True, exist_ok=True)
+    workload_path.write_text(SMALL)
+    first = dt.datetime(2026, 11, 10, tzinfo=dt.UTC)
+    nights = [first + dt.timedelta(days=day) for day in range(40)]
+    charges = [Charge(cost=Decimal(140), resource="i-1", at=at, tags={"app": "small"}) for at in nights]
+    charges += [Charge("nat", Decimal(45), resource="nat-1", at=at) for at in nights]
+    (tmp_path / "bills").mkdir()
+    for name in ("bill.csv", "bills/bill.csv"):
+        write_focus(tmp_path / name, charges)
+
+    assert len(lines) == len(steps)
+    items = iter(())
+    for line in lines:
+        words = [
+            next(items) + word.removeprefix("ID") if word.startswith("ID=") else word
+            for word in shlex.split(line, comments=True)
+        ]
+        done = run_advisor(*words[1:], cwd=tmp_path)
+        assert done.returncode == 0, (line, done.stderr)
+        if (tmp_path / "programme.json").exists():
+            items = (
+                item["id"] for item in json.loads((tmp_path / "programme.json").read_text())["items"] if item["saving"]
+            )

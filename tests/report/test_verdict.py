@@ -614,6 +614,12 @@ def test_a_rung_named_after_spot_says_where_it_has_none():
     assert "the same as same cloud, nothing on spot" in text
     assert "nothing on spot" not in plan_table(spot_plan(), width=None)
 
+    stated = make_rung("same_cloud", replace(group, purchase="spot"), recommended=True)
+    committed = make_rung("commit", replace(group, purchase="commitment"), beyond_stated=True)
+    spot = make_rung("spot", replace(group, purchase="commitment"), beyond_stated=True)
+    text = plan_table(make_plan(make_fleet(group), ladder=(stated, committed, spot)), width=None)
+    assert "the same as commit, which costs less than spot" in text
+
 
 @pytest.mark.parametrize(
     ("rate", "words"),

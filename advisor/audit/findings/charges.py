@@ -342,7 +342,9 @@ def _untagged(context: Context) -> Iterator[Finding]:
     total = context.ledger.bill.cost
     if cost <= 0 or total <= 0:
         return
-    evidence = f"{cost / total:.0%} of the bill carries no tag: it cannot be shown back to an owner"
+    taxes = positive(context.ledger.cost_of("charge = 'tax'"))
+    beside = f", beside taxes ({taxes / total:.0%})" if taxes else ""
+    evidence = f"{cost / total:.0%} of the bill carries no tag{beside}: it cannot be shown back to an owner"
     tagged = "SELECT resource FROM charges WHERE tags_id IN (SELECT tags_id FROM tags) AND resource IS NOT NULL"
     commands = Commands.of_places(rules.UNTAGGED_SPEND, context.places(f"{where} AND resource NOT IN ({tagged})"))
     amount = Interval.exactly(positive(context.ledger.cost_within(where)))

@@ -8,9 +8,10 @@ from advisor.audit.findings import rules
 from advisor.audit.findings.charges import MeasuredFleet, accelerators_of, fleets_of, is_idle, needed_accelerators
 from advisor.audit.findings.context import Commands, Context, Interval, Place, positive
 from advisor.audit.findings.rules import LEAST_DAYS
+from advisor.audit.formats import MACHINE_SPEC
 from advisor.audit.ledger import named
 from advisor.audit.sql import text
-from advisor.audit.values import ZERO, Finding, HostCost
+from advisor.audit.values import UNKNOWN, ZERO, Finding, HostCost
 from advisor.catalog.values import Offer
 from advisor.names import first_names
 from advisor.samples.need.limits import SM_INEFFECTIVE, Code
@@ -24,6 +25,7 @@ _STEADY = 0.9
 """Share of the bill's hours in which a machine ran from which it is steady."""
 _MOST_SHOWN = 10
 """Types of machines that a command shows, the dearest of a finding."""
+_ON_DEMAND = "is_accelerated AND purchase = 'on_demand' AND charge = 'usage'"
 _SPARE_KV = 0.5
 """So much of the KV cache has to stay unused, as in ``advisor samples need``."""
 
@@ -41,6 +43,16 @@ def compute_findings(context: Context) -> Iterator[Finding]:
     yield from _spot(context)
     yield from _committed(context, [host for host in hosts if is_idle(host)])
     yield from _unwatched(context)
+
+
+def untold_machines(context: Context) -> list[str]:
+    """Note on accelerated machines on demand whose type no row names: no price of another purchase is known."""
+    cost = positive(context.ledger.cost_of(f"{_ON_DEMAND} AND machine IS NULL"))
+    if not cost:
+        return []
+    ids, what = f"{rules.SPOT.id}, {rules.COMMIT.id}", f"{context.money(cost)} of accelerators on demand"
+    why = f"the bill names no type of their machines (family {UNKNOWN}), so no spot price or commitment is known"
+    return [f"{ids}: {what}: {why}; Google Cloud's export names it in system_labels ({MACHINE_SPEC})"]
 
 
 def _observed(host: HostCost) -> Decimal:
@@ -250,7 +262,7 @@ def _committed(context: Context, idle: Sequence[HostCost]) -> Iterator[Finding]:
         f"AND resource IS NOT NULL{without_idle} GROUP BY resource "
         f"HAVING max(seconds) >= {_STEADY * bill.hours * 3600}"
     )
-    where = f"is_accelerated AND purchase = 'on_demand' AND charge = 'usage' AND resource IN ({steady})"
+    where = f"{_ON_DEMAND} AND resource IN ({steady})"
     low, high, priced, unpriced = ZERO, ZERO, list[_Place](), list[_Place]()
     for place, cost in _places(context, where):
         discounts = _discounts(context, *place)
@@ -260,6 +272,8 @@ def _committed(context: Context, idle: Sequence[HostCost]) -> Iterator[Finding]:
     if priced:
         evidence = f"on demand in {_STEADY:.0%} of the hours or more: {_place_words(priced)}; one to three years"
         evidence += _left_out(unpriced, "commitment")
+        untold = positive(context.ledger.cost_of(f"{where} AND machine IS NULL"))
+        evidence += f"; without {context.money(untold)} of machines whose type the bill does not name" if untold else ""
         machines = tuple(dict.fromkeys(machine for _, _, machine in priced))
         resources, commands = context.resources(f"{where} AND {_at(priced)}"), Commands(_show(priced))
         yield context.finding(rules.COMMIT, Interval(low, low, high), evidence, resources, commands, machines)

@@ -59,6 +59,9 @@ class RequestLog:
     """Hash of each request: prompt, with model and scope where they are stated."""
     times_s: "array[float]" = field(default_factory=lambda: array("d"))
     """Empty where a request has no time."""
+    untimed: int = 0
+    """Requests without a time."""
+    first_untimed_line: int | None = None
     blocks: "array[int]" = field(default_factory=lambda: array("Q"))
     """Hashes of blocks of all prompts, each with all before it, the last block of a prompt first."""
     blocks_of: "array[int]" = field(default_factory=lambda: array("I"))
@@ -116,7 +119,7 @@ def read_log(
     count = 0
     for number, line in _lines(path):
         try:
-            reader.add(line)
+            reader.add(line, number)
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
             hint = error.hint if isinstance(error, _NoRequestError) else _HINT
             raise InputError(f"it is not a request ({_told(error)})", where=f"{path}:{number}", hint=hint) from None
@@ -223,19 +226,19 @@ class _Reader:
 
     def __init__(self, block_tokens: int | None, ticks_per_second: float | None, most_blocks: int) -> None:
         """Begin with an empty log."""
-        self._log, self._timed, self._answered = RequestLog(), True, True
+        self._log, self._answered = RequestLog(), True
         self._size, self._has_text = _BlockSize(block_tokens), False
         self._text_block_tokens = block_tokens or BLOCK_TOKENS
         self._ticks_per_second, self._most_blocks = ticks_per_second, most_blocks
 
-    def add(self, line: bytes) -> None:
-        """Take one request."""
+    def add(self, line: bytes, number: int) -> None:
+        """Take the request of a line of the log."""
         row = _DECODER.decode(line.decode())
         if not isinstance(row, dict):
             _refuse("no object")
         scope = _label(row, "scope"), _label(row, "model")
         self._log.keys.append(self._prompt(row, scope))
-        self._time(next((row[name] for name in _TIMES if row.get(name) is not None), None))
+        self._time(next((row[name] for name in _TIMES if row.get(name) is not None), None), number)
         self._answer(row, scope)
 
     def finished(self) -> RequestLog:
@@ -255,7 +258,7 @@ class _Reader:
         tokens[tokens < 0] *= -size
         if self._log.sampled_one_in > 1:
             self._sample()
-        if not self._timed:
+        if self._log.untimed:
             self._log.times_s = array("d")
         if not self._answered:
             self._log.answers = array("Q")
@@ -310,9 +313,10 @@ class _Reader:
         log.blocks = array("Q", blocks[kept].tobytes())
         log.blocks_of = array("I", np.bincount(prompts[kept], minlength=len(log.blocks_of)).astype(np.uint32).tobytes())
 
-    def _time(self, stamp: object) -> None:
+    def _time(self, stamp: object, line: int) -> None:
         if stamp is None:
-            self._timed = False
+            self._log.untimed += 1
+            self._log.first_untimed_line = self._log.first_untimed_line or line
             return
         seconds = _seconds_of_date(stamp)
         if seconds is None:

@@ -20,7 +20,7 @@ from advisor.plan.problem.values import Floats, Pool, PurchaseOption, Tariff
 from advisor.plan.spot import Exposure, hazard, interruption_usd_per_hour
 from advisor.records import dataclass, field, replace
 from advisor.requirements import Requirements
-from advisor.units import HOURS_PER_DAY, MINUTES_PER_HOUR, price_usd, span_words
+from advisor.units import HOURS_PER_DAY, SECONDS_PER_DAY, counted, price_usd, span_words
 from advisor.workload.values import Limits, Scaling
 
 Stand = tuple[str, str, str]
@@ -196,12 +196,13 @@ def may_commit(requirements: Requirements) -> bool:
 
 def why_no_commitment(requirements: Requirements) -> str:
     """Why nothing new may be committed; "" where it may."""
-    workload, seconds = requirements.workload, requirements.demand.window_seconds
-    if requirements.demand.batch is not None:
+    workload, demand = requirements.workload, requirements.demand
+    if demand.batch is not None:
         return "a commitment is paid for at all hours, and batch work runs in some"
-    if _days_of_history(requirements) >= HISTORY_DAYS or workload.limits.commit_without_history:
+    hours = 0 if demand.profile is None else demand.profile.history_hours()
+    if hours >= HISTORY_DAYS * HOURS_PER_DAY or workload.limits.commit_without_history:
         return ""
-    history = "none" if seconds is None else span_words(seconds)
+    history = _history_words(hours, demand.window_seconds)
     return f"not possible: a commitment takes {HISTORY_DAYS} days of history, {history} of them known"
 
 
@@ -224,9 +225,14 @@ def check_purchase(requirements: Requirements) -> None:
     )
 
 
-def _days_of_history(requirements: Requirements) -> float:
-    profile = requirements.demand.profile
-    return 0.0 if profile is None else len(profile.requests_per_minute) / (HOURS_PER_DAY * MINUTES_PER_HOUR)
+def _history_words(hours: int, seconds: float | None) -> str:
+    """History in words: days and hours of the clock as a commitment counts them; of less than a day, as observed."""
+    if seconds is None:
+        return "none"
+    if seconds < SECONDS_PER_DAY or not hours:
+        return span_words(seconds)
+    days, rest = divmod(hours, HOURS_PER_DAY)
+    return counted(days, "day") + (f" and {counted(rest, 'hour')}" if rest else "")
 
 
 def _tariff(paid: PurchaseOption, price: Price, label: str = "") -> Tariff:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
-from advisor.audit.findings.rules import SAVING
+from advisor.audit.findings.rules import SAVING, UNTAGGED_SPEND
 from advisor.audit.values import (
     PARTS,
     ZERO,
@@ -78,7 +78,8 @@ def audit_sections(audit: Audit, *, whole: bool, is_page: bool = False) -> list[
     ]
     for table in audit.tags:
         amounts = {**_greatest(table.values, whole=whole), "(untagged)": table.untagged}
-        sections.append(_amounts(f"Showback by {table.key}", table.key, amounts, audit))
+        told = (f"(untagged): charges without this tag, taxes too; {UNTAGGED_SPEND.id}: without any, taxes aside",)
+        sections.append(_amounts(f"Showback by {table.key}", table.key, amounts, audit, told if table.untagged else ()))
     sections += _breakdowns(audit, whole=whole)
     return [*sections, Section("Notes", tuple(audit.notes))] if audit.notes else sections
 

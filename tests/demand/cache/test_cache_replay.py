@@ -13,9 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor.cli.demand import cache_command
 from advisor.demand.cache.log import read_log
 from advisor.demand.cache.replay import (
     Vectors,
@@ -527,3 +529,15 @@ def test_a_packed_log_is_named_as_such(tmp_path):
 
     with pytest.raises(InputError, match="the log is packed"):
         read_log(path, 16)
+
+
+def test_a_request_without_a_time_is_counted_and_named(tmp_path):
+    """A null is no time: --ttl is refused at its line, and a replay in the log's order says that times are unused."""
+    log = written(tmp_path, {"key": "a", "timestamp": 1767571200}, {"key": "a", "timestamp": None}, {"key": "b"})
+
+    refused = CliRunner().invoke(cache_command, [str(log), "--ttl", "1h"])
+    done = CliRunner().invoke(cache_command, [str(log)])
+
+    assert refused.exception.message == "2 of 3 requests without a timestamp (missing or null), and --ttl needs them"
+    assert refused.exception.where == f"{log}:2"
+    assert "note: 2 of 3 requests without a timestamp, the first on line 2" in done.stderr

@@ -8,7 +8,7 @@ import pytest
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.demand.values import DemandProfile
-from advisor.plan.problem.supply import HISTORY_DAYS
+from advisor.plan.problem.supply import HISTORY_DAYS, why_no_commitment
 from advisor.plan.problem.values import PurchaseOption
 from advisor.workload.values import Limits, Scaling
 from builders import catalog_of, offer, workload
@@ -47,6 +47,22 @@ def terms(days=0.0, **changes) -> set[float]:
 def test_commitments_need_history_and_a_term_that_is_allowed(days, limits, years):
     """New commitments are offered on two weeks of history, or with leave, for the terms that are allowed."""
     assert terms(days, limits=limits) == years
+
+
+def test_a_fortnights_log_is_two_weeks_of_history():
+    """A log begins with its first request and ends with its last; 13 days are told with their hours."""
+    _, context = posed_of(workload(regions=("us-east-1",), purchase=BOUGHT), catalog_of(offer("g6.xlarge")))
+    requirements = context.requirements
+
+    def why(minutes, start_minutes=0):
+        profile = DemandProfile(start_minutes * 60.0, np.ones(minutes))
+        demand = replace(requirements.demand, profile=profile, window_seconds=60.0 * minutes)
+        return why_no_commitment(replace(requirements, demand=demand))
+
+    assert why(14 * MINUTES_PER_DAY - 9, start_minutes=4) == ""
+    assert why(14 * MINUTES_PER_DAY - 70) == (
+        "not possible: a commitment takes 14 days of history, 13 days and 23 hours of them known"
+    )
 
 
 def test_what_may_stop_may_be_committed_too():
