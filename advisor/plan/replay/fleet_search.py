@@ -113,21 +113,6 @@ class FleetSearch(ReplayedFleets):
         other._failing = {}  # noqa: SLF001 - of its own class
         return other
 
-    def _forget(self) -> None:
-        """Know nothing of what replays have shown."""
-        for kept in (
-            self._brackets,
-            self._failing,
-            self._known,
-            self._found_alone,
-            self._holding,
-            self._refused,
-            self._late,
-            self._unsplit,
-            self._alone,
-        ):
-            kept.clear()
-
     def _at_all_hours(self, formulation: Formulation) -> Self:
         """The search of the same question with the same instances at all hours; itself where hours are alike."""
         if len(formulation.problem.hours) == 1 or self._setting.requirements.demand.batch is not None:
@@ -189,25 +174,7 @@ class FleetSearch(ReplayedFleets):
             return fleet
         if not refined and start is not None and fleet.solution.allocations is start.solution.allocations:
             return start
-        fleet = self._refined(fleet, [*starts, start])
-        in_full = self._in_full(fleet)
-        if self._trials.is_exact or in_full.confirmation.reached == fleet.confirmation.reached:
-            return in_full
-        self._trials.without_estimates()
-        self._forget()
-        return self.confirmed(self._still_holding(start), refined=refined)
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether every replay is whole from here on: an estimate was wrong."""
-        return self._trials.is_exact
-
-    def _still_holding(self, confirmed: Confirmed | None) -> Confirmed | None:
-        """A known fleet that holds in a whole replay too; one of which only the cost counts as it is."""
-        if confirmed is None or confirmed.is_limit:
-            return confirmed
-        whole = self._in_full(confirmed)
-        return whole if whole.confirmation.reached else None
+        return self._in_full(self._refined(fleet, [*starts, start]))
 
     def _refined(self, confirmed: Confirmed, starts: Sequence[Confirmed | None]) -> Confirmed:
         """The search's fleet with a bound that holds, or the cheapest fleet below the closed form and near it.

@@ -57,8 +57,6 @@ BISECTIONS = 5
 PLACE_SEED = 20_230_102
 IDLE_RATIO = 1.5
 """Rate that replicas sustain ÷ rate that they get, from which on a few of them queue as little as many."""
-FIRST_SERVED = 1_000
-"""Requests that are simulated before it is asked whether they show clearly that a fleet holds, or does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,7 @@ class _Seen:
     late: tuple[int, ...]
     """Positions of groups whose requests are late too often."""
     ended_early: bool
-    """Whether it was clear before all were simulated whether the fleet holds: then these are estimates."""
+    """Whether too many were late before all were simulated: then these are estimates."""
     latencies: tuple[LatencyDistribution, ...] = ()
     """Empty where not all of it was asked for."""
     late_class: int | None = None
@@ -144,8 +142,6 @@ class Trials:
         self._is_stretch = self.rehearsal.busiest.stop == self.rehearsal.requests.seconds.size
         self._known: dict[Key, _Seen] = {}
         self._timelines = context.timelines
-        self.is_exact = False
-        """Whether every replay is of all requests."""
 
     def _rehearsed(self, scale: float | None) -> SyntheticTrace:
         """Requests modelled on a share of the demand, each with the place of its user; at the usual scale without."""
@@ -166,11 +162,6 @@ class Trials:
         ratio = sustained_ratio(self._requirements.demand.profile)
         return tuple(max(mean, ratio * rate) for mean, rate in zip(means, self._peak_rates, strict=True))
 
-    def without_estimates(self) -> None:
-        """Simulate all requests from here on."""
-        self.is_exact = True
-        self._known = {key: seen for key, seen in self._known.items() if not seen.ended_early}
-
     def of(
         self,
         formulation: Formulation,
@@ -187,8 +178,8 @@ class Trials:
             formulation: the question.
             solution: the fleet.
             every: whether to go on with the loss of other machines where one makes the fleet fail.
-            whole: the same, and whether to go on where it is clear whether the fleet holds; shares, and which groups
-                are late, are estimates otherwise.
+            whole: the same, and whether to go on where too many requests are late already; shares, and which groups
+                are late, are estimates then otherwise.
         """
         formulation, solution = formulation.by_hours(solution)
         groups, routes = self._groups(formulation, solution), tuple(routes_of(formulation, solution))
@@ -201,7 +192,7 @@ class Trials:
         failures = self._failures(groups, routes_to, every=every, whole=whole) if survives else []
         least = min((failure.share for failure in failures), default=None)
         worst = 1.0 if least is None else least
-        if every or whole or least is None or (worst >= self.wanted and not self._implied(groups)):
+        if every or whole or least is None or worst >= self.wanted:
             sample = self._seen(groups, routes, whole=whole)
         else:
             sample = min(failures, key=lambda failure: failure.share)
@@ -261,10 +252,7 @@ class Trials:
             )  # fmt: skip
             requests = thinned(self._from_places(made_up), small.share)
             most_late = (1 - self._slo.within_ratio) * requests.seconds.size
-            first = None if self.is_exact else FIRST_SERVED
-            cutoff = Cutoff(
-                self._slo, most_late, self._most_served, first, is_share_asked=False, serve=self._timelines
-            )  # fmt: skip
+            cutoff = Cutoff(self._slo, most_late, self._most_served, is_share_asked=False, serve=self._timelines)
             served = simulate(small.groups, requests, routes=small.routes, cutoff=cutoff)
             outcome = served.outcome
             if served.early is not None:
@@ -424,10 +412,6 @@ class Trials:
             self._known[key] = self._judged(groups, routes, self._steady[rate])
         return self._known[key]
 
-    def _implied(self, groups: list[ReplayGroup]) -> bool:
-        """Whether a fleet that holds without each of its machines holds with all of them: the sample is the same."""
-        return self._is_stretch and all(group.lost_at is None for group in groups)
-
     def _seen(
         self,
         groups: list[ReplayGroup],
@@ -464,7 +448,7 @@ class Trials:
         count: int | None = None,
         whole: bool = False,
     ) -> _Seen:
-        """Replay of requests, until it is clear whether enough are within the targets unless all of it is asked for.
+        """Replay of requests, until too many are late unless all of it is asked for.
 
         Args:
             groups: of the fleet.
@@ -474,10 +458,7 @@ class Trials:
             whole: whether to simulate all of them.
         """
         most_late = math.inf if whole else (1 - self.wanted) * requests.seconds.size
-        first = None if whole or self.is_exact else FIRST_SERVED
-        cutoff = Cutoff(
-            self._slo, most_late, self._most_served, first, count, is_share_asked=whole, serve=self._timelines
-        )  # fmt: skip
+        cutoff = Cutoff(self._slo, most_late, self._most_served, count, is_share_asked=whole, serve=self._timelines)
         served = simulate(groups, requests, routes=routes, cutoff=cutoff)
         outcome, early = served.outcome, served.early
         kept = within(outcome, requests, self._slo)
