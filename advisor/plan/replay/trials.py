@@ -99,8 +99,8 @@ class _Seen:
     tpot_p95_ms: float | None
     late: tuple[int, ...]
     """Positions of groups whose requests are late too often."""
-    ended_early: bool
-    """Whether too many were late before all were simulated: then these are estimates."""
+    is_whole: bool
+    """Whether all requests were simulated, however many are late: shares are estimates otherwise where too many are."""
     latencies: tuple[LatencyDistribution, ...] = ()
     """Empty where not all of it was asked for."""
     late_class: int | None = None
@@ -237,7 +237,7 @@ class Trials:
             idle = replace(group, instances_by_hour=(most,), replicas_per_instance=1, lost_at=None, target="")
             outcome = simulate([idle], requests, cutoff=Cutoff(self._slo, serve=serve_idle)).outcome
             share = _share(within(outcome, requests, self._slo), ~outcome.cut)
-            self._known[key] = _Seen(share, share, None, None, (), ended_early=False)
+            self._known[key] = _Seen(share, share, None, None, (), is_whole=True)
         return self._known[key].share >= self.wanted
 
     def holds_up_to(self, formulation: Formulation, solution: FleetSolution) -> HoldsUpTo | None:
@@ -421,9 +421,9 @@ class Trials:
         whole: bool,
         share: float = 1.0,
     ) -> _Seen:
-        """One replay; what is known is not simulated again, unless it was ended early and is needed whole."""
+        """One replay; what is known is not simulated again, unless it is needed whole."""
         key = (stretch and not self._is_stretch, share, *_key(groups, routes))
-        if key not in self._known or (whole and self._known[key].ended_early):
+        if key not in self._known or (whole and not self._known[key].is_whole):
             self._known[key] = self._simulated(groups, routes, stretch=stretch, whole=whole, share=share)
         return self._known[key]
 
@@ -470,7 +470,7 @@ class Trials:
             ttft_p95_ms=p95_ms(latencies["ttft"]),
             tpot_p95_ms=p95_ms(latencies["tpot"]),
             late=tuple(self._late(outcome, kept, judged)),
-            ended_early=early is not None and not whole,
+            is_whole=whole,
             latencies=tuple(distributions(latencies, self._slo, self._requirements.demand.unit)) if whole else (),
             late_class=self._late_class(requests.seconds[judged & ~kept]),
         )
