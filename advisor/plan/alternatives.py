@@ -30,6 +30,7 @@ from advisor.plan.spot import interruption_words
 from advisor.plan.values import CurrentCost, Option, OptionCost, Predicted, Rung, RungGroup
 from advisor.records import fields, replace
 from advisor.units import A_CENT, MINUTES_PER_HOUR, ratio_words
+from advisor.workload.values import Survive
 
 _PARTS = tuple(part.name for part in fields(FleetCost))
 _NAMED = (PurchaseOption.COMMITMENT, PurchaseOption.MANAGED, PurchaseOption.SERVERLESS)
@@ -186,12 +187,12 @@ def saved_ratio(usd_per_month: float, current: CurrentCost | None) -> float | No
     return 1 - usd_per_month / current.total_usd_per_month
 
 
-def as_is(current: CurrentCost | None, scope: RungScope) -> Rung:
+def as_is(current: CurrentCost | None, scope: RungScope, survival: Survive) -> Rung:
     """Today's instances, where they keep the SLO and the limits, and the workload allows them."""
     if current is None:
         return no_rung(scope)
     needed, kept = current.instances_needed, current.within_slo_ratio
-    why = scope.why_none or _why_not_enough(current)
+    why = scope.why_none or _why_not_enough(current, survival)
     if why:
         return replace(no_rung(scope), why_none=why, within_slo_ratio=kept)
     spare = current.instances - (needed or 0)
@@ -205,16 +206,17 @@ def as_is(current: CurrentCost | None, scope: RungScope) -> Rung:
     )  # fmt: skip
 
 
-def _why_not_enough(current: CurrentCost) -> str:
+def _why_not_enough(current: CurrentCost, survival: Survive) -> str:
     needed, kept = current.instances_needed, current.within_slo_ratio
     if needed is None or kept is None or current.not_judged:
         return current.not_judged
     if current.instances >= needed:
         return ""
     verb = "keeps" if current.instances == 1 else "keep"
+    covered = "" if survival is Survive.NOTHING else " with failures covered"
     return (
         f"{current.instances} × {current.instance_type} {verb} {ratio_words(kept)} of the replayed requests within the "
-        f"SLO; {needed} are needed with failures covered"
+        f"SLO; {needed} {'is' if needed == 1 else 'are'} needed{covered}"
     )
 
 

@@ -161,7 +161,7 @@ def _chosen_below(market: Market, asked: Asked, most_usd: float) -> Chosen:
         confirmed = closer(confirmed, ranking.closest)
     limit_usd = confirmed.usd_per_month - A_CENT
     unknown = any(single.confirmed is None and single.usd_per_month < limit_usd for single in ranking.singles)
-    if unknown or validator.is_exact or validator.carried_beyond(confirmed):
+    if unknown or validator.carried_beyond(confirmed):
         ranking = ranked(confirmed)
     cheapest = _of_other_accelerators(market, _cheaper(market, confirmed, ranking, every), ranking, every)
     if cheapest.confirmation.reached and not cheapest.solution.proven:

@@ -460,6 +460,8 @@ def failures_of(problem: Problem, solution: FleetSolution) -> Iterator[Failure]:
 def _static_peak(confirmed: Confirmed, context: PlanningContext, search: FleetSearch) -> StaticPeak | None:
     """Compute of the main type alone on demand at all hours, within the same limits; None where that is not a fleet.
 
+    It is none of a type that is not started on demand.
+
     As many as its replays confirm where instances follow the hours; else as many as the planned rates take.
     """
     solution, problem = confirmed.solution, confirmed.formulation.problem
@@ -469,8 +471,10 @@ def _static_peak(confirmed: Confirmed, context: PlanningContext, search: FleetSe
     source = confirmed.formulation.pool_set.sources[main.pool.key]
     managed = all(allocation.tariff.paid is PurchaseOption.MANAGED for allocation in solution.allocations)
     paid = PurchaseOption.MANAGED if managed else PurchaseOption.ON_DEMAND
+    machine = source.served.candidate.instance_type
+    is_refused = context.catalog.deployment.refusal(machine.provider, machine.name, paid.value) is not None
     price = context.catalog.price(source.offer, Purchase(paid.value))
-    if price is None or mix_rate(problem, main.pool) <= 0:
+    if price is None or is_refused or mix_rate(problem, main.pool) <= 0:
         return None
     tariff, kept = Tariff(paid, price.usd_per_hour), None
     usual = next((pool for pool in search.problem.pools if pool.key == main.pool.key), None)

@@ -146,6 +146,8 @@ class Week:
     """Requests per second that batch work adds in each hour of the week, from Monday 00:00 UTC; empty: it adds none."""
     item_weight: float = 1.0
     """Requests that one of its items counts for."""
+    by_hours: "Week | None" = None
+    """The week in the demand's own hour classes; None: these are they."""
 
     def with_items(self, added: Floats, weight: float, sent_ratio: float) -> "Week":
         """The week with what batch work adds to it, which its classes count as requests.
@@ -160,7 +162,9 @@ class Week:
             replace(hour, sent_rate=hour.mean_rate - float(added[schedule == at].mean()) * (1 - sent_ratio / weight))
             for at, hour in enumerate(self.classes)
         )
-        return replace(self, classes=classes, added_rates=tuple(added.tolist()), item_weight=weight)
+        by_hours = self.by_hours and self.by_hours.with_items(added, weight, sent_ratio)
+        added_rates = tuple(added.tolist())
+        return replace(self, classes=classes, added_rates=added_rates, item_weight=weight, by_hours=by_hours)
 
 
 def week_of(forecast: Forecast, *, scheduled: bool, apart: Collection[int] = ()) -> Week:
@@ -173,11 +177,10 @@ def week_of(forecast: Forecast, *, scheduled: bool, apart: Collection[int] = ())
     """
     order = np.argsort(forecast.peak, kind="stable")
     is_batch = forecast.method == BATCH
-    ends = set(itertools.accumulate(CLASS_HOURS)) if scheduled and not is_batch else {HOURS_PER_WEEK}
-    if scheduled or is_batch:
-        ends.add(int(np.count_nonzero(forecast.peak == 0)))
+    ends = {HOURS_PER_WEEK} if is_batch else set(itertools.accumulate(CLASS_HOURS))
+    ends.add(int(np.count_nonzero(forecast.peak == 0)))
     groups = np.split(order, sorted(ends - {0, HOURS_PER_WEEK}))
-    if apart and scheduled:
+    if apart:
         inside = np.isin(np.arange(HOURS_PER_WEEK), list(apart))
         parts = [part for group in groups for part in (group[~inside[group]], group[inside[group]]) if part.size]
         groups = sorted(parts, key=lambda part: float(forecast.peak[part].max()))
@@ -187,18 +190,22 @@ def week_of(forecast: Forecast, *, scheduled: bool, apart: Collection[int] = ())
         schedule[group] = at
     rates = _planned_rates(merged, forecast.peak)
     classes = tuple(_class_of(forecast, *pair) for pair in zip(merged, rates, strict=True))
-    return Week(classes, tuple(schedule.tolist()), _transitions(schedule, len(merged)))
+    week = Week(classes, tuple(schedule.tolist()), _transitions(schedule, len(merged)))
+    return week if scheduled or is_batch else at_all_hours(week)
 
 
 def at_all_hours(week: Week) -> Week:
     """The same week as one class of hours, for which a fleet has the same instances at all of them."""
+    if len(week.classes) == 1:
+        return week
     hours = np.array([hour.hours_per_week for hour in week.classes])
     rates = np.array([(hour.mean_rate, hour.low_rate, hour.paid_rate) for hour in week.classes])
     mean, low, paid = (rates.T @ hours / hours.sum()).tolist()
     planned = max(hour.planned_rate for hour in week.classes)
     merged = HourClass(int(hours.sum()), mean, planned, low, paid)
     schedule = (0,) * len(week.schedule)
-    return replace(week, classes=(merged,), schedule=schedule, transitions=_transitions(np.array(schedule), 1))
+    transitions = _transitions(np.array(schedule), 1)
+    return replace(week, classes=(merged,), schedule=schedule, transitions=transitions, by_hours=week)
 
 
 def _planned_rates(groups: list[npt.NDArray[np.intp]], peak: Floats) -> list[float]:

@@ -251,7 +251,7 @@ class _Fleet:
         if cutoff is not None:
             self._serve_in_parts = cutoff.serve
         if cutoff is not None and self._split is None:
-            return self._serve_until_clear(cutoff)
+            return self._serve_until_too_late(cutoff)
         served = 0
         for index in range(len(self._sessions)):
             served += self._serve_members(index).size
@@ -259,21 +259,18 @@ class _Fleet:
                 progress(min(served, self._calls))
         return None
 
-    def _serve_until_clear(self, cutoff: Cutoff) -> Estimate | None:
+    def _serve_until_too_late(self, cutoff: Cutoff) -> Estimate | None:
         end = EarlyEnd(cutoff, self._sessions, self._members, self._requests.seconds.size)
 
         def is_too_late(members: Indices) -> bool:
             return end.is_too_late(self._late(members, cutoff.slo))
 
-        for number, stage in enumerate(end.stages, start=1):
-            for index in stage:
-                members = self._serve_members(index, None if cutoff.is_share_asked else is_too_late)
-                if not members.size:
-                    continue
-                end.add(index, members, self._late(members, cutoff.slo))
-                if end.is_too_late():
-                    return end.estimate()
-            if number < len(end.stages) and end.is_clear():
+        for index in end.positions:
+            members = self._serve_members(index, None if cutoff.is_share_asked else is_too_late)
+            if not members.size:
+                continue
+            end.add(index, members, self._late(members, cutoff.slo))
+            if end.is_too_late():
                 return end.estimate()
         return None if end.is_whole else end.estimate()
 

@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, takewhile
 from typing import Self
 
-import numpy as np
-
 from advisor.plan.problem.values import FleetSolution, Infeasible, Pool, constraints_of
 from advisor.plan.replay.below import BelowClosedForm, is_one_row, unlimited
 from advisor.plan.replay.exchanges import (
@@ -60,7 +58,7 @@ from advisor.plan.solve.scopes import (
 from advisor.plan.solve.simple import complexity
 from advisor.plan.solve.solver import HALF_A_CENT
 from advisor.plan.solve.stage import Formulation, PlanningContext, in_precisions
-from advisor.records import dataclass, replace, with_own_memory
+from advisor.records import dataclass, replace
 from advisor.units import A_CENT
 
 MOST_MOVED = 8
@@ -109,8 +107,6 @@ class FleetSearch(ReplayedFleets):
         self._refused: dict[tuple[object, ...], float] = {}
         """USD a month below which no fleet of a kind holds that carries less than the planned rates."""
         self._singles: dict[tuple[object, ...], Callable[[float], Singles]] = {}
-        self._constant: FleetSearch | None = self._of_constant_fleets()
-        """The search of fleets with the same instances at all hours; None: there is no other."""
 
     def within(self, formulation: Formulation, context: PlanningContext) -> Self:
         """The same for another question about the same demand: what replays have shown of replicas is kept."""
@@ -118,48 +114,18 @@ class FleetSearch(ReplayedFleets):
         other._failing = {}  # noqa: SLF001 - of its own class
         return other
 
-    def apart(self) -> Self:
-        """The same with a memory of its own."""
-        other = super().apart()
-        other._constant = None if self._constant is None else self._constant.apart()  # noqa: SLF001 - of its own class
-        return other
-
-    def _of_constant_fleets(self) -> "FleetSearch | None":
-        """The same with nothing known and trials of the busiest stretch alone; None where these are of no other."""
-        if self._trials.at_all_hours is None:
-            return None
-        search = with_own_memory(self)
-        search.__dict__ |= {"_trials": self._trials.at_all_hours, "_base": {}, "_constant": None}
-        search._forget()  # noqa: SLF001 - of its own class
+    def _at_all_hours(self, formulation: Formulation) -> Self:
+        """The search of the same question with the same instances at all hours; itself where hours are alike."""
+        if len(formulation.problem.hours) == 1 or self._setting.requirements.demand.batch is not None:
+            return self
+        search = self.within(formulation.at_all_hours(), self._setting)
+        search.__dict__ |= {"_brackets": {}, "_fewest_of": {}, "_alone": {}}
         return search
-
-    def _forget(self) -> None:
-        """Know nothing of what replays have shown, here and of fleets at all hours."""
-        for kept in (
-            self._brackets,
-            self._failing,
-            self._known,
-            self._found_alone,
-            self._holding,
-            self._refused,
-            self._late,
-            self._unsplit,
-            self._alone,
-        ):
-            kept.clear()
-        if self._constant is not None:
-            self._constant._forget()  # noqa: SLF001 - of its own class
-
-    def _at_all_hours(self, formulation: Formulation) -> "FleetSearch | None":
-        """The search of the same question with the same instances at all hours; None where there is no other."""
-        if self._constant is None or len(formulation.problem.hours) == 1:
-            return None
-        return self._constant.within(formulation.at_all_hours(), self._setting)
 
     def alone_at_all_hours(self, formulation: Formulation) -> Confirmed | Infeasible:
         """The same as :meth:`alone` with as many instances at all hours, in one class of hours."""
         search = self._at_all_hours(formulation)
-        return self.alone(formulation) if search is None else search.alone(formulation.at_all_hours())
+        return search.alone(formulation if search is self else formulation.at_all_hours())
 
     def _constant_fleet(self, best: Confirmed | None) -> Confirmed | None:
         """The cheapest fleet with the same instances at all hours that is cheaper than the best one.
@@ -167,25 +133,20 @@ class FleetSearch(ReplayedFleets):
         None where none holds that limits allow.
         """
         search = self._at_all_hours(self._posed)
-        if search is None:
+        if search is self:
             return None
         limit = None if best is None else _at_its_most(best).as_if_at(best.usd_per_month)
         fleet = search.confirmed(limit, refined=limit is not None)
         if not isinstance(fleet, Confirmed) or not fleet.confirmation.reached or fleet.is_limit:
             return None
         self._sources |= search._sources  # noqa: SLF001 - of its own class
-        problem = replace(self._posed.problem, pools=fleet.formulation.problem.pools)
-        classes, shares = len(problem.hours), fleet.solution.shares
-        groups = tuple(replace(group, instances=group.instances * classes) for group in fleet.solution.allocations)
-        shares = {key: np.repeat(share, classes, axis=0) for key, share in shares.items()}
-        usd = objective_usd_per_month(problem, groups, shares)
-        solution = FleetSolution(groups, shares, usd, usd, proven=False)
-        if not keeps_to_all(problem, solution):
+        formulation, solution = fleet.formulation.by_hours(fleet.solution)
+        usd = objective_usd_per_month(formulation.problem, solution.allocations, solution.shares)
+        solution = replace(solution, objective_usd_per_month=usd, bound_usd_per_month=usd, proven=False)
+        if not keeps_to_all(formulation.problem, solution):
             return None
-        kinds = {self.kind_of(group.pool.key) for group in groups}
-        headroom = dict.fromkeys(kinds, fleet.confirmation.headroom_factor)
-        formulation = replace(fleet.formulation, week=self._posed.week, problem=problem)
-        constant = self._confirmed(formulation, solution, headroom)
+        kinds = {self.kind_of(group.pool.key) for group in solution.allocations}
+        constant = self._confirmed(formulation, solution, dict.fromkeys(kinds, fleet.confirmation.headroom_factor))
         return constant if constant.confirmation.reached and constant.usd_per_month < usd_of(best) else None
 
     def _constant_instead(self, failing: Confirmed) -> Confirmed:
@@ -214,25 +175,7 @@ class FleetSearch(ReplayedFleets):
             return fleet
         if not refined and start is not None and fleet.solution.allocations is start.solution.allocations:
             return start
-        fleet = self._refined(fleet, [*starts, start])
-        in_full = self._in_full(fleet)
-        if self._trials.is_exact or in_full.confirmation.reached == fleet.confirmation.reached:
-            return in_full
-        self._trials.without_estimates()
-        self._forget()
-        return self.confirmed(self._still_holding(start), refined=refined)
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether every replay is whole from here on: an estimate was wrong."""
-        return self._trials.is_exact
-
-    def _still_holding(self, confirmed: Confirmed | None) -> Confirmed | None:
-        """A known fleet that holds in a whole replay too; one of which only the cost counts as it is."""
-        if confirmed is None or confirmed.is_limit:
-            return confirmed
-        whole = self._in_full(confirmed)
-        return whole if whole.confirmation.reached else None
+        return self._in_full(self._refined(fleet, [*starts, start]))
 
     def _refined(self, confirmed: Confirmed, starts: Sequence[Confirmed | None]) -> Confirmed:
         """The search's fleet with a bound that holds, or the cheapest fleet below the closed form and near it.
@@ -349,7 +292,7 @@ class FleetSearch(ReplayedFleets):
         pools = tuple(pool for pool in problem.pools if self.kind_of(pool.key) == kind)
         usd = usd_alone(replace(problem, pools=pools))
         first = min(pools, key=lambda pool: usd[pool.key])
-        key = (first.key, first.tariffs, problem.limits, *sorted(problem.running.items()))
+        key = (first.key, first.tariffs, *constraints_of(problem))
         alone = self._found_alone.get(key)
         if alone is None or not alone.settles(usd_of(best)):
             formulation = self._posed.of([first])
@@ -425,7 +368,7 @@ class FleetSearch(ReplayedFleets):
             return best
         moved = {
             instances_of(fleet): fleet
-            for held in self._holding.values()
+            for held in self._held()
             for fleet in elsewhere(problem, held.solution)
             if fleet.objective_usd_per_month < best.usd_per_month - HALF_A_CENT
         }

@@ -131,7 +131,7 @@ class ReplayedFleets:
     def apart(self) -> Self:
         """The same with a memory of its own: what either finds from here on is not known to the other."""
         other = with_own_memory(self)
-        other._trials = self._trials.apart()  # noqa: SLF001 - of its own class
+        other._trials = with_own_memory(self._trials)  # noqa: SLF001 - of its own class
         return other
 
     def learn(self, other: Self) -> None:
@@ -440,24 +440,30 @@ class ReplayedFleets:
         """The fleet of an attempt; from here on it is known to hold, or to fail at any split."""
         fleet, problem = attempt.fleet, attempt.fleet.formulation.problem
         if fleet.confirmation.reached:
-            self._holding[constraints_of(problem), instances_of(fleet.solution)] = fleet
+            self._holding[*constraints_of(problem), instances_of(fleet.solution)] = fleet
         else:
-            loads = self._loads(problem, fleet.solution, attempt.headroom)
+            loads = self._loads(fleet.formulation, fleet.solution, attempt.headroom)
             self._late[problem.limits, *sorted(loads.by_machine.items())] = loads
         return fleet
 
+    def _held(self) -> Iterator[Confirmed]:
+        """Every fleet of any question in the same classes of hours that a replay confirms."""
+        hours = tuple(hour.planned_rate for hour in self.problem.hours)
+        yield from (fleet for (*_, rates, _), fleet in self._holding.items() if rates == hours)
+
     def _loads(
-        self, problem: Problem, solution: FleetSolution, headroom: Mapping[Kind, float] = NO_HEADROOM
+        self, formulation: Formulation, solution: FleetSolution, headroom: Mapping[Kind, float] = NO_HEADROOM
     ) -> FleetLoads:
         """Loads of a fleet whose replicas are taken to sustain less than the closed form says."""
+        formulation, solution = formulation.by_hours(solution)
         kinds = ((self.kind_of(group.pool.key), group) for group in solution.allocations)
-        return loads_of(problem, ((kind, group, headroom.get(kind, 1.0)) for kind, group in kinds))
+        return loads_of(formulation.problem, ((kind, group, headroom.get(kind, 1.0)) for kind, group in kinds))
 
     def _usual_loads(self, solution: FleetSolution) -> FleetLoads:
         """Loads of a fleet of the question's pools, at the rates that the closed form has for them."""
         usual = {pool.key: pool for pool in self._posed.problem.pools}
         groups = tuple(replace(group, pool=usual[group.pool.key]) for group in solution.allocations)
-        return self._loads(self._posed.problem, replace(solution, allocations=groups))
+        return self._loads(self._posed, replace(solution, allocations=groups))
 
     def _late_so_far(self) -> list[FleetLoads]:
         """Loads of every fleet that failed under the question's limits."""

@@ -1,11 +1,12 @@
 """Result of a replay: latencies, share of requests within their targets, cost, and whether the fleet holds.
 
-That is known as soon as a part of the replicas shows it: a sequential test on a stratified sample. Replicas of a group
-that are up at the same time receive requests in turn, so that a few of them show what all would. Their late requests
-are scaled up, and the error of that is allowed for; where it leaves a doubt more are simulated.
+Where more requests are late than may be, the rest is not simulated. Replicas of a group that are up at the same time
+receive requests in turn: of very many requests a sample of the replicas shows what all would, with their late requests
+scaled up.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -20,10 +21,6 @@ from advisor.plan.replay.values import Cutoff, GroupResult, Outcome, ReplayGroup
 from advisor.records import dataclass
 from advisor.units import MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MONTH
 from advisor.workload.values import Slo
-
-STANDARD_ERRORS = 3.0
-LATE_TOGETHER = 4.0
-"""Variance of the number of late requests of a replica ÷ its mean: one late request often makes others late."""
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
@@ -43,7 +40,7 @@ class Estimate:
 
 
 class EarlyEnd:
-    """Counts late requests, replica by replica, until it is clear whether too many are late."""
+    """Counts late requests, replica by replica, until too many are late."""
 
     def __init__(
         self, cutoff: Cutoff, sessions: Sequence[Session], members: Sequence[Sequence[Indices]], count: int
@@ -66,13 +63,11 @@ class EarlyEnd:
                 self._sent[:, self._stratum[at]] += self._counts(part)
         self._judged = np.array([count, min(cutoff.busiest or count, count)], dtype=np.float64)
         self._nowhere = count - float(self._sent[0].sum())
-        at_last = _keep_every(count, cutoff.most_served)
-        at_first = at_last if cutoff.first_served is None else max(_keep_every(count, cutoff.first_served), at_last)
-        every = _stages(sessions, self._stratum, members, at_first)
-        self.stages = every[: (at_first // at_last).bit_length()]
-        """Positions of sessions that are simulated together before it is asked whether that suffices."""
-        self.is_whole = at_last == 1
-        """Whether the stages together are all sessions."""
+        keep_every = _keep_every(count, cutoff.most_served)
+        self.positions = list(_sampled(sessions, self._stratum, members, keep_every))
+        """Positions of sessions that are simulated."""
+        self.is_whole = keep_every == 1
+        """Whether these are all sessions."""
 
     def add(self, at: int, served: Indices, late: Indices) -> None:
         """Count the requests of one session and those of them that are late."""
@@ -89,15 +84,6 @@ class EarlyEnd:
         if more is not None:
             late += self._counts(more)
         return bool((late > self._allowed_ratio * self._judged).any())
-
-    def is_clear(self) -> bool:
-        """Whether the rest would not change the answer."""
-        weights = self._weights()
-        error = STANDARD_ERRORS * np.sqrt(
-            ((self._late + 1) * LATE_TOGETHER * weights**2 * (1 - 1 / weights)).sum(axis=1)
-        )  # fmt: skip
-        room = self._allowed_ratio * self._judged - self._estimated()
-        return bool((room >= error).all() or (room < -error).any())
 
     def estimate(self) -> Estimate:
         """Estimate so far."""
@@ -119,19 +105,18 @@ def _keep_every(count: int, served: int | None) -> int:
     return 1 if served is None else 1 << int(math.log2(max(count / served, 1)))
 
 
-def _stages(
+def _sampled(
     sessions: Sequence[Session], strata: Sequence[int], members: Sequence[Sequence[Indices]], keep_every: int
-) -> list[list[int]]:  # fmt: skip
-    """Every k-th replica of those alike, then those half way between, and so on; interrupted ones at first."""
-    stages: list[list[int]] = [[] for _ in range(keep_every.bit_length())]
-    seen: dict[int, int] = {}
+) -> Iterator[int]:  # fmt: skip
+    """Positions of every k-th replica of those alike, and of interrupted ones."""
+    seen = Counter[int]()
     for at, session in enumerate(sessions):
         turn = 0
         if members[at] and not session.interrupted:
-            turn = seen.get(strata[at], 0) % keep_every
-            seen[strata[at]] = seen.get(strata[at], 0) + 1
-        stages[keep_every.bit_length() - (turn & -turn).bit_length() if turn else 0].append(at)
-    return stages
+            turn = seen[strata[at]] % keep_every
+            seen[strata[at]] += 1
+        if turn == 0:
+            yield at
 
 
 _PERCENTILE = 0.95

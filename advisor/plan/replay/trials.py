@@ -23,7 +23,6 @@ from advisor.demand.trace_columns import Requests
 from advisor.performance.stage import times_of
 from advisor.plan.fleet.chosen import LARGEST_RATIO, HoldsUpTo, LatencyDistribution
 from advisor.plan.problem.formulas import hardest_losses, losses_in_quieter_hours
-from advisor.plan.problem.hours import at_all_hours
 from advisor.plan.problem.supply import PoolSource
 from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption
 from advisor.plan.replay.engine import Times, serve_idle
@@ -45,7 +44,7 @@ from advisor.plan.replay.result import distributions, latencies_s, p95_ms, withi
 from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Route
 from advisor.plan.solve.shares import splits_by_what_is_up, targets
 from advisor.plan.solve.stage import Formulation, PlanningContext
-from advisor.records import dataclass, replace, with_own_memory
+from advisor.records import dataclass, replace
 from advisor.units import SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 from advisor.workload.values import Survive
 
@@ -58,8 +57,6 @@ BISECTIONS = 5
 PLACE_SEED = 20_230_102
 IDLE_RATIO = 1.5
 """Rate that replicas sustain ÷ rate that they get, from which on a few of them queue as little as many."""
-FIRST_SERVED = 1_000
-"""Requests that are simulated before it is asked whether they show clearly that a fleet holds, or does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +99,12 @@ class _Seen:
     tpot_p95_ms: float | None
     late: tuple[int, ...]
     """Positions of groups whose requests are late too often."""
-    ended_early: bool
-    """Whether it was clear before all were simulated whether the fleet holds: then these are estimates."""
+    is_whole: bool
+    """Whether all requests were simulated, however many are late: shares are estimates otherwise where too many are."""
     latencies: tuple[LatencyDistribution, ...] = ()
     """Empty where not all of it was asked for."""
     late_class: int | None = None
     """Class of hours that it is of, or that has most of the late requests; None where none is told apart."""
-    is_long: bool = False
-    """Whether the busiest stretch was replayed at full length, a part of it being too short to tell."""
 
 
 class Trials:
@@ -120,7 +115,7 @@ class Trials:
         self._requirements = context.requirements
         self._model = context.model
         self._slo = context.requirements.workload.slo
-        week = formulation.week
+        week = formulation.week.by_hours or formulation.week
         self._calendar = Calendar(week.schedule, tuple(hour.mean_rate for hour in week.classes), week.added_rates)
         # Stretches have the items of batch work among their requests.
         peak = (
@@ -147,24 +142,6 @@ class Trials:
         self._is_stretch = self.rehearsal.busiest.stop == self.rehearsal.requests.seconds.size
         self._known: dict[Key, _Seen] = {}
         self._timelines = context.timelines
-        self.is_exact = False
-        """Whether every replay is of all requests."""
-        self.at_all_hours = self._of_one_class(formulation, context)
-        """Trials of fleets with the same instances at all hours, by the busiest stretch alone; None: these."""
-
-    def _of_one_class(self, formulation: Formulation, context: PlanningContext) -> "Trials | None":
-        """The same without hour changes, whose stretches leave the busiest one half as many requests."""
-        if self._is_stretch or self._requirements.demand.profile is None or any(self._calendar.added_rates):
-            return None
-        return Trials(replace(formulation, week=at_all_hours(formulation.week)), context)
-
-    def _that_try(self, solution: FleetSolution) -> "Trials":
-        """Trials of a fleet: one with the same instances at all hours sees no hour change, whatever is planned.
-
-        So the same fleet holds, or does not, whether counts may follow the hours or not.
-        """
-        is_constant = all(len(set(group.instances)) == 1 for group in solution.allocations)
-        return self.at_all_hours if self.at_all_hours is not None and is_constant else self
 
     def _rehearsed(self, scale: float | None) -> SyntheticTrace:
         """Requests modelled on a share of the demand, each with the place of its user; at the usual scale without."""
@@ -185,19 +162,6 @@ class Trials:
         ratio = sustained_ratio(self._requirements.demand.profile)
         return tuple(max(mean, ratio * rate) for mean, rate in zip(means, self._peak_rates, strict=True))
 
-    def apart(self) -> "Trials":
-        """The same with a memory of its own."""
-        other = with_own_memory(self)
-        other.at_all_hours = None if self.at_all_hours is None else self.at_all_hours.apart()
-        return other
-
-    def without_estimates(self) -> None:
-        """Simulate all requests from here on."""
-        self.is_exact = True
-        if self.at_all_hours is not None:
-            self.at_all_hours.without_estimates()
-        self._known = {key: seen for key, seen in self._known.items() if not seen.ended_early}
-
     def of(
         self,
         formulation: Formulation,
@@ -208,15 +172,16 @@ class Trials:
     ) -> Trial:
         """A fleet without each of its machines, and under the whole sample with one interruption of spot included.
 
+        One with the same instances at all hours is tried like any other, in the demand's own hours.
+
         Args:
             formulation: the question.
             solution: the fleet.
             every: whether to go on with the loss of other machines where one makes the fleet fail.
-            whole: the same, and whether to go on where it is clear whether the fleet holds; shares, and which groups
-                are late, are estimates otherwise.
+            whole: the same, and whether to go on where too many requests are late already; shares, and which groups
+                are late, are estimates then otherwise.
         """
-        if (others := self._that_try(solution)) is not self:
-            return others.of(formulation, solution, every=every, whole=whole)
+        formulation, solution = formulation.by_hours(solution)
         groups, routes = self._groups(formulation, solution), tuple(routes_of(formulation, solution))
         survives = formulation.problem.limits.survival is not Survive.NOTHING
         follows = splits_by_what_is_up(solution)
@@ -227,7 +192,7 @@ class Trials:
         failures = self._failures(groups, routes_to, every=every, whole=whole) if survives else []
         least = min((failure.share for failure in failures), default=None)
         worst = 1.0 if least is None else least
-        if every or whole or least is None or (worst >= self.wanted and not self._implied(groups)):
+        if every or whole or least is None or worst >= self.wanted:
             sample = self._seen(groups, routes, whole=whole)
         else:
             sample = min(failures, key=lambda failure: failure.share)
@@ -272,18 +237,12 @@ class Trials:
             idle = replace(group, instances_by_hour=(most,), replicas_per_instance=1, lost_at=None, target="")
             outcome = simulate([idle], requests, cutoff=Cutoff(self._slo, serve=serve_idle)).outcome
             share = _share(within(outcome, requests, self._slo), ~outcome.cut)
-            self._known[key] = _Seen(share, share, None, None, (), ended_early=False)
+            self._known[key] = _Seen(share, share, None, None, (), is_whole=True)
         return self._known[key].share >= self.wanted
 
     def holds_up_to(self, formulation: Formulation, solution: FleetSolution) -> HoldsUpTo | None:
         """Largest multiples of the busiest minute, and of the burstiness, with which enough is within the targets."""
-        others = self._that_try(solution)
         groups, routes = self._groups(formulation, solution), tuple(routes_of(formulation, solution))
-        if others is self and self.at_all_hours is not None and self._seen(groups, routes, whole=False).is_long:
-            others = self.at_all_hours
-        return others._holds_up_to(groups, routes)  # noqa: SLF001 - of its own class
-
-    def _holds_up_to(self, groups: Sequence[ReplayGroup], routes: tuple[Route, ...]) -> HoldsUpTo:
         whole = [replace(group, lost_at=None) for group in groups]
         small = self._small(whole, routes)
 
@@ -293,10 +252,7 @@ class Trials:
             )  # fmt: skip
             requests = thinned(self._from_places(made_up), small.share)
             most_late = (1 - self._slo.within_ratio) * requests.seconds.size
-            first = None if self.is_exact else FIRST_SERVED
-            cutoff = Cutoff(
-                self._slo, most_late, self._most_served, first, is_share_asked=False, serve=self._timelines
-            )  # fmt: skip
+            cutoff = Cutoff(self._slo, most_late, self._most_served, is_share_asked=False, serve=self._timelines)
             served = simulate(small.groups, requests, routes=small.routes, cutoff=cutoff)
             outcome = served.outcome
             if served.early is not None:
@@ -360,8 +316,6 @@ class Trials:
 
     def without_spot(self, formulation: Formulation, solution: FleetSolution) -> float:
         """Share within the targets of the busiest stretch, without all on spot, at the load that limits keep off it."""
-        if (others := self._that_try(solution)) is not self:
-            return others.without_spot(formulation, solution)
         groups, routes = self._groups(formulation, solution), tuple(routes_of(formulation, solution))
         left = [
             replace(group, lost_at=None, instances_by_hour=(0,) * len(group.instances_by_hour))
@@ -411,11 +365,7 @@ class Trials:
                 made_up = stressed(self._requirements.demand, most, scale, self._calendar, peak_ratio=peak_ratio)
                 self._busy_stretches[peak_ratio, scale] = self._from_places(made_up)
             requests = thinned(self._busy_stretches[peak_ratio, scale], small.share)
-            seen = self._judged(small.groups, small.routes, requests)
-            if (others := self._of_longer(seen)) is not None:
-                longer = others._stretch_at(groups, routes, peak_ratio)  # noqa: SLF001 - of its own class
-                seen = longer if longer.share >= self.wanted else seen
-            self._known[key] = seen
+            self._known[key] = self._judged(small.groups, small.routes, requests)
         return self._known[key]
 
     def _steadily(self, groups: Sequence[ReplayGroup], routes_to: Routing, *, loses_one: bool) -> _Seen | None:
@@ -462,10 +412,6 @@ class Trials:
             self._known[key] = self._judged(groups, routes, self._steady[rate])
         return self._known[key]
 
-    def _implied(self, groups: list[ReplayGroup]) -> bool:
-        """Whether a fleet that holds without each of its machines holds with all of them: the sample is the same."""
-        return self._is_stretch and all(group.lost_at is None for group in groups)
-
     def _seen(
         self,
         groups: list[ReplayGroup],
@@ -475,9 +421,9 @@ class Trials:
         whole: bool,
         share: float = 1.0,
     ) -> _Seen:
-        """One replay; what is known is not simulated again, unless it was ended early and is needed whole."""
+        """One replay; what is known is not simulated again, unless it is needed whole."""
         key = (stretch and not self._is_stretch, share, *_key(groups, routes))
-        if key not in self._known or (whole and self._known[key].ended_early):
+        if key not in self._known or (whole and not self._known[key].is_whole):
             self._known[key] = self._simulated(groups, routes, stretch=stretch, whole=whole, share=share)
         return self._known[key]
 
@@ -491,27 +437,7 @@ class Trials:
         requests = part_of(rehearsal.requests, rehearsal.busiest) if stretch else rehearsal.requests
         requests = thinned(requests, small.share * share)
         count = int(np.searchsorted(requests.seconds, until, side="right"))
-        seen = self._judged(small.groups, small.routes, requests, count=count, whole=whole)
-        others = self._of_longer(seen)
-        if others is None:
-            return seen
-        longer = others._seen(groups, routes, whole=whole, share=share)  # noqa: SLF001 - of its own class
-        if longer.share < self.wanted:
-            return seen
-        if stretch:
-            return replace(longer, is_long=True)
-        rest = self._judged(small.groups, small.routes, requests, whole=whole) if seen.ended_early else seen
-        return replace(rest, busiest_share=longer.share, is_long=True)
-
-    def _of_longer(self, seen: _Seen) -> "Trials | None":
-        """Trials by the busiest stretch at full length, where no more requests are late in a part than may be in all.
-
-        A part is half as long or less, about the busiest minute: a fleet that is late in it may hold for longer.
-        """
-        others, part, late_ratio = self.at_all_hours, self.rehearsal.busiest.stop, 1 - seen.busiest_share
-        if others is None or seen.busiest_share >= self.wanted:
-            return None
-        return others if late_ratio * part <= (1 - self.wanted) * others.rehearsal.busiest.stop else None
+        return self._judged(small.groups, small.routes, requests, count=count, whole=whole)
 
     def _judged(
         self,
@@ -522,7 +448,7 @@ class Trials:
         count: int | None = None,
         whole: bool = False,
     ) -> _Seen:
-        """Replay of requests, until it is clear whether enough are within the targets unless all of it is asked for.
+        """Replay of requests, until too many are late unless all of it is asked for.
 
         Args:
             groups: of the fleet.
@@ -532,10 +458,7 @@ class Trials:
             whole: whether to simulate all of them.
         """
         most_late = math.inf if whole else (1 - self.wanted) * requests.seconds.size
-        first = None if whole or self.is_exact else FIRST_SERVED
-        cutoff = Cutoff(
-            self._slo, most_late, self._most_served, first, count, is_share_asked=whole, serve=self._timelines
-        )  # fmt: skip
+        cutoff = Cutoff(self._slo, most_late, self._most_served, count, is_share_asked=whole, serve=self._timelines)
         served = simulate(groups, requests, routes=routes, cutoff=cutoff)
         outcome, early = served.outcome, served.early
         kept = within(outcome, requests, self._slo)
@@ -547,7 +470,7 @@ class Trials:
             ttft_p95_ms=p95_ms(latencies["ttft"]),
             tpot_p95_ms=p95_ms(latencies["tpot"]),
             late=tuple(self._late(outcome, kept, judged)),
-            ended_early=early is not None and not whole,
+            is_whole=whole,
             latencies=tuple(distributions(latencies, self._slo, self._requirements.demand.unit)) if whole else (),
             late_class=self._late_class(requests.seconds[judged & ~kept]),
         )

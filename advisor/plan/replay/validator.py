@@ -114,7 +114,7 @@ class ReplayValidator(FleetSearch):
                 self._raised_of_types(solution, headroom, limit)
         simpler = [
             fleet
-            for fleet in self._holding.values()
+            for fleet in self._held()
             if fleet.usd_per_month <= limit
             and complexity(fleet.solution) < complexity(confirmed.solution)
             and self._keeps_to_limits(fleet)

@@ -75,9 +75,6 @@ class Cutoff:
     most_served: int | None = None
     """About so many requests are simulated at most, on a sample of the replicas of each group: they receive requests in
     turn, so that each shows what all of them would. None: all."""
-    first_served: int | None = None
-    """About so many are simulated before it is asked whether that shows it clearly, on a sample of the replicas, then
-    twice as many, and so on. None: as many as at most."""
     busiest: int | None = None
     """So many of the first requests are judged by themselves as well. None: none."""
     is_share_asked: bool = True

@@ -1,5 +1,6 @@
 """Fleets that are a little cheaper than a given one: one instance fewer, or some exchanged for others."""
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -74,15 +75,14 @@ def cheaper_neighbours(problem: Problem, solution: FleetSolution) -> list[FleetS
 def fewer_at_times(problem: Problem, solution: FleetSolution) -> list[FleetSolution]:
     """Fleets with fewer instances of a group in some hours, the cheapest first, whatever the closed form asks for.
 
-    None where the router tells lengths apart.
+    Of what is committed one is on demand in the busier hours instead. None where the router tells lengths apart.
     """
     own = _own(problem, solution) if is_simple(problem) else ()
-    fleets = [
-        loaded_fleet(problem, groups)
+    fewer = itertools.chain.from_iterable(
+        (*_without_at_times((own[:at], own[at + 1 :]), group), *_on_demand_at_times((own[:at], own[at + 1 :]), group))
         for at, group in enumerate(own)
-        for groups in _without_at_times((own[:at], own[at + 1 :]), group)
-    ]
-    return sorted(fleets, key=lambda fleet: fleet.objective_usd_per_month)
+    )
+    return sorted((loaded_fleet(problem, groups) for groups in fewer), key=lambda fleet: fleet.objective_usd_per_month)
 
 
 def _supplies(solution: FleetSolution) -> set[str]:
@@ -287,6 +287,23 @@ def _without_at_times(
             instances = (*(min(fewer, left) for fewer in group.instances[: at + 1]), *group.instances[at + 1 :])
             if left >= 0 and any(instances):
                 yield (*others[0], replace(group, instances=instances), *others[1])
+
+
+def _on_demand_at_times(
+    others: tuple[tuple[Allocation, ...], tuple[Allocation, ...]], group: Allocation
+) -> Iterator[tuple[Allocation, ...]]:  # fmt: skip
+    """The fleet with one committed instance fewer and one more on demand in all hours from some class on."""
+    tariff = next((tariff for tariff in group.pool.tariffs if tariff.paid is PurchaseOption.ON_DEMAND), None)
+    if group.tariff.paid is not PurchaseOption.COMMITMENT or tariff is None:
+        return
+    is_same = [(other.pool.key, other.tariff) == (group.pool.key, tariff) for other in (*others[0], *others[1])]
+    rest = tuple(other for other, same in zip((*others[0], *others[1]), is_same, strict=True) if not same)
+    none = Allocation(group.pool, tariff, (0,) * len(group.instances))
+    beside = next((other for other, same in zip((*others[0], *others[1]), is_same, strict=True) if same), none)
+    kept = replace(group, instances=tuple(count - 1 for count in group.instances))
+    for busy in range(1, len(group.instances)):
+        more = tuple(count + (at >= busy) for at, count in enumerate(beside.instances))
+        yield (*rest, *((kept,) if any(kept.instances) else ()), replace(beside, instances=more))
 
 
 def _others(problem: Problem, group: Allocation) -> Iterator[BoughtWay]:

@@ -147,6 +147,20 @@ class Formulation:
         problem = replace(self.problem, hours=week.classes, transitions=week.transitions, pools=tuple(pools))
         return replace(self, week=week, problem=problem)
 
+    def by_hours(self, solution: FleetSolution) -> tuple["Formulation", FleetSolution]:
+        """A fleet with the same instances at all hours as one of the demand's own hour classes; others as they are."""
+        week = self.week.by_hours
+        if week is None:
+            return self, solution
+        classes = len(week.classes)
+        groups = tuple(replace(group, instances=group.instances * classes) for group in solution.allocations)
+        shares = {key: np.repeat(share, classes, axis=0) for key, share in solution.shares.items()}
+        problem = replace(self.problem, hours=week.classes, transitions=week.transitions)
+        return (
+            replace(self, week=week, problem=problem),
+            replace(solution, allocations=groups, shares=shares),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Effort:
