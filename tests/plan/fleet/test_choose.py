@@ -445,8 +445,10 @@ def test_containers_of_a_service_have_no_load_balancer():
         ),
         (
             1.0,
-            "used: nothing runs in 91 hours a week, in which no request is expected; with instances at all hours, and "
-            "commitments, it takes $",
+            (
+                "used: nothing runs in 91 hours a week, in which no request is expected; with instances at all hours, "
+                "and commitments, it takes $"
+            ),
             {"scaling": Scaling()},
         ),
     ],
