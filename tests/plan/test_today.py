@@ -11,8 +11,11 @@ from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.pipeline import BRIEF, answer, plan_for
+from advisor.plan.alternatives import as_is
 from advisor.plan.request import PlanRequest
-from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, OwnedCommitment, Slo
+from advisor.plan.rungs import RungScope, Step
+from advisor.plan.values import CurrentCost
+from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, OwnedCommitment, Slo, Survive
 from builders import catalog_of, offer, workload
 from recompute.drawn import drawn
 
@@ -283,3 +286,14 @@ def test_a_further_way_of_paying_makes_no_change_of_machines_dearer():
 
     assert costs[0].switching_usd_per_month == costs[1].switching_usd_per_month > 0
     assert costs[1].total_usd_per_month <= costs[0].total_usd_per_month
+
+
+@pytest.mark.parametrize(
+    ("survival", "words"),
+    [(Survive.NOTHING, "SLO; 3 are needed"), (Survive.INSTANCE, "SLO; 3 are needed with failures covered")],
+)
+def test_failures_are_covered_only_where_they_have_to_be(survival, words):
+    """A workload that survives nothing needs no machine for it."""
+    current = CurrentCost("aws", "us-east-1", "g5.xlarge", "on_demand", 2, 2.0, 1460.0, 0.5, 3)
+
+    assert as_is(current, RungScope(Step.AS_IS, workload()), survival).why_none.endswith(words)

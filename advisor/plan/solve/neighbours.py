@@ -79,7 +79,7 @@ def fewer_at_times(problem: Problem, solution: FleetSolution) -> list[FleetSolut
     """
     own = _own(problem, solution) if is_simple(problem) else ()
     fewer = itertools.chain.from_iterable(
-        (*_without_at_times((own[:at], own[at + 1 :]), group), *_on_demand_at_times((own[:at], own[at + 1 :]), group))
+        (*_without_at_times((own[:at], own[at + 1 :]), group), *_on_demand_at_times(own, group))
         for at, group in enumerate(own)
     )
     return sorted((loaded_fleet(problem, groups) for groups in fewer), key=lambda fleet: fleet.objective_usd_per_month)
@@ -289,21 +289,19 @@ def _without_at_times(
                 yield (*others[0], replace(group, instances=instances), *others[1])
 
 
-def _on_demand_at_times(
-    others: tuple[tuple[Allocation, ...], tuple[Allocation, ...]], group: Allocation
-) -> Iterator[tuple[Allocation, ...]]:  # fmt: skip
-    """The fleet with one committed instance fewer and one more on demand in all hours from some class on."""
+def _on_demand_at_times(own: tuple[Allocation, ...], group: Allocation) -> Iterator[tuple[Allocation, ...]]:
+    """The fleet with one committed instance of a group fewer, and one more on demand in all hours from a class on."""
     tariff = next((tariff for tariff in group.pool.tariffs if tariff.paid is PurchaseOption.ON_DEMAND), None)
     if group.tariff.paid is not PurchaseOption.COMMITMENT or tariff is None:
         return
-    is_same = [(other.pool.key, other.tariff) == (group.pool.key, tariff) for other in (*others[0], *others[1])]
-    rest = tuple(other for other, same in zip((*others[0], *others[1]), is_same, strict=True) if not same)
+    groups = {(other.pool.key, other.tariff): other for other in own}
+    groups[group.pool.key, group.tariff] = replace(group, instances=tuple(count - 1 for count in group.instances))
     none = Allocation(group.pool, tariff, (0,) * len(group.instances))
-    beside = next((other for other, same in zip((*others[0], *others[1]), is_same, strict=True) if same), none)
-    kept = replace(group, instances=tuple(count - 1 for count in group.instances))
+    hourly = groups.get((group.pool.key, tariff), none)
     for busy in range(1, len(group.instances)):
-        more = tuple(count + (at >= busy) for at, count in enumerate(beside.instances))
-        yield (*rest, *((kept,) if any(kept.instances) else ()), replace(beside, instances=more))
+        more = tuple(count + (at >= busy) for at, count in enumerate(hourly.instances))
+        groups[group.pool.key, tariff] = replace(hourly, instances=more)
+        yield tuple(other for other in groups.values() if any(other.instances))
 
 
 def _others(problem: Problem, group: Allocation) -> Iterator[BoughtWay]:

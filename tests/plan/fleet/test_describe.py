@@ -2,10 +2,12 @@
 
 import math
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
+from advisor.catalog.deployment import DeploymentFacts
 from advisor.plan.fleet.choose import forecast_of
 from advisor.plan.fleet.chosen import StaticPeak
 from advisor.plan.fleet.describe import cost_of, obligation_of
@@ -345,3 +347,13 @@ def test_quotas_and_zones_are_of_the_busiest_hours():
     fleet = described(formulation, context, ("g6e.xlarge", "on_demand", rising))
     assert [need.needed for need in fleet.quotas] == [rising[-1] * 4]
     assert fleet.groups[0].zones == 4 < rising[-1]
+
+
+def test_a_type_that_is_not_started_on_demand_has_no_static_peak():
+    """Nobody could run that fleet, whatever the price list says."""
+    formulation, context = posed()
+    chosen = ("g6e.xlarge", "spot", (2,))
+
+    assert described(formulation, context, chosen).static_peak is not None
+    with patch.object(DeploymentFacts, "refusal", lambda _, *asked: asked if asked[2] == "on_demand" else None):
+        assert described(formulation, context, chosen).static_peak is None

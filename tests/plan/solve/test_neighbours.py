@@ -11,7 +11,7 @@ from advisor.plan.problem.constraints import uses
 from advisor.plan.problem.formulas import requests_per_month
 from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible, PurchaseOption, Tariff
 from advisor.plan.replay.groups import instances_of
-from advisor.plan.solve.neighbours import MOST, cheaper_neighbours, elsewhere, keeps_to_all, topped_up
+from advisor.plan.solve.neighbours import MOST, cheaper_neighbours, elsewhere, fewer_at_times, keeps_to_all, topped_up
 from advisor.plan.solve.optimise import optimise
 from advisor.workload.values import Limits
 from plan.fleet.exhaustive import cost_of, counts_of, usd_of_request
@@ -220,3 +220,18 @@ def test_machines_are_moved_to_each_region_that_sells_all_of_them_in_the_same_wa
     assert [group.pool.key for group in moved.allocations] == ["a/s/large", "a/s/small"]
     assert [group.instances for group in moved.allocations] == [group.instances for group in fleet.allocations]
     assert list(elsewhere(problem, replace(fleet, allocations=(*fleet.allocations, *moved.allocations)))) == []
+
+
+def test_a_committed_instance_is_on_demand_in_busier_hours_instead():
+    """Of two committed and one by the hour: one committed, and one or two by the hour from each class on."""
+    hourly, committed = (
+        Tariff(paid, usd) for paid, usd in ((PurchaseOption.ON_DEMAND, 3.0), (PurchaseOption.COMMITMENT, 2.0))
+    )
+    pool = pool_of("a/r/m", 1.0, tariffs=(hourly, committed))
+    problem = problem_of(pool, planned=(0.5, 1.5, 3.0))
+    groups = (Allocation(pool, hourly, (0, 0, 1)), Allocation(pool, committed, (2, 2, 2)))
+    fleets = fewer_at_times(problem, FleetSolution(groups, {pool.key: np.ones((3, 1, 1))}, 0.0, 0.0, proven=False))
+    instances = [{group.tariff.paid.value: group.instances for group in fleet.allocations} for fleet in fleets]
+
+    assert {"on_demand": (0, 1, 2), "commitment": (1, 1, 1)} in instances
+    assert {"on_demand": (0, 0, 2), "commitment": (1, 1, 1)} in instances
