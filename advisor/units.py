@@ -156,7 +156,7 @@ def milliseconds(value_ms: float) -> str:
 def usd(amount: float) -> str:
     """An amount of money: ``$1,234.50``; negative ones keep their sign in front."""
     cents = to_cents(amount)
-    return f"-${-cents:,.2f}" if amount < 0 else f"${cents:,.2f}"
+    return f"-${-cents:,.2f}" if cents < 0 else f"${abs(cents):,.2f}"
 
 
 def price_usd(amount: float) -> str:

@@ -125,8 +125,6 @@ LEAST_RATIO = 0.001
 """Share of the cost without any lever that a lever beyond the workload file has to save beside the others."""
 _LADDER = ("region", "commit", "spot", "precision", "accelerator", "cloud")
 """Levers that the rungs of the ladder allow, one after another (:class:`advisor.plan.rungs.Step`)."""
-_FORBIDDING = ("scale_to_zero",)
-"""Levers that forbid what others allow: nothing is committed to that ends with the last request."""
 _PUBLISHED = QualityKept(PUBLISHED_RATIO, PUBLISHED_RATIO, PUBLISHED_RATIO, "")
 _BATCH_RATIO = 0.5
 """Price of a batch tier ÷ list price, at most services that have one (``lever_facts.csv``, ``token_tiers``)."""
@@ -257,10 +255,6 @@ class _Pricing:
             plan = self._plan(pulled)
             if isinstance(plan, str):
                 return None
-            unused = [lever for lever in pulled if lever in priced and lever in _FORBIDDING and lever not in plan.used]
-            if unused:
-                dropped |= dict.fromkeys(unused, "the plan with it does not use it")
-                continue
             used = [lever for lever in pulled if lever in priced and lever in plan.used]
             self._begin_with_worths(pulled)
             worth = {lever: self._worth(lever, pulled, plan) for lever in used}
@@ -456,7 +450,7 @@ def _saved(dearer: LeverPlan, plan: LeverPlan) -> float:
 
 def _instead(best: _Combination, other: _Combination, priced: Mapping[str, PricedLever]) -> _Combination:
     """A combination that takes the place of a dearer one, and says of its levers how much less it costs."""
-    saved = f"the plan costs ${_saved(best.plan, other.plan):,.2f} less"
+    saved = f"the plan costs {usd(_saved(best.plan, other.plan))} less"
     titles = " and ".join(priced[lever].title for lever in other.worth)
     told = f"with {titles} alone {saved}" if titles else f"without any lever {saved}"
     gone = dict.fromkeys((lever for lever in best.pulled if lever in priced), told)

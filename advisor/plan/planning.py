@@ -14,6 +14,7 @@ from advisor.plan.choosing import (
     Asked,
     Chosen,
     chosen_fleet,
+    likely_fleet,
     never_at_zero,
     recommended_fleet,
 )
@@ -40,7 +41,7 @@ from advisor.processes import Items
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
 from advisor.units import A_CENT, usd
-from advisor.workload.values import Routing
+from advisor.workload.values import Routing, Workload
 
 _ZERO_USED = "scale_to_zero is used"
 ANYWHERE_NOTE = "routing by prompt length saves nothing here: prompts of every length go anywhere"
@@ -344,14 +345,17 @@ def scaling_notes(market: Market, fleet: Fleet) -> Iterator[str]:
 
 def _zero_note(market: Market, fleet: Fleet) -> str:
     """Whether a fleet scales to zero, and what it costs otherwise where commitments are allowed too."""
-    at_all_hours = never_at_zero(market.formulation)
-    why = _why_zero(market.formulation, fleet)
-    committed = _types_paid(fleet, PurchaseOption.COMMITMENT)
-    if at_all_hours is not None and committed and not _types_paid(fleet, PurchaseOption.SERVERLESS):
-        usd = _usd_words(market, _never_committed(market))
-        return f"scale_to_zero is not used: committed instances of {committed} run at all hours; without them {usd}"
-    if at_all_hours is None or not why.startswith(_ZERO_USED):
+    why, workload = _why_zero(market.formulation, fleet), market.workload
+    if never_at_zero(market.formulation) is None:
         return why
+    committed = _types_paid(fleet, PurchaseOption.COMMITMENT)
+    if committed and not _types_paid(fleet, PurchaseOption.SERVERLESS):
+        uncommitted = tuple(purchase for purchase in workload.purchase if purchase is not Purchase.COMMITMENT)
+        without = _usd_words(market, replace(workload, purchase=uncommitted))
+        return f"scale_to_zero is not used: committed instances of {committed} run at all hours; without them {without}"
+    if not why.startswith(_ZERO_USED):
+        return why
+    at_all_hours = replace(workload, scaling=replace(workload.scaling, scale_to_zero=False))
     return f"{why}; with instances at all hours, and commitments, {_usd_words(market, at_all_hours)}"
 
 
@@ -377,20 +381,16 @@ def _types_paid(fleet: Fleet, paid: PurchaseOption) -> str:
     return " and ".join(dict.fromkeys(group.instance_type for group in fleet.groups if group.purchase == paid))
 
 
-def _never_committed(market: Market) -> Formulation:
-    """The question without new commitments."""
-    workload = market.workload
-    uncommitted = tuple(purchase for purchase in workload.purchase if purchase is not Purchase.COMMITMENT)
-    supply = narrowed(market.supply, replace(workload, purchase=uncommitted))
-    return held_to_limits(formulate(market.context, supply, market.week), market.formulation.problem.limits)
-
-
-def _usd_words(market: Market, formulation: Formulation) -> str:
-    """Cost of the cheapest fleet of a question, in words."""
-    fleet = market.validator.within(formulation, market.context).confirmed() if formulation.problem.pools else None
+def _usd_words(market: Market, workload: Workload) -> str:
+    """Cost of the fleet that a plan is likely to recommend where a workload allows less, in words."""
+    context = replace(market.context, requirements=replace(market.context.requirements, workload=workload))
+    formulation = formulate(context, narrowed(market.supply, workload), market.week)
+    formulation = held_to_limits(formulation, market.formulation.problem.limits)
+    validator = market.validator.within(formulation, context)
+    fleet = likely_fleet(replace(market, context=context, formulation=formulation, validator=validator))
     if not isinstance(fleet, Confirmed) or not fleet.confirmation.reached:
         return "no fleet is found to hold"
-    return f"it takes ${fleet.usd_per_month:,.2f} a month"
+    return f"it takes {usd(fleet.usd_per_month)} a month"
 
 
 def _turn_notes(formulation: Formulation, fleet: Fleet) -> Iterator[str]:

@@ -11,10 +11,10 @@ from advisor.errors import InputError
 from advisor.performance.stage import serve
 from advisor.plan.fleet.chosen import ConstraintUse
 from advisor.plan.market import Market, market_of
-from advisor.plan.problem.constraints import NEARLY, uses
+from advisor.plan.problem.constraints import is_broken, uses
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.hours import Week
-from advisor.plan.problem.limits import CONSTRAINTS, IN_PROPORTION, Constraint
+from advisor.plan.problem.limits import CONSTRAINTS, IN_PROPORTION, RULED, Constraint
 from advisor.plan.problem.supply import Supply
 from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, PurchaseOption
 from advisor.plan.remedies import held_to_limits
@@ -29,7 +29,13 @@ from advisor.requirements import Requirements
 from advisor.units import usd
 from advisor.workload.values import Deployment, Exclude
 
-_CAPS = (Constraint.BUDGET, Constraint.MAX_REPLICAS, Constraint.QUOTA, *IN_PROPORTION)
+_CAPS = (
+    Constraint.BUDGET,
+    Constraint.MAX_REPLICAS,
+    Constraint.QUOTA,
+    *IN_PROPORTION,
+    *(rule for rule in RULED if not rule.row.is_floor),
+)
 """Limits that more instances of one type break."""
 
 
@@ -194,8 +200,8 @@ def _beyond_limits(judged: CurrentCost, formulation: Formulation, validator: Rep
         return replace(judged, not_judged=f"no number of {judged.instance_type} keeps the SLO and the limits")
     count = _busiest(enough.solution)
     needed = f"{count} {'is' if count == 1 else 'are'} needed, at {usd(enough.usd_per_month)} a month"
-    exceeded = [_allowed(use) for use in uses(formulation.problem, enough.solution) if _is_exceeded(use)]
-    why = " and ".join(exceeded) or "the limits allow fewer"
+    broken = (use for use in uses(formulation.problem, enough.solution) if use.name in _CAPS and is_broken(use))
+    why = " and ".join(map(_allowed, broken)) or "the limits allow fewer"
     return replace(judged, instances_needed=count, not_judged=f"{needed}; {why}")
 
 
@@ -204,10 +210,6 @@ def _without_caps(formulation: Formulation) -> Formulation:
     none: dict[str, Any] = dict.fromkeys(cap.field for cap in _CAPS if cap is not Constraint.QUOTA)
     problem = replace(formulation.problem, limits=replace(formulation.problem.limits, **none), quota_limits={})
     return replace(formulation, problem=problem)
-
-
-def _is_exceeded(use: ConstraintUse) -> bool:
-    return use.name in _CAPS and use.used > use.limit + NEARLY
 
 
 def _allowed(use: ConstraintUse) -> str:

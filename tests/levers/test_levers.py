@@ -227,13 +227,12 @@ def test_a_combination_costs_no_more_than_the_recommendation_or_a_rung_of_its_le
 
 
 def test_a_lever_that_is_not_used_forbids_none_of_the_others():
-    """Nothing is committed to that scales to zero: pulled and not used, it leaves the combination."""
+    """A fleet that may scale to zero may be committed instead: pulled and not used, that takes nothing away."""
     told = price_levers(asked(**_OPEN, demand=DeclaredDemand(4, 9, 800, 150)), CATALOG, posed, LeverSettings())
     levers = {lever.lever: lever for lever in told.levers}
 
     assert levers["commit"].used
     assert not levers["scale_to_zero"].used
-    assert levers["scale_to_zero"].dropped
     assert "commitment" in {group.purchase for group in told.together.plan.groups}
 
 

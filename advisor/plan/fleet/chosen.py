@@ -540,7 +540,7 @@ class Fleet:
     cost_lines: tuple[CostLine, ...] = ()
     """Those in the total add up to it."""
     latencies: tuple[LatencyDistribution, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
-    """Latencies of the replay that ``confirmed`` tells of; empty where it was ended early."""
+    """Latencies of the replay that ``confirmed`` tells of; empty of brief plans and of fleets that do not hold."""
     response_cache: PlannedCache | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """In front of the fleet, priced among its standing charges; None: there is none."""
     unit: Unit = field(default=Unit.TOKENS, metadata=OMITTED_AT_DEFAULT)

@@ -203,7 +203,7 @@ class Confirmed:
     """With the headroom that was needed."""
     confirmation: Confirmation
     latencies: tuple[LatencyDistribution, ...] = ()
-    """Latencies of its replay; empty where that was ended early."""
+    """Latencies of its replay; empty of a fleet that is only compared."""
     cheapest: "Confirmed | None" = None
     """The cheapest fleet where this is a simpler one; None where it is this one."""
 

@@ -181,7 +181,7 @@ class ReplayedFleets:
         return self._in_full(confirmed, whole=False)
 
     def _in_full(self, confirmed: Confirmed, *, whole: bool = True) -> Confirmed:
-        """The fleet with all that its replays show: the search stops as soon as it is clear whether it holds."""
+        """The fleet with all that its replays show: the search stops as soon as too many requests are late."""
         whole = whole and self._effort.in_full
         factor = confirmed.confirmation.headroom_factor
         trial = self._trial(confirmed.formulation, confirmed.solution, every=True, whole=whole)

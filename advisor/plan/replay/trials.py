@@ -100,7 +100,7 @@ class _Seen:
     late: tuple[int, ...]
     """Positions of groups whose requests are late too often."""
     is_whole: bool
-    """Whether all requests were simulated, however many are late: shares are estimates otherwise where too many are."""
+    """Whether all requests were simulated; shares are estimates otherwise where too many are late."""
     latencies: tuple[LatencyDistribution, ...] = ()
     """Empty where not all of it was asked for."""
     late_class: int | None = None
@@ -178,8 +178,8 @@ class Trials:
             formulation: the question.
             solution: the fleet.
             every: whether to go on with the loss of other machines where one makes the fleet fail.
-            whole: the same, and whether to go on where too many requests are late already; shares, and which groups
-                are late, are estimates then otherwise.
+            whole: the same, and whether to go on where too many requests are late already; of those that fail, shares
+                and late groups are estimates otherwise.
         """
         formulation, solution = formulation.by_hours(solution)
         groups, routes = self._groups(formulation, solution), tuple(routes_of(formulation, solution))

@@ -449,10 +449,10 @@ class FleetProgram(ProgramVariables):
         if len(counts) == 1:
             self.program.row(name, [*counts[0], (gone, 1.0)], lower=now)
             return gone
-        least = [self.program.variable(upper=1.0, integer=True) for _ in counts]
-        self.program.row(name, [(is_least, 1.0) for is_least in least], lower=1.0)
-        for is_least, terms in zip(least, counts, strict=True):
-            self.program.row(name, [*terms, (gone, 1.0), (is_least, -float(now))], lower=0.0)
+        most = [self.program.variable(upper=1.0, integer=True) for _ in counts]
+        self.program.row(name, [(has_most, 1.0) for has_most in most], lower=1.0)
+        for has_most, terms in zip(most, counts, strict=True):
+            self.program.row(name, [*terms, (gone, 1.0), (has_most, -float(now))], lower=0.0)
         return gone
 
     def _replaced(self, stopped: int, planned: Mapping[Ordered, Terms], running: Mapping[Ordered, int]) -> None:
