@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from advisor.catalog import load_catalog
-from advisor.checks.run import codes_of, look_at_code
+from advisor.checks.run import code_directories, look_at_code
 from advisor.codegen import Language, generate, write_files
 from advisor.codegen.pricing import read_projects
 from advisor.codegen.writing import left_roots, read_former
@@ -99,14 +99,14 @@ def test_the_folder_of_the_workload_is_looked_at(tmp_path):
     """Of a directory with a folder for each workload, its own; where there is none, or several, the error names them."""
     for name in ("helpdesk", "vectors"):
         written(tmp_path / name, of_workload(name))
-    assert codes_of("vectors", tmp_path) == [tmp_path / "vectors"]
-    assert codes_of("vectors", tmp_path / "helpdesk") == [tmp_path / "helpdesk"]
+    assert code_directories("vectors", tmp_path) == [tmp_path / "vectors"]
+    assert code_directories("vectors", tmp_path / "helpdesk") == [tmp_path / "helpdesk"]
     with pytest.raises(InputError, match="none of them 'chat': helpdesk, vectors") as refused:
-        codes_of("chat", tmp_path)
+        code_directories("chat", tmp_path)
     assert f"--infra {tmp_path / 'helpdesk'}" in str(refused.value.hint)
     written(tmp_path / "again", of_workload("vectors"))
     with pytest.raises(InputError, match="several of them 'vectors': again, vectors"):
-        codes_of("vectors", tmp_path)
+        code_directories("vectors", tmp_path)
 
 
 def test_code_in_both_languages_is_looked_at_in_both(tmp_path):
@@ -114,7 +114,7 @@ def test_code_in_both_languages_is_looked_at_in_both(tmp_path):
     plan = of_workload("vectors")
     written(tmp_path / "terraform", plan)
     write_files(generate(plan, Language.PYTHON), tmp_path / "pulumi")
-    assert codes_of("vectors", tmp_path) == [tmp_path / "pulumi", tmp_path / "terraform"]
+    assert code_directories("vectors", tmp_path) == [tmp_path / "pulumi", tmp_path / "terraform"]
     assert told(plan, tmp_path / "terraform")[0] == []
     findings, notes = told(plan, tmp_path / "pulumi")
     assert findings == []
@@ -123,7 +123,7 @@ def test_code_in_both_languages_is_looked_at_in_both(tmp_path):
     ] == [True]
     written(tmp_path / "again", plan)
     with pytest.raises(InputError, match="several of them 'vectors': again, pulumi, terraform"):
-        codes_of("vectors", tmp_path)
+        code_directories("vectors", tmp_path)
 
 
 def test_remedies_are_in_the_language_of_the_code(tmp_path):

@@ -44,7 +44,7 @@ _LEFT_ROOT = (
     "once its successor serves"
 )
 Found = tuple[str, str, str, str]
-"""Rule, subject, message, and the command that mends it."""
+"""Rule, subject, message, and the command that fixes it."""
 Look = Callable[[], Iterable[Found]]
 Machines = Counter[tuple[str, str, str, str]]
 """(provider, region, instance type, spot or "") → instances in the busiest hours."""
@@ -70,7 +70,7 @@ class _Deployed:
     """(provider, region) of services that start containers as requests come: how many is not in the code."""
 
 
-def codes_of(workload: str, infra: Path) -> Sequence[Path]:
+def code_directories(workload: str, infra: Path) -> Sequence[Path]:
     """Directories of a workload's code: as given, or its folders of a directory with a folder for each workload.
 
     Returns:
@@ -304,7 +304,7 @@ def check_plan(plan: Plan, text: str, where: str, now: Now, policy: Policy) -> C
         now,
         catalog=catalog_of_fleet(read_question(plan.question, where), plan.fleet, now.catalog),
     )
-    codes = () if now.infra is None else codes_of(str(plan.workload["name"]), now.infra)
+    codes = () if now.infra is None else code_directories(str(plan.workload["name"]), now.infra)
     planned_file = plan.provenance.model_file
     looks: list[tuple[Sequence[str], Look]] = [
         (("CHK501",), lambda: [("CHK501", "", reason, _ANEW)] if (reason := why_not_as_made(text, where)) else []),

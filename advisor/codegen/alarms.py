@@ -19,7 +19,7 @@ _RESERVED_MEMORY_SHARE = 0.7
 _BEYOND_P95_PERCENT = 5
 """Share of the requests that a target at the 95th percentile lets pass it."""
 _MS_PER_SECOND = 1000
-_OF_QUIETEST = 0.5
+_IDLE_OF_QUIETEST = 0.5
 """Of the load of the quietest hours: accelerators that work less than this serve less than the plan expects of them."""
 _LEAST_IDLE_PERCENT = 1.0
 """Clouds and NVML tell the use of accelerators in whole percent: below it none is told from little."""
@@ -124,7 +124,7 @@ def idle_percent(quietest_load_ratio: float) -> float | None:
     Args:
         quietest_load_ratio: expected rate ÷ the rate that the instances sustain, in the hours in which that is least.
     """
-    least = round(min(_rows()["gpu_idle"].number("threshold"), 100 * _OF_QUIETEST * quietest_load_ratio), 1)
+    least = round(min(_rows()["gpu_idle"].number("threshold"), 100 * _IDLE_OF_QUIETEST * quietest_load_ratio), 1)
     return least if least >= _LEAST_IDLE_PERCENT else None
 
 

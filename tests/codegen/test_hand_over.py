@@ -361,3 +361,28 @@ def test_the_role_may_shrink_those_groups_alone_that_hand_over(language):
     assert re.search(r"can\(step\.after\) \|\| sum|step\.after or not any", text)
     assert "min_instances == 0" not in text.replace("each.value.min_instances == 0", "")
     assert "HostsMissing" in text
+
+
+@pytest.mark.parametrize("language", Language)
+def test_an_apply_that_waits_for_hosts_does_not_wait_for_its_own_end(language):
+    """A target group has health checks once the state machine lists it, whose definition names the groups waited for."""
+    asked = Wanted(target="ec2", inputs=frozenset({"wait_for_capacity"}))
+    texts = [
+        "".join(generate(plan, language, asked).files.values())
+        for plan in (make_fleet_plan(*turns(), zones=1), SCENARIOS["mixed-fleet"]().plan)
+    ]
+    assert all("wait_for_capacity_timeout" in text for text in texts)
+    assert ["min_elb_capacity" in text for text in texts] == [False, True]
+
+
+@pytest.mark.parametrize("language", Language)
+def test_a_region_of_one_backend_leaves_the_record_without_hosts(language):
+    """Also where a state machine looks at it, as at every region of a fleet by the clock: it has nobody to give requests to."""
+    elsewhere = make_group(region="us-west-2", instances=(1, 2), request_shares=(0.5, 0.5))
+    plan = make_fleet_plan(*turns(shares=((0.5, 0.0), (0.0, 0.5))), elsewhere)
+    text = "".join(generate(plan, language, Wanted(target="ec2", inputs=frozenset({"dns"}))).files.values())
+    of_one = {
+        Language.TERRAFORM: "evaluate_target_health = length(local.backends_of[each.key]) == 1",
+        Language.PYTHON: "alone = places.count(name) == 1",
+    }
+    assert of_one[language] in text

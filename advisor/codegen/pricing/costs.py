@@ -89,7 +89,7 @@ class Breakdown:
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedHours:
+class GroupHours:
     """Hours of a group of machines by the schedule of the plan that its code was generated of."""
 
     group: str
@@ -119,7 +119,7 @@ class Project:
     """As the plan leaves it."""
     before: Breakdown
     """As the plan found it."""
-    hours: tuple[PlannedHours, ...] = ()
+    hours: tuple[GroupHours, ...] = ()
     """Of generated code, by group; empty: no schedule of its plan is recorded beside it."""
     is_left: bool = False
     """A root that the code no longer has, which runs until somebody destroys it."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from advisor.catalog import Catalog
 from advisor.codegen.model import ComputeGroup, Scaling
-from advisor.codegen.pricing.costs import Breakdown, PlannedHours
+from advisor.codegen.pricing.costs import Breakdown, GroupHours
 from advisor.codegen.rollout import Deployed
 from advisor.codegen.writing.record import FOLDER, read_rollouts
 from advisor.units import HOURS_PER_WEEK, MINUTES_PER_HOUR, SECONDS_PER_HOUR
@@ -14,7 +14,7 @@ from advisor.units import HOURS_PER_WEEK, MINUTES_PER_HOUR, SECONDS_PER_HOUR
 _MINUTES_PER_WEEK = HOURS_PER_WEEK * MINUTES_PER_HOUR
 
 
-def planned_hours(directory: Path, costs: Breakdown, catalog: Catalog) -> tuple[PlannedHours, ...]:
+def planned_hours(directory: Path, costs: Breakdown, catalog: Catalog) -> tuple[GroupHours, ...]:
     """Instance-hours of each group of a root by its schedule, at the prices that the root has here.
 
     Args:
@@ -23,15 +23,15 @@ def planned_hours(directory: Path, costs: Breakdown, catalog: Catalog) -> tuple[
         catalog: how long machines are billed after their last hour.
 
     Returns:
-        In the order of the groups; empty where no record of a schedule lies beside the code.
+        In the order of the groups; empty where no record of a schedule lies beside the code, and of services whose
+        containers start as requests come: their hours are not a schedule's.
     """
     deployed = _recorded(directory)
-    if deployed is None or deployed.scaling is not Scaling.SCHEDULED:
+    if deployed is None or deployed.scaling is not Scaling.SCHEDULED or deployed.target not in catalog.scale_ins:
         return ()
-    fact = catalog.scale_ins.get(deployed.target)
-    stop_hours = 0.0 if fact is None else fact.value / SECONDS_PER_HOUR
+    stop_hours = catalog.scale_ins[deployed.target].value / SECONDS_PER_HOUR
     return tuple(
-        PlannedHours(group.key, *_hours(group, stop_hours), _usd_per_hour(costs, group.key))
+        GroupHours(group.key, *_hours(group, stop_hours), _usd_per_hour(costs, group.key))
         for group in sorted(deployed.groups, key=lambda group: group.key)
     )
 

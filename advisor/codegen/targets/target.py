@@ -17,7 +17,7 @@ _CACHE = "/root/.cache"
 
 
 def container_facts(backend: Backend) -> Mapping[str, object]:
-    """The plan's side of a container, under the names that templates and programs use, the first in each target."""
+    """Facts of a backend's container that hosts and services of containers are given, by their names in templates."""
     container = backend.container
     return {
         "engine": container.engine.value,

@@ -333,6 +333,16 @@ def test_the_hours_of_the_plan_stand_beside_the_total(target, price, tmp_path):
     assert f"  {group.key}: {60 + 5 * ahead:.4g} hours a week, {hours / 168:.3g} instances on average, {usd} USD" in out
 
 
+@pytest.mark.parametrize("name", ["container-apps-mixed", "cloud-run-l4-to-zero"])
+def test_containers_that_requests_start_have_no_hours_of_a_plan(name, price, tmp_path):
+    """Their seconds are counted by use, and no schedule starts them."""
+    scenario = SCENARIOS[name]()
+    write_files(generate(scenario.plan, wanted=scenario.wanted), tmp_path / "infra")
+    out = price("infra")[1]
+    assert "by the hours of its plan" not in out
+    assert "hours of the plan, with starts and stops" not in out
+
+
 def test_a_pool_at_0_without_a_record_says_where_its_hours_are(price, tmp_path):
     """Its total of 0.00 is that of its fewest nodes."""
     plan = make_fleet_plan(make_group(**GOOGLE, instances=(0, 2)))

@@ -180,7 +180,7 @@ resource "aws_route53_record" "this" {
   alias {
     name                   = aws_lb.this[each.key].dns_name
     zone_id                = aws_lb.this[each.key].zone_id
-    evaluate_target_health = !contains(keys(local.failover_regions), each.key)
+    evaluate_target_health = length(local.backends_of[each.key]) == 1
   }
 
   # Route 53 takes weights up to 255.
