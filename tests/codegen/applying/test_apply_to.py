@@ -391,8 +391,8 @@ def test_group_of_another_cloud_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (os.mkfifo, "a directory, a pipe or a device, not a file"),
-        (Path.mkdir, "a directory, a pipe or a device, not a file"),
+        (os.mkfifo, "the code is not a regular file"),
+        (Path.mkdir, "the code is not a regular file"),
         (lambda path: path.write_bytes(b"\xff"), "not UTF-8 text"),
     ],
 )

@@ -360,7 +360,7 @@ def test_unknown_engine_is_to_be_chosen():
 
 def test_image_has_to_be_one():
     """A reference that would break out of the code is refused by name."""
-    with pytest.raises(InputError, match="no reference of a container image"):
+    with pytest.raises(InputError, match="not a reference of a container image"):
         container(image='x"; reboot')
 
 
@@ -381,7 +381,7 @@ def test_one_image_cannot_serve_on_two_kinds_of_accelerator():
     ("wanted", "message", "hint"),
     [
         (Wanted(engine=Engine.CUSTOM), "a custom engine needs an image", "--image"),
-        (Wanted(image="no image"), "no reference of a container image", "REPOSITORY:TAG"),
+        (Wanted(image="no image"), "not a reference of a container image", "REPOSITORY:TAG"),
     ],
 )
 def test_what_no_plan_could_make_right_is_refused_at_once(wanted, message, hint):
