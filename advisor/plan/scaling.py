@@ -77,6 +77,8 @@ class ReactiveFleet:
     disk_usd_per_hour: Floats
     start_usd: Floats
     """What each start downloads."""
+    stop_usd: Floats
+    """What an instance costs after its last hour, until it is taken away."""
     rate: float
     """Requests per second that all of them carry, beside what stands by."""
     steady_rate: float
@@ -107,6 +109,9 @@ class ReactiveFleet:
             usd_per_hour=np.array([allocation.tariff.all_usd_per_hour for allocation in moving]),
             disk_usd_per_hour=np.array([allocation.tariff.disk_usd_per_hour for allocation in moving]),
             start_usd=np.array([allocation.pool.start_usd for allocation in moving]),
+            stop_usd=np.array(
+                [allocation.tariff.all_usd_per_hour * allocation.tariff.stop_hours for allocation in moving]
+            ),
             rate=carried,
             steady_rate=beside,
             steady_usd_per_month=solution.objective_usd_per_month
@@ -131,17 +136,17 @@ class ReactiveFleet:
         counts = np.ceil(share[:, None] * self.instances - ROUNDING)
         idle = (self.instances - counts) @ self.disk_usd_per_hour if stopped else 0.0
         usd = self.steady_usd_per_month + (counts @ self.usd_per_hour + idle) * HOURS_PER_MONTH
-        return np.asarray(usd if stopped else usd + self._downloads(counts, step_s))
+        each_usd = self.stop_usd if stopped else self.stop_usd + self.start_usd
+        return np.asarray(usd + self._started(counts, step_s) @ each_usd * (SECONDS_PER_MONTH / step_s))
 
-    def _downloads(self, counts: Floats, step_s: float) -> Floats:
-        """USD a month, if every step were like each: what is started beyond all that ran shortly before."""
+    def _started(self, counts: Floats, step_s: float) -> Floats:
+        """Instances of each group that each step starts, beyond all that ran shortly before; each is stopped once."""
         if not counts.size:
-            return np.zeros(0)
+            return counts
         steps = max(round(SCALE_IN_S / step_s), 1)
         recent = np.concatenate([np.repeat(counts[:1], steps - 1, axis=0), counts])
         most = np.fmax.reduce(np.lib.stride_tricks.sliding_window_view(recent, steps, axis=0), axis=-1)
-        started = np.nan_to_num(np.maximum(np.diff(most, axis=0, prepend=most[:1]), 0.0))
-        return np.asarray(started @ self.start_usd * (SECONDS_PER_MONTH / step_s))
+        return np.asarray(np.nan_to_num(np.maximum(np.diff(most, axis=0, prepend=most[:1]), 0.0)))
 
 
 def _steady(allocation: Allocation) -> bool:

@@ -31,7 +31,7 @@ def _render_python(stack):
 def _one_small_target(monkeypatch):
     """A target of three files, so that this is a test of the command."""
     renderers = {Language.TERRAFORM: _render, Language.PYTHON: _render_python}
-    monkeypatch.setattr(targets, "TARGETS", (Target("ec2", "aws", "EC2 Auto Scaling", renderers),))
+    monkeypatch.setattr(targets, "TARGETS", (Target("ec2", "aws", "EC2 Auto Scaling", renderers, "true"),))
 
 
 @pytest.fixture

@@ -137,7 +137,8 @@ def load_of(counts, peak=10.0, expected=1.0) -> ObservedLoad:
 def follows(instances=5, price=2.0, **changes) -> ReactiveFleet:
     """Instances that carry 1 request/s each, all of which follow."""
     alone = ReactiveFleet(
-        np.array([instances * 1.0]), np.array([price]), np.zeros(1), np.zeros(1), instances * 1.0, 0.0, 0.0, 0.0, 1, 1.0
+        np.array([instances * 1.0]), np.array([price]), np.zeros(1), np.zeros(1), np.zeros(1), instances * 1.0,
+        0.0, 0.0, 0.0, 1, 1.0,
     )  # fmt: skip
     return replace(alone, **changes)
 
@@ -171,6 +172,15 @@ def test_a_start_downloads_and_a_stopped_instance_keeps_its_disk():
     kept = fleet.usd_per_month(np.tile(hour, 24), 60, stopped=True)
     assert fresh.mean() == pytest.approx(running + 2 * 48 * 3.0 * 730 / 24)
     assert kept.mean() == pytest.approx(running + (5 - 2) * 0.1 * 730)
+
+
+def test_an_instance_is_paid_for_until_it_is_taken_away():
+    """Two instances that stop every half hour, each billed for 0.5 USD after it, whether they are kept or not."""
+    hour = np.array(([1.0] * 15 + [3.0] * 15) * 2)
+    load, stops = np.tile(hour, 24), 2 * 48 * 0.5 * 730 / 24
+    for stopped in (False, True):
+        paid = follows(stop_usd=np.array([0.5])).usd_per_month(load, 60, stopped=stopped)
+        assert paid.mean() == pytest.approx(follows().usd_per_month(load, 60, stopped=stopped).mean() + stops)
 
 
 def test_a_short_dip_starts_nothing_anew():
