@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
+from advisor.demand.values import DemandProfile
 from advisor.plan.estate.commitments import HourlyUse, hourly_uses, shared_commitments
 from advisor.units import HOURS_PER_DAY, HOURS_PER_MONTH, HOURS_PER_WEEK
 from advisor.workload.values import Limits
@@ -91,7 +92,7 @@ def fleet_of(planned=2.0, low=1.0):
 )
 def test_an_estate_commits_where_a_fleet_may(days, limits, purchase, counted):
     """History, terms and ways of paying count as in a fleet of one workload; what is not on demand stays as it is."""
-    profile = SimpleNamespace(requests_per_minute=np.ones(days * 1440)) if days else None
+    profile = DemandProfile(0.0, np.ones(days * 1440)) if days else None
     demand = SimpleNamespace(profile=profile, window_seconds=days * 86_400.0 if days else None, batch=None)
     stated = SimpleNamespace(workload=workload(limits=limits, purchase=purchase), demand=demand)
 

@@ -18,10 +18,11 @@ from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_for, plan_question, routed_as
 from advisor.plan.alternatives import recommended
-from advisor.plan.choosing import Asked, chosen_fleet
 from advisor.plan.fleet.describe import fleet_of
 from advisor.plan.planning import ANYWHERE_NOTE
+from advisor.plan.replay.groups import Confirmed
 from advisor.plan.request import PlanRequest, read_question, requirements_of
+from advisor.plan.solve.scopes import cheapest
 from advisor.plan.solve.stage import running_of, standing_of
 from advisor.report.fleet_words import fleet_lines
 from advisor.report.verdict import plan_table, verdict_lines
@@ -539,16 +540,18 @@ def test_routing_by_prompt_length_never_costs_more():
     assert routed.cost.total_usd_per_month <= weighted.cost.total_usd_per_month
 
 
-@pytest.mark.slow
 def test_no_group_is_sent_more_prompts_than_it_is_planned_to_carry():
     """Short prompts kept to a small type are planned at their own rate; the recommendation says what the fleet says."""
-    catalog = catalog_of(offer("g6.xlarge", on_demand=0.8), offer("g7e.2xlarge", on_demand=6.9))
+    catalog = catalog_of(offer("g6.xlarge", on_demand=0.8), offer("g7e.2xlarge", on_demand=13.0))
     asked = example("code", routing=Routing.BY_PROMPT_LENGTH, providers=("aws",), regions=())
 
     served = find_model(asked.model_reference)
-    question = PlanRequest(asked, served, measure_demand(asked, served, None, None))
+    demand = measure_demand(asked, served, None, None)
+    question = PlanRequest(asked, served, replace(demand, profile=demand.profile.times(20)))
     market = market_for(question, catalog, shipped_model()).market
-    chosen = market.validator.in_full(chosen_fleet(market, Asked()).fleet)
+    solution = cheapest(market.formulation.problem)
+    replayed = market.validator.replayed(market.formulation, solution)
+    chosen = Confirmed(solution, market.formulation, replayed)
 
     fleet = fleet_of(chosen, market.context, market.expected, market.validator)
     groups, peak = fleet.groups, fleet.hour_classes[-1].planned_requests_per_second
