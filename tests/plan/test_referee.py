@@ -9,6 +9,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
+from advisor import processes
 from advisor.candidates import match
 from advisor.catalog.values import Purchase
 from advisor.demand.values import Dispersion
@@ -347,8 +348,9 @@ def test_a_rung_tells_of_a_fleet_that_should_be_recommended_instead():
     assert climbed_beside(best).cheaper is None
 
 
-def test_a_rung_beyond_what_is_stated_is_the_same_ahead_of_the_recommendation():
+def test_a_rung_beyond_what_is_stated_is_the_same_ahead_of_the_recommendation(monkeypatch):
     """One whose cheapest option costs less needs no recommendation; another one is searched from it once it is known."""
+    monkeypatch.setattr(processes, "_can_fork", lambda: True)  # idle threads of other tests are no obstacle
     market = market_for(*CASES["two that are late alone"])
     wider = replace(market.workload, precisions=("fp8", "bf16", "int4"))
     scopes = [RungScope(Step.PRECISION, wider, beyond_stated=True)]
