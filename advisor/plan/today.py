@@ -200,7 +200,9 @@ def _beyond_limits(judged: CurrentCost, formulation: Formulation, validator: Rep
         return replace(judged, not_judged=f"no number of {judged.instance_type} keeps the SLO and the limits")
     count = _busiest(enough.solution)
     needed = f"{count} {'is' if count == 1 else 'are'} needed, at {usd(enough.usd_per_month)} a month"
-    broken = (use for use in uses(formulation.problem, enough.solution) if use.name in _CAPS and is_broken(use))
+    stated = formulation.problem
+    own = replace(enough.formulation.problem, limits=stated.limits, quota_limits=stated.quota_limits)
+    broken = (use for use in uses(own, enough.solution) if use.name in _CAPS and is_broken(use))
     why = " and ".join(map(_allowed, broken)) or "the limits allow fewer"
     return replace(judged, instances_needed=count, not_judged=f"{needed}; {why}")
 
@@ -217,7 +219,8 @@ def _allowed(use: ConstraintUse) -> str:
     cap = CONSTRAINTS[use.name]
     if cap is Constraint.BUDGET:
         return f"{cap.set_by} allows {usd(use.limit)}"
-    return f"{cap.set_by}{use.detail and f' ({use.detail})'} allows {use.limit:,.{cap.row.decimals}f} {use.unit}"
+    unit = use.unit.removesuffix("s") if use.limit == 1 else use.unit
+    return f"{cap.set_by}{use.detail and f' ({use.detail})'} allows {use.limit:,.{cap.row.decimals}f} {unit}"
 
 
 def _busiest(solution: FleetSolution) -> int:

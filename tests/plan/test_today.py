@@ -17,6 +17,7 @@ from advisor.plan.rungs import RungScope, Step
 from advisor.plan.values import CurrentCost
 from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, OwnedCommitment, Slo, Survive
 from builders import catalog_of, offer, workload
+from plan.fleet.test_choose import plan_of, week_of_days
 from recompute.drawn import drawn
 
 TODAY = Deployment("aws", "us-east-1", "g6e.xlarge", 2, Purchase.ON_DEMAND)
@@ -203,7 +204,7 @@ def test_limits_on_changes_have_no_part_in_what_a_load_needs():
     ("limits", "allowed"),
     [
         (Limits(max_kw=0.4), "limits.max_kw allows 0.400 kW"),
-        (Limits(max_replicas=1), "limits.max_replicas allows 1 replicas"),
+        (Limits(max_replicas=1), "limits.max_replicas allows 1 replica"),
         (
             Limits(max_kw=0.4, max_usd_per_month=1.0),
             "limits.max_usd_per_month allows $1.00 and limits.max_kw allows 0.400 kW",
@@ -219,6 +220,16 @@ def test_machines_beyond_a_cap_are_counted_with_what_it_allows(limits, allowed):
     assert (told.within_slo_ratio, told.instances_needed) == (free.within_slo_ratio, free.instances_needed)
     assert told.not_judged.startswith(f"{free.instances_needed} are needed, at $")
     assert told.not_judged.endswith(f"; {allowed}")
+
+
+def test_machines_beyond_a_cap_are_counted_where_hours_differ():
+    """Nights that need fewer machines than days: those of the busiest hours are what the cap is held against."""
+    work = workload(current=replace(TODAY, count=1), limits=Limits(max_replicas=1))
+
+    told = plan_of(work, catalog_of(*OFFERS), week_of_days(40.0)).current
+
+    assert told.instances_needed > 1
+    assert told.not_judged.endswith("; limits.max_replicas allows 1 replica")
 
 
 def test_an_unknown_price_is_said():
