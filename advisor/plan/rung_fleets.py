@@ -28,6 +28,8 @@ from advisor.workload.values import Workload
 
 _UNLISTED = (PurchaseOption.OWNED, PurchaseOption.SERVERLESS)
 """Ways of paying that no workload lists: what is owned, and services that scale to zero."""
+BUSY = 2
+"""Processors that the recommendation and the lower rungs keep busy: others are free for rungs beyond what is stated."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,7 +166,7 @@ class RungsBeyond:
     """Rungs that allow more than is stated, each searched as if there were no other.
 
     A search starts from the cheapest option of its rung, or from the recommended fleet where that costs no more. Where
-    several processors may be used, those from options are worked out ahead, beside the recommendation.
+    three processors or more may be used, those from options are worked out ahead, beside the recommendation.
     """
 
     def __init__(self, market: Market, scopes: Iterable[RungScope]) -> None:
@@ -172,7 +174,7 @@ class RungsBeyond:
         self._market = replace(market, validator=market.validator.apart())
         beyond = (scope.workload for scope in scopes if scope.beyond_stated and not scope.lossier_only)
         self._workloads = [workload for workload in beyond if workload is not None]
-        is_ahead = market.context.effort.at_a_time > 1 and bool(self._workloads)
+        is_ahead = market.context.effort.at_a_time > BUSY and bool(self._workloads)
         self._told: Items[list[_FromOption]] = Items(_nothing, self._ahead if is_ahead else None)
 
     def end(self) -> None:

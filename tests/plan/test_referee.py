@@ -354,7 +354,7 @@ def test_a_rung_beyond_what_is_stated_is_the_same_ahead_of_the_recommendation(mo
     market = market_for(*CASES["two that are late alone"])
     wider = replace(market.workload, precisions=("fp8", "bf16", "int4"))
     scopes = [RungScope(Step.PRECISION, wider, beyond_stated=True)]
-    several = replace(market.context, effort=replace(market.context.effort, at_a_time=2))
+    several = replace(market.context, effort=replace(market.context.effort, at_a_time=3))
     here, ahead = RungsBeyond(market, scopes), RungsBeyond(replace(market, context=several), scopes)
     best = ReachedRung(recommended_fleet(market), market.context)
     dear = replace(best, fleet=best.fleet.as_if_at(best.usd_per_month * 3))
