@@ -8,12 +8,10 @@ from typing import NamedTuple, Self, TypeGuard
 from advisor.candidates import Rejection, judge
 from advisor.deployable import NOT_GENERATED
 from advisor.plan.alternatives import as_is, as_today, no_rung, rung_of
-from advisor.plan.fleet.chosen import Confirmation, Fleet
+from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.market import Market
 from advisor.plan.options import rank
-from advisor.plan.problem.supply import PoolSet
-from advisor.plan.problem.values import FleetSolution, Infeasible, Problem, PurchaseOption
-from advisor.plan.replay.groups import usd_of
+from advisor.plan.problem.values import Infeasible, PurchaseOption
 from advisor.plan.replay.validator import Confirmed
 from advisor.plan.rungs import RungScope, Step, with_regions
 from advisor.plan.solve.simple import preference
@@ -28,8 +26,6 @@ from advisor.workload.values import Workload
 
 _UNLISTED = (PurchaseOption.OWNED, PurchaseOption.SERVERLESS)
 """Ways of paying that no workload lists: what is owned, and services that scale to zero."""
-BUSY = 2
-"""Processors that the recommendation and the lower rungs keep busy: others are free for rungs beyond what is stated."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,10 +34,6 @@ class ReachedRung:
 
     fleet: Confirmed
     context: PlanningContext
-    option_usd: float = math.inf
-    """USD a month of the cheapest option of the rung; infinite where none holds."""
-    is_told: bool = False
-    """Whether another process told of it: its formulation has the pools of its groups alone."""
 
     @property
     def usd_per_month(self) -> float:
@@ -87,7 +79,12 @@ class RungSolver:
 
         Fleets in a precision that loses more quality are preferred only from ``limits.simplicity`` below it on.
         """
-        context = context_of(self._market, workload)
+        setting = self._market.context
+        context = replace(
+            setting,
+            requirements=replace(setting.requirements, workload=workload),
+            effort=replace(setting.effort, holds_up_to=False, in_full=False, options=1),
+        )
         formulation = formulate(context, narrowed(self._market.supply, workload), self._market.week)
         if not formulation.problem.pools:
             return _why_no_pool(formulation, context)
@@ -95,9 +92,9 @@ class RungSolver:
         confirmed = None if below is None else below.fleet
         if confirmed is not None and lossier_only:
             confirmed = confirmed.as_if_at(confirmed.usd_per_month / (1 + workload.limits.simplicity))
-        option = rank(formulation, validator, context, None, 1).cheapest_confirmed
-        start = option if usd_of(option) < usd_of(confirmed) else confirmed
-        fleet = validator.confirmed(start=start, refined=True)
+        single = rank(formulation, validator, context, None, 1).cheapest_confirmed
+        is_better = single is not None and (confirmed is None or single.usd_per_month < confirmed.usd_per_month)
+        fleet = validator.confirmed(start=single if is_better else confirmed, refined=True)
         if isinstance(fleet, Infeasible):
             limits = " and ".join(constraint.value for constraint in fleet.conflict)
             return f"no fleet that was found keeps to {limits or 'the demand'} with what this rung allows"
@@ -106,115 +103,7 @@ class RungSolver:
         if not fleet.confirmation.reached:
             ratio = fleet.confirmation.within_slo_ratio
             return f"the best fleet keeps {ratio_words(ratio)} of the requests within the SLO"
-        return ReachedRung(validator.simplest(fleet), context, usd_of(option))
-
-
-def context_of(market: Market, workload: Workload) -> PlanningContext:
-    """The context of the same question with what a workload allows, in which fleets are only compared."""
-    setting = market.context
-    return replace(
-        setting,
-        requirements=replace(setting.requirements, workload=workload),
-        effort=replace(setting.effort, holds_up_to=False, in_full=False, options=1),
-    )
-
-
-class _FleetParts(NamedTuple):
-    """A confirmed fleet without what every process has: soon sent, and enough to compare it by."""
-
-    solution: FleetSolution
-    confirmation: Confirmation
-    problem: Problem
-    """With the pools of its groups alone, as the set of them."""
-    pool_set: PoolSet
-    cheapest: "_FleetParts | None"
-
-    @classmethod
-    def of(cls, fleet: Confirmed) -> Self:
-        """Parts of a fleet."""
-        problem, pool_set = fleet.formulation.problem, fleet.formulation.pool_set
-        own = {group.pool.key for group in fleet.solution.allocations}
-        kept, whole = (tuple(pool for pool in pools if pool.key in own) for pools in (problem.pools, pool_set.pools))
-        return cls(
-            fleet.solution,
-            fleet.confirmation,
-            replace(problem, pools=kept),
-            PoolSet(whole, {key: pool_set.sources[key] for key in own}, ()),
-            None if fleet.cheapest is None else cls.of(fleet.cheapest),
-        )
-
-    def within(self, formulation: Formulation) -> Confirmed:
-        """The fleet, of the question that a formulation is of, under other allowances."""
-        own = replace(formulation, problem=self.problem, pool_set=self.pool_set)
-        cheapest = None if self.cheapest is None else self.cheapest.within(formulation)
-        return Confirmed(self.solution, own, self.confirmation, cheapest=cheapest)
-
-
-class _FromOption(NamedTuple):
-    """The cheapest fleet of a workload from its cheapest option, as one process tells another."""
-
-    workload: Workload
-    option_usd: float
-    fleet: _FleetParts
-
-
-def _nothing() -> Iterator[list[_FromOption]]:
-    yield []
-
-
-class RungsBeyond:
-    """Rungs that allow more than is stated, each searched as if there were no other.
-
-    A search starts from the cheapest option of its rung, or from the recommended fleet where that costs no more. Where
-    three processors or more may be used, those from options are worked out ahead, beside the recommendation.
-    """
-
-    def __init__(self, market: Market, scopes: Iterable[RungScope]) -> None:
-        """Begin with them; what the search for the recommendation shows of replicas is not known to theirs."""
-        self._market = replace(market, validator=market.validator.apart())
-        beyond = (scope.workload for scope in scopes if scope.beyond_stated and not scope.lossier_only)
-        self._workloads = [workload for workload in beyond if workload is not None]
-        is_ahead = market.context.effort.at_a_time > BUSY and bool(self._workloads)
-        self._told: Items[list[_FromOption]] = Items(_nothing, self._ahead if is_ahead else None)
-
-    def end(self) -> None:
-        """End what is worked out ahead."""
-        self._told.__exit__()
-
-    def wait(self) -> None:
-        """Wait for what is worked out ahead: processes that begin after that have it too."""
-        _ = self._told[0]
-
-    def cheapest(self, workload: Workload, stated: ReachedRung | None) -> Reached:
-        """The cheapest fleet that a workload allows; the recommended one where none is preferred to it."""
-        most_usd = usd_of(None if stated is None else stated.fleet)
-        told = next((told for told in self._told[0] if told.workload == workload), None)
-        if told is not None and told.option_usd < most_usd:
-            return self._as_told(told)
-        return RungSolver(self._market).cheapest(workload, stated)
-
-    def whole(self, reached: ReachedRung) -> Confirmed:
-        """The fleet of a rung; it is worked out once more where another process told of it."""
-        if not reached.is_told:
-            return reached.fleet
-        again = RungSolver(self._market).cheapest(reached.context.requirements.workload, None)
-        return again.fleet if isinstance(again, ReachedRung) else reached.fleet
-
-    def _ahead(self) -> Iterator[list[_FromOption]]:
-        """Fleets that may be asked for, of the last rung first: a fleet that the one before allows is its too."""
-        told: list[_FromOption] = []
-        answer: Reached = ""
-        for workload in reversed(self._workloads):
-            if isinstance(answer, ReachedRung) and is_allowed(workload, answer.fleet):
-                continue
-            answer = RungSolver(self._market).cheapest(workload, None)
-            if isinstance(answer, ReachedRung):
-                told.append(_FromOption(workload, answer.option_usd, _FleetParts.of(answer.fleet)))
-        yield told
-
-    def _as_told(self, told: _FromOption) -> ReachedRung:
-        fleet, context = told.fleet.within(self._market.formulation), context_of(self._market, told.workload)
-        return ReachedRung(fleet, context, told.option_usd, is_told=True)
+        return ReachedRung(validator.simplest(fleet), context)
 
 
 def first_beyond(market: Market, scopes: Sequence[RungScope]) -> Confirmed | None:
@@ -254,8 +143,6 @@ class LowerRungs:
         if is_ahead and scopes and not market.context.requirements.demand.unit.is_one_pass:
             load_solver()  # fleets of other models are seldom cheap enough to be found without
         self._parts: Items[_Part] = Items(self._in_short, self._ahead if is_ahead else None)
-        self.beyond = RungsBeyond(market, scopes)
-        """Rungs that allow more than is stated."""
 
     def __enter__(self) -> Self:
         return self
@@ -263,7 +150,6 @@ class LowerRungs:
     def __exit__(self, *_raised: object) -> None:
         """End what is worked out ahead."""
         self._parts.__exit__()
-        self.beyond.end()
 
     @property
     def current(self) -> CurrentCost | None:
@@ -435,12 +321,6 @@ class Ladder:
         self._solver = RungSolver(market)
         self._answers: Mapping[Step, Reached] | None = None
 
-    def begun(self, *, ahead: bool) -> Items[HigherRungs]:
-        """The item of :meth:`higher`, made in another process or when it is asked for."""
-        if ahead:
-            self._lower.beyond.wait()
-        return Items(self.higher, self.higher if ahead else None)
-
     def higher(self) -> Iterator[HigherRungs]:
         """Rungs that allow more than is stated, each with its fleet, or why it has none; a single item."""
         answers = self._higher_answers()
@@ -469,8 +349,8 @@ class Ladder:
     def _cheapest(self, lower_usd: Mapping[Step, float], higher_usd: float) -> Confirmed | None:
         """The cheapest fleet to recommend instead; it is worked out once more where another process did."""
         if higher_usd < min(lower_usd.values(), default=math.inf):
-            preferable = self._preferable(self._higher_answers())
-            return self._lower.beyond.whole(min(preferable, key=lambda answer: answer.usd_per_month))
+            fleets = (answer.fleet for answer in self._preferable(self._higher_answers()))
+            return min(fleets, key=lambda fleet: fleet.usd_per_month)
         return self._lower.fleet(min(lower_usd, key=lambda step: lower_usd[step])) if lower_usd else None
 
     def _is_preferred(self, answer: RungFleet) -> bool:
@@ -509,18 +389,14 @@ class Ladder:
         answer: Reached = ""
         for scope, workload in reversed(allowed):
             if not (isinstance(answer, ReachedRung) and is_allowed(workload, answer.fleet)):
-                answer = cheaper_of(self._searched(scope, workload, stated), stated)
+                cheapest = self._solver.cheapest(workload, stated, lossier_only=scope.lossier_only)
+                answer = cheaper_of(cheapest, stated)
             answers[scope.step] = answer
         below = stated
         for scope, _ in allowed:
             answers[scope.step] = answer = cheaper_of(answers[scope.step], below)
             below = answer if isinstance(answer, ReachedRung) else below
         return answers
-
-    def _searched(self, scope: RungScope, workload: Workload, stated: ReachedRung | None) -> Reached:
-        if scope.lossier_only:
-            return self._solver.cheapest(workload, stated, lossier_only=True)
-        return self._lower.beyond.cheapest(workload, stated)
 
     def _described(self, scope: RungScope, answer: Reached) -> Rung:
         if not isinstance(answer, ReachedRung):

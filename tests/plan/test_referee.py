@@ -9,7 +9,6 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from advisor import processes
 from advisor.candidates import match
 from advisor.catalog.values import Purchase
 from advisor.demand.values import Dispersion
@@ -26,11 +25,11 @@ from advisor.plan.options import rank
 from advisor.plan.planning import plan_routed
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import Allocation, FleetSolution
-from advisor.plan.replay.groups import instances_of, name_of
+from advisor.plan.replay.groups import name_of
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.request import PlanRequest, requirements_of
-from advisor.plan.rung_fleets import Ladder, LowerRungs, ReachedRung, RungsBeyond
-from advisor.plan.rungs import RungScope, Step, rungs_of
+from advisor.plan.rung_fleets import Ladder, LowerRungs
+from advisor.plan.rungs import rungs_of
 from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.plan.solve.stage import Effort, PlanningContext, standing_of
 from advisor.workload.values import DeclaredDemand, Limits, Slo, Survive
@@ -346,27 +345,3 @@ def test_a_rung_tells_of_a_fleet_that_should_be_recommended_instead():
     assert dearest.usd_per_month > best.usd_per_month * 1.1
     assert climbed_beside(dearest).cheaper.usd_per_month <= best.usd_per_month + A_CENT
     assert climbed_beside(best).cheaper is None
-
-
-def test_a_rung_beyond_what_is_stated_is_the_same_ahead_of_the_recommendation(monkeypatch):
-    """One whose cheapest option costs less needs no recommendation; another one is searched from it once it is known."""
-    monkeypatch.setattr(processes, "_can_fork", lambda: True)  # idle threads of other tests are no obstacle
-    market = market_for(*CASES["two that are late alone"])
-    wider = replace(market.workload, precisions=("fp8", "bf16", "int4"))
-    scopes = [RungScope(Step.PRECISION, wider, beyond_stated=True)]
-    several = replace(market.context, effort=replace(market.context.effort, at_a_time=3))
-    here, ahead = RungsBeyond(market, scopes), RungsBeyond(replace(market, context=several), scopes)
-    best = ReachedRung(recommended_fleet(market), market.context)
-    dear = replace(best, fleet=best.fleet.as_if_at(best.usd_per_month * 3))
-    cheap = replace(best, fleet=best.fleet.as_if_at(best.usd_per_month / 3))
-
-    def told(fleet):
-        return fleet.usd_per_month, instances_of(fleet.solution), fleet.confirmation
-
-    first = ahead.cheapest(wider, dear)
-    assert first.is_told
-    assert told(first.fleet) == told(here.cheapest(wider, dear).fleet) == told(ahead.whole(first))
-    assert ahead.whole(first) is not first.fleet
-    assert ahead.cheapest(wider, cheap) is cheap
-    assert here.cheapest(wider, cheap) is cheap
-    ahead.end()
