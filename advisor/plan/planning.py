@@ -43,7 +43,6 @@ from advisor.requirements import Requirements
 from advisor.units import A_CENT, usd
 from advisor.workload.values import Routing, Workload
 
-_ZERO_USED = "scale_to_zero is used"
 ANYWHERE_NOTE = "routing by prompt length saves nothing here: prompts of every length go anywhere"
 
 MOST_HOURS_TRIED = 6
@@ -107,8 +106,8 @@ def _compared(market: Market, asked: Asked, chosen: Chosen, lower: LowerRungs) -
         yield market.validator.holds_up_to(confirmed)
 
     with (
+        Items(ladder.higher, ladder.higher if is_ahead and asked.rungs else None) as higher,
         Items(holds_up_to, holds_up_to if is_ahead else None) as holds,
-        ladder.begun(ahead=is_ahead and bool(asked.rungs)) as higher,
     ):
         fleet = fleet_of(confirmed, context, market.expected, market.validator)
         shown = ranking.first(context.effort.options)
@@ -345,7 +344,7 @@ def scaling_notes(market: Market, fleet: Fleet) -> Iterator[str]:
 
 def _zero_note(market: Market, fleet: Fleet) -> str:
     """Whether a fleet scales to zero, and what it costs otherwise where commitments are allowed too."""
-    why, workload = _why_zero(market.formulation, fleet), market.workload
+    (is_used, why), workload = _why_zero(market.formulation, fleet), market.workload
     if never_at_zero(market.formulation) is None:
         return why
     committed = _types_paid(fleet, PurchaseOption.COMMITMENT)
@@ -353,13 +352,14 @@ def _zero_note(market: Market, fleet: Fleet) -> str:
         uncommitted = tuple(purchase for purchase in workload.purchase if purchase is not Purchase.COMMITMENT)
         without = _usd_words(market, replace(workload, purchase=uncommitted))
         return f"scale_to_zero is not used: committed instances of {committed} run at all hours; without them {without}"
-    if not why.startswith(_ZERO_USED):
+    if not is_used:
         return why
     at_all_hours = replace(workload, scaling=replace(workload.scaling, scale_to_zero=False))
     return f"{why}; with instances at all hours, and commitments, {_usd_words(market, at_all_hours)}"
 
 
-def _why_zero(formulation: Formulation, fleet: Fleet) -> str:
+def _why_zero(formulation: Formulation, fleet: Fleet) -> tuple[bool, str]:
+    """Whether a fleet scales to zero, and why, in words."""
     services = _types_paid(fleet, PurchaseOption.SERVERLESS)
     stopped = sum(
         hour.hours_per_week
@@ -367,13 +367,15 @@ def _why_zero(formulation: Formulation, fleet: Fleet) -> str:
         if not any(group.instances[at] for group in fleet.groups)
     )
     if services:
-        return f"{_ZERO_USED}: no container of {services} has to run between requests"
+        return True, f"scale_to_zero is used: no container of {services} has to run between requests"
     if stopped:
-        return f"{_ZERO_USED}: nothing runs in {stopped} hours a week, in which no request is expected"
-    why = _why_no_service(formulation)
-    if formulation.problem.goes_to_zero:
-        return f"scale_to_zero is not used: instances that run at all hours cost no more, and {why}"
-    return f"scale_to_zero is not used: requests are expected in every hour of the week, and {why}"
+        return True, f"scale_to_zero is used: nothing runs in {stopped} hours a week, in which no request is expected"
+    at_all_hours = (
+        "instances that run at all hours cost no more"
+        if formulation.problem.goes_to_zero
+        else "requests are expected in every hour of the week"
+    )
+    return False, f"scale_to_zero is not used: {at_all_hours}, and {_why_no_service(formulation)}"
 
 
 def _types_paid(fleet: Fleet, paid: PurchaseOption) -> str:
