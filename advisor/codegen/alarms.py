@@ -20,9 +20,9 @@ _BEYOND_P95_PERCENT = 5
 """Share of the requests that a target at the 95th percentile lets pass it."""
 _MS_PER_SECOND = 1000
 _IDLE_OF_QUIETEST = 0.5
-"""Of the load of the quietest hours: accelerators that work less than this serve less than the plan expects of them."""
+"""Share of the load of the quietest hours: accelerators that work less serve less than the plan expects of them."""
 _LEAST_IDLE_PERCENT = 1.0
-"""Clouds and NVML tell the use of accelerators in whole percent: below it none is told from little."""
+"""Least use that clouds and NVML tell from none: they count in whole percent."""
 _FEWEST_VISIBLE, _MOST_VISIBLE = 64, 10_000
 """Requests that an engine takes up at once, where that limits what its metrics count."""
 REQUESTS_WAITING, TARGET_REQUESTS, OVER_TARGET = "requests_waiting", "target_requests", "over_target"
@@ -134,7 +134,7 @@ def idle_left_out(quietest_load_ratio: float) -> str:
         return ""
     return (
         f"no alarm on idle accelerators: the plan's quietest hours have {100 * quietest_load_ratio:.2g} percent of the "
-        "requests that its instances carry then, and as little is no sign of one that nobody needs"
+        "requests that its instances carry then, so that low use does not show an accelerator to be spare"
     )
 
 
