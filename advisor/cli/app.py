@@ -38,7 +38,7 @@ class GuardedTerminal:
 
 _NEAREST_ASCII = "advisor.nearest_ascii"
 _DEFAULT_ERRORS = ("strict", "backslashreplace")
-"""What Python does about characters beyond a stream's encoding where nobody says so: on stdout, on stderr."""
+"""Python's own handling of characters beyond a stream's encoding: on stdout, on stderr."""
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:

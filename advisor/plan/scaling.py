@@ -78,7 +78,7 @@ class ReactiveFleet:
     start_usd: Floats
     """What each start downloads."""
     stop_usd: Floats
-    """What an instance costs after its last hour, until it is taken away."""
+    """Cost of an instance after its last hour, until it is taken away."""
     rate: float
     """Requests per second that all of them carry, beside what stands by."""
     steady_rate: float

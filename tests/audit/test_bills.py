@@ -734,10 +734,10 @@ def test_machines_without_a_type_say_why_no_commitment_is_priced(tmp_path, audit
     rows = list(csv.DictReader(bill.read_text().splitlines()))
     plain = [{key: value for key, value in row.items() if key != "system_labels"} for row in rows]
 
-    found = audit(write_csv(tmp_path / "plain.csv", plain))
+    audited = audit(write_csv(tmp_path / "plain.csv", plain))
 
-    assert not {"ADV106", "ADV107"} & {finding.id for finding in found.findings}
-    (note,) = (note for note in found.notes if note.startswith("ADV106, ADV107: "))
+    assert not {"ADV106", "ADV107"} & {finding.id for finding in audited.findings}
+    (note,) = (note for note in audited.notes if note.startswith("ADV106, ADV107: "))
     assert "the bill names no type of their machines (family (unknown))" in note
     assert "system_labels (compute.googleapis.com/machine_spec)" in note
 

@@ -186,7 +186,7 @@ def kept_each_hour(group):
 
 @pytest.mark.parametrize("language", list(Language))
 def test_the_signal_of_an_autoscaler_adds_no_instance(language):
-    """Beside windows Google wants one, and takes 60 percent of the processor where none is named."""
+    """Google wants a signal beside windows, and takes 60 percent of the processor where none is named."""
     code = "".join(generate(make_fleet_plan(RESTING), language).files.values())
     assert re.search(r"cpu_utilization\b.{0,40}\btarget\W+1\b", code, re.DOTALL)
 

@@ -298,7 +298,7 @@ def test_a_program_whose_looks_fail_is_not_ready_and_rings():
     assert "/state/looked" in " ".join(container["readinessProbe"]["exec"]["command"])
     assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/plan", "/state"}
     rule = yaml.safe_load(files["kubernetes/us-east-1/prometheus-rule.yaml"])
-    alerts = {one["alert"]: one for one in rule["spec"]["groups"][0]["rules"]}
+    alerts = {alert["alert"]: alert for alert in rule["spec"]["groups"][0]["rules"]}
     alert = alerts["InferenceRouteWeights"]
     assert (alert["for"], 'deployment="route-weights"' in alert["expr"]) == ("300s", True)
     assert "InferenceRouteWeights" in files["kubernetes/README.md"].replace("\\", "")

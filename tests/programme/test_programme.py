@@ -398,13 +398,13 @@ def test_a_commitment_to_machines_that_all_plans_replace_is_left_out(report):
     ("is_billed", "id_", "counted_in"), [(True, "ADV107", ""), (True, "ADV101", ""), (False, "ADV107", "")]
 )
 def test_what_others_are_billed_is_not_of_a_workload_that_the_bill_names(report, is_billed, id_, counted_in):
-    """Of a commitment for two workloads the part of the one that stays is no part of the other's levers."""
+    """The part that one workload keeps of a commitment for two is not a part of the other's levers."""
     named = {report.workload: Decimal(30), "search": Decimal(10)} if id_ == "ADV107" else {"search": Decimal(40)}
-    found = finding(id_, Decimal(300), ("i-1", "i-2", "i-3", "i-4"), named=named)
-    found = replace(found, machines=("g5.12xlarge", "g6.xlarge") if id_ == "ADV107" else ())
+    machines = ("g5.12xlarge", "g6.xlarge") if id_ == "ADV107" else ()
+    shared = replace(finding(id_, Decimal(300), ("i-1", "i-2", "i-3", "i-4"), named=named), machines=machines)
     month = billed(9000.0, **{normalised(report.workload): 5000.0}) if is_billed else None
 
-    programme = made(found, levers=(report,), max_payback=1e6, billed=month)
+    programme = made(shared, levers=(report,), max_payback=1e6, billed=month)
 
     (item,) = (item for item in programme.items if item.id == id_)
     assert item.counted_in == counted_in

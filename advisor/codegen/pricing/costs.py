@@ -98,7 +98,7 @@ class GroupHours:
     instance_hours_per_week: float
     """Billed, with those of starts and stops."""
     usd_per_hour: Decimal | None
-    """Of one instance; None: unknown."""
+    """Price of one instance; None: unknown."""
 
     @property
     def monthly(self) -> Decimal | None:
@@ -120,7 +120,7 @@ class Project:
     before: Breakdown
     """As the plan found it."""
     hours: tuple[GroupHours, ...] = ()
-    """Of generated code, by group; empty: no schedule of its plan is recorded beside it."""
+    """Planned hours of generated code, by group; empty: no schedule of its plan is recorded beside it."""
     is_left: bool = False
     """A root that the code no longer has, which runs until somebody destroys it."""
 

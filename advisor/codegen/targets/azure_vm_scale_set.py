@@ -37,7 +37,7 @@ _TLS_FILE = "/run/inference/tls.pem"
 _PROBE_SECONDS, _PROBE_THRESHOLD = 5, 2
 """Shortest that a load balancer probes, and the failures after which it sends no new connections."""
 _ANSWERING_PERCENT = 99
-"""Of the probes of hosts that all serve: one in a hundred may be late."""
+"""Least share of probes that succeed where all hosts serve: one in a hundred may be late."""
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MOST_PROFILES = 20
 """Of an autoscale setting."""
