@@ -10,7 +10,7 @@ from advisor.codegen.rollout import Rollout
 from advisor.codegen.templates import fill
 from advisor.codegen.turns import serving_minutes
 from advisor.data_files import facts_beside
-from advisor.units import usd
+from advisor.units import MINUTES_PER_DAY, usd
 
 _TAKE_OVER = (
     "gcloud compute backend-services update-backend {name}-{region} --region {region} --instance-group NAME "
@@ -56,7 +56,6 @@ def removals(stack: Stack, rollout: Rollout) -> Iterator[str]:
 
 _TITLE = "\n## "
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MINUTES_PER_DAY = 24 * 60
 _GATEWAY = "the Gateway or Service of its cluster (kubernetes/README.md)"
 _WITH_RECORD = ("ec2", "mig", "tpu-vm")
 """Targets whose code makes a record that leads to the regions by their weights, where it is given a zone."""
@@ -164,19 +163,19 @@ def _rest_words(group: ComputeGroup) -> str:
     """End of a sentence on the hours of a group that is empty at others; "" for one that never is."""
     days: dict[tuple[str, str], list[str]] = {}
     for begin, end in serving_minutes(group) if group.min_instances == 0 else ():
-        until = _clock(end) if end - begin < _MINUTES_PER_DAY else f"{_day(end)} {_clock(end)}"
+        until = _clock(end) if end - begin < MINUTES_PER_DAY else f"{_day(end)} {_clock(end)}"
         days.setdefault((_clock(begin), until), []).append(_day(begin))
     spans = [f"{', '.join(names)} {begin} to {until}" for (begin, until), names in days.items()]
     return f"; it runs {' and '.join(spans)} UTC, and has no instance at other hours" if spans else ""
 
 
 def _day(minute: int) -> str:
-    return _DAYS[minute // _MINUTES_PER_DAY % len(_DAYS)]
+    return _DAYS[minute // MINUTES_PER_DAY % len(_DAYS)]
 
 
 def _clock(minute: int) -> str:
     """Time of day of a minute of the week, such as 07:00."""
-    hour, minutes = divmod(minute % _MINUTES_PER_DAY, 60)
+    hour, minutes = divmod(minute % MINUTES_PER_DAY, 60)
     return f"{hour:02}:{minutes:02}"
 
 

@@ -6,16 +6,14 @@ from itertools import pairwise
 from advisor.codegen.container import Engine
 from advisor.codegen.engines.metrics import EngineMetrics, published
 from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack, sizes_together
-from advisor.codegen.selection import HOURS_PER_WEEK
 from advisor.records import dataclass
+from advisor.units import MINUTES_PER_DAY, MINUTES_PER_WEEK
 
 _LONGEST_STABILIZATION_SECONDS = 3600
 _KV_CACHE_TARGET = 0.8
 """Share of the KV cache in use that replicas are added at: above it, engines begin to preempt requests."""
 _WAITING_TARGET = 4
 """Requests that may wait for each replica."""
-_MINUTES_PER_DAY = 24 * 60
-_MINUTES_PER_WEEK = HOURS_PER_WEEK * 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +93,9 @@ def windows(schedule: tuple[ScheduledSize, ...], least: int, replicas_per_instan
     if not turns:
         return ()
     hours_of: dict[tuple[int, int, int], list[int]] = {}
-    for (start, size), (end, _) in pairwise([*turns, (turns[0][0] + _MINUTES_PER_WEEK, turns[0][1])]):
+    for (start, size), (end, _) in pairwise([*turns, (turns[0][0] + MINUTES_PER_WEEK, turns[0][1])]):
         if size > least:
-            hours_of.setdefault((start % _MINUTES_PER_DAY, end - start, size), []).append(start)
+            hours_of.setdefault((start % MINUTES_PER_DAY, end - start, size), []).append(start)
     return tuple(
         Window(_cron(starts), _cron([start + length for start in starts]), size * replicas_per_instance)
         for (_, length, size), starts in sorted(hours_of.items())
@@ -114,12 +112,12 @@ def resting_minutes(groups: Sequence[ComputeGroup]) -> Sequence[tuple[int, int]]
         return ()
     sizes = sizes_together(groups)
     first, last = sizes[0], sizes[-1]
-    whole = [(0, last[1]), *sizes, (_MINUTES_PER_WEEK, first[1])]
+    whole = [(0, last[1]), *sizes, (MINUTES_PER_WEEK, first[1])]
     return [(start, end) for (start, size), (end, _) in pairwise(whole) if size == 0 and start < end]
 
 
 def _cron(minutes_of_week: list[int]) -> str:
     """The cron fields of times that lie at the same minute of their days."""
-    hour, minute = divmod(minutes_of_week[0] % _MINUTES_PER_DAY, 60)
-    days = sorted({minute // _MINUTES_PER_DAY % 7 + 1 for minute in minutes_of_week})
+    hour, minute = divmod(minutes_of_week[0] % MINUTES_PER_DAY, 60)
+    days = sorted({minute // MINUTES_PER_DAY % 7 + 1 for minute in minutes_of_week})
     return ScheduledSize(hour, minute, tuple(days), 0).cron

@@ -25,13 +25,11 @@ from advisor.cost.response_cache import PlannedCache
 from advisor.demand.values import Unit
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field, replace
-from advisor.units import HOURS_PER_MONTH, LONGEST_MONTH_HOURS
+from advisor.units import HOURS_PER_MONTH, LONGEST_MONTH_HOURS, MINUTES_PER_DAY, MINUTES_PER_HOUR
 
 START_PATIENCE = 2
 """Times the predicted start, at its upper edge, that one is waited for before it counts as failed."""
 _SHORTEST_START_LIMIT_SECONDS = 3600
-_MINUTES_PER_HOUR = 60
-_MINUTES_PER_DAY = 24 * _MINUTES_PER_HOUR
 
 
 class Scaling(StrEnum):
@@ -60,8 +58,8 @@ class ScheduledSize:
     @property
     def minutes_of_week(self) -> Sequence[int]:
         """Minutes from Monday 00:00 UTC, one on each of its days."""
-        of_day = self.hour * _MINUTES_PER_HOUR + self.minute
-        return [(day - 1) * _MINUTES_PER_DAY + of_day for day in self.weekdays]
+        of_day = self.hour * MINUTES_PER_HOUR + self.minute
+        return [(day - 1) * MINUTES_PER_DAY + of_day for day in self.weekdays]
 
     @property
     def cron(self) -> str:

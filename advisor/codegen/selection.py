@@ -16,12 +16,7 @@ from advisor.plan.fleet.chosen import Fleet, FleetGroup, Policy
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import Option, Plan
 from advisor.records import dataclass, replace
-from advisor.units import SECONDS_PER_MINUTE
-
-HOURS_PER_WEEK = 168
-_MINUTES_PER_HOUR = 60
-_HOURS_PER_DAY = 24
-_MINUTES_PER_WEEK = HOURS_PER_WEEK * _MINUTES_PER_HOUR
+from advisor.units import HOURS_PER_WEEK, MINUTES_PER_DAY, MINUTES_PER_HOUR, MINUTES_PER_WEEK, SECONDS_PER_MINUTE
 
 
 def scheduled_sizes(
@@ -39,20 +34,20 @@ def scheduled_sizes(
     """
     days: dict[tuple[int, int], list[int]] = {}
     for minute, size in _changes(instances, minutes_ahead, minutes_after):
-        day, minute_of_day = divmod(minute, _HOURS_PER_DAY * _MINUTES_PER_HOUR)
+        day, minute_of_day = divmod(minute, MINUTES_PER_DAY)
         days.setdefault((minute_of_day, size), []).append(day + 1)
     return tuple(
-        ScheduledSize(*divmod(minute_of_day, _MINUTES_PER_HOUR), tuple(sorted(weekdays)), size)
+        ScheduledSize(*divmod(minute_of_day, MINUTES_PER_HOUR), tuple(sorted(weekdays)), size)
         for (minute_of_day, size), weekdays in sorted(days.items())
     )
 
 
 def _changes(instances: Sequence[int], minutes_ahead: int, minutes_after: int) -> list[tuple[int, int]]:
     """Minute of the week and the number from then on, where it differs from the one before."""
-    hours = [hour * _MINUTES_PER_HOUR for hour in range(HOURS_PER_WEEK)]
-    moments = sorted({*hours, *((minute - minutes_ahead) % _MINUTES_PER_WEEK for minute in hours)})
+    hours = [hour * MINUTES_PER_HOUR for hour in range(HOURS_PER_WEEK)]
+    moments = sorted({*hours, *((minute - minutes_ahead) % MINUTES_PER_WEEK for minute in hours)})
     # At each, the most that serve at any time until what is ordered then would serve.
-    hours_of = (range(at // _MINUTES_PER_HOUR, (at + minutes_ahead) // _MINUTES_PER_HOUR + 1) for at in moments)
+    hours_of = (range(at // MINUTES_PER_HOUR, (at + minutes_ahead) // MINUTES_PER_HOUR + 1) for at in moments)
     sizes = [max(instances[hour % HOURS_PER_WEEK] for hour in served) for served in hours_of]
     changes = _turns(list(zip(moments, sizes, strict=True)))
     while (dip := _shortest_dip(changes)) is not None and _minutes(changes, dip) < minutes_ahead + minutes_after:
@@ -81,7 +76,7 @@ def _shortest_dip(changes: Sequence[tuple[int, int]]) -> int | None:
 
 
 def _minutes(changes: Sequence[tuple[int, int]], index: int) -> int:
-    return (changes[(index + 1) % len(changes)][0] - changes[index][0]) % _MINUTES_PER_WEEK
+    return (changes[(index + 1) % len(changes)][0] - changes[index][0]) % MINUTES_PER_WEEK
 
 
 _BOUGHT_AHEAD = ("commitment", "owned")

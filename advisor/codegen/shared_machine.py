@@ -17,7 +17,7 @@ from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
 from advisor.codegen.model import Budget, Component, ComputeGroup, Row, Stack, Summary
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.registries import images_of, pinned, written
-from advisor.codegen.selection import HOURS_PER_WEEK, Choice, Member, Place, joined, unique_keys, united
+from advisor.codegen.selection import Choice, Member, Place, joined, unique_keys, united
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import target_of
 from advisor.codegen.targets.managed_kubernetes import own_namespace
@@ -30,7 +30,7 @@ from advisor.plan.estate.values import seat_words
 from advisor.plan.fleet.chosen import while_replaced
 from advisor.plan.plain_values import digest
 from advisor.records import replace
-from advisor.units import HOURS_PER_MONTH, significant, usd
+from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, significant, usd
 
 _PLAN_AGAIN = "plan the directory again with `advisor recommend DIRECTORY -o PLANS`"
 _ALONE = "`advisor generate` of the plan file of each workload gives it a fleet of its own"

@@ -7,10 +7,7 @@ from itertools import pairwise
 from advisor.codegen.container import Backend
 from advisor.codegen.model import ComputeGroup, ScheduledSize, Stack, size_at, sizes_together
 from advisor.records import dataclass, replace
-from advisor.units import SECONDS_PER_MINUTE
-
-_MINUTES_PER_DAY = 24 * 60
-_MINUTES_PER_WEEK = 7 * _MINUTES_PER_DAY
+from advisor.units import MINUTES_PER_DAY, MINUTES_PER_WEEK, SECONDS_PER_MINUTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +109,7 @@ def waits_of(stack: Stack, group: ComputeGroup) -> Mapping[tuple[int, int], tupl
 
 
 def lingering(stack: Stack, group: ComputeGroup) -> Sequence[ScheduledSize]:
-    """Schedule of a group that gives instances up only once its successors have had twice the time that a start takes.
+    """Schedule of a group that keeps its instances for one more start of its successors, ordered one start ahead.
 
     A rest that would then be shorter than the group's own start is left out.
     """
@@ -122,11 +119,11 @@ def lingering(stack: Stack, group: ComputeGroup) -> Sequence[ScheduledSize]:
     for size in group.schedule:
         for day, minute in zip(size.weekdays, size.minutes_of_week, strict=True):
             late = _late_minutes(stack, waits, (minute, size.instances))
-            rest = min((start - minute) % _MINUTES_PER_WEEK or _MINUTES_PER_WEEK for start in starts)
+            rest = min((start - minute) % MINUTES_PER_WEEK or MINUTES_PER_WEEK for start in starts)
             if not late:
                 entries.append(replace(size, weekdays=(day,)))
             elif rest - late >= group.start_seconds / SECONDS_PER_MINUTE:
-                entries.append(_entry((minute + late) % _MINUTES_PER_WEEK, size.instances))
+                entries.append(_entry((minute + late) % MINUTES_PER_WEEK, size.instances))
     return _of_equal_days(entries)
 
 
@@ -140,7 +137,7 @@ def _late_minutes(stack: Stack, waits: Mapping[tuple[int, int], tuple[int, Step]
 
 
 def _entry(minute_of_week: int, instances: int) -> ScheduledSize:
-    day, minute = divmod(minute_of_week, _MINUTES_PER_DAY)
+    day, minute = divmod(minute_of_week, MINUTES_PER_DAY)
     return ScheduledSize(*divmod(minute, 60), (day + 1,), instances)
 
 
@@ -162,7 +159,7 @@ def serving_minutes(group: ComputeGroup) -> Sequence[tuple[int, int]]:
         return []
     start = math.ceil(group.start_seconds / SECONDS_PER_MINUTE)
     sizes = group.sizes_by_minute
-    whole = [*sizes, (sizes[0][0] + _MINUTES_PER_WEEK, sizes[0][1])]
+    whole = [*sizes, (sizes[0][0] + MINUTES_PER_WEEK, sizes[0][1])]
     merged: list[tuple[int, int]] = []
     for (begin, size), (end, _) in pairwise(whole):
         if size and merged and merged[-1][1] == begin:
@@ -170,6 +167,6 @@ def serving_minutes(group: ComputeGroup) -> Sequence[tuple[int, int]]:
         elif size:
             merged.append((begin, end))
     late = [(begin + start, end) for begin, end in merged if begin + start < end]
-    cut = [(begin, min(end, _MINUTES_PER_WEEK)) for begin, end in late if begin < _MINUTES_PER_WEEK]
-    over = [(max(begin, _MINUTES_PER_WEEK), end) for begin, end in late if end > _MINUTES_PER_WEEK]
-    return sorted([*cut, *((begin - _MINUTES_PER_WEEK, end - _MINUTES_PER_WEEK) for begin, end in over)])
+    cut = [(begin, min(end, MINUTES_PER_WEEK)) for begin, end in late if begin < MINUTES_PER_WEEK]
+    over = [(max(begin, MINUTES_PER_WEEK), end) for begin, end in late if end > MINUTES_PER_WEEK]
+    return sorted([*cut, *((begin - MINUTES_PER_WEEK, end - MINUTES_PER_WEEK) for begin, end in over)])

@@ -11,10 +11,11 @@ from advisor.codegen import Language, Wanted, generate
 from advisor.codegen.hcl import read_hcl
 from advisor.codegen.platforms import machine_of, platform_of
 from advisor.codegen.pricing.sources import local_map
-from advisor.codegen.selection import HOURS_PER_WEEK, choose, of_fleet, scheduled_sizes
+from advisor.codegen.selection import choose, of_fleet, scheduled_sizes
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets.gcp_values import capacities, google_groups, windows_of
 from advisor.errors import InputError
+from advisor.units import HOURS_PER_WEEK
 from codegen.plans import NIGHTS_AND_WEEKENDS, make_fleet_plan, make_group, make_option, make_plan
 
 WEEK_SECONDS = 7 * 24 * 3600

@@ -23,9 +23,10 @@ from advisor.codegen.kubernetes import (
     served_in,
 )
 from advisor.codegen.kubernetes_scaling import windows
-from advisor.codegen.selection import HOURS_PER_WEEK, choose, scheduled_sizes
+from advisor.codegen.selection import choose, scheduled_sizes
 from advisor.codegen.stack import stacks_of
 from advisor.plan.fleet.chosen import Policy
+from advisor.units import HOURS_PER_WEEK
 from codegen.plans import HOSTILE, make_fleet_plan, make_group, make_option, make_plan
 from codegen.scenarios import SCENARIOS
 

@@ -9,9 +9,7 @@ from advisor.codegen.model import ComputeGroup, Scaling
 from advisor.codegen.pricing.costs import Breakdown, GroupHours
 from advisor.codegen.rollout import Deployed
 from advisor.codegen.writing.record import FOLDER, read_rollouts
-from advisor.units import HOURS_PER_WEEK, MINUTES_PER_HOUR, SECONDS_PER_HOUR
-
-_MINUTES_PER_WEEK = HOURS_PER_WEEK * MINUTES_PER_HOUR
+from advisor.units import MINUTES_PER_HOUR, MINUTES_PER_WEEK, SECONDS_PER_HOUR
 
 
 def planned_hours(directory: Path, costs: Breakdown, catalog: Catalog) -> tuple[GroupHours, ...]:
@@ -50,7 +48,7 @@ def _recorded(directory: Path) -> Deployed | None:
 def _hours(group: ComputeGroup, stop_hours: float) -> tuple[float, float]:
     """Hours a week in which instances of a group run, and instance-hours a week that are billed for them."""
     sizes = group.sizes_by_minute
-    whole = [*sizes, (sizes[0][0] + _MINUTES_PER_WEEK, sizes[0][1])]
+    whole = [*sizes, (sizes[0][0] + MINUTES_PER_WEEK, sizes[0][1])]
     lasting = [((end - start) / MINUTES_PER_HOUR, size) for (start, size), (end, _) in pairwise(whole)]
     stops = sum(max(before - after, 0) for (_, before), (_, after) in pairwise(whole))
     running = sum(hours for hours, size in lasting if size)

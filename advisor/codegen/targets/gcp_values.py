@@ -14,7 +14,7 @@ from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack
 from advisor.codegen.platforms import machine_of
 from advisor.codegen.turns import has_hand_overs, lingering, serving_minutes
 from advisor.records import dataclass
-from advisor.units import MS_PER_SECOND
+from advisor.units import MINUTES_PER_DAY, MINUTES_PER_WEEK, MS_PER_SECOND
 
 _GPU_MEMORY = "agent_googleapis_com:gpu_memory_bytes_used"
 _QUERIES = {
@@ -179,8 +179,6 @@ def _seconds(alarm: Alarm) -> int:
 _SMALLEST_CAPACITY = 0.1
 LONGEST_WAIT_SECONDS = 3600
 """Of auto-healing's initial delay and of the autoscaler's initialisation period."""
-_MINUTES_PER_DAY = 24 * 60
-_MINUTES_PER_WEEK = 7 * _MINUTES_PER_DAY
 _TOPOLOGIES: Mapping[str, Mapping[float, str]] = {
     "tpu-v5p-slice": {4: "2x2x1"},
     "tpu-v5-lite-podslice": {1: "1x1", 4: "2x2", 8: "2x4"},
@@ -302,16 +300,16 @@ def windows_of(schedule: Sequence[ScheduledSize], at_least: int) -> tuple[Window
     days: dict[tuple[int, int, int, int], list[int]] = {}
     for number, (minute, entry) in enumerate(starts):
         following = starts[(number + 1) % len(starts)][0]
-        lasts = (following - minute) % _MINUTES_PER_WEEK or _MINUTES_PER_WEEK
+        lasts = (following - minute) % MINUTES_PER_WEEK or MINUTES_PER_WEEK
         if entry.instances > at_least:
             key = (entry.hour, entry.minute, lasts, entry.instances)
-            days.setdefault(key, []).append(minute // _MINUTES_PER_DAY + 1)
+            days.setdefault(key, []).append(minute // MINUTES_PER_DAY + 1)
     return tuple(_window(*key, weekdays) for key, weekdays in sorted(days.items()))
 
 
 def _minute(day: int, entry: ScheduledSize) -> int:
     """Minutes from Monday 00:00."""
-    return (day - 1) * _MINUTES_PER_DAY + entry.hour * 60 + entry.minute
+    return (day - 1) * MINUTES_PER_DAY + entry.hour * 60 + entry.minute
 
 
 def _window(hour: int, minute: int, lasts_minutes: int, instances: int, weekdays: Iterable[int]) -> Window:
