@@ -32,8 +32,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
-DAYS_PER_SECOND, MOST_DAYS = 2, 10
-"""A test that takes n seconds comes up every 2n-th day, and within ten days."""
+DAYS_PER_SECOND, MOST_DAYS = 3, 14
+"""A test that takes n seconds comes up every 3n-th day, and within a fortnight."""
 # Generated programs bring tests of their own, for their users.
 collect_ignore = ["golden"]
 
