@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from advisor.codegen.container import Form, Stage
-from advisor.codegen.kept import REMOVING
+from advisor.codegen.kept import ON_CLUSTERS, REMOVING
 from advisor.codegen.model import ComputeGroup, CutOver, Scaling, Stack
-from advisor.codegen.rollout import Rollout
+from advisor.codegen.rollout import Deployed, Rollout
 from advisor.codegen.templates import fill
 from advisor.codegen.turns import serving_minutes
 from advisor.data_files import facts_beside
@@ -20,6 +20,8 @@ _REGION = "terraform destroy -target=kustomization_resource.{resource}_first # P
 """Resources of a region go before its provider, which is part of the code; the others depend on the first."""
 FORMS = facts_beside(__file__, "forms.toml")
 """Form → commands for its objects."""
+WEIGHTED_FORMS = (Form.MANIFESTS, Form.INFERENCE_POOL, Form.LLM_D, Form.KSERVE)
+"""Forms with a program that looks after the weights of several backends."""
 
 
 def checks(stack: Stack, groups: Iterable[ComputeGroup]) -> tuple[str, ...]:
@@ -52,6 +54,29 @@ def removals(stack: Stack, rollout: Rollout) -> Iterator[str]:
         yield from (command.format(**facts) for command in commands)
         if stack.form is Form.KSERVE and stack.scaling is not Scaling.STATIC:
             yield "kubectl --context CONTEXT --namespace {name} delete scaledobjects {group}".format(**facts)
+
+
+def unweighting_command(name: str, region: str) -> str:
+    """Command that deletes what looks after the weights of a region's backends."""
+    (command,) = (command for command in FORMS[Form.MANIFESTS]["made"] if command.endswith(" route-weights"))
+    return f"{command.format(name=name)} # in {region}"
+
+
+def unweighting(planned: Deployed, former: Deployed) -> Iterator[str]:
+    """Note for each region in which one backend is left, of several whose weights a program may look after."""
+    if planned.target not in ON_CLUSTERS or planned.target in REMOVING or planned.form not in WEIGHTED_FORMS:
+        return
+    unit = "key" if planned.form is Form.KSERVE else "backend"
+    for region in planned.regions:
+        left, ran = (
+            {getattr(group, unit) for group in deployed.groups if group.region == region.name}
+            for deployed in (planned, former)
+        )
+        if len(left) == 1 < len(ran):
+            yield (
+                f"one backend is left in {region.name}, whose weight nobody has to look after: after the next apply run "
+                f"{unweighting_command(planned.name, region.name)}"
+            )
 
 
 _TITLE = "\n## "
@@ -112,6 +137,8 @@ def notes_of(stack: Stack) -> Iterator[str]:
     ):
         yield from (f"  {label}: {words}" for words in told[name])
     yield f"  next: {told['next']}"
+    if stack.cut_over.following is Stage.FINISH:
+        yield from (f"  before that is generated: {command}" for command in stack.cut_over.removals)
     yield f"  way back: {told['back']}"
 
 

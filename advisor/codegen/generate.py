@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from advisor.catalog import Catalog
 from advisor.codegen.container import Form, Language, Wanted
 from advisor.codegen.cut_over import check_program, left_out, rollout_of, staged, words
-from advisor.codegen.cut_over_words import notes_of
+from advisor.codegen.cut_over_words import notes_of, unweighting
 from advisor.codegen.forms import adapted
 from advisor.codegen.hcl import read_hcl
 from advisor.codegen.inputs.table import EVERY, declared_inputs
@@ -396,6 +396,7 @@ def _changed_warnings(rollouts: Mapping[str, Rollout], former: Former) -> Iterat
                 *moving(runs, ran),
                 *stating(runs, ran),
                 *releasing(runs, ran),
+                *unweighting(runs, ran),
                 *renaming(rollout.planned, former.rollouts[root].planned),
             )
 

@@ -14,9 +14,9 @@ from advisor.codegen.rollout import Deployed, Rollout, is_denser, probes_of
 from advisor.codegen.selection import per_mille, unique_keys
 from advisor.records import replace
 
-_ON_CLUSTERS = ("eks", "eks-karpenter", "gke", "aks", "kubernetes")
+ON_CLUSTERS = ("eks", "eks-karpenter", "gke", "aks", "kubernetes")
 """Targets whose groups are pods."""
-_OVER_BACKENDS = ("ec2", "vm-scale-set", *_ON_CLUSTERS)
+_OVER_BACKENDS = ("ec2", "vm-scale-set", *ON_CLUSTERS)
 """Targets whose entrance spreads requests over backends; elsewhere it spreads them over groups."""
 _UNSCALED = ("sagemaker",)
 """Targets on which a group without requests does not scale."""
@@ -188,7 +188,7 @@ def with_former_places(planned: Deployed, former: Deployed) -> Deployed:
 
 def with_stated_replicas(planned: Deployed, former: Deployed) -> Deployed:
     """Groups that something scales with a number in their Deployment, where the directory holds one with a number."""
-    if planned.target not in _ON_CLUSTERS:
+    if planned.target not in ON_CLUSTERS:
         return planned
     stated = {group.key for group in former.groups if group.states_replicas or not is_scaled(former, group)}
     groups = tuple(
@@ -206,7 +206,7 @@ def is_scaled(deployed: Deployed, group: ComputeGroup) -> bool:
 
 def stating(planned: Deployed, former: Deployed) -> Iterator[str]:
     """Note on Deployments whose number of pods was fixed, and is not from now on."""
-    if planned.target not in _ON_CLUSTERS or planned.form not in _WITH_DEPLOYMENTS:
+    if planned.target not in ON_CLUSTERS or planned.form not in _WITH_DEPLOYMENTS:
         return
     before = {group.key for group in former.groups if not is_scaled(former, group)}
     keys = [group.key for group in planned.groups if group.states_replicas and group.key in before]
@@ -220,7 +220,7 @@ def stating(planned: Deployed, former: Deployed) -> Iterator[str]:
 
 def releasing(planned: Deployed, former: Deployed) -> Iterator[str]:
     """Note on groups of pods whose number is fixed from now on, while KEDA's object stays in the cluster."""
-    if planned.target not in _ON_CLUSTERS or planned.target in REMOVING or planned.form in _REMOVING_FORMS:
+    if planned.target not in ON_CLUSTERS or planned.target in REMOVING or planned.form in _REMOVING_FORMS:
         return
     fixed = {group.key for group in planned.groups if not is_scaled(planned, group)}
     released = [group for group in former.groups if is_scaled(former, group) and group.key in fixed]

@@ -130,17 +130,22 @@ def test_an_engine_that_publishes_nothing_has_the_alert_on_its_pods_only():
 
 @needs_promtool
 def test_gke_counts_replicas_that_answer(tmp_path):
-    """Two replicas of which one still loads are one, in the query that Cloud Monitoring compares with the plan's fewest."""
+    """Two replicas of which one still loads are one, in the query that Cloud Monitoring compares with the plan's fewest.
+
+    What routes requests to them is none.
+    """
     scenario = SCENARIOS["gke-l4-spot"]()
     text = generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files["fleet.tf"]
     (values,) = read_hcl(text, "fleet.tf").body.blocks
     query = literal(values.attributes["queries"].value.node)["missing_replicas"]["query"]
+    (group,) = literal(values.attributes["groups"].value.node)
     for word, meant in {"LOCATIONS": "us-central1", "CLUSTERS": "a", "NAMESPACE": "support-chat"}.items():
         query = query.replace(word, meant)
     where = 'location="us-central1",cluster="a",namespace="support-chat"'
     series = [
-        {"series": f'kube_deployment_status_replicas_available{{{where},deployment="x"}}', "values": "1x10"},
-        {"series": f'kube_deployment_spec_replicas{{{where},deployment="x"}}', "values": "2x10"},
+        {"series": f'kube_deployment_status_replicas_available{{{where},deployment="{group}"}}', "values": "1x10"},
+        {"series": f'kube_deployment_status_replicas_available{{{where},deployment="route-weights"}}', "values": "1x10"},
+        {"series": f'kube_deployment_spec_replicas{{{where},deployment="{group}"}}', "values": "2x10"},
     ]
     asked = {"expr": query, "eval_time": "5m", "exp_samples": [{"labels": "{}", "value": 1}]}
     test = {"interval": "1m", "input_series": series, "promql_expr_test": [asked]}

@@ -17,7 +17,7 @@ from advisor.codegen.templates import fill
 from advisor.errors import InputError
 from advisor.records import replace
 
-__all__ = ["adapted", "kubernetes_files", "with_objects", "workload_name"]
+__all__ = ["adapted", "kubernetes_files", "with_objects", "workload_name", "workloads_pattern"]
 
 _FOLDER = "kubernetes/"
 _README = f"{_FOLDER}README.md"
@@ -121,3 +121,11 @@ def workload_name(stack: Stack, group: ComputeGroup) -> str:
         Form.DYNAMO: dynamo.workload_name,
     }
     return names[stack.form](stack, group) if stack.form in names else group.key
+
+
+def workloads_pattern(stack: Stack) -> str:
+    """Regular expression of the Deployments that run the pods of all groups, and of none beside them."""
+    names = sorted({workload_name(served, group) for served in stack.serving for group in served.groups})
+    # Dynamo's operator may end a worker's name with a mark of its specification.
+    end = "(-[0-9a-z]+)?" if stack.form is Form.DYNAMO else ""
+    return f"({'|'.join(names)}){end}"

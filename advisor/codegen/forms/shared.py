@@ -8,7 +8,7 @@ from typing import Any
 
 from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Container, Engine, Form, Runtime
-from advisor.codegen.cut_over_words import FORMS
+from advisor.codegen.cut_over_words import FORMS, WEIGHTED_FORMS, unweighting_command
 from advisor.codegen.engines.metrics import METRICS, published
 from advisor.codegen.kubernetes import POOLED, ClusterManner, Pods, Served, node_volume_gib, served_in
 from advisor.codegen.kubernetes_scaling import Scale
@@ -53,12 +53,9 @@ def words(stack: Stack, weighted: Collection[str]) -> str:
 
 def _unweighted(stack: Stack, weighted: Collection[str]) -> Iterator[str]:
     """Command for each region whose former plan may have left a program that changes weights."""
-    if stack.form not in (*_ON_MANIFESTS, Form.KSERVE):
-        return
-    (command,) = (command for command in FORMS[Form.MANIFESTS]["made"] if command.endswith(" route-weights"))
-    for region in stack.regions:
+    for region in stack.regions if stack.form in WEIGHTED_FORMS else ():
         if region.name not in weighted:
-            yield f"{command.format(name=stack.name)} # in {region.name}"
+            yield unweighting_command(stack.name, region.name)
 
 
 def _pruned(stack: Stack, applied: Mapping[str, Sequence[str]]) -> Iterator[str]:

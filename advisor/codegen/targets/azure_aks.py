@@ -11,7 +11,7 @@ from typing import Any
 
 from advisor.codegen import kubernetes
 from advisor.codegen.container import Language, Runtime
-from advisor.codegen.forms import with_objects
+from advisor.codegen.forms import with_objects, workloads_pattern
 from advisor.codegen.gpu_sharing import SharingKind
 from advisor.codegen.kubernetes_weights import AZURE_BLOBS
 from advisor.codegen.model import ComputeGroup, Stack
@@ -47,11 +47,12 @@ _PREFIX_CONDITION = (
 _READY = (
     'InsightsMetrics | where Name == "kube_deployment_status_replicas_ready" | extend tags = parse_json(Tags)'
     ' | where tags["container.azm.ms/clusterId"] =~ "<cluster>" and tags.k8sNamespace {namespace}'
+    ' and tostring(tags.deployment) matches regex "^{workloads}$"'
     " | summarize ready = max(Val) by tostring(tags.deployment), bin(TimeGenerated, 5m)"
     " | summarize ready = sum(ready) by TimeGenerated"
     " | summarize value = coalesce(max(ready), 0.0)"
 )
-"""The most replicas that answered at any time of the window: a pod that still loads its model is none."""
+"""The most replicas of the engines that answered at any time of the window: a pod that still loads its model is none."""
 _PODS = "KubePodInventory | {of_cluster} and Namespace {namespace}"
 
 
@@ -156,7 +157,7 @@ def alarms_of_pods(stack: Stack) -> Mapping[str, Mapping[str, object]]:
     alarms = {
         "unavailable-replicas": query_rule(
             unhealthy,
-            _READY.format(namespace=namespace),
+            _READY.format(namespace=namespace, workloads=workloads_pattern(stack)),
             "Fewer replicas answer than the plan needs, for longer than one takes to start.",
         ),
         "metrics-silent": query_rule(

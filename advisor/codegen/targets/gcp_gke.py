@@ -10,7 +10,7 @@ from typing import Any
 from advisor.codegen import kubernetes
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.container import Language, Region, Runtime
-from advisor.codegen.forms import with_objects
+from advisor.codegen.forms import with_objects, workloads_pattern
 from advisor.codegen.kubernetes_weights import GOOGLE_STORAGE
 from advisor.codegen.model import Stack, WatchedModel
 from advisor.codegen.prometheus_rules import alert_words, slo_query, wait_seconds
@@ -45,8 +45,6 @@ _QUERIES = {
 """Alarm → what is compared with its threshold; the words in capitals are filled in by the code."""
 _RESTARTS = f"sum by (cluster_name) (increase(kubernetes_io:container_restart_count{{{_CONTAINERS}}}[900s])) > 2"
 _OF_PROMETHEUS = 'location=~"LOCATIONS",cluster=~"CLUSTERS",namespace="NAMESPACE"'
-_AVAILABLE = f"(sum(kube_deployment_status_replicas_available{{{_OF_PROMETHEUS}}}) or vector(0))"
-"""Replicas that answer: a pod that still loads its model is none."""
 
 
 def _obstacle(stack: Stack) -> str:
@@ -169,6 +167,8 @@ def _queries(stack: Stack) -> Mapping[str, Mapping[str, object]]:
         if (entry := _slo_query(tenant, alarm, model))
     }
     every = "|".join(tenant.name for tenant in stack.tenants)
+    # Replicas that answer: a pod that still loads its model is none, nor is what routes requests to them.
+    of_groups = f'{_OF_PROMETHEUS},deployment=~"{workloads_pattern(stack)}"'
     return (
         usual
         | slo
@@ -185,7 +185,7 @@ def _queries(stack: Stack) -> Mapping[str, Mapping[str, object]]:
             "missing_replicas": _in_namespaces(
                 {
                     "description": "Fewer replicas answer than the plan needs, for longer than one takes to start.",
-                    "query": _AVAILABLE,
+                    "query": f"(sum(kube_deployment_status_replicas_available{{{of_groups}}}) or vector(0))",
                     "seconds": unhealthy.periods * unhealthy.period_seconds,
                 },
                 every,

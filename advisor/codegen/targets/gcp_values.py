@@ -5,6 +5,7 @@ provider's reference, its lists of Ops Agent and load balancing metrics and its 
 read in November 2026.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from advisor.codegen.alarms import Alarm
@@ -13,8 +14,8 @@ from advisor.codegen.engines.metrics import METRICS, EngineMetrics, histogram_qu
 from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack
 from advisor.codegen.platforms import machine_of
 from advisor.codegen.turns import has_hand_overs, lingering, serving_minutes
-from advisor.records import dataclass
-from advisor.units import MINUTES_PER_DAY, MINUTES_PER_WEEK, MS_PER_SECOND
+from advisor.records import dataclass, replace
+from advisor.units import MINUTES_PER_DAY, MINUTES_PER_WEEK, MS_PER_SECOND, SECONDS_PER_MINUTE
 
 _GPU_MEMORY = "agent_googleapis_com:gpu_memory_bytes_used"
 _QUERIES = {
@@ -37,6 +38,10 @@ ABSENT_TITLE = "no-host-at-its-hours"
 ABSENT = (
     "No host of a group answers at an hour at which the plan has one: what handed over to it has gone or is about to."
 )
+_STRAY_TITLE = "hosts-outside-hours"
+_STRAY = "A host of a group runs at an hour at which the plan has none: paid for and not planned."
+_STRAY_SECONDS = 1800
+"""Of a host that is to go, beside the time of a start for which an autoscaler keeps what it had."""
 _NO_REQUESTS = "No request for an hour that had some a week before: paid for and not used."
 _REQUESTS = "loadbalancing_googleapis_com:https_internal_request_count"
 _HOST_TIMES = "loadbalancing_googleapis_com:https_internal_backend_latencies"
@@ -45,20 +50,30 @@ _HOST_TIMES = "loadbalancing_googleapis_com:https_internal_backend_latencies"
 
 def metric_alerts(stack: Stack) -> Mapping[str, Mapping[str, object]]:
     """Alarms by title, those on engines by group and title: a query that has a result while the alarm rings."""
-    return {**_host_queries(stack), **dict(_slo_queries(stack)), **dict(_absences(stack))}
+    return {**_host_queries(stack), **dict(_slo_queries(stack)), **dict(_by_the_clock(stack))}
 
 
-def _absences(stack: Stack) -> Iterator[tuple[str, Mapping[str, object]]]:
-    """Alarms on groups that hand over and may be empty: no host answers at an hour at which the plan has one."""
-    if not has_hand_overs(stack):
-        return
+def _by_the_clock(stack: Stack) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """Alarms on groups that may be empty: hosts at hours at which the plan has none, and no host at others.
+
+    The second of groups that hand over alone: whether those of others answer, requests tell.
+    """
     for group in stack.groups:
-        hours = serving_minutes(group)
-        if group.min_instances == 0 and hours:
-            up = f'up{{job="inference",deployment="NAME",group="{group.key}"}}'
-            times = " or ".join(f"{_WEEK_SECONDS} >= {60 * begin} < {60 * end}" for begin, end in hours)
-            query = f"((sum({up}) or vector(0)) < 1) and on() ({times})"
+        hours = serving_minutes(group) if group.min_instances == 0 else ()
+        up = f'up{{job="inference",deployment="NAME",group="{group.key}"}}'
+        if hours and has_hand_overs(stack):
+            query = f"((sum({up}) or vector(0)) < 1) and on() ({_within(hours)})"
             yield f"{group.key}/{ABSENT_TITLE}", {"description": ABSENT, "query": query, "seconds": _ABSENT_SECONDS}
+        if hours:
+            windows = serving_minutes(replace(group, schedule=tuple(lingering(stack, group)), start_seconds=0))
+            query = f"(count({up}) > 0) unless on() ({_within(windows)})"
+            seconds = _STRAY_SECONDS + 60 * math.ceil(group.start_seconds / SECONDS_PER_MINUTE)
+            yield f"{group.key}/{_STRAY_TITLE}", {"description": _STRAY, "query": query, "seconds": seconds}
+
+
+def _within(hours: Sequence[tuple[int, int]]) -> str:
+    """A query that has a result between some minutes of the week."""
+    return " or ".join(f"{_WEEK_SECONDS} >= {60 * begin} < {60 * end}" for begin, end in hours)
 
 
 def _slo_queries(stack: Stack) -> Iterator[tuple[str, Mapping[str, object]]]:
@@ -126,7 +141,8 @@ def descriptions(stack: Stack) -> Mapping[str, str]:
     """Description of every alarm, by title, as it is made here."""
     alarms = (*stack.alarms, *stack.slo_alarms)
     told = {alarm.title: _NO_REQUESTS if alarm.name == "no_requests" else alarm.description for alarm in alarms}
-    return {**told, ABSENT_TITLE: ABSENT} if has_hand_overs(stack) else told
+    of_groups = {title.partition("/")[2]: str(alert["description"]) for title, alert in _by_the_clock(stack)}
+    return {**told, **of_groups}
 
 
 def _no_requests(stack: Stack, alarm: Alarm) -> str:

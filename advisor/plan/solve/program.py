@@ -13,7 +13,7 @@ A pool may take a share of all requests of a place (at the rate it sustains for 
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 
 from advisor.plan.problem.formulas import (
@@ -47,6 +47,7 @@ class FleetProgram(ProgramVariables):
         """Write everything down; returns itself."""
         self.write_variables()
         self._kept()
+        self._entrances()
         for constraint, write in self.writers().items():
             if constraint not in self.left_out:
                 write()
@@ -112,6 +113,34 @@ class FleetProgram(ProgramVariables):
             if tariff.paid.keeps_one and len(hours) > 1 and (h == 0 or self._is_by_class(tariff)):
                 others = [(self.hourly[g, t, at], 1.0) for at in hours if at != h]
                 self.program.row("kept", [*others, (variable, -most)], upper=0.0)
+
+    def _entrances(self) -> None:
+        """Hosts of a region run in each served hour, or in none.
+
+        Callers, and the records that stand for them, send requests to regions and services by the same weights at all
+        hours, also to a load balancer that nothing is behind. Where hosts of one region serve alone, demand asks for
+        as much.
+        """
+        hours, regions = self.served_hours(), self._pools_by(lambda pool: pool.region)
+        on_hosts = all(tariff.on_hosts for pool in self.problem.pools for tariff in pool.tariffs)
+        if on_hosts and (self.problem.max_regions == 1 or len(regions) == 1):
+            return
+        for pools, h in itertools.product(regions.values(), hours if self.may_fall else hours[:1]):
+            up = self._hosts(pools, h)
+            others = {variable: count for at in hours for variable, count in self._hosts(pools, at).items()}
+            most = sum(map(self._most_of, pools)) * len(hours)
+            terms = [(variable, count) for variable, count in others.items() if variable not in up]
+            if terms:
+                up_terms = [(variable, -count * most) for variable, count in up.items()]
+                self.program.row("kept", [*terms, *up_terms], upper=0.0)
+
+    def _hosts(self, pools: Collection[int], h: int) -> Mapping[int, float]:
+        """Variables of the hosts of some pools in an hour class, with their instances."""
+        return {
+            variable: count
+            for g, t, variable, count in self.instances_at(h)
+            if g in pools and self.problem.pools[g].tariffs[t].on_hosts
+        }
 
     # --- floors, ceilings and failures
 

@@ -9,6 +9,7 @@ The program finds the same, in more time while the grid is small.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -148,6 +149,22 @@ def _cells(problem: Problem) -> int:
 
 def counted(problem: Problem) -> FleetSolution | None:
     """The cheapest fleet of a problem that :func:`is_countable`; None where there is none."""
+    return min(filter(None, (_counted(part) for part in _by_regions(problem))), key=_usd, default=None)
+
+
+def _by_regions(problem: Problem) -> Iterator[Problem]:
+    """The problem in each set of regions all of which have instances; as it is where no hours tell these apart."""
+    regions = dict.fromkeys(pool.region for pool in problem.pools)
+    if len(regions) == 1 or len(problem.hours) == 1:
+        yield problem
+        return
+    for count in range(1, len(regions) + 1):
+        for used in combinations(regions, count):
+            yield replace(problem, pools=tuple(pool for pool in problem.pools if pool.region in used))
+
+
+def _counted(problem: Problem) -> FleetSolution | None:
+    """The cheapest fleet that has instances in all regions of a problem whenever something has to run."""
     ways = _ways(problem)
     if not ways:
         return None
@@ -168,6 +185,9 @@ def _ways(problem: Problem) -> list[_Way]:
 def _totals(problem: Problem, ways: Sequence[_Way]) -> Iterator[Floats]:
     """USD a month of each fleet of an hour class with the cheapest ones of all quieter classes; infinite for none."""
     carried = _carried(problem, ways)
+    for region in {way.pool.region for way in ways} if len(problem.hours) > 1 else ():
+        up = sum((way.counts for way in ways if way.pool.region == region), start=np.zeros(()))
+        carried = np.where(up > 0, carried, -math.inf)
     quieter: Floats = np.zeros(carried.shape)
     for at, hour in enumerate(problem.hours):
         quieter = _least_up_to(quieter) if at else quieter

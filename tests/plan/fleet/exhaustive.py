@@ -162,6 +162,7 @@ def _whole_rules(problem: Problem, counts: Counts) -> Iterator[bool]:
     for h in range(len(problem.hours)):
         yield from _quotas(problem, counts, h)
         if problem.hours[h].planned_rate > 0 or not problem.scaling.scale_to_zero:
+            yield from _regions_up(problem, counts, h)
             yield from _floors(problem, counts, h)
             yield from _failures(problem, counts, h)
 
@@ -240,6 +241,17 @@ def _quotas(problem: Problem, counts: Counts, h: int) -> Iterator[bool]:
             if market == key[1] and paid is not PurchaseOption.SERVERLESS:
                 used += problem.pools[g].quotas.get(key, 0.0) * instances[h]
         yield used <= limit + SLIGHTLY
+
+
+def _regions_up(problem: Problem, counts: Counts, h: int) -> Iterator[bool]:
+    """Regions that have a load balancer have something behind it: callers weigh regions alike at all hours."""
+    used, up = set(), set()
+    for (g, t), instances in counts.items():
+        pool = problem.pools[g]
+        if _has_balancer(pool.tariffs[t]):
+            used |= {pool.region} if any(instances) else set()
+            up |= {pool.region} if instances[h] else set()
+    return (region in up for region in used)
 
 
 def _floors(problem: Problem, counts: Counts, h: int) -> Iterator[bool]:
