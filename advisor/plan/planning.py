@@ -338,6 +338,14 @@ def _order(chosen: Chosen) -> tuple[bool, float]:
 def scaling_notes(market: Market, fleet: Fleet) -> Iterator[str]:
     """Whether a fleet uses what ``scaling`` allows, why it does not, and what that takes."""
     yield from _turn_notes(market.formulation, fleet)
+    if (
+        len(market.formulation.problem.hours) > 1
+        and len({(group.provider, group.region) for group in fleet.groups}) > 1
+    ):
+        yield (
+            "each region keeps an instance in all hours with requests: callers send requests to regions by the same "
+            "weights at all hours"
+        )
     if market.formulation.problem.scaling.scale_to_zero:
         yield _zero_note(market, fleet)
 

@@ -597,8 +597,15 @@ def test_objects_of_clusters_are_removed_by_hand_before_the_end(tmp_path):
     removal = "kubectl --context CONTEXT --namespace support-chat delete --filename kubernetes/us-east-1/us-east-1-1xa10g-bf16-tp1-vllm.yaml"
     run(tmp_path, plan_of({}), target="eks")
     assert removal not in (tmp_path / "README.md").read_text()
-    run(tmp_path, plan_of({}), Stage.SHIFT, target="eks")
+    generated, _ = run(tmp_path, plan_of({}), Stage.SHIFT, target="eks")
     assert f"before that is generated: `{removal}`\n" in (tmp_path / "README.md").read_text()
+    assert f"  before that is generated: {removal}" in generated.notes
+    finished, _ = run(tmp_path, plan_of({}), Stage.FINISH, target="eks")
+    (told,) = (warning for warning in finished.warnings if "route-weights" in warning)
+    assert told.startswith("one backend is left in us-east-1")
+    assert "kubectl --context CONTEXT --namespace support-chat delete --ignore-not-found deployments,configmaps" in told
+    again, _ = run(tmp_path, plan_of({}), target="eks")
+    assert not any("route-weights" in warning for warning in again.warnings)
 
 
 @pytest.mark.parametrize(

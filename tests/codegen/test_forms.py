@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from advisor.cli.app import main
 from advisor.codegen import Engine, Form, Language, Wanted, generate
-from advisor.codegen.forms import kubernetes_files
+from advisor.codegen.forms import kubernetes_files, workload_name, workloads_pattern
 from advisor.codegen.forms.shared import short_name
 from advisor.codegen.kubernetes import ClusterManner
 from advisor.codegen.selection import choose
@@ -504,3 +504,25 @@ def test_short_names_fit_and_differ(key, longest):
     assert len(name) <= longest
     assert name[-1] != "-"
     assert short_name(f"{key}x", longest) != name
+
+
+@pytest.mark.parametrize(
+    ("form", "beside"),
+    [
+        (Form.MANIFESTS, "route-weights"),
+        (Form.KSERVE, "{key}-kserve-router-scheduler"),
+        (Form.PRODUCTION_STACK, "{name}-deployment-router"),
+        (Form.DYNAMO, "{name}-frontend"),
+    ],
+)
+def test_missing_replicas_are_those_of_the_plan_s_pods(form, beside):
+    """Deployments that route requests, and what a form makes beside the engines, stand in for none of them."""
+    scenario = SCENARIOS["gke-l4-spot"]()
+    (stack,) = stacks_of(scenario.plan, choose(scenario.plan, scenario.wanted, lambda _: None), scenario.wanted)
+    stack = dataclasses.replace(stack, form=form)
+    pattern = re.compile(workloads_pattern(stack))
+    names = [workload_name(stack, group) for group in stack.groups]
+
+    assert all(pattern.fullmatch(name) for name in names)
+    assert not any(pattern.fullmatch(beside.format(key=group.key, name=stack.name)) for group in stack.groups)
+    assert bool(pattern.fullmatch(f"{names[0]}-1a2b3c")) is (form is Form.DYNAMO)

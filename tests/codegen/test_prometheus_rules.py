@@ -144,7 +144,10 @@ def test_gke_counts_replicas_that_answer(tmp_path):
     where = 'location="us-central1",cluster="a",namespace="support-chat"'
     series = [
         {"series": f'kube_deployment_status_replicas_available{{{where},deployment="{group}"}}', "values": "1x10"},
-        {"series": f'kube_deployment_status_replicas_available{{{where},deployment="route-weights"}}', "values": "1x10"},
+        {
+            "series": f'kube_deployment_status_replicas_available{{{where},deployment="route-weights"}}',
+            "values": "1x10",
+        },
         {"series": f'kube_deployment_spec_replicas{{{where},deployment="{group}"}}', "values": "2x10"},
     ]
     asked = {"expr": query, "eval_time": "5m", "exp_samples": [{"labels": "{}", "value": 1}]}

@@ -149,6 +149,20 @@ def test_google_tells_of_a_group_without_a_host_at_its_hours():
     )
 
 
+def test_google_tells_of_hosts_outside_the_hours_of_the_plan():
+    """Whoever may be empty is watched by its windows, as long as it lingers; a start passes until it is called stray."""
+    stack = stack_of(*turns("gcp"))
+    _, day = sorted(stack.groups, key=lambda group: group.weight)
+    alert = metric_alerts(stack)[f"{day.key}/hosts-outside-hours"]
+    assert alert["query"].startswith(
+        f'(count(up{{job="inference",deployment="NAME",group="{day.key}"}}) > 0) unless on()'
+    )
+    assert f">= {(6 * 60 + 48) * 60} < {(19 * 60 + 12) * 60}" in alert["query"]
+    assert alert["seconds"] == 1800 + 12 * 60
+    alone = stack_of(turns("gcp", night=(0, 0))[1])
+    assert {title.partition("/")[2] for title in metric_alerts(alone)} >= {"hosts-outside-hours"}
+
+
 def test_a_cut_over_names_the_hours_of_a_group_that_rests_at_others():
     """Who looks for its instances outside them would take the rest for a failure."""
     stack = stack_of(*turns())

@@ -53,6 +53,8 @@ def test_replicas_that_load_do_not_count():
     alarm = alarms_of_pods(stack)["unavailable-replicas"]
     assert "kube_deployment_status_replicas_ready" in alarm["query"]
     assert "PodStatus" not in alarm["query"]
+    assert f'tostring(tags.deployment) matches regex "^({stack.groups[0].key}' in alarm["query"]
+    assert "route-weights" not in alarm["query"]
     assert (alarm["operator"], alarm["per_instance"]) == ("LessThan", True)
     minutes = {"PT15M": 15, "PT30M": 30, "PT45M": 45}[alarm["window"]]
     assert minutes * 60 > stack.start_seconds

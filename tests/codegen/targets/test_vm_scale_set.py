@@ -8,7 +8,7 @@ import pytest
 from advisor.codegen import Language, Wanted, generate
 from advisor.codegen.hcl import literal, read_hcl
 from advisor.codegen.targets.target import entrance_weight
-from codegen.plans import make_fleet_plan, make_plan
+from codegen.plans import make_fleet_plan, make_group, make_plan
 from codegen.scenarios import SCENARIOS
 from codegen.scenarios.azure_vm_scale_set import azure_option
 from codegen.test_turns import turns
@@ -142,6 +142,35 @@ def test_a_scale_set_that_shrinks_for_another_waits_too():
     (steady, _), files = turning_groups(night=(1, 2), day=(1, 2), shares=((0.5, 0.5), (0.5, 0.5)))
     assert all("after" not in profile for profile in steady["profiles"])
     assert 'dynamic "rule"' not in files["scaling.tf"]
+
+
+def test_an_entrance_that_may_have_nothing_behind_it_has_no_alarm():
+    """Its probes fail in every quiet hour; the README says where there is one."""
+    machine = {"provider": "azure", "region": "eastus", "instance_type": "Standard_NC40ads_H100_v5"}
+    for fewest, listed in ((0, False), (1, True)):
+        plan = make_fleet_plan(make_group(**machine, instances=(fewest, 2)))
+        files = generate(plan, Language.TERRAFORM, Wanted()).files
+        alarm = files["entrance.tf"].partition('"azurerm_monitor_metric_alert" "entrance" {')[2]
+        assert "if facts.min_instances > 0 }" in alarm
+        assert f"min_instances = {fewest}\n" in files["fleet.tf"]
+        assert ("- `entrance`: " in files["README.md"]) is listed
+        assert ("missing hosts or the entrance" in files["README.md"]) is not listed
+        assert (
+            "if context.fleet.regions[region].min_instances"
+            in generate(plan, Language.PYTHON).files["inference/entrance.py"]
+        )
+
+
+@pytest.mark.parametrize("scenario", ["vm-scale-set-mixed", "mig-scheduled", "scheduled", "mig-reactive"])
+def test_the_readme_has_the_most_instances_that_are_written(scenario):
+    """Room for a replacement is part of a number on EC2 alone; elsewhere the line on quotas has it."""
+    made = SCENARIOS[scenario]()
+    files = generate(made.plan, Language.TERRAFORM, made.wanted).files
+    (values,) = read_hcl(files["fleet.tf"], "fleet.tf").body.blocks
+    for key, group in literal(values.attributes["groups"].value.node).items():
+        profiles = [profile["maximum"] for profile in group.get("profiles", ())]
+        most = max(profiles) if profiles else group.get("max_instances", group["instances"])
+        assert re.search(rf"^\| `{key}` \| .* \| {most} \|$", files["README.md"], re.MULTILINE)
 
 
 @pytest.mark.parametrize("language", Language)
