@@ -74,7 +74,7 @@ def unweighting(planned: Deployed, former: Deployed) -> Iterator[str]:
         )
         if len(left) == 1 < len(ran):
             yield (
-                f"one backend is left in {region.name}, whose weight nobody has to look after: after the next apply run "
+                f"one backend is left in {region.name}, whose weight nobody looks after any more: after the next apply "
                 f"{unweighting_command(planned.name, region.name)}"
             )
 

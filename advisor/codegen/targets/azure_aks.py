@@ -52,7 +52,7 @@ _READY = (
     " | summarize ready = sum(ready) by TimeGenerated"
     " | summarize value = coalesce(max(ready), 0.0)"
 )
-"""The most replicas of the engines that answered at any time of the window: a pod that still loads its model is none."""
+"""The most replicas of engines that answered at any time of the window: a pod that still loads its model is none."""
 _PODS = "KubePodInventory | {of_cluster} and Namespace {namespace}"
 
 

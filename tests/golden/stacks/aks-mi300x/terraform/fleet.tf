@@ -37,7 +37,7 @@ locals {
   alarms = {
     unavailable-replicas = {
       description  = "Fewer replicas answer than the plan needs, for longer than one takes to start."
-      query        = "InsightsMetrics | where Name == \"kube_deployment_status_replicas_ready\" | extend tags = parse_json(Tags) | where tags[\"container.azm.ms/clusterId\"] =~ \"<cluster>\" and tags.k8sNamespace == \"support-chat\" | summarize ready = max(Val) by tostring(tags.deployment), bin(TimeGenerated, 5m) | summarize ready = sum(ready) by TimeGenerated | summarize value = coalesce(max(ready), 0.0)"
+      query        = "InsightsMetrics | where Name == \"kube_deployment_status_replicas_ready\" | extend tags = parse_json(Tags) | where tags[\"container.azm.ms/clusterId\"] =~ \"<cluster>\" and tags.k8sNamespace == \"support-chat\" and tostring(tags.deployment) matches regex \"^(francecentral-nd96isr-mi300x-v5-3d6a9b)$\" | summarize ready = max(Val) by tostring(tags.deployment), bin(TimeGenerated, 5m) | summarize ready = sum(ready) by TimeGenerated | summarize value = coalesce(max(ready), 0.0)"
       operator     = "LessThan"
       threshold    = 1
       per_instance = true

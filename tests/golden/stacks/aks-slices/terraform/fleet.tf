@@ -39,7 +39,7 @@ locals {
   alarms = {
     unavailable-replicas = {
       description  = "Fewer replicas answer than the plan needs, for longer than one takes to start."
-      query        = "InsightsMetrics | where Name == \"kube_deployment_status_replicas_ready\" | extend tags = parse_json(Tags) | where tags[\"container.azm.ms/clusterId\"] =~ \"<cluster>\" and tags.k8sNamespace == \"support-chat\" | summarize ready = max(Val) by tostring(tags.deployment), bin(TimeGenerated, 5m) | summarize ready = sum(ready) by TimeGenerated | summarize value = coalesce(max(ready), 0.0)"
+      query        = "InsightsMetrics | where Name == \"kube_deployment_status_replicas_ready\" | extend tags = parse_json(Tags) | where tags[\"container.azm.ms/clusterId\"] =~ \"<cluster>\" and tags.k8sNamespace == \"support-chat\" and tostring(tags.deployment) matches regex \"^(eastus-nd96asr-v4-bf16-tp1x56-m-73e9ff)$\" | summarize ready = max(Val) by tostring(tags.deployment), bin(TimeGenerated, 5m) | summarize ready = sum(ready) by TimeGenerated | summarize value = coalesce(max(ready), 0.0)"
       operator     = "LessThan"
       threshold    = 1
       per_instance = true

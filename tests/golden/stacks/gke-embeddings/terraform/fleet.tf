@@ -91,7 +91,7 @@ locals {
     }
     missing_replicas = {
       description = "Fewer replicas answer than the plan needs, for longer than one takes to start."
-      query       = "(sum(kube_deployment_status_replicas_available{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\"}) or vector(0))"
+      query       = "(sum(kube_deployment_status_replicas_available{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",deployment=~\"(us-central1-c4a-standard-8-bf16-112231|us-central1-g2-standard-4-fp16-3237eb)\"}) or vector(0))"
       seconds     = 1200
     }
   }

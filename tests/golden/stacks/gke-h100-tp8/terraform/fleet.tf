@@ -79,7 +79,7 @@ locals {
     }
     missing_replicas = {
       description = "Fewer replicas answer than the plan needs, for longer than one takes to start."
-      query       = "(sum(kube_deployment_status_replicas_available{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\"}) or vector(0))"
+      query       = "(sum(kube_deployment_status_replicas_available{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",deployment=~\"(europe-west4-a3-highgpu-8g-fp8-4ee65f)\"}) or vector(0))"
       seconds     = 9000
     }
   }

@@ -79,7 +79,7 @@ locals {
     }
     missing_replicas = {
       description = "Fewer replicas answer than the plan needs, for longer than one takes to start."
-      query       = "(sum(kube_deployment_status_replicas_available{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\"}) or vector(0))"
+      query       = "(sum(kube_deployment_status_replicas_available{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",deployment=~\"(us-central1-g2-standard-8-bf16-a715f1)\"}) or vector(0))"
       seconds     = 1200
     }
   }

@@ -118,7 +118,7 @@ locals {
     }
     missing_replicas = {
       description = "Fewer replicas answer than the plan needs, for longer than one takes to start."
-      query       = "(sum(kube_deployment_status_replicas_available{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\"}) or vector(0))"
+      query       = "(sum(kube_deployment_status_replicas_available{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",deployment=~\"(europe-west4-a2-ultragpu-1g-bf1-eb2c72|us-central1-g2-standard-4-bf16-3e63ee|us-central1-g2-standard-4-bf16-4b3c3c)\"}) or vector(0))"
       seconds     = 1200
     }
   }

@@ -79,7 +79,7 @@ locals {
     }
     missing_replicas = {
       description = "Fewer replicas answer than the plan needs, for longer than one takes to start."
-      query       = "(sum(kube_deployment_status_replicas_available{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\"}) or vector(0))"
+      query       = "(sum(kube_deployment_status_replicas_available{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",deployment=~\"(us-central1-n1-standard-8-1xt4-7e089f)\"}) or vector(0))"
       seconds     = 1500
     }
   }

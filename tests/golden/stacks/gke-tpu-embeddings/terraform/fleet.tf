@@ -69,7 +69,7 @@ locals {
     }
     missing_replicas = {
       description = "Fewer replicas answer than the plan needs, for longer than one takes to start."
-      query       = "(sum(kube_deployment_status_replicas_available{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\"}) or vector(0))"
+      query       = "(sum(kube_deployment_status_replicas_available{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",deployment=~\"(us-east5-ct6e-standard-1t-bf16-14836c)\"}) or vector(0))"
       seconds     = 1200
     }
   }

@@ -174,10 +174,20 @@ locals {
       query       = "((sum(up{job=\"inference\",deployment=\"NAME\",group=\"us-central1-a2-highgpu-1g-bf16-a075d5\"}) or vector(0)) < 1) and on() (vector((time() + 259200) % 604800) >= 25200 < 68400 or vector((time() + 259200) % 604800) >= 111600 < 154800 or vector((time() + 259200) % 604800) >= 198000 < 241200 or vector((time() + 259200) % 604800) >= 284400 < 327600 or vector((time() + 259200) % 604800) >= 370800 < 414000)"
       seconds     = 300
     }
+    "us-central1-a2-highgpu-1g-bf16-a075d5/hosts-outside-hours" = {
+      description = "A host of a group runs at an hour at which the plan has none: paid for and not planned."
+      query       = "(count(up{job=\"inference\",deployment=\"NAME\",group=\"us-central1-a2-highgpu-1g-bf16-a075d5\"}) > 0) unless on() (vector((time() + 259200) % 604800) >= 24480 < 69120 or vector((time() + 259200) % 604800) >= 110880 < 155520 or vector((time() + 259200) % 604800) >= 197280 < 241920 or vector((time() + 259200) % 604800) >= 283680 < 328320 or vector((time() + 259200) % 604800) >= 370080 < 414720)"
+      seconds     = 2520
+    }
     "us-central1-g2-standard-8-bf16-a715f1/no-host-at-its-hours" = {
       description = "No host of a group answers at an hour at which the plan has one: what handed over to it has gone or is about to."
       query       = "((sum(up{job=\"inference\",deployment=\"NAME\",group=\"us-central1-g2-standard-8-bf16-a715f1\"}) or vector(0)) < 1) and on() (vector((time() + 259200) % 604800) >= 0 < 25200 or vector((time() + 259200) % 604800) >= 68400 < 111600 or vector((time() + 259200) % 604800) >= 154800 < 198000 or vector((time() + 259200) % 604800) >= 241200 < 284400 or vector((time() + 259200) % 604800) >= 327600 < 370800 or vector((time() + 259200) % 604800) >= 414000 < 604800)"
       seconds     = 300
+    }
+    "us-central1-g2-standard-8-bf16-a715f1/hosts-outside-hours" = {
+      description = "A host of a group runs at an hour at which the plan has none: paid for and not planned."
+      query       = "(count(up{job=\"inference\",deployment=\"NAME\",group=\"us-central1-g2-standard-8-bf16-a715f1\"}) > 0) unless on() (vector((time() + 259200) % 604800) >= 0 < 25920 or vector((time() + 259200) % 604800) >= 67680 < 112320 or vector((time() + 259200) % 604800) >= 154080 < 198720 or vector((time() + 259200) % 604800) >= 240480 < 285120 or vector((time() + 259200) % 604800) >= 326880 < 371520 or vector((time() + 259200) % 604800) >= 413280 < 604800)"
+      seconds     = 2520
     }
   }
 

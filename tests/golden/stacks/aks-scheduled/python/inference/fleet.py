@@ -49,7 +49,7 @@ FLEET = Fleet(
     alarms={
         "unavailable-replicas": Alarm(
             description="Fewer replicas answer than the plan needs, for longer than one takes to start.",
-            query='InsightsMetrics | where Name == "kube_deployment_status_replicas_ready" | extend tags = parse_json(Tags) | where tags["container.azm.ms/clusterId"] =~ "<cluster>" and tags.k8sNamespace == "support-chat" | summarize ready = max(Val) by tostring(tags.deployment), bin(TimeGenerated, 5m) | summarize ready = sum(ready) by TimeGenerated | summarize value = coalesce(max(ready), 0.0)',
+            query='InsightsMetrics | where Name == "kube_deployment_status_replicas_ready" | extend tags = parse_json(Tags) | where tags["container.azm.ms/clusterId"] =~ "<cluster>" and tags.k8sNamespace == "support-chat" and tostring(tags.deployment) matches regex "^(eastus-nc24ads-a100-v4-bf16-tp1-2b27b7|eastus-nc24ads-a100-v4-bf16-tp1-spot)$" | summarize ready = max(Val) by tostring(tags.deployment), bin(TimeGenerated, 5m) | summarize ready = sum(ready) by TimeGenerated | summarize value = coalesce(max(ready), 0.0)',
             operator="LessThan",
             threshold=1,
             per_instance=True,

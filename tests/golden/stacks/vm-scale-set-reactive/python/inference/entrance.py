@@ -29,9 +29,10 @@ RULES: dict[str, dict[str, Any]] = {
 def proxies(
     context: Context, entrance: Entrances, action_groups: Mapping[str, azure.monitoring.ActionGroup]
 ) -> Mapping[str, ScaleSet]:
-    """Two hosts in each region, and an alarm on them."""
+    """Two hosts in each region, and an alarm on them where it is never without a backend."""
     for region, group in action_groups.items():
-        _alarm(context, region, entrance, group.id)
+        if context.fleet.regions[region].min_instances:
+            _alarm(context, region, entrance, group.id)
     return {region: _proxies(context, region, entrance) for region in context.fleet.regions}
 
 
