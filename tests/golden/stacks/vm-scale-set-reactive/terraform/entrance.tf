@@ -183,7 +183,6 @@ resource "azurerm_linux_virtual_machine_scale_set" "entrance" {
   ]
 }
 
-# A region that may be empty has hours without a backend.
 resource "azurerm_monitor_metric_alert" "entrance" {
   for_each = { for region, facts in local.regions : region => facts if facts.min_instances > 0 }
 
