@@ -28,7 +28,7 @@ def percentiles(values: Floats, shares: Sequence[float], weights: Floats | None 
 
 
 def _repeated(values: Floats, weights: Floats) -> Floats:
-    """As many values, ascending, each as often as its weight says, (n,)."""
+    """Values, ascending, each as often as its weight says, as many in all as before, (n,)."""
     order = np.argsort(values)
     ends = weights[order].cumsum()
     places = ends[-1] / values.size * (np.arange(values.size) + 0.5)

@@ -60,7 +60,8 @@ class Calendar:
     def requests_of_week(self) -> Floats:
         """Requests expected in a week in the hours of each class, (classes,)."""
         hours = np.bincount(self.schedule, minlength=len(self.mean_rates))
-        return SECONDS_PER_HOUR * hours * np.array(self.mean_rates)
+        requests: Floats = SECONDS_PER_HOUR * hours * np.array(self.mean_rates)
+        return requests
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,6 +84,8 @@ def rehearse(
 ) -> SyntheticTrace:  # fmt: skip
     """A sample of a demand, request by request: its busiest stretch, and an hour change of every other class of hours.
 
+    Each request stands for those of a week in its class of hours: what is expected of the class ÷ what the sample has.
+
     Minutes are as counted; within a minute requests fall into windows of ten seconds, one second and a tenth of one as
     unevenly as the measured dispersion says (a Dirichlet-multinomial split), and anywhere within the last. Hours of a
     class that was never observed have random arrivals at the rate that is expected of them. Of a demand that is larger
@@ -90,7 +93,8 @@ def rehearse(
 
     Args:
         demand: what is rehearsed.
-        most_requests: about so many at most; half of them for the other classes, as far as those have so many.
+        most_requests: about so many at most; half of them for the other classes, in proportion to what each has in a
+            week, as far as those have so many.
         calendar: classes of the hours; the busiest stretch alone without, or with one class.
         scale: share of the demand; without, as much as has three times so many requests in its busiest minute.
     """
@@ -116,6 +120,7 @@ def rehearse(
     words = f"synthetic: random arrivals (Poisson) at the stated peak for {length} min"
     if demand.profile is not None:
         more = f" and an hour change of each of {len(others)} other kinds of hours" if others else ""
+        more += ", weighted by the requests of a week" if requests.weights is not None else ""
         words = f"synthetic, modelled on the busiest {length} min of the demand{more}, as bursty as measured"
     words += f", at a scale of {scale:.2g}" if scale < 1 else ""
     return SyntheticTrace(requests, slice(0, count), peak, minutes, words, scale)
