@@ -18,7 +18,7 @@ from advisor.demand.tally import bin_edges, token_bin
 from advisor.demand.trace_columns import Requests
 from advisor.demand.values import Demand, DemandProfile, Dispersion, Floats
 from advisor.records import dataclass, replace
-from advisor.units import HOURS_PER_WEEK, MINUTES_PER_HOUR, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+from advisor.units import HOURS_PER_WEEK, MINUTES_PER_HOUR, ROUNDING, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 Integers = npt.NDArray[np.int64]
 
@@ -57,6 +57,12 @@ class Calendar:
         )
         return replace(self, mean_rates=mean_rates, added_rates=added_rates)
 
+    def requests_of_week(self) -> Floats:
+        """Requests expected in a week in the hours of each class, (classes,)."""
+        hours = np.bincount(self.schedule, minlength=len(self.mean_rates))
+        requests: Floats = SECONDS_PER_HOUR * hours * np.array(self.mean_rates)
+        return requests
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SyntheticTrace:
@@ -78,6 +84,8 @@ def rehearse(
 ) -> SyntheticTrace:  # fmt: skip
     """A sample of a demand, request by request: its busiest stretch, and an hour change of every other class of hours.
 
+    Each request stands for those of a week in its class of hours: what is expected of the class ÷ what the sample has.
+
     Minutes are as counted; within a minute requests fall into windows of ten seconds, one second and a tenth of one as
     unevenly as the measured dispersion says (a Dirichlet-multinomial split), and anywhere within the last. Hours of a
     class that was never observed have random arrivals at the rate that is expected of them. Of a demand that is larger
@@ -85,7 +93,8 @@ def rehearse(
 
     Args:
         demand: what is rehearsed.
-        most_requests: about so many at most; half of them for the other classes, as far as those have so many.
+        most_requests: about so many at most; half of them for the other classes, in proportion to what each has in a
+            week, as far as those have so many.
         calendar: classes of the hours; the busiest stretch alone without, or with one class.
         scale: share of the demand; without, as much as has three times so many requests in its busiest minute.
     """
@@ -94,6 +103,7 @@ def rehearse(
         busiest_minute = max(float(np.nanmax(whole.requests_per_minute)), 1.0)
         scale = min(MOST_IN_A_MINUTE * most_requests / busiest_minute, 1.0)
     profile = whole.times(scale)
+    week = calendar
     if calendar is not None:
         calendar = _at_its_peak(demand, calendar).times(scale)
     classes = len(calendar.mean_rates) if calendar else 1
@@ -102,6 +112,7 @@ def rehearse(
     busiest = _busiest(profile, most_requests - in_others) if demand.profile else profile
     stretches = [busiest, *_after(busiest, others)]
     requests = _requests(demand, stretches)
+    requests = replace(requests, weights=_weights(week, requests.seconds) if week else None)
     peak = busiest.start_seconds + SECONDS_PER_MINUTE * (int(np.argmax(busiest.requests_per_minute)) + 0.5)
     minutes = float(sum(stretch.requests_per_minute.size for stretch in stretches))
     count = int(np.searchsorted(requests.seconds, _end_of(busiest)))
@@ -109,6 +120,7 @@ def rehearse(
     words = f"synthetic: random arrivals (Poisson) at the stated peak for {length} min"
     if demand.profile is not None:
         more = f" and an hour change of each of {len(others)} other kinds of hours" if others else ""
+        more += ", weighted by the requests of a week" if requests.weights is not None else ""
         words = f"synthetic, modelled on the busiest {length} min of the demand{more}, as bursty as measured"
     words += f", at a scale of {scale:.2g}" if scale < 1 else ""
     return SyntheticTrace(requests, slice(0, count), peak, minutes, words, scale)
@@ -154,9 +166,24 @@ def sustained_ratio(profile: DemandProfile) -> float:
     return float(counts[first : first + STEADY_MINUTES].mean() / max(counts[peak], 1.0))
 
 
-def class_of(calendar: Calendar, seconds: float) -> int:
-    """Class of the hour that a moment falls in, seconds since 1970, UTC."""
-    return calendar.schedule[int(hours_of_week(int(seconds // SECONDS_PER_HOUR), 1)[0])]
+def classes_of(calendar: Calendar, seconds: Floats) -> Integers:
+    """Class of the hour that each moment falls in, (n,), n ≥ 1; seconds since 1970, UTC."""
+    hours = (seconds // SECONDS_PER_HOUR).astype(np.int64)
+    first = int(hours.min())
+    of_week = hours_of_week(first, int(hours.max()) - first + 1)[hours - first]
+    return np.array(calendar.schedule)[of_week]
+
+
+def _weights(calendar: Calendar, seconds: Floats) -> Floats | None:
+    """Requests of a week that each of a sample stands for, 1 on the mean, (n,): of its class expected ÷ in the sample.
+
+    None where all stand for as many.
+    """
+    expected, classes = calendar.requests_of_week(), classes_of(calendar, seconds)
+    sampled = np.bincount(classes, minlength=expected.size)
+    weights = np.divide(expected, sampled, out=np.zeros_like(expected), where=sampled > 0)[classes]
+    whole = weights.sum()
+    return None if not whole or np.ptp(weights) <= ROUNDING * whole else weights * (weights.size / whole)
 
 
 def steady(demand: Demand, requests_per_second: float, start_seconds: float, most_requests: int) -> Requests:
@@ -282,21 +309,22 @@ def _hour_changes(
     minutes = ((hours * SECONDS_PER_HOUR - start) // SECONDS_PER_MINUTE).astype(np.intp)
     busiest_hour = int((start + SECONDS_PER_MINUTE * int(np.argmax(counts))) // SECONDS_PER_HOUR)
     own = schedule[hours_of_week(busiest_hour, 1)[0]]
-    each = max(most_requests // (len(calendar.mean_rates) - 1), 1)
+    expected = calendar.requests_of_week()
+    most = most_requests * expected / max(expected.sum() - expected[own], 1.0)
     for number in range(len(calendar.mean_rates)):
         if number == own:
             continue
         here = np.flatnonzero((classes == number) & begins)
         here = here if here.size else np.flatnonzero(classes == number)
         if not here.size:
-            yield _expected(calendar, number, each)
+            yield _expected(calendar, number, most[number])
             continue
         totals = np.array([counts[at : at + CHANGE_MINUTES].sum() for at in minutes[here]])
         median = here[np.argsort(totals, kind="stable")[here.size // 2]]
-        yield _about(counts, int(minutes[median]), each, start, profile.dispersion)
+        yield _about(counts, int(minutes[median]), most[number], start, profile.dispersion)
 
 
-def _about(counts: Floats, centre: int, most_requests: int, start: float, dispersion: Dispersion) -> DemandProfile:
+def _about(counts: Floats, centre: int, most_requests: float, start: float, dispersion: Dispersion) -> DemandProfile:
     """Profile of as many minutes before a minute as from it on, as many as hold so many requests."""
     reach = 1
     while reach < CHANGE_MINUTES and counts[centre - reach - 1 : centre + reach + 1].sum() <= most_requests:
@@ -305,7 +333,7 @@ def _about(counts: Floats, centre: int, most_requests: int, start: float, disper
     return DemandProfile(start + low * SECONDS_PER_MINUTE, counts[low : centre + reach], dispersion)
 
 
-def _expected(calendar: Calendar, number: int, most_requests: int) -> DemandProfile:
+def _expected(calendar: Calendar, number: int, most_requests: float) -> DemandProfile:
     """An hour change of a class that was not observed, with random arrivals at the expected rates."""
     schedule = np.array(calendar.schedule)
     here = np.flatnonzero(schedule == number)

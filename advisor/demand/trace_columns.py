@@ -22,6 +22,8 @@ class Requests:
     output_tokens: Integers
     places: Integers | None = None
     """Index of the users' place of each request; None: all come from the first."""
+    weights: Floats | None = None
+    """Requests that each stands for, in proportion; None: all for as many."""
     notes: tuple[str, ...] = ()
     """What a reader must know before trusting them."""
 

@@ -80,7 +80,7 @@ class ReactiveFleet:
     stop_usd: Floats
     """Cost of an instance after its last hour, until it is taken away."""
     rate: float
-    """Requests per second that all of them carry, beside what stands by."""
+    """Requests per second that all of them carry, without their part of the fleet's spare."""
     steady_rate: float
     """The same of commitments, of what is owned, and of serverless, which follows by itself."""
     steady_usd_per_month: float
@@ -102,7 +102,7 @@ class ReactiveFleet:
         own = sum(allocation.instances[-1] * mix_rate(problem, allocation.pool) for allocation in moving)
         if own <= 0:
             return None
-        carried = min(own, max(planned - beside, 0.0)) if _has_spare(problem, moving) else own
+        carried_ratio = min(planned / (own + beside), 1.0) if _has_spare(problem, moving) else 1.0
         least = 0 if problem.scaling.scale_to_zero else max(problem.limits.zones, problem.limits.min_replicas)
         return cls(
             instances=np.array([float(allocation.instances[-1]) for allocation in moving]),
@@ -112,8 +112,8 @@ class ReactiveFleet:
             stop_usd=np.array(
                 [allocation.tariff.all_usd_per_hour * allocation.tariff.stop_hours for allocation in moving]
             ),
-            rate=carried,
-            steady_rate=beside,
+            rate=carried_ratio * own,
+            steady_rate=carried_ratio * beside,
             steady_usd_per_month=solution.objective_usd_per_month
             - math.fsum(_usd_per_month(problem, allocation) for allocation in moving),
             least_ratio=_least_ratio(problem, moving, steady) if least else 0.0,

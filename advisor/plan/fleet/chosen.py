@@ -298,7 +298,8 @@ class Confirmation:
     requests: int
     minutes: float
     within_slo_ratio: float
-    """Of the whole sample; requests that the rehearsed interruption of a spot instance cuts off are left out."""
+    """Of a week's requests, for which those of the sample stand by their class of hours; requests that the rehearsed
+    interruption of a spot instance cuts off are left out."""
     ttft_p95_ms: float | None
     tpot_p95_ms: float | None
     headroom_factor: float
@@ -309,7 +310,7 @@ class Confirmation:
     arrivals: str
     """What was replayed, in words."""
     busiest_within_slo_ratio: float
-    """The same share of the busiest stretch."""
+    """Share of the requests of the busiest stretch by themselves."""
     without_one_within_slo_ratio: float | None = None
     """Least share in the busiest stretch while one machine is gone, each in turn; None where none need be spared."""
     without_part_within_slo_ratio: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
@@ -322,7 +323,7 @@ class Confirmation:
 
     @property
     def least(self) -> tuple[float, str]:
-        """The least of its shares, and of what it is: "" of the whole sample."""
+        """The least of its shares, and of what it is: "" of the week."""
         without_one, without_part = self.without_one_within_slo_ratio, self.without_part_within_slo_ratio
         shares = (
             (self.within_slo_ratio, ""),
@@ -342,7 +343,7 @@ QUANTILES: Mapping[str, float] = {
 
 @dataclass(frozen=True, slots=True)
 class LatencyDistribution:
-    """A latency of the requests that the fleet's replay answered, at fixed percentiles, in ms."""
+    """A latency of a week's requests, by those that the fleet's replay answered, at fixed percentiles, in ms."""
 
     name: str
     """``ttft``, ``tpot`` or ``e2e``; of models that answer in one pass ``latency``."""

@@ -260,7 +260,8 @@ class _Fleet:
         return None
 
     def _serve_until_too_late(self, cutoff: Cutoff) -> Estimate | None:
-        end = EarlyEnd(cutoff, self._sessions, self._members, self._requests.seconds.size)
+        weights = np.ones(self._calls) if self._requests.weights is None else self._requests.weights
+        end = EarlyEnd(cutoff, self._sessions, self._members, weights)
 
         def is_too_late(members: Indices) -> bool:
             return end.is_too_late(self._late(members, cutoff.slo))

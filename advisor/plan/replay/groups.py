@@ -183,13 +183,13 @@ def without_lost(group: ReplayGroup) -> ReplayGroup:
 
 def part_of(requests: Requests, part: slice | npt.NDArray[np.intp]) -> Requests:
     """Some of the requests, in their order."""
-    places = None if requests.places is None else requests.places[part]
     return replace(
         requests,
         seconds=requests.seconds[part],
         input_tokens=requests.input_tokens[part],
         output_tokens=requests.output_tokens[part],
-        places=places,
+        places=None if requests.places is None else requests.places[part],
+        weights=None if requests.weights is None else requests.weights[part],
     )
 
 

@@ -8,6 +8,7 @@ scaled up.
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from advisor.units import MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MONTH
 from advisor.workload.values import Slo
 
 Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.intp]
 Integers = npt.NDArray[np.int32]
 
@@ -43,7 +45,7 @@ class EarlyEnd:
     """Counts late requests, replica by replica, until too many are late."""
 
     def __init__(
-        self, cutoff: Cutoff, sessions: Sequence[Session], members: Sequence[Sequence[Indices]], count: int
+        self, cutoff: Cutoff, sessions: Sequence[Session], members: Sequence[Sequence[Indices]], weights: Floats
     ) -> None:
         """Know where requests were sent.
 
@@ -51,18 +53,22 @@ class EarlyEnd:
             cutoff: how many may be late.
             sessions: in the order in which they are simulated.
             members: requests of each.
-            count: of all requests.
+            weights: requests that each request stands for, (n,).
         """
-        self._first = cutoff.busiest
-        self._allowed_ratio = cutoff.most_late / count
+        count, first = weights.size, cutoff.busiest
+        self._weights = np.array([weights, weights if first is None else np.arange(count) < first])
+        """Of each request among all, and among those that are judged by themselves: (2, n)."""
+        self._judged = self._weights.sum(axis=1)
+        self._allowed = cutoff.most_late_ratio * self._judged
         strata: dict[tuple[int, float], int] = {}
         self._stratum = [strata.setdefault((session.group, session.start), len(strata)) for session in sessions]
         self._sent, self._served, self._late = np.zeros((3, 2, len(strata)))
+        is_nowhere = np.ones(count, dtype=np.bool_)
         for at, parts in enumerate(members):
             for part in parts:
                 self._sent[:, self._stratum[at]] += self._counts(part)
-        self._judged = np.array([count, min(cutoff.busiest or count, count)], dtype=np.float64)
-        self._nowhere = count - float(self._sent[0].sum())
+                is_nowhere[part] = False
+        self._nowhere = self._counts(is_nowhere)
         keep_every = _keep_every(count, cutoff.most_served)
         self.positions = list(_sampled(sessions, self._stratum, members, keep_every))
         """Positions of sessions that are simulated."""
@@ -74,30 +80,28 @@ class EarlyEnd:
         self._served[:, self._stratum[at]] += self._counts(served)
         self._late[:, self._stratum[at]] += self._counts(late)
 
-    def _counts(self, requests: Indices) -> tuple[int, int]:
-        """Number of these requests, and of those among them that are judged by themselves."""
-        return requests.size, requests.size if self._first is None else int(np.count_nonzero(requests < self._first))
+    def _counts(self, requests: Indices | Flags) -> Floats:
+        """Weight of these requests, and of those among them that are judged by themselves: (2,)."""
+        counts: Floats = self._weights[:, requests].sum(axis=1)
+        return counts
 
     def is_too_late(self, more: Indices | None = None) -> bool:
         """Whether more are late already than are allowed, with those of a session that is not counted yet."""
         late = self._late.sum(axis=1) + self._nowhere
         if more is not None:
             late += self._counts(more)
-        return bool((late > self._allowed_ratio * self._judged).any())
+        return bool((late > self._allowed).any())
 
     def estimate(self) -> Estimate:
         """Estimate so far."""
         late = self._estimated()
         share, busiest_share = np.maximum(1 - late / np.maximum(self._judged, 1), 0.0).tolist()
-        return Estimate(share, busiest_share, holds=bool((late <= self._allowed_ratio * self._judged).all()))
+        return Estimate(share, busiest_share, holds=bool((late <= self._allowed).all()))
 
     def _estimated(self) -> Floats:
-        late: Floats = (self._late * self._weights()).sum(axis=1) + self._nowhere
+        per_served = np.divide(self._sent, self._served, out=np.ones_like(self._sent), where=self._served > 0)
+        late: Floats = (self._late * np.maximum(per_served, 1.0)).sum(axis=1) + self._nowhere
         return late
-
-    def _weights(self) -> Floats:
-        served = np.maximum(self._served, 1)
-        return np.maximum(self._sent, served) / served
 
 
 def _keep_every(count: int, served: int | None) -> int:
@@ -120,30 +124,46 @@ def _sampled(
 
 
 _PERCENTILE = 0.95
-Flags = npt.NDArray[np.bool_]
 
 
-def latencies_s(outcome: Outcome, requests: Requests) -> Mapping[str, Floats]:
-    """Seconds of the requests that were answered, by latency.
+class Latencies(NamedTuple):
+    """A latency of several requests."""
+
+    seconds: Floats
+    weights: Floats | None
+    """Requests that each stands for, none 0; None: all for as many."""
+
+
+def latencies_s(outcome: Outcome, requests: Requests) -> Mapping[str, Latencies]:
+    """Seconds of the requests that were answered and stand for any, by latency.
 
     ``ttft`` and ``e2e`` are of every answer, ``tpot`` (seconds ÷ tokens after the first) of those with any.
     """
-    answered = outcome.group >= 0
+    weights = requests.weights
+    answered = outcome.group >= 0 if weights is None else (outcome.group >= 0) & (weights > 0)
     steps = np.maximum(requests.output_tokens, 1) - 1
     several = answered & (steps > 0) & (outcome.decode_s > 0)
+    of_answered, of_several = (None if weights is None else weights[part] for part in (answered, several))
     return {
-        "ttft": outcome.ttft_s[answered],
-        "tpot": outcome.decode_s[several] / steps[several],
-        "e2e": (outcome.ttft_s + outcome.decode_s)[answered],
+        "ttft": Latencies(outcome.ttft_s[answered], of_answered),
+        "tpot": Latencies(outcome.decode_s[several] / steps[several], of_several),
+        "e2e": Latencies((outcome.ttft_s + outcome.decode_s)[answered], of_answered),
     }
 
 
-def p95_ms(seconds: Floats) -> float | None:
-    """95th percentile of seconds in ms; None where there are none."""
-    return percentiles(seconds, (_PERCENTILE,))[0] * MS_PER_SECOND if seconds.size else None
+def p95_ms(seconds: Floats, weights: Floats | None = None) -> float | None:
+    """95th percentile of seconds in ms, each of some weight; None where there are none."""
+    return percentiles(seconds, (_PERCENTILE,), weights)[0] * MS_PER_SECOND if seconds.size else None
 
 
-def distributions(latencies: Mapping[str, Floats], slo: Slo, unit: Unit) -> Iterator[LatencyDistribution]:
+def weighted_share(kept: Flags, judged: Flags, weights: Floats | None = None) -> float:
+    """Share of the judged requests that is kept, each of some weight; 1 where none is judged."""
+    counted = judged if weights is None else judged * weights
+    whole = float(counted.sum())
+    return float((counted * kept).sum()) / whole if whole else 1.0
+
+
+def distributions(latencies: Mapping[str, Latencies], slo: Slo, unit: Unit) -> Iterator[LatencyDistribution]:
     """Percentiles of each latency; answers of one pass have ``latency`` alone.
 
     Args:
@@ -157,10 +177,12 @@ def distributions(latencies: Mapping[str, Floats], slo: Slo, unit: Unit) -> Iter
         else {"ttft": ("ttft", slo.ttft_p95_ms), "tpot": ("tpot", slo.tpot_p95_ms), "e2e": ("e2e", slo.e2e_p95_ms)}
     )
     for name, (source, target_ms) in named.items():
-        milliseconds = latencies[source] * MS_PER_SECOND
+        seconds, weights = latencies[source]
+        milliseconds = seconds * MS_PER_SECOND
         if milliseconds.size:
-            within = None if target_ms is None else float((milliseconds <= target_ms).mean())
-            quantiles = percentiles(milliseconds, list(QUANTILES.values()))
+            judged = np.ones_like(milliseconds, dtype=np.bool_)
+            within = None if target_ms is None else weighted_share(milliseconds <= target_ms, judged, weights)
+            quantiles = percentiles(milliseconds, list(QUANTILES.values()), weights)
             yield LatencyDistribution(name, milliseconds.size, within, **dict(zip(QUANTILES, quantiles, strict=True)))
 
 
@@ -189,9 +211,9 @@ def result_of(groups: Sequence[ReplayGroup], requests: Requests, slo: Slo, serve
     return ReplayResult(
         requests=requests.seconds.size,
         within_slo_ratio=float(kept.mean()),
-        ttft_p95_ms=p95_ms(latencies["ttft"]),
-        tpot_p95_ms=p95_ms(latencies["tpot"]),
-        e2e_p95_ms=p95_ms(latencies["e2e"]),
+        ttft_p95_ms=p95_ms(*latencies["ttft"]),
+        tpot_p95_ms=p95_ms(*latencies["tpot"]),
+        e2e_p95_ms=p95_ms(*latencies["e2e"]),
         refused=int(np.count_nonzero(outcome.group < 0)),
         preemptions=sum(served.preemptions),
         interruptions=sum(group_result.interruptions for group_result in by_group),

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.spread import hours_of_week
 from advisor.demand.synthetic_trace import (
     MOST_IN_A_MINUTE,
     MOST_REQUESTS,
     STEADY_MINUTES,
     Calendar,
     SyntheticTrace,
-    class_of,
+    classes_of,
     rehearse,
     steady,
     stressed,
@@ -40,12 +39,12 @@ from advisor.plan.replay.groups import (
     thinned,
     without_lost,
 )
-from advisor.plan.replay.result import distributions, latencies_s, p95_ms, within
+from advisor.plan.replay.result import distributions, latencies_s, p95_ms, weighted_share, within
 from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Route
 from advisor.plan.solve.shares import splits_by_what_is_up, targets
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.records import dataclass, replace
-from advisor.units import SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+from advisor.units import SECONDS_PER_MINUTE
 from advisor.workload.values import Survive
 
 Flags = npt.NDArray[np.bool_]
@@ -67,9 +66,9 @@ class Trial:
     rehearsal: SyntheticTrace
     """Requests that the fleet was tried with."""
     within_slo_ratio: float
-    """Of the whole sample, without those that the interruption itself cut off."""
+    """Of the requests of a week that the sample stands for, without those that the interruption itself cut off."""
     busiest_ratio: float
-    """The same of the busiest stretch."""
+    """The same of the requests of the busiest stretch, by themselves."""
     without_one_ratio: float | None
     """Least share within the targets in the busiest stretch while one machine is gone; None: not asked."""
     without_part_ratio: float | None
@@ -139,7 +138,8 @@ class Trials:
         self._busy_stretches: dict[tuple[float, float], Requests] = {}
         """Busiest stretches by the ratio of their requests to those observed, and their scale."""
         self._steady_rates = self._rates_for_long()
-        self._is_stretch = self.rehearsal.busiest.stop == self.rehearsal.requests.seconds.size
+        requests = self.rehearsal.requests
+        self._is_stretch = self.rehearsal.busiest.stop == requests.seconds.size and requests.weights is None
         self._known: dict[Key, _Seen] = {}
         self._timelines = context.timelines
 
@@ -236,7 +236,8 @@ class Trials:
             most = int(requests.output_tokens.max()) if any_split([group.steps]) else 1
             idle = replace(group, instances_by_hour=(most,), replicas_per_instance=1, lost_at=None, target="")
             outcome = simulate([idle], requests, cutoff=Cutoff(self._slo, serve=serve_idle)).outcome
-            share = _share(within(outcome, requests, self._slo), ~outcome.cut)
+            kept, judged = within(outcome, requests, self._slo), ~outcome.cut
+            share = min(_shares(kept, judged, requests, self.rehearsal.busiest.stop))
             self._known[key] = _Seen(share, share, None, None, (), is_whole=True)
         return self._known[key].share >= self.wanted
 
@@ -251,13 +252,14 @@ class Trials:
                 self._requirements.demand, self.rehearsal.busiest.stop, small.rehearsal.scale, self._calendar, **stress
             )  # fmt: skip
             requests = thinned(self._from_places(made_up), small.share)
-            most_late = (1 - self._slo.within_ratio) * requests.seconds.size
-            cutoff = Cutoff(self._slo, most_late, self._most_served, is_share_asked=False, serve=self._timelines)
+            cutoff = Cutoff(
+                self._slo, 1 - self._slo.within_ratio, self._most_served, is_share_asked=False, serve=self._timelines
+            )  # fmt: skip
             served = simulate(small.groups, requests, routes=small.routes, cutoff=cutoff)
             outcome = served.outcome
             if served.early is not None:
                 return served.early.holds
-            return _share(within(outcome, requests, self._slo), ~outcome.cut) >= self._slo.within_ratio
+            return weighted_share(within(outcome, requests, self._slo), ~outcome.cut) >= self._slo.within_ratio
 
         return HoldsUpTo(
             peak_ratio=largest(lambda ratio: holds(peak_ratio=ratio)),
@@ -342,7 +344,7 @@ class Trials:
         problem = formulation.problem
         if problem.limits.survival is not Survive.NOTHING or any(self._calendar.added_rates):
             return None
-        of_peak = class_of(self._calendar, self.rehearsal.busiest_seconds)
+        of_peak = int(classes_of(self._calendar, np.array([self.rehearsal.busiest_seconds]))[0])
         most = [allocation.instances[of_peak] for allocation in solution.allocations]
         for at, hour in enumerate(problem.hours):
             counts = [allocation.instances[at] for allocation in solution.allocations]
@@ -434,7 +436,9 @@ class Trials:
         small = self._small(groups, routes)
         rehearsal = small.rehearsal
         until = rehearsal.requests.seconds[rehearsal.busiest.stop - 1]
-        requests = part_of(rehearsal.requests, rehearsal.busiest) if stretch else rehearsal.requests
+        requests = rehearsal.requests
+        if stretch:
+            requests = replace(part_of(requests, rehearsal.busiest), weights=None)
         requests = thinned(requests, small.share * share)
         count = int(np.searchsorted(requests.seconds, until, side="right"))
         return self._judged(small.groups, small.routes, requests, count=count, whole=whole)
@@ -457,31 +461,34 @@ class Trials:
             count: of the first ones, which are judged by themselves as well.
             whole: whether to simulate all of them.
         """
-        most_late = math.inf if whole else (1 - self.wanted) * requests.seconds.size
-        cutoff = Cutoff(self._slo, most_late, self._most_served, count, is_share_asked=whole, serve=self._timelines)
+        most_late_ratio = math.inf if whole else 1 - self.wanted
+        cutoff = Cutoff(
+            self._slo, most_late_ratio, self._most_served, count, is_share_asked=whole, serve=self._timelines
+        )
         served = simulate(groups, requests, routes=routes, cutoff=cutoff)
         outcome, early = served.outcome, served.early
         kept = within(outcome, requests, self._slo)
         judged = ~outcome.cut & (outcome.group >= 0) if early else ~outcome.cut
         latencies = latencies_s(outcome, requests)
+        share, busiest_share = (
+            (early.share, early.busiest_share) if early else _shares(kept, judged, requests, count)
+        )  # fmt: skip
         return _Seen(
-            share=early.share if early else _share(kept, judged),
-            busiest_share=early.busiest_share if early else _share(kept[:count], judged[:count]),
-            ttft_p95_ms=p95_ms(latencies["ttft"]),
-            tpot_p95_ms=p95_ms(latencies["tpot"]),
-            late=tuple(self._late(outcome, kept, judged)),
+            share=share,
+            busiest_share=busiest_share,
+            ttft_p95_ms=p95_ms(*latencies["ttft"]),
+            tpot_p95_ms=p95_ms(*latencies["tpot"]),
+            late=tuple(self._late(outcome, kept, judged, requests, count)),
             is_whole=whole,
             latencies=tuple(distributions(latencies, self._slo, self._requirements.demand.unit)) if whole else (),
-            late_class=self._late_class(requests.seconds[judged & ~kept]),
+            late_class=self._late_class(part_of(requests, np.flatnonzero(judged & ~kept))),
         )
 
-    def _late_class(self, seconds: Floats) -> int | None:
-        """Class of the hours in which most requests are late, by the seconds of those that are; None without any."""
-        if not seconds.size or len(self._peak_ratios) == 1:
+    def _late_class(self, late: Requests) -> int | None:
+        """Class of the hours that most of the late requests stand for; None without any."""
+        if not late.seconds.size or len(self._peak_ratios) == 1:
             return None
-        hours = (seconds // SECONDS_PER_HOUR).astype(np.intp)
-        of_week = hours_of_week(int(hours[0]), int(hours[-1] - hours[0]) + 1)[hours - hours[0]]
-        return int(np.bincount(np.array(self._calendar.schedule)[of_week]).argmax())
+        return int(np.bincount(classes_of(self._calendar, late.seconds), late.weights).argmax())
 
     def _small(self, groups: Sequence[ReplayGroup], routes: tuple[Route, ...]) -> "ScaledFleet":
         """A fleet at the usual scale, with a rehearsal that has requests enough for it."""
@@ -494,10 +501,12 @@ class Trials:
         rehearsal = self.rehearsal if larger == scale else self._rehearsed(larger)
         return ScaledFleet(rehearsal, groups, routes, wanted / rehearsal.scale)
 
-    def _late(self, outcome: Outcome, kept: Flags, judged: Flags) -> Iterator[int]:
+    def _late(
+        self, outcome: Outcome, kept: Flags, judged: Flags, requests: Requests, count: int | None
+    ) -> Iterator[int]:  # fmt: skip
         for index in range(int(outcome.group.max(initial=-1)) + 1):
             here = judged & (outcome.group == index)
-            if here.any() and float(kept[here].mean()) < self.wanted:
+            if min(_shares(kept, here, requests, count)) < self.wanted:
                 yield index
 
     def _groups(self, formulation: Formulation, solution: FleetSolution) -> list[ReplayGroup]:
@@ -577,8 +586,9 @@ def _with_counts(groups: Sequence[ReplayGroup], counts: Sequence[int]) -> list[R
     return [replace(group, instances_by_hour=(count,)) for group, count in zip(groups, counts, strict=True)]
 
 
-def _share(kept: Flags, judged: Flags) -> float:
-    return float(kept[judged].mean()) if judged.any() else 1.0
+def _shares(kept: Flags, judged: Flags, requests: Requests, count: int | None) -> tuple[float, float]:
+    """Share of the judged requests that is kept, of a week and of the first *count* by themselves."""
+    return weighted_share(kept, judged, requests.weights), weighted_share(kept[:count], judged[:count])
 
 
 def largest(holds: Callable[[float], bool]) -> float:

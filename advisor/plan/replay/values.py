@@ -70,8 +70,8 @@ class Cutoff:
     """Part of a replay that has to be simulated to know whether a fleet holds."""
 
     slo: Slo
-    most_late: float = math.inf
-    """Late requests from which on the rest is left out."""
+    most_late_ratio: float = math.inf
+    """Share of late requests from which on the rest is left out."""
     most_served: int | None = None
     """About so many requests are simulated at most, on a sample of the replicas of each group: they receive requests in
     turn, so that each shows what all of them would. None: all."""

@@ -18,7 +18,7 @@ from advisor.workload.values import Slo
 from plan.replay.reference import make_steps
 
 COUNT = 4_000
-ALLOWED = 0.01 * COUNT
+ALLOWED = 0.01
 
 
 def load(seconds):
@@ -51,6 +51,19 @@ def test_only_too_many_late_requests_end_a_replay(instances, seconds, ttft_ms):
     assert early is None or not early.holds
 
 
+@given(instances=st.integers(2, 24), seconds=st.floats(200, 8000), ttft_ms=st.floats(50, 2000), skew=st.floats(0.1, 9))
+@settings(max_examples=30, deadline=None)
+def test_late_requests_count_as_many_as_they_stand_for(instances, seconds, ttft_ms, skew):
+    """It ends early just where too much of the weight is late, or too many of the first half by themselves."""
+    weights = np.where(np.arange(COUNT) < COUNT // 2, 1.0, skew)
+    requests, slo = replace(load(seconds), weights=weights), Slo(ttft_p95_ms=ttft_ms)
+    kept = within(simulate(fleet(instances), requests).outcome, requests, slo)
+    early = simulate(fleet(instances), requests, cutoff=Cutoff(slo, ALLOWED, busiest=COUNT // 2)).early
+
+    holds = np.average(kept, weights=weights) >= 1 - ALLOWED and kept[: COUNT // 2].mean() >= 1 - ALLOWED
+    assert (early is None) == holds
+
+
 @given(instances=st.integers(1, 4), seconds=st.floats(100, 4000), ttft_ms=st.floats(50, 2000))
 @settings(max_examples=30, deadline=None)
 def test_a_replica_is_not_served_on_once_too_many_are_late(instances, seconds, ttft_ms):
@@ -79,7 +92,7 @@ def test_the_busiest_requests_are_judged_by_themselves():
     """As large a share of late ones is allowed among them as among all."""
     requests = load(4000)
     burst = replace(requests, seconds=np.concatenate([MONDAY_SECONDS + np.arange(400) * 0.01, requests.seconds[400:]]))
-    few_late = Cutoff(Slo(ttft_p95_ms=2000), 0.2 * COUNT, busiest=400)
+    few_late = Cutoff(Slo(ttft_p95_ms=2000), 0.2, busiest=400)
 
     found = simulate(fleet(2), replace(burst, seconds=np.sort(burst.seconds)), cutoff=few_late).early
     all_alike = simulate(
@@ -98,7 +111,7 @@ def test_a_sample_takes_every_fourth_replica_and_interrupted_ones():
     sessions.append(Session(0, (8, 0), 0.0, 50.0, interrupted=True))
     members = [[np.arange(at * 10, at * 10 + 10)] for at in range(9)]
 
-    assert EarlyEnd(Cutoff(Slo(), 1.0, most_served=22), sessions, members, 90).positions == [0, 4, 8]
+    assert EarlyEnd(Cutoff(Slo(), 1 / 90, most_served=22), sessions, members, np.ones(90)).positions == [0, 4, 8]
 
 
 def test_a_sample_of_the_replicas_stands_for_all_of_each_group():

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from advisor.demand.spread import MONDAY_SECONDS
-from advisor.demand.synthetic_trace import class_of, stressed, sustained_ratio, with_lengths
+from advisor.demand.synthetic_trace import classes_of, stressed, sustained_ratio, with_lengths
 from advisor.demand.values import DemandProfile, Dispersion
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.replay import fleet_search
@@ -394,4 +394,4 @@ def test_a_moment_is_of_the_class_of_its_hour():
 
     for hour in (0, 9, 19, 167):
         seconds = MONDAY_SECONDS + 3_600 * (hour + 168 * 5) + 1_800
-        assert class_of(calendar, seconds) == formulation.week.schedule[hour]
+        assert classes_of(calendar, np.array([seconds])) == [formulation.week.schedule[hour]]

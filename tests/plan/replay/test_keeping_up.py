@@ -52,6 +52,8 @@ def test_a_target_that_limits_waits_is_judged_alone():
 def test_an_early_end_sees_the_queue():
     """A replay that ends early finds what a whole one does."""
     overloaded = arrivals(2 * sustained_per_second())
-    early = simulate(fleet(), overloaded, cutoff=Cutoff(PACE, most_late=200.0, is_share_asked=False)).early
+    early = simulate(
+        fleet(), overloaded, cutoff=Cutoff(PACE, most_late_ratio=200 / overloaded.seconds.size, is_share_asked=False)
+    ).early
     assert early is not None
     assert not early.holds
