@@ -260,8 +260,8 @@ class _Fleet:
         return None
 
     def _serve_until_too_late(self, cutoff: Cutoff) -> Estimate | None:
-        weights = np.ones(self._calls) if self._requests.weights is None else self._requests.weights
-        end = EarlyEnd(cutoff, self._sessions, self._members, weights)
+        requests = self._requests
+        end = EarlyEnd(cutoff, self._sessions, self._members, requests.seconds.size, requests.weights)
 
         def is_too_late(members: Indices) -> bool:
             return end.is_too_late(self._late(members, cutoff.slo))

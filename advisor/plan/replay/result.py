@@ -45,7 +45,12 @@ class EarlyEnd:
     """Counts late requests, replica by replica, until too many are late."""
 
     def __init__(
-        self, cutoff: Cutoff, sessions: Sequence[Session], members: Sequence[Sequence[Indices]], weights: Floats
+        self,
+        cutoff: Cutoff,
+        sessions: Sequence[Session],
+        members: Sequence[Sequence[Indices]],
+        count: int,
+        weights: Floats | None = None,
     ) -> None:
         """Know where requests were sent.
 
@@ -53,12 +58,11 @@ class EarlyEnd:
             cutoff: how many may be late.
             sessions: in the order in which they are simulated.
             members: requests of each.
-            weights: requests that each request stands for, (n,).
+            count: of all requests.
+            weights: requests that each stands for, (n,); None: all for as many.
         """
-        count, first = weights.size, cutoff.busiest
-        self._weights = np.array([weights, weights if first is None else np.arange(count) < first])
-        """Of each request among all, and among those that are judged by themselves: (2, n)."""
-        self._judged = self._weights.sum(axis=1)
+        self._weights, self._first = weights, cutoff.busiest
+        self._judged = np.array(self._counts(np.arange(count)), dtype=np.float64)
         self._allowed = cutoff.most_late_ratio * self._judged
         strata: dict[tuple[int, float], int] = {}
         self._stratum = [strata.setdefault((session.group, session.start), len(strata)) for session in sessions]
@@ -68,7 +72,7 @@ class EarlyEnd:
             for part in parts:
                 self._sent[:, self._stratum[at]] += self._counts(part)
                 is_nowhere[part] = False
-        self._nowhere = self._counts(is_nowhere)
+        self._nowhere = self._counts(np.flatnonzero(is_nowhere))
         keep_every = _keep_every(count, cutoff.most_served)
         self.positions = list(_sampled(sessions, self._stratum, members, keep_every))
         """Positions of sessions that are simulated."""
@@ -80,10 +84,10 @@ class EarlyEnd:
         self._served[:, self._stratum[at]] += self._counts(served)
         self._late[:, self._stratum[at]] += self._counts(late)
 
-    def _counts(self, requests: Indices | Flags) -> Floats:
-        """Weight of these requests, and of those among them that are judged by themselves: (2,)."""
-        counts: Floats = self._weights[:, requests].sum(axis=1)
-        return counts
+    def _counts(self, requests: Indices) -> tuple[float, float]:
+        """Weight of these requests, and number of those among them that are judged by themselves."""
+        weight = requests.size if self._weights is None else float(self._weights[requests].sum())
+        return weight, weight if self._first is None else int(np.count_nonzero(requests < self._first))
 
     def is_too_late(self, more: Indices | None = None) -> bool:
         """Whether more are late already than are allowed, with those of a session that is not counted yet."""

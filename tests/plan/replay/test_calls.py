@@ -99,7 +99,7 @@ def test_what_an_interruption_cuts_off_is_sent_again():
 def test_a_part_of_the_replicas_is_never_taken_for_all():
     """A cutoff that samples replicas leaves calls whole: the outcome is that of all of them."""
     asked = calls(np.arange(400) * 0.02, 5)
-    cutoff = Cutoff(Slo(latency_ms=15.0), 4.0, most_served=50)
+    cutoff = Cutoff(Slo(latency_ms=15.0), 0.01, most_served=50)
     served = simulate([group(8)], asked, cutoff=cutoff)
     assert served.early is None
     assert served.outcome.ttft_s.tolist() == latencies([group(8)], asked)

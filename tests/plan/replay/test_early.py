@@ -111,7 +111,7 @@ def test_a_sample_takes_every_fourth_replica_and_interrupted_ones():
     sessions.append(Session(0, (8, 0), 0.0, 50.0, interrupted=True))
     members = [[np.arange(at * 10, at * 10 + 10)] for at in range(9)]
 
-    assert EarlyEnd(Cutoff(Slo(), 1 / 90, most_served=22), sessions, members, np.ones(90)).positions == [0, 4, 8]
+    assert EarlyEnd(Cutoff(Slo(), 1 / 90, most_served=22), sessions, members, 90).positions == [0, 4, 8]
 
 
 def test_a_sample_of_the_replicas_stands_for_all_of_each_group():

@@ -251,8 +251,8 @@ def test_a_cutoff_ends_when_more_are_late_than_it_allows():
     fleet = [group(instances=(4,))]
     impossible = Slo(ttft_p95_ms=1e-6)
 
-    stopped = simulate(fleet, EVEN, cutoff=Cutoff(impossible, 10)).outcome
-    whole = simulate(fleet, EVEN, cutoff=Cutoff(LOOSE, 10)).outcome
+    stopped = simulate(fleet, EVEN, cutoff=Cutoff(impossible, 10 / EVEN.seconds.size)).outcome
+    whole = simulate(fleet, EVEN, cutoff=Cutoff(LOOSE, 10 / EVEN.seconds.size)).outcome
 
     assert 0 < (stopped.group >= 0).sum() < EVEN.seconds.size
     assert (whole.group >= 0).all()
