@@ -197,7 +197,8 @@ class FleetSearch(ReplayedFleets):
         confirmed = unproven(confirmed) if below is None else held_to(below, confirmed.solution.bound_usd_per_month)
         if not any(start is not None and start.is_limit for start in starts):
             confirmed = self._fewer_at_times(self._exchanged(self._elsewhere(confirmed)))
-            confirmed = self._by_hours(self._by_region(confirmed))
+            joined = self._by_hours(self._by_region(confirmed))
+            confirmed = joined if joined is confirmed else self._elsewhere(joined)
             if (
                 self._effort.in_full
                 and not confirmed.solution.proven
@@ -483,7 +484,7 @@ class FleetSearch(ReplayedFleets):
         if not problem.scaling.take_turns:
             return best
         constant = self._constant_fleet(None)
-        others = () if constant is None or not self._is_allowed(constant) else (constant.solution,)
+        others = [constant.solution] if constant is not None and self._is_allowed(constant) else []
         in_turns = self._first_by_hours(best, by_hours(problem, best.solution, others))
         return best if in_turns is best else held_to(in_turns, self._least_in_turns())
 
