@@ -79,8 +79,12 @@ def chosen_fleet(market: Market, asked: Asked) -> Chosen:
     formulation = never_at_zero(market.formulation)
     if formulation is None:
         return chosen
-    validator = market.validator.within(formulation, market.context)
-    other = _chosen_within_budget(replace(market, formulation=formulation, validator=validator), asked)
+    requirements, scaling = market.context.requirements, formulation.problem.scaling
+    workload = replace(requirements.workload, scaling=scaling)
+    context = replace(market.context, requirements=replace(requirements, workload=workload))
+    validator = market.validator.within(formulation, context)
+    running = replace(market, context=context, formulation=formulation, validator=validator)
+    other = _chosen_within_budget(running, asked)
     market.validator.learn(validator)
     fleet, before = other.fleet, chosen.fleet
     if not isinstance(fleet, Confirmed) or not fleet.confirmation.reached:

@@ -4,14 +4,17 @@ import math
 import os
 from dataclasses import replace
 from pathlib import Path
+from statistics import NormalDist
 from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 from advisor.candidates import match
+from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
-from advisor.demand.values import Dispersion
+from advisor.demand.spread import MONDAY_SECONDS
+from advisor.demand.values import DemandProfile, Dispersion, TokenHistogram
 from advisor.demand_sources import measure_demand
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
@@ -32,7 +35,7 @@ from advisor.plan.rung_fleets import Ladder, LowerRungs
 from advisor.plan.rungs import rungs_of
 from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.plan.solve.stage import Effort, PlanningContext, standing_of
-from advisor.workload.values import DeclaredDemand, Limits, Slo, Survive
+from advisor.workload.values import DeclaredDemand, Limits, Scaling, Slo, Survive
 from builders import catalog_of, offer, workload
 from plan.fleet.exhaustive import all_counts, cost_of
 from plan.replay.test_confirm import few_pools, flat
@@ -127,15 +130,40 @@ def market_for(rate, dispersion, sold, purchase, limits):
     )
     catalog, model = catalog_of(*sold), find_model(asked.model_reference)
     demand = replace(measure_demand(asked, model, catalog, None), profile=flat(rate, dispersion))
-    requirements = requirements_of(PlanRequest(asked, model, demand), catalog)
+    market = market_of_demand(asked, catalog, demand)
+    formulation = few_pools(market.formulation, 3)
+    return replace(market, formulation=formulation, validator=ReplayValidator(formulation, market.context))
+
+
+def weekday_market(e2e_ms, purchase):
+    """The market of a help desk that is open by day alone, whose longest answers a machine has to be fast for."""
+    asked = workload(
+        model="microsoft/phi-4", precisions=("bf16", "fp8", "int8"), slo=Slo(ttft_p95_ms=2500, e2e_p95_ms=e2e_ms),
+        regions=("us-west-2",), instance_types=("g5.12xlarge", "g7e.2xlarge", "p5.4xlarge"), context_tokens=8192,
+        demand=DeclaredDemand(0.1, 0.6, 961, 379), purchase=purchase, scaling=Scaling(scale_to_zero=True),
+    )  # fmt: skip
+    hours, days = np.arange(24), np.arange(15)
+    rates = np.outer(days % 7 < 5, np.where((hours >= 8) & (hours < 18), 0.25, 0.0))
+    counts = np.random.default_rng(0).poisson(60 * np.repeat(rates.ravel(), 60)).astype(float)
+    quantiles = np.array([NormalDist().inv_cdf((at + 0.5) / 16) for at in range(16)])
+    inputs, outputs = 700 * np.exp(0.8 * quantiles), np.minimum(300 * np.exp(0.7 * quantiles), 1500)
+    tokens = TokenHistogram(np.repeat(inputs, 16), np.tile(outputs, 16), np.full(256, 1 / 256))
+    catalog, model = load_catalog(), find_model(asked.model_reference)
+    profile = DemandProfile(MONDAY_SECONDS, counts, Dispersion())
+    return market_of_demand(
+        asked, catalog, replace(measure_demand(asked, model, catalog, None), profile=profile, tokens=tokens)
+    )
+
+
+def market_of_demand(asked, catalog, demand):
+    """The market of a workload whose demand is measured."""
+    requirements = requirements_of(PlanRequest(asked, find_model(asked.model_reference), demand), catalog)
     matches = in_reach(match(requirements, catalog), asked, catalog)
     served, _ = serve(matches.candidates, requirements, shipped_model())
     standing, _ = standing_of(requirements, catalog)
     effort = Effort(rehearsed_requests=3_000, holds_up_to=False)
     context = PlanningContext(requirements, catalog, shipped_model(), standing, effort)
-    market = market_of(context, requirements, served, matches.offers)
-    formulation = few_pools(market.formulation, 3)
-    return replace(market, formulation=formulation, validator=ReplayValidator(formulation, context))
+    return market_of(context, requirements, served, matches.offers)
 
 
 def as_solution(problem, counts):
@@ -253,6 +281,31 @@ scaling: {{scheduled: false}}
         for rung in plan.ladder
         if rung.total_usd_per_month and not rung.beyond_stated
     )
+
+
+@pytest.mark.parametrize("e2e_ms", [18_500, 17_600, 16_500])
+def test_an_allowance_that_nothing_uses_changes_no_answer(e2e_ms):
+    """With commitments a fleet is looked for that never scales to zero; one that does is as cheap without."""
+    fleets = [recommended_fleet(weekday_market(e2e_ms, purchase)) for purchase in (ON_DEMAND, ON_DEMAND + COMMITMENT)]
+
+    assert not any(group.tariff.paid.always for group in fleets[1].solution.allocations)
+    assert all(fleet.confirmation.reached for fleet in fleets)
+    assert fleets[0].usd_per_month == pytest.approx(fleets[1].usd_per_month, abs=A_CENT)
+
+
+def test_a_question_without_scaling_to_zero_is_asked_so_in_every_step():
+    """Further layouts of its machines are formulated from the workload, which has to ask the same."""
+    asked, answer = [], choosing._chosen_below
+
+    def noted(market, *others):
+        asked.append((market.workload.scaling, market.formulation.problem.scaling))
+        return answer(market, *others)
+
+    with patch.object(choosing, "_chosen_below", noted):
+        recommended_fleet(weekday_market(18_500, ON_DEMAND + COMMITMENT))
+
+    assert [own.scale_to_zero for own, _ in asked] == [True, False]
+    assert all(own == posed for own, posed in asked)
 
 
 def test_a_fleet_of_other_accelerators_has_the_bound_of_the_whole_question():

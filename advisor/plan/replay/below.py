@@ -165,7 +165,10 @@ class BelowClosedForm:
         several = cheapest_by_payment(of_kind)
         payments = {tariff.paid for pool in several for tariff in pool.tariffs}
         if len(payments) > 1 and (asks_for_what_is_left(of_kind) or len(of_kind.hours) > 1):
-            yield several, self._below_in_a_mix(several, below, limit_usd)
+            single = self._singles(of_kind)(below).cheapest if below else None
+            own = {pool.key for pool in several}
+            cheap = single if single is not None and single.allocations[0].pool.key in own else None
+            yield several, self._below_in_a_mix(several, below, limit_usd, cheap)
 
     def _not_on_spot(self, of_kind: Problem, limit_usd: float) -> Iterator[tuple[tuple[Pool, ...], float]]:
         """The same in each way of paying that nothing interrupts: one on demand may hold where two on spot miss."""
@@ -279,20 +282,22 @@ class BelowClosedForm:
                 failed, mix, solved_at = factor, other, factor
         return holding
 
-    def _below_in_a_mix(self, pools: tuple[Pool, ...], least: float, limit_usd: float) -> float:
+    def _below_in_a_mix(
+        self, pools: tuple[Pool, ...], least: float, limit_usd: float, cheap: FleetSolution | None = None
+    ) -> float:
         """Headroom with which a mix costs less than a limit, to 0.5 %; 0 without any.
 
         Args:
             pools: what is mixed.
             least: headroom to begin with.
             limit_usd: USD a month.
+            cheap: a fleet that costs less with that headroom; None: not known.
         """
         kinds = {self.kind_of(pool.key) for pool in pools}
         only, below = self.formulation.of(pools), 0.0
         headroom, above = max(least, LEAST_HEADROOM), MOST_HEADROOM
-        cheap: FleetSolution | None = None
         while above > below * FINE:
-            same = cheap and with_less(only.problem, cheap, headroom / below)
+            same = cheap and (with_less(only.problem, cheap, headroom / below) if below else cheap)
             fleet = same or self.any_below(dict.fromkeys(kinds, headroom), only, limit_usd)
             if fleet is not None:
                 cheap, below, ratio = fleet, headroom, limit_usd / fleet.objective_usd_per_month

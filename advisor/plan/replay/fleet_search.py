@@ -197,7 +197,8 @@ class FleetSearch(ReplayedFleets):
         confirmed = unproven(confirmed) if below is None else held_to(below, confirmed.solution.bound_usd_per_month)
         if not any(start is not None and start.is_limit for start in starts):
             confirmed = self._fewer_at_times(self._exchanged(self._elsewhere(confirmed)))
-            confirmed = self._by_hours(self._by_region(confirmed))
+            joined = self._by_hours(self._by_region(confirmed))
+            confirmed = joined if joined is confirmed else self._elsewhere(joined)
             if (
                 self._effort.in_full
                 and not confirmed.solution.proven
@@ -471,21 +472,31 @@ class FleetSearch(ReplayedFleets):
         return not is_late and keeps_at_need(self._posed.problem, solution)
 
     def _by_hours(self, best: Confirmed) -> Confirmed:
-        """A confirmed fleet, or a cheaper one with other machines in quieter hours than in busier ones.
+        """A confirmed fleet, or a cheaper one of a part for the quieter hours and a part for the busier ones.
 
-        With as few of them as its replays confirm: the closed form says how many it begins with.
+        With as few instances as its replays confirm: the closed form says how many it begins with.
         """
         if not self._effort.in_full or not self._is_allowed(best):
             return best
-        problem, limit_usd = self._posed.problem, best.usd_per_month * (1 - WORTH_RATIO)
-        cheaper = takewhile(
-            lambda solution: solution.objective_usd_per_month < limit_usd, by_hours(problem, best.solution)
-        )
-        allowed = (solution for solution in cheaper if keeps_at_need(problem, solution))
-        fleet, _ = _first_to_hold(self._planned_evenly(solution) for solution in islice(allowed, MOST_BY_HOURS))
+        problem = self._posed.problem
+        rising = replace(problem, scaling=replace(problem.scaling, take_turns=False))
+        best = self._first_by_hours(best, by_hours(rising, best.solution))
+        if not problem.scaling.take_turns:
+            return best
+        constant = self._constant_fleet(None)
+        others = [constant.solution] if constant is not None and self._is_allowed(constant) else []
+        in_turns = self._first_by_hours(best, by_hours(problem, best.solution, others))
+        return best if in_turns is best else held_to(in_turns, self._least_in_turns())
+
+    def _first_by_hours(self, best: Confirmed, fleets: Sequence[FleetSolution]) -> Confirmed:
+        """A confirmed fleet, or the first of some that holds, with as few instances as do; clearly cheaper."""
+        limit_usd = best.usd_per_month * (1 - WORTH_RATIO)
+        cheaper = takewhile(lambda solution: solution.objective_usd_per_month < limit_usd, fleets)
+        able = (solution for solution in cheaper if self._may_hold_below(solution, best))
+        fleet, _ = _first_to_hold(self._planned_evenly(solution) for solution in islice(able, MOST_BY_HOURS))
         if fleet is None or fleet.usd_per_month >= limit_usd:
             return best
-        return self._fewer_at_times(held_to(unproven(bounded(fleet, best)), self._least_in_turns()))
+        return self._fewer_at_times(unproven(bounded(fleet, best)))
 
     def _least_in_turns(self) -> float:
         """USD a month below which no fleet carries the planned rates, whichever groups shrink as the load rises.

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from advisor.demand.synthetic_trace import (
 from advisor.demand.trace_columns import Requests
 from advisor.performance.stage import times_of
 from advisor.plan.fleet.chosen import LARGEST_RATIO, HoldsUpTo, LatencyDistribution
-from advisor.plan.problem.formulas import hardest_losses, losses_in_quieter_hours
+from advisor.plan.problem.formulas import hardest_losses, losses_in_quieter_hours, mix_rate
 from advisor.plan.problem.supply import PoolSource
 from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption
 from advisor.plan.replay.engine import Times, serve_idle
@@ -304,7 +305,7 @@ class Trials:
                 return seens
         if len(self._peak_ratios) == 1:
             return seens
-        problem = formulation.problem
+        problem, solution = formulation.problem, _no_faster(formulation, solution)
         for at, remaining, share in losses_in_quieter_hours(problem, solution.allocations):
             left = _with_counts([replace(group, lost_at=None) for group in groups], remaining)
             routes, asked = routes_to(left), share * problem.hours[at].planned_rate
@@ -344,6 +345,7 @@ class Trials:
         problem = formulation.problem
         if problem.limits.survival is not Survive.NOTHING or any(self._calendar.added_rates):
             return None
+        solution = _no_faster(formulation, solution)
         of_peak = int(classes_of(self._calendar, np.array([self.rehearsal.busiest_seconds]))[0])
         most = [allocation.instances[of_peak] for allocation in solution.allocations]
         for at, hour in enumerate(problem.hours):
@@ -560,6 +562,19 @@ class Trials:
         generator = np.random.default_rng(PLACE_SEED)
         places = generator.choice(self._shares.size, requests.seconds.size, p=self._shares / self._shares.sum())
         return replace(requests, places=places.astype(np.int32))
+
+
+def _no_faster(formulation: Formulation, solution: FleetSolution) -> FleetSolution:
+    """A fleet whose replicas are planned to sustain no more than the closed form says, whatever they were found with.
+
+    Which hours are replayed then follows from its machines.
+    """
+    problem, usual = formulation.problem, {pool.key: pool for pool in formulation.pool_set.pools}
+    groups = tuple(
+        replace(group, pool=min(group.pool, usual.get(group.pool.key, group.pool), key=partial(mix_rate, problem)))
+        for group in solution.allocations
+    )
+    return replace(solution, allocations=groups)
 
 
 def _without_one_of(groups: Sequence[ReplayGroup], target: str) -> list[ReplayGroup]:

@@ -1,11 +1,11 @@
 """Fleets that have other machines in quieter hours than in busier ones, from the cheapest of either.
 
 A program lets counts of a group rise with the load alone. Where a small machine serves the nights and a large one the
-days, the small one would so run by day as well; these fleets take it off.
+days, the small one so runs by day as well; where the workload allows it, these fleets take it off.
 """
 
 import itertools
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -30,33 +30,41 @@ _PROVIDERS = ("aws", "azure", "gcp")
 Groups = tuple[Allocation, ...]
 
 
-def by_hours(problem: Problem, solution: FleetSolution) -> list[FleetSolution]:
-    """Fleets cheaper than a given one with a group that has fewer instances in busier hours, the cheapest first.
+def by_hours(problem: Problem, solution: FleetSolution, others: Sequence[FleetSolution] = ()) -> list[FleetSolution]:
+    """Fleets cheaper than a given one, of a part for the quieter hours and a part for the busier ones, by their cost.
 
     For every class from which on hours are busy: a part of the fleet or one pool in the quieter hours, and a part of
     the fleet or one pool in the busier ones. Each carries every class of hours by the closed form, or no less of it
-    than the given fleet does. There is none unless the workload allows it, where requests differ, or where counts may
-    not follow them.
+    than the given fleet does. Some group of each has fewer instances in busier hours where the workload allows that;
+    elsewhere machines of the quieter hours run in the busier ones too. There is none where requests differ, or where
+    counts may not follow them.
 
     Args:
         problem: pools at the rates of the closed form.
         solution: a fleet of these pools.
+        others: fleets of whose groups there may be some in the busier hours as well.
     """
-    if len(problem.hours) == 1 or not problem.all_alike or not problem.scaling.take_turns:
+    in_turns = problem.scaling.take_turns
+    if len(problem.hours) == 1 or not problem.all_alike:
         return []
     pools = {pool.key: pool for pool in problem.pools}
-    own = tuple(replace(group, pool=pools[group.pool.key]) for group in solution.allocations)
-    if not all(_is_on_hosts(group.pool) for group in own):
+    own, *more = (
+        tuple(replace(group, pool=pools[group.pool.key]) for group in fleet.allocations)
+        for fleet in (solution, *others)
+    )
+    if in_turns and not all(_is_on_hosts(group.pool) for groups in (own, *more) for group in groups):
         return []
     distinct: dict[frozenset[tuple[str, Tariff, tuple[int, ...]]], FleetSolution] = {}
     singles = _singles(problem, {scope_of(problem, group.pool) for group in own})
     for busy in range(1, len(problem.hours)):
         quiet_parts = [*_parts(own, 0, busy), *singles(0, busy)]
-        busy_parts = [*_parts(own, busy, len(problem.hours)), *singles(busy, len(problem.hours))]
+        in_busy = (_parts(groups, busy, len(problem.hours)) for groups in (own, *more))
+        busy_parts = [*itertools.chain.from_iterable(in_busy), *singles(busy, len(problem.hours))]
         for quiet_part, busy_part in itertools.product(quiet_parts, busy_parts):
             groups = _joined(quiet_part, busy_part)
+            groups = groups if in_turns else tuple(map(_rising, groups))
             key = frozenset((group.pool.key, group.tariff, group.instances) for group in groups)
-            if key not in distinct and any(falls(group.instances) for group in groups):
+            if key not in distinct and (not in_turns or any(falls(group.instances) for group in groups)):
                 distinct[key] = loaded_fleet(problem, groups)
     least = min(most_headroom(problem, replace(solution, allocations=own)), 1.0) * (1 - ROUNDING)
     able = (
@@ -74,7 +82,9 @@ def _singles(problem: Problem, scopes: Collection[str]) -> Callable[[int, int], 
     ways = [
         (pool, tariff)
         for pool in problem.pools
-        if scope_of(problem, pool) in scopes and mix_rate(problem, pool) > 0 and _is_on_hosts(pool)
+        if scope_of(problem, pool) in scopes
+        and mix_rate(problem, pool) > 0
+        and (_is_on_hosts(pool) or not problem.scaling.take_turns)
         for tariff in pool.tariffs
         if tariff.paid in _STARTED
     ]
@@ -118,6 +128,11 @@ def _cut(group: Allocation, first: int, end: int) -> Allocation:
         return group
     kept = (count if first <= at < end else 0 for at, count in enumerate(group.instances))
     return replace(group, instances=tuple(kept))
+
+
+def _rising(group: Allocation) -> Allocation:
+    """A group with no fewer instances in busier hours than in any quieter ones."""
+    return replace(group, instances=tuple(itertools.accumulate(group.instances, max)))
 
 
 def _joined(quiet: Groups, busy: Groups) -> Groups:

@@ -1,6 +1,7 @@
 """Hours that are seldom as busy as they are planned for are served then too."""
 
 from dataclasses import replace
+from itertools import pairwise
 from unittest.mock import patch
 
 import numpy as np
@@ -8,10 +9,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from advisor.catalog.values import Purchase
 from advisor.demand.spread import MONDAY_SECONDS
 from advisor.demand.synthetic_trace import classes_of, stressed, sustained_ratio, with_lengths
 from advisor.demand.values import DemandProfile, Dispersion
 from advisor.plan.problem.formulas import mix_rate
+from advisor.plan.problem.values import Allocation
 from advisor.plan.replay import fleet_search
 from advisor.plan.replay.below import at_need
 from advisor.plan.replay.fleet import replay
@@ -20,7 +23,7 @@ from advisor.plan.replay.trials import Trials
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.solve.by_hours import by_hours
 from advisor.plan.solve.neighbours import loaded_fleet
-from advisor.workload.values import Limits, Scaling, Survive
+from advisor.workload.values import Deployment, Limits, Scaling, Survive
 from builders import catalog_of, offer
 from plan.fleet.posing import posed_of
 from plan.replay.test_confirm import CATALOG, asked_of, few_pools, flat, fleet
@@ -239,6 +242,49 @@ def test_more_machines_at_some_hours_never_hold_less(seed, survive, drawn_counts
         assert not less.reached or least >= trials.wanted - ROUTED
 
 
+LUNCH = 0.72 + np.where(np.arange(24) == 12, 10.8, 0.0) + 1.8 * np.maximum(np.cos((np.arange(24) - 16) / 12 * np.pi), 0)
+"""Requests per second in the hours of a day: those beside the busiest one are planned for far more than their mean."""
+
+
+def lunch_question(most_changed):
+    """Three days with a busy hour at noon, on up to six machines of which so many may change."""
+    profile = drawn(np.tile(np.repeat(LUNCH, 60), 3), 3)
+    asked = asked_of(
+        profile.requests_per_minute.max() / 60, ttft_ms=1500,
+        limits=Limits(survive=Survive.NOTHING, simplicity=0, max_changed_instances=most_changed),
+        current=Deployment("aws", "us-east-1", "g6e.xlarge", 6, Purchase.ON_DEMAND),
+    )  # fmt: skip
+    catalog = catalog_of(offer("g6e.xlarge", on_demand=1.86))
+    return posed_of(asked, catalog, profile, rehearsed_requests=4_000, holds_up_to=False)
+
+
+def test_a_looser_limit_on_changes_never_costs_more():
+    """Fleets that a limit forces to have more in the busiest hours are judged in all others like any other."""
+    fleets = [ReplayValidator(*lunch_question(most)).confirmed(refined=True) for most in (None, 7, 4, 3, 2, 1, 0)]
+
+    assert all(found.confirmation.reached for found in fleets)
+    assert all(more.usd_per_month >= less.usd_per_month - 0.01 for less, more in pairwise(fleets))
+
+
+@pytest.mark.parametrize("headroom", [0.125, 0.5, 0.9])
+def test_a_fleet_is_judged_by_its_machines_whatever_it_was_planned_to_carry(headroom):
+    """What a search took its replicas to carry skips none of the hours in which they are late."""
+    formulation, context = lunch_question(None)
+    trials, pools = Trials(formulation, context), formulation.problem.pools
+    roomier = formulation.of(pool.slower(headroom) for pool in pools)
+    classes, late = len(formulation.problem.hours), set()
+    for fewest in range(classes):
+        counts = tuple(1 if at <= fewest else 4 for at in range(classes))
+        usual, other = (
+            trials.of(posed, loaded_fleet(posed.problem, (Allocation(pool, pool.tariffs[0], counts),)))
+            for posed in (formulation, roomier)
+            for pool in posed.problem.pools[:1]
+        )
+        assert (usual.reached, usual.late_class) == (other.reached, other.late_class)
+        late.add(usual.reached)
+    assert late == {True, False}
+
+
 def test_hours_that_are_late_get_more_instances_by_themselves():
     """The class whose requests are late is told, and one instance more there holds where the busiest hours do."""
     formulation, context = question_of(6.0, 0.3, {2, 4, 9, 12, 15, 18}, 3)
@@ -321,8 +367,8 @@ def test_machines_of_the_nights_are_as_few_as_their_replays_confirm():
     catalog = catalog_of(offer("g6e.xlarge", on_demand=1.86), offer("p5.4xlarge", on_demand=6.0))
     question = posed_of(asked, catalog, profile, rehearsed_requests=6_000, holds_up_to=False)
 
-    def with_two_in_evenings(problem, solution):
-        for cheaper in by_hours(problem, solution):
+    def with_two_in_evenings(problem, solution, others=()):
+        for cheaper in by_hours(problem, solution, others):
             groups = (
                 replace(group, instances=(1, 2, 0, 0)) if group.instances == (1, 1, 0, 0) else group
                 for group in cheaper.allocations

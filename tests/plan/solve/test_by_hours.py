@@ -14,7 +14,7 @@ from advisor.plan.problem.limits import Constraint
 from advisor.plan.problem.values import Allocation, Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve import by_hours as searched
 from advisor.plan.solve.by_hours import by_hours
-from advisor.plan.solve.neighbours import keeps_to_all
+from advisor.plan.solve.neighbours import keeps_to_all, loaded_fleet
 from advisor.plan.solve.objective import least_usd
 from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.scopes import scopes
@@ -28,6 +28,7 @@ NOT_BY_THE_HOUR = (PurchaseOption.COMMITMENT, PurchaseOption.OWNED, PurchaseOpti
 NIGHT = pool_of("aws/r/night", 2.0, 1.0, stand="aws/r/night")
 DAY = pool_of("aws/r/day", 9.0, 3.0, stand="aws/r/day")
 IN_TURN = Scaling(take_turns=True)
+TWO_FOR_A_DAY = (("part", 6.0, 1.6), ("rest", 3.0, 0.85))
 
 
 @pytest.mark.parametrize("family", ["nothing", "min_replicas", "zones", "survive_instance", "budget", "power"])
@@ -68,6 +69,49 @@ def test_a_small_machine_serves_the_nights_and_a_large_one_the_days():
     assert {group.pool.key: group.instances for group in best.allocations} == {DAY.key: (0, 1), NIGHT.key: (1, 0)}
     assert best.objective_usd_per_month == pytest.approx(fleet.objective_usd_per_month - 365.0)
     assert keeps_to_all(problem, best)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_machines_that_may_not_stop_run_in_busier_hours_too(data):
+    """From the cheapest fleet of one pool: what costs less carries every hour class, and no group has fewer by day."""
+    problem = data.draw(problems(LIMITS["nothing"], places=(1,), buckets=(0,), columns=4))
+    fleet = optimise(replace(problem, pools=problem.pools[:1]))
+    if isinstance(fleet, Infeasible):
+        return
+    for cheaper in by_hours(problem, fleet):
+        groups = cheaper.allocations
+        assert cheaper.objective_usd_per_month < fleet.objective_usd_per_month
+        assert not any(falls(group.instances) for group in groups)
+        cost = cost_of(problem, counts_of(problem, cheaper))
+        assert keeps_to_all(problem, cheaper) == (cost is not None)
+        assert cost is None or cost <= cheaper.objective_usd_per_month + CENTS
+        for at, hour in enumerate(problem.hours):
+            carried = sum(group.instances[at] * mix_rate(problem, group.pool) for group in groups)
+            assert carried >= hour.planned_rate * (1 - 1e-5)
+
+
+def test_a_large_machine_is_joined_by_a_small_one_that_serves_the_nights():
+    """$3 an hour by day alone and $1 at all hours, in place of $3 at all hours."""
+    problem = problem_of(NIGHT, DAY, planned=(2.0, 9.0))
+    large = optimise(replace(problem, pools=(DAY,)))
+    best = by_hours(problem, large)[0]
+
+    assert {group.pool.key: group.instances for group in best.allocations} == {DAY.key: (0, 1), NIGHT.key: (1, 1)}
+    assert best.objective_usd_per_month == pytest.approx(large.objective_usd_per_month - 365.0)
+
+
+def test_machines_of_another_fleet_serve_the_busier_hours():
+    """Two kinds that serve the day together for less than one large machine, or several of either kind."""
+    parts = [pool_of(f"aws/r/{name}", rate, usd, stand=f"aws/r/{name}") for name, rate, usd in TWO_FOR_A_DAY]
+    problem = problem_of(NIGHT, DAY, *parts, planned=(2.0, 9.0), scaling=IN_TURN)
+    other = loaded_fleet(problem, tuple(Allocation(part, part.tariffs[0], (1, 1)) for part in parts))
+    large = optimise(replace(problem, pools=(DAY,)))
+    best = by_hours(problem, large, [other])[0]
+
+    by_day = {part.key: (0, 1) for part in parts}
+    assert {group.pool.key: group.instances for group in best.allocations} == by_day | {NIGHT.key: (1, 0)}
+    assert best.objective_usd_per_month < by_hours(problem, large)[0].objective_usd_per_month
 
 
 def test_what_may_not_change_or_has_too_many_types_is_refused():
