@@ -1,8 +1,10 @@
 """Choosing a fleet: the simplest of the cheapest that their replays confirm, options of one type among them."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 
+from advisor.plan.fleet.spare import without_spare
 from advisor.plan.market import Market
 from advisor.plan.options import Ranking, Single, rank, rank_rejections
 from advisor.plan.problem.constraints import changed_by
@@ -10,6 +12,7 @@ from advisor.plan.problem.values import Infeasible, Pool, Problem, PurchaseOptio
 from advisor.plan.remedies import held_to_limits, with_confirmed_budget
 from advisor.plan.replay.groups import Confirmed, clearly_cheaper, closer, held_to, unproven, usd_of
 from advisor.plan.rungs import RungScope
+from advisor.plan.solve.objective import allocation_usd_per_month
 from advisor.plan.solve.scopes import usd_alone
 from advisor.plan.solve.stage import Formulation, formulate, narrowed
 from advisor.records import dataclass, replace
@@ -166,8 +169,9 @@ def _chosen_below(market: Market, asked: Asked, most_usd: float) -> Chosen:
     cheapest = _of_other_accelerators(market, _cheaper(market, confirmed, ranking, every), ranking, every)
     if cheapest.confirmation.reached and not cheapest.solution.proven:
         cheapest = _under_stricter_limits(market, cheapest, changes_bind=few is None)
-    cheapest = _of_own_machines(market, cheapest)
-    best = validator.simplest(_in_other_layouts(market, cheapest), most_usd=most_usd)
+    cheapest = _of_own_machines(market, _without_each_type(market, cheapest))
+    cheapest = without_spare(_in_other_layouts(market, cheapest), validator.replayed)
+    best = without_spare(validator.simplest(cheapest, most_usd=most_usd), validator.replayed)
     return Chosen(best, every, ranking.with_fleet(best))
 
 
@@ -247,13 +251,41 @@ def _of_other_accelerators(market: Market, fleet: Confirmed, ranking: Ranking, e
     return fleet if best is fleet else unproven(held_to(best, fleet.solution.bound_usd_per_month))
 
 
+def _has_room(market: Market, fleet: Confirmed) -> bool:
+    """Whether the bound of a fleet that holds leaves room for a cheaper one, where there is no haste."""
+    open_ratio = 1 - fleet.solution.bound_usd_per_month / fleet.usd_per_month
+    return open_ratio > OPEN_RATIO and fleet.confirmation.reached and market.context.effort.in_full
+
+
+def _without_each_type(market: Market, fleet: Confirmed) -> Confirmed:
+    """A fleet on spot, or a cheaper one without one of its instance types, that with the highest cost first.
+
+    What is left without a supply comes in steps of whole machines, which others of the same accelerators may meet at
+    less: a search comes to these from fleets that cost more than the one that it ends at.
+    """
+    problem, groups = fleet.formulation.problem, fleet.solution.allocations
+    if not _has_room(market, fleet) or all(group.tariff.paid is not PurchaseOption.SPOT for group in groups):
+        return fleet
+    usd = Counter[str]()
+    for group in groups:
+        usd[group.pool.instance_type] += allocation_usd_per_month(problem, group)
+    for instance_type, _ in usd.most_common():
+        others = market.formulation.of(
+            pool for pool in market.formulation.problem.pools if pool.instance_type != instance_type
+        )
+        search = market.validator.within(others, market.context)
+        other = search.near_in_cost(fleet, NEAR_RATIO) if others.problem.pools else None
+        if other is not None and clearly_cheaper(fleet, other) is other:
+            return _without_each_type(market, unproven(held_to(other, fleet.solution.bound_usd_per_month)))
+    return fleet
+
+
 def _of_own_machines(market: Market, fleet: Confirmed) -> Confirmed:
     """A fleet, or a cheaper one of its own instance types alone: with fewer to choose from a search tries more of each.
 
     It is looked for where the bound leaves room for one, and not in haste.
     """
-    open_ratio = 1 - fleet.solution.bound_usd_per_month / fleet.usd_per_month
-    if open_ratio <= OPEN_RATIO or not fleet.confirmation.reached or not market.context.effort.in_full:
+    if not _has_room(market, fleet):
         return fleet
     pools = market.formulation.problem.pools
     stands = {allocation.pool.stand for allocation in fleet.solution.allocations}
