@@ -12,8 +12,8 @@ from advisor.plan.problem.values import Infeasible, Pool, Problem, PurchaseOptio
 from advisor.plan.remedies import held_to_limits, with_confirmed_budget
 from advisor.plan.replay.groups import Confirmed, clearly_cheaper, closer, held_to, unproven, usd_of
 from advisor.plan.rungs import RungScope
-from advisor.plan.solve.objective import allocation_usd_per_month
-from advisor.plan.solve.scopes import usd_alone
+from advisor.plan.solve.objective import allocation_usd_per_month, least_usd
+from advisor.plan.solve.scopes import scopes, usd_alone
 from advisor.plan.solve.stage import Formulation, formulate, narrowed
 from advisor.records import dataclass, replace
 from advisor.units import A_CENT
@@ -169,7 +169,7 @@ def _chosen_below(market: Market, asked: Asked, most_usd: float) -> Chosen:
     cheapest = _of_other_accelerators(market, _cheaper(market, confirmed, ranking, every), ranking, every)
     if cheapest.confirmation.reached and not cheapest.solution.proven:
         cheapest = _under_stricter_limits(market, cheapest, changes_bind=few is None)
-    cheapest = _of_own_machines(market, _without_each_type(market, cheapest))
+    cheapest = _of_own_machines(market, _without_main_type(market, cheapest))
     cheapest = without_spare(_in_other_layouts(market, cheapest), validator.replayed)
     best = without_spare(validator.simplest(cheapest, most_usd=most_usd), validator.replayed)
     return Chosen(best, every, ranking.with_fleet(best))
@@ -257,27 +257,31 @@ def _has_room(market: Market, fleet: Confirmed) -> bool:
     return open_ratio > OPEN_RATIO and fleet.confirmation.reached and market.context.effort.in_full
 
 
-def _without_each_type(market: Market, fleet: Confirmed) -> Confirmed:
-    """A fleet on spot, or a cheaper one without one of its instance types, that with the highest cost first.
+def _searched_in(market: Market, fleet: Confirmed, part: Formulation) -> Confirmed:
+    """A fleet, or a cheaper one that the search of a part of the question comes to."""
+    best = clearly_cheaper(fleet, market.validator.within(part, market.context).confirmed(refined=True))
+    return fleet if best is fleet else unproven(held_to(best, fleet.solution.bound_usd_per_month))
 
-    What is left without a supply comes in steps of whole machines, which others of the same accelerators may meet at
-    less: a search comes to these from fleets that cost more than the one that it ends at.
+
+def _without_main_type(market: Market, fleet: Confirmed) -> Confirmed:
+    """A fleet on spot, or a cheaper one without the instance type that most of it is spent on.
+
+    What the loss of a supply leaves comes in whole machines, and larger or smaller ones of the same accelerators may
+    meet it at less: a search ends near the fleets that it began with. It is looked for where the bound leaves room for
+    one, and not in haste.
     """
-    problem, groups = fleet.formulation.problem, fleet.solution.allocations
+    groups = fleet.solution.allocations
     if not _has_room(market, fleet) or all(group.tariff.paid is not PurchaseOption.SPOT for group in groups):
         return fleet
     usd = Counter[str]()
     for group in groups:
-        usd[group.pool.instance_type] += allocation_usd_per_month(problem, group)
-    for instance_type, _ in usd.most_common():
-        others = market.formulation.of(
-            pool for pool in market.formulation.problem.pools if pool.instance_type != instance_type
-        )
-        search = market.validator.within(others, market.context)
-        other = search.near_in_cost(fleet, NEAR_RATIO) if others.problem.pools else None
-        if other is not None and clearly_cheaper(fleet, other) is other:
-            return _without_each_type(market, unproven(held_to(other, fleet.solution.bound_usd_per_month)))
-    return fleet
+        usd[group.pool.instance_type] += allocation_usd_per_month(fleet.formulation.problem, group)
+    ((main, _),) = usd.most_common(1)
+    others = market.formulation.of(pool for pool in market.formulation.problem.pools if pool.instance_type != main)
+    if not others.problem.pools or min(map(least_usd, scopes(others.problem))) >= fleet.usd_per_month:
+        return fleet
+    best = _searched_in(market, fleet, others)
+    return fleet if best is fleet else _without_main_type(market, best)
 
 
 def _of_own_machines(market: Market, fleet: Confirmed) -> Confirmed:
@@ -285,15 +289,12 @@ def _of_own_machines(market: Market, fleet: Confirmed) -> Confirmed:
 
     It is looked for where the bound leaves room for one, and not in haste.
     """
-    if not _has_room(market, fleet):
-        return fleet
     pools = market.formulation.problem.pools
     stands = {allocation.pool.stand for allocation in fleet.solution.allocations}
     own = market.formulation.of(pool for pool in pools if pool.stand in stands)
-    if len(stands) == 1 or len(own.problem.pools) == len(pools):
+    if not _has_room(market, fleet) or len(stands) == 1 or len(own.problem.pools) == len(pools):
         return fleet
-    best = clearly_cheaper(fleet, market.validator.within(own, market.context).confirmed(refined=True))
-    return fleet if best is fleet else unproven(held_to(best, fleet.solution.bound_usd_per_month))
+    return _searched_in(market, fleet, own)
 
 
 def _in_other_layouts(market: Market, fleet: Confirmed) -> Confirmed:
