@@ -1,7 +1,7 @@
 """Choosing a fleet: the simplest of the cheapest that their replays confirm, options of one type among them."""
 
 import math
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 
 from advisor.plan.fleet.spare import without_spare
@@ -273,10 +273,10 @@ def _without_main_type(market: Market, fleet: Confirmed) -> Confirmed:
     groups = fleet.solution.allocations
     if not _has_room(market, fleet) or all(group.tariff.paid is not PurchaseOption.SPOT for group in groups):
         return fleet
-    usd = Counter[str]()
+    usd = defaultdict[str, float](float)
     for group in groups:
         usd[group.pool.instance_type] += allocation_usd_per_month(fleet.formulation.problem, group)
-    ((main, _),) = usd.most_common(1)
+    main = max(usd, key=usd.__getitem__)
     others = market.formulation.of(pool for pool in market.formulation.problem.pools if pool.instance_type != main)
     if not others.problem.pools or min(map(least_usd, scopes(others.problem))) >= fleet.usd_per_month:
         return fleet

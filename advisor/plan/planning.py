@@ -30,7 +30,6 @@ from advisor.plan.problem.hours import HOURS_BESIDE
 from advisor.plan.problem.values import Infeasible, PurchaseOption
 from advisor.plan.relaxing import tried
 from advisor.plan.remedies import held_to_limits, purchase_remedies, rung_remedies
-from advisor.plan.replay.below import at_need
 from advisor.plan.replay.groups import Confirmed, bounded, unproven
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.rung_fleets import Ladder, LowerRungs
@@ -136,7 +135,7 @@ def _checked(
 ) -> Fleet:  # fmt: skip
     """A fleet with how far it holds, what its spare is for, and prices that may decide."""
     doubts = price_doubts(fleet, options, planning_day(market.context), market.context.catalog)
-    spare = judged_spare(at_need(confirmed), fleet.spare, market.validator.replayed)
+    spare = judged_spare(confirmed, fleet.spare, market.validator.replayed)
     return replace(
         fleet,
         doubtful_prices=doubts.prices,

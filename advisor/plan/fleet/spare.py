@@ -95,10 +95,11 @@ def judged_spare(confirmed: Confirmed, spare: Iterable[Spare], replayed: Replaye
     """Spare, with what a replay makes of the fleet without that which no limit keeps.
 
     Args:
-        confirmed: the fleet at the rates that the spare is counted with, as :func:`at_need` has them.
-        spare: of this fleet.
+        confirmed: the fleet.
+        spare: of the fleet at the rates that its plan states, as :func:`at_need` has them.
         replayed: its replay.
     """
+    confirmed = at_need(confirmed)
     problem, solution = confirmed.formulation.problem, confirmed.solution
     names, parts = [name_of(allocation) for allocation in solution.allocations], list(spare)
     needed = _needed(problem, solution) if any(part.why == NO_RULE for part in parts) else ()
