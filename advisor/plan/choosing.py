@@ -1,8 +1,10 @@
 """Choosing a fleet: the simplest of the cheapest that their replays confirm, options of one type among them."""
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator
 
+from advisor.plan.fleet.spare import without_spare
 from advisor.plan.market import Market
 from advisor.plan.options import Ranking, Single, rank, rank_rejections
 from advisor.plan.problem.constraints import changed_by
@@ -10,7 +12,8 @@ from advisor.plan.problem.values import Infeasible, Pool, Problem, PurchaseOptio
 from advisor.plan.remedies import held_to_limits, with_confirmed_budget
 from advisor.plan.replay.groups import Confirmed, clearly_cheaper, closer, held_to, unproven, usd_of
 from advisor.plan.rungs import RungScope
-from advisor.plan.solve.scopes import usd_alone
+from advisor.plan.solve.objective import allocation_usd_per_month, least_usd
+from advisor.plan.solve.scopes import scopes, usd_alone
 from advisor.plan.solve.stage import Formulation, formulate, narrowed
 from advisor.records import dataclass, replace
 from advisor.units import A_CENT
@@ -170,8 +173,9 @@ def _chosen_below(market: Market, asked: Asked, most_usd: float) -> Chosen:
     cheapest = _of_other_accelerators(market, _cheaper(market, confirmed, ranking, every), ranking, every)
     if cheapest.confirmation.reached and not cheapest.solution.proven:
         cheapest = _under_stricter_limits(market, cheapest, changes_bind=few is None)
-    cheapest = _of_own_machines(market, cheapest)
-    best = validator.simplest(_in_other_layouts(market, cheapest), most_usd=most_usd)
+    cheapest = _of_own_machines(market, _without_main_type(market, cheapest))
+    cheapest = without_spare(_in_other_layouts(market, cheapest), validator.replayed)
+    best = without_spare(validator.simplest(cheapest, most_usd=most_usd), validator.replayed)
     return Chosen(best, every, ranking.with_fleet(best))
 
 
@@ -251,21 +255,50 @@ def _of_other_accelerators(market: Market, fleet: Confirmed, ranking: Ranking, e
     return fleet if best is fleet else unproven(held_to(best, fleet.solution.bound_usd_per_month))
 
 
+def _has_room(market: Market, fleet: Confirmed) -> bool:
+    """Whether the bound of a fleet that holds leaves room for a cheaper one, where there is no haste."""
+    open_ratio = 1 - fleet.solution.bound_usd_per_month / fleet.usd_per_month
+    return open_ratio > OPEN_RATIO and fleet.confirmation.reached and market.context.effort.in_full
+
+
+def _searched_in(market: Market, fleet: Confirmed, part: Formulation) -> Confirmed:
+    """A fleet, or a cheaper one that the search of a part of the question comes to."""
+    best = clearly_cheaper(fleet, market.validator.within(part, market.context).confirmed(refined=True))
+    return fleet if best is fleet else unproven(held_to(best, fleet.solution.bound_usd_per_month))
+
+
+def _without_main_type(market: Market, fleet: Confirmed) -> Confirmed:
+    """A fleet on spot, or a cheaper one without the instance type that most of it is spent on.
+
+    What the loss of a supply leaves comes in whole machines, and larger or smaller ones of the same accelerators may
+    meet it at less: a search ends near the fleets that it began with. It is looked for where the bound leaves room for
+    one, and not in haste.
+    """
+    groups = fleet.solution.allocations
+    if not _has_room(market, fleet) or all(group.tariff.paid is not PurchaseOption.SPOT for group in groups):
+        return fleet
+    usd = defaultdict[str, float](float)
+    for group in groups:
+        usd[group.pool.instance_type] += allocation_usd_per_month(fleet.formulation.problem, group)
+    main = max(usd, key=usd.__getitem__)
+    others = market.formulation.of(pool for pool in market.formulation.problem.pools if pool.instance_type != main)
+    if not others.problem.pools or min(map(least_usd, scopes(others.problem))) >= fleet.usd_per_month:
+        return fleet
+    best = _searched_in(market, fleet, others)
+    return fleet if best is fleet else _without_main_type(market, best)
+
+
 def _of_own_machines(market: Market, fleet: Confirmed) -> Confirmed:
     """A fleet, or a cheaper one of its own instance types alone: with fewer to choose from a search tries more of each.
 
     It is looked for where the bound leaves room for one, and not in haste.
     """
-    open_ratio = 1 - fleet.solution.bound_usd_per_month / fleet.usd_per_month
-    if open_ratio <= OPEN_RATIO or not fleet.confirmation.reached or not market.context.effort.in_full:
-        return fleet
     pools = market.formulation.problem.pools
     stands = {allocation.pool.stand for allocation in fleet.solution.allocations}
     own = market.formulation.of(pool for pool in pools if pool.stand in stands)
-    if len(stands) == 1 or len(own.problem.pools) == len(pools):
+    if not _has_room(market, fleet) or len(stands) == 1 or len(own.problem.pools) == len(pools):
         return fleet
-    best = clearly_cheaper(fleet, market.validator.within(own, market.context).confirmed(refined=True))
-    return fleet if best is fleet else unproven(held_to(best, fleet.solution.bound_usd_per_month))
+    return _searched_in(market, fleet, own)
 
 
 def _in_other_layouts(market: Market, fleet: Confirmed) -> Confirmed:

@@ -141,9 +141,11 @@ def why_section(why: Why, what_if: WhatIf | None = None) -> Section:
     name = f"{why.instance_type}{place}"
     lines = list(_own_words(why))
     if why.rival is not None:
-        lines.append(f"the cheapest of all others is {_contender_words(why.rival)}")
+        lines.append(f"the cheapest of all others is {_contender_words(why.rival)}{_missed_words(why)}")
     if why.price is not None:
         lines.append(_price_words(why.price, wins=why.wins))
+    if why.is_rival_missed:
+        return Section(f"{name} {_verdict(why)}", tuple(lines))
     if why.wins or why.load or any(target.looser_ms or target.tighter_ms for target in why.targets):
         lines += [_target_words(target, wins=why.wins) for target in why.targets]
         lines.append(_load_words(why.load, f"{demand} demand", wins=why.wins))
@@ -205,6 +207,15 @@ def _contender_words(contender: Contender) -> str:
         f"{purchase_words(contender.purchase)}, "
         f"{contender.precision}, TP {contender.tensor_parallel}){others}: {cost}{limit}"
     )
+
+
+def _missed_words(why: Why) -> str:
+    """Words on a fleet of others that the search missed, and how to plan with it; "" where it missed none."""
+    if not why.is_rival_missed or why.rival is None or why.recommended_usd_per_month is None:
+        return ""
+    less = usd(why.recommended_usd_per_month - why.rival.total_usd_per_month)
+    how = "" if why.region else f" (exclude: {{instance_types: [{why.instance_type}]}})"
+    return f", {less} less than the recommended fleet: the search missed it, so plan without {why.instance_type}{how}"
 
 
 def _price_words(price: PriceChange, *, wins: bool) -> str:

@@ -180,7 +180,7 @@ def _fleet_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
     yield from price_words(fleet)
     yield from _traffic_words(fleet)
     yield from _cache_words(fleet)
-    yield from _spare_words(fleet)
+    yield from _spare_words(fleet, plan.workload["slo"]["within_ratio"])
     yield from _limit_words(fleet)
     yield from code_words(fleet)
     yield from slice_words(fleet)
@@ -255,21 +255,22 @@ def _limit_words(fleet: Fleet) -> Iterator[str]:
         yield f"Limited: {' and '.join(told)}."
 
 
-def _spare_words(fleet: Fleet) -> Iterator[str]:
+def _spare_words(fleet: Fleet, within_ratio: float) -> Iterator[str]:
     counts = {group.name: group.instances for group in fleet.groups}
     names, by_reason = names_of(fleet), dict[str, list[str]]()
     for spare in fleet.spare:
         of = f" of {count_words(counts[spare.group][-1:])}" if spare.group in counts else ""
         told = f"{spare.instances}{of} × {names.get(spare.group, spare.group)} ({usd(spare.usd_per_month)} a month)"
-        by_reason.setdefault(_why_spare(spare), []).append(told)
+        by_reason.setdefault(_why_spare(spare, within_ratio), []).append(told)
     for why, instances in by_reason.items():
         yield f"Spare: {' and '.join(instances)} beyond the load of the busiest hours, {why}."
 
 
-def _why_spare(spare: Spare) -> str:
-    if spare.without_within_slo_ratio is not None:
-        kept = ratio_words(spare.without_within_slo_ratio)
-        return f"for the bursts of its replay: without it {kept} would be within the SLO where that is worst"
+def _why_spare(spare: Spare, within_ratio: float) -> str:
+    if (kept := spare.without_within_slo_ratio) is not None:
+        asked = f", and {ratio_words(within_ratio)} with a margin is asked" if kept >= within_ratio else ""
+        within = f"{ratio_words(kept)} would be within the SLO where that is worst"
+        return f"for the bursts of its replay: without it {within}{asked}"
     return _WHY_SPARE.get(spare.why, spare.why)
 
 

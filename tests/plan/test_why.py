@@ -341,3 +341,22 @@ def test_a_cheaper_fleet_that_the_search_missed_is_told_by_how_much(cost_usd, to
     )  # fmt: skip
 
     assert told in str(why_section(answer))
+
+
+def test_a_cheaper_fleet_without_a_recommended_type_is_said_with_how_to_plan_it():
+    """The type does not stay recommended beside a fleet of others that costs less."""
+    place = {"provider": "aws", "region": "us-east-1", "purchase": "spot", "precision": "bf16", "tensor_parallel": 1}
+    ours = Contender(instance_type="g6e.4xlarge", instances=8, usd_per_hour=1.0, total_usd_per_month=8_172.38, **place)
+    others = replace(ours, instance_type="g6e.12xlarge", total_usd_per_month=7_071.17)
+    answer = Why(
+        instance_type="g6e.4xlarge", region=None, wins=True, contender=ours, rival=others,
+        recommended_usd_per_month=7_512.68, price=None, targets=(), load=(), obstacles=(), is_rival_missed=True,
+    )  # fmt: skip
+    told = str(why_section(answer))
+
+    assert (
+        "$441.51 less than the recommended fleet: the search missed it, so plan without g6e.4xlarge "
+        "(exclude: {instance_types: [g6e.4xlarge]})" in told
+    )
+    assert "stays recommended" not in told
+    assert "load:" not in told

@@ -32,7 +32,7 @@ from advisor.plan.solve.stage import Formulation
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field, replace
 from advisor.requirements import Requirements, demand_factors
-from advisor.units import ratio_words
+from advisor.units import A_CENT, ratio_words
 
 PRICE_UNKNOWN = "price_unknown"
 _SUPPOSED_USD = "1"
@@ -113,6 +113,8 @@ class Why:
     load: tuple[LoadRange, ...]
     obstacles: tuple[Obstacle, ...]
     """Where it cannot serve the demand: why not, and what would lift that."""
+    is_rival_missed: bool = field(default=False, metadata=OMITTED_AT_DEFAULT)
+    """Whether the fleet without it costs less than all that the search found with it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,6 +150,8 @@ def why(under: Under, catalog: Catalog, instance_type: str, region: str | None =
     if any(obstacle.code == PRICE_UNKNOWN for obstacle in obstacles):
         price = _price_to_win(under, catalog, instance_type, region)
     requirements = case.judged.market.context.requirements
+    targets = () if fleets.is_rival_missed else filter(case.stated, _TARGETS)
+    has_load = fleets.ours and not fleets.is_rival_missed
     return Why(
         instance_type=instance_type,
         region=region,
@@ -156,9 +160,10 @@ def why(under: Under, catalog: Catalog, instance_type: str, region: str | None =
         rival=_contender(fleets.theirs, requirements) if fleets.theirs else None,
         recommended_usd_per_month=fleets.recommended.usd_per_month if fleets.recommended else None,
         price=price,
-        targets=tuple(case.target(name, wins=fleets.wins) for name in _TARGETS if case.stated(name) is not None),
-        load=case.load(wins=fleets.wins) if fleets.ours else (),
+        targets=tuple(case.target(name, wins=fleets.wins) for name in targets),
+        load=case.load(wins=fleets.wins) if has_load else (),
         obstacles=obstacles,
+        is_rival_missed=fleets.is_rival_missed,
     )
 
 
@@ -220,6 +225,14 @@ class _Fleets:
     theirs: Confirmed | None
     """Of all others."""
 
+    @property
+    def is_rival_missed(self) -> bool:
+        """Whether the fleet of all others costs less than the cheapest that the type is recommended for."""
+        if not self.wins or self.recommended is None or self.theirs is None:
+            return False
+        cheapest = self.recommended.cheapest or self.recommended
+        return self.theirs.usd_per_month < cheapest.usd_per_month - A_CENT
+
 
 class _Case:
     """One instance type against all others."""
@@ -245,9 +258,9 @@ class _Case:
         return _Fleets(wins, confirmed, ours, theirs)
 
     def price(self, fleets: _Fleets) -> PriceChange | None:
-        """The price up to which it wins; None where nothing is to be compared."""
+        """The price up to which it wins; None where nothing is to be compared, or the search missed a cheaper fleet."""
         fleet = fleets.recommended if fleets.wins else fleets.ours
-        if fleet is None or fleets.theirs is None:
+        if fleet is None or fleets.theirs is None or fleets.is_rival_missed:
             return None
         ratio = price_up_to(fleet, fleets.theirs, self.is_meant, wins=fleets.wins)
         if ratio is None:

@@ -12,12 +12,14 @@ from advisor.plan.problem.constraints import NEARLY, failures, is_broken, uses
 from advisor.plan.problem.formulas import Counts, base_of, shares_without, zone_room
 from advisor.plan.problem.limits import RULED, Constraint
 from advisor.plan.problem.values import Allocation, FleetSolution, Problem
-from advisor.plan.replay.groups import Confirmed, name_of, worst_share
+from advisor.plan.replay.below import at_need
+from advisor.plan.replay.groups import Confirmed, held_to, name_of, worst_share
+from advisor.plan.solve.neighbours import is_simple, loaded_by_capacity
 from advisor.plan.solve.objective import allocation_usd_per_month
 from advisor.plan.solve.shares import can_carry, planned_rates
 from advisor.plan.solve.stage import Formulation
 from advisor.records import replace
-from advisor.units import HOURS_PER_MONTH
+from advisor.units import A_CENT, HOURS_PER_MONTH
 
 _BUCKET = "only where model_source names a bucket in the region; by default weights come from the model hub"
 _REGISTRY = (
@@ -90,7 +92,14 @@ def spare_of(problem: Problem, solution: FleetSolution) -> Iterator[Spare]:
 
 
 def judged_spare(confirmed: Confirmed, spare: Iterable[Spare], replayed: Replayed) -> Iterator[Spare]:
-    """Spare, with what a replay makes of the fleet without that which no limit keeps."""
+    """Spare, with what a replay makes of the fleet without that which no limit keeps.
+
+    Args:
+        confirmed: the fleet.
+        spare: of the fleet at the rates that its plan states, as :func:`at_need` has them.
+        replayed: its replay.
+    """
+    confirmed = at_need(confirmed)
     problem, solution = confirmed.formulation.problem, confirmed.solution
     names, parts = [name_of(allocation) for allocation in solution.allocations], list(spare)
     needed = _needed(problem, solution) if any(part.why == NO_RULE for part in parts) else ()
@@ -103,6 +112,28 @@ def judged_spare(confirmed: Confirmed, spare: Iterable[Spare], replayed: Replaye
         confirmation = replayed(confirmed.formulation, fewer)
         share = worst_share(replace(confirmed, confirmation=confirmation))
         yield part if confirmation.reached else replace(part, why=REPLAY, without_within_slo_ratio=share)
+
+
+def without_spare(confirmed: Confirmed, replayed: Replayed) -> Confirmed:
+    """A confirmed fleet without the instances that no limit keeps and that its replay does not need, one by one."""
+    planned = at_need(confirmed)
+    problem, solution = planned.formulation.problem, planned.solution
+    if not (confirmed.confirmation.reached and is_simple(problem)):
+        return confirmed
+    free = [part.group for part in spare_of(problem, solution) if part.why == NO_RULE]
+    needed = _needed(problem, solution) if free else ()
+    for at in (at for at, group in enumerate(solution.allocations) if name_of(group) in free):
+        left = _without(solution, at, 1, needed[at]).allocations
+        groups = tuple(group for group in left if any(group.instances))
+        fewer = loaded_by_capacity(problem, replace(solution, allocations=groups, proven=False))
+        if fewer.objective_usd_per_month >= confirmed.usd_per_month - A_CENT:
+            continue
+        confirmation = replayed(planned.formulation, fewer)
+        if confirmation.reached:
+            headroom = planned.confirmation.headroom_factor
+            fleet = replace(planned, solution=fewer, confirmation=replace(confirmation, headroom_factor=headroom))
+            return without_spare(held_to(fleet, solution.bound_usd_per_month), replayed)
+    return confirmed
 
 
 def _order(problem: Problem, solution: FleetSolution) -> list[int]:

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 
-from advisor.plan.fleet.chosen import Confirmation
-from advisor.plan.fleet.spare import judged_spare, spare_of
+from advisor.plan.fleet.chosen import Confirmation, Spare
+from advisor.plan.fleet.spare import judged_spare, spare_of, without_spare
 from advisor.plan.problem.limits import Constraint
+from advisor.plan.problem.supply import PoolSet
 from advisor.plan.problem.values import Allocation, FleetSolution, HourClass, PurchaseOption, Tariff
+from advisor.plan.replay.below import at_need
 from advisor.plan.replay.groups import Confirmed, name_of
+from advisor.plan.solve.neighbours import loaded_fleet
 from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.stage import Formulation
 from advisor.workload.values import Limits, Survive
@@ -178,6 +181,49 @@ def test_what_no_limit_keeps_is_told_apart_and_replayed(share, rest):
     ]
     assert {one.usd_per_month for one in spare} == {730.0}
     assert replayed == [(3,)]
+
+
+@pytest.mark.parametrize(
+    ("needed", "left"), [(4, (3, 1)), (3, (2, 1)), (2, (2,))], ids=["every one", "one fewer", "no second group"]
+)
+def test_instances_that_neither_a_limit_nor_a_replay_needs_are_taken_away(needed, left):
+    """Three and one run where two carry the load: of what is spare, only what the replay needs stays."""
+    pools = pool_of("x", 1.0, 1.0), pool_of("y", 1.0, 0.5)
+    problem = problem_of(*pools, planned=(2.0,))
+    groups = tuple(Allocation(pool, pool.tariffs[0], (count,)) for pool, count in zip(pools, (3, 1), strict=True))
+    fleet = Confirmed(
+        loaded_fleet(problem, groups), Formulation(problem, None, None, None, (), None), confirmation_of(1.0)
+    )
+
+    def replay(_, fewer):
+        return confirmation_of(1.0 if sum(group.instances[0] for group in fewer.allocations) >= needed else 0.9)
+
+    kept = without_spare(fleet, replay)
+
+    assert sum(sum(group.instances) for group in kept.solution.allocations) == needed
+    assert kept.usd_per_month == pytest.approx(
+        sum(group.instances[0] * group.tariff.usd_per_hour for group in kept.solution.allocations) * 730
+    )
+    assert not [part for part in judged_spare(kept, spare_of(problem, kept.solution), replay) if part.why == "none"]
+
+
+def test_spare_is_judged_at_the_rates_that_it_was_counted_with():
+    """At the headroom that was looked for no instance is spare; at the rates of the plan one is: that one is taken."""
+    usual = pool_of("x", 1.0)
+    slowed = usual.slower(1.3)
+    solution = FleetSolution((Allocation(slowed, slowed.tariffs[0], (3,)),), {}, 0.0, 0.0, proven=True)
+    formulation = Formulation(problem_of(slowed, planned=(2.0,)), PoolSet((usual,), {}, ()), None, None, (), None)
+    fleet = Confirmed(solution, formulation, replace(confirmation_of(1.0), headroom_factor=1.3))
+    replayed = []
+
+    def replay(_, fewer):
+        replayed.append(fewer.allocations[0].instances)
+        return confirmation_of(0.9)
+
+    counted = Spare("x/on_demand", 1, "none", 730.0)
+    (spare,) = judged_spare(fleet, [counted], replay)
+
+    assert (spare.why, replayed) == ("replay", [(2,)])
 
 
 def spare_in(problem, *groups):
