@@ -175,7 +175,6 @@ def rollout_of(stack: Stack, root: str, former: Former, language: Language = Lan
     if last is None or is_other:
         return Rollout(planned)
     ran = joint(last)
-    planned = replace(planned, left_weights=leaves_weights(ran))
     planned = with_former_types(with_former_places(with_former_disks(planned, ran), ran), ran)
     planned = with_keys_apart(with_former_maximum(planned, ran), ran)
     check_form(root, last, planned, former)
@@ -184,7 +183,9 @@ def rollout_of(stack: Stack, root: str, former: Former, language: Language = Lan
     if language is Language.PYTHON:
         planned = with_former_keys(planned, ran, rollout.renamed)
         rollout = replace(rollout, planned=planned)
-    planned = with_stated_replicas(with_stated_replicas(planned, ran), joint(rollout))
+    runs = joint(rollout)
+    left_weights = leaves_weights(ran) or leaves_weights(runs)
+    planned = replace(with_stated_replicas(with_stated_replicas(planned, ran), runs), left_weights=left_weights)
     rollout = replace(rollout, planned=planned)
     if not (rollout.retiring or rollout.hands_over or rollout.reworked or _adds_unasked(rollout)):
         return Rollout(planned, rollout.renamed)
@@ -284,7 +285,7 @@ def left_out(last: Rollout | None, rollout: Rollout) -> tuple[ComputeGroup, ...]
 
 
 def _deployed(stack: Stack) -> Deployed:
-    return Deployed(
+    deployed = Deployed(
         name=stack.name,
         workload=stack.summary.workload,
         provider=stack.provider,
@@ -297,3 +298,4 @@ def _deployed(stack: Stack) -> Deployed:
         agent=stack.agent,
         form=stack.form,
     )
+    return replace(deployed, left_weights=leaves_weights(deployed))

@@ -53,7 +53,7 @@ class Deployed:
     agent: Agent | None
     form: Form = Form.MANIFESTS
     left_weights: bool = field(default=False, metadata=OMITTED_AT_DEFAULT)
-    """Whether code before it left the weights of the entrances to a state machine."""
+    """Whether this code, or code before it, leaves the weights of the entrances to a state machine."""
 
     @property
     def keys(self) -> frozenset[str]:

@@ -498,13 +498,12 @@ def test_a_state_machine_keeps_the_weights_that_it_has_had(language, tmp_path):
     assert not is_left(always)
     assert is_left(by_turns)
     assert is_left(always, Stage.FINISH), "the way back, while the listener has a second target group"
-    before = bytes_of(tmp_path)
-    assert is_left(always)
-    assert bytes_of(tmp_path) == before
-    for stage in (None, Stage.SHIFT, Stage.FINISH):
-        assert is_left(by_turns, stage)
-    for stage in (None, Stage.SHIFT, Stage.FINISH):
-        assert is_left(always, stage)
+    walk = [(plan, stage) for plan in (by_turns, always) for stage in (None, Stage.SHIFT, Stage.FINISH)]
+    for plan, stage in ((always, None), *walk):
+        assert is_left(plan, stage)
+        before = bytes_of(tmp_path)
+        assert is_left(plan)
+        assert bytes_of(tmp_path) == before
 
 
 @pytest.mark.parametrize("target", ["vm-scale-set", "container-apps"])
