@@ -32,7 +32,18 @@ from advisor.codegen.kept import (
 )
 from advisor.codegen.model import ComputeGroup, CutOver, Stack
 from advisor.codegen.quotas import quotas_needed
-from advisor.codegen.rollout import Deployed, Former, Rollout, backend_pairs, is_denser, probes_of, renamed, traits_of
+from advisor.codegen.rollout import (
+    Deployed,
+    Former,
+    Rollout,
+    backend_pairs,
+    is_denser,
+    is_weaker,
+    leaves_weights,
+    probes_of,
+    renamed,
+    traits_of,
+)
 from advisor.errors import InputError
 from advisor.records import replace
 
@@ -172,7 +183,9 @@ def rollout_of(stack: Stack, root: str, former: Former, language: Language = Lan
     if language is Language.PYTHON:
         planned = with_former_keys(planned, ran, rollout.renamed)
         rollout = replace(rollout, planned=planned)
-    planned = with_stated_replicas(with_stated_replicas(planned, ran), joint(rollout))
+    runs = joint(rollout)
+    left_weights = leaves_weights(ran) or leaves_weights(runs)
+    planned = replace(with_stated_replicas(with_stated_replicas(planned, ran), runs), left_weights=left_weights)
     rollout = replace(rollout, planned=planned)
     if not (rollout.retiring or rollout.hands_over or rollout.reworked or _adds_unasked(rollout)):
         return Rollout(planned, rollout.renamed)
@@ -214,20 +227,24 @@ def _renamed(former: Deployed, now: Deployed, language: Language) -> Mapping[str
     """Old key → new key, of groups, and of backends that the same groups answer for."""
     groups = renamed(traits_of(former), traits_of(now)) if now.target in _CHANGED_IN_PLACE[language] else {}
     if now.target in _REFRESHED:
-        # Fewer and faster machines would be too few while they replace slower ones one by one, and those that still
-        # run as before would fail a health check that asks otherwise.
+        # Fewer and faster machines would be too few while they replace slower ones one by one, more and slower ones
+        # until the clock or the load starts them; and those that still run as before would fail another health check.
         before = {group.key: group for group in former.groups}
         after = {group.key: group for group in now.groups}
         was, asked = probes_of(former), probes_of(now)
         groups = {
-            old: new for old, new in groups.items() if not is_denser(after[new], before[old]) and was[old] == asked[new]
+            old: new
+            for old, new in groups.items()
+            if not is_denser(after[new], before[old]) and not is_weaker(after[new], before[old], now)
+            if was[old] == asked[new]
         }
     return {**groups, **backend_pairs(former, now, groups)}
 
 
 def staged(stack: Stack, rollout: Rollout) -> Stack:
     """Stack in the stage of its rollout."""
-    stack = replace(stack, groups=rollout.planned.groups, backends=rollout.planned.backends)
+    planned = rollout.planned
+    stack = replace(stack, groups=planned.groups, backends=planned.backends, left_weights=planned.left_weights)
     if rollout.stage is None:
         return stack
     runs = joint(rollout)
@@ -268,7 +285,7 @@ def left_out(last: Rollout | None, rollout: Rollout) -> tuple[ComputeGroup, ...]
 
 
 def _deployed(stack: Stack) -> Deployed:
-    return Deployed(
+    deployed = Deployed(
         name=stack.name,
         workload=stack.summary.workload,
         provider=stack.provider,
@@ -281,3 +298,4 @@ def _deployed(stack: Stack) -> Deployed:
         agent=stack.agent,
         form=stack.form,
     )
+    return replace(deployed, left_weights=leaves_weights(deployed))

@@ -94,7 +94,7 @@ _NO_FALLBACK = (
     "over at once (NAME: of the output instance_group_names); the next apply takes that back"
 )
 _RETIRES = "groups that the plan no longer has run on beside it"
-_REWORKED = "what serves keeps its number of instances until each of them runs as planned"
+_REWORKED = "what serves runs at its full size until each of its instances runs as planned"
 _ADDED = "what the plan adds gets no requests before it serves"
 _ADDED_TO_BACKEND = "what served before keeps its size until what the plan adds serves"
 _ADDRESSES = {"eks": _GATEWAY, "eks-karpenter": _GATEWAY, "gke": _GATEWAY, "aks": _GATEWAY, "kubernetes": _GATEWAY}

@@ -19,7 +19,7 @@ from advisor.codegen.cut_over_words import notes_of, unweighting
 from advisor.codegen.forms import adapted
 from advisor.codegen.hcl import read_hcl
 from advisor.codegen.inputs.table import EVERY, declared_inputs
-from advisor.codegen.kept import joint, moving, releasing, renaming, stating
+from advisor.codegen.kept import growing, joint, moving, releasing, renaming, stating
 from advisor.codegen.model import Component, ComputeGroup, Stack
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.registries import images_of, pinned, written
@@ -388,7 +388,7 @@ def _weights_warnings(stacks: tuple[Stack, ...]) -> tuple[str, ...]:
 
 
 def _changed_warnings(rollouts: Mapping[str, Rollout], former: Former) -> Iterator[str]:
-    """Warnings of groups that go on under their key in other zones, and of another model's name."""
+    """Warnings of groups that go on in other zones or with a number that changes later, and of another model's name."""
     for root, rollout in rollouts.items():
         if root in former.rollouts:
             runs, ran = joint(rollout), joint(former.rollouts[root])
@@ -398,6 +398,7 @@ def _changed_warnings(rollouts: Mapping[str, Rollout], former: Former) -> Iterat
                 *releasing(runs, ran),
                 *unweighting(runs, ran),
                 *renaming(rollout.planned, former.rollouts[root].planned),
+                *growing(runs, ran, rollout.renamed),
             )
 
 

@@ -10,7 +10,7 @@ from advisor.codegen.container import Backend, Form, Region, Stage
 from advisor.codegen.engines.request import SERVED_NAME
 from advisor.codegen.kubernetes_scaling import follows_load
 from advisor.codegen.model import ComputeGroup, Scaling
-from advisor.codegen.rollout import Deployed, Rollout, is_denser, probes_of
+from advisor.codegen.rollout import LEFT_ALONE, Deployed, Rollout, grows, is_denser, probes_of
 from advisor.codegen.selection import per_mille, unique_keys
 from advisor.records import replace
 
@@ -231,6 +231,22 @@ def releasing(planned: Deployed, former: Deployed) -> Iterator[str]:
             f"stays in the cluster of {region} and goes on changing the number until it is deleted. Before the next "
             f"apply: kubectl --context CONTEXT --namespace {former.name} delete scaledobjects {' '.join(keys)}"
         )
+
+
+def growing(planned: Deployed, former: Deployed, renamed: Mapping[str, str]) -> Iterator[str]:
+    """Note on groups that go on with more instances at some hour, which the clock starts at its next change."""
+    if planned.target not in LEFT_ALONE or planned.scaling is not Scaling.SCHEDULED:
+        return
+    before = {renamed.get(group.key, group.key): group for group in former.groups}
+    for group in planned.groups:
+        if group.schedule and group.key in before and grows(group, before[group.key]):
+            yield (
+                f"{group.key} grows from {before[group.key].instances} to {group.instances} at the next change of its "
+                f"schedule, not at the apply, which leaves its number alone. To have all at once, after the apply: aws "
+                f"autoscaling set-desired-capacity --region {group.region} --desired-capacity {group.instances} "
+                "--auto-scaling-group-name NAME (of the output autoscaling_group_names); the schedule takes back what "
+                "later hours do not need"
+            )
 
 
 def with_former_types(planned: Deployed, former: Deployed) -> Deployed:

@@ -379,6 +379,8 @@ class Stack:
     """Rare inputs that its code takes, by name."""
     check: str = ""
     """Command of its target that shows whether the instances of a group serve."""
+    left_weights: bool = False
+    """Whether former code left the weights of its entrances to a state machine."""
 
     @property
     def serving(self) -> tuple["Stack", ...]:

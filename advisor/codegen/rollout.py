@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.container import Agent, Backend, Form, Language, Region, Stage
-from advisor.codegen.model import ComputeGroup, Scaling
+from advisor.codegen.model import ComputeGroup, Scaling, Stack, size_at
+from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field, replace
 
 Traits = tuple[object, object, object]
@@ -30,6 +31,8 @@ def renamed(former: Mapping[str, Traits], now: Mapping[str, Traits]) -> Mapping[
     return pairs
 
 
+LEFT_ALONE = ("ec2",)
+"""Targets on which an update leaves what the clock or the load sets as it is at that hour, until the next change."""
 _REPLACED_AT_ONCE = ("sagemaker", "cloud-run", "container-apps")
 """Targets that keep all former instances until all new ones answer."""
 
@@ -49,6 +52,8 @@ class Deployed:
     alarms: tuple[Alarm, ...]
     agent: Agent | None
     form: Form = Form.MANIFESTS
+    left_weights: bool = field(default=False, metadata=OMITTED_AT_DEFAULT)
+    """Whether this code, or code before it, leaves the weights of the entrances to a state machine."""
 
     @property
     def keys(self) -> frozenset[str]:
@@ -96,7 +101,7 @@ class Rollout:
 
     @property
     def reworked(self) -> tuple[ComputeGroup, ...]:
-        """Groups of fewer machines that are to carry more each with another container, which too few run at first."""
+        """Groups whose machines are to carry more or less each with another container: at first too few serve so."""
         if self.before is None or self.planned.target in _REPLACED_AT_ONCE:
             return ()
         former = self.former
@@ -106,7 +111,7 @@ class Rollout:
             for group in self.planned.groups
             if group.key in former
             and now[group.backend] != was[former[group.key].backend]
-            and is_denser(group, former[group.key])
+            and (is_denser(group, former[group.key]) or is_weaker(group, former[group.key], self.planned))
         )
 
     @property
@@ -169,6 +174,17 @@ class Former:
         return next((rollout.planned.form for rollout in self.rollouts.values()), Form.MANIFESTS)
 
 
+def leaves_weights(runs: Deployed | Stack) -> bool:
+    """Whether a state machine sets the weights of the entrances, and no update does.
+
+    It takes them away by the hour, and an update would give them back to what has no instance. Code that had it keeps
+    it: what it has set is in no state of the code.
+    """
+    if runs.target not in LEFT_ALONE or runs.scaling is not Scaling.SCHEDULED:
+        return runs.left_weights
+    return runs.left_weights or len(runs.backends) > len(runs.regions)
+
+
 def backend_pairs(former: Deployed, now: Deployed, groups: Mapping[str, str]) -> Mapping[str, str]:
     """Old key → new key of backends that the same groups answer for, and no other."""
     answering = {group.key: group.backend for group in now.groups}
@@ -210,6 +226,19 @@ def is_denser(group: ComputeGroup, former: ComputeGroup) -> bool:
     """Whether fewer machines than before are to carry more each."""
     is_smaller = group.instances < former.instances or group.min_instances < former.min_instances
     return is_smaller and group.requests_per_second_per_instance > former.requests_per_second_per_instance
+
+
+def is_weaker(group: ComputeGroup, former: ComputeGroup, planned: Deployed) -> bool:
+    """Whether more machines are to carry less each, and an update leaves their number to the clock or the load."""
+    is_left_alone = planned.target in LEFT_ALONE and planned.scaling is not Scaling.STATIC
+    is_slower = group.requests_per_second_per_instance < former.requests_per_second_per_instance
+    return is_left_alone and is_slower and (group.instances > former.instances or grows(group, former))
+
+
+def grows(group: ComputeGroup, former: ComputeGroup) -> bool:
+    """Whether there are to be more machines than before at any minute of the week."""
+    minutes = [minute for sizes in (group.sizes_by_minute, former.sizes_by_minute) for minute, _ in sizes]
+    return any(size_at(group.sizes_by_minute, at) > size_at(former.sizes_by_minute, at) for at in minutes)
 
 
 def _carries_less(group: ComputeGroup, former: ComputeGroup) -> bool:

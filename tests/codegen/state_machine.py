@@ -19,6 +19,10 @@ class FailedError(Exception):
     """The machine ended in a state of failure."""
 
 
+class CallError(Exception):
+    """A service refused a call."""
+
+
 def run(
     definition: Mapping[str, Any],
     call: Call,
@@ -49,7 +53,14 @@ def run(
             chosen = (choice["Next"] for choice in state["Choices"] if value(choice["Condition"], known))
             name = next(chosen, state["Default"])
             continue
-        result = _result(state, known, call, start)
+        try:
+            result = _result(state, known, call, start)
+        except CallError:
+            if "Catch" not in state:
+                raise
+            (caught,) = state["Catch"]
+            given, name = value(caught["Output"], known), caught["Next"]
+            continue
         told = {**variables, "states": {**states, "result": result}}
         given = value(state["Output"], told) if "Output" in state else result
         variables |= value(state.get("Assign", {}), told)

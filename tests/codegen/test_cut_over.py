@@ -24,6 +24,7 @@ from advisor.plan.plain_values import from_plain, to_plain
 from codegen.check import findings
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
 from codegen.scenarios import SCENARIOS
+from codegen.test_turns import turns
 from iac.modules import of_today
 
 NEAR, FAR = "us-east-1-g6-xlarge-bf16-tp1-on-demand", "eu-west-1-g6-xlarge-bf16-tp1-on-demand"
@@ -427,6 +428,82 @@ def test_fewer_and_faster_machines_come_beside_the_slower_ones(tmp_path):
     run(tmp_path / "c", plan_of({"instances": (2, 2), "planned_requests_per_second_per_instance": 4.8}))
     run(tmp_path / "c", plan_of({**A10G, "instances": (8, 8)}))
     assert "moved {" in (tmp_path / "c/moved.tf").read_text()
+
+
+@pytest.mark.parametrize("policy", [Policy.SCHEDULED, Policy.REACTIVE])
+def test_more_and_slower_machines_come_beside_the_faster_ones(policy, tmp_path):
+    """An apply leaves the number of those that the clock or the load starts: two of eight would replace the former two."""
+    fast = {**L40S, "planned_requests_per_second_per_instance": 4.8}
+    run(tmp_path, plan_of({**fast, "instances": (1, 2)}, policy=policy))
+    slower = plan_of({"instances": (2, 8)}, policy=policy)
+    run(tmp_path, slower)
+    sizes = {group["instance_types"][0]: group["instances"] for group in fleet(tmp_path)["groups"].values()}
+    assert sizes == {"g6e.xlarge": 2, "g6.xlarge": 8}
+    assert sorted(weights(tmp_path, "backends").values()) == [0, 1000]
+    for stage in (Stage.SHIFT, Stage.FINISH):
+        run(tmp_path, slower, stage)
+    assert [group["instances"] for group in fleet(tmp_path)["groups"].values()] == [8]
+
+    run(tmp_path, plan_of({**fast, "instances": (1, 8)}, policy=policy))
+    run(tmp_path, plan_of({**fast, "instances": (1, 8)}, policy=policy), Stage.SHIFT)
+    run(tmp_path, plan_of({**fast, "instances": (1, 8)}, policy=policy), Stage.FINISH)
+    run(tmp_path, plan_of({"instances": (1, 8)}, policy=policy))
+    assert len(fleet(tmp_path)["groups"]) == 1, (
+        "no more of them at any hour: the clock's number is that of the new plan"
+    )
+
+
+def test_a_slower_container_on_more_machines_has_them_all_at_once(tmp_path):
+    """By the clock, more of them would come at the next change of the schedule alone, while each is replaced by day."""
+    run(tmp_path, plan_of({"instances": (1, 4)}, policy=Policy.SCHEDULED))
+    change = {"engine_version": "0.33.0", "planned_requests_per_second_per_instance": 0.6}
+    slower = plan_of({"instances": (2, 8), **change}, policy=Policy.SCHEDULED)
+    sizes = []
+    for stage in (None, Stage.FINISH):
+        run(tmp_path, slower, stage)
+        (group,) = fleet(tmp_path)["groups"].values()
+        sizes.append((group["min_instances"], group["instances"]))
+    assert sizes == [(8, 8), (2, 8)]
+
+
+@pytest.mark.parametrize("language", Language)
+def test_what_the_clock_starts_later_is_told_with_the_command_that_starts_it_now(language, tmp_path):
+    """An apply leaves the number of a group that the clock sets: by day, twice the machines would come a day later."""
+    python = {"language": language, "target": "ec2"}
+    run(tmp_path, plan_of({"instances": (1, 5)}, policy=Policy.SCHEDULED), **python)
+    told = []
+    for sizes in ((2, 10), (2, 10), (1, 10)):
+        generated, _ = run(tmp_path, plan_of({"instances": sizes}, policy=Policy.SCHEDULED), **python)
+        told.append([warning for warning in generated.warnings if "set-desired-capacity" in warning])
+    assert [len(warnings) for warnings in told] == [1, 0, 0]
+    assert f"{NEAR} grows from 5 to 10 at the next change" in told[0][0]
+    assert "--region us-east-1 --desired-capacity 10" in told[0][0]
+    assert "aws autoscaling set-desired-capacity" in (tmp_path / "README.md").read_text()
+    generated, _ = run(tmp_path, plan_of({"instances": (20, 20)}), **python)
+    assert not [warning for warning in generated.warnings if "set-desired-capacity" in warning]
+
+
+@pytest.mark.parametrize("language", Language)
+def test_a_state_machine_keeps_the_weights_that_it_has_had(language, tmp_path):
+    """What it has set is in no state of the code: an apply would weigh what rests, and Pulumi leave what it then deletes."""
+    asked = {"language": language, "target": "ec2"}
+    mine = re.compile(r'ignore_changes = \[default_action\]|ignore_changes=\["defaultActions"\]')
+
+    def is_left(plan, stage=None):
+        generated, _ = run(tmp_path, plan, stage, **asked)
+        assert not findings(generated.files)
+        return bool(mine.search("".join(generated.files.values())))
+
+    always, by_turns = plan_of({}), make_fleet_plan(*turns(), zones=1)
+    assert not is_left(always)
+    assert is_left(by_turns)
+    assert is_left(always, Stage.FINISH), "the way back, while the listener has a second target group"
+    walk = [(plan, stage) for plan in (by_turns, always) for stage in (None, Stage.SHIFT, Stage.FINISH)]
+    for plan, stage in ((always, None), *walk):
+        assert is_left(plan, stage)
+        before = bytes_of(tmp_path)
+        assert is_left(plan)
+        assert bytes_of(tmp_path) == before
 
 
 @pytest.mark.parametrize("target", ["vm-scale-set", "container-apps"])

@@ -16,7 +16,7 @@ from advisor.codegen.turns import has_hand_overs
 from advisor.records import replace
 from codegen.plans import make_fleet_plan, make_group
 from codegen.scenarios import SCENARIOS
-from codegen.state_machine import FailedError, run
+from codegen.state_machine import CallError, FailedError, run
 from codegen.test_turns import stack_of, turns
 
 START_MINUTES = 12
@@ -37,13 +37,21 @@ class Account:
     """Minutes since which the instances of a group are there."""
     broken: frozenset[str] = frozenset()
     """Groups whose instances never answer."""
+    unhealthy: dict[str, int] = field(default_factory=dict)
+    """Hosts of a group that answered and no longer do."""
+    refused: frozenset[str] = frozenset()
+    """Groups whose size nobody may set."""
     now: int = 0
     shrunk: list[tuple[int, str, int]] = field(default_factory=list)
     """Minutes at which the state machine made a group smaller, and its size then."""
 
+    def registered(self, key: str) -> int:
+        """Hosts in service: those that have answered."""
+        return 0 if key in self.broken else sum(self.now - start >= START_MINUTES for start in self.starts[key])
+
     def healthy(self, key: str) -> int:
         """Hosts that answer."""
-        return 0 if key in self.broken else sum(self.now - start >= START_MINUTES for start in self.starts[key])
+        return max(0, self.registered(key) - self.unhealthy.get(key, 0))
 
     def resize(self, key: str, instances: int) -> None:
         """What Auto Scaling does at once: instances leave their target group, or are ordered."""
@@ -54,8 +62,10 @@ class Account:
         """The answer to a call of the state machine."""
         match call:
             case "describeTargetHealth":
-                healthy = self.healthy(arguments["TargetGroupArn"])
-                return {"TargetHealthDescriptions": [{"TargetHealth": {"State": "healthy"}}] * healthy}
+                key = arguments["TargetGroupArn"]
+                states = ["healthy"] * self.healthy(key) + ["unhealthy"] * self.unhealthy.get(key, 0)
+                described = [{"TargetHealth": {"State": state}} for state in states[: self.registered(key)]]
+                return {"TargetHealthDescriptions": described}
             case "describeListeners":
                 groups = [{"TargetGroupArn": key, "Weight": weight} for key, weight in self.weights.items()]
                 return {"Listeners": [{"DefaultActions": [{"ForwardConfig": {"TargetGroups": groups}}]}]}
@@ -70,6 +80,8 @@ class Account:
                 return {"AutoScalingGroups": described}
             case "setDesiredCapacity":
                 key, instances = arguments["AutoScalingGroupName"], arguments["DesiredCapacity"]
+                if key in self.refused:
+                    raise CallError(call)
                 empties = instances == 0 and any(self.healthy(other) for other in self.weights)
                 assert self.weights[key] == 0 or not empties
                 self.shrunk.append((self.now, key, instances))
@@ -320,6 +332,53 @@ def test_a_backend_that_shrinks_for_another_waits_for_it_too():
     assert live(fleet, account, range(MORNING + 30, MORNING + 33)) == []
     assert account.shrunk == [(MORNING + 30, small, 1)]
     assert account.weights[small] > 0
+
+
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_a_host_that_fails_for_minutes_gives_up_nothing(is_replaced):
+    """Of two hosts that stay for one that never comes up, one fails or is replaced: both are there for the whole day."""
+    fleet, (small, large) = fleet_from(
+        make_group(**L4, instances=(2, 1), request_shares=(1.0, 0.2)),
+        make_group(**H100, instances=(0, 1), request_shares=(0.0, 0.8)),
+    )
+    account = fleet.at(TUESDAY)
+    account.broken = frozenset({large})
+    live(fleet, account, range(MORNING - 15, MORNING + 20))
+    if is_replaced:
+        account.starts[small][1] = MORNING + 20
+    else:
+        account.unhealthy = {small: 2}
+    live(fleet, account, range(MORNING + 20, MORNING + 25))
+    account.unhealthy = {}
+    live(fleet, account, range(MORNING + 25, MORNING + 60))
+    assert (account.desired, account.shrunk) == ({small: 2, large: 1}, [])
+    assert account.healthy(small) == 2
+
+
+def test_where_every_host_fails_requests_go_to_what_has_hosts():
+    """By day the machine of the night has none: an empty target group answers no request, failing hosts some of them."""
+    fleet, night, day = pair()
+    account = fleet.at(TUESDAY + 12 * 60)
+    account.unhealthy = {day: 1}
+    live(fleet, account, range(TUESDAY + 12 * 60, TUESDAY + 12 * 60 + 3))
+    assert account.weights == {night: 0, day: 800}
+
+
+def test_a_group_that_cannot_be_made_smaller_holds_up_no_other():
+    """Two machines of the night go in the morning: the size of one is refused, the other goes; looks fail till the first is gone."""
+    fleet, (first, second, _) = fleet_from(
+        make_group(**A10G, instances=(1, 0), request_shares=(0.5, 0.0)),
+        make_group(**L4, instances=(1, 0), request_shares=(0.5, 0.0)),
+        make_group(**H100, instances=(0, 2), request_shares=(0.0, 1.0)),
+    )
+    account = fleet.at(TUESDAY)
+    account.refused = frozenset({first})
+    failed = live(fleet, account, range(MORNING - 15, MORNING + 5))
+    assert account.shrunk == [(MORNING + 1, second, 0)]
+    assert failed == list(range(MORNING + 1, MORNING + 5))
+    account.refused = frozenset()
+    assert live(fleet, account, range(MORNING + 5, MORNING + 8)) == []
+    assert account.desired[first] == 0
 
 
 def test_fewer_requests_need_no_successor():

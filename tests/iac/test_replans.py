@@ -752,6 +752,29 @@ def test_another_shape_destroys_nothing_that_serves(stack_of, pair):
             assert destroyed_first(stack.apply()) == []
 
 
+@pytest.mark.slow
+def test_no_apply_sets_weights_that_a_state_machine_has_had(stack_of, monkeypatch):
+    """One kind, two by the clock, and back at any stage: the listener is left alone, and its state machine goes on."""
+    monkeypatch.setitem(SHAPES, TWO_KINDS, ({"instances": (1, 2)}, Policy.SCHEDULED))
+    stack = stack_of("aws-ec2")
+    stack.generate("static")
+    stack.apply()
+    walk = [(TWO_KINDS, None), ("static", Stage.FINISH)]
+    walk += [(TWO_KINDS, stage) for stage in (None, Stage.SHIFT, Stage.FINISH)]
+    walk += [("static", stage) for stage in (None, Stage.SHIFT, Stage.FINISH)]
+    for shape, stage in walk:
+        stack.generate(shape, stage)
+        planned = stack.apply()["resource_changes"]
+        actions = {
+            kind: {action for one in planned if one["type"] == kind for action in one["change"]["actions"]}
+            for kind in ("aws_lb_listener", "aws_sfn_state_machine")
+        }
+        assert actions["aws_lb_listener"] == {"no-op"}
+        assert "delete" not in actions["aws_sfn_state_machine"]
+    (stack.terraform.directory / "terraform.tfvars.json").unlink()
+    stack.terraform("test", "-no-color").ok()
+
+
 @pytest.mark.sampled(3)
 @pytest.mark.slow
 def test_what_azure_makes_anew_has_another_name(stack_of):

@@ -12,6 +12,7 @@ from advisor.codegen.engines.metrics import EngineMetrics, published, without_ti
 from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack
 from advisor.codegen.prometheus_rules import slo_left_out, tells_times
 from advisor.codegen.rendering import ANSWERS, render, scaling_left_out
+from advisor.codegen.rollout import leaves_weights
 from advisor.codegen.targets.target import (
     Files,
     Target,
@@ -43,6 +44,7 @@ _SPOT_DRAIN_SECONDS = 100
 """Of the 120 s between the notice and the end, for running requests; the container takes the rest."""
 _WARMUP_SECONDS = 60
 """From the first answer until the load is spread: two health checks of 15 s, and a minute of metrics."""
+_FAILED_PERIODS = 2
 _EVERY_MIDNIGHT = "0 0 * * *"
 _EXAMPLE_ACCOUNT = "123456789012"
 
@@ -163,10 +165,11 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "told_by_variable": any(_told_by_variable(backend.container) for backend in stack.backends),
         "plain_backends": [backend.key for backend in stack.backends if backend.container.tls_options is None],
         "spot_drain_seconds": _SPOT_DRAIN_SECONDS,
-        "fails_over": _fails_over(stack),
-        # Where it takes weights away by the hour, each apply would give them back to what has no host.
-        "owns_weights": _fails_over(stack) and stack.scaling is Scaling.SCHEDULED,
+        # Where several backends are in a region, one may take over from another.
+        "fails_over": leaves_weights(stack) or len(stack.backends) > len(stack.regions),
+        "owns_weights": leaves_weights(stack),
         "hands_over": has_hand_overs(stack),
+        "failover_periods": _failover_periods(stack),
         "warmup_seconds": _WARMUP_SECONDS,
         "silent_seconds": _SILENT_SECONDS,
         "heartbeat_seconds": _HEARTBEAT_SECONDS,
@@ -184,9 +187,11 @@ def _known(stack: Stack) -> Mapping[str, Any]:
     }
 
 
-def _fails_over(stack: Stack) -> bool:
-    """Whether any region has several backends, of which one may take over from another."""
-    return len(stack.backends) > len(stack.regions)
+def _failover_periods(stack: Stack) -> int:
+    """Periods without a look that succeeds; longer than a host starts where a look fails for one that is missing."""
+    if not has_hand_overs(stack):
+        return _FAILED_PERIODS
+    return max(alarm.periods for alarm in stack.alarms if alarm.name == "unhealthy_hosts")
 
 
 def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
