@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
+from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ _COMMENT = "new_line_or_comment"
 _SKIPPED_BLOCKS = ("moved", "import", "removed", "check", "terraform", "provider")
 """Blocks that deploy nothing, of which there may be several alike."""
 _MOST_CHARACTERS = 90
+_CHARACTERS_BEFORE = 25
+"""Of a long text, shown before the first that differs."""
 _MOST_TOLD = 3
 
 
@@ -239,7 +242,11 @@ def _pair(there: Any, expected: Any) -> str:  # noqa: ANN401
         if changes:
             _, start, end, other_start, other_end = changes[0]
             own, others = own[start:end], others[other_start:other_end]
-    return f"{_text(own)} in the code, {_text(others)} in the plan"
+    texts = [" ".join(part.strip() for part in parts) for parts in (own, others)]
+    if max(map(len, texts)) > _MOST_CHARACTERS and (start := _alike(*texts) - _CHARACTERS_BEFORE) > 0:
+        texts = [f"…{text[start:]}" for text in texts]
+    in_code, in_plan = (text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…" for text in texts)
+    return f"{in_code or 'none'} in the code, {in_plan or 'none'} in the plan"
 
 
 def _parts(value: Any) -> Sequence[str]:  # noqa: ANN401
@@ -253,6 +260,6 @@ def _parts(value: Any) -> Sequence[str]:  # noqa: ANN401
             return [] if value is None or value is ABSENT else [str(value)]
 
 
-def _text(parts: Sequence[str]) -> str:
-    text = " ".join(part.strip() for part in parts) or "none"
-    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…"
+def _alike(first: str, second: str) -> int:
+    """Number of characters that two texts begin with alike."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))

@@ -62,11 +62,11 @@ _SCALING = re.compile("autoscal|schedule|group_manager")
 _BESIDE = frozenset((
     "alarms", "alerts", "queries", "metric_alerts", "host_alerts", "log_alerts", "metric_alarms", "log_alarms",
     "metrics", "scraped", "target_seconds", "longest_queue", "waiting_limit", "planned_usd_per_month",
-    "description", "former_keys", "tags", "labels", "annotations",
+    "description", "former_keys",
 ))  # fmt: skip
-"""Data and arguments that change nothing that runs: alarms, the budget, and words."""
-_NAMES = (("name",), ("name_prefix",), ("display_name",))
-"""Arguments that name what runs."""
+"""Data that change nothing that runs: alarms, the budget, and words."""
+_NAMES = (("name",), ("name_prefix",), ("display_name",), ("tags",), ("labels",), ("metadata", "labels"))
+"""Arguments that name what runs, of a resource as of an object."""
 _VARIABLE = "variable"
 _BESIDE_KINDS = re.compile(
     r"^(output|data)\.|_(iam|kms|cloudwatch_(metric|log)|sns|ce|budgets|monitoring|role_assignment|"
@@ -300,7 +300,8 @@ def _weight(subject: Subject, path: tuple[str, ...], is_recorded: bool) -> _Weig
         or (kind == _VARIABLE and not is_input)
         or not _BESIDE.isdisjoint((kind, name, *path))
         or any(part.endswith("_alarms") for part in path)
-        or path[:1] in _NAMES
+        or (kind == "resource" and path[:1] in _NAMES)
+        or (kind == "file" and path[1:3] in _NAMES)
         or _BESIDE_KINDS.search(label) is not None
     )
     return _Weight.BESIDE if is_beside and not is_input else _Weight.RUNS
