@@ -117,10 +117,9 @@ def test_code_in_both_languages_is_looked_at_in_both(tmp_path):
     assert code_directories("vectors", tmp_path) == [tmp_path / "pulumi", tmp_path / "terraform"]
     assert told(plan, tmp_path / "terraform")[0] == []
     findings, notes = told(plan, tmp_path / "pulumi")
-    assert findings == []
-    assert [
-        note.endswith("numbers in a program of Pulumi are not read; its record names the plan") for note in notes
-    ] == [True]
+    assert (findings, notes) == ([], [])
+    edit(tmp_path / "pulumi/inference/fleet.py", r"(\bmin_instances=)\d+", r"\g<1>1")
+    assert [rule for rule, *_ in told(plan, tmp_path / "pulumi")[0]] == ["CHK301"]
     written(tmp_path / "again", plan)
     with pytest.raises(InputError, match="several of them 'vectors': again, pulumi, terraform"):
         code_directories("vectors", tmp_path)

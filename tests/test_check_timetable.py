@@ -1,6 +1,5 @@
 """``advisor check --infra``: when the machines of the code run, what serves on them, and who gets which share."""
 
-import copy
 import dataclasses
 import re
 import shutil
@@ -9,9 +8,11 @@ import pytest
 
 from advisor.catalog import load_catalog
 from advisor.checks import generated_anew
-from advisor.checks.generated_anew import _words
+from advisor.checks.code_facts import differences as places_of
+from advisor.checks.code_facts import words_of
 from advisor.checks.run import look_at_code
-from advisor.codegen import Wanted, generate, write_files
+from advisor.checks.values import RULES, Level
+from advisor.codegen import Language, Wanted, generate, write_files
 from advisor.plan.fleet.chosen import Policy
 from codegen.plans import make_fleet_plan, make_group
 from codegen.scenarios import SCENARIOS
@@ -61,7 +62,12 @@ def test_another_timetable_is_told(deployed, planned, target, tmp_path):
     ("name", "pattern", "new", "words"),
     [
         ("fleet.tf", r"min_instances +=.*", "min_instances = 1", "min_instances: 1 in the code, 2 in the plan"),
-        ("fleet.tf", r"(recurrence = \"\d+ \d+ [^\"]+\", instances =) 2", r"\1 3", "schedule: "),
+        (
+            "fleet.tf",
+            r"(recurrence = \"\d+ \d+ [^\"]+\", instances =) 2",
+            r"\1 3",
+            "instances: 3 in the code, 2 in the plan",
+        ),
         ("fleet.tf", r"( +weight +=) 1000", r"\1 900", "weight: 900 in the code, 1000 in the plan"),
         (
             "compute.tf",
@@ -97,7 +103,8 @@ def test_an_edit_of_a_hand_over_is_told(tmp_path):
     path.write_text(text)
     differences, _ = told(NIGHT_AND_DAY.plan, tmp_path)
     (message,) = differences.values()
-    assert message.startswith("steps: ")
+    assert message.startswith("steps.")
+    assert message.endswith(": 2 in the code, 0 in the plan")
 
 
 def edited(value):
@@ -108,6 +115,8 @@ def edited(value):
         return value - 1
     if isinstance(value, str):
         return f"{value}x"
+    if isinstance(value, tuple):
+        return (*value[:-1], f"{value[-1]}x")
     if isinstance(value, list):
         return [edited(value[0]), *value[1:]] if value else ["x"]
     return {key: edited(entry) for key, entry in value.items()} if value else {"x": 1}
@@ -115,45 +124,145 @@ def edited(value):
 
 SILENT = {"description", "former_keys", "metrics", "scraped", "longest_queue", "waiting_limit"}
 """Facts of names and alarms."""
+OF_NAMES = {"tags", "labels", "name", "name_prefix", "display_name"}
+"""The same of resources."""
 ONE_OF_EACH_TARGET = (
     "night-and-day", "eks-scheduled", "sagemaker-mixed-scheduled", "vm-scale-set-mixed", "aks-scheduled",
     "container-apps-mixed", "mig-scheduled", "gke-scheduled", "cloud-run-l4-to-zero", "ibm-h100", "kubernetes-spot",
 )  # fmt: skip
+RUNNING_KINDS = ("groups", "node_pools", "backends", "regions", "entrance", "module", "file")
+RUNNING_RESOURCES = re.compile(
+    "autoscal|launch_template|scale_set|instance_(template|group)|node_(pool|group)|_lb_|forwarding|backend_service|"
+    "sagemaker_(model|endpoint)|sfn_state|container_app|cloud_run_v2_service.this|instance_group"
+)
+
+
+def runs(subject):
+    """Whether an edit of a subject changes what runs, or how."""
+    kind, name = subject
+    if re.search(r"^kubernetes/.*\.sh$|^requirements\.txt$", name):
+        return False
+    return kind in RUNNING_KINDS or (kind == "resource" and RUNNING_RESOURCES.search(name))
 
 
 @pytest.mark.sampled(4)
+@pytest.mark.parametrize("language", Language)
 @pytest.mark.parametrize("scenario", ONE_OF_EACH_TARGET)
-def test_an_edit_of_any_fact_that_changes_what_runs_is_told(scenario, tmp_path, monkeypatch):
-    """Of groups, backends, regions and entrances, on every target; alarms and descriptions are the user's to word."""
+def test_an_edit_of_any_fact_that_changes_what_runs_is_told(scenario, language):
+    """Of data, resources, templates and objects, on every target; alarms, tags and descriptions are the user's."""
     made = SCENARIOS[scenario]()
-    write_files(generate(made.plan, wanted=made.wanted), tmp_path)
-    assert told(made.plan, tmp_path) == ({}, [])
-    read = generated_anew._data
-    recorded = read(generated_anew._recorded(tmp_path, ""))
-    facts = [
-        (name, key, fact)
-        for name in ("groups", "node_pools", "backends", "regions", "entrance")
-        for key, entry in recorded.get(name, {}).items()
-        for fact in (entry if isinstance(entry, dict) else [""])
-        if fact not in SILENT and not fact.endswith("_alarms")
+    if scenario.startswith("ibm") and language is Language.PYTHON:
+        return
+    files = generate(made.plan, language, made.wanted).files
+    facts = generated_anew._facts(generated_anew._of_root(files, ""))
+    assert list(generated_anew._told(facts, facts, facts)) == []
+    places = [
+        (subject, fact)
+        for subject, value in facts.items()
+        for fact in (value if isinstance(value, dict) else [""])
+        if runs(subject) and fact not in SILENT and not fact.endswith("_alarms")
+        if subject[0] != "resource" or fact not in OF_NAMES
     ]
     unseen = []
-    for name, key, fact in facts:
-        there = copy.deepcopy(recorded)
-        if fact:
-            there[name][key][fact] = edited(there[name][key][fact])
-        else:
-            there[name][key] = edited(there[name][key])
-        monkeypatch.setattr(generated_anew, "local_map", lambda documents, asked, there=there: (
-            there if documents == "there" else recorded).get(asked))  # fmt: skip
-        monkeypatch.setattr(
-            generated_anew, "_data", lambda documents, there=there: there if documents == "there" else recorded
-        )
-        words = [*generated_anew._of_groups("planned", "there"), *generated_anew._of_other_facts("record", "there")]
-        if not words:
-            unseen.append((name, key, fact))
-    assert len(facts) > 5
+    for subject, fact in places:
+        value = facts[subject]
+        there = {**facts, subject: {**value, fact: edited(value[fact])} if fact else edited(value)}
+        weights = [weight for weight, *_ in generated_anew._told(facts, facts, there)]
+        if not weights or min(weights) is generated_anew._Weight.BESIDE:
+            unseen.append((subject, fact))
+    assert len(places) > 5
     assert unseen == []
+
+
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize("language", Language)
+@pytest.mark.parametrize("scenario", ONE_OF_EACH_TARGET)
+def test_code_as_generated_has_no_finding_in_either_language(scenario, language, tmp_path):
+    """Whatever its target; comments, layout, inputs and files of the user's own are no difference."""
+    made = SCENARIOS[scenario]()
+    if scenario.startswith("ibm") and language is Language.PYTHON:
+        return
+    write_files(generate(made.plan, language, made.wanted), tmp_path)
+    assert list(look_at_code(made.plan, tmp_path, load_catalog(), [])) == []
+    for path in [path for kind in ("*.tf", "*.py") for path in tmp_path.rglob(kind)]:
+        path.write_text(f"# Ours.\n{path.read_text()}\n\n# Reviewed.\n")
+    (tmp_path / "own.tf").write_text('resource "aws_s3_bucket" "own" {}\n')
+    (tmp_path / "terraform.tfvars").write_text('tags = { team = "search" }\nname = "ours"\n')
+    assert list(look_at_code(made.plan, tmp_path, load_catalog(), [])) == []
+
+
+SPOT = next(name for name in SCENARIOS if "on_demand_base" in "".join(generate(SCENARIOS[name]().plan).files.values()))
+EDITS = (
+    ("scaling.tf", "= each.value.instances", "= 3", "aws_autoscaling_schedule.this",
+     "desired_capacity: 3 in the code, each.value.instances in the plan"),
+    ("failover.tf", "= min(backend.weight, 999)", "= 500", "aws_sfn_state_machine.failover",
+     "definition: Weight = 500 in the code, Weight = min(backend.weight, 999) in the plan"),
+    ("failover.asl.yaml.tftpl", "'Kept': $kept", "'Kept': false", "failover.asl.yaml.tftpl", "'Kept': false"),
+    ("network.tf", "lifecycle { ignore_changes = [default_action] }", "", "aws_lb_listener.https",
+     "lifecycle.ignore_changes: none in the code, default_action in the plan"),
+    ("user_data.sh.tftpl", "systemctl", "echo", "user_data.sh.tftpl", "echo"),
+)  # fmt: skip
+"""File, text, what takes its place, subject and words of the finding."""
+
+
+@pytest.mark.parametrize(("name", "text", "new", "subject", "words"), EDITS)
+def test_an_edit_of_the_code_beside_the_data_is_told(name, text, new, subject, words, tmp_path):
+    """Whatever the file and the argument: of each the first line that differs."""
+    write_files(generate(NIGHT_AND_DAY.plan, wanted=NIGHT_AND_DAY.wanted), tmp_path)
+    path = tmp_path / name
+    assert text in path.read_text()
+    path.write_text(path.read_text().replace(text, new, 1))
+    differences, _ = told(NIGHT_AND_DAY.plan, tmp_path)
+    assert list(differences) == [subject]
+    assert words in differences[subject]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("terraform.tfvars", "on_demand_base = {{ {key} = 1 }}\n"),
+        ("spot.auto.tfvars.json", '{{"on_demand_base": {{"{key}": 1}}}}'),
+        ("Pulumi.production.yaml", 'config:\n  stack:on_demand_base:\n    "{key}": 1\n'),
+    ],
+)
+def test_an_input_that_the_plan_rests_on_is_told(name, text, tmp_path):
+    """Spot instances that are bought on demand: the plan is priced with none."""
+    plan = make_fleet_plan(make_group(instances=(4, 4), purchase="spot"))
+    is_pulumi = name.startswith("Pulumi")
+    write_files(generate(plan, Language.PYTHON if is_pulumi else Language.TERRAFORM), tmp_path)
+    (tmp_path / name).write_text(text.format(key="us-east-1-g6-xlarge-bf16-tp1-spot"))
+    ((rule, subject, message, command),) = look_at_code(plan, tmp_path, load_catalog(), [])
+    assert (rule, subject) == ("CHK301", "variable.on_demand_base")
+    assert message == "default.us-east-1-g6-xlarge-bf16-tp1-spot: 1 in the code, none in the plan"
+    assert "on_demand_base" in command
+
+
+def test_a_program_that_was_edited_is_told(tmp_path):
+    """By the module and the function, and by the data of a group as in Terraform."""
+    write_files(generate(BY_CLOCK, Language.PYTHON), tmp_path)
+    for name, text, new in (
+        ("scaling.py", "=entry.instances", "=3"),
+        ("fleet.py", "min_instances=2", "min_instances=1"),
+    ):
+        path = tmp_path / "inference" / name
+        assert text in path.read_text()
+        path.write_text(path.read_text().replace(text, new, 1))
+    differences, _ = told(BY_CLOCK, tmp_path)
+    assert "desired_capacity=3" in differences["inference/scaling.py:scale"]
+    (group,) = differences.keys() - {"inference/scaling.py:scale"}
+    assert differences[group] == "min_instances: 1 in the code, 2 in the plan"
+
+
+def test_an_edit_that_no_plan_decides_is_a_note(tmp_path):
+    """An alarm's threshold, or a policy: told, and no other fleet; the command shows it and writes nothing."""
+    infra = written(BY_CLOCK, tmp_path, "ec2")
+    path = infra / "iam.tf"
+    path.write_text(re.sub(r"(max_session_duration|name_prefix) +=.*", r'\1 = "x"', path.read_text(), count=1))
+    ((rule, _, message, command),) = look_at_code(BY_CLOCK, infra, load_catalog(), [])
+    assert rule == "CHK304"
+    assert message.startswith("edited: ")
+    assert command.endswith("--dry-run")
+    assert RULES["CHK304"].level is Level.NOTE
 
 
 def test_a_schedule_that_was_deleted_is_told(tmp_path):
@@ -212,23 +321,24 @@ def test_without_a_record_the_target_is_told_by_the_resources(target, tmp_path):
         (
             {"day": {"cron": "0 7", "instances": 4}, "night": {"cron": "0 19", "instances": 2}},
             {"day": {"cron": "0 7", "instances": 4}, "night": {"cron": "0 20", "instances": 2}},
-            "night with cron 0 19 in the code, night with cron 0 20 in the plan",
+            ".night.cron: 0 19 in the code, 0 20 in the plan",
         ),
         (
             [{"name": "a", "size": 1}, {"name": "c", "size": 3}],
             [{"name": "a", "size": 1}, {"name": "b", "size": 2}, {"name": "c", "size": 4}],
-            "no entry b in the code, b with name b, size 2 in the plan; 1 more entry differs",
+            (
+                ".b.name: none in the code, b in the plan; schedule.b.size: none in the code, 2 in the plan; "
+                "schedule.c.size: 3 in the code, 4 in the plan"
+            ),
         ),
-        (
-            {"day": {"size": 1}},
-            {"day": {"size": 1, "heals": True}},
-            "day with less in the code, day with heals True in the plan",
-        ),
-        (["a", "b"], ["a", "c"], "2 b in the code, 2 c in the plan"),
-        ({"b": 1, "a": 2}, None, "b and a in the code, none in the plan"),
-        ([{"size": 1}, {"size": 2}], [{"size": 1}], "2 with size 2 in the code, no entry 2 in the plan"),
+        ({"day": {"size": 1}}, {"day": {"size": 1, "heals": True}}, ".day.heals: none in the code, True in the plan"),
+        (["a", "b"], ["a", "c"], ": b in the code, c in the plan"),
+        ({"b": 1, "a": 2}, None, ": b a in the code, none in the plan"),
+        ([{"size": 1}, {"size": 2}], [{"size": 1}], ".2.size: 2 in the code, none in the plan"),
+        (("a(", "b", ")"), ("a(", "c", ")"), ": b in the code, c in the plan"),
+        (["x"], "x" * 99, f": x in the code, {'x' * 90}… in the plan"),
     ],
 )
 def test_the_entry_that_differs_is_shown(there, planned, words):
-    """By its key and the attributes that differ, and not by how many entries there are."""
-    assert _words({"schedule": planned}, {"schedule": there}) == f"schedule: {words}"
+    """By its place and both values, and not by how many entries there are."""
+    assert words_of([*places_of({"schedule": planned}, {"schedule": there})]) == f"schedule{words}"

@@ -1,21 +1,33 @@
-"""Facts of the code that a plan states beside its machines, held against code that is generated anew of the plan.
+"""The whole of generated code as it lies there, against what was generated: for its plan, and by its record.
 
-When instances run and how many at least, which precision, layout and engine serve on them, and who gets which share.
+What a plan states is held against code that is generated anew of the plan. All else is held against the record of the
+directory, since another release generates other code of the same plan: whatever differs there was edited.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from enum import IntEnum
 from pathlib import Path
-from typing import Any
 
-from advisor.codegen.applying.rules import RULES, everything_in
+from advisor.checks.code_facts import (
+    ABSENT,
+    Difference,
+    Facts,
+    Subject,
+    differences,
+    facts_of,
+    is_object,
+    settings_of,
+    words_of,
+)
+from advisor.codegen.applying.rules import RULES
 from advisor.codegen.container import Language, Wanted
 from advisor.codegen.generate import Generated, generate
-from advisor.codegen.hcl import NOT_LITERAL, Document, literal, read_hcl
-from advisor.codegen.pricing.sources import local_map
+from advisor.codegen.hcl import read_hcl
+from advisor.codegen.inputs.table import inputs_of_plan
 from advisor.codegen.rollout import Former
 from advisor.codegen.targets import targets_of
-from advisor.codegen.writing.record import base_text, read_record
+from advisor.codegen.writing import last_generated
 from advisor.errors import AdvisorError
 from advisor.plan.values import Plan
 from advisor.reading import check_regular, read_text
@@ -35,34 +47,53 @@ _FACTS: Mapping[str, frozenset[str]] = {
     "backends": frozenset(("engine", "weight", "steps")),
     "regions": frozenset(("weight",)),
 }
-"""Maps of generated code → facts of their entries that a plan states; the others are those of the code as generated."""
-_DATA = "fleet.tf"
-"""File of a root that holds what the plan decides."""
-_OF_ALARMS = frozenset((
-    "alarms", "alerts", "queries", "metric_alerts", "host_alerts", "log_alerts", "metric_alarms", "log_alarms",
-    "metrics", "scraped", "target_seconds", "longest_queue", "waiting_limit", "planned_usd_per_month",
-))  # fmt: skip
-"""Data that only tells somebody something: alarms and the budget are the user's to set."""
-_OF_NAMES = frozenset(("description", "former_keys"))
-"""Facts of entries that change nothing that runs."""
+"""Maps of data → facts of their entries that a plan states."""
 _OF_PODS = frozenset((
     "replicas", "replicaCount", "minReplicas", "maxReplicas", "minReplicaCount", "maxReplicaCount", "desiredReplicas",
     "start", "end", "weight", "values",
 ))  # fmt: skip
-"""Names of numbers, times and machines of pods in objects of a cluster, and of what their forms take."""
+"""Names of what a plan states in objects of a cluster: numbers, times and machines of pods, and what forms take."""
 _KEPT_BESIDE = "replicas"
 """Number that stays in an object though another decides, where it stood there before."""
-_KUBERNETES = "kubernetes/"
 _KARPENTER = "-karpenter"
 """End of the names of targets whose machines are in objects of the cluster alone."""
-_MOST_TOLD = 3
 _SCALING = re.compile("autoscal|schedule|group_manager")
 """Kinds of resources that change numbers of machines."""
+_BESIDE = frozenset((
+    "alarms", "alerts", "queries", "metric_alerts", "host_alerts", "log_alerts", "metric_alarms", "log_alarms",
+    "metrics", "scraped", "target_seconds", "longest_queue", "waiting_limit", "planned_usd_per_month",
+    "description", "former_keys",
+))  # fmt: skip
+"""Data that change nothing that runs: alarms, the budget, and words."""
+_NAMES = (("name",), ("name_prefix",), ("display_name",), ("tags",), ("labels",), ("metadata", "labels"))
+"""Arguments that name what runs, of a resource as of an object."""
+_VARIABLE = "variable"
+_BESIDE_KINDS = re.compile(
+    r"^(output|data)\.|_(iam|kms|cloudwatch_(metric|log)|sns|ce|budgets|monitoring|role_assignment|"
+    r"monitor_(metric|scheduled|diagnostic|data|action)|log_analytics|consumption|billing|security_group|firewall|"
+    r"network_security|user_assigned_identity|service_account|secret_manager|federated_identity)(_|\.)|"
+    r"(^|/)(monitoring|alerts|budget|identity|policies|encryption|settings|checks|configuration)\.py|kubernetes/.*\.sh$|\.txt$|"
+    r"^local\.\w*(alarm|alert|metric|dashboard|budget|tags|labels|name)"
+)
+"""Resources, files and values of what watches, permits and names: the user's to edit."""
+_NOT_CODE = re.compile(
+    r"(^|/)(tests|examples)/|\.(md|toml|json|example|hcl)$|(^|/)(Pulumi\.[\w-]*\.?yaml|\.trivyignore\.yaml)$"
+)
+"""Files that deploy nothing, and the configuration of a stack, which is the user's."""
 _LEAST_ALIKE = 0.5
 """Share of equal resources from which code without a record is taken for that of a target."""
 NOT_COMPARED = "when the machines of the code run, and what serves on them, was not compared"
-Facts = Mapping[str, Mapping[str, Any]]
-"""Group, backend, region or file → fact → value."""
+
+
+class _Weight(IntEnum):
+    """What a difference means."""
+
+    PLANNED = 1
+    """The plan states it otherwise."""
+    RUNS = 2
+    """Edited, and changes what runs, or how."""
+    BESIDE = 3
+    """Edited, and changes nothing that a plan decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +101,13 @@ class Comparison:
     """Code as it is against the code of a plan."""
 
     differences: tuple[tuple[str, str], ...]
-    """Group, backend, region or file, and what differs of it."""
+    """Group, resource or file, and what runs otherwise there than planned."""
     not_compared: tuple[str, ...]
     """Reasons why something could not be looked at."""
     has_planned_groups: bool = False
     """Whether its groups are those of the plan; where Karpenter makes their machines, with its objects."""
+    edits: tuple[tuple[str, str], ...] = ()
+    """The same of what changes nothing that a plan decides."""
 
 
 def compare(plan: Plan, infra: Path, former: Former) -> Comparison:
@@ -84,33 +117,35 @@ def compare(plan: Plan, infra: Path, former: Former) -> Comparison:
         plan: with a fleet.
         infra: directory of the code.
         former: record of the directory.
+
+    Raises:
+        InputError: a file cannot be read, or is not valid.
     """
     if any(rollout.before is not None for rollout in former.rollouts.values()):
         return Comparison((), (f"{NOT_COMPARED}: a cut-over is under way",))
     generated = _generated(plan, infra, former)
     if generated is None:
         return Comparison((), (f"{NOT_COMPARED}: it is like no code that is generated of this plan",))
-    differences: list[tuple[str, str]] = []
+    objects = {path for path in generated.files if is_object(path)}
+    is_compared = not objects or (bool(former.rollouts) and any((infra / path).is_file() for path in objects))
+    files = {path: text for path, text in generated.files.items() if is_compared or path not in objects}
+    recorded = {path: text for path, text in last_generated(infra).items() if path in files}
+    told: list[tuple[_Weight, str, str]] = []
     for root in generated.roots:
         prefix = f"{root}/" if root else ""
-        planned = [
-            read_hcl(text, path)
-            for path, text in generated.files.items()
-            if path.endswith(".tf") and path.rpartition("/")[0] == root
-        ]
-        there = _documents(infra / root)
-        facts = _of_groups(planned, there)
-        told = [*facts, *_of_other_facts(_recorded(infra, prefix), there), *_of_resources(planned, there)]
-        differences += [(f"{prefix}{subject}", words) for subject, words in told]
-    objects = {path: text for path, text in generated.files.items() if _is_object(path)}
-    is_there = any((infra / path).is_file() for path in objects) and bool(former.rollouts)
-    differences += _of_objects(objects, infra) if is_there else ()
+        planned, by_record = (_facts(_of_root(texts, prefix)) for texts in (files, recorded))
+        there = _there(infra / root, _of_root(files, prefix))
+        told += [(weight, f"{prefix}{name}", words) for weight, name, words in _told(planned, by_record, there)]
     missing = (
         "how many pods run was not compared: objects of the cluster, or the record .advisor, are not beside the code"
     )
-    is_compared = is_there or not objects
     is_whole = is_compared or not any(target.endswith(_KARPENTER) for target in generated.targets)
-    return Comparison(tuple(differences), () if is_compared else (missing,), not differences and is_whole)
+    return Comparison(
+        differences=tuple((name, words) for weight, name, words in told if weight is not _Weight.BESIDE),
+        not_compared=() if is_compared else (missing,),
+        has_planned_groups=is_whole and all(weight is not _Weight.PLANNED for weight, *_ in told),
+        edits=tuple((name, words) for weight, name, words in told if weight is _Weight.BESIDE),
+    )
 
 
 def _generated(plan: Plan, infra: Path, former: Former) -> Generated | None:
@@ -122,31 +157,29 @@ def _generated(plan: Plan, infra: Path, former: Former) -> Generated | None:
     for name in [*recorded] if len(recorded) == 1 else [""] if recorded else names:
         wanted = Wanted(target=name, form=former.form, as_component=bool(former.as_component), unconfirmed=True)
         try:
-            attempts.append(generate(plan, Language.TERRAFORM, wanted))
+            inputs = Former(inputs=former.inputs)
+            attempts.append(generate(plan, former.language or Language.TERRAFORM, wanted, former=inputs))
         except AdvisorError:
             continue
     if recorded:
         return next((attempt for attempt in attempts if recorded == set(attempt.targets)), None)
-    resources = _resources([_read(path) for path in infra.rglob("*.tf")])
-    shares = [(_alike(_resources(_parsed(attempt)), resources), number) for number, attempt in enumerate(attempts)]
+    resources = _resources((_read(path), path.name) for path in infra.rglob("*.tf"))
+    shares = [
+        (_alike(_resources((text, path) for path, text in attempt.files.items()), resources), number)
+        for number, attempt in enumerate(attempts)
+    ]
     share, number = max(shares, default=(0.0, 0))
     return attempts[number] if share >= _LEAST_ALIKE else None
 
 
-def _parsed(generated: Generated) -> list[Document]:
-    return [read_hcl(text, path) for path, text in generated.files.items() if path.endswith(".tf")]
-
-
-def _documents(directory: Path) -> list[Document]:
-    return [_read(path) for path in sorted(directory.glob("*.tf"))]
-
-
-def _read(path: Path) -> Document:
+def _read(path: Path) -> str:
     check_regular(path, "code")
-    return read_hcl(read_text(path, "code", ""), str(path))
+    return read_text(path, "code")
 
 
-def _resources(documents: Sequence[Document]) -> frozenset[str]:
+def _resources(files: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """Addresses in texts with their paths."""
+    documents = [read_hcl(text, path) for text, path in files if path.endswith(".tf")]
     return frozenset(block.address for document in documents for block in document.body.of("resource"))
 
 
@@ -155,193 +188,120 @@ def _alike(first: frozenset[str], second: frozenset[str]) -> float:
     return len(first & second) / len(first | second) if first | second else 0.0
 
 
-def _of_groups(planned: Sequence[Document], there: Sequence[Document]) -> Iterator[tuple[str, str]]:
-    """Differences of groups, backends and regions of a root."""
-    for name, facts in _FACTS.items():
-        in_plan, in_code = (local_map(documents, name) or {} for documents in (planned, there))
-        if name in _GROUPS and in_plan.keys() != in_code.keys():
-            yield from _other_groups(in_plan, in_code)
-            return
-        for key in sorted(in_plan.keys() & in_code.keys()):
-            values = [{fact: entry[key][fact] for fact in facts & entry[key].keys()} for entry in (in_plan, in_code)]
-            if words := _words(*values):
-                yield key, words
+def _of_root(files: Mapping[str, str], prefix: str) -> Mapping[str, str]:
+    """Files of a root that deploy something, by their paths in it."""
+    within = {path.removeprefix(prefix): text for path, text in files.items() if path.startswith(prefix)}
+    return {path: text for path, text in within.items() if not _NOT_CODE.search(path)}
 
 
-def _recorded(infra: Path, prefix: str) -> Sequence[Document]:
-    """Data of a root as it was generated last; empty where the record of the directory does not hold it."""
-    path = f"{prefix}{_DATA}"
-    content = base_text(infra, read_record(infra).files.get(path, ""))
-    return [] if content is None else [read_hcl(content.decode(), path)]
+def _facts(files: Mapping[str, str]) -> Facts:
+    return {subject: value for path, text in files.items() for subject, value in facts_of(text, path).items()}
 
 
-def _of_other_facts(recorded: Sequence[Document], there: Sequence[Document]) -> Iterator[tuple[str, str]]:
-    """Edits of data that no plan states, such as arguments of engines: whatever changes what runs, or how.
+def _there(root: Path, files: Mapping[str, str]) -> Facts:
+    """What the files of a root say as they lie there, with the values that its inputs are given."""
+    names = {path.name for path in root.glob("*.tf")} | {name for name in files if (root / name).is_file()}
+    facts = dict(_facts({name: _read(root / name) for name in sorted(names)}))
+    for path in _setting(root):
+        for name, value in settings_of(_read(path), path.name).items():
+            facts["variable", f"variable.{name}"] = {
+                **facts.get(("variable", f"variable.{name}"), {}),
+                "default": value,
+            }
+    return facts
 
-    Another release generates other arguments of the same plan, so they are held against the record of the directory.
-    """
-    former, now = _data(recorded), _data(there)
-    for name in sorted(former.keys() & now.keys() - _OF_ALARMS):
-        in_record, in_code = former[name], now[name]
-        if not (_is_of_entries(in_record) and _is_of_entries(in_code)):
-            if words := _words({name: in_record}, {name: in_code}):
-                yield name, words
+
+def _setting(root: Path) -> list[Path]:
+    """Files that give inputs their values, in the order in which the last one counts."""
+    plain = [root / name for name in ("terraform.tfvars", "terraform.tfvars.json")]
+    others = sorted([*root.glob("*.auto.tfvars"), *root.glob("*.auto.tfvars.json"), *root.glob("Pulumi.*.yaml")])
+    return [path for path in (*plain, *others) if path.is_file()]
+
+
+def _told(planned: Facts, recorded: Facts, there: Facts) -> Iterator[tuple[_Weight, str, str]]:
+    """Weight, name and words of each difference of a root; without a record, edits are told by code generated anew."""
+    generated = recorded or planned
+    for name, words in _other_groups(planned, there):
+        yield _Weight.PLANNED, name, words
+    for subject in sorted({*planned, *generated, *(subject for subject in there if subject[0] == _VARIABLE)}):
+        last, own = generated.get(subject, ABSENT), there.get(subject, ABSENT)
+        if own is ABSENT:
+            if _is_missing(subject, planned.get(subject, ABSENT), last):
+                yield (
+                    _weight(subject, (), bool(recorded)),
+                    subject[1],
+                    "is in the code of the plan and not in the directory",
+                )
             continue
-        stated = _FACTS.get(name, frozenset()) | _OF_ALARMS | _OF_NAMES
-        for key in sorted(in_record.keys() & in_code.keys()):
-            values = [
-                {fact: value for fact, value in entries[key].items() if fact not in stated}
-                for entries in (in_record, in_code)
-            ]
-            if words := _words(*values):
-                yield key, words
+        last = {} if last is ABSENT and subject[0] == _VARIABLE else own if last is ABSENT else last
+        of_plan = (each for each in differences(planned.get(subject, own), own) if _is_stated(subject, each[0]))
+        edits = (each for each in differences(last, own) if not _is_stated(subject, each[0]))
+        by_weight: dict[_Weight, list[Difference]] = {}
+        for each in filter(lambda each: _counts(subject, each), (*of_plan, *edits)):
+            by_weight.setdefault(_weight(subject, each[0], bool(recorded)), []).append(each)
+        yield from ((weight, subject[1], words_of(by_weight[weight])) for weight in sorted(by_weight))
 
 
-def _data(documents: Iterable[Document]) -> dict[str, Any]:
-    """Local values that are literals, by name."""
-    values = {
-        name: literal(attribute.value.node)
-        for document in documents
-        for block in document.body.of("locals")
-        for name, attribute in block.attributes.items()
-    }
-    return {name: value for name, value in values.items() if value is not NOT_LITERAL}
+def _other_groups(planned: Facts, there: Facts) -> Iterator[tuple[str, str]]:
+    for kind in _GROUPS:
+        in_plan, in_code = ({name for of_kind, name in facts if of_kind == kind} for facts in (planned, there))
+        others = " and ".join(sorted(in_code - in_plan))
+        for name in sorted(in_plan - in_code):
+            yield name, "is in the plan and not in the code" + (f", which has {others}" if others else "")
+        if others and not in_plan - in_code:
+            yield others, "is in the code and not in the plan"
 
 
-def _is_of_entries(value: object) -> bool:
-    return isinstance(value, dict) and all(isinstance(entry, dict) for entry in value.values())
+def _is_missing(subject: Subject, planned: object, last: object) -> bool:
+    """Whether something that is not there is part of the code of the plan, and was generated or is stated by it."""
+    kind, _ = subject
+    if planned is ABSENT or kind not in ("resource", "module", "file"):
+        return False
+    if last is not ABSENT or kind != "file":
+        return last is not ABSENT or _is_stated(subject, ())
+    return any(_is_stated(subject, path) for path, *_ in differences(planned, ABSENT))
 
 
-def _other_groups(in_plan: Facts, in_code: Facts) -> Iterator[tuple[str, str]]:
-    others = " and ".join(sorted(in_code.keys() - in_plan.keys()))
-    for key in sorted(in_plan.keys() - in_code.keys()):
-        yield key, "is in the plan and not in the code" + (f", which has {others}" if others else "")
-    if not in_plan.keys() - in_code.keys():
-        yield others, "is in the code and not in the plan"
+def _is_stated(subject: Subject, path: tuple[str, ...]) -> bool:
+    """Whether a plan states the value at a path in a subject; without a path, whether it states that it is there."""
+    kind, name = subject
+    if kind == "file":
+        return is_object(name) and (not path or not _OF_PODS.isdisjoint(path))
+    if kind != "resource":
+        return bool(path) and path[0] in _FACTS.get(kind, ())
+    of_type = name.partition(".")[0]
+    if not path:
+        return of_type in RULES or bool(_SCALING.search(of_type))
+    return of_type in RULES and ".".join(path) in RULES[of_type].arguments
 
 
-def _of_resources(planned: Sequence[Document], there: Sequence[Document]) -> Iterator[tuple[str, str]]:
-    """Differences of the arguments that hold types and numbers of machines, and resources that are not there."""
-    in_plan, in_code = _arguments(planned), _arguments(there)
-    for address, arguments in sorted(in_plan.items()):
-        if address not in in_code:
-            yield address, "is in the code of the plan and not in the directory"
-        elif words := _words(arguments, in_code[address]):
-            yield address, words
+def _counts(subject: Subject, difference: Difference) -> bool:
+    """Whether a difference is more than the user's to choose: a greater maximum, what is added, values of inputs."""
+    kind, name = subject
+    path, expected, there = difference
+    if kind == _VARIABLE and path[:1] == ("default",):
+        return name.removeprefix(f"{_VARIABLE}.") in inputs_of_plan()
+    if expected is ABSENT and is_object(name):
+        return len(path) > 1 and path[-1] != _KEPT_BESIDE
+    if path[-1:] == ("resources",) and isinstance(expected, list) and isinstance(there, list):
+        return not set(map(str, expected)) <= set(map(str, there))
+    may_be_greater = bool(path) and (path[-1].startswith("max") or path[-1].endswith("_gib"))
+    return not (may_be_greater and isinstance(expected, int) and isinstance(there, int) and there > expected)
 
 
-def _arguments(documents: Sequence[Document]) -> Facts:
-    """Expressions of the arguments that hold types and numbers of machines, by address."""
-    return {
-        block.address: {
-            path: " ".join(document.source(attribute.value).split())
-            for path, attribute in everything_in(block)
-            if path in (RULES[block.labels[0]].arguments if block.labels[0] in RULES else ())
-        }
-        for document in documents
-        for block in document.body.of("resource")
-        if block.labels[0] in RULES or _SCALING.search(block.labels[0])
-    }
-
-
-def _words(planned: Mapping[str, Any], there: Mapping[str, Any]) -> str:
-    """Differences of facts, with both values; "" where there are none that matter."""
-    told = []
-    for name in sorted(planned.keys() | there.keys()):
-        in_plan, in_code = planned.get(name), there.get(name)
-        if in_plan != in_code and not _is_wider(name, in_plan, in_code):
-            told.append(f"{name}: {_pair(in_code, in_plan)}")
-    more = [f"{len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else []
-    return "; ".join([*told[:_MOST_TOLD], *more])
-
-
-def _is_wider(name: str, planned: object, there: object) -> bool:
-    """Whether a maximum, or a disk, is greater than planned: what scales stays below it."""
-    fact = name.rpartition(".")[2]
-    may_be_greater = fact.startswith("max") or fact.endswith("_gib")
-    return may_be_greater and isinstance(planned, int) and isinstance(there, int) and there > planned
-
-
-def _pair(there: object, planned: object) -> str:
-    """Both values, or of maps and lists the first entry that differs, by the attributes that do."""
-    if not (isinstance(there, dict | list) and isinstance(planned, dict | list)):
-        return f"{_text(there)} in the code, {_text(planned)} in the plan"
-    own, others = _entries(there), _entries(planned)
-    differing = [key for key in (others | own) if own.get(key) != others.get(key)]
-    if not differing:
-        return f"{_text(there)} in the code, {_text(planned)} in the plan, in another order"
-    key, more = differing[0], len(differing) - 1
-    in_code, in_plan = (_entry(key, entries, beside) for entries, beside in ((own, others), (others, own)))
-    further = f"; {more} more {'entry differs' if more == 1 else 'entries differ'}" if more else ""
-    return f"{in_code} in the code, {in_plan} in the plan{further}"
-
-
-def _entry(key: object, entries: Mapping[object, object], others: Mapping[object, object]) -> str:
-    """An entry by its key, with the attributes that differ from those of the same one among others."""
-    if key not in entries:
-        return f"no entry {key}"
-    entry, other = entries[key], others.get(key)
-    if not isinstance(entry, dict):
-        return f"{key} {_text(entry)}"
-    former = other if isinstance(other, dict) else {}
-    differing = {name: part for name, part in entry.items() if name not in former or former[name] != part}
-    return f"{key} with {', '.join(f'{name} {_text(part)}' for name, part in differing.items()) or 'less'}"
-
-
-def _entries(value: Mapping[str, object] | Sequence[object]) -> dict[object, object]:
-    """Entries of a map by their keys; of a list by their names, else by their numbers from 1."""
-    if isinstance(value, Mapping):
-        return dict(value.items())
-    names = [entry.get("name", number) if isinstance(entry, dict) else number for number, entry in enumerate(value, 1)]
-    return dict(zip(names if len(set(map(str, names))) == len(names) else range(1, len(names) + 1), value, strict=True))
-
-
-def _text(value: object) -> str:
-    if isinstance(value, dict | list):
-        parts = [str(part) for part in value] if isinstance(value, list) else list(map(str, value))
-        is_short = len(parts) <= _MOST_TOLD and not any(isinstance(part, dict | list) for part in value)
-        return (" and ".join(parts) or "none") if is_short else f"{len(parts)} entries"
-    return "none" if value is None else str(value)
-
-
-def _is_object(path: str) -> bool:
-    return f"/{_KUBERNETES}" in f"/{path}" and path.endswith((".yaml", ".yml"))
-
-
-def _of_objects(objects: Mapping[str, str], infra: Path) -> Iterator[tuple[str, str]]:
-    """Differences of the numbers and times of pods, file by file."""
-    for path, text in sorted(objects.items()):
-        planned = dict(_of_pods(text))
-        if not (infra / path).is_file():
-            if planned:
-                yield path, "is in the code of the plan and not in the directory"
-            continue
-        there = dict(_of_pods(read_text(infra / path, "object of a cluster", "")))
-        kept = {name for name in there.keys() - planned.keys() if name.endswith(f".{_KEPT_BESIDE}")}
-        if words := _words(planned, {name: value for name, value in there.items() if name not in kept}):
-            yield path, words
-
-
-def _of_pods(text: str) -> Iterator[tuple[str, object]]:
-    """Name of each fact of pods in a file of objects, and its value; none of a file that is not YAML."""
-    import yaml  # noqa: PLC0415 - only where there is YAML to read
-
-    try:
-        documents = list(yaml.safe_load_all(text))
-    except yaml.YAMLError:
-        return
-    for document in documents:
-        about = document.get("metadata") if isinstance(document, dict) else None
-        name = about.get("name", "") if isinstance(about, dict) else ""
-        kind = document.get("kind", "") if isinstance(document, dict) else ""
-        yield from _leaves(document, f"{kind} {name}".strip())
-
-
-def _leaves(value: object, path: str) -> Iterator[tuple[str, object]]:
-    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, entry in entries:
-        place = f"{path}.{key}" if path else str(key)
-        if key in _OF_PODS:
-            yield place, entry
-        else:
-            yield from _leaves(entry, place)
+def _weight(subject: Subject, path: tuple[str, ...], is_recorded: bool) -> _Weight:  # noqa: FBT001
+    kind, name = subject
+    if _is_stated(subject, path):
+        return _Weight.PLANNED
+    label = f"{kind}.{name}" if kind in ("local", *_FACTS) else name
+    is_input = kind == _VARIABLE and path[:1] == ("default",)
+    is_beside = (
+        not is_recorded
+        or (kind == _VARIABLE and not is_input)
+        or not _BESIDE.isdisjoint((kind, name, *path))
+        or any(part.endswith("_alarms") for part in path)
+        or (kind == "resource" and path[:1] in _NAMES)
+        or (kind == "file" and path[1:3] in _NAMES)
+        or _BESIDE_KINDS.search(label) is not None
+    )
+    return _Weight.BESIDE if is_beside and not is_input else _Weight.RUNS

@@ -32,10 +32,14 @@ from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import DemandSource
 
-RULES = ("CHK301", "CHK302", "CHK303")
+RULES = ("CHK301", "CHK302", "CHK303", "CHK304")
 _WRITE = {
     Language.TERRAFORM: "advisor generate terraform PLAN.json --into DIR",
     Language.PYTHON: "advisor generate pulumi PLAN.json --language python --into DIR",
+}
+_RESET = {
+    Language.TERRAFORM: "grep -n {} DIR/*.tf*",
+    Language.PYTHON: "pulumi config rm {} --cwd DIR",
 }
 _DESTROY = {Language.TERRAFORM: "terraform -chdir={} destroy", Language.PYTHON: "pulumi destroy --cwd {}"}
 _ANEW = "advisor recommend WORKLOAD --format json -o PLAN.json"
@@ -122,13 +126,11 @@ def look_at_code(
     write = _WRITE[language]
     # Differences of code of this plan are edits, which are kept without.
     remedy = f"{write} --force" if is_of_plan else write
-    if language is Language.PYTHON:
-        notes.append(f"{NOT_COMPARED}: numbers in a program of Pulumi are not read; its record names the plan")
-        if not is_of_plan:
-            yield "CHK301", ".", "the program was generated of another plan", write
-    else:
-        told = _compared(plan, infra, catalog, former, notes, is_retiring=bool(retiring))
-        yield from ((rule, subject, words, remedy) for rule, subject, words in told)
+    if language is Language.PYTHON and not is_of_plan:
+        yield "CHK301", ".", "the program was generated of another plan", write
+    deployed = None if language is Language.PYTHON else _deployed(infra, catalog)
+    told = _compared(plan, infra, deployed, former, notes, is_retiring=bool(retiring))
+    yield from ((rule, subject, words, _remedy(rule, subject, remedy, language)) for rule, subject, words in told)
     for key in sorted(retiring):
         yield "CHK302", key, f"{key} is kept beside the plan", f"{write} --cut-over finish"
     for root in left:
@@ -136,20 +138,31 @@ def look_at_code(
         yield "CHK302", root or ".", _LEFT_ROOT, _DESTROY[language].format(place)
 
 
+def _remedy(rule: str, subject: str, write: str, language: Language) -> str:
+    """Command that shows an edit which is the user's to keep, finds or resets an input, or else writes the code."""
+    if rule == "CHK304":
+        return f"{write} --dry-run"
+    kind, _, name = subject.partition("variable.")
+    return _RESET[language].format(name) if name and not kind.strip("/") else write
+
+
 def _compared(
-    plan: Plan, infra: Path, catalog: Catalog, former: Former, notes: list[str], *, is_retiring: bool
+    plan: Plan, infra: Path, deployed: _Deployed | None, former: Former, notes: list[str], *, is_retiring: bool
 ) -> Iterator[tuple[str, str, str]]:  # fmt: skip
-    """Machines and caches of Terraform's code that the plan has not, or in another number or at other times."""
-    deployed = _deployed(infra, catalog)
-    notes += _not_code(deployed.plans)
-    anew = Comparison((), ()) if deployed.plans else compare(plan, infra, former)
+    """What the code deploys that the plan has not, or in another number or at other times; machines of Terraform's."""
+    plans = () if deployed is None else deployed.plans
+    notes += _not_code(plans)
+    anew = Comparison((), ()) if plans else compare(plan, infra, former)
     # Pools that clusters scale, and Karpenter's nodes, do not say how many machines run in the busiest hours.
-    told = [] if anew.has_planned_groups else list(_machines(plan, deployed, is_retiring=is_retiring))
-    if not told or (deployed.unknown and anew.differences):
+    is_counted = deployed is None or anew.has_planned_groups
+    told = [] if deployed is None or is_counted else list(_machines(plan, deployed, is_retiring=is_retiring))
+    if not told or (deployed is not None and deployed.unknown and anew.differences):
         told = list(anew.differences)
         notes += anew.not_compared
     yield from (("CHK301", subject, words) for subject, words in told)
-    yield from _caches(plan, deployed.caches)
+    yield from (("CHK304", subject, f"edited: {words}") for subject, words in anew.edits)
+    if deployed is not None:
+        yield from _caches(plan, deployed.caches)
 
 
 def _not_code(plans: Sequence[str]) -> tuple[str, ...]:

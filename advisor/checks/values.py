@@ -78,6 +78,7 @@ RULES: Mapping[str, Rule] = {
         Rule("CHK301", "the code deploys something else than the plan", Level.ERROR),
         Rule("CHK302", "the code holds groups of an earlier plan", Level.WARNING),
         Rule("CHK303", "the code has another response cache than the plan", Level.ERROR),
+        Rule("CHK304", "the code was edited in what no plan decides", Level.NOTE),
         Rule("CHK401", "a commitment ends soon", Level.WARNING),
         Rule("CHK402", "an engine has newer releases", Level.NOTE),
         Rule("CHK403", "spot instances are taken back often", Level.WARNING),

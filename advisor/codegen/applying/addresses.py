@@ -26,10 +26,13 @@ from advisor.codegen.platforms import GCP_FAMILIES
 from advisor.codegen.quotas import family_of
 from advisor.codegen.selection import Member, choose, group_keys
 from advisor.codegen.stack import interchangeable_types, most_instances
+from advisor.demand.values import Unit
 from advisor.errors import InputError, NotDeployable
+from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import Plan
+from advisor.plan.words import unit_of
 from advisor.records import dataclass, replace
-from advisor.units import HOURS_PER_MONTH, usd
+from advisor.units import HOURS_PER_MONTH, counted, usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ class Target:
     least_maximum: int | None = None
     """Instances that a group has to be able to grow to: a greater maximum in the code stays, and a number that decides
     it falls no further. None: a maximum becomes ``max_instances``."""
+    bought_ahead: str = ""
+    """Reservations that the plan's price counts on, and the price without them, in words; "": none."""
     schedule: str = ""
     """Sizes by the clock, and the price of a fixed number in their place; "": the number never changes."""
 
@@ -74,8 +79,6 @@ def targets_of(plan: Plan, rank: int | None = None, *, unconfirmed: bool = False
 
 def _target(plan: Plan, member: Member, key: str) -> Target:
     serves = member.serves
-    sharing = sharing_of(serves.partition, serves.replicas_per_instance, serves.accelerator_count)
-    cut = "" if sharing is None else f", {sharing.words} of each {serves.accelerator}"
     return Target(
         key=key,
         provider=serves.provider,
@@ -86,14 +89,46 @@ def _target(plan: Plan, member: Member, key: str) -> Target:
         min_instances=min(member.hours),
         max_instances=most_instances(member),
         is_spot=serves.purchase == "spot",
-        serving=(
-            f"{serves.engine} with {serves.precision} weights, tensor parallel {serves.tensor_parallel}, "
-            f"{serves.replicas_per_instance} replica(s) an instance, {serves.max_concurrency} requests at a time, "
-            f"{serves.context_tokens} tokens of context{cut}"
-        ),
+        serving=_serving(serves, unit_of(plan.demand)),
         accelerator_type=_accelerator_type(serves),
         accelerator_count=int(serves.accelerator_count),
+        bought_ahead=_bought_ahead(plan, member),
         schedule=_schedule(member),
+    )
+
+
+def _serving(serves: Serves, unit: Unit) -> str:
+    """How the containers serve; requests at a time and context only of kinds of models that have them."""
+    sharing = sharing_of(serves.partition, serves.replicas_per_instance, serves.accelerator_count)
+    parts = [
+        f"{serves.engine} with {serves.precision} weights",
+        "" if unit.is_one_pass else f"tensor parallel {serves.tensor_parallel}",
+        f"{counted(serves.replicas_per_instance, 'replica')} an instance",
+        "" if unit.is_one_pass else f"{counted(serves.max_concurrency, 'request')} at a time",
+        f"{serves.context_tokens:,} tokens of context" if unit is Unit.TEXTS or not unit.is_one_pass else "",
+        "" if sharing is None else f"{sharing.words} of each {serves.accelerator}",
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def _bought_ahead(plan: Plan, member: Member) -> str:
+    """What has to be bought beside the code for the planned price, with that and the price on demand, in words."""
+    instruments = [name for name in dict.fromkeys(member.commitments) if name != PurchaseOption.OWNED]
+    if not instruments:
+        return ""
+    serves = member.serves
+    place = (serves.provider, serves.region, serves.instance_type)
+    on_demand = (
+        option.cost.instance_usd_per_hour
+        for option in plan.options
+        if (option.provider, option.region, option.instance_type) == place
+        and option.purchase == PurchaseOption.ON_DEMAND
+    )
+    price = next(on_demand, None)
+    without = "unknown" if price is None else usd(price * max(member.hours) * HOURS_PER_MONTH)
+    return (
+        f"{usd(member.peak_usd_per_hour * HOURS_PER_MONTH)} a month with {' and '.join(instruments)} for "
+        f"{member.committed_instances} × {serves.instance_type}, {without} on demand"
     )
 
 

@@ -125,6 +125,11 @@ def beyond(resources: Sequence[Resource], target: Target) -> Iterator[str]:
     if not target.is_spot and said is None and resources[0].block.kind == "resource":
         yield f"the plan buys {target.key} on demand: whether the code does is decided by no literal"
     yield from _elsewhere(resources, target)
+    if target.bought_ahead and not target.keeps_types:
+        yield (
+            f"the plan's price of {target.key} needs a purchase that no code makes: {target.bought_ahead}; buy it "
+            "before or with the change"
+        )
     if target.schedule:
         yield f"the plan changes {target.key} by the clock, {target.schedule}"
     for resource in resources:

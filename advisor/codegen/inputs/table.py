@@ -189,6 +189,13 @@ def input_names() -> frozenset[str]:
     return frozenset(name for table in tables for name in table.get("order", ()))
 
 
+@cache
+def inputs_of_plan() -> frozenset[str]:
+    """Names of the inputs whose defaults a plan rests on: another value deploys something else."""
+    tables = (_read(path.stem) for path in _TABLES.glob("*.toml"))
+    return frozenset(name for table in tables for name, row in table.items() if name != "order" and row.get("of_plan"))
+
+
 def declared_inputs(texts: Iterable[str]) -> frozenset[str]:
     """Names of the inputs that code declares as variables or settings."""
     return input_names() & {match[match.lastindex or 0] for text in texts for match in _DECLARED.finditer(text)}

@@ -57,7 +57,7 @@ def _total_lines(project: Project) -> Iterator[str]:
     yield f"total of what is known: {_money(now.monthly)} USD a month of {HOURS_PER_MONTH} hours{by_hours}"
     if before.costs and now.monthly is not None and before.monthly is not None:
         yield f"before: {_money(before.monthly)} USD, a change of {now.monthly - before.monthly:+,.2f} USD"
-    if project.kind == CODE:
+    if project.kind == CODE or project.hours or project.scaling:
         yield "instances of the busiest hours, the fewest nodes of a pool, on demand or spot: schedules and commitments"
         yield "count in the plan alone"
         yield from _hour_lines(project)
@@ -74,6 +74,10 @@ def _hour_lines(project: Project) -> Iterator[str]:
         machines = [component for cost in project.now.costs for component in cost.components]
         if any(component.number == 0 for component in machines):
             yield "0 is the fewest nodes of a pool: the hours in which they run are in the plan (fleet.cost) alone"
+        if project.scaling:
+            kinds = ", ".join(f"{number} {kind}" for kind, number in project.scaling.items())
+            yield f"numbers may change by the clock ({kinds}), by hours that are not known: the record of generated"
+            yield "code (.advisor) with its schedules is not beside this plan of Terraform"
         return
     yield "hours of the plan, with starts and stops, as its schedules beside the code have them (.advisor):"
     for hours in project.hours:

@@ -1,5 +1,6 @@
 """Uses × prices of the catalog = costs, by resource and in total."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -18,6 +19,8 @@ RULES: Rules = {**aws.RULES, **gcp.RULES, **azure.RULES, **ibm.RULES}
 _FREE = tuple(row["kind"] for row in read_rows(Path(__file__).with_name("free.csv")))
 """Types, or how they begin, that nobody charges for."""
 NOT_FOUND = "price not found"
+_SCALING = re.compile("_schedule$|_scheduled_action$|_autoscaler$|_autoscale_setting$|_manager_action$")
+"""Ends of the types of resources that may change numbers of machines by the clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,12 @@ class Project:
     """Planned hours of generated code, by group; empty: no schedule of its plan is recorded beside it."""
     is_left: bool = False
     """A root that the code no longer has, which runs until somebody destroys it."""
+
+    @property
+    def scaling(self) -> Mapping[str, int]:
+        """Types of resources that may change numbers of machines by the clock, with how many there are."""
+        others = {**self.now.free, **self.now.unsupported}
+        return {kind: number for kind, number in sorted(others.items()) if _SCALING.search(kind)}
 
 
 def monthly_of(hourly: Decimal | None) -> Decimal | None:

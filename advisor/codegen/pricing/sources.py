@@ -119,12 +119,14 @@ def read_project(path: Path, given: str | None, catalog: Catalog, *, prefers_cod
         raise InputError("this is not a plan of Terraform", where=str(path), hint=_HOW)
     if wrong := misshapen(document):
         raise InputError(f"this is not a plan of Terraform: {wrong}", where=str(path), hint=_HOW)
+    now = breakdown_of(planned(document), catalog)
     return Project(
         name=path.stem if path.name not in _PLANS else path.resolve().parent.name,
         path=str(path),
         kind="terraform_plan_json" if "planned_values" in document else "terraform_state_json",
-        now=breakdown_of(planned(document), catalog),
+        now=now,
         before=breakdown_of(prior(document), catalog),
+        hours=() if given is not None else planned_hours(path.parent, now, catalog),
     )
 
 

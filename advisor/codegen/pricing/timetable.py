@@ -16,16 +16,19 @@ def planned_hours(directory: Path, costs: Breakdown, catalog: Catalog) -> tuple[
     """Instance-hours of each group of a root by its schedule, at the prices that the root has here.
 
     Args:
-        directory: a root.
+        directory: a root, or that of a plan of Terraform.
         costs: of its resources, which name their group.
         catalog: how long machines are billed after their last hour.
 
     Returns:
-        In the order of the groups; empty where no record of a schedule lies beside the code, and of services whose
-        containers start as requests come: their hours are not a schedule's.
+        In the order of the groups; empty where no record of a schedule of these resources lies there, and of services
+        whose containers start as requests come: their hours are not a schedule's.
     """
     deployed = _recorded(directory)
     if deployed is None or deployed.scaling is not Scaling.SCHEDULED or deployed.target not in catalog.scale_ins:
+        return ()
+    starting = [cost.resource.address for cost in costs.costs]
+    if not all(any(address.endswith(f'["{group.key}"]') for address in starting) for group in deployed.groups):
         return ()
     stop_hours = catalog.scale_ins[deployed.target].value / SECONDS_PER_HOUR
     return tuple(

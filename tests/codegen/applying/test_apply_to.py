@@ -18,6 +18,7 @@ from advisor.errors import InputError
 from advisor.plan.document import plan_to_json
 from advisor.plan.fleet.chosen import Policy
 from codegen.plans import make_cost, make_fleet_plan, make_group, make_option, make_plan
+from codegen.scenarios import SCENARIOS
 
 PLAIN = """# The fleet of the chat team.
 resource "aws_launch_template" "gpu" {
@@ -256,6 +257,38 @@ def test_a_schedule_that_is_not_written_is_told_with_its_price(tmp_path):
     assert note.endswith(f"in place of ${planned:,.2f} ({2350.016 / planned - 1:+.0%})")
     (steady,) = targets_of(make_fleet_plan(make_group(instances=(3, 3))))
     assert not [note for note in apply_to(tmp_path, "aws_launch_template.gpu", steady).notes if "by the clock" in note]
+
+
+def test_a_commitment_that_the_price_needs_is_told_with_both_prices(tmp_path):
+    """The instrument, the machines that it is for, and a month with it and on demand, where the plan has that price."""
+    write(tmp_path, main=PLAIN)
+    bought = make_group(
+        instances=(3, 3), purchase="commitment", commitment="Savings Plan, 1 y", instance_usd_per_hour=0.5
+    )
+    for option, without in ((make_option(usd_per_hour=0.8), "$1,752.00"), (make_option(provider="gcp"), "unknown")):
+        plan = dataclasses.replace(make_fleet_plan(bought, policy=Policy.STATIC), options=(option,))
+        (group,) = targets_of(plan)
+        notes = [note for note in apply_to(tmp_path, "aws_launch_template.gpu", group).notes if "no code makes" in note]
+        (note,) = notes
+        assert f"$1,095.00 a month with Savings Plan, 1 y for 3 × g6.xlarge, {without} on demand" in note
+    for purchase in ("on_demand", "owned"):
+        (group,) = targets_of(make_fleet_plan(make_group(instances=(3, 3), purchase=purchase), policy=Policy.STATIC))
+        assert group.bought_ahead == ""
+
+
+@pytest.mark.parametrize(
+    ("scenario", "words"),
+    [
+        ("static", "vLLM with bf16 weights, tensor parallel 1, 1 replica an instance, 32 requests at a time, 8,192 tokens of context"),
+        ("mig-speech", " weights, 1 replica an instance"),
+    ],
+)  # fmt: skip
+def test_how_the_numbers_hold_is_told_by_what_the_kind_has(scenario, words):
+    """A model that answers in one pass has neither requests at a time nor a context."""
+    plan = make_fleet_plan(make_group()) if scenario == "static" else SCENARIOS[scenario]().plan
+    assert {group.serving.endswith(words) for group in targets_of(plan)} == {True}
+    two = make_plan(make_option(replicas_per_instance=2))
+    assert "2 replicas an instance" in targets_of(two)[0].serving
 
 
 RESOURCES = {

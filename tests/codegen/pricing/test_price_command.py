@@ -1,6 +1,7 @@
 """``advisor price`` as a user runs it, and the shape of what it says."""
 
 import json
+import re
 import shutil
 import sys
 from decimal import Decimal
@@ -331,6 +332,35 @@ def test_the_hours_of_the_plan_stand_beside_the_total(target, price, tmp_path):
 
     assert f"USD a month of 730 hours; {usd} by the hours of its plan" in out
     assert f"  {group.key}: {60 + 5 * ahead:.4g} hours a week, {hours / 168:.3g} instances on average, {usd} USD" in out
+
+
+def test_a_plan_of_terraform_has_the_hours_of_the_record_beside_it(price, tmp_path):
+    """The same figures as of the code; from elsewhere it says what changes by the clock, and that no record is there."""
+    plan_of_fleet = make_fleet_plan(make_group(instances=(0, 2)))
+    write_files(generate(plan_of_fleet), tmp_path / "infra")
+    (group,) = stacks_of(plan_of_fleet, of_fleet(plan_of_fleet.fleet), Wanted())[0].groups
+    machine = {"instance_type": "g6.xlarge", "region": "us-east-1"}
+    groups = resource("aws_autoscaling_group", {"desired_capacity": 2, "region": "us-east-1"}, index=group.key)
+    groups["values"]["mixed_instances_policy"] = [
+        {"launch_template": [{"override": [{"instance_type": machine["instance_type"]}]}]}
+    ]
+    document = json.dumps(plan(groups, resource("aws_autoscaling_schedule", {"desired_capacity": 0}, index="night")))
+    by_code = price("infra")[1]
+    (tmp_path / "infra/plan.json").write_text(document)
+    (tmp_path / "elsewhere.json").write_text(document)
+    (end,) = re.findall(r"; \S+ by the hours of its plan", by_code)
+    hours = by_code[by_code.index("hours of the plan, with starts and stops") :]
+    for source in ("infra", "infra/plan.json"):
+        out = price(source)[1]
+        assert end in out
+        assert hours in out
+        assert "count in the plan alone" in out
+    out = price("elsewhere.json")[1]
+    assert end not in out
+    assert "count in the plan alone" in out
+    assert "numbers may change by the clock (1 aws_autoscaling_schedule), by hours that are not known" in out
+    (tmp_path / "infra/plan.json").write_text(json.dumps(plan(groups | {"address": "aws_autoscaling_group.other"})))
+    assert end not in price("infra")[1]
 
 
 @pytest.mark.parametrize("name", ["container-apps-mixed", "cloud-run-l4-to-zero"])
