@@ -18,7 +18,7 @@ from advisor.programme.billed import BilledMonth, as_billed
 from advisor.programme.rules import Assignment
 from advisor.programme.values import DAYS, NOTHING, Combination, Document, Item, LeftOut, Programme, Saving, total_of
 from advisor.records import dataclass, field, replace
-from advisor.units import A_CENT
+from advisor.units import A_CENT, ratio_words
 
 _SAVING = "saving"
 _SERVING = "(serving)"
@@ -351,7 +351,7 @@ class _Builder:
             per_month, low, high = (
                 amount and amount * left for amount in (finding.per_month, finding.low, finding.high)
             )
-            evidence = f"{finding.evidence}; {replaced_ratio:.0%} is not counted: {why}"
+            evidence = f"{finding.evidence}; {ratio_words(replaced_ratio)} is not counted: {why}"
             return replace(finding, per_month=per_month, low=low, high=high, evidence=evidence)
         self._left_out.append(LeftOut(finding.id, finding.title, why))
         return None
