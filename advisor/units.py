@@ -116,8 +116,9 @@ def gib_to_bytes(size_gib: float) -> float:
 
 
 def ratio_words(ratio: float) -> str:
-    """A share in percent, rounded down: ``99.98%`` is never 100 %."""
-    return f"{math.floor(ratio * 10_000 + 1e-9) / 100:g}%"
+    """A share in percent, rounded down: ``99.98%`` is never 100 %, and a share above nothing never 0 %."""
+    hundredths = math.floor(ratio * 10_000 + 1e-9)
+    return "less than 0.01%" if hundredths == 0 < ratio else f"{hundredths / 100:g}%"
 
 
 def kept_words(ratio: float) -> str:

@@ -207,7 +207,7 @@ class Field:
         try:
             return kind(text)
         except ValueError:
-            self.fail(f"'{text}' is not {what}", f"give {what} without quotes or units")
+            self.fail(f"'{text}' is not {what}", f"give {what} in digits alone")
 
     def _unique(self, values: list[str]) -> tuple[str, ...]:
         if not values:

@@ -188,6 +188,8 @@ def _rendered(needs: Sequence[AcceleratorNeed], output_format: str) -> str:
         return f"{json.dumps(entries, indent=2, ensure_ascii=False)}\n"
     if output_format in ("ndjson", "csv"):
         return answers_text(entries, output_format)
+    if not needs:
+        return "no accelerators have samples here, so there is nothing to judge\n"
     render = render_markdown_table if output_format == "markdown" else render_table
     return "\n".join(
         [

@@ -108,6 +108,8 @@ class Likeness:
     """How far back."""
     least_days: int
     """Known days of each group that it takes."""
+    handicap: float = 1.0
+    """What its loss is multiplied by before it is compared."""
 
     def is_fed(self, past: Floats, first_hour: int) -> bool:
         """Whether enough days of each group are known."""
@@ -180,10 +182,11 @@ def _quantile(ascending: Floats, level: float) -> Floats:
 _ANY_DAY = (0,) * _DAYS_PER_WEEK
 _EACH_DAY = tuple(range(_DAYS_PER_WEEK))
 DAY = Likeness("hours within four of it on any of the last seven days", _ANY_DAY, 4, _DAYS_PER_WEEK, 0)
+HOUR = Likeness("the same hour on any of the last seven days", _ANY_DAY, 0, _DAYS_PER_WEEK, 3, handicap=1.1)
 WORKDAY = Likeness("hours within three of it, weekdays and weekends apart", (0, 0, 0, 0, 0, 1, 1), 3, 28, 4)
 WEEKDAY = Likeness("hours within three of it on the same day of the week", _EACH_DAY, 3, 56, 3)
 EXACT = Likeness("the same hour of the week", _EACH_DAY, 0, 56, 3)
-LIKENESSES = (WORKDAY, WEEKDAY, EXACT)
+LIKENESSES = (HOUR, WORKDAY, WEEKDAY, EXACT)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -225,7 +228,8 @@ def calibrated(series: Floats, first_hour: int, origins: Sequence[int]) -> Band:
         losses_so_far = [
             [loss[: origin - then].sum() for loss, then in zip(losses, origins, strict=False)] for losses in lost
         ]
-        best = int(np.argmin([sum(losses) for losses in losses_so_far]))
+        totals = [likeness.handicap * sum(losses) for likeness, losses in zip(fed, losses_so_far, strict=True)]
+        best = int(np.argmin(totals))
         tails = np.array([daily_tails[-1], np.mean(daily_tails[-RAMP_DAYS:], axis=0)])
         edges = [_edges(likeness, series[:origin], first_hour, tails) for likeness in fed]
         chosen.append(edges[best])

@@ -31,11 +31,19 @@ from advisor.workload.values import DeclaredDemand, Limits, Survive
 
 HOURS = 1
 """How long a load test of one instance takes, with the loading of the model."""
+_NOT_FOR_HOURS = (PurchaseOption.SPOT, PurchaseOption.COMMITMENT)
+"""Interrupted at any time, or bought for years."""
 
 
 def measure_first(
-    chosen: Option | None, options: Sequence[Option], limits: Limits, planned_rate: float, *, is_one_pass: bool = False
-) -> MeasureFirst | None:  # fmt: skip
+    chosen: Option | None,
+    options: Sequence[Option],
+    limits: Limits,
+    planned_rate: float,
+    catalog: Catalog,
+    *,
+    is_one_pass: bool = False,
+) -> MeasureFirst | None:
     """The cheapest measurement that could overturn the recommendation; None where none could, or nothing is unsure.
 
     An option may cost as little as the whole instances that it takes at the upper end of a replica's rate, and as much
@@ -47,6 +55,7 @@ def measure_first(
         options: fleets of one type.
         limits: what every fleet keeps to.
         planned_rate: requests per second of the busiest hours.
+        catalog: prices on demand, at which a machine is rented for the measurement.
         is_one_pass: of a model that answers in one pass; only how close the options are is told, since calibration
             learns from measurements of tokens alone.
     """
@@ -63,15 +72,25 @@ def measure_first(
     ]  # fmt: skip
     if not unmeasured:
         return None
-    measured = min(unmeasured, key=lambda option: option.cost.instance_usd_per_hour)
+    usd_per_hour, measured = min(
+        ((_rented_usd_per_hour(option, catalog), option) for option in unmeasured), key=lambda priced: priced[0]
+    )
     return MeasureFirst(
         rank=None if is_one_pass else measured.rank,
         rival_rank=options[at].rank,
-        usd=None if is_one_pass else round(measured.cost.instance_usd_per_hour * HOURS, 2),
+        usd=None if is_one_pass else round(usd_per_hour * HOURS, 2),
         hours=None if is_one_pass else HOURS,
         recommended_usd_per_month_high=round(most, 2),
         rival_usd_per_month_low=round(least, 2),
     )
+
+
+def _rented_usd_per_hour(option: Option, catalog: Catalog) -> float:
+    """Price of an instance for a few hours: on demand where the option is on spot or committed, if that is listed."""
+    offer = catalog.offer(option.provider, option.region, option.instance_type)
+    if option.purchase not in _NOT_FOR_HOURS or offer is None or offer.on_demand is None:
+        return option.cost.instance_usd_per_hour
+    return offer.on_demand.usd_per_hour
 
 
 def _kind(option: Option) -> tuple[str, str]:
@@ -152,6 +171,7 @@ def build_plan(
             options,
             requirements.workload.limits,
             _planned_rate(choice.fleet),
+            catalog,
             is_one_pass=requirements.demand.unit.is_one_pass,
         ),
         ladder=planned.ladder,

@@ -71,11 +71,15 @@ def as_billed(
 def _paid(combination: Combination, paid: float, least: float) -> Combination:
     """The combination with another amount that is paid, and at least *least* of it."""
     moved = paid - combination.paid_usd_per_month
-    alone = tuple((item, usd + moved) for item, usd in combination.alone_usd_per_month)
+    alone, without = (
+        tuple((item, usd + moved) for item, usd in savings)
+        for savings in (combination.alone_usd_per_month, combination.without_usd_per_month)
+    )
     return replace(
         combination,
         paid_usd_per_month=paid,
         alone_usd_per_month=alone,
+        without_usd_per_month=without,
         least_paid_usd_per_month=min(least, paid),
     )
 

@@ -18,7 +18,7 @@ from advisor.programme.billed import BilledMonth, as_billed
 from advisor.programme.rules import Assignment
 from advisor.programme.values import DAYS, NOTHING, Combination, Document, Item, LeftOut, Programme, Saving, total_of
 from advisor.records import dataclass, field, replace
-from advisor.units import A_CENT
+from advisor.units import A_CENT, ratio_words
 
 _SAVING = "saving"
 _SERVING = "(serving)"
@@ -351,7 +351,7 @@ class _Builder:
             per_month, low, high = (
                 amount and amount * left for amount in (finding.per_month, finding.low, finding.high)
             )
-            evidence = f"{finding.evidence}; {replaced_ratio:.0%} is not counted: {why}"
+            evidence = f"{finding.evidence}; {ratio_words(replaced_ratio)} is not counted: {why}"
             return replace(finding, per_month=per_month, low=low, high=high, evidence=evidence)
         self._left_out.append(LeftOut(finding.id, finding.title, why))
         return None
@@ -503,19 +503,32 @@ def _combination(report: LeverReport, plan: Fleet | None) -> Combination:
         report: the levers.
         plan: fleet that costs less than all of them together and counts in their place; None: there is none.
     """
-    paid, together = report.paid_usd_per_month, report.together.plan.total_usd_per_month
-    together = together if plan is None else _fleet_usd(plan)
+    paid, levers_usd = report.paid_usd_per_month, report.together.plan.total_usd_per_month
+    together = levers_usd if plan is None else _fleet_usd(plan)
     alone = {
         f"{report.workload}/{lever.lever}": saved
         for lever in report.levers
         if lever.used and (saved := report.saved_of_what_is_paid(lever)) is not None
     }
-    if paid is None or together is None or len(alone) < sum(lever.used for lever in report.levers):
+    if paid is None or levers_usd is None or together is None or len(alone) < sum(lever.used for lever in report.levers):
         raise InputError(f"the levers of {report.workload} have no cost", where="--levers", hint=_LEVERS_HINT)
+    but_one = {
+        f"{report.workload}/{lever.lever}": paid - levers_usd - lever.worth_usd_per_month
+        for lever in report.levers
+        if lever.used and lever.worth_usd_per_month is not None
+    }
     without = report.without.total_usd_per_month
     if report.current is not None and without is not None and paid - without >= A_CENT:
         alone[_resize_id(report)] = paid - max(without, together)
-    return Combination(f"levers/{report.workload}", report.workload, paid, together, tuple(alone.items()))
+        but_one[_resize_id(report)] = paid - levers_usd
+    return Combination(
+        f"levers/{report.workload}",
+        report.workload,
+        paid,
+        together,
+        tuple(alone.items()),
+        tuple(but_one.items()),
+    )
 
 
 def _resize_id(report: LeverReport) -> str:

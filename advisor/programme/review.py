@@ -24,7 +24,16 @@ from advisor.programme.reviewed import (
     pattern_of,
     robust_deviation,
 )
-from advisor.programme.values import NOTHING, Combination, Item, Programme, Saving, total_of
+from advisor.programme.values import (
+    NOTHING,
+    Combination,
+    Item,
+    Predicted,
+    Programme,
+    Saving,
+    predicted_in_all,
+    total_of,
+)
 from advisor.records import dataclass
 from advisor.units import A_CENT, DAYS_PER_MONTH, HOURS_PER_MONTH, counted
 
@@ -117,7 +126,7 @@ class _Reviewer:
             since=self._question.since,
             until=self._last,
             cost=self._ledger.bill.basis.value,
-            predicted=total_of([group.predicted for group in judged]),
+            predicted=predicted_in_all([group.predicted for group in judged]),
             billed=total_of([group.billed for group in judged if group.billed is not None]),
             applied=tuple(applied),
             usd_per_month=_monthly([self._days[day] for day in now]),
@@ -282,7 +291,7 @@ def _money_of(item: Item) -> str:
     return SERVING if not item.resources or is_serving or "/" in holder else holder
 
 
-def _predicted(items: Sequence[Item], programme: Programme) -> Saving:
+def _predicted(items: Sequence[Item], programme: Programme) -> Predicted:
     """Predicted saving of items about the same money: each combination or finding that holds it counts once."""
     parts = []
     holder = {item.id: item.counted_in or item.id for item in items}
@@ -290,24 +299,30 @@ def _predicted(items: Sequence[Item], programme: Programme) -> Saving:
         part = [item for item in items if holder[item.id] == name]
         combination = next((each for each in programme.combinations if each.id == name), None)
         parts.append(_largest(part) if combination is None else _of_combination(part, combination))
-    return total_of(parts)
+    return predicted_in_all(parts)
 
 
-def _of_combination(items: Sequence[Item], combination: Combination) -> Saving:
-    """Saving of some levers of a combination: of all of them its own, of one what it saves alone.
+def _of_combination(items: Sequence[Item], combination: Combination) -> Saving | Predicted:
+    """Saving of some levers of a combination, of what is paid today.
 
-    Both are of what is paid today. Of several it is at least what the best of them saves alone, and at most that of
-    the combination; none is more than that, whatever a file says.
+    Of all of them it is the combination's own, of one what it saves alone, of all but one what the combination saves
+    without that. Of others it is at least what the best of them saves alone, and at most what all save without any that
+    is left out; none is more than that of the combination, whatever a file says.
     """
-    alone = dict(combination.alone_usd_per_month)
-    pulled = [item.id for item in items if item.id in alone]
+    alone, without = dict(combination.alone_usd_per_month), dict(combination.without_usd_per_month)
+    pulled = {item.id for item in items} & alone.keys()
+    left_out = alone.keys() - pulled
     if not pulled:
         return _largest(items)
-    if len(pulled) == len(alone):
+    if not left_out:
         return combination.saving
     most = combination.saving.usd_per_month
     best = min(max(alone[name] for name in pulled), most)
-    return Saving(best, best, best if len(pulled) == 1 else most)
+    if len(pulled) > 1:
+        most = min(most, *(without.get(name, most) for name in left_out))
+        is_priced = len(left_out) == 1 and left_out <= without.keys()
+        return Predicted(most, most, most) if is_priced or best >= most else Predicted(None, best, most)
+    return Saving(best, best, best)
 
 
 def _largest(items: Sequence[Item]) -> Saving:
@@ -344,4 +359,6 @@ def _worst_first(group: Applied) -> tuple[int, float, str]:
     if group.billed is None:
         return 2, 0.0, group.id
     usd = group.billed.usd_per_month
-    return int(usd >= 0), usd - (group.predicted.usd_per_month if usd >= 0 else 0.0), group.id
+    point = group.predicted.usd_per_month
+    expected = group.predicted.low_usd_per_month if point is None else point
+    return int(usd >= 0), usd - (expected if usd >= 0 else 0.0), group.id

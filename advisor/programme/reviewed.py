@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from advisor.programme.values import Saving
+from advisor.programme.values import Predicted, Saving
 from advisor.records import dataclass
 
 Floats = npt.NDArray[np.float64]
@@ -117,7 +117,7 @@ class Applied:
     items: tuple[str, ...]
     first_on: dt.date
     last_on: dt.date
-    predicted: Saving
+    predicted: Predicted
     billed: Saving | None
     """By the bill: days before the first against days after the last; None: there are too few."""
     served: Saving | None
@@ -154,7 +154,7 @@ class Review:
     """Last day of the bill."""
     cost: str
     """Which cost of the bill: effective or billed."""
-    predicted: Saving
+    predicted: Predicted
     """Sum over what the bill can judge."""
     billed: Saving
     applied: tuple[Applied, ...]

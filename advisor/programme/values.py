@@ -2,7 +2,7 @@
 
 import datetime as dt
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
@@ -45,12 +45,32 @@ class Saving:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """Saving that was predicted, USD a month."""
+
+    usd_per_month: float | None
+    """None: no more is known than what it lies between."""
+    low_usd_per_month: float
+    high_usd_per_month: float
+
+
 NOTHING = Saving(0.0, 0.0, 0.0)
 
 
 def total_of(savings: Iterable[Saving]) -> Saving:
     """Sum of savings."""
     return reduce(Saving.plus, savings, NOTHING)
+
+
+def predicted_in_all(parts: Sequence[Saving | Predicted]) -> Predicted:
+    """Sum of what was predicted; between two amounts where a part is."""
+    points = [part.usd_per_month for part in parts if part.usd_per_month is not None]
+    return Predicted(
+        sum(points) if len(points) == len(parts) else None,
+        sum(part.low_usd_per_month for part in parts),
+        sum(part.high_usd_per_month for part in parts),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +113,8 @@ class Combination:
     """Cost with every lever of it."""
     alone_usd_per_month: tuple[tuple[str, float], ...]
     """Saving of each of its items by itself, of what is paid; never more than all of them save."""
+    without_usd_per_month: tuple[tuple[str, float], ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
+    """Saving of all of its items but each, of what is paid; of those without which a fleet is known."""
     least_paid_usd_per_month: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Least that may be paid, where bill and workload do not tell it; None: as much as is paid."""
 

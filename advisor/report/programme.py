@@ -8,7 +8,7 @@ from typing import Any
 from advisor.plan.document import plain
 from advisor.programme.reviewed import SCHEMA as REVIEW_SCHEMA
 from advisor.programme.reviewed import Applied, Review
-from advisor.programme.values import SCHEMA, Document, Item, Programme, Saving
+from advisor.programme.values import SCHEMA, Document, Item, Predicted, Programme, Saving
 from advisor.report.text_table import Column, Section, escape_markdown
 from advisor.report.words import payback_words
 from advisor.units import A_CENT, usd
@@ -46,13 +46,15 @@ def programme_json(programme: Programme) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
-def saving_words(saving: Saving | None) -> str:
-    """``$120.00``, or with its interval ``$120.00 (0 to 240)``; a dash where it is unknown."""
+def saving_words(saving: Saving | Predicted | None) -> str:
+    """``$120.00``, or with its interval ``$120.00 ($0.00 to $240.00)``, or that alone; a dash where it is unknown."""
     if saving is None:
         return "-"
-    low, high = saving.low_usd_per_month, saving.high_usd_per_month
+    between = f"{usd(saving.low_usd_per_month)} to {usd(saving.high_usd_per_month)}"
+    if saving.usd_per_month is None:
+        return between
     told = usd(saving.usd_per_month)
-    return told if low == high else f"{told} ({usd(low)} to {usd(high)})"
+    return told if saving.low_usd_per_month == saving.high_usd_per_month else f"{told} ({between})"
 
 
 def _verdict(programme: Programme) -> str:

@@ -755,6 +755,15 @@ def test_untagged_spend_says_which_taxes_it_leaves_out(tmp_path, audit):
     assert finding.evidence == "15% of the bill carries no tag, beside taxes (5%): it cannot be shown back to an owner"
 
 
+def test_a_small_share_without_a_tag_is_not_0(tmp_path, audit):
+    """A volume of $45 of a bill of $36,000 is 0.12 % of it, as the showback's line has it."""
+    charges = [Charge(cost=Decimal(35955), tags={"team": "a"}), Charge(cost=Decimal(45))]
+
+    finding = finding_of(audit(write_focus(tmp_path / "bill.csv", charges)), "ADV117")
+
+    assert finding.evidence == "0.12% of the bill carries no tag: it cannot be shown back to an owner"
+
+
 def test_the_unused_part_of_a_fee_is_scaled_by_its_own_hours(tmp_path, audit):
     """A reservation's month that is in a bill of two days is a month's, not fifteen months'."""
     charges = [*hours(Charge(), 48), Charge(cost=Decimal(0), effective=Decimal(72), kind="unused", resource="sp-1")]

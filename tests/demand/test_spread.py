@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from advisor.demand.spread import (
     DAY,
     HIGH,
+    HOUR,
     LIKENESSES,
     LOW,
     MOST_BEYOND,
@@ -212,3 +213,15 @@ def test_days_of_the_week_count_only_where_each_was_seen_often_enough():
     assert WORKDAY.is_fed(rates[: 14 * 24], FIRST_HOUR)
     assert not WORKDAY.is_fed(rates[: 7 * 24], FIRST_HOUR)
     assert all(likeness.is_fed(rates, FIRST_HOUR) for likeness in LIKENESSES)
+
+
+def test_hours_that_never_had_a_request_have_no_edge_of_the_busy_ones_beside_them():
+    """Of five days with requests from 9 to 18 o'clock alone, none is allowed for in any other hour."""
+    hours = np.arange(5 * 24)
+    is_open = (hours % 24 >= 9) & (hours % 24 < 18)
+    rates = np.where(is_open, np.random.default_rng(6).uniform(7.9, 8.1, len(hours)), 0.0)
+    band = calibrated(rates, FIRST_HOUR, ends_of_days(len(rates)))
+
+    assert band.likeness == HOUR.name
+    assert (band.high[-1][:24] > 0).tolist() == is_open[:24].tolist()
+    assert band.low[-1][:24][is_open[:24]].min() > 7

@@ -12,12 +12,14 @@ from builders import catalog_of, offer, workload
 
 RATE = 100.0
 """Requests per second of the busiest hours, which ten instances carry."""
+CATALOG = catalog_of(offer())
+"""In which no second option is."""
 
 
 @pytest.fixture(scope="module")
 def two_options():
     """Two options of one plan, on other accelerators and at the same total."""
-    options = plan_for(workload(), catalog_of(offer())).options
+    options = plan_for(workload(), CATALOG).options
     first = options[0]
     second = replace(first, rank=2, accelerator="MI300X", instance_type="other")
     return first, second
@@ -36,7 +38,7 @@ def changed(option, *, usd=1000.0, spread=0.0, hourly=1.0, evidence="roofline"):
 
 def compared(*options):
     """The measurement to make where the first of the options is recommended."""
-    return measure_first(options[0], options, Limits(), RATE)
+    return measure_first(options[0], options, Limits(), RATE, CATALOG)
 
 
 def test_options_far_apart_need_no_measurement(two_options):
@@ -53,6 +55,16 @@ def test_the_cheaper_machine_is_measured(two_options):
     assert found.rival_usd_per_month_low < found.recommended_usd_per_month_high
 
 
+@pytest.mark.parametrize("purchase", ["commitment", "spot", "on_demand", "owned"])
+def test_a_machine_is_rented_on_demand_for_the_measurement(two_options, purchase):
+    """A commitment is not bought for an hour, nor a measurement left to interruptions; an own machine costs nothing."""
+    first, second = (replace(changed(option, spread=0.3, hourly=0.01), purchase=purchase) for option in two_options)
+    on_demand = CATALOG.offers[0].on_demand.usd_per_hour
+    is_rented = purchase in ("commitment", "spot")
+
+    assert compared(first, replace(second, evidence="measured")).usd == round(on_demand if is_rented else 0.01, 2)
+
+
 def test_data_transfer_is_the_same_for_any_number_of_instances(two_options):
     """A rival of half the machines saves half of what machines cost, and nothing of what is sent to the users."""
     first, second = (changed(option, usd=10_000.0, spread=0.3) for option in two_options)
@@ -64,7 +76,7 @@ def test_data_transfer_is_the_same_for_any_number_of_instances(two_options):
 def test_no_measurement_is_named_where_none_would_tell(two_options):
     """Of a model that answers in one pass the closest rival is told, without an option to put under load."""
     close = [changed(option, spread=0.3) for option in two_options]
-    told = measure_first(close[0], close, Limits(), RATE, is_one_pass=True)
+    told = measure_first(close[0], close, Limits(), RATE, CATALOG, is_one_pass=True)
     assert (told.rank, told.hours, told.usd, told.rival_rank) == (None, None, None, 2)
 
 
@@ -74,7 +86,7 @@ def test_one_instance_is_the_least_and_the_spare_one_stays(two_options, limits):
     first, second = two_options
     few = 1 if limits.survive is None else 2
     pair = [replace(changed(one, usd=usd, spread=0.3), instances=few) for one, usd in ((first, 1000), (second, 1200))]
-    found = measure_first(pair[0], pair, limits, RATE * 0.1)
+    found = measure_first(pair[0], pair, limits, RATE * 0.1, CATALOG)
     assert found is None or found.rival_usd_per_month_low == 1200
 
 
@@ -91,14 +103,14 @@ def test_another_machine_with_the_same_accelerator_is_no_rival(two_options):
     first, second = two_options
     same = replace(second, accelerator=first.accelerator)
     assert compared(changed(first, spread=0.3), changed(same, spread=0.3)) is None
-    assert measure_first(None, [], Limits(), RATE) is None
+    assert measure_first(None, [], Limits(), RATE, CATALOG) is None
 
 
 def test_a_mix_is_measured_by_its_main_type(two_options):
     """Rank 0 is the main type of a recommended mix, which no option of the table stands for."""
     first, second = two_options
     mix = replace(changed(first, spread=0.3), rank=0, groups=2)
-    found = measure_first(mix, [changed(second, usd=1200.0, spread=0.3, hourly=2.0)], Limits(), RATE)
+    found = measure_first(mix, [changed(second, usd=1200.0, spread=0.3, hourly=2.0)], Limits(), RATE, CATALOG)
     assert (found.rank, found.rival_rank) == (0, 2)
 
 
@@ -108,7 +120,7 @@ def test_a_rival_on_spot_keeps_what_takes_over_where_spot_is_withdrawn(two_optio
     cost = replace(second.cost, transfer_usd_per_month=0.0, standing_usd_per_month=0.0)
     one, spot = (replace(second, zones=3, purchase=paid, cost=cost) for paid in ("on_demand", "spot"))
 
-    assert measure_first(first, (first, one), Limits(), 10.0).rival_usd_per_month_low == 1000.0
-    assert measure_first(first, (first, spot), Limits(), 10.0).rival_usd_per_month_low == 2000.0
+    assert measure_first(first, (first, one), Limits(), 10.0, CATALOG).rival_usd_per_month_low == 1000.0
+    assert measure_first(first, (first, spot), Limits(), 10.0, CATALOG).rival_usd_per_month_low == 2000.0
     survives = Limits(survive=Survive.ZONE)
-    assert measure_first(first, (first, one), survives, 10.0).rival_usd_per_month_low == 2000.0
+    assert measure_first(first, (first, one), survives, 10.0, CATALOG).rival_usd_per_month_low == 2000.0

@@ -587,6 +587,10 @@ def test_what_the_bill_has_of_a_workload_is_what_is_saved_of(report):
     assert combination.saving.high_usd_per_month == combination.saving.usd_per_month == programme.total.usd_per_month
     assert all(item.saving.usd_per_month <= 2000 for item in programme.items if item.counted_in)
     assert max(saved for _, saved in combination.alone_usd_per_month) <= combination.saving.usd_per_month + 0.01
+    worth = {f"{report.workload}/{lever.lever}": lever.worth_usd_per_month for lever in report.levers if lever.used}
+    assert dict(combination.without_usd_per_month) == pytest.approx(
+        {name: 2000 - together - (worth.get(name) or 0.0) for name, _ in combination.alone_usd_per_month}
+    )
     (note,) = (note for note in programme.notes if note.startswith("the bill has"))
     assert "2,000.00 USD a month" in note
     assert f"{stated:,.2f} USD a month" in note

@@ -21,7 +21,8 @@ from advisor.cli.review import command as review_command
 from advisor.errors import InputError
 from advisor.programme.review import Question, review_of
 from advisor.programme.reviewed import anomalies_of, pattern_of
-from advisor.programme.values import NOTHING, Combination, Item, Programme, Saving
+from advisor.programme.values import NOTHING, Combination, Item, Predicted, Programme, Saving
+from advisor.report.pages import review_page
 from advisor.report.programme import programme_json, review_json, review_sections
 from advisor.report.text_table import sections_text
 from audit.bills import Charge, write_focus
@@ -85,7 +86,7 @@ def test_the_billed_saving_is_the_difference_of_the_days(tmp_path):
     weekly = (5 * 1.1 + 2 * 0.9) / 7
     assert group.billed.usd_per_month == pytest.approx(600 * weekly * PER_MONTH)
     assert group.billed.low_usd_per_month <= group.billed.usd_per_month <= group.billed.high_usd_per_month
-    assert group.predicted == Saving(12_000.0, 12_000.0, 12_000.0)
+    assert group.predicted == Predicted(12_000.0, 12_000.0, 12_000.0)
     assert (group.days_before, group.days_after) == (21, 14)
     assert review.trend_usd_per_month == pytest.approx(0, abs=1e-6)
     assert "No trend apart from what was applied." in sections_text(review_sections(review), None)
@@ -136,21 +137,64 @@ def test_levers_together_were_predicted_as_one_plan(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("applied", "alone_usd", "low", "high"),
+    ("applied", "alone_usd", "point", "low", "high"),
     [
-        (("chat/spot",), 12_000.0, 12_000.0, 12_000.0),
-        (("chat/spot",), 41_000.0, 18_000.0, 18_000.0),
-        (("chat/spot", "chat/precision"), 12_000.0, 12_000.0, 18_000.0),
-        (("chat/spot", "chat/precision"), 41_000.0, 18_000.0, 18_000.0),
+        (("chat/spot",), 12_000.0, 12_000.0, 12_000.0, 12_000.0),
+        (("chat/spot",), 41_000.0, 18_000.0, 18_000.0, 18_000.0),
+        (("chat/spot", "chat/precision"), 12_000.0, None, 12_000.0, 18_000.0),
+        (("chat/spot", "chat/precision"), 41_000.0, 18_000.0, 18_000.0, 18_000.0),
     ],
 )
-def test_no_part_of_a_combination_was_predicted_to_save_more_than_all_of_it(tmp_path, applied, alone_usd, low, high):
+def test_no_part_of_a_combination_was_predicted_to_save_more_than_all_of_it(
+    tmp_path, applied, alone_usd, point, low, high
+):  # fmt: skip
     """A lever has its own saving, several at least that of the best of them, and none more than the combination."""
     alone = (("chat/spot", alone_usd), ("chat/precision", 8_000.0), ("chat/region", 1_000.0))
     programme = replace(PROGRAMME, combinations=(replace(PROGRAMME.combinations[0], alone_usd_per_month=alone),))
     (group,) = reviewed(written(tmp_path), dict.fromkeys(applied, CHANGED), programme=programme).applied
 
-    assert group.predicted == Saving(low, low, high)
+    assert group.predicted == Predicted(point, low, high)
+
+
+@pytest.mark.parametrize(
+    ("without", "point", "low", "high"),
+    [
+        ({"chat/region": 14_000.0}, 14_000.0, 14_000.0, 14_000.0),
+        ({"chat/region": -500.0}, -500.0, -500.0, -500.0),
+        ({"chat/spot": 11_000.0}, None, -2_000.0, 18_000.0),
+    ],
+)
+def test_all_but_one_were_predicted_to_save_what_the_combination_does_without_it(tmp_path, without, point, low, high):
+    """Three levers save 18,000; two of them what is left without the third, which the programme holds."""
+    alone = (("chat/spot", -2_000.0), ("chat/precision", -8_000.0), ("chat/region", 1_000.0))
+    levers = replace(
+        PROGRAMME.combinations[0], alone_usd_per_month=alone, without_usd_per_month=tuple(without.items())
+    )
+    programme = replace(PROGRAMME, combinations=(levers,))
+    applied = dict.fromkeys(("chat/spot", "chat/precision"), CHANGED)
+    (group,) = reviewed(written(tmp_path), applied, programme=programme).applied
+
+    assert group.predicted == Predicted(point, low, high)
+
+
+def test_levers_whose_joint_plan_is_not_priced_have_an_interval_and_no_point(tmp_path):
+    """Of two of four levers each lacks one of the others: at most what all save without that, and no number within."""
+    alone = tuple((f"chat/{name}", 1_000.0) for name in ("spot", "precision", "region", "cloud"))
+    levers = replace(
+        PROGRAMME.combinations[0],
+        alone_usd_per_month=alone,
+        without_usd_per_month=(("chat/region", 15_000.0), ("chat/cloud", 9_000.0), ("chat/spot", 0.0)),
+    )
+    programme = replace(PROGRAMME, combinations=(levers,))
+    applied = {"chat/spot": CHANGED, "chat/precision": CHANGED, "ADV112": CHANGED}
+    review = reviewed(written(tmp_path), applied, programme=programme)
+    text = sections_text(review_sections(review), None)
+
+    assert {group.id: group.predicted for group in review.applied}["serving"] == Predicted(None, 1_000.0, 9_000.0)
+    assert review.predicted == Predicted(None, 1_600.0, 9_600.0)
+    assert "a month by the bill, $1,600.00 to $9,600.00 predicted" in " ".join(text.split())
+    assert json.loads(review_json(review))["predicted"]["usd_per_month"] is None
+    assert "$1,600.00 to $9,600.00" in review_page(review)
 
 
 def test_negative_savings_are_said_first(tmp_path):

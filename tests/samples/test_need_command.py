@@ -44,6 +44,15 @@ def served_store(directory, model="a-model"):
     ], model=model)  # fmt: skip
 
 
+def test_engines_without_accelerators_have_no_table(tmp_path):
+    """The reason stands where the table would, whatever becomes of stderr; JSON has an empty list."""
+    engine_rows(tmp_path, [(15, {"requests_running": 2.0})])
+    result = need(tmp_path)
+
+    assert (result.returncode, result.stdout) == (0, "no accelerators have samples here, so there is nothing to judge\n")
+    assert json.loads(need(tmp_path, "--format", "json").stdout) == []
+
+
 def test_the_need_is_a_number_where_the_model_is_stated(tmp_path):
     """Weights of an 8B model in bf16 take 15 GiB of the 36 held; with a fifth of the pool used about 20 would do."""
     served_store(tmp_path)

@@ -16,7 +16,7 @@ from advisor.names import first_names
 from advisor.records import dataclass
 from advisor.samples.need.fleet import FEWEST, enough_accelerators
 from advisor.samples.need.limits import Code
-from advisor.units import HOURS_PER_DAY, counted
+from advisor.units import HOURS_PER_DAY, counted, ratio_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class MeasuredFleet:
         observed = sum(host.observed_billed_ratio * billed_seconds[host.resource] for host in self.hosts)
         observed_ratio = observed / (sum(billed_seconds.values()) or 1.0)
         if observed_ratio < LEAST_OBSERVED:
-            return f"{observed_ratio:.0%} of their billed time was observed, {LEAST_OBSERVED:.0%} is needed"
+            return f"{ratio_words(observed_ratio)} of their billed time was observed, {LEAST_OBSERVED:.0%} is needed"
         if self.kind.spanned_hours < LEAST_DAYS * HOURS_PER_DAY:
             return f"the bill has {self.kind.spanned_hours:,.0f} hours of them, {LEAST_DAYS} days are needed"
         return ""
@@ -185,7 +185,7 @@ def _failures(context: Context) -> Iterator[Finding]:
     cost = sum(map(_failed, failing), ZERO)
     errors = sum(endpoint.usage.errors or 0 for endpoint in failing if endpoint.usage)
     requests = sum(endpoint.usage.requests for endpoint in failing if endpoint.usage)
-    share = f"{errors:,} of {requests:,} requests failed ({errors / requests:.1%})"
+    share = f"{errors:,} of {requests:,} requests failed ({ratio_words(errors / requests)})"
     evidence = f"{share}, of {counted(len(failing), 'endpoint')}; cost by their tokens"
     resources = [(endpoint.name, _failed(endpoint)) for endpoint in failing]
     yield context.finding(rules.FAILURES, Interval.between(ZERO, cost), evidence, resources)
@@ -343,8 +343,9 @@ def _untagged(context: Context) -> Iterator[Finding]:
     if cost <= 0 or total <= 0:
         return
     taxes = positive(context.ledger.cost_of("charge = 'tax'"))
-    beside = f", beside taxes ({taxes / total:.0%})" if taxes else ""
-    evidence = f"{cost / total:.0%} of the bill carries no tag{beside}: it cannot be shown back to an owner"
+    beside = f", beside taxes ({ratio_words(float(taxes / total))})" if taxes else ""
+    untagged = ratio_words(float(cost / total))
+    evidence = f"{untagged} of the bill carries no tag{beside}: it cannot be shown back to an owner"
     tagged = "SELECT resource FROM charges WHERE tags_id IN (SELECT tags_id FROM tags) AND resource IS NOT NULL"
     commands = Commands.of_places(rules.UNTAGGED_SPEND, context.places(f"{where} AND resource NOT IN ({tagged})"))
     amount = Interval.exactly(positive(context.ledger.cost_within(where)))

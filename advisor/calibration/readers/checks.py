@@ -14,7 +14,7 @@ from advisor.performance import questions
 from advisor.performance.values import Scenario
 from advisor.reading import json_of
 from advisor.records import dataclass, replace
-from advisor.units import MICROSECONDS_PER_MS, MS_PER_SECOND, NANOSECONDS_PER_MS
+from advisor.units import MICROSECONDS_PER_MS, MS_PER_SECOND, NANOSECONDS_PER_MS, ratio_words
 
 QUANTITIES = ("ttft_ms", "tpot_ms", "output_tokens_per_second", "samples_per_second")
 LOAD_NUMBERS = ("concurrency", "input_tokens", "output_tokens", "prefix_cache_hit_ratio")
@@ -285,7 +285,7 @@ def _unusable(measurement: Measurement, entry: Entry) -> str:
         return f"{entry.completed or 0:,g} requests completed and {entry.failed:,g} failed: a count is not negative"
     ended = entry.failed + (entry.completed or 0.0)
     if entry.failed > MAX_FAILED_SHARE * ended:
-        share = f"{entry.failed:,g} of {ended:,g} requests failed ({entry.failed / ended:.0%})"
+        share = f"{entry.failed:,g} of {ended:,g} requests failed ({ratio_words(entry.failed / ended)})"
         return f"{share}, at most {MAX_FAILED_SHARE:.0%} may"
     longest = find_model(measurement.setup.model).max_context_tokens or math.inf
     tokens = (measurement.input_tokens or 0.0) + (measurement.output_tokens or 0.0)

@@ -19,7 +19,7 @@ from advisor.errors import InputError
 from advisor.names import first_names
 from advisor.records import dataclass, replace
 from advisor.samples.query.cloudwatch import CloudWatchApi, CloudWatchBackend, Metric, Span
-from advisor.units import MICROSECONDS_PER_MS, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+from advisor.units import MICROSECONDS_PER_MS, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, ratio_words
 
 _REQUESTS = "AWS/SageMaker"
 _INSTANCES = "/aws/sagemaker/Endpoints"
@@ -288,7 +288,7 @@ def _time_notes(watched: CloudWatched, counted: DemandProfile, known_seconds: fl
         notes.append(f"the demand was observed for {hours:.1f} h: busier hours of the day or week are unseen")
     share = known_seconds / (len(counted.requests_per_minute) * SECONDS_PER_MINUTE)
     if share < 1:
-        notes.append(f"{share:.0%} of the minutes were observed; the others are unknown, not idle")
+        notes.append(f"{ratio_words(share)} of the minutes were observed; the others are unknown, not idle")
     coarse = [span for span in watched.api.spans(counted.start_seconds, watched.end_seconds) if span.period > 60]
     if coarse:
         day = iso_minute(coarse[-1].end)

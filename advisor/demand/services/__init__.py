@@ -25,7 +25,7 @@ from advisor.demand.values import Demand, DemandProfile, TokenQuantiles
 from advisor.errors import InputError
 from advisor.names import first_names
 from advisor.records import astuple
-from advisor.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, span_words
+from advisor.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, ratio_words, span_words
 
 _SHOWN = 5
 _SHARP_SECONDS = 20.0
@@ -124,7 +124,7 @@ def time_notes(per_minute: Floats, known_seconds: float) -> Iterator[str]:
     unknown, every = np.count_nonzero(np.isnan(per_minute)), len(per_minute)
     if unknown:
         most = f"all but {unknown:,} of {every:,} minutes" if unknown <= _FEW * every else ""
-        share = most or f"{1 - unknown / every:.0%} of the minutes"
+        share = most or f"{ratio_words(1 - unknown / every)} of the minutes"
         yield f"{share} were observed; at the others not every replica was read: unknown, not idle"
 
 

@@ -20,7 +20,7 @@ from advisor.plan.estate.document import estate_from_json
 from advisor.plan.estate.values import PLANNED, Estate
 from advisor.programme.build import LEVERS
 from advisor.programme.reviewed import Applied, Review
-from advisor.programme.values import PROGRAMME, Programme, Saving
+from advisor.programme.values import PROGRAMME, Predicted, Programme, Saving
 from advisor.reading import json_of
 from advisor.records import dataclass, replace
 from advisor.report.bill.json_report import audit_from_json
@@ -260,7 +260,7 @@ def review_page(review: Review) -> str:
 def _review_facts(review: Review) -> Iterator[tuple[str, str]]:
     if any(group.billed is not None for group in review.applied):
         yield "saved a month by the bill", usd(review.billed.usd_per_month)
-        yield "predicted", usd(review.predicted.usd_per_month)
+        yield "predicted", saving_words(review.predicted)
     yield f"cost a month since {review.now_from}", usd(review.usd_per_month)
     if review.anomalies is not None:
         yield "unusual days", f"{len(review.anomalies)}"
@@ -274,9 +274,10 @@ def _compared(group: Applied) -> Iterator[Amount]:
         yield Amount(f"{group.id}: billed", 0.0, "not known", note=group.why_unknown)
 
 
-def _amount(name: str, saving: Saving, note: str = "", kind: str = "") -> Amount:
+def _amount(name: str, saving: Saving | Predicted, note: str = "", kind: str = "") -> Amount:
     low, high = saving.low_usd_per_month, saving.high_usd_per_month
-    return Amount(name, saving.usd_per_month, saving_words(saving), low, high, note, kind)
+    point = low if saving.usd_per_month is None else saving.usd_per_month
+    return Amount(name, point, saving_words(saving), low, high, note, kind)
 
 
 _FINDINGS = "Thin line: what the amount lies between. Savings of one finding can be part of another's."

@@ -294,7 +294,8 @@ class RunningFleet:
             return ""
         more = f" and {len(self.unknown) - _SHOWN} more" if len(self.unknown) > _SHOWN else ""
         remedy = "run the agent with --label provider=…, region=…, instance_type=… and purchase=… there"
-        return f"no metadata service says what {', '.join(self.unknown[:_SHOWN])}{more} are: {remedy}"
+        verb = "is" if len(self.unknown) == 1 else "are"
+        return f"no metadata service says what {', '.join(self.unknown[:_SHOWN])}{more} {verb}: {remedy}"
 
 
 def is_meant(host: str, patterns: Sequence[str]) -> bool:

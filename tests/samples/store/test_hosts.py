@@ -64,7 +64,9 @@ def test_the_fleet_is_what_runs_at_the_end(tmp_path):
     assert fleet.engines == ["vllm --tp 2"]
     assert running_fleet([tmp_path], ["a"]).machines[0].count == 1
     host(tmp_path, "silent", {}, day=3)
-    assert "silent" in running_fleet([tmp_path]).unknown_words()
+    assert running_fleet([tmp_path]).unknown_words().startswith("no metadata service says what silent is: ")
+    host(tmp_path, "speechless", {}, day=3)
+    assert "what silent, speechless are: " in running_fleet([tmp_path]).unknown_words()
     assert running_fleet([tmp_path / "nothing"]).machines == []
     assert running_fleet(["prometheus://x"]).machines == []
 
