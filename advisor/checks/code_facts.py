@@ -16,7 +16,7 @@ Facts = Mapping[Subject, Any]
 """Subject → its value: maps and lists of literals, and of the lines of what is computed (a tuple)."""
 Path = tuple[str, ...]
 ABSENT: Final = object()
-"""In place of a value that is not there."""
+"""Stands for a value that is not there."""
 _KUBERNETES = "kubernetes/"
 _FLEET = ("fleet.py", "FLEET")
 _COMMENT = "new_line_or_comment"
@@ -24,7 +24,7 @@ _SKIPPED_BLOCKS = ("moved", "import", "removed", "check", "terraform", "provider
 """Blocks that deploy nothing, of which there may be several alike."""
 _MOST_CHARACTERS = 90
 _CHARACTERS_BEFORE = 25
-"""Of a long text, shown before the first that differs."""
+"""Shown of a long text before the first that differs."""
 _MOST_TOLD = 3
 
 
@@ -34,7 +34,7 @@ def is_object(path: str) -> bool:
 
 
 def facts_of(text: str, path: str) -> Facts:
-    """What a file says.
+    """Values of a file by subject.
 
     Raises:
         InputError: it is not valid HCL.

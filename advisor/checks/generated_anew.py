@@ -86,7 +86,7 @@ NOT_COMPARED = "when the machines of the code run, and what serves on them, was 
 
 
 class _Weight(IntEnum):
-    """What a difference means."""
+    """Meaning of a difference."""
 
     PLANNED = 1
     """The plan states it otherwise."""
@@ -199,7 +199,7 @@ def _facts(files: Mapping[str, str]) -> Facts:
 
 
 def _there(root: Path, files: Mapping[str, str]) -> Facts:
-    """What the files of a root say as they lie there, with the values that its inputs are given."""
+    """Values of the files of a root as they lie there, with those that its inputs are given."""
     names = {path.name for path in root.glob("*.tf")} | {name for name in files if (root / name).is_file()}
     facts = dict(_facts({name: _read(root / name) for name in sorted(names)}))
     for path in _setting(root):

@@ -1,6 +1,7 @@
 """The checks of a plan, one after the other: code, prices, commitments that end, engines that age, today's demand."""
 
 import datetime as dt
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
@@ -38,9 +39,11 @@ _WRITE = {
     Language.PYTHON: "advisor generate pulumi PLAN.json --language python --into DIR",
 }
 _RESET = {
-    Language.TERRAFORM: "grep -n {} DIR/*.tf*",
-    Language.PYTHON: "pulumi config rm {} --cwd DIR",
+    Language.TERRAFORM: "grep -n {name} DIR/{root}*.tf*",
+    Language.PYTHON: "pulumi config rm {name} --cwd DIR/{root}",
 }
+_VARIABLE = re.compile(r"(?P<root>.+/)?variable\.(?P<name>\w+)")
+"""Subject of a finding on an input, in the folder of its root."""
 _DESTROY = {Language.TERRAFORM: "terraform -chdir={} destroy", Language.PYTHON: "pulumi destroy --cwd {}"}
 _ANEW = "advisor recommend WORKLOAD --format json -o PLAN.json"
 _LEFT_ROOT = (
@@ -142,14 +145,14 @@ def _remedy(rule: str, subject: str, write: str, language: Language) -> str:
     """Command that shows an edit which is the user's to keep, finds or resets an input, or else writes the code."""
     if rule == "CHK304":
         return f"{write} --dry-run"
-    kind, _, name = subject.partition("variable.")
-    return _RESET[language].format(name) if name and not kind.strip("/") else write
+    variable = _VARIABLE.fullmatch(subject)
+    return write if variable is None else _RESET[language].format(**variable.groupdict(""))
 
 
 def _compared(
     plan: Plan, infra: Path, deployed: _Deployed | None, former: Former, notes: list[str], *, is_retiring: bool
 ) -> Iterator[tuple[str, str, str]]:  # fmt: skip
-    """What the code deploys that the plan has not, or in another number or at other times; machines of Terraform's."""
+    """Machines, caches and edits of the code that the plan has not; *deployed* is None of a program of Pulumi."""
     plans = () if deployed is None else deployed.plans
     notes += _not_code(plans)
     anew = Comparison((), ()) if plans else compare(plan, infra, former)

@@ -112,7 +112,7 @@ def _serving(serves: Serves, unit: Unit) -> str:
 
 
 def _bought_ahead(plan: Plan, member: Member) -> str:
-    """What has to be bought beside the code for the planned price, with that and the price on demand, in words."""
+    """Purchase beside the code that the planned price needs, with that and the price on demand, in words."""
     instruments = [name for name in dict.fromkeys(member.commitments) if name != PurchaseOption.OWNED]
     if not instruments:
         return ""

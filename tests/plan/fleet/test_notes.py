@@ -1,6 +1,7 @@
 """What a plan says beside its numbers, each where it holds and nowhere else, and limits that exclude each other."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,12 +10,14 @@ from advisor.catalog.planning import AccountLimit
 from advisor.catalog.values import Purchase
 from advisor.plan.fleet.choose import choice_of, conflict_of, forecast_of, no_choice
 from advisor.plan.fleet.chosen import QuotaNeed
+from advisor.plan.planning import scaling_notes
 from advisor.plan.problem.limits import Constraint
 from advisor.plan.problem.values import Infeasible, Relaxation, Tariff
 from advisor.workload.values import Limits, QuotaLimit, Survive
 from builders import catalog_of, offer, workload
 from plan.fleet.described import described, posed
 from plan.fleet.posing import posed_of
+from plan.fleet.problems import pool_of, problem_of
 
 ON_DEMAND, EITHER = (Purchase.ON_DEMAND,), (Purchase.ON_DEMAND, Purchase.SPOT)
 FAMILY = ("aws", "us-east-1", "L-DB2E81BA")
@@ -193,3 +196,15 @@ def test_there_is_no_choice_without_and_with_a_conflict():
     assert (none.fleet, none.conflict, limited.fleet) == (None, None, None)
     assert [(each.name, each.needed) for each in limited.conflict.relaxations] == [("max_usd_per_month", 250.0)]
     assert limited.conflict.remedies == ("set limits.survive to nothing",)
+
+
+@pytest.mark.parametrize(
+    ("regions", "planned", "is_told"), [(2, (1.0, 4.0), True), (1, (1.0, 4.0), False), (2, (4.0,), False)]
+)
+def test_a_fleet_of_several_regions_says_why_none_of_them_rests(regions, planned, is_told):
+    """Who sees an idle host at night is told what it is for; nothing could rest where all hours are alike."""
+    market = SimpleNamespace(formulation=SimpleNamespace(problem=problem_of(pool_of(), planned=planned)))
+    groups = [SimpleNamespace(provider="gcp", region=f"r{at}") for at in range(regions)]
+    notes = list(scaling_notes(market, SimpleNamespace(groups=groups)))
+
+    assert any("by the same weights at all hours" in note for note in notes) is is_told
