@@ -10,7 +10,7 @@ from advisor.demand.values import ArrivalRate, Demand, DemandInterval, DemandPro
 from advisor.errors import InputError
 from advisor.percentiles import percentiles
 from advisor.records import dataclass, replace
-from advisor.units import MINUTES_PER_HOUR, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, ratio_words
+from advisor.units import MINUTES_PER_HOUR, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +224,7 @@ def _demand(
     rate = ArrivalRate(float(finite.mean()), p50, p95, p99, float(finite.max()))
     coverage = finite.size / rates.size
     if coverage < 0.95:
-        notes = (*notes, f"only {ratio_words(coverage)} of the minutes were observed; the others are unknown, not idle")
+        notes = (*notes, f"only {coverage:.0%} of the minutes were observed; the others are unknown, not idle")
     per_minute = np.repeat(rates, round(seen.window_seconds / SECONDS_PER_MINUTE)) * SECONDS_PER_MINUTE
     profile = DemandProfile(on_the_calendar(seen.start_seconds or 0.0), per_minute)
     observed = float(finite.size * seen.window_seconds)

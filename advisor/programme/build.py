@@ -510,7 +510,12 @@ def _combination(report: LeverReport, plan: Fleet | None) -> Combination:
         for lever in report.levers
         if lever.used and (saved := report.saved_of_what_is_paid(lever)) is not None
     }
-    if paid is None or levers_usd is None or together is None or len(alone) < sum(lever.used for lever in report.levers):
+    if (
+        paid is None
+        or levers_usd is None
+        or together is None
+        or len(alone) < sum(lever.used for lever in report.levers)
+    ):
         raise InputError(f"the levers of {report.workload} have no cost", where="--levers", hint=_LEVERS_HINT)
     but_one = {
         f"{report.workload}/{lever.lever}": paid - levers_usd - lever.worth_usd_per_month

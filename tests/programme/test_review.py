@@ -167,9 +167,7 @@ def test_no_part_of_a_combination_was_predicted_to_save_more_than_all_of_it(
 def test_all_but_one_were_predicted_to_save_what_the_combination_does_without_it(tmp_path, without, point, low, high):
     """Three levers save 18,000; two of them what is left without the third, which the programme holds."""
     alone = (("chat/spot", -2_000.0), ("chat/precision", -8_000.0), ("chat/region", 1_000.0))
-    levers = replace(
-        PROGRAMME.combinations[0], alone_usd_per_month=alone, without_usd_per_month=tuple(without.items())
-    )
+    levers = replace(PROGRAMME.combinations[0], alone_usd_per_month=alone, without_usd_per_month=tuple(without.items()))
     programme = replace(PROGRAMME, combinations=(levers,))
     applied = dict.fromkeys(("chat/spot", "chat/precision"), CHANGED)
     (group,) = reviewed(written(tmp_path), applied, programme=programme).applied

@@ -49,7 +49,10 @@ def test_engines_without_accelerators_have_no_table(tmp_path):
     engine_rows(tmp_path, [(15, {"requests_running": 2.0})])
     result = need(tmp_path)
 
-    assert (result.returncode, result.stdout) == (0, "no accelerators have samples here, so there is nothing to judge\n")
+    assert (result.returncode, result.stdout) == (
+        0,
+        "no accelerators have samples here, so there is nothing to judge\n",
+    )
     assert json.loads(need(tmp_path, "--format", "json").stdout) == []
 
 

@@ -5,7 +5,6 @@ what another would idle over for six. Starts are paid for by the machine and str
 fewer of them than many for a short time.
 """
 
-import itertools
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -32,9 +31,12 @@ _EQUAL = 1 + 1e-6
 CLASS_HOURS = (36, 32, 32, 28, 20, 12, 6, 2)
 """Hours of the week in each class, the quietest first; finer where more instances run.
 
-The classes are cut by rank and not by rate, so that a busier hour never makes any class quieter. Hours in which nothing
-is expected are in no class with others.
+The classes are cut by rank, so that a busier hour never makes any class quieter, and where one would span leaps.
 """
+LEAP = 2.0
+"""No hour is planned for more than so many times the next power of this above its busiest minute..."""
+LOWEST = 1 / 16
+"""... which is taken to be this share of the week's at least: below, hours differ by little in machines."""
 STEP = 1.03
 """Ratio of neighbouring rates that quieter hours are planned for."""
 ROUNDING = 1e-6
@@ -177,20 +179,12 @@ def week_of(forecast: Forecast, *, scheduled: bool, apart: Collection[int] = ())
     """
     order = np.argsort(forecast.peak, kind="stable")
     is_batch = forecast.method == BATCH
-    ends = {HOURS_PER_WEEK} if is_batch else set(itertools.accumulate(CLASS_HOURS))
-    ends.add(int(np.count_nonzero(forecast.peak == 0)))
-    groups = np.split(order, sorted(ends - {0, HOURS_PER_WEEK}))
-    if apart:
-        inside = np.isin(np.arange(HOURS_PER_WEEK), list(apart))
-        parts = [part for group in groups for part in (group[~inside[group]], group[inside[group]]) if part.size]
-        groups = sorted(parts, key=lambda part: float(forecast.peak[part].max()))
-    merged = _merge_equal(groups, _planned_rates(groups, forecast.peak))
-    schedule = np.empty(HOURS_PER_WEEK, dtype=np.intp)
-    for at, group in enumerate(merged):
-        schedule[group] = at
-    rates = _planned_rates(merged, forecast.peak)
-    classes = tuple(_class_of(forecast, *pair) for pair in zip(merged, rates, strict=True))
-    week = Week(classes, tuple(schedule.tolist()), _transitions(schedule, len(merged)))
+    inside = np.isin(np.arange(HOURS_PER_WEEK), list(apart))
+    groups = np.split(order, np.cumsum(CLASS_HOURS)[:-1])
+    parts = [part for group in groups for part in (group[~inside[group]], group[inside[group]]) if part.size]
+    rates, schedule = np.unique(_planned_rates(parts, forecast.peak), return_inverse=True)
+    classes = tuple(_class_of(forecast, np.flatnonzero(schedule == at), rate) for at, rate in enumerate(rates.tolist()))
+    week = Week(classes, tuple(schedule.tolist()), _transitions(schedule, len(classes)))
     return week if scheduled or is_batch else at_all_hours(week)
 
 
@@ -208,22 +202,25 @@ def at_all_hours(week: Week) -> Week:
     return replace(week, classes=(merged,), schedule=schedule, transitions=transitions, by_hours=week)
 
 
-def _planned_rates(groups: list[npt.NDArray[np.intp]], peak: Floats) -> list[float]:
-    """Rate of each class: its busiest minute, rounded up to a step where a busier class is planned for no less.
+def _planned_rates(groups: Sequence[npt.NDArray[np.intp]], peak: Floats) -> Floats:
+    """Rate that each hour is planned for, (168,): the busiest minute of its group, and at most a leap above its own.
 
-    Hours that hardly differ are so planned alike, and a busier hour makes no class quieter.
+    Both are rounded up to steps, so that hours that hardly differ are planned alike, and a busier hour makes none
+    quieter. Where nothing is expected, nothing is planned for.
     """
-    busiest = [float(peak[group].max()) for group in groups]
-    steps = [STEP ** math.ceil(math.log(rate, STEP) - ROUNDING) if rate > 0 else 0.0 for rate in busiest]
-    return [min(step, busiest[-1]) for step in steps]
+    busiest = peak.max()
+    planned = np.empty_like(peak)
+    for group in groups:
+        planned[group] = _stepped(peak[group].max(keepdims=True), STEP)
+    most = np.minimum(LEAP * _stepped(np.maximum(peak, LOWEST * busiest), LEAP), busiest)
+    return np.where(peak > 0, np.minimum(planned, most), 0.0)
 
 
-def _merge_equal(groups: list[npt.NDArray[np.intp]], rates: list[float]) -> list[npt.NDArray[np.intp]]:
-    """Neighbouring classes of one planned rate as one class."""
-    merged: dict[float, list[npt.NDArray[np.intp]]] = {}
-    for group, rate in zip(groups, rates, strict=True):
-        merged.setdefault(rate, []).append(group)
-    return [np.concatenate(alike) for alike in merged.values()]
+def _stepped(rates: Floats, ratio: float) -> Floats:
+    """Rates rounded up to the next power of a ratio; 0 stays."""
+    logs = np.log(rates, out=np.zeros_like(rates), where=rates > 0) / math.log(ratio)
+    stepped: Floats = np.where(rates > 0, ratio ** np.ceil(logs - ROUNDING), 0.0)
+    return stepped
 
 
 def _class_of(forecast: Forecast, group: npt.NDArray[np.intp], planned_rate: float) -> HourClass:

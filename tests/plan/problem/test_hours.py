@@ -80,11 +80,31 @@ def test_the_low_rate_is_the_busiest_minute_at_its_own_low_edge():
     assert [hour.low_rate for hour in week.classes] == pytest.approx(lows)
 
 
-def test_hours_of_very_different_loads_are_cut_by_rank():
+def test_hours_of_different_loads_are_cut_by_rank():
     """The quietest 36 hours are one class, the busiest two another, however they lie in the week."""
     rng = np.random.default_rng(1)
-    week = week_of(forecast(1.1 ** rng.permutation(HOURS_PER_WEEK)), scheduled=True)
+    week = week_of(forecast(1.018 ** rng.permutation(HOURS_PER_WEEK)), scheduled=True)
     assert tuple(hour.hours_per_week for hour in week.classes) == CLASS_HOURS
+
+
+@few
+@given(peaks)
+def test_no_hour_is_planned_for_more_than_a_leap_above_its_own(peak):
+    """Four times its own busiest minute at most, or a quarter of the week's where its own is a sixteenth at most."""
+    week = week_of(forecast(peak), scheduled=True)
+    planned = np.array([hour.planned_rate for hour in week.classes])[list(week.schedule)]
+    assert (planned <= 4 * np.maximum(peak, peak.max() / 16) * (1 + 1e-9)).all()
+
+
+def test_quiet_hours_are_in_no_class_with_office_hours():
+    """Of 45 busy hours a week and 123 at a sixteenth of them none is planned for the other, whatever their numbers."""
+    hours = np.arange(HOURS_PER_WEEK)
+    is_busy = (hours % 24 >= 9) & (hours % 24 < 18) & (hours < 5 * 24)
+    week = week_of(forecast(np.where(is_busy, 8.0, 0.5)), scheduled=True)
+    planned = np.array([hour.planned_rate for hour in week.classes])[list(week.schedule)]
+
+    assert (planned[is_busy] == 8.0).all()
+    assert planned[~is_busy].max() <= 1.0
 
 
 @few

@@ -370,7 +370,7 @@ def test_machines_of_the_nights_are_as_few_as_their_replays_confirm():
     def with_two_in_evenings(problem, solution, others=()):
         for cheaper in by_hours(problem, solution, others):
             groups = (
-                replace(group, instances=(1, 2, 0, 0)) if group.instances == (1, 1, 0, 0) else group
+                replace(group, instances=(1, 1, 2, 0, 0)) if group.instances == (1, 1, 1, 0, 0) else group
                 for group in cheaper.allocations
             )
             yield loaded_fleet(problem, tuple(groups))
@@ -379,7 +379,7 @@ def test_machines_of_the_nights_are_as_few_as_their_replays_confirm():
         found = ReplayValidator(*question).confirmed(refined=True)
 
     assert found.confirmation.reached
-    assert (1, 1, 0, 0) in {group.instances for group in found.solution.allocations}
+    assert (1, 1, 1, 0, 0) in {group.instances for group in found.solution.allocations}
 
 
 def test_what_a_fleet_carries_at_its_weights():
