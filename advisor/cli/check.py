@@ -73,7 +73,7 @@ def command(
 
     Of a lock that `advisor catalog lock` wrote: the prices alone. Refresh the catalog first to compare with today's.
     """
-    if _is_plan(file):
+    if _schema_of(file).startswith("advisor.plan/"):
         if demand is not None and prometheus is not None:
             raise click.UsageError("give --demand or --prometheus, not both")
         told = _Told(demand, prometheus, infra, policy, tolerance, max_price_age, calibration)
@@ -111,11 +111,6 @@ class _Told:
     tolerance: float | None
     max_price_age: int | None
     calibration: Path | None
-
-
-def _is_plan(file: Path) -> bool:
-    """Whether the file says that it is a plan; one that cannot be read is an error of whoever reads it."""
-    return _schema_of(file).startswith("advisor.plan/")
 
 
 def _schema_of(file: Path) -> str:
