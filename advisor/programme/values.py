@@ -1,21 +1,16 @@
 """Values of a programme: savings, items, combinations of levers, and their JSON document."""
 
 import datetime as dt
-import json
 from collections.abc import Iterable
 from functools import reduce
-from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
 
-from advisor.errors import InputError
-from advisor.plan.plain_values import from_plain
-from advisor.reading import OMITTED_AT_DEFAULT, json_of, read_text
-from advisor.records import dataclass, field, fields
+from advisor.plan.plain_values import Document
+from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.records import dataclass, field
 from advisor.units import to_cents
 
 SCHEMA = "advisor.programme/v1"
 DAYS = 30
-_Kind = TypeVar("_Kind")
 _HINT = "make it with `advisor programme … --format json -o programme.json`"
 
 
@@ -132,45 +127,4 @@ class Programme:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Document(Generic[_Kind]):
-    """JSON document of this program whose keys are the fields of a dataclass; further keys are left out."""
-
-    kind: type[_Kind]
-    noun: str
-    schema: str
-    hint: str
-    """Remedy where it cannot be read."""
-
-    def read(self, path: Path) -> _Kind:
-        """Value of a file.
-
-        Raises:
-            InputError: the file cannot be read, has another schema, or other fields.
-        """
-        return self.parse(read_text(path, self.noun, self.hint), str(path))
-
-    def parse(self, text: str, where: str) -> _Kind:
-        """Value of a text.
-
-        Raises:
-            InputError: it is not JSON, has another schema, or other fields.
-        """
-        document = json_of(text, where, self.hint)
-        written = document.get("schema") if isinstance(document, dict) else None
-        if written != self.schema:
-            told = f"the schema is {str(written)[:40]!r}, and this version reads {self.schema}"
-            raise InputError(told, where=where, hint=self.hint)
-        held = _fields(document, [field.name for field in fields(self.kind)])  # type: ignore[arg-type] # a dataclass
-        try:
-            json.dumps(held, allow_nan=False)  # numbers beyond those of JSON
-            return cast("_Kind", from_plain(self.kind, held))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"it is not a {self.noun} ({str(error)[:80]})", where=where, hint=self.hint) from error
-
-
 PROGRAMME = Document(Programme, "programme", SCHEMA, _HINT)
-
-
-def _fields(document: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    return {name: document[name] for name in names if name in document}

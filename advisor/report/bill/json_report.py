@@ -27,8 +27,8 @@ from advisor.audit.values import (
 )
 from advisor.entries import picked
 from advisor.errors import InputError
-from advisor.plan.plain_values import from_plain
-from advisor.reading import json_of, read_text
+from advisor.plan.plain_values import document_of, from_plain
+from advisor.reading import read_text
 
 _HINT = "make it again with `advisor audit BILL --format json -o audit.json`"
 _COLUMNS = ("provider", "region", "family", "purchase")
@@ -56,10 +56,7 @@ def audit_from_json(text: str, where: str = "audit") -> Audit:
     Raises:
         InputError: no JSON, another schema version, or fields that are not an audit's.
     """
-    document = json_of(text, where, _HINT)
-    schema = document.get("schema") if isinstance(document, dict) else None
-    if schema != SCHEMA:
-        raise InputError(f"the schema is {schema!r}, and this version reads {SCHEMA}", where=where, hint=_HINT)
+    document = document_of(text, where, SCHEMA, _HINT)
     try:
         _refuse_beyond(document)
         return typing.cast("Audit", from_plain(Audit, _audit(document)))
