@@ -20,7 +20,6 @@ from advisor.records import dataclass, replace
 
 _LENGTHS = (64, 128, 256)
 """Lengths at which a graph with one free dimension is counted: three points fix a polynomial of the second degree."""
-_LONGEST_TABLE = 8192
 _OF_SEQUENCES = ("Softmax", "Attention", "MultiHeadAttention", "LSTM", "GRU", "RNN", "Conv")
 """Operations by which the words of a text are related to each other."""
 _FLOATS = {"FLOAT": "fp32", "DOUBLE": "fp64", "FLOAT16": "fp16", "BFLOAT16": "bf16"}
