@@ -38,7 +38,7 @@ from advisor.cli.output import (
 )
 from advisor.errors import InputError
 from advisor.names import printable
-from advisor.spread import BACKENDS, Spread
+from advisor.processes import BACKENDS, Spread
 
 if TYPE_CHECKING:
     from advisor.audit.run import Inputs, Opened

@@ -22,7 +22,7 @@ from advisor.plan.estate.values import PLAN_SUFFIX
 from advisor.plan.locks import DEFAULT_NAME, read_lock
 from advisor.reading import json_of, read_text
 from advisor.records import dataclass, replace
-from advisor.report.drift import drift_json, drift_of, drift_words
+from advisor.report.price_age import drift_json, drift_of, drift_words
 from advisor.workload.measured_demand import PrometheusDemand, TraceDemand
 from advisor.workload.values import DemandSource
 

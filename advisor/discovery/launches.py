@@ -12,7 +12,7 @@ from itertools import pairwise
 from types import MappingProxyType
 
 from advisor.discovery.values import Launch
-from advisor.entries import first_of
+from advisor.records import first_of
 
 _ENGINES: Sequence[tuple[str, re.Pattern[str]]] = tuple(
     (engine, re.compile(pattern))

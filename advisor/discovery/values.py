@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from advisor.discovery.kubernetes_api import Item, mapping
-from advisor.entries import first_of
-from advisor.records import dataclass, field
+from advisor.records import dataclass, field, first_of
 from advisor.units import HOURS_PER_DAY
 
 RISES = 1.5

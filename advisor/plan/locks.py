@@ -1,6 +1,6 @@
 """Lock file of a plan, small, to keep beside the infrastructure: the catalog rows it used, and their dates.
 
-A plan can be made again from it years later, and :mod:`advisor.report.drift` compares it with what holds today.
+A plan can be made again from it years later, and :mod:`advisor.report.price_age` compares it with what holds today.
 """
 
 import json

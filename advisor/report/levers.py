@@ -4,11 +4,11 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from advisor.entries import picked
 from advisor.levers.values import SCHEMA, LeverReport, PricedLever, QualityKept, UnpricedLever, Work
 from advisor.plan.document import plain
 from advisor.plan.values import CurrentCost
 from advisor.plan.words import first_name
+from advisor.records import picked
 from advisor.report.text_table import Column, Section, dashed
 from advisor.report.words import name_words, payback_words, short_rung_words
 from advisor.units import A_CENT, milliseconds, ratio_words, rounded, usd

@@ -7,11 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from advisor.catalog.imports.rows import Reason, counted
-from advisor.catalog.layers.changes import Change, Kind
 from advisor.catalog.layers.importing import Beside, Imported
 from advisor.catalog.layers.publication import Publication
 from advisor.catalog.layers.refreshing import Refreshed, RefreshedEngines
-from advisor.catalog.layers.snapshot import ReleaseChange
+from advisor.catalog.layers.snapshot import Change, Kind, ReleaseChange
 from advisor.catalog.layers.updating import Updated
 from advisor.catalog.refresh.values import Found, Gap, ReleaseRow, Sold
 from advisor.report.text_table import dashed, render_table

@@ -25,8 +25,7 @@ from advisor.codegen.rendering import ANSWERS, render
 from advisor.codegen.targets.target import CHECK_OF_PODS, Files, Target, in_each
 from advisor.codegen.templates import fill
 from advisor.cost.services import local_disks_gib
-from advisor.entries import picked
-from advisor.records import dataclass, replace
+from advisor.records import dataclass, picked, replace
 
 _FOLDER = "aws-eks"
 _NODE_GROUPS = ("compute",)

@@ -22,8 +22,7 @@ from advisor.codegen.container import Backend, Engine, Language, Quota, Region, 
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.rendering import render, scaling_left_out
 from advisor.codegen.targets.target import Files, Target, against_adapters, in_each
-from advisor.entries import picked
-from advisor.records import dataclass
+from advisor.records import dataclass, picked
 from advisor.tables import read_rows
 
 _ECR = re.compile(r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/.+")

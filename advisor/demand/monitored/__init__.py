@@ -10,9 +10,8 @@ from advisor.demand.monitored.server import Engine, Floats, Labels, Monitored, d
 from advisor.demand.services import EngineView, Grown, LengthCounts, Readings, Wanted, demand_of_views
 from advisor.demand.services.readings import CLOCK_SKEW_SECONDS, ends_of, lives_of, replicas_at
 from advisor.demand.values import Demand
-from advisor.entries import first_of
 from advisor.errors import InputError
-from advisor.records import dataclass, replace
+from advisor.records import dataclass, first_of, replace
 from advisor.samples.exporters import Name, near_miss_words
 from advisor.samples.need.limits import saturation
 from advisor.samples.query.prometheus.api import quoted, rhythm

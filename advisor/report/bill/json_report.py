@@ -25,10 +25,10 @@ from advisor.audit.values import (
     Usage,
     monthly,
 )
-from advisor.entries import picked
 from advisor.errors import InputError
 from advisor.plan.plain_values import document_of, from_plain
 from advisor.reading import read_text
+from advisor.records import picked
 
 _HINT = "make it again with `advisor audit BILL --format json -o audit.json`"
 _COLUMNS = ("provider", "region", "family", "purchase")

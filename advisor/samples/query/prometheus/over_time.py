@@ -11,8 +11,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from advisor.entries import first_of
-from advisor.records import dataclass, field, replace
+from advisor.records import dataclass, field, first_of, replace
 from advisor.samples.exporters import Exporter, Name, NameTable, table_with
 from advisor.samples.query.prometheus.api import PrometheusApi, Rhythm, Series, TooMuchError, quoted, rhythm
 from advisor.samples.query.values import Accelerator, Window
