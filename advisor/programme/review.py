@@ -14,17 +14,22 @@ from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.plan.values import Plan
 from advisor.programme import rules
-from advisor.programme.reviewed import (
+from advisor.programme.values import (
     LEAST_DAYS,
+    NOTHING,
     Applied,
+    Combination,
+    Item,
     PlannedCost,
+    Programme,
     ResourceChange,
     Review,
+    Saving,
     anomalies_of,
     pattern_of,
     robust_deviation,
+    total_of,
 )
-from advisor.programme.values import NOTHING, Combination, Item, Programme, Saving, total_of
 from advisor.records import dataclass
 from advisor.units import A_CENT, DAYS_PER_MONTH, HOURS_PER_MONTH, counted
 

@@ -19,11 +19,10 @@ from advisor.plan.document import plan_from_json
 from advisor.plan.estate.document import estate_from_json
 from advisor.plan.estate.values import PLANNED, Estate
 from advisor.programme.build import LEVERS
-from advisor.programme.reviewed import Applied, Review
-from advisor.programme.values import PROGRAMME, Programme, Saving
+from advisor.programme.values import PROGRAMME, Applied, Programme, Review, Saving
 from advisor.reading import json_of
 from advisor.records import dataclass, replace
-from advisor.report.bill.json_report import audit_from_json
+from advisor.report.bill.documents import audit_from_json
 from advisor.report.bill.table import audit_sections
 from advisor.report.estate_table import estate_tables, obstacles, totals
 from advisor.report.levers import lever_sections
