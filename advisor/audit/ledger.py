@@ -117,7 +117,7 @@ def read_ledger(
     paths: Sequence[Path],
     question: Question,
     catalogued: Sequence[tuple[str, str]],
-    spread: Spread | None = None,
+    spread: Spread | None,
 ) -> Ledger:
     """Read the files of a bill.
 

@@ -25,7 +25,7 @@ _DOCUMENTS = (".json", ".md", ".html", ".txt")
 
 def recommend_estate(
     directory: Path, output_format: str, output: Path | None, calibration: Path | None, spread: Spread,
-    max_price_age: int | None = None, *, wide: bool = False,
+    max_price_age: int | None, *, wide: bool,
 ) -> None:  # fmt: skip
     """Plan a directory, show the estate, and write its plans into a directory, or into one document of that name.
 

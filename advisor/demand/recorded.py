@@ -191,7 +191,7 @@ _DIGITS = 4
 _SHOWN = 5
 
 
-def hourly_use(store: Store, window: Window, hosts: Sequence[str] = ()) -> HourlyUse | None:
+def hourly_use(store: Store, window: Window, hosts: Sequence[str]) -> HourlyUse | None:
     """Mean and greatest reading of the newest :data:`MOST_HOURS` hours of a window; None where nothing is known."""
     last = -(-window.end_us // _HOUR_US)
     first = max(window.start_us // _HOUR_US, last - MOST_HOURS)

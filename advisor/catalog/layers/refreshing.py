@@ -294,7 +294,7 @@ class RefreshedEngines:
 
 
 def refresh_engines(
-    question: RefreshJob, before: Releases, root: Path, manner: RefreshOptions, progress: Progress | None = None
+    question: RefreshJob, before: Releases, root: Path, manner: RefreshOptions, progress: Progress | None
 ) -> RefreshedEngines:
     """Ask an index for the releases of every engine, and take the answer if it is whole and sound.
 

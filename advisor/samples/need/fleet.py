@@ -184,7 +184,7 @@ class Oversized:
     """Accelerators that would do."""
 
 
-def enough_accelerators(uses: Iterable[float], hosts: int = 1) -> int:
+def enough_accelerators(uses: Iterable[float], hosts: int) -> int:
     """Accelerators that carry some uses, each busy so much that nothing is to spare: ⌈sum of uses / 0.8⌉.
 
     A use is the p95 of the time in which an accelerator worked, 0..1, of several their sum. Of several hosts two keep
