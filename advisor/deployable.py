@@ -118,7 +118,7 @@ def shortfall(setup: Setup, catalog: Catalog) -> Shortfall | None:
     return next((failed for check in checks if (failed := check(setup, catalog)) is not None), None)
 
 
-def seat_shortfall(setup: Setup, catalog: Catalog, *, by_mps: bool = False) -> Shortfall | None:
+def seat_shortfall(setup: Setup, catalog: Catalog, *, by_mps: bool) -> Shortfall | None:
     """Why no generated code seats a workload so beside others on a machine; None where it does, or is not asked to.
 
     The workload has a slice to itself where accelerators are cut, else it takes turns on a whole one.

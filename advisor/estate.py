@@ -22,7 +22,6 @@ from advisor.performance.stage import times_of
 from advisor.pipeline import BEST, BRIEF, Answer, answer
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.estate.assemble import assemble, workload_row
-from advisor.plan.estate.commitments import hourly_uses
 from advisor.plan.estate.divide import Shares, contest_of, divide
 from advisor.plan.estate.packing import Confirm
 from advisor.plan.estate.seats import Seat, on_a_part, times_slower
@@ -50,6 +49,7 @@ from advisor.plan.estate.values import (
     WorkloadRow,
     base_words,
     bases_of,
+    hourly_uses,
     seat_words,
 )
 from advisor.plan.problem.charges import mean_rate
@@ -58,9 +58,9 @@ from advisor.plan.replay.from_plan import candidate_of
 from advisor.plan.replay.values import ReplayGroup
 from advisor.plan.request import PlanRequest, catalog_for, catalog_of_question, read_question, requirements_of
 from advisor.plan.values import Plan
+from advisor.processes import Run, Spread
 from advisor.records import dataclass, replace
 from advisor.requirements import check_names
-from advisor.spread import Run, Spread
 from advisor.workload.document import INCOMPLETE, read_workload
 from advisor.workload.holds import holdings_of, within_regions
 from advisor.workload.values import Slo

@@ -1,7 +1,6 @@
 """Files that a person names, read within bounds of size, depth and length; each failure says how to fix it."""
 
 import codecs
-import io
 import json
 import re
 import stat
@@ -30,23 +29,13 @@ _PIECE_BYTES = BYTES_PER_MIB
 _STDIN = "-"
 
 
-def read_bytes(path: Path, what: str, hint: str = "", most_bytes: int = MOST_BYTES) -> bytes:
-    """Content of a file, pipe or device; ``-`` is the standard input. Messages call it *what*, such as "plan".
-
-    Raises:
-        InputError: it cannot be read, or is larger.
-    """
-    content = io.BytesIO()
-    for piece in _pieces(path, what, hint, most_bytes):
-        content.write(piece)
-    return content.getvalue()
-
-
 def read_text(path: Path, what: str, hint: str = "", most_bytes: int = MOST_BYTES) -> str:
-    """Text of a file in UTF-8, without a byte order mark, its lines ended by line feeds; see :func:`read_bytes`.
+    """Text of a file, pipe or device in UTF-8, without a byte order mark, its lines ended by line feeds.
+
+    ``-`` is the standard input. Messages call it *what*, such as "plan".
 
     Raises:
-        InputError: as of :func:`read_bytes`, or it is not UTF-8.
+        InputError: it cannot be read, is larger, or is not UTF-8.
     """
     decoder, text = codecs.getincrementaldecoder("utf-8-sig")(), ""
     try:
@@ -121,7 +110,7 @@ def _refuse_constant(word: str) -> NoReturn:
 
 
 def _pieces(path: Path, what: str, hint: str, most_bytes: int) -> Iterator[bytes]:
-    """Pieces of a file as they are read; see :func:`read_bytes`."""
+    """Pieces of a file as they are read; see :func:`read_text`."""
     size = 0
     try:
         with _opened(path, what) as stream:

@@ -7,7 +7,7 @@ the names of the fields. They behave alike. Classes that are ordered, or not fro
 
 import copy
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, FrozenInstanceError, asdict, astuple, field, fields
 from functools import cache
 from operator import attrgetter
@@ -228,3 +228,17 @@ def with_own_memory(keeper: Kept) -> Kept:
     other = copy.copy(keeper)
     other.__dict__ |= {name: dict(kept) for name, kept in keeper.__dict__.items() if isinstance(kept, dict)}
     return other
+
+
+def picked(value: object, *names: str) -> dict[str, Any]:
+    """Attributes of a value under their own names, in this order.
+
+    Raises:
+        AttributeError: it has no such attribute.
+    """
+    return {name: getattr(value, name) for name in names}
+
+
+def first_of(labels: Mapping[str, str], names: Iterable[str]) -> str:
+    """The first label of these names that is there and not empty; "" where none is."""
+    return next((labels[name] for name in names if labels.get(name)), "")

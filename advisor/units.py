@@ -31,7 +31,7 @@ def parse_duration(text: str) -> timedelta:
     return span
 
 
-def parse_duration_between(text: str, shortest: timedelta, longest: timedelta, why: str = "") -> timedelta:
+def parse_duration_between(text: str, shortest: timedelta, longest: timedelta, why: str) -> timedelta:
     """A span within bounds, both included.
 
     Raises:

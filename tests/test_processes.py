@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from advisor import LITTLE_GARBAGE
-from advisor.spread import Spread
+from advisor.processes import Spread
 
 ROOT = Path(__file__).parents[1]
 HERE = """

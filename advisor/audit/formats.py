@@ -376,7 +376,7 @@ FORMATS = (FOCUS, CUR, AZURE, GCP)
 __all__ = ["FORMATS"]
 
 
-def format_of(table: Table, stated: str | None = None) -> Format:
+def format_of(table: Table, stated: str | None) -> Format:
     """The format whose mandatory columns a table has.
 
     Args:

@@ -34,8 +34,8 @@ from advisor.audit.sql import AMOUNTS, LINE_ID, MONEY, TEXTS, Format, select_lis
 from advisor.audit.values import ZERO, Basis, Bill, day_range, missing_days
 from advisor.catalog.values import family_of
 from advisor.errors import InputError
+from advisor.processes import Spread
 from advisor.records import dataclass, field
-from advisor.spread import Spread
 from advisor.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR, counted
 
 _PROVIDERS = (("aws", "amazon|^aws"), ("azure", "microsoft|azure"), ("gcp", "google|^gcp"), ("oci", "oracle|^oci"))
@@ -117,7 +117,7 @@ def read_ledger(
     paths: Sequence[Path],
     question: Question,
     catalogued: Sequence[tuple[str, str]],
-    spread: Spread | None = None,
+    spread: Spread | None,
 ) -> Ledger:
     """Read the files of a bill.
 

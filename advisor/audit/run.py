@@ -34,8 +34,8 @@ from advisor.audit.values import (
 from advisor.catalog import Catalog, load_catalog
 from advisor.errors import InputError
 from advisor.names import nearest, normalised
+from advisor.processes import Spread
 from advisor.records import dataclass, field, replace
-from advisor.spread import Spread
 from advisor.units import counted
 
 _USUAL = (

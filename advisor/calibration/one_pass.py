@@ -18,7 +18,7 @@ from scipy import sparse
 from advisor.calibration.observations import Measurement, resolve_or_abstain
 from advisor.catalog import Catalog
 from advisor.performance.one_pass import servers
-from advisor.performance.one_pass.answers import accelerators_of, loads
+from advisor.performance.one_pass.serving import accelerators_of, loads
 from advisor.performance.one_pass.work import (
     KINDS,
     Labels,

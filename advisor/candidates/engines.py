@@ -10,9 +10,9 @@ from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Sup
 from advisor.demand.values import Unit
 from advisor.deployable import Shortfall
 from advisor.models.adapters import adapter_engine
-from advisor.models.gguf_weights import gguf_architectures
 from advisor.models.model import OF_COEFFICIENTS, Adapters, Model
 from advisor.models.values import answered_where, gives_answer
+from advisor.models.weights import gguf_architectures
 from advisor.records import replace
 from advisor.requirements import Requirements
 from advisor.workload.kinds import LLAMA_CPP, UNITS, takes_llama_cpp, takes_processors

@@ -25,7 +25,7 @@ from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.values import EngineSupport, InstanceType, Offer
 from advisor.deployable import Shortfall, machine_shortfall, shortfall
 from advisor.models import AUTO, FitRequest, MemoryFit, Model, fit_memory, weight_bytes
-from advisor.models.gguf_weights import loaded_by
+from advisor.models.weights import loaded_by
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
 from advisor.units import BYTES_PER_GIB

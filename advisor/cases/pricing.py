@@ -42,7 +42,7 @@ _MACHINES = ("instance", "input_tokens", "output_tokens", "node")
 _TOKEN_KEYS = ("model", "requests_per_second", "input_tokens", "output_tokens", "cached_ratio")
 
 
-def price_case(case: Case, catalog: Catalog, planner: Planner, *, tornado: bool = False) -> CaseReport:
+def price_case(case: Case, catalog: Catalog, planner: Planner, *, tornado: bool) -> CaseReport:
     """Every stage of a case with its cost, and the saving of each against the first.
 
     Args:

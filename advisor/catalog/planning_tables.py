@@ -139,7 +139,7 @@ _WEAKEST_FIRST = (Quality.STALE, Quality.RECALLED, Quality.COMMUNITY)
 
 
 def commitment_prices(
-    offer: Offer, covering: Iterable[planning.Commitment], listed: Iterable[planning.CommitmentPrice] = ()
+    offer: Offer, covering: Iterable[planning.Commitment], listed: Iterable[planning.CommitmentPrice]
 ) -> tuple[planning.CommitmentPrice, ...]:
     """Price under each commitment that covers the offer, cheapest first; none where the on-demand price is unknown.
 

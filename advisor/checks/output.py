@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 from advisor.checks.values import RULES, Checked, Finding, Level
 from advisor.names import printable
-from advisor.report.bill.json_report import sarif_place, sarif_text
+from advisor.report.bill.documents import sarif_place, sarif_text
 from advisor.report.text_table import escape_markdown, markdown_list, render_markdown_table, wrap
 
 SCHEMA = "advisor.check/v1"

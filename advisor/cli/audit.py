@@ -38,7 +38,7 @@ from advisor.cli.output import (
 )
 from advisor.errors import InputError
 from advisor.names import printable
-from advisor.spread import BACKENDS, Spread
+from advisor.processes import BACKENDS, Spread
 
 if TYPE_CHECKING:
     from advisor.audit.run import Inputs, Opened
@@ -203,20 +203,20 @@ def _rendered(
     opened: "Opened", inputs: "Inputs", output_format: str, finding: str | None, width: int | None
 ) -> Iterable[str]:
     """The audit in the format that was asked for, in pieces."""
-    from advisor.report.bill import focus, json_report, table  # noqa: PLC0415 - help shows without them
+    from advisor.report.bill import documents, table  # noqa: PLC0415 - help shows without them
 
     audit = opened.audit
     if finding is not None:
         return [_one_finding(opened, finding, output_format, width)]
     match output_format:
         case "json" | "html":
-            return [json_or_page(json_report.audit_json(audit), output_format)]
+            return [json_or_page(documents.audit_json(audit), output_format)]
         case "markdown":
             return [table.audit_markdown(audit)]
         case "sarif":
-            return [json_report.audit_sarif(audit, Path(inputs.bill[0]))]
+            return [documents.audit_sarif(audit, Path(inputs.bill[0]))]
         case "focus":
-            return focus.focus_rows(audit, opened.ledger)
+            return documents.focus_rows(audit, opened.ledger)
         case _:
             return [table.audit_table(audit, width, whole=width is None)]
 
@@ -253,7 +253,7 @@ def _one_finding(opened: "Opened", wanted: str, output_format: str, width: int |
     """
     import json  # noqa: PLC0415 - as above
 
-    from advisor.report.bill import json_report, table  # noqa: PLC0415 - as above
+    from advisor.report.bill import documents, table  # noqa: PLC0415 - as above
 
     audit = opened.audit
     finding = next((finding for finding in audit.findings if finding.id == wanted.upper()), None)
@@ -261,7 +261,7 @@ def _one_finding(opened: "Opened", wanted: str, output_format: str, width: int |
         there = ", ".join(finding.id for finding in audit.findings) or "none"
         raise InputError(f"this bill has no finding {wanted}", where="--finding", hint=f"it has: {there}")
     if output_format == "json":
-        entry = json_report.finding_entry(finding, is_in_usd=audit.is_in_usd)
+        entry = documents.finding_entry(finding, is_in_usd=audit.is_in_usd)
         return json.dumps(entry, indent=2, ensure_ascii=False) + "\n"
     return table.finding_table(finding, audit.bill.currency, width)
 

@@ -17,8 +17,8 @@ from advisor.errors import InputError
 from advisor.report.text_table import render_table
 
 if TYPE_CHECKING:
+    from advisor.calibration.build import Learned
     from advisor.calibration.observations import LeftOut
-    from advisor.calibration.own import Learned
 
 FORMATS = ("csv", "guidellm", "vllm-serve", "vllm-throughput", "vllm-latency", "aiperf", "metrics")
 NOT_LEARNED = "the model answers in one pass: its samples per second are not learned from"
@@ -88,9 +88,8 @@ def _rebuild(output: Path) -> None:
 def _calibrate(
     files: Sequence[Path], output: Path, asked: tuple[str | None, Path | None], told: dict[str, str]
 ) -> None:  # fmt: skip
-    from advisor.calibration.build import own_files, write_files  # noqa: PLC0415
+    from advisor.calibration.build import impossible, learn, own_files, write_files  # noqa: PLC0415  # noqa: PLC0415
     from advisor.calibration.observations import LeftOut, load_measurements, observe  # noqa: PLC0415
-    from advisor.calibration.own import impossible, learn  # noqa: PLC0415
     from advisor.calibration.readers import FileFormat, read_measurements, write_own_csv  # noqa: PLC0415
     from advisor.performance.calibration import shipped  # noqa: PLC0415
 

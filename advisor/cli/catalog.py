@@ -8,9 +8,8 @@ from typing import Any
 import click
 
 from advisor.catalog import load_catalog, published_dir, refreshed_dir, user_catalog
-from advisor.catalog.layers.changes import Change, changes
 from advisor.catalog.layers.layered import offers_of_snapshot
-from advisor.catalog.layers.snapshot import Damaged, current, previous, providers
+from advisor.catalog.layers.snapshot import Change, Damaged, changes, current, previous, providers
 from advisor.catalog.planning import Serverless, ServicePrice, TokenPrice
 from advisor.catalog.refresh.engines import ENGINES
 from advisor.catalog.values import Accelerator
@@ -39,13 +38,13 @@ from advisor.cli.output import (
     table_or_json_option,
     tell,
 )
-from advisor.entries import picked
 from advisor.errors import InputError
 from advisor.models import find_model, model_names, weight_bytes
 from advisor.models.model import Model
 from advisor.plan.locks import DEFAULT_NAME, PlanRows, lock_of, place_of, with_processors_of, write_lock
 from advisor.plan.plain_values import digest
 from advisor.reading import read_text
+from advisor.records import picked
 from advisor.report.refresh_words import change_words, changes_json
 from advisor.report.text_table import Column
 from advisor.units import bytes_to_gib

@@ -18,9 +18,9 @@ from advisor.catalog.planning import CommitmentPrice, Reservation
 from advisor.catalog.values import InstanceType, Offer, Price, Purchase, Quality
 from advisor.cli.output import deliver, output_option, report_format_option, table_or_json_option
 from advisor.cli.served import warn_of_layers
-from advisor.entries import picked
 from advisor.errors import AdvisorError, InputError
 from advisor.names import suggestion
+from advisor.records import picked
 from advisor.report.audit_words import audit_json, audit_markdown, audit_words
 from advisor.report.text_table import render_table
 from advisor.report.words import SOLD_UNPRICED

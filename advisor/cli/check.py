@@ -22,7 +22,7 @@ from advisor.plan.estate.values import PLAN_SUFFIX
 from advisor.plan.locks import DEFAULT_NAME, read_lock
 from advisor.reading import json_of, read_text
 from advisor.records import dataclass, replace
-from advisor.report.drift import drift_json, drift_of, drift_words
+from advisor.report.price_age import drift_json, drift_of, drift_words
 from advisor.workload.measured_demand import PrometheusDemand, TraceDemand
 from advisor.workload.values import DemandSource
 
@@ -73,7 +73,7 @@ def command(
 
     Of a lock that `advisor catalog lock` wrote: the prices alone. Refresh the catalog first to compare with today's.
     """
-    if _is_plan(file):
+    if _schema_of(file).startswith("advisor.plan/"):
         if demand is not None and prometheus is not None:
             raise click.UsageError("give --demand or --prometheus, not both")
         told = _Told(demand, prometheus, infra, policy, tolerance, max_price_age, calibration)
@@ -111,11 +111,6 @@ class _Told:
     tolerance: float | None
     max_price_age: int | None
     calibration: Path | None
-
-
-def _is_plan(file: Path) -> bool:
-    """Whether the file says that it is a plan; one that cannot be read is an error of whoever reads it."""
-    return _schema_of(file).startswith("advisor.plan/")
 
 
 def _schema_of(file: Path) -> str:

@@ -12,10 +12,10 @@ from advisor.errors import InputError, NothingFeasible
 from advisor.estate import plan_estate
 from advisor.plan.estate.document import estate_to_json
 from advisor.plan.estate.values import PLAN_SUFFIX, Estate
+from advisor.processes import Spread
 from advisor.records import astuple, replace
 from advisor.report.estate_table import estate_markdown, estate_table, obstacles, totals
 from advisor.report.price_age import PriceUsed, check_age
-from advisor.spread import Spread
 from advisor.units import counted
 
 ESTATE_FILE = "estate.json"
@@ -25,7 +25,7 @@ _DOCUMENTS = (".json", ".md", ".html", ".txt")
 
 def recommend_estate(
     directory: Path, output_format: str, output: Path | None, calibration: Path | None, spread: Spread,
-    max_price_age: int | None = None, *, wide: bool = False,
+    max_price_age: int | None, *, wide: bool,
 ) -> None:  # fmt: skip
     """Plan a directory, show the estate, and write its plans into a directory, or into one document of that name.
 

@@ -109,8 +109,8 @@ def _machine(language: "Language", asked: dict[str, Any], place: "Place") -> "Ge
     from advisor.cli.generate import kept_digests  # noqa: PLC0415 - it calls this module
     from advisor.codegen import last_generated, read_former  # noqa: PLC0415 - help shows without it
     from advisor.codegen.cut_over import check_program  # noqa: PLC0415
+    from advisor.codegen.estate import generate_shared  # noqa: PLC0415
     from advisor.codegen.registries import resolve  # noqa: PLC0415
-    from advisor.codegen.shared_machine import generate_shared  # noqa: PLC0415
 
     directory = asked["directory"]
     former, last = read_former(directory, force=asked["force"]), last_generated(directory)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from advisor.spread import BACKENDS
+from advisor.processes import BACKENDS
 from advisor.units import parse_duration_between
 
 FILE = click.Path(dir_okay=False, path_type=Path)

@@ -11,7 +11,7 @@ from advisor.names import suggestion
 from advisor.programme.billed import billed_month
 from advisor.programme.build import LEVERS, Inputs, programme_of
 from advisor.programme.rules import OWNERS
-from advisor.report.bill.json_report import read_audit
+from advisor.report.bill.documents import read_audit
 from advisor.report.programme import programme_json, programme_sections
 from advisor.report.text_table import sections_as
 

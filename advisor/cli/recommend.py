@@ -23,13 +23,12 @@ from advisor.pipeline import Basis, recommend
 from advisor.plan.document import as_written, plan_to_json
 from advisor.plan.locks import locked_catalog, read_lock
 from advisor.plan.values import Plan
-from advisor.processes import usable_processors
+from advisor.processes import Spread, usable_processors
 from advisor.records import replace
 from advisor.report.fleet_words import change_words
 from advisor.report.option_words import OPTION_VALUE_COLUMNS, SHOWN_OPTIONS, option_values
 from advisor.report.price_age import check_age, prices_used
 from advisor.report.verdict import plan_markdown, plan_table
-from advisor.spread import Spread
 from advisor.workload.document import read_workload
 from advisor.workload.measured_demand import PrometheusDemand
 from advisor.workload.values import Workload

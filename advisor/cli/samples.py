@@ -66,8 +66,8 @@ from advisor.cli.samples_summary import (
     window_of,
     window_option,
 )
-from advisor.entries import picked
 from advisor.models import FitRequest, find_model, fit_memory, memory_range, parse_precision
+from advisor.records import picked
 from advisor.report.samples_chart import (
     POINTS,
     Curve,
@@ -97,7 +97,7 @@ from advisor.samples.need.limits import WORKING
 from advisor.samples.need.verdict import Fixed, MemoryNeed, grouped
 from advisor.samples.query.counts import Counted, Distribution
 from advisor.samples.query.embedded import open_backend
-from advisor.samples.store.files import is_store
+from advisor.samples.store.bucket import is_store
 from advisor.units import SECONDS_PER_HOUR, bytes_to_gib, gib_to_bytes
 
 _LONG_NEED_HEADERS = (

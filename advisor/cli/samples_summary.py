@@ -26,13 +26,13 @@ import click
 
 from advisor.cli.options import FILE, duration_between
 from advisor.cli.output import Progress, deliver, output_option, report_format_option, tell
-from advisor.entries import picked
 from advisor.errors import InputError
+from advisor.records import picked
 from advisor.report.text_table import render_markdown_table, render_table
 from advisor.samples.metrics import METRICS, Kind, Scope
 from advisor.samples.need.fleet import Fleet
 from advisor.samples.query.values import QueryBackend, Summary, Window
-from advisor.samples.store.files import is_store
+from advisor.samples.store.bucket import is_store
 from advisor.samples.store.reading import Store, no_rows
 from advisor.units import LONGEST, bytes_to_gib
 

@@ -52,18 +52,29 @@ class Missing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Alarm:
-    """One alarm: *statistic* of *metric* against *threshold* for *periods* in a row."""
+class WatchedMetric:
+    """*statistic* of *metric* for *periods* in a row."""
 
     name: str
     description: str
-    source: Source
     metric: str
     statistic: str
-    threshold: float
     periods: int
     below: bool = False
     """Rings below the threshold, else above it."""
+
+    @property
+    def title(self) -> str:
+        """The name in the form that resources are named in."""
+        return self.name.replace("_", "-")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm(WatchedMetric):
+    """One alarm against *threshold*."""
+
+    source: Source
+    threshold: float
     missing: Missing = Missing.IS_FINE
     per_instance: bool = False
     """The threshold counts for each planned instance."""
@@ -84,11 +95,6 @@ class Alarm:
     """The threshold counts for each request per second that an instance is planned for."""
     target_seconds: float | None = None
     """Time that *metric* counts the requests beyond: to the first token, of answers in one pass to the whole one."""
-
-    @property
-    def title(self) -> str:
-        """The name in the form that resources are named in."""
-        return self.name.replace("_", "-")
 
     @property
     def from_engine(self) -> bool:

@@ -14,7 +14,17 @@ from pathlib import PurePosixPath
 
 from advisor.catalog import Catalog
 from advisor.codegen.container import Form, Language, Wanted
-from advisor.codegen.cut_over import check_program, left_out, rollout_of, staged, words
+from advisor.codegen.cut_over import (
+    check_program,
+    left_behind,
+    left_out,
+    notes_of_hand_over,
+    rollout_of,
+    staged,
+    with_hand_overs,
+    with_names_apart,
+    words,
+)
 from advisor.codegen.cut_over_words import notes_of, unweighting
 from advisor.codegen.forms import adapted
 from advisor.codegen.hcl import read_hcl
@@ -24,7 +34,6 @@ from advisor.codegen.model import Component, ComputeGroup, Stack
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.registries import images_of, pinned, written
 from advisor.codegen.rollout import Former, Rollout
-from advisor.codegen.root_hand_over import left_behind, notes_of_hand_over, with_hand_overs, with_names_apart
 from advisor.codegen.selection import Choice, choose, reason_against
 from advisor.codegen.serving import check_wanted, planned_engine, without_cache
 from advisor.codegen.stack import stacks_of

@@ -165,7 +165,7 @@ def wait_seconds(alarm: Alarm) -> int:
 
 
 def slo_query(
-    stack: Stack, alarm: Alarm, backend: Backend, series: str, by: str, model: WatchedModel | None = None
+    stack: Stack, alarm: Alarm, backend: Backend, series: str, by: str, model: WatchedModel | None
 ) -> str:  # fmt: skip
     """A query that has a result while *alarm* is beyond its threshold; "" where the engine publishes nothing for it.
 

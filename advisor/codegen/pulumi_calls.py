@@ -15,8 +15,7 @@ from operator import or_
 from types import MappingProxyType
 from typing import Any
 
-from advisor.codegen.call_layout import Entry, Group, placed, row_of
-from advisor.codegen.python_literals import python_value
+from advisor.codegen.python_literals import Entry, Group, placed, python_value, row_of
 from advisor.codegen.quoting import Quoted
 from advisor.data_files import facts_beside
 

@@ -8,7 +8,7 @@ from advisor.codegen import quoting
 from advisor.codegen.inputs import table, variables
 from advisor.codegen.python_literals import class_names, python_value
 from advisor.data_files import data_dir
-from advisor.entries import picked
+from advisor.records import picked
 
 if TYPE_CHECKING:
     import jinja2

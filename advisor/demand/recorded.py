@@ -17,7 +17,7 @@ from advisor.samples.metrics import Scope
 from advisor.samples.need.fleet import AcceleratorNeed, needs_of
 from advisor.samples.places import US_PER_SECOND, day_of
 from advisor.samples.query.counts import Counted
-from advisor.samples.query.engines import NEED_COLUMNS, EngineKey, EngineRows, engine_rows, survey
+from advisor.samples.query.embedded import NEED_COLUMNS, EngineKey, EngineRows, engine_rows, survey
 from advisor.samples.query.values import Window
 from advisor.samples.store.hosts import is_meant
 from advisor.samples.store.reading import HostReader, Store, no_rows
@@ -191,7 +191,7 @@ _DIGITS = 4
 _SHOWN = 5
 
 
-def hourly_use(store: Store, window: Window, hosts: Sequence[str] = ()) -> HourlyUse | None:
+def hourly_use(store: Store, window: Window, hosts: Sequence[str]) -> HourlyUse | None:
     """Mean and greatest reading of the newest :data:`MOST_HOURS` hours of a window; None where nothing is known."""
     last = -(-window.end_us // _HOUR_US)
     first = max(window.start_us // _HOUR_US, last - MOST_HOURS)

@@ -52,7 +52,7 @@ def read_trace(path: Path, progress: Callable[[int], None] | None = None, column
 
 
 def tally_trace(
-    path: Path, progress: Callable[[int], None] | None = None, columns: SizeColumns = OF_TOKENS
+    path: Path, progress: Callable[[int], None] | None, columns: SizeColumns = OF_TOKENS
 ) -> RequestTally:  # fmt: skip
     """Count the requests of a trace.
 
@@ -77,7 +77,7 @@ def tally_trace(
     return tally
 
 
-def read_blocks(path: Path, columns: SizeColumns = OF_TOKENS) -> Iterator[Block]:
+def read_blocks(path: Path, columns: SizeColumns) -> Iterator[Block]:
     """Arrival seconds, sizes and items (tokens in and out) of a trace, some thousand requests at a time; checked.
 
     Raises:

@@ -11,8 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from advisor.discovery.kubeconfig import UnreadableYamlError, yaml_value
-from advisor.discovery.kubernetes_api import Item, KubernetesApi, Resource, items, mapping
+from advisor.discovery.kubernetes_api import (
+    Item,
+    KubernetesApi,
+    Resource,
+    UnreadableYamlError,
+    items,
+    mapping,
+    yaml_value,
+)
 from advisor.discovery.launches import launch_of, stored_model
 from advisor.discovery.values import Inventory, Launch, Machine, Service, machine_by_labels, machine_of, place_of
 from advisor.errors import InputError

@@ -23,8 +23,7 @@ from advisor.demand.services import EngineView
 from advisor.demand.services.readings import LengthCounts, added
 from advisor.demand.services.service import served_key
 from advisor.discovery.cluster import services_of_cluster
-from advisor.discovery.kubeconfig import cluster_access
-from advisor.discovery.kubernetes_api import KubernetesApi
+from advisor.discovery.kubernetes_api import KubernetesApi, cluster_access
 from advisor.discovery.launches import launch_of, launches_of_lines, stored_model
 from advisor.discovery.monitored import survey, unmatched_services, with_observed
 from advisor.discovery.values import Inventory, Latency, Launch, Machine, Observed, Service, window_text

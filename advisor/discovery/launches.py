@@ -12,6 +12,7 @@ from itertools import pairwise
 from types import MappingProxyType
 
 from advisor.discovery.values import Launch
+from advisor.records import first_of
 
 _ENGINES: Sequence[tuple[str, re.Pattern[str]]] = tuple(
     (engine, re.compile(pattern))
@@ -72,17 +73,17 @@ def launch_of(words: Sequence[str], image: str = "", variables: Mapping[str, str
     engine = next((engine for text in texts for engine, pattern in _ENGINES if pattern.search(text)), "")
     flags = {_VARIABLES[name]: value for name, value in variables.items() if name in _VARIABLES and value}
     flags |= _flags(words)
-    model = _first(flags, _MODEL) or _positional(words)
+    model = first_of(flags, _MODEL) or _positional(words)
     if not model and (nim := _NIM_IMAGE.match(image)):
         model = nim[1]
     return Launch(
         engine=engine,
         model=_repository(model),
-        served_name=_first(flags, _SERVED),
-        tensor_parallel=_count(_first(flags, _TENSOR)) or 1,
-        pipeline_parallel=_count(_first(flags, _PIPELINE)) or 1,
-        context_tokens=_count(_first(flags, _CONTEXT)),
-        precision=_precision(_first(flags, _STORED)) or _precision(_first(flags, _COMPUTED)),
+        served_name=first_of(flags, _SERVED),
+        tensor_parallel=_count(first_of(flags, _TENSOR)) or 1,
+        pipeline_parallel=_count(first_of(flags, _PIPELINE)) or 1,
+        context_tokens=_count(first_of(flags, _CONTEXT)),
+        precision=_precision(first_of(flags, _STORED)) or _precision(first_of(flags, _COMPUTED)),
     )
 
 
@@ -145,10 +146,6 @@ def _repository(model: str) -> str:
     if model.startswith("hf://"):
         return model.removeprefix("hf://").partition(":")[0]
     return "" if _REFERENCE.search(model) else model.rstrip("/")
-
-
-def _first(flags: Mapping[str, str], names: Sequence[str]) -> str:
-    return next((flags[name] for name in names if flags.get(name)), "")
 
 
 def _count(text: str) -> int | None:

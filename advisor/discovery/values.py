@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from advisor.discovery.kubernetes_api import Item, mapping
-from advisor.records import dataclass, field
+from advisor.records import dataclass, field, first_of
 from advisor.units import HOURS_PER_DAY
 
 RISES = 1.5
@@ -229,13 +229,9 @@ def machine_by_labels(name: str, provider: str, labels: Mapping[str, str], insta
     return Machine(
         name=name,
         provider=provider,
-        region=_first(labels, _REGION),
-        instance_type=_first(labels, _TYPE),
+        region=first_of(labels, _REGION),
+        instance_type=first_of(labels, _TYPE),
         purchase="spot" if "spot" in purchases else next(iter(purchases), on_google_or_azure),
-        product=_first(labels, _PRODUCT),
+        product=first_of(labels, _PRODUCT),
         instance_id=instance_id,
     )
-
-
-def _first(labels: Mapping[str, str], names: tuple[str, ...]) -> str:
-    return next((labels[name] for name in names if labels.get(name)), "")

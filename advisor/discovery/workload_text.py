@@ -331,7 +331,7 @@ def _place(machines: Sequence[Machine]) -> Iterator[str]:
         yield f"regions: [{_scalar(region)}]"
 
 
-def current_words(machine: Machine, count: int, measured: MeasuredLatency | None = None) -> str:
+def current_words(machine: Machine, count: int, measured: MeasuredLatency | None) -> str:
     """Value of ``current``."""
     place = {"provider": machine.provider, "region": machine.region, "instance_type": machine.instance_type}
     words = ", ".join(f"{key}: {_scalar(value)}" for key, value in place.items())

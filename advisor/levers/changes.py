@@ -96,7 +96,7 @@ class _Caches:
         if ratio:
             return Change(
                 f"tokens of prompts found in the replicas' caches: none → {ratio:.0%}",
-                lambda question: _with(question, prefix_cache_hit_ratio=ratio),
+                lambda question: _with_workload(question, prefix_cache_hit_ratio=ratio),
                 basis=_OF_WORKLOAD,
             )
         pool = None if measured is None else measured.prefix_hit_ratio
@@ -167,15 +167,11 @@ class _Caches:
         nodes = f"{planned.nodes_words} in {region} ({usd(hourly_to_monthly(price.usd, planned.nodes))})"
         return Change(
             f"{cache.hit_ratio:.1%} of the requests answered by {nodes}{how}",
-            lambda question: _with(question, response_cache=cache),
+            lambda question: _with_workload(question, response_cache=cache),
             beyond_stated=cache != self.stated.response_cache,
             basis=basis,
             line=cache.line,
         )
-
-
-def _with(question: PlanRequest, **fields: object) -> PlanRequest:
-    return replace(question, workload=replace(question.workload, **fields))  # type: ignore[arg-type]
 
 
 def _replayed(measured: MeasuredCache) -> str:

@@ -146,7 +146,7 @@ def price_levers(
     question: PlanRequest,
     catalog: Catalog,
     planner: Planner,
-    settings: LeverSettings | None = None,
+    settings: LeverSettings | None,
     *,
     at_a_time: int = 1,
 ) -> LeverReport:

@@ -7,7 +7,6 @@ from advisor.models.memory import (
     MemoryRange,
     fit_memory,
     kv_bytes_per_token,
-    kv_cache_bytes,
     memory_range,
 )
 from advisor.models.model import Model
@@ -23,6 +22,6 @@ from advisor.models.weights import (
 
 __all__ = [
     "AUTO", "BITS_PER_WEIGHT", "FitRequest", "MemoryFit", "MemoryRange", "Model", "ServingShape", "catalogued_name",
-    "find_model", "fit_memory", "kv_bytes_per_token", "kv_cache_bytes", "kv_cache_precision", "memory_range",
+    "find_model", "fit_memory", "kv_bytes_per_token", "kv_cache_precision", "memory_range",
     "model_names", "parse_kv_precision", "parse_precision", "serving_shape", "weight_bytes",
 ]  # fmt: skip

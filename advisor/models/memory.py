@@ -18,7 +18,7 @@ from pathlib import Path
 from advisor.data_files import data_dir
 from advisor.errors import InputError
 from advisor.models.adapters import adapter_engine, rank_bytes, stored_bytes
-from advisor.models.layer_kinds import cache_kinds, cache_layout, kv_elements_per_token
+from advisor.models.layer_kinds import cache_layout, kv_elements_per_token
 from advisor.models.model import Model, TextAnswer
 from advisor.models.weights import (
     Split,
@@ -214,13 +214,6 @@ def parse_version(text: str) -> tuple[int, int]:
 def engine_of(row: Row) -> EngineMemory:
     """A row of ``memory_engines.csv``."""
     return Record(_TABLE, 1, row).value(EngineMemory, version_from=parse_version(row["version_from"]))
-
-
-FITTED = (
-    "sampler_bytes_per_logit", "workspace_base_gib", "tower_gib", "runtime_gib", "runtime_parallel_gib",
-    "runtime_parallel_large_gib", "graph_base_gib", "graph_layer_gib", "graph_expert_layer_gib",
-)  # fmt: skip
-"""The constants that start-up logs decide."""
 
 
 @lru_cache(maxsize=1)
@@ -497,13 +490,3 @@ def _reason(model: Model, budget: _Budget, cache: _Cache, context: int, ranks: i
 def kv_bytes_per_token(model: Model, kv_precision: str) -> float:
     """Bytes that one token adds to the cache, all layers together."""
     return kv_elements_per_token(model) * kv_bytes_per_element(kv_precision, "bf16", model.checkpoint.kv_precision)
-
-
-def kv_cache_bytes(model: Model, kv_precision: str, context_tokens: int) -> float:
-    """Bytes that one sequence of *context_tokens* keeps, recurrent states included, on one accelerator, unpadded."""
-    width = kv_bytes_per_element(kv_precision, "bf16", model.checkpoint.kv_precision)
-    total = 0.0
-    for kind in cache_kinds(model):
-        kept = min(context_tokens, kind.window_tokens) if kind.window_tokens else context_tokens
-        total += kind.layers * (kept * kind.elements_per_token * width + kind.state_bytes)
-    return total

@@ -20,9 +20,8 @@ from advisor.data_files import data_dir
 from advisor.demand.values import Pictures
 from advisor.models.pictures import VisionTower
 from advisor.models.values import ServingShape
-from advisor.performance.constants import ENGINES, ConstantTable, engine_class, is_cpu, stack_class
+from advisor.performance.constants import ENGINES, ConstantTable, Speed, engine_class, is_cpu, speed_of, stack_class
 from advisor.performance.physics import HEAD_BYTES_PER_PARAM, Constants, Floats, Replicas
-from advisor.performance.processors import Speed, speed_of
 from advisor.performance.regimes import cell_of
 from advisor.performance.values import Deployment, DraftModel
 from advisor.records import dataclass, fields, replace

@@ -9,8 +9,8 @@ import numpy as np
 from advisor.candidates import Candidate
 from advisor.catalog import Catalog
 from advisor.models import AUTO, kv_bytes_per_token, serving_shape, weight_bytes
-from advisor.models.gguf_weights import loaded_by
 from advisor.models.model import Model
+from advisor.models.weights import loaded_by
 from advisor.performance.constants import Quantity, engine_class
 from advisor.performance.deployments import Packed, default_max_sequences, pack, with_pictures
 from advisor.performance.evidence import Codes, PredictionEvidence, Served

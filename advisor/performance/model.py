@@ -163,7 +163,7 @@ class PerformanceModel:
 
     def _batch(self, packed: Packed, load: Load, base: Timing) -> Timing:
         curves = _Curves.of(Scenario.FIXED_BATCH, self.calibration, packed, load)
-        return Timing(curves.ttft(), curves.tpot(), base.output_tokens_per_second * np.exp(-curves.log_factor("whole")))
+        return Timing(curves.ttft(), curves.tpot(), base.output_tokens_per_second * np.exp(-curves.log_factor()))
 
     def _factor(self, group: Group, packed: Packed, load: Load) -> Floats:
         nodes = self.calibration.at_nodes(group, features(packed, load), packed.cells)
@@ -211,9 +211,9 @@ class _Curves:
         nodes, *ladders = (np.concatenate(parts) for parts in zip(*chunk_ladders, strict=True))
         return cls(scenario, packed, load, curve, nodes, _Ladder(*ladders[:2]), _Ladder(*ladders[2:]))
 
-    def log_factor(self, target: str) -> Floats:
-        """Log factor of each row, interpolated in the logarithm of its users."""
-        nodes = self.nodes[:, TARGETS[_GROUP_OF[self.scenario]].index(target), :]
+    def log_factor(self) -> Floats:
+        """Log factor of the whole of each row, interpolated in the logarithm of its users."""
+        nodes = self.nodes[:, TARGETS[_GROUP_OF[self.scenario]].index("whole"), :]
         at = np.interp(np.log(np.maximum(self.load.concurrency, 1.0)), np.log(NODES), np.arange(NODES.size))
         left = np.minimum(at.astype(np.intp), NODES.size - 2)
         share = at - left

@@ -129,7 +129,7 @@ def capacity_at_slo(
 
 
 def rates_at_slo(
-    packed: Packed, tokens: TokenHistogram, slo: Targets, learned: Learned | None = None, bursts: Bursts = RANDOM
+    packed: Packed, tokens: TokenHistogram, slo: Targets, learned: Learned | None, bursts: Bursts
 ) -> Floats:  # fmt: skip
     """The rates of :func:`capacity_at_slo` alone; targets may differ from deployment to deployment.
 
@@ -142,7 +142,7 @@ def rates_at_slo(
     return np.where(feasible, state_at(service, low).rate, 0.0)
 
 
-def full_load(packed: Packed, tokens: TokenHistogram, learned: Learned | None = None) -> tuple[Floats, Floats]:
+def full_load(packed: Packed, tokens: TokenHistogram, learned: Learned | None) -> tuple[Floats, Floats]:
     """Requests per second of each deployment while requests always wait, and requests that it runs then.
 
     It runs as many as KV cache and engine hold, or fewer where these are served faster: nothing has to be left for

@@ -23,9 +23,9 @@ from advisor.models import (
     weight_bytes,
 )
 from advisor.models.adapters import with_adapters
-from advisor.models.gguf_weights import loaded_by
 from advisor.models.model import Adapters
 from advisor.models.values import ServingShape
+from advisor.models.weights import loaded_by
 from advisor.performance.constants import engine_class
 from advisor.performance.deployments import peak_flops, with_pictures
 from advisor.performance.values import Deployment, DraftModel, adapter_load, head_draft, model_draft

@@ -79,7 +79,8 @@ def cold_start(candidate: Candidate, facts: StartFacts, machine_s: Fact | None =
         machine_s: from the order to a machine with its driver; None: as of others of its kind.
     """
     machine, vendor = candidate.instance_type, candidate.accelerator.vendor
-    weights_gib, served_gib = candidate.memory.weights_gib, _served_gib(candidate)
+    memory = candidate.memory
+    weights_gib, served_gib = memory.weights_gib, memory.checkpoint_gib - candidate.converted_gib
     network = (machine.network_gbit_per_second or math.inf) / BITS_PER_BYTE
     launch = _range(machine_s or facts[_launch(machine, vendor)])
     size = _range(_image(candidate, facts))
@@ -113,11 +114,6 @@ def download_gb(candidate: Candidate, facts: StartFacts) -> float:
 def _downloaded_gib(candidate: Candidate) -> float:
     """Weights that a start downloads: published ones where a GGUF is made of them."""
     return candidate.converted_gib or candidate.memory.checkpoint_gib
-
-
-def _served_gib(candidate: Candidate) -> float:
-    """Weights that the engine reads from its disk: the GGUF where one is made."""
-    return candidate.memory.checkpoint_gib - candidate.converted_gib
 
 
 def _image(candidate: Candidate, facts: StartFacts) -> Fact:

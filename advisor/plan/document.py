@@ -35,7 +35,7 @@ def plan_to_json(plan: Plan) -> str:
     """
     document = plan_document(plan)
     document |= {DIGEST: digest(as_read(document))}
-    _validator().validate(document)
+    _validator(SCHEMA_PATH).validate(document)
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -73,14 +73,30 @@ def plan_from_json(text: str, where: str = "plan") -> Plan:
         raise InputError(
             f"the schema is {schema!r}, and this version reads {SCHEMA}", where=where, hint=_other_schema(schema)
         )
-    problem = next(iter(_validator().iter_errors(document)), None)
-    if problem is not None:
-        raise InputError(complaint(problem), where=where, hint=_MEND)
+    refuse_unlike(document, SCHEMA_PATH, where, _MEND)
     plan = typing.cast("Plan", from_plain(Plan, {name: value for name, value in document.items() if name != DIGEST}))
     mismatch = "" if plan.fleet is None else _mismatch(plan.fleet)
     if mismatch:
         raise InputError(mismatch, where=where, hint=_MEND)
     return plan
+
+
+@cache
+def _validator(schema: Path) -> Any:  # noqa: ANN401 - the validator class depends on the draft
+    import jsonschema_rs  # noqa: PLC0415 - only documents that are read take its time to load
+
+    return jsonschema_rs.validator_for(json.loads(schema.read_text(encoding="utf-8")))
+
+
+def refuse_unlike(document: object, schema: Path, where: str, hint: str) -> None:
+    """Check a document read from *where* against the schema of a file.
+
+    Raises:
+        InputError: the schema refuses it; *hint* is the remedy.
+    """
+    problem = next(iter(_validator(schema).iter_errors(document)), None)
+    if problem is not None:
+        raise InputError(_complaint(problem), where=where, hint=hint)
 
 
 def _mismatch(fleet: Fleet) -> str:
@@ -101,12 +117,12 @@ def _mismatch(fleet: Fleet) -> str:
     return ""
 
 
-def complaint(problem: Any) -> str:  # noqa: ANN401 - the library's error
+def _complaint(problem: Any) -> str:  # noqa: ANN401 - the library's error
     """Field, value and what is allowed there; of a value that may also be null, what is wrong with it as a value."""
     branches = getattr(problem.kind, "context", ())
     deeper = [error for branch in branches for error in branch if len(error.instance_path) > len(problem.instance_path)]
     if deeper:
-        return complaint(deeper[0])
+        return _complaint(deeper[0])
     place = ".".join(str(step) for step in problem.instance_path) or "the document"
     allowed = getattr(problem.kind, "options", None)
     if allowed is None:
@@ -149,13 +165,6 @@ def _other_schema(schema: object) -> str:
             "the command that made it, with another --format, or by `advisor report`"
         )
     return "make the plan again with `advisor recommend … --format json -o plan.json`"
-
-
-@cache
-def _validator() -> Any:  # noqa: ANN401 - the validator class depends on the draft
-    import jsonschema_rs  # noqa: PLC0415 - only plans that are read take its time to load
-
-    return jsonschema_rs.validator_for(json.loads(SCHEMA_PATH.read_text(encoding="utf-8")))
 
 
 def plain(value: Any, name: str) -> Any:  # noqa: ANN401 - any JSON value

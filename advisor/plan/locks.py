@@ -1,6 +1,6 @@
 """Lock file of a plan, small, to keep beside the infrastructure: the catalog rows it used, and their dates.
 
-A plan can be made again from it years later, and :mod:`advisor.report.drift` compares it with what holds today.
+A plan can be made again from it years later, and :mod:`advisor.report.price_age` compares it with what holds today.
 """
 
 import json
@@ -109,7 +109,30 @@ def lock_of(catalog: Catalog, plan: PlanRows) -> Lock:
 
 def lock_text(lock: Lock) -> str:
     """The file, with a digest of its own content."""
-    document = _document(lock)
+    document = {
+        "schema": SCHEMA,
+        "catalog_hash": lock.catalog_hash,
+        "catalog_as_of": lock.catalog_as_of,
+        "plan_digest": lock.plan_digest,
+        "oldest_price_as_of": lock.oldest_as_of,
+        "newest_price_as_of": lock.newest_as_of,
+        "offers": [
+            {
+                "provider": offer.provider,
+                "region": offer.region,
+                "instance_type": offer.instance_type,
+                "chosen": place_of(offer) in lock.chosen,
+                "on_demand": _price_cells(offer.on_demand),
+                "spot": _price_cells(offer.spot),
+                "managed": offer.managed
+                and {"service": offer.managed.service, "price": _price_cells(offer.managed.price)},
+                "commitments": [_commitment_cells(price) for price in prices],
+            }
+            | ({"withdrawn": True} if offer.withdrawn else {})
+            | ({"zones": asdict(lock.zones[place_of(offer)])} if place_of(offer) in lock.zones else {})
+            for offer, prices in lock.commitments.items()
+        ],
+    }
     return json.dumps(document | {"digest": digest(document)}, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -161,33 +184,6 @@ def with_processors_of(catalog: Catalog, rows: Iterable[HasPlace]) -> Catalog:
     named = {(row.provider, row.instance_type) for row in rows} & catalog.cpu_instances.keys()
     providers, types = tuple({provider for provider, _ in named}), frozenset(name for _, name in named)
     return with_processors(catalog, providers, math.inf, types) if named else catalog
-
-
-def _document(lock: Lock) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
-        "catalog_hash": lock.catalog_hash,
-        "catalog_as_of": lock.catalog_as_of,
-        "plan_digest": lock.plan_digest,
-        "oldest_price_as_of": lock.oldest_as_of,
-        "newest_price_as_of": lock.newest_as_of,
-        "offers": [
-            {
-                "provider": offer.provider,
-                "region": offer.region,
-                "instance_type": offer.instance_type,
-                "chosen": place_of(offer) in lock.chosen,
-                "on_demand": _price_cells(offer.on_demand),
-                "spot": _price_cells(offer.spot),
-                "managed": offer.managed
-                and {"service": offer.managed.service, "price": _price_cells(offer.managed.price)},
-                "commitments": [_commitment_cells(price) for price in prices],
-            }
-            | ({"withdrawn": True} if offer.withdrawn else {})
-            | ({"zones": asdict(lock.zones[place_of(offer)])} if place_of(offer) in lock.zones else {})
-            for offer, prices in lock.commitments.items()
-        ],
-    }
 
 
 def _price_cells(price: Price | None) -> dict[str, Any] | None:

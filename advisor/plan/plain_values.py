@@ -15,13 +15,16 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from enum import Enum
 from functools import cache
-from pathlib import PurePath
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.errors import InputError
+from advisor.reading import OMITTED_AT_DEFAULT, json_of, read_text
+from advisor.records import dataclass
 
+_Kind = TypeVar("_Kind")
 DIGEST = "digest"
 """Field that holds the digest of all others, in canonical form."""
 
@@ -192,3 +195,50 @@ def _names(kind: Any) -> set[str]:  # noqa: ANN401 - a dataclass
 @cache
 def _hints(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - a dataclass
     return typing.get_type_hints(kind)
+
+
+def document_of(text: str, where: str, schema: str, hint: str) -> dict[str, Any]:
+    """Object of a JSON text that says to be of *schema*.
+
+    Raises:
+        InputError: it is not JSON, or of another schema; *hint* is the remedy.
+    """
+    document = json_of(text, where, hint)
+    written = document.get("schema") if isinstance(document, dict) else None
+    if written != schema:
+        raise InputError(f"the schema is {written!r}, and this version reads {schema}", where=where, hint=hint)
+    return typing.cast("dict[str, Any]", document)
+
+
+@dataclass(frozen=True, slots=True)
+class Document(Generic[_Kind]):
+    """JSON document of this program whose keys are the fields of a dataclass; further keys are left out."""
+
+    kind: type[_Kind]
+    noun: str
+    schema: str
+    hint: str
+    """Remedy where it cannot be read."""
+
+    def read(self, path: Path) -> _Kind:
+        """Value of a file.
+
+        Raises:
+            InputError: the file cannot be read, has another schema, or other fields.
+        """
+        return self.parse(read_text(path, self.noun, self.hint), str(path))
+
+    def parse(self, text: str, where: str) -> _Kind:
+        """Value of a text.
+
+        Raises:
+            InputError: it is not JSON, has another schema, or other fields.
+        """
+        document = document_of(text, where, self.schema, self.hint)
+        names = [field.name for field in dataclasses.fields(self.kind)]  # type: ignore[arg-type] # a dataclass
+        held = {name: document[name] for name in names if name in document}
+        try:
+            json.dumps(held, allow_nan=False)  # numbers beyond those of JSON
+            return typing.cast("_Kind", from_plain(self.kind, held))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"it is not a {self.noun} ({str(error)[:80]})", where=where, hint=self.hint) from error

@@ -10,9 +10,9 @@ from advisor.catalog.processors import CPU, MOST_VCPUS, fastest_bytes_per_second
 from advisor.demand.values import Demand, Unit
 from advisor.errors import InputError
 from advisor.models import weight_bytes
-from advisor.models.gguf_weights import loaded_by
 from advisor.models.model import Model
-from advisor.performance.processors import Weights, least_seconds
+from advisor.models.weights import loaded_by
+from advisor.performance.constants import Weights, least_seconds
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.plain_values import from_plain, to_plain
 from advisor.records import dataclass, replace

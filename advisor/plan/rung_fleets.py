@@ -404,15 +404,11 @@ class Ladder:
         return rung_of(scope, answer.fleet, self._context, self._current)
 
 
-def _costs_less(answer: Reached, stated: ReachedRung) -> TypeGuard[ReachedRung]:
-    """Whether a rung has a fleet that is cheaper than the recommendation."""
-    return isinstance(answer, ReachedRung) and answer.usd_per_month < stated.usd_per_month - A_CENT
-
-
 def _is_preferable(answer: Reached, stated: ReachedRung) -> TypeGuard[ReachedRung]:
     """Whether a rung has a fleet within what is stated that is cheaper than the recommendation, which is no simpler."""
     return (
-        _costs_less(answer, stated)
+        isinstance(answer, ReachedRung)
+        and answer.usd_per_month < stated.usd_per_month - A_CENT
         and is_allowed(with_regions(stated.context.requirements.workload, stated.context.catalog), answer.fleet)
         and not _is_simpler(stated, preference(answer.fleet.solution), answer.usd_per_month)
     )

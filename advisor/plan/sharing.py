@@ -28,11 +28,16 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from advisor.plan.shared_loads import (
+from advisor.plan.solve.solver import Program
+from advisor.plan.tenants import (
     OWN,
+    Host,
     Load,
     Loads,
+    Obstacle,
+    Packing,
     Parts,
+    Tenant,
     Way,
     added,
     group_usd,
@@ -42,8 +47,6 @@ from advisor.plan.shared_loads import (
     pays_beside,
     settled,
 )
-from advisor.plan.solve.solver import Program
-from advisor.plan.tenants import Host, Obstacle, Packing, Tenant
 from advisor.units import HOURS_PER_MONTH, ROUNDING
 
 HEADROOM = 0.15

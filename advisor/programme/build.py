@@ -12,11 +12,12 @@ from advisor.levers.values import LeverReport, PricedLever, ReasonCode
 from advisor.names import normalised
 from advisor.plan.doubts import is_refused, refusal_words
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
+from advisor.plan.plain_values import Document
 from advisor.plan.values import CurrentCost, Plan, Rung, RungGroup
 from advisor.programme import rules
 from advisor.programme.billed import BilledMonth, as_billed
 from advisor.programme.rules import Assignment
-from advisor.programme.values import DAYS, NOTHING, Combination, Document, Item, LeftOut, Programme, Saving, total_of
+from advisor.programme.values import DAYS, NOTHING, Combination, Item, LeftOut, Programme, Saving, total_of
 from advisor.records import dataclass, field, replace
 from advisor.units import A_CENT, ratio_words
 

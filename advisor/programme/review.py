@@ -14,24 +14,22 @@ from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.plan.values import Plan
 from advisor.programme import rules
-from advisor.programme.reviewed import (
-    LEAST_DAYS,
-    Applied,
-    PlannedCost,
-    ResourceChange,
-    Review,
-    anomalies_of,
-    pattern_of,
-    robust_deviation,
-)
 from advisor.programme.values import (
+    LEAST_DAYS,
     NOTHING,
+    Applied,
     Combination,
     Item,
+    PlannedCost,
     Predicted,
     Programme,
+    ResourceChange,
+    Review,
     Saving,
+    anomalies_of,
+    pattern_of,
     predicted_in_all,
+    robust_deviation,
     total_of,
 )
 from advisor.records import dataclass

@@ -237,7 +237,8 @@ def publish(client: Client, text: str, tag: str) -> Action:
     """
     tagged = _tagged(text, tag)
     _check_length(client, tagged.text)
-    for comment in _own([comment for comment in _comments(client) if _line_of(comment.text) == tagged.line], client):
+    comments = [comment for comment in _comments(client) if comment.text.partition("\n")[0].strip() == tagged.line]
+    for comment in _own(comments, client):
         if _normal(comment.text) == _normal(tagged.text):
             return Action.UNCHANGED
         if _is_changed(client, client.host.change(client.place, comment, tagged.text)):
@@ -318,10 +319,6 @@ def _is_changed(client: Client, request: Request) -> bool:
             return False
         raise
     return True
-
-
-def _line_of(text: str) -> str:
-    return text.partition("\n")[0].strip()
 
 
 def _normal(text: str) -> str:

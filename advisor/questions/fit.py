@@ -21,8 +21,8 @@ from advisor.models import (
     weight_bytes,
 )
 from advisor.models.adapters import with_adapters
-from advisor.models.gguf_weights import loaded_by
 from advisor.models.model import Adapters, Model
+from advisor.models.weights import loaded_by
 from advisor.performance.one_pass.work import flop_of_sample, one_pass
 from advisor.questions import check_engine
 from advisor.records import asdict, dataclass, replace

@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 
 from advisor.catalog.layers.audit import AGES_DAYS, CLOUDS, CatalogAudit, Contradiction, Disagreement, ProviderAudit
 from advisor.report.text_table import markdown_list, render_markdown_table, render_table
-from advisor.report.words import purchase_words
+from advisor.report.words import name_words
 
 _MOST_LISTED = 20
 _COVERAGE = ("provider", "types", "regions", "pairs", "on demand", "spot", "committed", "zones")
@@ -162,7 +162,7 @@ def _disagreements(rows: Sequence[Disagreement]) -> str:
     worst = sorted(rows, key=lambda row: -abs(row.ratio))[:_MOST_LISTED]
     cells = [
         (
-            row.provider, row.instance_type, row.region, purchase_words(row.purchase.value),
+            row.provider, row.instance_type, row.region, name_words(row.purchase.value),
             f"{row.counts.usd_per_hour:.5g}", row.layer, f"{row.theirs.usd_per_hour:.5g}", f"{row.ratio:+.0%}",
         )
         for row in worst

@@ -47,7 +47,7 @@ _POINTS = 100
 _A_POINT = 0.005
 
 
-def case_sections(report: CaseReport, *, verbose: bool = False) -> list[Section]:
+def case_sections(report: CaseReport, *, verbose: bool) -> list[Section]:
     """The report: verdict and difference, stages, parts, assumptions, and the tornado; verbose: with every charge."""
     parts = list({part.part: part for stage in report.stages for part in stage.parts}.values())
     before, after = report.stages[0].usd_per_month, report.stages[-1].usd_per_month

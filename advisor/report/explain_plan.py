@@ -35,7 +35,7 @@ from advisor.report.words import (
     SOLD_UNPRICED,
     conflict_words,
     hardware_words,
-    purchase_words,
+    name_words,
     relaxation_words,
 )
 from advisor.units import A_CENT, HOURS_PER_MONTH, MS_PER_SECOND, REQUESTS_PER_THOUSAND, milliseconds, price_usd, usd
@@ -89,7 +89,7 @@ def _next_words(outcome: Outcome) -> Iterator[str]:
     difference = f"{usd(abs(more))} {'more' if more >= 0 else 'less'} than the fleet"
     draw = "" if ratio is None or ratio <= 0 else f"; equal at {ratio:.3g} × the prices of the fleet"
     option = following.option
-    made_of = f"{hardware_words(option)}, {option.region}, {purchase_words(option.purchase)}, {option.precision}"
+    made_of = f"{hardware_words(option)}, {option.region}, {name_words(option.purchase)}, {option.precision}"
     cost = f"{usd(option.cost.total_usd_per_month)} a month (#{option.rank})"
     yield f"next instance type: {option.instances} × {option.instance_type} ({made_of}) at {cost}, {difference}{draw}"
 
@@ -204,7 +204,7 @@ def _contender_words(contender: Contender) -> str:
     limit = f", its replicas limited by their {contender.limited_by}" if contender.limited_by else ""
     return (
         f"{contender.instances} × {contender.instance_type} ({contender.provider} {contender.region}, "
-        f"{purchase_words(contender.purchase)}, "
+        f"{name_words(contender.purchase)}, "
         f"{contender.precision}, TP {contender.tensor_parallel}){others}: {cost}{limit}"
     )
 
@@ -279,7 +279,7 @@ def front_section(front: Front) -> Section:
         (
             "→" if point.stated else "", milliseconds(point.latency_ms), f"{point.total_usd_per_month:,.2f}",
             point.provider, point.region, f"{point.instance_type}{' and others' if point.groups > 1 else ''}",
-            purchase_words(point.purchase), point.precision, str(point.tensor_parallel),
+            name_words(point.purchase), point.precision, str(point.tensor_parallel),
             f"{point.instances} of {point.fleet_instances}" if point.groups > 1 else str(point.instances),
         )
         for point in front.points

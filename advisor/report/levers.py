@@ -4,13 +4,13 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from advisor.entries import picked
 from advisor.levers.values import SCHEMA, LeverReport, PricedLever, QualityKept, UnpricedLever, Work
 from advisor.plan.document import plain
 from advisor.plan.values import CurrentCost
 from advisor.plan.words import first_name
+from advisor.records import picked
 from advisor.report.text_table import Column, Section, dashed
-from advisor.report.words import payback_words, short_rung_words
+from advisor.report.words import name_words, payback_words, short_rung_words
 from advisor.units import A_CENT, milliseconds, ratio_words, rounded, usd
 
 _LEVERS = (
@@ -254,8 +254,3 @@ def _work_words(work: Work) -> str:
         return hours
     paid = "" if work.payback_months is None else f", paid back in {payback_words(work.payback_months)}"
     return f"{hours} ({usd(work.one_off_usd)}){paid}"
-
-
-def name_words(key: str) -> str:
-    """``prefix cache``."""
-    return key.replace("_", " ")

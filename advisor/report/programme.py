@@ -6,9 +6,8 @@ from itertools import groupby
 from typing import Any
 
 from advisor.plan.document import plain
-from advisor.programme.reviewed import SCHEMA as REVIEW_SCHEMA
-from advisor.programme.reviewed import Applied, Review
-from advisor.programme.values import SCHEMA, Document, Item, Predicted, Programme, Saving
+from advisor.plan.plain_values import Document
+from advisor.programme.values import REVIEW_SCHEMA, SCHEMA, Applied, Item, Predicted, Programme, Review, Saving
 from advisor.report.text_table import Column, Section, escape_markdown
 from advisor.report.words import payback_words
 from advisor.units import A_CENT, usd

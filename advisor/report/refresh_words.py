@@ -7,15 +7,14 @@ from dataclasses import asdict
 from typing import Any
 
 from advisor.catalog.imports.rows import Reason, counted
-from advisor.catalog.layers.changes import Change, Kind
 from advisor.catalog.layers.importing import Beside, Imported
 from advisor.catalog.layers.publication import Publication
 from advisor.catalog.layers.refreshing import Refreshed, RefreshedEngines
-from advisor.catalog.layers.snapshot import ReleaseChange
+from advisor.catalog.layers.snapshot import Change, Kind, ReleaseChange
 from advisor.catalog.layers.updating import Updated
 from advisor.catalog.refresh.values import Found, Gap, ReleaseRow, Sold
 from advisor.report.text_table import dashed, render_table
-from advisor.report.words import purchase_words
+from advisor.report.words import name_words
 from advisor.units import price_usd
 
 _MOST_NAMED_ROWS = 8
@@ -89,7 +88,7 @@ def _unpriced(result: Imported) -> int:
 
 def _beside_words(program: str, beside: Beside) -> str:
     ours = beside.ours.usd_per_hour if beside.ours else 0.0
-    where = f"{beside.instance_type} {beside.region} {purchase_words(beside.purchase.value)}"
+    where = f"{beside.instance_type} {beside.region} {name_words(beside.purchase.value)}"
     return f"{where} {price_usd(ours)}, {program} {price_usd(beside.theirs.usd_per_hour)}"
 
 
@@ -166,7 +165,7 @@ def release_change_words(changes: Sequence[ReleaseChange]) -> str:
     if not changes:
         return "nothing changed\n"
     rows = [
-        (_plain(change.kind), change.engine, change.version, change.before or "-", change.now or "-")
+        (name_words(change.kind), change.engine, change.version, change.before or "-", change.now or "-")
         for change in changes
     ]
     kinds = dict.fromkeys(change.kind for change in changes)
@@ -176,13 +175,9 @@ def release_change_words(changes: Sequence[ReleaseChange]) -> str:
 def _change_table(headers: Sequence[str], rows: Sequence[Sequence[str]], kinds: Iterable[str]) -> str:
     """The first rows, each of which begins with its kind, and how many there are of each kind."""
     counts = Counter(row[0] for row in rows)
-    words = ", ".join(f"{counts[_plain(kind)]:,} {_plain(kind)}" for kind in kinds if counts[_plain(kind)])
+    words = ", ".join(f"{counts[name_words(kind)]:,} {name_words(kind)}" for kind in kinds if counts[name_words(kind)])
     more = f"\nand {len(rows) - _MOST_LISTED:,} more; --format json has all" if len(rows) > _MOST_LISTED else ""
     return f"{render_table(headers, rows[:_MOST_LISTED])}{more}\n{words}\n"
-
-
-def _plain(kind: str) -> str:
-    return kind.replace("_", " ")
 
 
 def release_changes_json(changes: Sequence[ReleaseChange]) -> str:
@@ -255,8 +250,8 @@ def change_words(changes: Sequence[Change]) -> str:
         return "nothing changed\n"
     rows = [
         (
-            _plain(change.kind.value), change.instance_type, change.region,
-            _plain(change.purchase.value) if change.purchase else "",
+            name_words(change.kind.value), change.instance_type, change.region,
+            name_words(change.purchase.value) if change.purchase else "",
             dashed(change.before_usd_per_hour, "{:.5g}".format), dashed(change.now_usd_per_hour, "{:.5g}".format),
             "" if change.moved_ratio is None else f"{change.moved_ratio:+.1%}",
         )

@@ -295,7 +295,7 @@ def sections_markdown(sections: Sequence[Section], level: int = 2) -> str:
 
 
 def sections_as(
-    output_format: str, sections: Sequence[Section], width: int | None = None, *, whole: bool = False
+    output_format: str, sections: Sequence[Section], width: int | None, *, whole: bool = False
 ) -> str:  # fmt: skip
     """Sections in the format that a command was asked for: ``markdown``, else text."""
     return sections_markdown(sections) if output_format == "markdown" else sections_text(sections, width, whole=whole)

@@ -102,9 +102,9 @@ def whole_percent(ratio: float) -> str:
     return f"{math.floor(ratio * 100 + 1e-9)}%"
 
 
-def purchase_words(purchase: str) -> str:
-    """``on demand`` or ``spot``."""
-    return purchase.replace("_", " ")
+def name_words(key: str) -> str:
+    """``on demand``, ``prefix cache``."""
+    return key.replace("_", " ")
 
 
 def hardware_words(option: "Option | FleetGroup") -> str:
@@ -119,7 +119,7 @@ def paid_words(group: "Option | FleetGroup | RungGroup") -> str:
     if group.purchase == Purchase.MANAGED and group.commitment:
         return f"by {group.commitment}"
     if group.purchase != Purchase.COMMITMENT:
-        return purchase_words(group.purchase)
+        return name_words(group.purchase)
     parts = group.commitment.rsplit(", ", 2)
     if len(parts) < len(("instrument", "term", "payment")):
         return "committed"

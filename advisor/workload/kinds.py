@@ -18,9 +18,9 @@ from advisor.demand.trace_columns import (
 )
 from advisor.demand.values import Unit
 from advisor.errors import InputError
-from advisor.models.gguf_weights import served_quantisations
 from advisor.models.model import OF_ROWS_IN_ONNX, Model, TextAnswer
 from advisor.models.values import answer_servers, planned_types
+from advisor.models.weights import served_quantisations
 from advisor.records import dataclass, fields, replace
 from advisor.units import MS_PER_SECOND
 from advisor.workload.measured_demand import (

@@ -41,8 +41,8 @@ from advisor.plan.plain_values import digest
 from advisor.programme.build import Inputs as ProgrammeInputs
 from advisor.programme.build import programme_of
 from advisor.programme.values import PROGRAMME as PROGRAMME_DOCUMENT
-from advisor.report.bill import focus, json_report, table
-from advisor.report.bill.json_report import read_audit
+from advisor.report.bill import documents, table
+from advisor.report.bill.documents import read_audit
 from advisor.report.estate_diff import estate_diff, estate_diff_markdown
 from advisor.report.pages import estate_page, page_of, plan_page
 from advisor.report.plan_diff import diff_markdown, plan_diff
@@ -193,8 +193,8 @@ def _audit(bill: Path, *logs: Path) -> None:
         assert sum(audit.split.parts.values()) == audit.kinds["compute"]
         table.audit_table(audit, 80, whole=True)
         table.audit_markdown(audit)
-        json_report.audit_json(audit)
-        "".join(focus.focus_rows(audit, opened.ledger)).encode()
+        documents.audit_json(audit)
+        "".join(documents.focus_rows(audit, opened.ledger)).encode()
 
 
 @cache

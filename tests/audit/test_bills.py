@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from advisor.audit.run import Inputs, audited
 from advisor.audit.values import KINDS, PARTS, Basis, in_cents
 from advisor.errors import InputError
-from advisor.spread import Spread
+from advisor.processes import Spread
 from audit.bills import (
     FORMS,
     HOUR,

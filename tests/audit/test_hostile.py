@@ -12,7 +12,7 @@ import pytest
 
 from advisor.audit.run import Inputs, audited
 from advisor.errors import InputError
-from advisor.report.bill import focus
+from advisor.report.bill import documents
 from audit.bills import Charge, focus_row, hours, write_bill, write_csv
 
 POINT = {"startTimeUnixNano": "1790812800000000000", "timeUnixNano": "1790813000000000000", "count": 3}
@@ -183,7 +183,7 @@ def test_no_cell_of_the_export_is_a_formula(tmp_path):
     formula = '=HYPERLINK("http://example.com")'
     write_csv(tmp_path / "bill.csv", [focus_row(Charge(resource=formula)), focus_row(Charge(cost=-3, resource="-2+3"))])
     with audited(Inputs((str(tmp_path / "bill.csv"),))) as opened:
-        rows = list(csv.DictReader(io.StringIO("".join(focus.focus_rows(opened.audit, opened.ledger)))))
+        rows = list(csv.DictReader(io.StringIO("".join(documents.focus_rows(opened.audit, opened.ledger)))))
 
     assert {row["ResourceId"] for row in rows} == {f"'{formula}", "'-2+3"}
     assert {float(row["BilledCost"]) for row in rows} == {1, -3}

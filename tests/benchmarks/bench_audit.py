@@ -18,7 +18,7 @@ HOURS = 720
 _MEASURE = """
 import hashlib, resource, sys
 from advisor.audit.run import Inputs, audited
-from advisor.spread import Spread
+from advisor.processes import Spread
 spread = Spread(2, sys.argv[3]) if sys.argv[3] else None
 if __name__ == "__main__":
     with audited(Inputs((sys.argv[1],), requests=tuple(filter(None, (sys.argv[2],))), spread=spread)) as opened:

@@ -23,7 +23,7 @@ from advisor.demand.summary import summary_json
 from advisor.demand.tally import RequestTally
 from advisor.estate import plan_estate
 from advisor.plan.estate.values import Estate
-from advisor.spread import Spread
+from advisor.processes import Spread
 
 MODELS = (
     "Qwen/Qwen3-0.6B", "meta-llama/Llama-3.2-1B-Instruct", "Qwen/Qwen3-1.7B", "google/gemma-4-E2B-it",

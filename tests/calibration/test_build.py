@@ -8,8 +8,8 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 
 from advisor.calibration.build import families_of, files_of
+from advisor.calibration.fits import fit
 from advisor.calibration.observations import DOCUMENTS, FILES, load_measurements, observe
-from advisor.calibration.validation import fit
 from advisor.catalog import load_catalog
 from advisor.data_files import data_dir
 from advisor.performance.calibration import CONSTANTS, DIRECTORY, MEASURED, RESIDUAL, matern, shipped

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor.calibration.fits import FEWEST, TAIL, Misses, ends, folds_of, spreads_of
 from advisor.calibration.observations import QUANTITIES
-from advisor.calibration.validation import FEWEST, TAIL, Misses, ends, folds_of, spreads_of
 from advisor.performance.constants import Quantity
 from advisor.performance.evidence import CLASSES
 from advisor.performance.values import Evidence, Scenario

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from advisor.calibration.fits import weighted_quantile
 from advisor.calibration.observations import Measurement, load_measurements
 from advisor.calibration.one_pass import cases_of, document_text, fit_one_pass, fold_of, hold_out
-from advisor.calibration.validation import weighted_quantile
 from advisor.catalog import load_catalog
 from advisor.data_files import data_dir
 from advisor.performance.one_pass.servers import effects_from

@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from advisor.calibration.build import own_files, write_files
+from advisor.calibration.build import impossible, learn, overlay, own_files, write_files
+from advisor.calibration.fits import predict_rows, reach_of
 from advisor.calibration.observations import observe
-from advisor.calibration.own import impossible, learn, overlay
-from advisor.calibration.validation import predict_rows, reach_of
 from advisor.catalog import load_catalog
 from advisor.data_files import data_dir
 from advisor.performance.calibration import load_calibration, shipped

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor.calibration.fits import SPLITS, folds_of, hold_out, log_misses, reach_of, weighted_quantile
 from advisor.calibration.observations import QUANTITIES, load_measurements, observe
-from advisor.calibration.validation import SPLITS, folds_of, hold_out, log_misses, reach_of, weighted_quantile
 from advisor.catalog import load_catalog
 from advisor.performance.calibration import Group
 from advisor.performance.constants import Quantity

@@ -9,8 +9,7 @@ import pytest
 import yaml
 
 from advisor.codegen import Language
-from advisor.codegen.estate import parts_of
-from advisor.codegen.shared_machine import generate_shared, shared_stack
+from advisor.codegen.estate import generate_shared, parts_of, shared_stack
 from advisor.codegen.targets.managed_kubernetes import is_reserved
 from advisor.errors import InputError, NotDeployable
 from advisor.plan.document import plan_from_json

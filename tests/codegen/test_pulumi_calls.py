@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from advisor.codegen.call_layout import laid_out
 from advisor.codegen.pulumi_calls import bodies_of, local_value, pulumi_call
+from advisor.codegen.python_literals import laid_out
 
 ROOT = """\
 locals {

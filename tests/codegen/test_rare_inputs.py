@@ -9,8 +9,8 @@ from click.testing import CliRunner
 
 from advisor.cli.generate import command
 from advisor.codegen import ConflictPolicy, Language, Wanted, WriteOptions, generate, read_former, write_files
+from advisor.codegen.estate import generate_shared
 from advisor.codegen.inputs.table import EVERY, declared_inputs
-from advisor.codegen.shared_machine import generate_shared
 from advisor.errors import InputError
 from advisor.plan.document import plan_to_json
 from codegen import estates

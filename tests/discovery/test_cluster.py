@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 
 from advisor.discovery.cluster import services_of_cluster
-from advisor.discovery.kubeconfig import Access
-from advisor.discovery.kubernetes_api import KubernetesApi
+from advisor.discovery.kubernetes_api import Access, KubernetesApi
 from advisor.discovery.values import machine_by_labels, place_of
 from advisor.errors import InputError
 from discovery.api_server import Cluster, api_server

@@ -9,8 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from advisor.discovery.kubeconfig import cluster_access
-from advisor.discovery.kubernetes_api import KubernetesApi, Resource
+from advisor.discovery.kubernetes_api import KubernetesApi, Resource, cluster_access
 from advisor.errors import InputError
 from discovery.api_server import Cluster, api_server, kubeconfig
 from services.certificates import ABSENT, PROGRAM, Authority

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from advisor.codegen import Language
-from advisor.codegen.shared_machine import generate_shared, shared_stack
+from advisor.codegen.estate import generate_shared, shared_stack
 from codegen import estates
 from codegen.scenarios import azure_aks, eks, gke
 from iac import harness, kubernetes_tools, parity

@@ -3,7 +3,7 @@
 import pytest
 
 from advisor.models import find_model, weight_bytes
-from advisor.models.gguf_weights import gguf_bytes, loaded_by
+from advisor.models.weights import gguf_bytes, loaded_by
 
 PUBLISHED = [
     ("meta-llama/Llama-3.2-1B-Instruct", "Q4_K_M", 0.81),

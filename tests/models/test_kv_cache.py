@@ -2,9 +2,10 @@
 
 import pytest
 
-from advisor.models import find_model, kv_bytes_per_token, kv_cache_bytes, serving_shape
+from advisor.models import find_model, kv_bytes_per_token, serving_shape
 from advisor.models.layer_kinds import cache_layout
 from models.architectures import model_of
+from models.cache_bytes import kv_cache_bytes
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from advisor.errors import InputError
 from advisor.models import FitRequest, find_model, fit_memory, memory_range
-from advisor.models.memory import engine_memory, kv_cache_bytes, parse_version
+from advisor.models.memory import engine_memory, parse_version
+from models.cache_bytes import kv_cache_bytes
 
 NAMES = (
     "meta-llama/Llama-3.1-8B",

@@ -13,8 +13,7 @@ from advisor.demand.values import TokenHistogram, Unit
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.models.config_fields import ConfigFields
-from advisor.models.networks.unet import autoencoder, unet
-from advisor.performance.one_pass.answers import answer_one_pass
+from advisor.models.files.pipelines import autoencoder, unet
 from advisor.performance.one_pass.batching import Batching
 from advisor.performance.one_pass.servers import (
     NOVELTIES,
@@ -25,6 +24,7 @@ from advisor.performance.one_pass.servers import (
     read_effects,
     shipped_effects,
 )
+from advisor.performance.one_pass.serving import answer_one_pass
 from advisor.performance.one_pass.work import flop_of_items, flop_of_sample, labels_of
 from advisor.performance.questions import SCENARIOS, Answers, Questions
 from advisor.performance.setups import Resolved, Setup, resolve

@@ -20,8 +20,7 @@ from advisor.cli.programme import command as programme_command
 from advisor.cli.review import command as review_command
 from advisor.errors import InputError
 from advisor.programme.review import Question, review_of
-from advisor.programme.reviewed import anomalies_of, pattern_of
-from advisor.programme.values import NOTHING, Combination, Item, Predicted, Programme, Saving
+from advisor.programme.values import NOTHING, Combination, Item, Predicted, Programme, Saving, anomalies_of, pattern_of
 from advisor.report.pages import review_page
 from advisor.report.programme import programme_json, review_json, review_sections
 from advisor.report.text_table import sections_text

@@ -6,7 +6,7 @@ from advisor.demand.recorded import DEMAND_COLUMNS, kept, views_of_engines
 from advisor.samples.metrics import Scope
 from advisor.samples.need.fleet import Fleet
 from advisor.samples.places import day_folder, day_of
-from advisor.samples.query.engines import engine_rows
+from advisor.samples.query.embedded import engine_rows
 from advisor.samples.store.reading import Store
 from advisor.samples.store.row_tables import columns_of_scope, encode_table, merged, tables_of
 

@@ -20,12 +20,11 @@ from types import MappingProxyType
 
 from advisor.calibration.observations import LeftOut, Measurement, Reading
 from advisor.calibration.readers import checks, load_generators
-from advisor.entries import picked
 from advisor.errors import InputError
 from advisor.performance.questions import SETUP_COLUMNS, one_line
 from advisor.performance.values import Scenario
 from advisor.reading import read_text
-from advisor.records import asdict, dataclass
+from advisor.records import asdict, dataclass, picked
 from advisor.tables import numbered_rows
 from advisor.units import MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 

@@ -68,7 +68,7 @@ class _Table:
     where: str
 
 
-def read_tables(locations: Sequence[str], catalog: Catalog, as_of: str | None = None) -> tuple[Listing, ...]:
+def read_tables(locations: Sequence[str], catalog: Catalog, as_of: str | None) -> tuple[Listing, ...]:
     """Listings of SkyPilot's tables.
 
     Args:
@@ -276,7 +276,7 @@ class _File:
     as_of: str
 
 
-def read_files(paths: Sequence[Path], as_of: str | None = None) -> tuple[tuple[Listing, ...], tuple[str, ...]]:
+def read_files(paths: Sequence[Path], as_of: str | None) -> tuple[tuple[Listing, ...], tuple[str, ...]]:
     """Listings of the files, and the providers whose files the package does not read.
 
     Args:

@@ -99,7 +99,7 @@ class Imported:
     """False: it was a dry run, or there was nothing to keep."""
 
 
-def import_listing(mapped: Mapped, catalog: Catalog, root: Path, *, dry_run: bool = False) -> Imported:
+def import_listing(mapped: Mapped, catalog: Catalog, root: Path, *, dry_run: bool) -> Imported:
     """Keep a listing as the imported layer of its provider.
 
     Raises:

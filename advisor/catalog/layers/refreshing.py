@@ -13,14 +13,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from advisor.atomic_files import make_directory, write_text
-from advisor.catalog.layers.changes import Change, changes
 from advisor.catalog.layers.layered import LayeredCatalog, offers_of_snapshot
 from advisor.catalog.layers.merging import merge_snapshot, offers_of, usual_usd_per_hour
 from advisor.catalog.layers.snapshot import (
     RELEASES,
     TABLE,
+    Change,
     ReleaseChange,
     Snapshot,
+    changes,
     current,
     discard,
     release_changes,
@@ -293,7 +294,7 @@ class RefreshedEngines:
 
 
 def refresh_engines(
-    question: RefreshJob, before: Releases, root: Path, manner: RefreshOptions, progress: Progress | None = None
+    question: RefreshJob, before: Releases, root: Path, manner: RefreshOptions, progress: Progress | None
 ) -> RefreshedEngines:
     """Ask an index for the releases of every engine, and take the answer if it is whole and sound.
 

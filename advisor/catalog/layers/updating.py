@@ -10,13 +10,14 @@ from pathlib import Path
 
 from advisor.catalog import readers
 from advisor.catalog.geography import SEPARATOR, read_zones, zone_fault
-from advisor.catalog.layers.changes import Change, changes
 from advisor.catalog.layers.layered import LayeredCatalog, newest_shipped, offers_of_snapshot
 from advisor.catalog.layers.merging import offers_of, usual_usd_per_hour
 from advisor.catalog.layers.publication import COMMITTED_KEY, PublishedTables
 from advisor.catalog.layers.snapshot import (
+    Change,
     Damaged,
     Snapshot,
+    changes,
     current,
     discard,
     forget,

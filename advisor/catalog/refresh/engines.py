@@ -102,7 +102,7 @@ def _days(files: object) -> list[dt.date]:
 
 
 def held_releases(
-    answer: Found, before: Releases, today: dt.date, confirmed: Collection[str] = ()
+    answer: Found, before: Releases, today: dt.date, confirmed: Collection[str]
 ) -> tuple[HeldReleases, ...]:
     """Releases of an answer that must not be published, by guard and engine; one of the future never may.
 

@@ -160,7 +160,7 @@ def pages(
 
 
 def token_pages(
-    client: Client, url: str, parameters: Mapping[str, str], remedy: str = ""
+    client: Client, url: str, parameters: Mapping[str, str], remedy: str
 ) -> Iterator[Mapping[str, Any]]:  # fmt: skip
     """Pages that name the token of the next one in ``nextPageToken``, which is sent as ``pageToken``.
 

@@ -22,7 +22,7 @@ from advisor.codegen.engines.request import (
     without_adapters,
 )
 from advisor.codegen.engines.vllm import processor_image, server_of
-from advisor.models.gguf_weights import served_quantisations
+from advisor.models.weights import served_quantisations
 from advisor.records import replace
 from advisor.workload.kinds import names_reranker
 

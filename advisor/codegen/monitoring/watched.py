@@ -13,7 +13,6 @@ from advisor.codegen.engines.onnx_files import served_model
 from advisor.codegen.engines.vllm import engine_requests
 from advisor.codegen.serving import planned_engine
 from advisor.errors import InputError, NotDeployable
-from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.values import Plan
 from advisor.records import dataclass
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, MS_PER_SECOND
@@ -173,7 +172,11 @@ def watched(plan: Plan, matchers: str | None = None) -> Watched:
     _check_published(planned)
     engines = sorted({engine for engine in planned.values() if engine is not None})
     usd_per_hour = fleet.cost.total_usd_per_month / HOURS_PER_MONTH
-    replica_hours = _replica_hours_per_week(fleet)
+    replica_hours = math.fsum(
+        hours.hours_per_week * group.instances[at] * group.replicas_per_instance
+        for group in fleet.groups
+        for at, hours in enumerate(fleet.hour_classes)
+    )
     busiest = max(range(len(fleet.hour_classes)), key=lambda at: fleet.hour_classes[at].planned_requests_per_second)
     replicas = sum(group.instances[busiest] * group.replicas_per_instance for group in fleet.groups)
     carried = math.fsum(
@@ -232,15 +235,6 @@ def _finished_per_request(plan: Plan, engines: Sequence[Engine]) -> Mapping[str,
         for engine in engines
         if "requests_finished" in PAGE_NAMES[engine]
     }
-
-
-def _replica_hours_per_week(fleet: Fleet) -> float:
-    """Hours that replicas run in a week, all of them together."""
-    return math.fsum(
-        hours.hours_per_week * group.instances[at] * group.replicas_per_instance
-        for group in fleet.groups
-        for at, hours in enumerate(fleet.hour_classes)
-    )
 
 
 def _checked(matchers: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from advisor.catalog import load_catalog
 from advisor.codegen import kubernetes
+from advisor.codegen.alarms import WatchedMetric
 from advisor.codegen.aws_places import has_budgets, is_sold_in_blocks, roomy_types
 from advisor.codegen.container import Language, Region, Runtime
 from advisor.codegen.forms import with_objects, workload_name
@@ -24,8 +25,7 @@ from advisor.codegen.rendering import ANSWERS, render
 from advisor.codegen.targets.target import CHECK_OF_PODS, Files, Target, in_each
 from advisor.codegen.templates import fill
 from advisor.cost.services import local_disks_gib
-from advisor.entries import picked
-from advisor.records import dataclass
+from advisor.records import dataclass, picked, replace
 
 _FOLDER = "aws-eks"
 _NODE_GROUPS = ("compute",)
@@ -62,26 +62,15 @@ _ON_LOCAL_DISKS = Path(__file__).with_name("bottlerocket_disks.toml").read_text(
 """Settings by which Bottlerocket keeps images and the volumes of pods on local disks."""
 
 
-@dataclass(frozen=True, slots=True)
-class PodAlarm:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodAlarm(WatchedMetric):
     """An alarm on what Container Insights publishes for the pods of a group."""
 
-    name: str
-    description: str
-    metric: str
-    statistic: str
-    below: bool
-    periods: int
     threshold: float | None = None
     """None: as many replicas as run in the quietest hours."""
     rings_when_silent: bool = False
     accelerator: str = ""
     """Only groups with this one publish it; "": all do."""
-
-    @property
-    def title(self) -> str:
-        """The name in the form that resources are named in."""
-        return self.name.replace("_", "-")
 
 
 def _files(language: Language, stack: Stack) -> Files:
@@ -308,7 +297,7 @@ def alarms_of_pods(stack: Stack) -> tuple[PodAlarm, ...]:
             rings_when_silent=True,
         ),
         PodAlarm(
-            "host_memory", host_memory.description, "pod_memory_utilization", "Maximum", below=False,
+            "host_memory", host_memory.description, "pod_memory_utilization", "Maximum",
             periods=host_memory.periods, threshold=host_memory.threshold,
         ),
     ]  # fmt: skip
@@ -329,7 +318,7 @@ def alarms_of_pods(stack: Stack) -> tuple[PodAlarm, ...]:
             )
         alarms += [
             PodAlarm(
-                "gpu_memory", memory.description, "pod_gpu_memory_utilization", "Maximum", below=False,
+                "gpu_memory", memory.description, "pod_gpu_memory_utilization", "Maximum",
                 periods=memory.periods, threshold=memory.threshold, accelerator=gpu,
             ),
         ]  # fmt: skip
@@ -362,13 +351,11 @@ EKS = Target(
     divides_by_mps=True,
     obstacle=kubernetes.obstacle_to_kubernetes,
 )
-EKS_KARPENTER = Target(
+EKS_KARPENTER = replace(
+    EKS,
     name="eks-karpenter",
-    is_cluster=True,
-    provider="aws",
     title="EKS with Karpenter",
-    check=CHECK_OF_PODS,
     renderers=in_each(_karpenter_files),
-    takes_cache=True,
-    obstacle=kubernetes.obstacle_to_kubernetes,
+    takes_turns=False,
+    divides_by_mps=False,
 )

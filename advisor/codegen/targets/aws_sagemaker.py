@@ -16,14 +16,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from advisor.codegen.alarms import Missing
+from advisor.codegen.alarms import Missing, WatchedMetric
 from advisor.codegen.aws_places import registry_of
 from advisor.codegen.container import Backend, Engine, Language, Quota, Region, Runtime
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.rendering import render, scaling_left_out
 from advisor.codegen.targets.target import Files, Target, against_adapters, in_each
-from advisor.entries import picked
-from advisor.records import dataclass
+from advisor.records import dataclass, picked
 from advisor.tables import read_rows
 
 _ECR = re.compile(r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/.+")
@@ -108,28 +107,16 @@ _INSTANCES = "/aws/sagemaker/Endpoints"
 _INVOCATIONS = "AWS/SageMaker"
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointAlarm:
-    """One alarm of each variant."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointAlarm(WatchedMetric):
+    """One alarm of each variant, on a metric by its name at SageMaker."""
 
-    name: str
-    description: str
-    namespace: str
-    metric: str
-    """Name at SageMaker."""
-    statistic: str
-    below: bool
+    namespace: str = _INVOCATIONS
     threshold: float
-    periods: int
     period_seconds: int
     missing: str
     needs_gpu: bool = False
     per_accelerator: bool = False
-
-    @property
-    def title(self) -> str:
-        """The name in the form that resources are named in."""
-        return self.name.replace("_", "-")
 
     @property
     def facts(self) -> Mapping[str, object]:
@@ -140,20 +127,21 @@ class EndpointAlarm:
         return {name: fact for name, fact in facts.items() if fact is not False}
 
 
+_NO_REQUESTS = "no_requests"
 _METRICS = {
-    "gpu_idle": (_INSTANCES, "GPUUtilization", "Average"),
-    "gpu_memory": (_INSTANCES, "GPUMemoryUtilization", "Maximum"),
-    "host_memory": (_INSTANCES, "MemoryUtilization", "Maximum"),
-    "metrics_silent": (_INSTANCES, "MemoryUtilization", "SampleCount"),
-    "no_requests": (_INVOCATIONS, "Invocations", "Sum"),
+    "gpu_idle": ("GPUUtilization", "Average"),
+    "gpu_memory": ("GPUMemoryUtilization", "Maximum"),
+    "host_memory": ("MemoryUtilization", "Maximum"),
+    "metrics_silent": ("MemoryUtilization", "SampleCount"),
+    _NO_REQUESTS: ("Invocations", "Sum"),
 }
-"""Alarm of the plan → namespace, metric and statistic, on GPUs of each; the others are about hosts that nobody but
+"""Alarm of the plan → metric and statistic, on GPUs of each; the others are about hosts that nobody but
 SageMaker sees."""
 ERRORS = EndpointAlarm(
     "server_errors",
     "More than 1 percent of the requests are answered with 5xx; a deployment in progress is rolled back.",
-    *(_INVOCATIONS, "Invocation5XXErrors", "Average"),
-    below=False,
+    "Invocation5XXErrors",
+    "Average",
     threshold=0.01,
     periods=3,
     period_seconds=60,
@@ -172,10 +160,8 @@ def _times(stack: Stack) -> Iterator[EndpointAlarm]:
             yield EndpointAlarm(
                 alarm.name,
                 f"{what} over the target of {alarm.target_seconds:g} s.",
-                _INVOCATIONS,
                 "FirstChunkLatency" if alarm.name == "ttft" else "ModelLatency",
                 percentile,
-                below=False,
                 threshold=alarm.target_seconds * _MICROSECONDS,
                 periods=alarm.periods,
                 period_seconds=alarm.period_seconds,
@@ -193,6 +179,7 @@ def alarms_of(stack: Stack) -> tuple[EndpointAlarm, ...]:
             alarm.name,
             _SILENT if alarm.name == "metrics_silent" else alarm.description,
             *_METRICS[alarm.name],
+            namespace=_INVOCATIONS if alarm.name == _NO_REQUESTS else _INSTANCES,
             below=alarm.below,
             threshold=1 if alarm.name == "metrics_silent" else alarm.threshold,
             periods=alarm.periods,

@@ -17,8 +17,7 @@ from advisor.codegen.rendering import render
 from advisor.codegen.serving import pin_key
 from advisor.codegen.targets.target import Files, Target, against_adapters, container_facts, in_each
 from advisor.deployable import CONTAINER_ENGINE_GIB
-from advisor.entries import picked
-from advisor.records import dataclass, replace
+from advisor.records import dataclass, picked, replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from advisor.demand.services import EngineView, Grown, LengthCounts, Readings, W
 from advisor.demand.services.readings import CLOCK_SKEW_SECONDS, ends_of, lives_of, replicas_at
 from advisor.demand.values import Demand
 from advisor.errors import InputError
-from advisor.records import dataclass, replace
+from advisor.records import dataclass, first_of, replace
 from advisor.samples.exporters import Name, near_miss_words
 from advisor.samples.need.limits import saturation
 from advisor.samples.query.prometheus.api import quoted, rhythm
@@ -210,12 +210,12 @@ def _in_turn(server: Monitored, engine: Engine, labels: Labels, readings: Readin
 def _view(server: Monitored, engine: Engine, key: Labels, readings: Readings) -> EngineView:
     """View of who was read by whom; nothing of lengths yet."""
     labels, exporter = dict(key), engine.exporter
-    host = _first(labels, exporter.host) if exporter.is_agent else ""
+    host = first_of(labels, exporter.host) if exporter.is_agent else ""
     shown = server.questions.table.exporters.get(labels.get("engine", ""), exporter) if exporter.is_agent else exporter
     return EngineView(
         engine=shown.name,
-        model=_first(labels, engine.models) or None,
-        rank=_first(labels, exporter.index) or "0",
+        model=first_of(labels, engine.models) or None,
+        rank=first_of(labels, exporter.index) or "0",
         host=host,
         address=_address(labels) or exporter.name,
         observer=f"read on {host}" if host else f"job {labels['job']}" if "job" in labels else "",
@@ -230,11 +230,7 @@ def _view(server: Monitored, engine: Engine, key: Labels, readings: Readings) ->
 def _address(labels: Mapping[str, str]) -> str:
     """Address of the metrics page: as given to an agent, else the target (an operator's ``endpoint`` is its port)."""
     given = labels.get("endpoint", "")
-    return given if "://" in given else _first(labels, _ADDRESSES)
-
-
-def _first(labels: Mapping[str, str], names: Sequence[str]) -> str:
-    return next((labels[name] for name in names if labels.get(name)), "")
+    return given if "://" in given else first_of(labels, _ADDRESSES)
 
 
 class _Counters:

@@ -24,8 +24,8 @@ from advisor.models.files.tensors import (
     parameters_of,
     precision_of,
 )
-from advisor.models.gguf_weights import GGUF_BLOCKS, gguf_quantisations
 from advisor.models.model import Checkpoint, Model
+from advisor.models.weights import GGUF_BLOCKS, gguf_quantisations
 from advisor.records import dataclass, replace
 
 MAGIC = b"GGUF"

@@ -8,8 +8,17 @@ from pathlib import Path
 from advisor.errors import InputError
 from advisor.models.config_fields import ConfigFields
 from advisor.models.files.onnx_graph import Dimension, Graph, Node, OnnxFile, is_weight, read_onnx
-from advisor.models.files.onnx_rules import FAILURES, ElementWork, element_work, infer
-from advisor.models.files.onnx_shapes import Shape, Shapes, UnknownShape, free_name, linear_work
+from advisor.models.files.onnx_rules import (
+    FAILURES,
+    ElementWork,
+    Shape,
+    Shapes,
+    UnknownShape,
+    element_work,
+    free_name,
+    infer,
+    linear_work,
+)
 from advisor.models.files.tensors import bytes_of, parameters_of, precision_of
 from advisor.models.files.trees import ensemble_forest, joined
 from advisor.models.layers import FeedForward, Layer, Mixer, MixerKind
@@ -20,7 +29,6 @@ from advisor.records import dataclass, replace
 
 _LENGTHS = (64, 128, 256)
 """Lengths at which a graph with one free dimension is counted: three points fix a polynomial of the second degree."""
-_LONGEST_TABLE = 8192
 _OF_SEQUENCES = ("Softmax", "Attention", "MultiHeadAttention", "LSTM", "GRU", "RNN", "Conv")
 """Operations by which the words of a text are related to each other."""
 _FLOATS = {"FLOAT": "fp32", "DOUBLE": "fp64", "FLOAT16": "fp16", "BFLOAT16": "bf16"}

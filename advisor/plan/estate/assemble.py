@@ -8,7 +8,6 @@ from advisor.catalog import Catalog
 from advisor.cost.services import disk_usd_per_month
 from advisor.plan.document import plain
 from advisor.plan.doubts import is_refused, refusal_words
-from advisor.plan.estate.commitments import SharedCommitment, shared_commitments
 from advisor.plan.estate.divide import Shares
 from advisor.plan.estate.packing import Confirm, SharedMachine, SharedPacking, SlotTenant, share_machines
 from advisor.plan.estate.terms import MARKETS, ResourceUse, Terms, limits_of, totals
@@ -20,8 +19,10 @@ from advisor.plan.estate.values import (
     EstateTotals,
     Part,
     PriceDate,
+    SharedCommitment,
     Together,
     WorkloadRow,
+    shared_commitments,
 )
 from advisor.plan.plain_values import digest
 from advisor.plan.problem.constraints import quota_detail

@@ -27,8 +27,8 @@ from advisor.plan.solve.optimise import exclude_dearer
 from advisor.plan.solve.program import FleetProgram
 from advisor.plan.solve.scopes import cheapest, scopes
 from advisor.plan.solve.solver import DEFAULT_SECONDS, INFINITY, Outcome, Program, Solution
+from advisor.processes import Run
 from advisor.records import dataclass, replace
-from advisor.spread import Run
 from advisor.units import A_CENT
 
 

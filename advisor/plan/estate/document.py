@@ -4,15 +4,14 @@ import dataclasses
 import json
 import typing
 from collections.abc import Iterator, Mapping
-from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from advisor.errors import InputError
-from advisor.plan.document import as_read, complaint, plain
+from advisor.plan.document import as_read, plain, refuse_unlike
 from advisor.plan.estate.packing import SharedMachine
 from advisor.plan.estate.values import SCHEMA, Estate
-from advisor.plan.plain_values import DIGEST, digest, digest_mismatch, from_plain
+from advisor.plan.plain_values import DIGEST, digest, digest_mismatch, document_of, from_plain
 from advisor.reading import OMITTED_AT_DEFAULT, json_of
 
 SCHEMA_PATH = Path(__file__).with_name("estate-v1.schema.json")
@@ -55,13 +54,8 @@ def estate_from_json(text: str, where: str = "estate") -> Estate:
     Raises:
         InputError: no JSON, another schema version, or values that are not an estate's.
     """
-    document = json_of(text, where, _HINT)
-    schema = document.get("schema") if isinstance(document, dict) else None
-    if schema != SCHEMA:
-        raise InputError(f"the schema is {schema!r}, and this version reads {SCHEMA}", where=where, hint=_HINT)
-    problem = next(iter(_validator().iter_errors(document)), None)
-    if problem is not None:
-        raise InputError(complaint(problem), where=where, hint=_HINT)
+    document = document_of(text, where, SCHEMA, _HINT)
+    refuse_unlike(document, SCHEMA_PATH, where, _HINT)
     names = {field.name for field in dataclasses.fields(Estate)}
     try:
         held = {name: value for name, value in document.items() if name in names}
@@ -134,13 +128,6 @@ def why_not_as_made(text: str, where: str) -> str:
         InputError: no JSON.
     """
     return digest_mismatch(json_of(text, where, _HINT), "estate", _PLANS)
-
-
-@cache
-def _validator() -> Any:  # noqa: ANN401 - the validator class depends on the draft
-    import jsonschema_rs  # noqa: PLC0415 - only estates that are read take its time to load
-
-    return jsonschema_rs.validator_for(json.loads(SCHEMA_PATH.read_text(encoding="utf-8")))
 
 
 def _is_below(file: str) -> bool:

@@ -14,7 +14,7 @@ from advisor.plan.problem.formulas import (
     paid_hours_per_month,
     starts_of,
 )
-from advisor.plan.problem.values import Allocation, Floats, Pool, Problem, PurchaseOption, Tariff
+from advisor.plan.problem.values import Allocation, Floats, Pool, Problem, PurchaseOption
 from advisor.plan.solve.objective import (
     allocation_usd_per_month,
     answering,
@@ -152,7 +152,11 @@ def _lines_of(problem: Problem, allocation: Allocation, host: Host, catalog: Cat
     if interrupted[1]:
         gb = host.download_gb * tariff.interruptions_per_hour * hours
         downloaded = priced_line(CostKind.NETWORK, "interruption_download", place, gb, nat, interrupted[1])
-        yield replace(downloaded, assumes=_downloaded(host, tariff))
+        assumes = (
+            f"image and weights, {host.download_gb:.3g} GB, for each of {tariff.interruptions_per_hour:.3g} "
+            "interruptions expected in an instance-hour"
+        )
+        yield replace(downloaded, assumes=assumes)
     provider, _, region = pool.region.partition("/")
     disks = disk_parts(catalog, provider, region, host.disk_gib) if host.disk_gib else ()
     for part, part_usd in zip(disks, disk_parts_usd_per_month(problem, allocation), strict=True):
@@ -161,13 +165,6 @@ def _lines_of(problem: Problem, allocation: Allocation, host: Host, catalog: Cat
     if downloads := starts_usd_per_month(problem, allocation):
         gb = host.download_gb * starts_of(problem, allocation)
         yield priced_line(CostKind.NETWORK, "start_download", place, gb, nat, downloads)
-
-
-def _downloaded(host: Host, tariff: Tariff) -> str:
-    return (
-        f"image and weights, {host.download_gb:.3g} GB, for each of {tariff.interruptions_per_hour:.3g} interruptions "
-        "expected in an instance-hour"
-    )
 
 
 def _nat_data(pool: Pool) -> tuple[str, str, str]:

@@ -109,7 +109,8 @@ def uses(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
     if limits.min_replicas > 1:
         yield _floor(Constraint.MIN_REPLICAS, limits.min_replicas, min(replicas, default=0))
     if limits.zones > 1:
-        yield _floor(Constraint.ZONES, limits.zones, _fewest_zones(problem, solution))
+        zones = min((_zones_at(solution, at) for at in _served_hours(problem)), default=0)
+        yield _floor(Constraint.ZONES, limits.zones, zones)
     if limits.max_replicas is not None:
         yield _ceiling(Constraint.MAX_REPLICAS, limits.max_replicas, _replicas_for_load(problem, solution))
     yield from _chosen_caps(problem, solution)
@@ -117,11 +118,6 @@ def uses(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
     yield from _proportional(problem, solution)
     yield from _quotas(problem, solution)
     yield from _owned(problem, solution)
-
-
-def _fewest_zones(problem: Problem, solution: FleetSolution) -> int:
-    """Zones that the instances stand in, in the served hours in which these are fewest."""
-    return min((_zones_at(solution, at) for at in _served_hours(problem)), default=0)
 
 
 def _served_hours(problem: Problem) -> list[int]:

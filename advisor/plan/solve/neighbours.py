@@ -68,7 +68,8 @@ def cheaper_neighbours(problem: Problem, solution: FleetSolution) -> list[FleetS
     able = [fleet for fleet in below if _is_able(problem, fleet)]
     dear_last = sorted(able, key=lambda fleet: fleet.objective_usd_per_month)
     supplies = _supplies(solution)
-    kept = {id(fleet) for fleet in (*dear_last[-MOST:], *_of_supplies(dear_last, supplies)[-MOST:])}
+    same_supplies = [fleet for fleet in dear_last if _supplies(fleet) <= supplies]
+    kept = {id(fleet) for fleet in (*dear_last[-MOST:], *same_supplies[-MOST:])}
     return [fleet for fleet in dear_last if id(fleet) in kept]
 
 
@@ -88,11 +89,6 @@ def fewer_at_times(problem: Problem, solution: FleetSolution) -> list[FleetSolut
 def _supplies(solution: FleetSolution) -> set[str]:
     """Accelerators of a fleet, by region."""
     return {_supply(group.pool) for group in solution.allocations}
-
-
-def _of_supplies(fleets: Iterable[FleetSolution], supplies: set[str]) -> list[FleetSolution]:
-    """Fleets of some accelerators alone."""
-    return [fleet for fleet in fleets if _supplies(fleet) <= supplies]
 
 
 def _supply(pool: Pool) -> str:

@@ -153,7 +153,8 @@ class Program:
         status, info = solver.getModelStatus(), solver.getInfo()
         result = solver.getSolution()
         values, reduced = np.array(result.col_value), np.array(result.col_dual)
-        if status == HighsModelStatus.kOptimal and not (roughly and _has_gap(info)):
+        has_gap = info.objective_function_value - info.mip_dual_bound > HALF_A_CENT
+        if status == HighsModelStatus.kOptimal and not (roughly and has_gap):
             objective = info.objective_function_value
             return Solution(Outcome.OPTIMAL, values, objective, objective, reduced)
         if status in (HighsModelStatus.kInfeasible, HighsModelStatus.kUnboundedOrInfeasible):
@@ -189,8 +190,3 @@ class Program:
 def load_solver() -> None:
     """Load HiGHS ahead of its first use, for the processes that are forked from here on."""
     import_module("highspy")
-
-
-def _has_gap(info: Any) -> bool:  # noqa: ANN401 - the solver is imported where it is used
-    """Whether cheaper solutions are not excluded."""
-    return bool(info.objective_function_value - info.mip_dual_bound > HALF_A_CENT)

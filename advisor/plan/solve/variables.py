@@ -347,10 +347,6 @@ class ProgramVariables:
         """Row of a cap."""
         self.program.row(constraint, terms + self._slack(constraint, limit, detail, 1.0), upper=limit)
 
-    def at_least(self, constraint: Constraint, terms: Terms, limit: float) -> None:
-        """Row of a floor."""
-        self.program.row(constraint, terms + self._slack(constraint, limit, "", -1.0), lower=limit)
-
     def _slack(self, constraint: Constraint, limit: float, detail: str, sign: float) -> Terms:
         if constraint is not self.elastic:
             return []

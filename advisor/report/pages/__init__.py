@@ -19,20 +19,19 @@ from advisor.plan.document import plan_from_json
 from advisor.plan.estate.document import estate_from_json
 from advisor.plan.estate.values import PLANNED, Estate
 from advisor.programme.build import LEVERS
-from advisor.programme.reviewed import Applied, Review
-from advisor.programme.values import PROGRAMME, Predicted, Programme, Saving
+from advisor.programme.values import PROGRAMME, Applied, Predicted, Programme, Review, Saving
 from advisor.reading import json_of
 from advisor.records import dataclass, replace
-from advisor.report.bill.json_report import audit_from_json
+from advisor.report.bill.documents import audit_from_json
 from advisor.report.bill.table import audit_sections
 from advisor.report.estate_table import estate_tables, obstacles, totals
-from advisor.report.levers import lever_sections, name_words
+from advisor.report.levers import lever_sections
 from advisor.report.pages.bars import TOTAL, Amount, Bar, css_percent, from_zero, side_by_side, waterfall
 from advisor.report.pages.plan import first_page, plan_page
 from advisor.report.pages.rendering import provenance_rows, render_page
 from advisor.report.programme import REVIEW, programme_sections, review_sections, saving_words
 from advisor.report.text_table import Section
-from advisor.report.words import payback_words
+from advisor.report.words import name_words, payback_words
 from advisor.units import A_CENT, usd
 
 _MOST_WORKLOADS = 5_000

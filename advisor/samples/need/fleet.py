@@ -28,7 +28,7 @@ from advisor.samples.need.verdict import (
     words,
 )
 from advisor.samples.query.counts import Counted, Timeline, timeline
-from advisor.samples.query.engines import NEED_COLUMNS, Survey, survey
+from advisor.samples.query.embedded import NEED_COLUMNS, Survey, survey
 from advisor.samples.query.values import Accelerator, Summary, Window
 from advisor.samples.store.reading import HostReader, Progress, Store
 from advisor.units import ROUNDING
@@ -184,7 +184,7 @@ class Oversized:
     """Accelerators that would do."""
 
 
-def enough_accelerators(uses: Iterable[float], hosts: int = 1) -> int:
+def enough_accelerators(uses: Iterable[float], hosts: int) -> int:
     """Accelerators that carry some uses, each busy so much that nothing is to spare: ⌈sum of uses / 0.8⌉.
 
     A use is the p95 of the time in which an accelerator worked, 0..1, of several their sum. Of several hosts two keep

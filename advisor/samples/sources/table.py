@@ -76,7 +76,7 @@ def detect(root: Path = Path("/")) -> list[str]:
     return [name for name, kind in SOURCES.items() if kind.is_here is not None and kind.is_here(root)]
 
 
-def has_library(name: str, root: Path = Path("/")) -> bool:
+def has_library(name: str, root: Path) -> bool:
     """Whether the dynamic linker would find a library: by LD_LIBRARY_PATH, its cache, or its usual folders."""
     folders = [folder for folder in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if folder]
     if any((Path(folder) / name).exists() for folder in folders):

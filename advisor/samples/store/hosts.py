@@ -30,7 +30,7 @@ from advisor.samples.agent.host_facts import INSTANCE_TYPE, ON_DEMAND, PROVIDER,
 from advisor.samples.agent.status import RUNTIME_PATTERN, read_object, written_seconds
 from advisor.samples.growth import Floats, Integers, steps
 from advisor.samples.metrics import ACCELERATOR_METRICS, Kind, Metric
-from advisor.samples.store.files import Folder, StoredFile, folders_of, is_store
+from advisor.samples.store.bucket import Folder, StoredFile, folders_of, is_store
 from advisor.samples.store.row_tables import (
     HISTOGRAM_SCHEMA,
     HOST_KEY,

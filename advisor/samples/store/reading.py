@@ -23,7 +23,7 @@ from advisor.samples.places import ROW_US, US_PER_DAY, day_of, start_us
 from advisor.samples.query.values import Window
 from advisor.samples.rows import Record
 from advisor.samples.store import hosts
-from advisor.samples.store.files import StoredFile, at_hand, folders_of
+from advisor.samples.store.bucket import StoredFile, at_hand, folders_of
 from advisor.samples.store.hosts import DayFiles, HostFiles, is_meant, is_whole, read_inventory
 from advisor.samples.store.row_tables import (
     HISTOGRAM_SCHEMA,

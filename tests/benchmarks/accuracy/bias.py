@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from errors import percent, table
 
+from advisor.calibration.fits import HeldOut, log_misses
 from advisor.calibration.observations import SCENARIO_OF, Indices, Strings
-from advisor.calibration.validation import HeldOut, log_misses
 from advisor.performance.calibration import Group
 from advisor.performance.constants import Quantity
 from advisor.performance.physics import Floats

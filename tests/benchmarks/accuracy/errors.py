@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from advisor.calibration.fits import HeldOut, Misses, folds_of, log_misses, spreads_of, weighted_quantile
 from advisor.calibration.observations import QUANTITIES, SCENARIO_OF, Indices, Observations
-from advisor.calibration.validation import HeldOut, Misses, folds_of, log_misses, spreads_of, weighted_quantile
 from advisor.performance.calibration import Group
 from advisor.performance.constants import Quantity
 from advisor.performance.evidence import CLASSES

@@ -8,8 +8,8 @@ import numpy as np
 from one_pass_rows import SPLITS as ONE_PASS_SPLITS
 from one_pass_rows import OnePass, predict_one_pass
 
+from advisor.calibration.fits import HeldOut, hold_out
 from advisor.calibration.observations import QUANTITIES, Measurement, Observations
-from advisor.calibration.validation import HeldOut, hold_out
 
 SPLITS = ("cell", "accelerator", "source", "point")
 """What leaves together; the last, one set-up under one load, is for evidence that is measured itself."""

@@ -17,7 +17,6 @@ from advisor.catalog import load_catalog
 from advisor.models import FitRequest, Model, find_model
 from advisor.models.layer_kinds import cache_layout
 from advisor.models.memory import (
-    FITTED,
     EngineMemory,
     StepMemory,
     StepSize,
@@ -46,7 +45,7 @@ _START = {
     "graph_expert_layer_gib": 0.01,
 }
 """Where the version with most logs starts from, give or take all of it: 16 bytes are a logit in 16 bit, in 32 bit, and
-two copies in 32 bit more; the others are what is common."""
+two copies in 32 bit more; the others are what is common. These are the constants that logs decide."""
 _START_SPREAD, _NEIGHBOUR_SPREAD = 1.0, 0.5
 _PRINTED_GIB, _GRAPHS_GIB = 0.05, 0.15
 """Scatter of the printed figures about the formulas."""
@@ -220,7 +219,7 @@ def _fit_versions(
         for row in path:
             spread = _START_SPREAD if row is path[0] else _NEIGHBOUR_SPREAD
             fitted[row] = _fit_version(row, own[row], start, spread)
-            start = {name: getattr(fitted[row], name) for name in FITTED}
+            start = {name: getattr(fitted[row], name) for name in _START}
     return fitted
 
 
@@ -228,12 +227,12 @@ def _fit_version(
     row: EngineMemory, runs: Sequence[MemoryRun], start: Mapping[str, float], spread: float
 ) -> EngineMemory:  # fmt: skip
     """One version on its own runs, architectures counting alike."""
-    current = _with_constants(replace(row, runs=len(runs)), [start[name] for name in FITTED])
+    current = _with_constants(replace(row, runs=len(runs)), [start[name] for name in _START])
     count = Counter(run.architecture for run in runs)
-    center = np.array([start[name] for name in FITTED])
+    center = np.array([start[name] for name in _START])
     for _ in range(_PASSES if runs else 0):
         equations = [(*equation, count[run.architecture]) for run in runs for equation in _equations(run, current)]
-        matrix = np.array([[shares.get(name, 0.0) for name in FITTED] for shares, *_ in equations])
+        matrix = np.array([[shares.get(name, 0.0) for name in _START] for shares, *_ in equations])
         target, scatter, repeats = np.array([rest for _, *rest in equations]).T
         residuals = np.abs(target - matrix @ _vector(current)) / scatter
         scatter = scatter * np.sqrt(repeats * np.maximum(residuals / _OUTLIER, 1.0))
@@ -249,12 +248,12 @@ def _ridge(matrix: Array, target: Array, spread: Array) -> Array:
 
 
 def _with_constants(engine: EngineMemory, values: Sequence[float]) -> EngineMemory:
-    changes: dict[str, Any] = dict(zip(FITTED, values, strict=True))
+    changes: dict[str, Any] = dict(zip(_START, values, strict=True))
     return replace(engine, **changes)
 
 
 def _vector(engine: EngineMemory) -> Array:
-    return np.array([getattr(engine, name) for name in FITTED])
+    return np.array([getattr(engine, name) for name in _START])
 
 
 def _equations(run: MemoryRun, engine: EngineMemory) -> Iterator[Equation]:
@@ -330,5 +329,5 @@ def _range(ratios: Sequence[tuple[MemoryRun, float]]) -> tuple[float, float]:
 
 def _cells(engine: EngineMemory) -> dict[str, str]:
     values = asdict(engine)
-    named = (*FITTED, "overhead_low", "overhead_high")
+    named = (*_START, "overhead_low", "overhead_high")
     return {name: f"{values[name]:.4g}" for name in named} | {"runs": str(engine.runs)}

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from errors import percent, table
 
+from advisor.calibration.fits import weighted_quantile
 from advisor.calibration.observations import QUANTITIES, SCENARIO_OF, Observations
-from advisor.calibration.validation import weighted_quantile
 from advisor.performance.calibration import Group
 from advisor.performance.constants import Quantity
 from advisor.performance.regimes import setup_key

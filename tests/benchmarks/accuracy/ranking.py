@@ -8,8 +8,8 @@ from itertools import combinations
 import numpy as np
 from errors import percent, table
 
+from advisor.calibration.fits import HeldOut
 from advisor.calibration.observations import SCENARIO_OF, Observations
-from advisor.calibration.validation import HeldOut
 from advisor.catalog import Catalog
 from advisor.performance.calibration import Group
 from advisor.performance.constants import Quantity

@@ -6,8 +6,8 @@ import statistics
 import pytest
 
 from advisor.catalog import load_catalog
-from advisor.catalog.layers.changes import Kind, changes
 from advisor.catalog.layers.merging import reconcile_memory, usual_usd_per_hour
+from advisor.catalog.layers.snapshot import Kind, changes
 from advisor.catalog.refresh.guards import Guard, violations
 from advisor.catalog.refresh.values import CommittedRow, Found, MachineRow, PriceRow, Sold
 from advisor.catalog.values import Offer, Price, Provenance, Quality

@@ -19,14 +19,13 @@ from advisor.errors import InputError
 from advisor.models import find_model, kv_bytes_per_token, weight_bytes
 from advisor.models.config import model_from_config
 from advisor.models.files.onnx_graph import Node, read_onnx
-from advisor.models.files.onnx_shapes import linear_work
+from advisor.models.files.onnx_rules import linear_work
 from advisor.models.files.pipelines import ESTIMATE_FACTOR, estimated_model
 from advisor.models.files.tensors import Tensor
 from advisor.models.files.trees import tree_of
-from advisor.models.gguf_weights import GGUF_BLOCKS
 from advisor.models.layer_kinds import kv_elements_per_token
 from advisor.models.model import ModelInput
-from advisor.models.weights import Split, rank_weight_bytes
+from advisor.models.weights import GGUF_BLOCKS, Split, rank_weight_bytes
 from advisor.performance.one_pass.work import flop_of_sample
 from advisor.workload.document import read_workload
 

@@ -9,9 +9,8 @@ from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.models.config_fields import ConfigFields
 from advisor.models.files.pipelines import DENOISERS as READERS
-from advisor.models.files.pipelines import pipeline_model
+from advisor.models.files.pipelines import autoencoder, pipeline_model
 from advisor.models.networks import NETWORKS as FAMILIES
-from advisor.models.networks import unet
 from models.networks.published import DENOISERS, NETWORKS, PIPELINE, write_pipeline
 
 
@@ -33,7 +32,7 @@ def test_every_family_is_counted():
 @pytest.mark.parametrize("entry", DENOISERS, ids=[entry["name"] for entry in DENOISERS])
 def test_parts_of_pipelines_are_counted_to_the_parameter(entry):
     """Parameters are those that diffusers counts, FLOPs those that torch counts in one step, or in decoding."""
-    read = READERS.get(entry["config"]["_class_name"], unet.autoencoder)
+    read = READERS.get(entry["config"]["_class_name"], autoencoder)
     work = read(ConfigFields(entry["config"], entry["name"]), entry["side"])
 
     assert work.parameters == entry["parameters"]
@@ -91,7 +90,7 @@ def test_work_of_a_pipeline_by_hand(tmp_path):
     model = pipeline_model(write_pipeline(tmp_path), "sdxl")
 
     assert model.sample == "one image of 1024 × 1024, 50 steps, guided"
-    decoding = unet.autoencoder(ConfigFields(parts["vae"]["config"], ""), 1024).flop
+    decoding = autoencoder(ConfigFields(parts["vae"]["config"], ""), 1024).flop
     assert model.flop_per_sample == pytest.approx(
         100 * parts["sdxl"]["flop"] + 2 * (text + parts["clipt"]["flop"]) + decoding, rel=1e-6
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.demand.values import DemandProfile
-from advisor.plan.estate.commitments import HourlyUse, hourly_uses, shared_commitments
+from advisor.plan.estate.values import HourlyUse, hourly_uses, shared_commitments
 from advisor.units import HOURS_PER_DAY, HOURS_PER_MONTH, HOURS_PER_WEEK
 from advisor.workload.values import Limits
 from builders import LISTED, catalog_of, offer, workload

@@ -15,8 +15,8 @@ from advisor.pipeline import recommend
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.estate.document import estate_from_json, estate_to_json
 from advisor.plan.estate.values import FAILED, INFEASIBLE, PLANNED
+from advisor.processes import Spread
 from advisor.report.estate_table import estate_table
-from advisor.spread import Spread
 
 WORKLOAD = """\
 name: {name}

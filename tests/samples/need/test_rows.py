@@ -9,7 +9,7 @@ from advisor.samples.metrics import Scope
 from advisor.samples.need.fleet import Fleet, notes_on
 from advisor.samples.need.verdict import Code
 from advisor.samples.query.counts import Grid
-from advisor.samples.query.engines import engine_rows as rows_by_engine
+from advisor.samples.query.embedded import engine_rows as rows_by_engine
 from advisor.samples.store.reading import Store
 from samples.engine_building import engine_rows
 from samples.records import DAY, ENGINE_ROW, gap, row, spool, target, us

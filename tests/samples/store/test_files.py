@@ -10,8 +10,8 @@ import pytest
 
 from advisor.errors import InputError
 from advisor.samples.need.fleet import Fleet
+from advisor.samples.store.bucket import at_hand, folders_of
 from advisor.samples.store.compact import compact
-from advisor.samples.store.files import at_hand, folders_of
 from advisor.samples.store.reading import Store
 from samples.records import DAY, ENGINE_ROW, row, spool
 from samples.store.s3_stub import running_bucket

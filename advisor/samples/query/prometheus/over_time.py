@@ -11,7 +11,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from advisor.records import dataclass, field, replace
+from advisor.records import dataclass, field, first_of, replace
 from advisor.samples.exporters import Exporter, Name, NameTable, table_with
 from advisor.samples.query.prometheus.api import PrometheusApi, Rhythm, Series, TooMuchError, quoted, rhythm
 from advisor.samples.query.values import Accelerator, Window
@@ -88,9 +88,9 @@ class Fleet:
 def identity_of(exporter: Exporter, labels: Mapping[str, str]) -> Identity:
     """Identity that series with these labels are of."""
     source = Source(exporter, labels)
-    uuid, mig, index = (_first(labels, names) for names in (exporter.uuid, exporter.mig, exporter.index))
+    uuid, mig, index = (first_of(labels, names) for names in (exporter.uuid, exporter.mig, exporter.index))
     if exporter.serves:
-        return ("engine", source.host, uuid, index, mig, _first(labels, exporter.product))
+        return ("engine", source.host, uuid, index, mig, first_of(labels, exporter.product))
     return (_BY_UUID, _whole_uuid(uuid), mig) if uuid else ("place", source.host, uuid, index, mig, "")
 
 
@@ -118,15 +118,15 @@ def _accelerator(sources: Sequence[Source], infos: Mapping[str, Mapping[str, str
     """Accelerator as the best exporter names it, at the place where that saw it last."""
     best = [source for source in sources if source.exporter == sources[0].exporter][-1]
     exporter, labels = best.exporter, best.labels
-    uuid = _first(labels, exporter.uuid)
+    uuid = first_of(labels, exporter.uuid)
     described = {**infos.get(uuid, {}), **labels}
-    mig = _first(labels, exporter.mig)
+    mig = first_of(labels, exporter.mig)
     return Accelerator(
         host=best.host,
-        index=_whole(_first(described, exporter.index)),
+        index=_whole(first_of(described, exporter.index)),
         mig_index=_whole(mig) if mig else None,
         uuid=(uuid if exporter.serves else _whole_uuid(uuid)) or None,
-        product=_first(described, exporter.product) or None,
+        product=first_of(described, exporter.product) or None,
     )
 
 
@@ -145,10 +145,6 @@ def _numbered(sightings: Sequence[Sighting]) -> list[Sighting]:
             accelerator = replace(accelerator, index=index)
         numbered.append(replace(sighting, accelerator=accelerator))
     return numbered
-
-
-def _first(labels: Mapping[str, str], names: Sequence[str]) -> str:
-    return next((labels[name] for name in names if labels.get(name)), "")
 
 
 def _whole(text: str) -> int:

@@ -1,16 +1,17 @@
-"""An audit as JSON (``advisor.audit/v1``), read back from it, and its findings as SARIF; amounts are unrounded."""
+"""An audit for programs: JSON (``advisor.audit/v1``) and back, SARIF of its findings, and the bill as FOCUS rows."""
 
 import json
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from advisor import __version__
 from advisor.audit.findings.rules import RULES, SAVING, Rule
+from advisor.audit.ledger import Ledger
 from advisor.audit.values import (
     HOST_PARTS,
     KINDS,
@@ -21,14 +22,16 @@ from advisor.audit.values import (
     ComputeSplit,
     Endpoint,
     Finding,
+    HostCost,
     Traffic,
     Usage,
     monthly,
 )
-from advisor.entries import picked
 from advisor.errors import InputError
-from advisor.plan.plain_values import from_plain
-from advisor.reading import json_of, read_text
+from advisor.plan.plain_values import document_of, from_plain
+from advisor.reading import read_text
+from advisor.records import picked
+from advisor.tables import csv_text
 
 _HINT = "make it again with `advisor audit BILL --format json -o audit.json`"
 _COLUMNS = ("provider", "region", "family", "purchase")
@@ -56,10 +59,7 @@ def audit_from_json(text: str, where: str = "audit") -> Audit:
     Raises:
         InputError: no JSON, another schema version, or fields that are not an audit's.
     """
-    document = json_of(text, where, _HINT)
-    schema = document.get("schema") if isinstance(document, dict) else None
-    if schema != SCHEMA:
-        raise InputError(f"the schema is {schema!r}, and this version reads {SCHEMA}", where=where, hint=_HINT)
+    document = document_of(text, where, SCHEMA, _HINT)
     try:
         _refuse_beyond(document)
         return typing.cast("Audit", from_plain(Audit, _audit(document)))
@@ -334,3 +334,82 @@ def _result(audit: Audit, finding: Finding, bill: Path) -> dict[str, Any]:
         "locations": sarif_place(bill.as_posix()),
         "properties": finding_entry(finding, is_in_usd=audit.is_in_usd),
     }
+
+
+HEADER = (
+    "BilledCost", "EffectiveCost", "BillingCurrency", "ChargePeriodStart", "ChargePeriodEnd", "ChargeCategory",
+    "ChargeDescription", "PricingCategory", "CommitmentDiscountId", "CommitmentDiscountStatus", "ConsumedQuantity",
+    "ConsumedUnit", "ProviderName", "RegionId", "ResourceId", "ResourceName", "ServiceCategory", "ServiceName",
+    "SkuMeter", "SubAccountId", "Tags", "x_Kind", "x_ComputePart", "x_InstanceType",
+)  # fmt: skip
+_PRICING = {"on_demand": "Standard", "spot": "Dynamic", "committed": "Committed", "other": "Other"}
+_CATEGORIES = {"compute": "Compute", "storage": "Storage", "network": "Networking"}
+_QUANTUM = Decimal("1e-15")
+_BATCH = 10_000
+_QUERY = """
+SELECT format, billed, effective, start_time, end_time, charge, description, purchase, commitment, unused, quantity,
+unit, provider, region, resource, resource_name, category, service, meter, account, tag_sets.tags, kind, machine, cost
+FROM charges LEFT JOIN tag_sets USING (tags_id) ORDER BY ALL
+"""
+
+
+def focus_rows(audit: Audit, ledger: Ledger) -> Iterator[str]:
+    """Lines of a CSV; costs of rows that were split sum up to that of the bill.
+
+    Charges are summed over time: one row for each resource, meter, way of paying, set of tags and part of compute.
+    """
+    hosts = {host.resource: host for host in audit.split.hosts}
+    yield csv_text([HEADER])
+    answer = ledger.database.connection.cursor().execute(_QUERY)
+    names = [column[0] for column in answer.description]
+    while rows := answer.fetchmany(_BATCH):
+        charges = (dict(zip(names, row, strict=True)) for row in rows)
+        yield csv_text([line for charge in charges for line in _split(charge, hosts.get(charge["resource"]), audit)])
+
+
+def _split(charge: Mapping[str, Any], host: HostCost | None, audit: Audit) -> list[tuple[Any, ...]]:
+    """One row of a charge, or one for each part of compute."""
+    if charge["kind"] != "compute":
+        return [_row(charge, charge["billed"], charge["effective"], "", audit)]
+    if charge["unused"] is not None:
+        return [_row(charge, charge["billed"], charge["effective"], "unused_commitment", audit)]
+    if host is None or not host.cost or charge["charge"] == "tax":
+        return [_row(charge, charge["billed"], charge["effective"], "unattributed", audit)]
+    shares = {part: amount / host.cost for part, amount in host.parts.items()}
+    billed, effective = (_parts(charge[column], shares) for column in ("billed", "effective"))
+    return [_row(charge, billed[part], effective[part], part, audit) for part in shares if shares[part]]
+
+
+def _parts(amount: Decimal | None, shares: Mapping[str, Decimal]) -> dict[str, Decimal | None]:
+    """An amount by shares, to the last digit; the last part takes what rounding leaves."""
+    if amount is None:
+        return dict.fromkeys(shares)
+    used = [part for part in shares if shares[part]]
+    parts: dict[str, Decimal | None] = {
+        part: (amount * shares[part]).quantize(_QUANTUM, ROUND_HALF_EVEN) for part in used[:-1]
+    }
+    parts[used[-1]] = amount - sum((part for part in parts.values() if part is not None), Decimal(0))
+    return parts
+
+
+def _row(
+    charge: Mapping[str, Any], billed: Decimal | None, effective: Decimal | None, part: str, audit: Audit
+) -> tuple[Any, ...]:
+    status = "Used" if charge["commitment"] and charge["unused"] != "capacity_reservation" else None
+    if charge["unused"] == "commitment":
+        status = "Unused"
+    # The category that the bill states, or that of the kind: other formats than FOCUS have names of their own.
+    stated = charge["category"] if charge["format"] == "focus" else None
+    category = str(stated or _CATEGORIES.get(charge["kind"], "Other"))
+    return (
+        _plain(billed), _plain(effective), audit.bill.currency, _time(charge["start_time"]), _time(charge["end_time"]),
+        str(charge["charge"] or "").capitalize(), charge["description"], _PRICING.get(charge["purchase"]),
+        charge["commitment"], status, _plain(charge["quantity"]), charge["unit"], charge["provider"], charge["region"],
+        charge["resource"], charge["resource_name"], category, charge["service"], charge["meter"],
+        charge["account"], charge["tags"], charge["kind"], part, charge["machine"],
+    )  # fmt: skip
+
+
+def _plain(amount: Decimal | None) -> str:
+    """An amount without an exponent."""
+    return "" if amount is None else f"{amount:f}"
