@@ -207,7 +207,7 @@ def pinball(actual: Floats, quantile: Floats, level: float) -> Floats:
 
 
 def calibrated(series: Floats, first_hour: int, origins: Sequence[int]) -> Band:
-    """Band that has lost least so far, at each origin; of equal ones that of the same time on any day.
+    """Band that has lost least so far, at each origin; of equal ones the first, ``DAY``.
 
     Adaptive conformal inference (Gibbs & Candès 2021): each day moves the tails by how far the share beyond the edges
     was off. A day beyond one edge shows that the demand moves more than it did, either way: so both tails take part of

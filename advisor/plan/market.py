@@ -173,7 +173,7 @@ def _expecting(market: Market, expected: Forecast, added: _Added | None = None, 
         market: the question.
         expected: the forecast.
         added: batch work in it; None: none.
-        apart: hours of the week that are in no class with others.
+        apart: hours of the week that are cut apart from others; joined again where they are planned alike.
     """
     workload = market.context.requirements.workload
     week = week_of(expected, scheduled=workload.scaling.scheduled, apart=apart)

@@ -22,7 +22,7 @@ from advisor.plan.doubts import price_doubts
 from advisor.plan.fleet.choose import Choice, choice_of, no_choice
 from advisor.plan.fleet.chosen import Fleet, HoldsUpTo
 from advisor.plan.fleet.describe import batch_beside_of, fleet_of, planning_day
-from advisor.plan.fleet.spare import judged_spare
+from advisor.plan.fleet.spare import judged_spare, without_spare
 from advisor.plan.market import Market, beside_batch, hours_of, hours_to_try, in_hours, raised_hours_by_cost
 from advisor.plan.options import Ranking
 from advisor.plan.problem.formulas import falls
@@ -167,6 +167,7 @@ def _in_place_of(confirmed: Confirmed, cheaper: Confirmed, market: Market) -> Co
     if not whole.confirmation.reached:
         return None
     best = market.validator.simplest(unproven(bounded(whole, confirmed)))
+    best = without_spare(best, market.validator.replayed)
     return best if best.usd_per_month < confirmed.usd_per_month - A_CENT else None
 
 
@@ -338,10 +339,9 @@ def _order(chosen: Chosen) -> tuple[bool, float]:
 def scaling_notes(market: Market, fleet: Fleet) -> Iterator[str]:
     """Whether a fleet uses what ``scaling`` allows, why it does not, and what that takes."""
     yield from _turn_notes(market.formulation, fleet)
-    if (
-        len(market.formulation.problem.hours) > 1
-        and len({(group.provider, group.region) for group in fleet.groups}) > 1
-    ):
+    addresses = {(group.provider, group.region, group.purchase == PurchaseOption.SERVERLESS) for group in fleet.groups}
+    on_hosts = not all(is_service for _, _, is_service in addresses)
+    if len(market.formulation.problem.hours) > 1 and len(addresses) > 1 and on_hosts:
         yield (
             "each region keeps an instance in all hours with requests: callers send requests to regions by the same "
             "weights at all hours"

@@ -19,7 +19,7 @@ WIDE_PRECISIONS = ("fp32", "bf16", "fp16")
 """Of 16 bit or more: engines cast one into another while they load, at no loss of quality."""
 DEFAULT_PRECISIONS = ("bf16",)
 _MADE_UP_MARGIN = 0.75
-"""Share of the allowed late requests that made-up ones may use: two standard errors of 99 % are left for others."""
+"""Share of the allowed late requests that made-up ones may use: about two standard errors of 99 % are for others."""
 
 RANGE = "range"
 """Metadata of a field: the numbers that it may be stated as."""

@@ -9,12 +9,13 @@ from advisor.cost.standing import CLOUDS, Machines
 from advisor.plan.fleet.chosen import Confirmation, FleetGroup, Spare
 from advisor.plan.fleet.costs import CostKind, CostLine, priced_line
 from advisor.plan.problem.constraints import NEARLY, failures, is_broken, uses
-from advisor.plan.problem.formulas import Counts, base_of, shares_without, zone_room
+from advisor.plan.problem.formulas import Counts, base_of, falls, shares_without, zone_room
 from advisor.plan.problem.limits import RULED, Constraint
 from advisor.plan.problem.values import Allocation, FleetSolution, Problem
 from advisor.plan.replay.below import at_need
 from advisor.plan.replay.groups import Confirmed, held_to, name_of, worst_share
-from advisor.plan.solve.neighbours import is_simple, loaded_by_capacity
+from advisor.plan.solve.by_hours import is_on_hosts
+from advisor.plan.solve.neighbours import is_simple, keeps_at_need, loaded_by_capacity
 from advisor.plan.solve.objective import allocation_usd_per_month
 from advisor.plan.solve.shares import can_carry, planned_rates
 from advisor.plan.solve.stage import Formulation
@@ -126,13 +127,22 @@ def without_spare(confirmed: Confirmed, replayed: Replayed) -> Confirmed:
         left = _without(solution, at, 1, needed[at]).allocations
         groups = tuple(group for group in left if any(group.instances))
         fewer = loaded_by_capacity(problem, replace(solution, allocations=groups, proven=False))
-        if fewer.objective_usd_per_month >= confirmed.usd_per_month - A_CENT:
+        is_cheaper = fewer.objective_usd_per_month < confirmed.usd_per_month - A_CENT
+        may_stop = problem.scaling.take_turns and is_on_hosts(solution.allocations[at].pool)
+        is_allowed = may_stop or not any(falls(group.instances) for group in groups)
+        if not (is_cheaper and is_allowed and keeps_at_need(problem, fewer)):
             continue
         confirmation = replayed(planned.formulation, fewer)
         if confirmation.reached:
             headroom = planned.confirmation.headroom_factor
             fleet = replace(planned, solution=fewer, confirmation=replace(confirmation, headroom_factor=headroom))
-            return without_spare(held_to(fleet, solution.bound_usd_per_month), replayed)
+            cheapest = (
+                None
+                if fleet.cheapest is None or fleet.usd_per_month <= fleet.cheapest.usd_per_month
+                else fleet.cheapest
+            )
+            held = replace(held_to(fleet, solution.bound_usd_per_month), cheapest=cheapest)
+            return without_spare(held, replayed)
     return confirmed
 
 

@@ -31,7 +31,8 @@ _EQUAL = 1 + 1e-6
 CLASS_HOURS = (36, 32, 32, 28, 20, 12, 6, 2)
 """Hours of the week in each class, the quietest first; finer where more instances run.
 
-The classes are cut by rank, so that a busier hour never makes any class quieter, and where one would span leaps.
+Classes are cut by rank, so that a busier hour never makes any class quieter; one whose hours differ by more than a leap
+is cut again.
 """
 LEAP = 2.0
 """No hour is planned for more than so many times the next power of this above its busiest minute..."""
@@ -175,7 +176,7 @@ def week_of(forecast: Forecast, *, scheduled: bool, apart: Collection[int] = ())
     Args:
         forecast: requests per second of each hour of the week.
         scheduled: whether instance counts may follow the hours.
-        apart: hours of the week that are in no class with others, as far as counts follow them.
+        apart: hours of the week that are cut apart from others; they are joined again where they are planned alike.
     """
     order = np.argsort(forecast.peak, kind="stable")
     is_batch = forecast.method == BATCH
@@ -203,7 +204,7 @@ def at_all_hours(week: Week) -> Week:
 
 
 def _planned_rates(groups: Sequence[npt.NDArray[np.intp]], peak: Floats) -> Floats:
-    """Rate that each hour is planned for, (168,): the busiest minute of its group, and at most a leap above its own.
+    """Rate that each hour is planned for, (168,): the busiest minute of its group, capped by its own (``LEAP``).
 
     Both are rounded up to steps, so that hours that hardly differ are planned alike, and a busier hour makes none
     quieter. Where nothing is expected, nothing is planned for.

@@ -476,9 +476,10 @@ class FleetSearch(ReplayedFleets):
 
         With as few instances as its replays confirm: the closed form says how many it begins with.
         """
-        if not self._effort.in_full or not self._is_allowed(best):
-            return best
         problem = self._posed.problem
+        is_least = best.solution.proven and not problem.scaling.take_turns
+        if is_least or not self._effort.in_full or not self._is_allowed(best):
+            return best
         rising = replace(problem, scaling=replace(problem.scaling, take_turns=False))
         best = self._first_by_hours(best, by_hours(rising, best.solution))
         if not problem.scaling.take_turns:

@@ -52,7 +52,7 @@ def by_hours(problem: Problem, solution: FleetSolution, others: Sequence[FleetSo
         tuple(replace(group, pool=pools[group.pool.key]) for group in fleet.allocations)
         for fleet in (solution, *others)
     )
-    if in_turns and not all(_is_on_hosts(group.pool) for groups in (own, *more) for group in groups):
+    if in_turns and not all(is_on_hosts(group.pool) for groups in (own, *more) for group in groups):
         return []
     distinct: dict[frozenset[tuple[str, Tariff, tuple[int, ...]]], FleetSolution] = {}
     singles = _singles(problem, {scope_of(problem, group.pool) for group in own})
@@ -84,7 +84,7 @@ def _singles(problem: Problem, scopes: Collection[str]) -> Callable[[int, int], 
         for pool in problem.pools
         if scope_of(problem, pool) in scopes
         and mix_rate(problem, pool) > 0
-        and (_is_on_hosts(pool) or not problem.scaling.take_turns)
+        and (is_on_hosts(pool) or not problem.scaling.take_turns)
         for tariff in pool.tariffs
         if tariff.paid in _STARTED
     ]
@@ -108,7 +108,7 @@ def _singles(problem: Problem, scopes: Collection[str]) -> Callable[[int, int], 
     return cheapest
 
 
-def _is_on_hosts(pool: Pool) -> bool:
+def is_on_hosts(pool: Pool) -> bool:
     """Whether generated code starts its instances as hosts, unless another target is asked for."""
     return provider_of(pool.region) in _PROVIDERS and not pool.on_nodes
 

@@ -372,7 +372,7 @@ def _most_regions(workload: Workload) -> int | None:
 BRIEF_EFFORT = Effort(
     rehearsed_requests=4_000, kinds_tried=3, holds_up_to=False, every_kind=False, options=BRIEF_OPTIONS
 )
-"""4,000 requests show 99 % to within 0.31 points (two standard errors of a share)."""
+"""4,000 requests show 99 % to within 0.31 points (two standard errors of a share), where all count alike."""
 BRIEF_NOTE = (
     f"a brief plan: the {BRIEF_OPTIONS} cheapest single types, each in its cheapest region, no rejections, and a "
     f"replay of {BRIEF_EFFORT.rehearsed_requests:,} requests; `advisor recommend` of the workload file alone has more"

@@ -206,6 +206,22 @@ def test_instances_that_neither_a_limit_nor_a_replay_needs_are_taken_away(needed
     assert not [part for part in judged_spare(kept, spare_of(problem, kept.solution), replay) if part.why == "none"]
 
 
+@pytest.mark.parametrize(("turns", "left"), [(False, [(1, 1), (0, 3)]), (True, [(1, 0), (0, 3)])])
+def test_a_machine_of_quiet_hours_goes_in_busy_ones_only_where_machines_take_turns(turns, left):
+    """One at all hours and three by day, which carry the day without it."""
+    pools = [pool_of(f"aws/r/{name}", rate, rate, stand=f"aws/r/{name}") for name, rate in (("x", 1.0), ("y", 2.0))]
+    problem = problem_of(*pools, hours=(HourClass(126, 0.5, 0.9, 0.4), HourClass(42, 5.0, 6.0, 4.0)))
+    problem = replace(problem, scaling=replace(problem.scaling, take_turns=turns))
+    counts = (1, 1), (0, 3)
+    groups = tuple(Allocation(pool, pool.tariffs[0], each) for pool, each in zip(pools, counts, strict=True))
+    formulation = Formulation(problem, None, None, None, (), None)
+    fleet = Confirmed(loaded_fleet(problem, groups), formulation, confirmation_of(1.0))
+
+    kept = without_spare(fleet, lambda _, __: confirmation_of(1.0))
+
+    assert [group.instances for group in kept.solution.allocations] == left
+
+
 def test_spare_is_judged_at_the_rates_that_it_was_counted_with():
     """At the headroom that was looked for no instance is spare; at the rates of the plan one is: that one is taken."""
     usual = pool_of("x", 1.0)
