@@ -45,7 +45,7 @@ def test_the_least_limit_that_holds_is_named_where_only_none_at_all_is_known_to(
 ):  # fmt: skip
     """Three instances in as many regions hold, of two units of the quota each; the least excess is of two."""
 
-    def confirmed(market, asked):
+    def confirmed(_market, asked):
         units = asked.quota_limits.get(KEY, math.inf)
         return taking(asked, 1, 1, 1) if units >= 6 and (asked.max_regions or math.inf) >= 3 else None
 
