@@ -21,8 +21,8 @@ FINE_STEPS_PER_UNIT = 1e4
 OF_A_STEP = 1e-3
 """Part of a step by which what a fleet takes may exceed it: arithmetic, not another step."""
 
-Trial = Callable[[float], Confirmed | None]
-"""Fleet that a replay confirms with a limit of so much; None: none is found."""
+Trial = Callable[[float], float | None]
+"""Limit that the fleet needs which is confirmed with a limit of so much; None: no fleet is."""
 
 
 def tried(market: Market, infeasible: Infeasible) -> Infeasible:
@@ -40,17 +40,16 @@ def _tried(market: Market, relaxation: Relaxation) -> Relaxation | None:
     if relaxation.constraint is Constraint.BUDGET:
         return relaxation
 
-    def trial(limit: float) -> Confirmed | None:
-        return _confirmed(market, with_limit(market.formulation.problem, relaxation, limit))
+    problem = market.formulation.problem
+
+    def trial(limit: float) -> float | None:
+        fleet = _confirmed(market, _with_limit(problem, relaxation, limit))
+        return None if fleet is None else _taken(fleet, problem, relaxation, limit)
 
     if trial(relaxation.needed) is not None:
         return relaxation
-    loosest = relaxation.constraint.row.loosest
-    fleet = trial(loosest)
-    if fleet is None:
-        return None
-    holding = _taken(fleet, relaxation, loosest)
-    return replace(relaxation, needed=_least_that_holds(trial, relaxation, holding))
+    holding = trial(relaxation.constraint.row.loosest)
+    return None if holding is None else replace(relaxation, needed=_least_that_holds(trial, relaxation, holding))
 
 
 def _least_that_holds(trial: Trial, relaxation: Relaxation, holding: float) -> float:
@@ -61,11 +60,11 @@ def _least_that_holds(trial: Trial, relaxation: Relaxation, holding: float) -> f
         middle = float(math.floor(middle)) if is_whole else round(middle * FINE_STEPS_PER_UNIT) / FINE_STEPS_PER_UNIT
         if middle in (failing, holding):
             break
-        fleet = trial(middle)
-        if fleet is None:
+        taken = trial(middle)
+        if taken is None:
             failing = middle
         else:
-            holding = min(_taken(fleet, relaxation, middle), middle, key=lambda limit: abs(limit - failing))
+            holding = min(taken, middle, key=lambda limit: abs(limit - failing))
     return holding
 
 
@@ -73,21 +72,23 @@ def _is_whole(relaxation: Relaxation) -> bool:
     return isinstance(relaxation.limit, int) or relaxation.constraint.is_whole
 
 
-def _taken(fleet: Confirmed, relaxation: Relaxation, limit: float) -> float:
+def _taken(fleet: Confirmed, stated: Problem, relaxation: Relaxation, limit: float) -> float:
     """Limit that a fleet needs, in the steps in which it is stated: what it takes of a cap, else the limit itself."""
     if relaxation.constraint.row.is_floor:
         return limit
-    problem = with_limit(fleet.formulation.problem, relaxation, min(limit, 1e12))
-    used = [
+    if relaxation.constraint is Constraint.MAX_REGIONS:
+        return len({allocation.pool.region for allocation in fleet.solution.allocations})
+    own = replace(fleet.formulation.problem, limits=stated.limits, quota_limits=stated.quota_limits)
+    used = max(
         use.used
-        for use in uses(problem, fleet.solution)
+        for use in uses(own, fleet.solution)
         if use.name == relaxation.constraint and use.detail.startswith(relaxation.detail)
-    ]
+    )
     steps = 1.0 if _is_whole(relaxation) else FINE_STEPS_PER_UNIT
-    return math.ceil(max(used) * steps - OF_A_STEP) / steps if used else limit
+    return math.ceil(used * steps - OF_A_STEP) / steps
 
 
-def with_limit(problem: Problem, relaxation: Relaxation, limit: float) -> Problem:
+def _with_limit(problem: Problem, relaxation: Relaxation, limit: float) -> Problem:
     """A problem with another value of the limit that a relaxation is of; infinite: without it."""
     name = relaxation.constraint
     if name is Constraint.QUOTA:

@@ -35,7 +35,7 @@ def metrics(alarm):
 
 
 def metrics_of(*sources):
-    """Metrics of CloudWatch that the alarms on some sources watch: hosts and engines for each group."""
+    """Metrics of CloudWatch that the alarms on some sources watch: hosts, GPUs and engines for each group."""
     alarms = entries("mixed-fleet", "alarms")
     return sum(metrics(alarm) for alarm in alarms if re.search(r'source\s*= "(\w+)"', alarm)[1] in sources)
 
@@ -94,7 +94,7 @@ def cache_log_alarms():
     ("provider", "item", "per", "written"),
     [
         ("aws", "alarm", "hosts", lambda: sum(map(metrics, entries("a10g-on-demand", "alarms")))),
-        ("aws", "alarm", "group", lambda: metrics_of("host", "engine")),
+        ("aws", "alarm", "group", lambda: metrics_of("host", "gpu", "engine")),
         ("aws", "alarm", "backend", lambda: metrics_of("load_balancer") + failover_alarms()),
         ("aws", "alarm", "nodes", lambda: len(entries("eks-slices", "alarms"))),
         ("aws", "alarm", "node_group", lambda: len(entries("eks-slices", "alarms"))),
@@ -112,14 +112,14 @@ def cache_log_alarms():
             "gcp",
             "alarm",
             "gpu_nodes",
-            lambda: len(entries("gke-embeddings", "queries")) - len(entries("gke-tpu-embeddings", "queries")),
+            lambda: len(entries("gke-l4-spot", "queries")) - len(entries("gke-tpu-v6e", "queries")),
         ),
         ("azure", "log_alarm", "nodes", lambda: len(entries("aks-pictures", "alarms"))),
         (
             "azure",
             "log_alarm",
             "gpu_nodes",
-            lambda: len(entries("aks-reranker", "alarms")) - len(entries("aks-pictures", "alarms")),
+            lambda: len(entries("aks-two-regions", "alarms")) - len(entries("aks-pictures", "alarms")),
         ),
         ("gcp", "alarm", "services", lambda: len(entries("cloud-run-two-regions", "alerts"))),
         ("aws", "alarm", "cache_node", cache_node_metrics),
