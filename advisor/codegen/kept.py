@@ -241,15 +241,23 @@ def growing(planned: Deployed, former: Deployed, renamed: Mapping[str, str]) -> 
     for group in planned.groups:
         if group.schedule and group.key in before and grows(group, before[group.key]):
             yield (
-                f"{group.key} grows from {before[group.key].instances} to {group.instances} at the next change of its "
-                f"schedule, not at the apply, which leaves its number alone. To have all at once, after the apply: aws "
-                f"autoscaling set-desired-capacity --region {group.region} --desired-capacity {group.instances} "
-                "--auto-scaling-group-name NAME (of the output autoscaling_group_names); the schedule takes back what "
-                "later hours do not need"
+                f"{group.key} grows {_growth(group, before[group.key])}: it has them from the next change of its "
+                "schedule on, and not from the apply, which leaves its number alone. To have them at once, after the "
+                f"apply: aws autoscaling set-desired-capacity --region {group.region} --desired-capacity SIZE "
+                "--auto-scaling-group-name NAME (SIZE: what the schedule has for the present hour; NAME: of the output "
+                "autoscaling_group_names)"
             )
 
 
 def with_former_types(planned: Deployed, former: Deployed) -> Deployed:
+def _growth(group: ComputeGroup, former: ComputeGroup) -> str:
+    """Hours in which a group has more instances than before, with both numbers where they are its least or its most."""
+    quietest, busiest = (former.min_instances, group.min_instances), (former.instances, group.instances)
+    sizes = (("quietest", quietest), ("busiest", busiest))
+    growth = [f"from {before} to {now} at its {hours}" for hours, (before, now) in sizes if now > before]
+    return " and ".join(growth) or "at some hours"
+
+
     """Groups with the types that they were made with, where another list would replace all of their nodes.
 
     One of whose former types no longer serves gets another key: it is another group, which comes before that goes.
