@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from advisor.codegen.container import Form, Stage
+from advisor.codegen.container import MANIFEST_FORMS, Form, Stage
 from advisor.codegen.kept import ON_CLUSTERS, REMOVING
 from advisor.codegen.model import ComputeGroup, CutOver, Scaling, Stack
 from advisor.codegen.rollout import Deployed, Rollout
@@ -20,7 +20,7 @@ _REGION = "terraform destroy -target=kustomization_resource.{resource}_first # P
 """Resources of a region go before its provider, which is part of the code; the others depend on the first."""
 FORMS = facts_beside(__file__, "forms.toml")
 """Form → commands for its objects."""
-WEIGHTED_FORMS = (Form.MANIFESTS, Form.INFERENCE_POOL, Form.LLM_D, Form.KSERVE)
+WEIGHTED_FORMS = (*MANIFEST_FORMS, Form.KSERVE)
 """Forms with a program that looks after the weights of several backends."""
 
 
