@@ -79,7 +79,6 @@ def unweighting(planned: Deployed, former: Deployed) -> Iterator[str]:
             )
 
 
-_TITLE = "\n## "
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _GATEWAY = "the Gateway or Service of its cluster (kubernetes/README.md)"
 _WITH_RECORD = ("ec2", "mig", "tpu-vm")
@@ -245,6 +244,10 @@ def with_section(readme: str, stack: Stack) -> str:
     """The README with the section about a cut-over as its first; as it is where there is none."""
     if stack.cut_over is None:
         return readme
-    before, title, after = readme.partition(_TITLE)
-    section = fill("shared", "cut_over.md.j2", _facts(stack, stack.cut_over))
-    return f"{before}\n{section}{title}{after}"
+    return with_first_section(readme, fill("shared", "cut_over.md.j2", _facts(stack, stack.cut_over)))
+
+
+def with_first_section(readme: str, section: str) -> str:
+    """The README with a section before its first, or at its end where it has none."""
+    before, title, after = readme.partition("\n## ")
+    return f"{before}\n{section.rstrip()}\n{title}{after}"
