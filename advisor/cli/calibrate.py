@@ -88,7 +88,7 @@ def _rebuild(output: Path) -> None:
 def _calibrate(
     files: Sequence[Path], output: Path, asked: tuple[str | None, Path | None], told: dict[str, str]
 ) -> None:  # fmt: skip
-    from advisor.calibration.build import impossible, learn, own_files, write_files  # noqa: PLC0415  # noqa: PLC0415
+    from advisor.calibration.build import impossible, learn, own_files, write_files  # noqa: PLC0415
     from advisor.calibration.observations import LeftOut, load_measurements, observe  # noqa: PLC0415
     from advisor.calibration.readers import FileFormat, read_measurements, write_own_csv  # noqa: PLC0415
     from advisor.performance.calibration import shipped  # noqa: PLC0415

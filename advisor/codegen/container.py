@@ -75,6 +75,10 @@ class Form(StrEnum):
     DYNAMO = "dynamo"
 
 
+MANIFEST_FORMS = (Form.MANIFESTS, Form.INFERENCE_POOL, Form.LLM_D)
+"""Forms whose objects are the manifests: Deployments and Services, with or without pools."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Wishes of the user beyond the plan; the defaults take what the plan recommends."""

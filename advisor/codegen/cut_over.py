@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from advisor.codegen.container import Language, Stage
-from advisor.codegen.cut_over_words import checks, removals
+from advisor.codegen.cut_over_words import checks, removals, with_first_section
 from advisor.codegen.kept import (
     is_spread_over_backends,
     joint,
@@ -51,6 +51,26 @@ from advisor.records import replace
 
 _TITLES = {Language.TERRAFORM: "a Terraform root", Language.PYTHON: "a Pulumi program"}
 _WAY_ON = "generate into another directory, move the requests there, destroy from here; or go on with --force"
+_COMMANDS = {
+    Language.TERRAFORM: ("terraform -chdir={root} apply", "terraform -chdir={root} destroy"),
+    Language.PYTHON: ("pulumi -C {root} up", "pulumi -C {root} destroy"),
+}
+"""Commands that make and remove what a root deploys, from the directory of all roots."""
+_MOST_NAMES = 9
+_PROTECTED = "ec2"
+"""Target whose load balancers are protected against deletion by default."""
+_CHANGED_IN_PLACE: Mapping[Language, tuple[str, ...]] = {
+    Language.TERRAFORM: ("ec2", "sagemaker"),
+    Language.PYTHON: ("sagemaker",),
+}
+"""Targets that keep a group with another key in service. Elsewhere the key is the name of what runs, and another type
+is another thing; on clusters, pods are kept to their nodes by it. Pulumi knows resources by it, and has no moves."""
+_REFRESHED = ("ec2",)
+"""Targets that replace machines of a group one by one, at the number of the new plan from the first minute."""
+_UNASKED = ("ec2",)
+"""Targets whose entrance sends a backend its share from the first second, whether it answers or not. On SageMaker, new
+instances get requests once all answer; elsewhere what checks health, or the Service over all pods, decides."""
+_WHILE_BOTH_RUN = "the plan and of what runs beside it until the cut-over is finished"
 
 
 def check_finish(rollout: Rollout, *, goes_on: bool) -> None:
@@ -150,20 +170,6 @@ def is_another(root: str, last: Rollout | None, planned: Deployed, former: Forme
 def words(groups: Sequence[ComputeGroup]) -> str:
     """Groups as people say them."""
     return " and ".join(f"{group.instances} × {group.instance_type} in {group.region}" for group in groups)
-
-
-_CHANGED_IN_PLACE: Mapping[Language, tuple[str, ...]] = {
-    Language.TERRAFORM: ("ec2", "sagemaker"),
-    Language.PYTHON: ("sagemaker",),
-}
-"""Targets that keep a group with another key in service. Elsewhere the key is the name of what runs, and another type
-is another thing; on clusters, pods are kept to their nodes by it. Pulumi knows resources by it, and has no moves."""
-_REFRESHED = ("ec2",)
-"""Targets that replace machines of a group one by one, at the number of the new plan from the first minute."""
-_UNASKED = ("ec2",)
-"""Targets whose entrance sends a backend its share from the first second, whether it answers or not. On SageMaker, new
-instances get requests once all answer; elsewhere what checks health, or the Service over all pods, decides."""
-_WHILE_BOTH_RUN = "the plan and of what runs beside it until the cut-over is finished"
 
 
 def rollout_of(stack: Stack, root: str, former: Former, language: Language = Language.TERRAFORM) -> Rollout:
@@ -303,18 +309,6 @@ def _deployed(stack: Stack) -> Deployed:
     return replace(deployed, left_weights=leaves_weights(deployed))
 
 
-_TITLE = "\n## "
-_README = "README.md"
-_COMMANDS = {
-    Language.TERRAFORM: ("terraform -chdir={root} apply", "terraform -chdir={root} destroy"),
-    Language.PYTHON: ("pulumi -C {root} up", "pulumi -C {root} destroy"),
-}
-"""Commands that make and remove what a root deploys, from the directory of all roots."""
-_MOST_NAMES = 9
-_PROTECTED = "ec2"
-"""Target whose load balancers are protected against deletion by default."""
-
-
 def with_names_apart(stacks: Sequence[Stack], roots: Sequence[str], former: Former) -> tuple[Stack, ...]:
     """Stacks whose resources have no name of a root that still runs in the same cloud.
 
@@ -357,8 +351,7 @@ def with_hand_overs(
     apply, destroy = _COMMANDS[language]
     told = dict(files)
     for root, stack in stacks.items() if left else ():
-        path = f"{root}/{_README}".removeprefix("/")
-        before, title, after = told.get(path, "").partition(_TITLE)
+        path = f"{root}/README.md".removeprefix("/")
         facts = {
             "former": [folder or "." for folder in left],
             "names": sorted({deployed.name for deployed in left.values() if deployed.provider == stack.provider}),
@@ -368,9 +361,8 @@ def with_hand_overs(
             "is_protected": any(deployed.target == _PROTECTED for deployed in left.values()),
             "checks": checks(stack, stack.groups),
         }
-        if title:
-            section = fill("shared", "root_hand_over.md.j2", facts)
-            told[path] = f"{before}\n{section.rstrip()}\n{title}{after}"
+        if path in told:
+            told[path] = with_first_section(told[path], fill("shared", "root_hand_over.md.j2", facts))
     return told
 
 

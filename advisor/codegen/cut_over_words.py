@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from advisor.codegen.container import Form, Stage
+from advisor.codegen.container import MANIFEST_FORMS, Form, Stage
 from advisor.codegen.kept import ON_CLUSTERS, REMOVING
 from advisor.codegen.model import ComputeGroup, CutOver, Scaling, Stack
 from advisor.codegen.rollout import Deployed, Rollout
@@ -20,7 +20,7 @@ _REGION = "terraform destroy -target=kustomization_resource.{resource}_first # P
 """Resources of a region go before its provider, which is part of the code; the others depend on the first."""
 FORMS = facts_beside(__file__, "forms.toml")
 """Form → commands for its objects."""
-WEIGHTED_FORMS = (Form.MANIFESTS, Form.INFERENCE_POOL, Form.LLM_D, Form.KSERVE)
+WEIGHTED_FORMS = (*MANIFEST_FORMS, Form.KSERVE)
 """Forms with a program that looks after the weights of several backends."""
 
 
@@ -79,7 +79,6 @@ def unweighting(planned: Deployed, former: Deployed) -> Iterator[str]:
             )
 
 
-_TITLE = "\n## "
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _GATEWAY = "the Gateway or Service of its cluster (kubernetes/README.md)"
 _WITH_RECORD = ("ec2", "mig", "tpu-vm")
@@ -245,6 +244,10 @@ def with_section(readme: str, stack: Stack) -> str:
     """The README with the section about a cut-over as its first; as it is where there is none."""
     if stack.cut_over is None:
         return readme
-    before, title, after = readme.partition(_TITLE)
-    section = fill("shared", "cut_over.md.j2", _facts(stack, stack.cut_over))
-    return f"{before}\n{section}{title}{after}"
+    return with_first_section(readme, fill("shared", "cut_over.md.j2", _facts(stack, stack.cut_over)))
+
+
+def with_first_section(readme: str, section: str) -> str:
+    """The README with a section before its first, or at its end where it has none."""
+    before, title, after = readme.partition("\n## ")
+    return f"{before}\n{section.rstrip()}\n{title}{after}"

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.aws_places import roomy_types
-from advisor.codegen.container import Backend, Form, Region, Stage
+from advisor.codegen.container import MANIFEST_FORMS, Backend, Form, Region, Stage
 from advisor.codegen.engines.request import SERVED_NAME
 from advisor.codegen.kubernetes_scaling import follows_load
 from advisor.codegen.model import ComputeGroup, Scaling
@@ -144,9 +144,6 @@ def moves(rollout: Rollout) -> bool:
     return [group.weight for group in prepared] != [group.weight for group in shifted]
 
 
-_WITH_DEPLOYMENTS = (Form.MANIFESTS, Form.INFERENCE_POOL, Form.LLM_D)
-"""Forms whose files hold Deployments. KServe keeps the number of one where its service names none (its source:
-``PreserveDeploymentReplicas``, read in November 2026); production-stack and Dynamo name it in every shape."""
 REMOVING = ("kubernetes",)
 """Targets whose code applies the objects, and removes those that it holds no longer."""
 _REMOVING_FORMS = (Form.PRODUCTION_STACK,)
@@ -205,8 +202,12 @@ def is_scaled(deployed: Deployed, group: ComputeGroup) -> bool:
 
 
 def stating(planned: Deployed, former: Deployed) -> Iterator[str]:
-    """Note on Deployments whose number of pods was fixed, and is not from now on."""
-    if planned.target not in ON_CLUSTERS or planned.form not in _WITH_DEPLOYMENTS:
+    """Note on Deployments whose number of pods was fixed, and is not from now on.
+
+    KServe keeps the number of a Deployment where its service names none (its source: ``PreserveDeploymentReplicas``,
+    read in November 2026); production-stack and Dynamo name it in every shape.
+    """
+    if planned.target not in ON_CLUSTERS or planned.form not in MANIFEST_FORMS:
         return
     before = {group.key for group in former.groups if not is_scaled(former, group)}
     keys = [group.key for group in planned.groups if group.states_replicas and group.key in before]
@@ -241,12 +242,20 @@ def growing(planned: Deployed, former: Deployed, renamed: Mapping[str, str]) -> 
     for group in planned.groups:
         if group.schedule and group.key in before and grows(group, before[group.key]):
             yield (
-                f"{group.key} grows from {before[group.key].instances} to {group.instances} at the next change of its "
-                f"schedule, not at the apply, which leaves its number alone. To have all at once, after the apply: aws "
-                f"autoscaling set-desired-capacity --region {group.region} --desired-capacity {group.instances} "
-                "--auto-scaling-group-name NAME (of the output autoscaling_group_names); the schedule takes back what "
-                "later hours do not need"
+                f"{group.key} grows {_growth(group, before[group.key])}: it has them from the next change of its "
+                "schedule on, and not from the apply, which leaves its number alone. To have them at once, after the "
+                f"apply: aws autoscaling set-desired-capacity --region {group.region} --desired-capacity SIZE "
+                "--auto-scaling-group-name NAME (SIZE: what the schedule has for the present hour; NAME: of the output "
+                "autoscaling_group_names)"
             )
+
+
+def _growth(group: ComputeGroup, former: ComputeGroup) -> str:
+    """Hours in which a group has more instances than before, with both numbers where they are its least or its most."""
+    quietest, busiest = (former.min_instances, group.min_instances), (former.instances, group.instances)
+    sizes = (("quietest", quietest), ("busiest", busiest))
+    growth = [f"from {before} to {now} at its {hours}" for hours, (before, now) in sizes if now > before]
+    return " and ".join(growth) or "at some hours"
 
 
 def with_former_types(planned: Deployed, former: Deployed) -> Deployed:

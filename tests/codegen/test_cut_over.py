@@ -13,7 +13,7 @@ from advisor.codegen import Language, Stage, Wanted, WriteOptions, generate, rea
 from advisor.codegen.container import Form
 from advisor.codegen.cut_over import left_out, rollout_of
 from advisor.codegen.hcl import literal, read_hcl
-from advisor.codegen.kept import joint
+from advisor.codegen.kept import growing, joint
 from advisor.codegen.rollout import Former, Rollout
 from advisor.codegen.selection import of_fleet
 from advisor.codegen.stack import stacks_of
@@ -476,11 +476,46 @@ def test_what_the_clock_starts_later_is_told_with_the_command_that_starts_it_now
         generated, _ = run(tmp_path, plan_of({"instances": sizes}, policy=Policy.SCHEDULED), **python)
         told.append([warning for warning in generated.warnings if "set-desired-capacity" in warning])
     assert [len(warnings) for warnings in told] == [1, 0, 0]
-    assert f"{NEAR} grows from 5 to 10 at the next change" in told[0][0]
-    assert "--region us-east-1 --desired-capacity 10" in told[0][0]
+    assert (
+        f"{NEAR} grows from 1 to 2 at its quietest and from 5 to 10 at its busiest: it has them from the next"
+        in told[0][0]
+    )
+    assert "--region us-east-1 --desired-capacity SIZE" in told[0][0]
     assert "aws autoscaling set-desired-capacity" in (tmp_path / "README.md").read_text()
     generated, _ = run(tmp_path, plan_of({"instances": (20, 20)}), **python)
     assert not [warning for warning in generated.warnings if "set-desired-capacity" in warning]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "growth"),
+    [
+        ((1, 10), (2, 10), "from 1 to 2 at its quietest"),
+        ((1, 10), (4, 6), "from 1 to 4 at its quietest"),
+        ((2, 5), (1, 10), "from 5 to 10 at its busiest"),
+    ],
+)
+def test_the_note_names_the_hours_that_grow_and_no_number_for_another_hour(before, now, growth, tmp_path):
+    """By day a number of the night, or of the former day, would take machines away that serve."""
+    run(tmp_path, plan_of({"instances": before}, policy=Policy.SCHEDULED))
+    generated, _ = run(tmp_path, plan_of({"instances": now}, policy=Policy.SCHEDULED))
+    (note,) = (warning for warning in generated.warnings if "set-desired-capacity" in warning)
+    assert note.startswith(f"{NEAR} grows {growth}: it has them from the next change of its schedule on")
+    assert "--desired-capacity SIZE" in note
+    assert "SIZE: what the schedule has for the present hour" in note
+
+
+def test_the_note_on_a_day_that_begins_earlier_names_no_number(tmp_path):
+    """Neither the busiest hours nor the quietest have more machines, and some hours do."""
+    run(tmp_path, plan_of({"instances": (1, 10)}, policy=Policy.SCHEDULED))
+    former = read_rollouts(tmp_path)[""].planned
+    (group,) = former.groups
+    earlier = [
+        dataclasses.replace(size, hour=size.hour - 1) if size.instances == 10 else size for size in group.schedule
+    ]
+    now = dataclasses.replace(former, groups=(dataclasses.replace(group, schedule=tuple(earlier)),))
+    (note,) = growing(now, former, {})
+    assert note.startswith(f"{NEAR} grows at some hours: it has them from")
+    assert list(growing(former, now, {})) == []
 
 
 @pytest.mark.parametrize("language", Language)

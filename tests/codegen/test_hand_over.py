@@ -419,7 +419,22 @@ def test_the_role_may_shrink_those_groups_alone_that_hand_over(language):
     assert text.count("autoscaling:SetDesiredCapacity") == 1
     assert re.search(r"can\(step\.after\) \|\| sum|step\.after or not any", text)
     assert "min_instances == 0" not in text.replace("each.value.min_instances == 0", "")
-    assert "HostsMissing" in text
+
+
+@pytest.mark.parametrize("language", Language)
+def test_the_alarm_of_a_hand_over_names_each_error_of_its_state_machine(language):
+    """Whoever reads it finds each reason for which it rings, in its description and in the README."""
+    files = code(language)
+    definition = next(text for path, text in files.items() if "failover.asl.yaml" in path)
+    (description,) = (
+        line
+        for text in files.values()
+        for line in text.splitlines()
+        if "fewer healthy hosts than planned at this hour (" in line
+    )
+    errors = re.findall(r"^    Error: (\w+)$", definition, re.MULTILINE)
+    assert errors == ["HostsMissing", "GroupsNotShrunk"]
+    assert all(error in description and error in files["README.md"] for error in errors)
 
 
 @pytest.mark.parametrize("language", Language)

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from advisor.catalog.precisions import is_hub_id
-from advisor.codegen.container import Container, Engine, Form, Runtime
+from advisor.codegen.container import MANIFEST_FORMS, Container, Engine, Form, Runtime
 from advisor.codegen.cut_over_words import FORMS, WEIGHTED_FORMS, unweighting_command
 from advisor.codegen.engines.metrics import METRICS, published
 from advisor.codegen.kubernetes import POOLED, ClusterManner, Pods, Served, node_volume_gib, served_in
@@ -16,8 +16,6 @@ from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.templates import fill
 from advisor.records import replace
 from advisor.units import usd
-
-_ON_MANIFESTS = (Form.MANIFESTS, Form.INFERENCE_POOL, Form.LLM_D)
 
 
 def words(stack: Stack, weighted: Collection[str]) -> str:
@@ -45,7 +43,7 @@ def words(stack: Stack, weighted: Collection[str]) -> str:
                 for command in FORMS[form]["made"]
             ]
             for form in Form
-            if form is not stack.form and not (form is Form.MANIFESTS and stack.form in _ON_MANIFESTS)
+            if form is not stack.form and not (form is Form.MANIFESTS and stack.form in MANIFEST_FORMS)
         },
     }
     return fill("kubernetes", "forms/leftovers.md.j2", context)

@@ -18,8 +18,18 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from advisor.codegen.pricing.costs import Breakdown, Component, Cost, Project, breakdown_of, monthly_of
-from advisor.codegen.pricing.sources import CACHES, CODE, read_projects
+from advisor.codegen.pricing.costs import (
+    CODE,
+    Breakdown,
+    Component,
+    Cost,
+    GroupHours,
+    NoHours,
+    Project,
+    breakdown_of,
+    monthly_of,
+)
+from advisor.codegen.pricing.sources import CACHES, read_projects
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK
 
 _VERSION = "0.2"
@@ -53,14 +63,15 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 
 def _total_lines(project: Project) -> Iterator[str]:
     now, before = project.now, project.before
-    by_hours = f"; {_money(scheduled_monthly(project))} by the hours of its plan" if project.hours else ""
+    hours = () if isinstance(project.hours, NoHours) else project.hours
+    by_hours = f"; {_money(_scheduled_monthly(now, hours))} by the hours of its plan" if hours else ""
     yield f"total of what is known: {_money(now.monthly)} USD a month of {HOURS_PER_MONTH} hours{by_hours}"
     if before.costs and now.monthly is not None and before.monthly is not None:
         yield f"before: {_money(before.monthly)} USD, a change of {now.monthly - before.monthly:+,.2f} USD"
-    if project.kind == CODE or project.hours or project.scaling:
+    if project.is_generated and (project.kind == CODE or hours or project.scaling):
         yield "instances of the busiest hours, the fewest nodes of a pool, on demand or spot: schedules and commitments"
         yield "count in the plan alone"
-        yield from _hour_lines(project)
+    yield from _hour_lines(project)
     if now.unknown:
         yield f"not known, and not in the total: {', '.join(now.unknown)}"
     if now.unsupported:
@@ -69,15 +80,15 @@ def _total_lines(project: Project) -> Iterator[str]:
 
 
 def _hour_lines(project: Project) -> Iterator[str]:
-    """Running hours that the plan of generated code counts, and where they stand."""
-    if not project.hours:
+    """Running hours that the plan of generated code counts, or why they are not known."""
+    if isinstance(project.hours, NoHours):
         machines = [component for cost in project.now.costs for component in cost.components]
-        if any(component.number == 0 for component in machines):
+        if project.is_generated and any(component.number == 0 for component in machines):
             yield "0 is the fewest nodes of a pool: the hours in which they run are in the plan (fleet.cost) alone"
         if project.scaling:
             kinds = ", ".join(f"{number} {kind}" for kind, number in project.scaling.items())
-            yield f"numbers may change by the clock ({kinds}), by hours that are not known: the record of generated"
-            yield "code (.advisor) with its schedules is not beside this plan of Terraform"
+            yield f"numbers may change ({kinds}), in hours that are not known:"
+            yield project.hours
         return
     yield "hours of the plan, with starts and stops, as its schedules beside the code have them (.advisor):"
     for hours in project.hours:
@@ -88,16 +99,16 @@ def _hour_lines(project: Project) -> Iterator[str]:
         )
 
 
-def scheduled_monthly(project: Project) -> Decimal | None:
-    """USD a month of a project's groups by the hours of its plan, and of what it has beside them.
+def _scheduled_monthly(now: Breakdown, planned: Sequence[GroupHours]) -> Decimal | None:
+    """USD a month of groups by the hours of their plan, and of what the breakdown has beside them.
 
     None where the price of a group is not known.
     """
-    groups = {f'["{hours.group}"]' for hours in project.hours}
-    amounts = [hours.monthly for hours in project.hours]
+    groups = {f'["{hours.group}"]' for hours in planned}
+    amounts = [hours.monthly for hours in planned]
     beside = [
         monthly_of(cost.hourly)
-        for cost in project.now.costs
+        for cost in now.costs
         if cost.hourly is not None and not any(map(cost.resource.address.endswith, groups))
     ]
     known_amounts = [amount for amount in (*amounts, *beside) if amount is not None]

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
 
 from advisor.catalog import Catalog
@@ -19,8 +20,10 @@ RULES: Rules = {**aws.RULES, **gcp.RULES, **azure.RULES, **ibm.RULES}
 _FREE = tuple(row["kind"] for row in read_rows(Path(__file__).with_name("free.csv")))
 """Types, or how they begin, that nobody charges for."""
 NOT_FOUND = "price not found"
+CODE = "terraform_dir"
+"""Kind of a project that is generated code."""
 _SCALING = re.compile("_schedule$|_scheduled_action$|_autoscaler$|_autoscale_setting$|_manager_action$")
-"""Ends of the types of resources that may change numbers of machines by the clock."""
+"""Ends of the types of resources that may change numbers of machines by the clock or by load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,17 @@ class GroupHours:
         return None if self.usd_per_hour is None else monthly_of(self.usd_per_hour * mean)
 
 
+class NoHours(StrEnum):
+    """Reason why hours of a plan are not known, as the end of a sentence."""
+
+    NO_RECORD = "no record of generated code (.advisor) lies beside it"
+    OTHER_RESOURCES = "the record of generated code beside it (.advisor) has groups without a resource in it"
+    CUT_OVER = "a cut-over of its code is under way"
+    FIXED = "its plan has no schedule"
+    BY_LOAD = "its groups scale by load"
+    BY_REQUEST = "its containers start as requests come"
+
+
 @dataclass(frozen=True, slots=True)
 class Project:
     """A plan, or a directory."""
@@ -122,14 +136,19 @@ class Project:
     """As the plan leaves it."""
     before: Breakdown
     """As the plan found it."""
-    hours: tuple[GroupHours, ...] = ()
-    """Planned hours of generated code, by group; empty: no schedule of its plan is recorded beside it."""
+    hours: tuple[GroupHours, ...] | NoHours = NoHours.NO_RECORD
+    """Planned hours of generated code, by group, or why they are not known."""
     is_left: bool = False
     """A root that the code no longer has, which runs until somebody destroys it."""
 
     @property
+    def is_generated(self) -> bool:
+        """Whether its resources are those of a plan of advisor."""
+        return self.kind == CODE or self.hours not in (NoHours.NO_RECORD, NoHours.OTHER_RESOURCES)
+
+    @property
     def scaling(self) -> Mapping[str, int]:
-        """Types of resources that may change numbers of machines by the clock, with how many there are."""
+        """Types of resources that may change numbers of machines by the clock or by load, with how many there are."""
         others = {**self.now.free, **self.now.unsupported}
         return {kind: number for kind, number in sorted(others.items()) if _SCALING.search(kind)}
 

@@ -9,7 +9,7 @@ from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
 from advisor.codegen.hcl import NOT_LITERAL, Block, Document, literal, read_hcl, traversal
 from advisor.codegen.pricing import azure
-from advisor.codegen.pricing.costs import RULES, Breakdown, Project, breakdown_of, cost_of
+from advisor.codegen.pricing.costs import CODE, RULES, Breakdown, NoHours, Project, breakdown_of, cost_of
 from advisor.codegen.pricing.gcp import container, region_of, with_attached
 from advisor.codegen.pricing.resources import Resource, Resources, Use, first_known, planned, prior, purchase_of, text
 from advisor.codegen.pricing.timetable import planned_hours
@@ -36,8 +36,6 @@ def _validator() -> Any:  # noqa: ANN401 - the validator class depends on the dr
     return jsonschema_rs.validator_for(facts_beside(__file__, "plan.schema.json"))
 
 
-CODE = "terraform_dir"
-"""Kind of a project that is generated code."""
 _PLANS = ("plan.json", "tfplan.json")
 _HOW = "make one with `terraform plan -out=tfplan && terraform show -json tfplan > plan.json`"
 _BY_KARPENTER = "Karpenter starts its machines, which kubernetes/karpenter names"
@@ -126,7 +124,7 @@ def read_project(path: Path, given: str | None, catalog: Catalog, *, prefers_cod
         kind="terraform_plan_json" if "planned_values" in document else "terraform_state_json",
         now=now,
         before=breakdown_of(prior(document), catalog),
-        hours=() if given is not None else planned_hours(path.parent, now, catalog),
+        hours=NoHours.NO_RECORD if given is not None else planned_hours(path.parent, now, catalog),
     )
 
 

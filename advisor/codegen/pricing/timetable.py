@@ -6,13 +6,13 @@ from pathlib import Path
 
 from advisor.catalog import Catalog
 from advisor.codegen.model import ComputeGroup, Scaling
-from advisor.codegen.pricing.costs import Breakdown, GroupHours
-from advisor.codegen.rollout import Deployed
+from advisor.codegen.pricing.costs import Breakdown, GroupHours, NoHours
+from advisor.codegen.rollout import Rollout
 from advisor.codegen.writing.record import FOLDER, read_rollouts
 from advisor.units import MINUTES_PER_HOUR, MINUTES_PER_WEEK, SECONDS_PER_HOUR
 
 
-def planned_hours(directory: Path, costs: Breakdown, catalog: Catalog) -> tuple[GroupHours, ...]:
+def planned_hours(directory: Path, costs: Breakdown, catalog: Catalog) -> tuple[GroupHours, ...] | NoHours:
     """Instance-hours of each group of a root by its schedule, at the prices that the root has here.
 
     Args:
@@ -21,15 +21,21 @@ def planned_hours(directory: Path, costs: Breakdown, catalog: Catalog) -> tuple[
         catalog: how long machines are billed after their last hour.
 
     Returns:
-        In the order of the groups; empty where no record of a schedule of these resources lies there, and of services
-        whose containers start as requests come: their hours are not a schedule's.
+        In the order of the groups; or why there are none, as of services whose containers start as requests come.
     """
-    deployed = _recorded(directory)
-    if deployed is None or deployed.scaling is not Scaling.SCHEDULED or deployed.target not in catalog.scale_ins:
-        return ()
+    rollout = _recorded(directory)
+    if rollout is None:
+        return NoHours.NO_RECORD
+    deployed = rollout.planned
     starting = [cost.resource.address for cost in costs.costs]
     if not all(any(address.endswith(f'["{group.key}"]') for address in starting) for group in deployed.groups):
-        return ()
+        return NoHours.OTHER_RESOURCES
+    if rollout.before is not None:
+        return NoHours.CUT_OVER
+    if deployed.scaling is not Scaling.SCHEDULED:
+        return NoHours.BY_LOAD if deployed.scaling is Scaling.REACTIVE else NoHours.FIXED
+    if deployed.target not in catalog.scale_ins:
+        return NoHours.BY_REQUEST
     stop_hours = catalog.scale_ins[deployed.target].value / SECONDS_PER_HOUR
     return tuple(
         GroupHours(group.key, *_hours(group, stop_hours), _usd_per_hour(costs, group.key))
@@ -37,15 +43,14 @@ def planned_hours(directory: Path, costs: Breakdown, catalog: Catalog) -> tuple[
     )
 
 
-def _recorded(directory: Path) -> Deployed | None:
-    """Content of a root; None where that is not recorded, or a cut-over is under way."""
+def _recorded(directory: Path) -> Rollout | None:
+    """Content of a root; None where that is not recorded."""
     whole = directory.resolve()
     holder = next((folder for folder in (whole, *whole.parents[:2]) if (folder / FOLDER).is_dir()), None)
     if holder is None:
         return None
     root = "" if holder == whole else whole.relative_to(holder).as_posix()
-    rollout = read_rollouts(holder).get(root)
-    return None if rollout is None or rollout.before is not None else rollout.planned
+    return read_rollouts(holder).get(root)
 
 
 def _hours(group: ComputeGroup, stop_hours: float) -> tuple[float, float]:

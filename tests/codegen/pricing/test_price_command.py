@@ -12,9 +12,10 @@ import pytest
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.cli.app import main
-from advisor.codegen import Wanted, generate, write_files
+from advisor.codegen import Wanted, generate, read_former, write_files
 from advisor.codegen.selection import of_fleet
 from advisor.codegen.stack import stacks_of
+from advisor.plan.fleet.chosen import Policy
 from codegen.plans import make_fleet, make_fleet_plan, make_group, make_option, make_plan
 from codegen.pricing.plan_documents import configured, plan, resource
 from codegen.scenarios import SCENARIOS
@@ -334,17 +335,28 @@ def test_the_hours_of_the_plan_stand_beside_the_total(target, price, tmp_path):
     assert f"  {group.key}: {60 + 5 * ahead:.4g} hours a week, {hours / 168:.3g} instances on average, {usd} USD" in out
 
 
+SCHEDULE = resource("aws_autoscaling_schedule", {"desired_capacity": 0}, index="night")
+UNKNOWN = "numbers may change (1 aws_autoscaling_schedule), in hours that are not known:"
+
+
+def machines_of(region):
+    """The resource of a group of two g6.xlarge on demand, under the key that its code gives it."""
+    group = resource(
+        "aws_autoscaling_group",
+        {"desired_capacity": 2, "region": region},
+        index=f"{region}-g6-xlarge-bf16-tp1-on-demand",
+    )
+    launched = {"launch_template": [{"override": [{"instance_type": "g6.xlarge"}]}]}
+    group["values"]["mixed_instances_policy"] = [launched]
+    return group
+
+
 def test_a_plan_of_terraform_has_the_hours_of_the_record_beside_it(price, tmp_path):
     """The same figures as of the code; from elsewhere it says what changes by the clock, and that no record is there."""
     plan_of_fleet = make_fleet_plan(make_group(instances=(0, 2)))
     write_files(generate(plan_of_fleet), tmp_path / "infra")
-    (group,) = stacks_of(plan_of_fleet, of_fleet(plan_of_fleet.fleet), Wanted())[0].groups
-    machine = {"instance_type": "g6.xlarge", "region": "us-east-1"}
-    groups = resource("aws_autoscaling_group", {"desired_capacity": 2, "region": "us-east-1"}, index=group.key)
-    groups["values"]["mixed_instances_policy"] = [
-        {"launch_template": [{"override": [{"instance_type": machine["instance_type"]}]}]}
-    ]
-    document = json.dumps(plan(groups, resource("aws_autoscaling_schedule", {"desired_capacity": 0}, index="night")))
+    groups = machines_of("us-east-1")
+    document = json.dumps(plan(groups, SCHEDULE))
     by_code = price("infra")[1]
     (tmp_path / "infra/plan.json").write_text(document)
     (tmp_path / "elsewhere.json").write_text(document)
@@ -357,10 +369,39 @@ def test_a_plan_of_terraform_has_the_hours_of_the_record_beside_it(price, tmp_pa
         assert "count in the plan alone" in out
     out = price("elsewhere.json")[1]
     assert end not in out
+    assert "count in the plan alone" not in out, "Terraform of others has no plan"
+    assert f"{UNKNOWN}\nno record of generated code (.advisor) lies beside it" in out
+    others = plan(groups | {"address": "aws_autoscaling_group.other"}, SCHEDULE)
+    (tmp_path / "infra/plan.json").write_text(json.dumps(others))
+    out = price("infra")[1]
+    assert end not in out
+    assert "count in the plan alone" not in out
+    assert f"{UNKNOWN}\nthe record of generated code beside it (.advisor) has groups without a resource in it" in out
+
+
+@pytest.mark.parametrize(
+    ("policy", "reason"),
+    [(Policy.REACTIVE, "its groups scale by load"), (Policy.STATIC, "its plan has no schedule")],
+)
+def test_a_plan_of_terraform_says_why_the_record_beside_it_has_no_hours(policy, reason, price, tmp_path):
+    """The record is there, and has no schedule: what changes the numbers of this plan is something else."""
+    write_files(generate(make_fleet_plan(make_group(instances=(1, 2)), policy=policy)), tmp_path / "infra")
+    (tmp_path / "infra/plan.json").write_text(json.dumps(plan(machines_of("us-east-1"), SCHEDULE)))
+    out = price("infra")[1]
+    assert f"{UNKNOWN}\n{reason}\n" in out
     assert "count in the plan alone" in out
-    assert "numbers may change by the clock (1 aws_autoscaling_schedule), by hours that are not known" in out
-    (tmp_path / "infra/plan.json").write_text(json.dumps(plan(groups | {"address": "aws_autoscaling_group.other"})))
-    assert end not in price("infra")[1]
+
+
+def test_a_plan_of_terraform_in_a_cut_over_says_so(price, tmp_path):
+    """Groups of before run beside those of the plan, whose hours are not those of the code until it is finished."""
+    for region in ("us-east-1", "us-west-2"):
+        scheduled = make_fleet_plan(make_group(region=region, instances=(0, 2)))
+        write_files(generate(scheduled, former=read_former(tmp_path / "infra")), tmp_path / "infra")
+    machines = [machines_of(region) for region in ("us-east-1", "us-west-2")]
+    (tmp_path / "infra/plan.json").write_text(json.dumps(plan(*machines, SCHEDULE)))
+    out = price("infra")[1]
+    assert f"{UNKNOWN}\na cut-over of its code is under way\n" in out
+    assert "by the hours of its plan" not in out
 
 
 @pytest.mark.parametrize("name", ["container-apps-mixed", "cloud-run-l4-to-zero"])

@@ -11,7 +11,7 @@ locals {
 }
 
 resource "aws_sfn_state_machine" "failover" {
-  #checkov:skip=CKV_AWS_284:A run of some seconds with three calls, which CloudTrail has
+  #checkov:skip=CKV_AWS_284:A run of some seconds, whose calls CloudTrail has
   #checkov:skip=CKV_AWS_285:A failed run is repeated a minute later; CloudWatch counts them
   for_each = local.failover_regions
 
