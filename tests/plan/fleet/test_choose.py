@@ -440,14 +440,14 @@ def test_containers_of_a_service_have_no_load_balancer():
     ("on_demand", "told", "less"),
     [
         (
-            1.86,
+            2.3,
             "not used: committed instances of g6e.xlarge run at all hours; without them it takes $",
             {"purchase": (Purchase.ON_DEMAND,)},
         ),
         (
             1.0,
             (
-                "used: nothing runs in 91 hours a week, in which no request is expected; with instances at all hours, "
+                "used: nothing runs in 105 hours a week, in which no request is expected; with instances at all hours, "
                 "and commitments, it takes $"
             ),
             {"scaling": Scaling()},
@@ -455,7 +455,7 @@ def test_containers_of_a_service_have_no_load_balancer():
     ],
 )
 def test_of_commitments_and_hours_of_nothing_the_cheaper_is_taken(on_demand, told, less):
-    """Nine hours a day at $1.86, or all of them committed, which at $1 an hour saves too little.
+    """Nine hours a day at $2.30, or all of them committed, which at $1 an hour saves too little.
 
     A note has the total that the plan has where the other alone is allowed.
     """

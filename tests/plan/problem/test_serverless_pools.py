@@ -195,11 +195,11 @@ def night_and_day(**limits):
     )
 
 
-def test_functions_at_night_and_instances_by_day():
-    """Each serves its hours: 365 h of a tenth of 2 USD, and 365 h of three instances."""
+def test_functions_do_not_stand_in_at_night_for_instances_that_requests_are_sent_to():
+    """Callers weigh the two addresses alike at all hours: 365 h of one instance and 365 h of three, as without functions."""
     found = night_and_day()
-    assert {one.pool.key: one.instances for one in found.allocations} == {"instance": (0, 3), "functions": (1, 0)}
-    assert found.objective_usd_per_month == pytest.approx(365 * 0.2 + 365 * 3)
+    assert {one.pool.key: one.instances for one in found.allocations} == {"instance": (1, 3)}
+    assert found.objective_usd_per_month == pytest.approx(365 * 1 + 365 * 3)
 
 
 def test_functions_of_any_hour_count_as_a_type():
@@ -218,12 +218,11 @@ def test_hours_that_are_planned_for_are_not_free(mean, billed):
 
 def test_as_few_containers_as_carry_the_planned_rate_serve_hours_without_expected_requests():
     """Three of one service, though nothing is expected; none where nothing is planned, even where that costs nothing."""
-    rates = (0.0, 0.1, 1.0)
+    rates = (0.0, 0.1)
     single, double = (
         pool_of(name, 0.16, tariffs=(Tariff(PurchaseOption.SERVERLESS, usd, name, active_ratios=rates),))
         for name, usd in (("single", 1.0), ("redundant", 1.4))
     )
-    machine = pool_of("machine", 6.0, 4.5)
-    planned = problem_of(single, double, machine, planned=(0.0, 0.4, 5.0), scaling=Scaling(scale_to_zero=True))
+    planned = problem_of(single, double, planned=(0.0, 0.4), scaling=Scaling(scale_to_zero=True))
     counts = {group.pool.key: group.instances for group in cheapest(planned).allocations}
-    assert counts == {"single": (0, 3, 0), "machine": (0, 0, 1)}
+    assert counts == {"single": (0, 3)}
