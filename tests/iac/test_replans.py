@@ -581,7 +581,7 @@ UNWEIGHTED = (Form.PRODUCTION_STACK, Form.DYNAMO)
 
 
 def replicas_in(files: Mapping[str, str]) -> Mapping[str, int | None]:
-    """Name of what holds pods → the number that a file states of them; None: it leaves that open."""
+    """Name of what holds pods that serve → the number that a file states of them; None: it leaves that open."""
     documents = [
         document
         for path, text in files.items()
@@ -593,6 +593,7 @@ def replicas_in(files: Mapping[str, str]) -> Mapping[str, int | None]:
         document["metadata"]["name"]: document["spec"].get("replicas")
         for document in documents
         if document.get("kind") in ("Deployment", "LLMInferenceService")
+        and document["metadata"]["name"] != "route-weights"
     }
     for document in documents:
         numbers |= {model["name"]: model.get("replicaCount") for model in _models(document)}
