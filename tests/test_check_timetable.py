@@ -248,10 +248,12 @@ def test_an_input_that_the_plan_rests_on_is_told(name, text, tmp_path):
 REACTIVE = SCENARIOS["mig-reactive"]()
 
 
+@pytest.mark.parametrize("as_component", [False, True])
 @pytest.mark.parametrize("language", Language)
-def test_a_default_that_the_plan_rests_on_is_told_in_either_language(language, tmp_path):
+def test_a_default_that_the_plan_rests_on_is_told_in_either_language(language, as_component, tmp_path):
     """An edited default is an edit of the code; each stack of Pulumi is told by its file, and the default is none."""
-    write_files(generate(REACTIVE.plan, language, REACTIVE.wanted), tmp_path)
+    wanted = Wanted(target="mig", as_component=as_component)
+    write_files(generate(REACTIVE.plan, language, wanted), tmp_path)
     is_pulumi = language is Language.PYTHON
     for name, value in (("production", 0.8), ("staging", 0.3)):
         file = tmp_path / (f"Pulumi.{name}.yaml" if is_pulumi else f"{name}.auto.tfvars")
@@ -262,9 +264,11 @@ def test_a_default_that_the_plan_rests_on_is_told_in_either_language(language, t
     assert differences == {f"{file.name}:target_utilization": "0.3 in the code, 0.8 in the plan"}
     file.unlink()
     assert told(REACTIVE.plan, tmp_path)[0] == {}
+    if is_pulumi and as_component:
+        return
     path = tmp_path / ("inference/settings.py" if is_pulumi else "variables.tf")
     text, edits = re.subn(
-        r"(target_utilization(?:: float|\").*?default ?= ?)0\.8", r"\g<1>0.3", path.read_text(), flags=re.DOTALL
+        r"(target_utilization(?:: float|\").*?default *= *)0\.8", r"\g<1>0.3", path.read_text(), flags=re.DOTALL
     )
     assert edits == 1
     path.write_text(text)

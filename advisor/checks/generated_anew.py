@@ -35,7 +35,7 @@ from advisor.codegen.writing import last_generated
 from advisor.errors import AdvisorError
 from advisor.plan.values import Plan
 from advisor.reading import check_regular, read_text
-from advisor.records import dataclass
+from advisor.records import dataclass, replace
 
 _GROUPS = ("groups", "node_pools")
 _MACHINES = (
@@ -149,12 +149,16 @@ def compare(plan: Plan, infra: Path, former: Former) -> Comparison:
     files = {path: text for path, text in generated.files.items() if is_compared or path not in objects}
     folders = {PurePosixPath(path).parent for path in files}
     last = {path: text for path, text in last_generated(infra).items() if PurePosixPath(path).parent in folders}
+    # The settings of a short program are of this package: a whole one declares them.
+    is_short = former.language is Language.PYTHON and bool(former.as_component)
+    whole = _generated(plan, infra, replace(former, as_component=False)) if is_short else None
     told: list[tuple[_Weight, str, str]] = []
     for root in generated.roots:
         prefix = f"{root}/" if root else ""
         texts, recorded = (_of_root(each, prefix) for each in (files, last))
         planned, there = _facts(texts), _there(infra / root, {*texts, *recorded})
-        of_root = (*_told(planned, _facts(recorded), there), *_given(planned, infra / root))
+        declared = _facts(_of_root(whole.files, prefix)) if whole else planned
+        of_root = (*_told(planned, _facts(recorded), there), *_given(declared, infra / root))
         told += [(weight, f"{prefix}{name}", words) for weight, name, words in of_root]
     missing = (
         "how many pods run was not compared: objects of the cluster, or the record .advisor, are not beside the code"
@@ -234,15 +238,15 @@ def _there(root: Path, paths: Iterable[str]) -> Facts:
     return facts
 
 
-def _given(planned: Facts, root: Path) -> Iterator[tuple[_Weight, str, str]]:
+def _given(declared: Facts, root: Path) -> Iterator[tuple[_Weight, str, str]]:
     """Values that an input which the plan rests on is given in files of variables, and in each stack of Pulumi."""
     files = {path.name: settings_of(_read(path), path.name) for path in _setting(root)}
     last = {name: file for file, values in files.items() if not file.endswith(".yaml") for name in values}
     for file, values in files.items():
         for name in sorted(inputs_of_plan() & values.keys()):
             subject = (VARIABLE, f"{VARIABLE}.{name}")
-            if subject in planned and last.get(name, file) == file:
-                of_file = differences(planned[subject].get("default", ABSENT), values[name])
+            if subject in declared and last.get(name, file) == file:
+                of_file = differences(declared[subject].get("default", ABSENT), values[name])
                 if told := [each for each in of_file if _counts(subject, (("default", *each[0]), *each[1:]))]:
                     yield _Weight.RUNS, f"{file}:{name}", words_of(told)
 
@@ -292,8 +296,10 @@ def _is_missing(subject: Subject, planned: object, last: object, there: Facts) -
     """Whether something that is not there was generated, or is stated by the plan; what a file holds goes with it."""
     kind, name = subject
     file, _, part = name.partition(":")
-    if kind in _FACTS or (kind == "python" and part and (kind, file) not in there):
-        return kind in _FACTS and kind not in _GROUPS and all(kind != other for other, _ in there)
+    if kind == "python" and part and (kind, file) not in there:
+        return False
+    if kind in _FACTS:  # told by their names, where there are any
+        return last is not ABSENT and kind not in _GROUPS and all(kind != other for other, _ in there)
     if last is not ABSENT or kind not in ("resource", "module", "file"):
         return last is not ABSENT
     if kind != "file":
@@ -305,7 +311,8 @@ def _is_stated(subject: Subject, path: tuple[str, ...]) -> bool:
     """Whether a plan states the value at a path in a subject; without a path, whether it states that it is there."""
     kind, name = subject
     if kind == "file":
-        return is_object(name) and (not path or not _OF_PODS.isdisjoint(path))
+        is_of_plan = is_object(name) and not _BESIDE_KINDS.search(name)
+        return is_of_plan and (not path or not _OF_PODS.isdisjoint(path))
     if kind != "resource":
         return bool(path) and path[0] in _FACTS.get(kind, ())
     of_type = name.partition(".")[0]
