@@ -9,13 +9,15 @@ import pytest
 from advisor.catalog import load_catalog
 from advisor.checks import generated_anew
 from advisor.checks.code_facts import differences as places_of
-from advisor.checks.code_facts import words_of
+from advisor.checks.code_facts import facts_of, words_of
 from advisor.checks.run import look_at_code
 from advisor.checks.values import RULES, Level
 from advisor.codegen import Language, Wanted, generate, write_files
+from advisor.errors import InputError
 from advisor.plan.fleet.chosen import Policy
 from codegen.plans import make_fleet_plan, make_group
 from codegen.scenarios import SCENARIOS
+from codegen.test_cut_over import run, with_larger
 
 STATIC = make_fleet_plan(make_group(instances=(4, 4)), policy=Policy.STATIC)
 BY_CLOCK = make_fleet_plan(make_group())
@@ -42,7 +44,9 @@ def test_code_of_the_plan_is_as_planned(scenario, tmp_path):
     """Whatever its target and its timetable; node pools of clusters that scale were told to start too few."""
     made = SCENARIOS[scenario]()
     write_files(generate(made.plan, wanted=made.wanted), tmp_path)
-    assert told(made.plan, tmp_path) == ({}, [])
+    notes = []
+    assert list(look_at_code(made.plan, tmp_path, load_catalog(), notes)) == []
+    assert notes == []
 
 
 @pytest.mark.sampled(3)
@@ -140,7 +144,7 @@ RUNNING_RESOURCES = re.compile(
 def runs(subject):
     """Whether an edit of a subject changes what runs, or how."""
     kind, name = subject
-    if re.search(r"^kubernetes/.*\.sh$|^requirements\.txt$", name):
+    if re.search(r"^kubernetes/(weights/|.*(\.sh|prometheus-rule\.yaml)$)|^requirements\.txt$", name):
         return False
     return kind in RUNNING_KINDS or (kind == "resource" and RUNNING_RESOURCES.search(name))
 
@@ -229,12 +233,49 @@ def test_an_input_that_the_plan_rests_on_is_told(name, text, tmp_path):
     """Spot instances that are bought on demand: the plan is priced with none."""
     plan = make_fleet_plan(make_group(instances=(4, 4), purchase="spot"))
     is_pulumi = name.startswith("Pulumi")
+    key = "us-east-1-g6-xlarge-bf16-tp1-spot"
     write_files(generate(plan, Language.PYTHON if is_pulumi else Language.TERRAFORM), tmp_path)
-    (tmp_path / name).write_text(text.format(key="us-east-1-g6-xlarge-bf16-tp1-spot"))
+    (tmp_path / name).write_text(text.format(key=key))
     ((rule, subject, message, command),) = look_at_code(plan, tmp_path, load_catalog(), [])
-    assert (rule, subject) == ("CHK301", "variable.on_demand_base")
-    assert message == "default.us-east-1-g6-xlarge-bf16-tp1-spot: 1 in the code, none in the plan"
-    assert "on_demand_base" in command
+    assert (rule, subject) == ("CHK301", f"{name}:on_demand_base")
+    assert message == f"{key}: 1 in the code, none in the plan"
+    reset = "pulumi config rm on_demand_base --stack production --cwd DIR/"
+    assert command == (reset if is_pulumi else "grep -n on_demand_base DIR/*.tf*")
+    (tmp_path / name).write_text(text.format(key=key).replace("1", "0").replace(key.replace("1", "0"), key))
+    assert list(look_at_code(plan, tmp_path, load_catalog(), [])) == []
+
+
+REACTIVE = SCENARIOS["mig-reactive"]()
+
+
+@pytest.mark.parametrize("as_component", [False, True])
+@pytest.mark.parametrize("language", Language)
+def test_a_default_that_the_plan_rests_on_is_told_in_either_language(language, as_component, tmp_path):
+    """An edited default is an edit of the code; each stack of Pulumi is told by its file, and the default is none."""
+    wanted = Wanted(target="mig", as_component=as_component)
+    write_files(generate(REACTIVE.plan, language, wanted), tmp_path)
+    is_pulumi = language is Language.PYTHON
+    for name, value in (("production", 0.8), ("staging", 0.3)):
+        file = tmp_path / (f"Pulumi.{name}.yaml" if is_pulumi else f"{name}.auto.tfvars")
+        file.write_text(
+            f"config:\n  x:target_utilization: {value}\n" if is_pulumi else f"target_utilization = {value}\n"
+        )
+    differences, _ = told(REACTIVE.plan, tmp_path)
+    assert differences == {f"{file.name}:target_utilization": "0.3 in the code, 0.8 in the plan"}
+    file.unlink()
+    assert told(REACTIVE.plan, tmp_path)[0] == {}
+    if is_pulumi and as_component:
+        return
+    path = tmp_path / ("inference/settings.py" if is_pulumi else "variables.tf")
+    text, edits = re.subn(
+        r"(target_utilization(?:: float|\").*?default *= *)0\.8", r"\g<1>0.3", path.read_text(), flags=re.DOTALL
+    )
+    assert edits == 1
+    path.write_text(text)
+    ((rule, subject, message, command),) = look_at_code(REACTIVE.plan, tmp_path, load_catalog(), [])
+    assert (rule, subject) == ("CHK301", "variable.target_utilization")
+    assert message == "default: 0.3 in the code, 0.8 in the plan"
+    assert command.endswith("--force")
 
 
 def test_a_program_that_was_edited_is_told(tmp_path):
@@ -263,6 +304,136 @@ def test_an_edit_that_no_plan_decides_is_a_note(tmp_path):
     assert message.startswith("edited: ")
     assert command.endswith("--dry-run")
     assert RULES["CHK304"].level is Level.NOTE
+
+
+SET_UP = (
+    ("kustomization.yaml", "# components:\n#   - ../weights/bucket", "components:\n  - ../weights/bucket"),
+    ("kustomization.yaml", "  # - route.yaml", "  - route.yaml"),
+    ("kustomization.yaml", "MODEL_REVISION=main", "MODEL_REVISION=0e9e39f"),
+    ("kustomization.yaml", "# images:\n#   - name: IMAGE\n#     digest:", "images:\n  - name: vllm\n    digest:"),
+    ("kustomization.yaml", "# patches:", "commonAnnotations:\n  team: search\nlabels:\n  - pairs: { team: search }\n#"),
+    ("../weights/bucket/kustomization.yaml", "s3://bucket/prefix", "s3://ours/models"),
+    ("route.yaml", "parentRefs:\n    - name: inference", "hostnames: [chat.example]\n  parentRefs:\n    - name: ours"),
+    ("route.yaml", "metadata:\n", "metadata:\n  annotations: { team: search }\n"),
+)
+"""File of a region's folder, text, and what takes its place: the set-up that generated objects ask for."""
+
+
+@pytest.mark.parametrize("language", Language)
+def test_the_set_up_of_a_cluster_is_the_users(language, tmp_path):
+    """Weights, digests, Gateways, names and labels: a note at most, since the plan decides none of them."""
+    made = SCENARIOS["eks-scheduled"]()
+    write_files(generate(made.plan, language, made.wanted), tmp_path)
+    for name, text, new in SET_UP:
+        path = tmp_path / "kubernetes" / "us-east-1" / name
+        assert text in path.read_text()
+        path.write_text(path.read_text().replace(text, new, 1))
+    findings = list(look_at_code(made.plan, tmp_path, load_catalog(), []))
+    assert {rule for rule, *_ in findings} == {"CHK304"}
+    kustomization = tmp_path / "kubernetes" / "us-east-1" / "kustomization.yaml"
+    kustomization.write_text(f"{kustomization.read_text()}\nreplicas:\n  - name: vllm\n    count: 9\n")
+    assert len(told(made.plan, tmp_path)[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "language", "rules"),
+    [
+        ("outputs.tf", Language.TERRAFORM, {"CHK304"}),
+        ("user_data.sh.tftpl", Language.TERRAFORM, {"CHK301"}),
+        ("inference/scaling.py", Language.PYTHON, {"CHK301"}),
+        ("inference/monitoring.py", Language.PYTHON, {"CHK304"}),
+    ],
+)
+def test_a_generated_file_that_was_deleted_is_told(name, language, rules, tmp_path):
+    """By what it held; of a module of Python once."""
+    write_files(generate(BY_CLOCK, language), tmp_path)
+    (tmp_path / name).unlink()
+    findings = list(look_at_code(BY_CLOCK, tmp_path, load_catalog(), []))
+    assert {rule for rule, *_ in findings} == rules
+    assert {message.removeprefix("edited: ") for *_, message, _ in findings} == {
+        "was generated and is not in the directory"
+    }
+    assert language is Language.TERRAFORM or len(findings) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "new", "rule"),
+    [
+        ("fleet.tf", r"    gpu_memory = \{.*?\n    \}\n", "", "CHK304"),
+        ("fleet.tf", r"  planned_usd_per_month = [\d.]+\n", "", "CHK304"),
+        ("fleet.tf", r"  regions = \{\n", "  regions = {\n    eu-west-1 = { weight = 500 }\n", "CHK301"),
+        ("fleet.tf", r"  backends = \{\n", "  backends = {\n    ours = { weight = 500 }\n", "CHK301"),
+        ("compute.tf", r'(resource "aws_autoscaling_group" "this" \{\n)', r"\1  default_cooldown = 5\n", "CHK304"),
+        ("compute.tf", r'(resource "aws_autoscaling_group" "this" \{\n)', r"\1  provider = aws.other\n", "CHK301"),
+        ("compute.tf", r'(resource "aws_autoscaling_group" "this" \{\n)', r"\1  warm_pool {}\n", "CHK301"),
+    ],
+)
+def test_entries_and_arguments_that_were_deleted_or_added_are_told(name, pattern, new, rule, tmp_path):
+    """Alarms, the budget and added arguments as a note; shares of requests, places and blocks as another fleet."""
+    infra = written(BY_CLOCK, tmp_path, "ec2")
+    text, edits = re.subn(pattern, new, (infra / name).read_text(), count=1, flags=re.DOTALL)
+    assert edits == 1
+    (infra / name).write_text(text)
+    assert [each[0] for each in look_at_code(BY_CLOCK, infra, load_catalog(), [])] == [rule]
+
+
+def test_code_that_keeps_what_a_former_plan_deployed_is_of_its_plan(tmp_path):
+    """Node groups keep their types while all of them serve: no other run would write it otherwise."""
+    for plan in (with_larger(1.0), with_larger(2.5)):
+        run(tmp_path, plan, target="eks")
+    assert list(look_at_code(plan, tmp_path, load_catalog(), [])) == []
+
+
+@pytest.mark.parametrize("name", ["override.tf", "zz_override.tf"])
+def test_override_files_are_merged_argument_by_argument(name, tmp_path):
+    """As Terraform merges them: what they leave out is as generated."""
+    infra = written(BY_CLOCK, tmp_path, "ec2")
+    group = 'resource "aws_autoscaling_group" "this" {{\n  {} = 5\n}}\n'
+    (infra / name).write_text(group.format("default_cooldown"))
+    ((rule, subject, message, _),) = look_at_code(BY_CLOCK, infra, load_catalog(), [])
+    assert (rule, subject) == ("CHK304", "aws_autoscaling_group.this")
+    assert message == "edited: default_cooldown: 5 in the code, none in the plan"
+    (infra / name).write_text(group.format("desired_capacity"))
+    (message,) = told(BY_CLOCK, infra)[0].values()
+    assert message == "desired_capacity: 5 in the code, each.value.instances in the plan"
+
+
+@pytest.mark.parametrize("text", ["<<<<<<< ours\n", "\0"])
+def test_a_program_that_is_not_valid_is_told_with_its_place(text, tmp_path):
+    """Marks of a merge, and what Python does not read."""
+    write_files(generate(BY_CLOCK, Language.PYTHON), tmp_path)
+    path = tmp_path / "inference" / "scaling.py"
+    path.write_text(f"{text}{path.read_text()}")
+    with pytest.raises(InputError, match=r"inference/scaling\.py.*not valid Python"):
+        list(look_at_code(BY_CLOCK, tmp_path, load_catalog(), []))
+
+
+@pytest.mark.parametrize("config", ["[a]", "text", "null"])
+def test_a_configuration_without_values_gives_none(config, tmp_path):
+    """Pulumi tells what is wrong with it."""
+    write_files(generate(BY_CLOCK, Language.PYTHON), tmp_path)
+    (tmp_path / "Pulumi.staging.yaml").write_text(f"config: {config}\n")
+    assert list(look_at_code(BY_CLOCK, tmp_path, load_catalog(), [])) == []
+
+
+@pytest.mark.parametrize(
+    ("subject", "path", "weight"),
+    [
+        (("resource", "google_compute_instance_template.this"), ("tags",), generated_anew._Weight.RUNS),
+        (("resource", "aws_launch_template.this"), ("tags",), generated_anew._Weight.BESIDE),
+        (("local", "name"), (), generated_anew._Weight.BESIDE),
+        (("local", "namespaces"), (), generated_anew._Weight.RUNS),
+    ],
+)
+def test_what_counts_as_a_name(subject, path, weight):
+    """Firewalls and routes of Google go by tags."""
+    assert generated_anew._weight(subject, (path, ["a"], ["b"]), is_recorded=True) is weight
+
+
+def test_objects_of_one_kind_and_name_are_all_compared():
+    """The second is not read in place of the first."""
+    (objects,) = facts_of("kind: Job\nof: 1\n---\nkind: Job\nof: 2\n", "kubernetes/jobs.yaml").values()
+    assert objects == {"Job": {"kind": "Job", "of": 1}, "Job 2": {"kind": "Job", "of": 2}}
 
 
 def test_a_schedule_that_was_deleted_is_told(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from advisor.codegen.hcl import NOT_LITERAL, Block, Document, elements, key_of, literal, parts_of, read_hcl, unwrap
+from advisor.errors import InputError
 from advisor.reading import json_of
 
 Subject = tuple[str, str]
@@ -19,6 +20,10 @@ ABSENT: Final = object()
 """Stands for a value that is not there."""
 _KUBERNETES = "kubernetes/"
 _FLEET = ("fleet.py", "FLEET")
+_SETTINGS = "Settings"
+VARIABLE = "variable"
+_BLOCKS = ("resource", "data", "module", "output", VARIABLE)
+"""Kinds of subjects that are blocks of Terraform."""
 _COMMENT = "new_line_or_comment"
 _SKIPPED_BLOCKS = ("moved", "import", "removed", "check", "terraform", "provider")
 """Blocks that deploy nothing, of which there may be several alike."""
@@ -33,16 +38,16 @@ def is_object(path: str) -> bool:
     return f"/{_KUBERNETES}" in f"/{path}" and path.endswith((".yaml", ".yml"))
 
 
-def facts_of(text: str, path: str) -> Facts:
-    """Values of a file by subject.
+def facts_of(text: str, path: str, where: str = "") -> Facts:
+    """Values of a file by subject; messages call it *where*, else *path*.
 
     Raises:
-        InputError: it is not valid HCL.
+        InputError: it is not valid HCL or Python.
     """
     if path.endswith(".tf"):
-        return dict(_of_hcl(read_hcl(text, path)))
+        return dict(_of_hcl(read_hcl(text, where or path)))
     if path.endswith(".py"):
-        return dict(_of_python(text, path))
+        return dict(_of_python(_parsed(text, where or path), path))
     value = _of_yaml(text) if path.endswith((".yaml", ".yml")) else ABSENT
     return {("file", path): _code_lines(text) if value is ABSENT else value}
 
@@ -57,15 +62,22 @@ def _code_lines(text: str) -> tuple[str, ...]:
 
 
 def _of_yaml(text: str) -> Any:  # noqa: ANN401 - a tree of literals
-    """Documents by kind and name; the document itself where it has none; :data:`ABSENT` where it is not YAML."""
+    """Documents by kind and name, the second alike as ``name 2``; the document itself where it is alone without one.
+
+    :data:`ABSENT` where it is not YAML.
+    """
     import yaml  # noqa: PLC0415 - only where there is YAML to read
 
     try:
         documents = list(yaml.safe_load_all(text))
     except yaml.YAMLError:
         return ABSENT
-    named = {_title(document): document for document in documents}
-    return documents[0] if list(named) == [""] else named
+    if len(documents) == 1 and not _title(documents[0]):
+        return documents[0]
+    titles = [_title(document) for document in documents]
+    numbers = [titles[:at].count(title) + 1 for at, title in enumerate(titles)]
+    names = [title if number == 1 else f"{title} {number}" for title, number in zip(titles, numbers, strict=True)]
+    return dict(zip(names, documents, strict=True))
 
 
 def _title(document: object) -> str:
@@ -132,11 +144,26 @@ def _expression_lines(document: Document, node: Any) -> tuple[str, ...]:  # noqa
     return tuple(" ".join(line.split()) for line in lines if line.strip())
 
 
-def _of_python(text: str, path: str) -> Iterator[tuple[Subject, Any]]:
-    """Data of a fleet as that of Terraform; classes, functions and values of other modules, by their names."""
+def _parsed(text: str, where: str) -> ast.Module:
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        cause = getattr(error, "msg", None) or error
+        hint = "correct the line, or write the file anew"
+        raise InputError(f"not valid Python: {cause}", where=f"{where}:{line}" if line else where, hint=hint) from error
+
+
+def _of_python(module: ast.Module, path: str) -> Iterator[tuple[Subject, Any]]:
+    """Data of a fleet and settings as those of Terraform; classes, functions and other values by their names."""
     others: list[ast.stmt] = []
-    for statement in ast.parse(text).body:
+    for statement in module.body:
         match statement:
+            case ast.ClassDef(name=name, body=body) if name == _SETTINGS:
+                own = [field for field in body if not isinstance(field, ast.AnnAssign)]
+                yield from (_of_setting(field) for field in body if isinstance(field, ast.AnnAssign))
+                statement.body = own or [ast.Pass()]
+                yield ("python", f"{path}:{name}"), _unparsed(statement)
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(keywords=keywords)) if (
                 PurePosixPath(path).name,
                 name,
@@ -152,6 +179,15 @@ def _of_python(text: str, path: str) -> Iterator[tuple[Subject, Any]]:
             case _:
                 others.append(statement)
     yield ("python", path), tuple(line for statement in others for line in _unparsed(statement))
+
+
+def _of_setting(field: ast.AnnAssign) -> tuple[Subject, Any]:
+    """A field of the settings as a variable of Terraform."""
+    value: dict[str, Any] = {"type": ast.unparse(field.annotation)}
+    if isinstance(field.value, ast.Call):
+        value |= {str(keyword.arg): _python_value(keyword.value) for keyword in field.value.keywords}
+        value["about"] = [_python_value(argument) for argument in field.value.args]
+    return (VARIABLE, f"{VARIABLE}.{ast.unparse(field.target)}"), value
 
 
 def _python_value(node: ast.expr) -> Any:  # noqa: ANN401 - a tree of literals
@@ -187,12 +223,32 @@ def settings_of(text: str, name: str) -> Mapping[str, Any]:
     if name.endswith(".yaml"):
         settings = _of_yaml(text)
         config = settings.get("config") if isinstance(settings, dict) else None
-        return {str(key).rpartition(":")[2]: value for key, value in (config or {}).items()}
+        return {str(key).rpartition(":")[2]: value for key, value in config.items()} if isinstance(config, dict) else {}
     if name.endswith(".json"):
         values = json_of(text, name)
         return values if isinstance(values, dict) else {}
     document = read_hcl(text, name)
     return {key: _hcl_value(document, each.value.node) for key, each in document.body.attributes.items()}
+
+
+def overridden(facts: Facts, override: Facts) -> Facts:
+    """Values of files with those of an override file in their places, as Terraform merges them.
+
+    Arguments of a block are replaced one by one, blocks in it by all of their kind, values of locals as a whole.
+    """
+    data = {kind for kind, _ in override if kind not in _BLOCKS}
+    merged = {subject: value for subject, value in facts.items() if subject[0] not in data - {"local"}}
+    for subject, value in override.items():
+        merged[subject] = _merged(merged[subject], value) if subject[0] in _BLOCKS and subject in merged else value
+    return merged
+
+
+def _merged(block: Mapping[str, Any], override: Mapping[str, Any]) -> Mapping[str, Any]:
+    kept = {name: value for name, value in block.items() if name.partition(" ")[0] not in override}
+    lifecycle = (
+        {"lifecycle": {**block.get("lifecycle", {}), **override["lifecycle"]}} if "lifecycle" in override else {}
+    )
+    return {**kept, **override, **lifecycle}
 
 
 Difference = tuple[Path, Any, Any]

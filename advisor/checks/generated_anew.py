@@ -7,16 +7,18 @@ directory, since another release generates other code of the same plan: whatever
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from advisor.checks.code_facts import (
     ABSENT,
+    VARIABLE,
     Difference,
     Facts,
     Subject,
     differences,
     facts_of,
     is_object,
+    overridden,
     settings_of,
     words_of,
 )
@@ -26,12 +28,14 @@ from advisor.codegen.generate import Generated, generate
 from advisor.codegen.hcl import read_hcl
 from advisor.codegen.inputs.table import inputs_of_plan
 from advisor.codegen.rollout import Former
+from advisor.codegen.selection import of_fleet
+from advisor.codegen.stack import digest_of
 from advisor.codegen.targets import targets_of
 from advisor.codegen.writing import last_generated
 from advisor.errors import AdvisorError
 from advisor.plan.values import Plan
 from advisor.reading import check_regular, read_text
-from advisor.records import dataclass
+from advisor.records import dataclass, replace
 
 _GROUPS = ("groups", "node_pools")
 _MACHINES = (
@@ -65,21 +69,30 @@ _BESIDE = frozenset((
     "description", "former_keys",
 ))  # fmt: skip
 """Data that change nothing that runs: alarms, the budget, and words."""
-_NAMES = (("name",), ("name_prefix",), ("display_name",), ("tags",), ("labels",), ("metadata", "labels"))
-"""Arguments that name what runs, of a resource as of an object."""
-_VARIABLE = "variable"
+_NAMES = ("name", "name_prefix", "display_name", "labels")
+"""Arguments that name what runs."""
+_TAGGED = ("aws_", "azurerm_")
+"""First words of resources whose tags are names: elsewhere firewalls and routes go by them."""
+_META_ARGUMENTS = frozenset(("count", "for_each", "provider", "depends_on"))
+"""Arguments of Terraform's own, which decide whether and where a resource is."""
+_SET_UP_KINDS = ("Kustomization", "Component")
+_OF_CLUSTER = (("metadata", "annotations"), ("metadata", "labels"), ("spec", "parentRefs"), ("spec", "hostnames"))
+"""Places in objects that are filled in for a cluster."""
+_PLACEHOLDER = "set-"
+"""Start of a value in generated objects that its user is to replace."""
 _BESIDE_KINDS = re.compile(
     r"^(output|data)\.|_(iam|kms|cloudwatch_(metric|log)|sns|ce|budgets|monitoring|role_assignment|"
     r"monitor_(metric|scheduled|diagnostic|data|action)|log_analytics|consumption|billing|security_group|firewall|"
     r"network_security|user_assigned_identity|service_account|secret_manager|federated_identity)(_|\.)|"
     r"(^|/)(monitoring|alerts|budget|identity|policies|encryption|settings|checks|configuration)\.py|kubernetes/.*\.sh$|\.txt$|"
-    r"^local\.\w*(alarm|alert|metric|dashboard|budget|tags|labels|name)"
+    r"(^|/)kubernetes/(weights/|.*prometheus-rule\.yaml$)|^local\.\w*(alarm|alert|metric|dashboard|budget|tags|labels|name$)"
 )
 """Resources, files and values of what watches, permits and names: the user's to edit."""
 _NOT_CODE = re.compile(
     r"(^|/)(tests|examples)/|\.(md|toml|json|example|hcl)$|(^|/)(Pulumi\.[\w-]*\.?yaml|\.trivyignore\.yaml)$"
 )
 """Files that deploy nothing, and the configuration of a stack, which is the user's."""
+_OVERRIDE = re.compile(r"(^|_)override\.tf$")
 _LEAST_ALIKE = 0.5
 """Share of equal resources from which code without a record is taken for that of a target."""
 NOT_COMPARED = "when the machines of the code run, and what serves on them, was not compared"
@@ -110,6 +123,11 @@ class Comparison:
     """The same of what changes nothing that a plan decides."""
 
 
+def is_code_of(plan: Plan, former: Former) -> bool:
+    """Whether the code of a directory was generated of this very plan, as its record says."""
+    return plan.fleet is not None and former.plan_digest == digest_of(plan, of_fleet(plan.fleet))
+
+
 def compare(plan: Plan, infra: Path, former: Former) -> Comparison:
     """Differences of generated code in *infra* from code that is generated of *plan* for the same target.
 
@@ -129,13 +147,19 @@ def compare(plan: Plan, infra: Path, former: Former) -> Comparison:
     objects = {path for path in generated.files if is_object(path)}
     is_compared = not objects or (bool(former.rollouts) and any((infra / path).is_file() for path in objects))
     files = {path: text for path, text in generated.files.items() if is_compared or path not in objects}
-    recorded = {path: text for path, text in last_generated(infra).items() if path in files}
+    folders = {PurePosixPath(path).parent for path in files}
+    last = {path: text for path, text in last_generated(infra).items() if PurePosixPath(path).parent in folders}
+    # The settings of a short program are of this package: a whole one declares them.
+    is_short = former.language is Language.PYTHON and bool(former.as_component)
+    whole = _generated(plan, infra, replace(former, as_component=False)) if is_short else None
     told: list[tuple[_Weight, str, str]] = []
     for root in generated.roots:
         prefix = f"{root}/" if root else ""
-        planned, by_record = (_facts(_of_root(texts, prefix)) for texts in (files, recorded))
-        there = _there(infra / root, _of_root(files, prefix))
-        told += [(weight, f"{prefix}{name}", words) for weight, name, words in _told(planned, by_record, there)]
+        texts, recorded = (_of_root(each, prefix) for each in (files, last))
+        planned, there = _facts(texts), _there(infra / root, {*texts, *recorded})
+        declared = _facts(_of_root(whole.files, prefix)) if whole else planned
+        of_root = (*_told(planned, _facts(recorded), there), *_given(declared, infra / root))
+        told += [(weight, f"{prefix}{name}", words) for weight, name, words in of_root]
     missing = (
         "how many pods run was not compared: objects of the cluster, or the record .advisor, are not beside the code"
     )
@@ -149,18 +173,24 @@ def compare(plan: Plan, infra: Path, former: Former) -> Comparison:
 
 
 def _generated(plan: Plan, infra: Path, former: Former) -> Generated | None:
-    """Code of a plan for the target of a directory; None where that is not known, or cannot be generated."""
+    """Code of a plan for the target of a directory; None where that is not known, or cannot be generated.
+
+    Code of this very plan goes on from what it followed, as another run would write it.
+    """
     recorded = set(former.targets.values())
     providers = sorted({group.provider for group in plan.fleet.groups}) if plan.fleet else []
     names = [target.name for target in targets_of(providers[0])] if len(providers) == 1 else [""]
-    attempts = []
+    attempts, anew = [], Former(inputs=former.inputs)
     for name in [*recorded] if len(recorded) == 1 else [""] if recorded else names:
         wanted = Wanted(target=name, form=former.form, as_component=bool(former.as_component), unconfirmed=True)
-        try:
-            inputs = Former(inputs=former.inputs)
-            attempts.append(generate(plan, former.language or Language.TERRAFORM, wanted, former=inputs))
-        except AdvisorError:
-            continue
+        for before in (former, anew) if is_code_of(plan, former) else (anew,):
+            try:
+                attempt = generate(plan, former.language or Language.TERRAFORM, wanted, former=before)
+            except AdvisorError:
+                continue
+            if all(rollout.before is None for rollout in attempt.rollouts.values()):
+                attempts.append(attempt)
+                break
     if recorded:
         return next((attempt for attempt in attempts if recorded == set(attempt.targets)), None)
     resources = _resources((_read(path), path.name) for path in infra.rglob("*.tf"))
@@ -198,17 +228,27 @@ def _facts(files: Mapping[str, str]) -> Facts:
     return {subject: value for path, text in files.items() for subject, value in facts_of(text, path).items()}
 
 
-def _there(root: Path, files: Mapping[str, str]) -> Facts:
-    """Values of the files of a root as they lie there, with those that its inputs are given."""
-    names = {path.name for path in root.glob("*.tf")} | {name for name in files if (root / name).is_file()}
-    facts = dict(_facts({name: _read(root / name) for name in sorted(names)}))
-    for path in _setting(root):
-        for name, value in settings_of(_read(path), path.name).items():
-            facts["variable", f"variable.{name}"] = {
-                **facts.get(("variable", f"variable.{name}"), {}),
-                "default": value,
-            }
+def _there(root: Path, paths: Iterable[str]) -> Facts:
+    """Values of the files of a root as they lie there, its override files last."""
+    names = {path.name for path in root.glob("*.tf")} | {name for name in paths if (root / name).is_file()}
+    facts: Facts = {}
+    for name in sorted(names, key=lambda name: (bool(_OVERRIDE.search(name)), name)):
+        own = facts_of(_read(root / name), name, str(root / name))
+        facts = overridden(facts, own) if _OVERRIDE.search(name) else {**facts, **own}
     return facts
+
+
+def _given(declared: Facts, root: Path) -> Iterator[tuple[_Weight, str, str]]:
+    """Values that an input which the plan rests on is given in files of variables, and in each stack of Pulumi."""
+    files = {path.name: settings_of(_read(path), path.name) for path in _setting(root)}
+    last = {name: file for file, values in files.items() if not file.endswith(".yaml") for name in values}
+    for file, values in files.items():
+        for name in sorted(inputs_of_plan() & values.keys()):
+            subject = (VARIABLE, f"{VARIABLE}.{name}")
+            if subject in declared and last.get(name, file) == file:
+                of_file = differences(declared[subject].get("default", ABSENT), values[name])
+                if told := [each for each in of_file if _counts(subject, (("default", *each[0]), *each[1:]))]:
+                    yield _Weight.RUNS, f"{file}:{name}", words_of(told)
 
 
 def _setting(root: Path) -> list[Path]:
@@ -221,44 +261,49 @@ def _setting(root: Path) -> list[Path]:
 def _told(planned: Facts, recorded: Facts, there: Facts) -> Iterator[tuple[_Weight, str, str]]:
     """Weight, name and words of each difference of a root; without a record, edits are told by code generated anew."""
     generated = recorded or planned
-    for name, words in _other_groups(planned, there):
-        yield _Weight.PLANNED, name, words
-    for subject in sorted({*planned, *generated, *(subject for subject in there if subject[0] == _VARIABLE)}):
+    yield from ((_Weight.PLANNED, name, words) for name, words in _other_groups(planned, there))
+    for subject in sorted({*planned, *generated}):
         last, own = generated.get(subject, ABSENT), there.get(subject, ABSENT)
         if own is ABSENT:
-            if _is_missing(subject, planned.get(subject, ABSENT), last):
-                yield (
-                    _weight(subject, (), bool(recorded)),
-                    subject[1],
-                    "is in the code of the plan and not in the directory",
-                )
+            if _is_missing(subject, planned.get(subject, ABSENT), last, there):
+                is_of_plan = last is ABSENT or not recorded
+                told = "is in the code of the plan and" if is_of_plan else "was generated and is"
+                yield _weight(subject, ((), last, ABSENT), bool(recorded)), subject[1], f"{told} not in the directory"
             continue
-        last = {} if last is ABSENT and subject[0] == _VARIABLE else own if last is ABSENT else last
+        last = own if last is ABSENT else last
         of_plan = (each for each in differences(planned.get(subject, own), own) if _is_stated(subject, each[0]))
         edits = (each for each in differences(last, own) if not _is_stated(subject, each[0]))
         by_weight: dict[_Weight, list[Difference]] = {}
         for each in filter(lambda each: _counts(subject, each), (*of_plan, *edits)):
-            by_weight.setdefault(_weight(subject, each[0], bool(recorded)), []).append(each)
+            by_weight.setdefault(_weight(subject, each, bool(recorded)), []).append(each)
         yield from ((weight, subject[1], words_of(by_weight[weight])) for weight in sorted(by_weight))
 
 
 def _other_groups(planned: Facts, there: Facts) -> Iterator[tuple[str, str]]:
-    for kind in _GROUPS:
+    """Entries of data that the plan has and the code has not, and the reverse."""
+    for kind in _FACTS:
         in_plan, in_code = ({name for of_kind, name in facts if of_kind == kind} for facts in (planned, there))
         others = " and ".join(sorted(in_code - in_plan))
+        if not in_code and kind not in _GROUPS:
+            continue
         for name in sorted(in_plan - in_code):
             yield name, "is in the plan and not in the code" + (f", which has {others}" if others else "")
         if others and not in_plan - in_code:
             yield others, "is in the code and not in the plan"
 
 
-def _is_missing(subject: Subject, planned: object, last: object) -> bool:
-    """Whether something that is not there is part of the code of the plan, and was generated or is stated by it."""
-    kind, _ = subject
-    if planned is ABSENT or kind not in ("resource", "module", "file"):
+def _is_missing(subject: Subject, planned: object, last: object, there: Facts) -> bool:
+    """Whether something that is not there was generated, or is stated by the plan; what a file holds goes with it."""
+    kind, name = subject
+    file, _, part = name.partition(":")
+    if kind == "python" and part and (kind, file) not in there:
         return False
-    if last is not ABSENT or kind != "file":
-        return last is not ABSENT or _is_stated(subject, ())
+    if kind in _FACTS:  # told by their names, where there are any
+        return last is not ABSENT and kind not in _GROUPS and all(kind != other for other, _ in there)
+    if last is not ABSENT or kind not in ("resource", "module", "file"):
+        return last is not ABSENT
+    if kind != "file":
+        return _is_stated(subject, ())
     return any(_is_stated(subject, path) for path, *_ in differences(planned, ABSENT))
 
 
@@ -266,7 +311,8 @@ def _is_stated(subject: Subject, path: tuple[str, ...]) -> bool:
     """Whether a plan states the value at a path in a subject; without a path, whether it states that it is there."""
     kind, name = subject
     if kind == "file":
-        return is_object(name) and (not path or not _OF_PODS.isdisjoint(path))
+        is_of_plan = is_object(name) and not _BESIDE_KINDS.search(name)
+        return is_of_plan and (not path or not _OF_PODS.isdisjoint(path))
     if kind != "resource":
         return bool(path) and path[0] in _FACTS.get(kind, ())
     of_type = name.partition(".")[0]
@@ -279,8 +325,9 @@ def _counts(subject: Subject, difference: Difference) -> bool:
     """Whether a difference is more than the user's to choose: a greater maximum, what is added, values of inputs."""
     kind, name = subject
     path, expected, there = difference
-    if kind == _VARIABLE and path[:1] == ("default",):
-        return name.removeprefix(f"{_VARIABLE}.") in inputs_of_plan()
+    if kind == VARIABLE and path[:1] == ("default",):
+        is_none = expected is ABSENT and there == 0 and len(path) > 1
+        return name.removeprefix(f"{VARIABLE}.") in inputs_of_plan() and not is_none
     if expected is ABSENT and is_object(name):
         return len(path) > 1 and path[-1] != _KEPT_BESIDE
     if path[-1:] == ("resources",) and isinstance(expected, list) and isinstance(there, list):
@@ -289,19 +336,35 @@ def _counts(subject: Subject, difference: Difference) -> bool:
     return not (may_be_greater and isinstance(expected, int) and isinstance(there, int) and there > expected)
 
 
-def _weight(subject: Subject, path: tuple[str, ...], is_recorded: bool) -> _Weight:  # noqa: FBT001
+def _weight(subject: Subject, difference: Difference, is_recorded: bool) -> _Weight:  # noqa: FBT001
     kind, name = subject
+    path, expected, _ = difference
     if _is_stated(subject, path):
         return _Weight.PLANNED
+    if kind == VARIABLE and path[:1] == ("default",):
+        return _Weight.RUNS
     label = f"{kind}.{name}" if kind in ("local", *_FACTS) else name
-    is_input = kind == _VARIABLE and path[:1] == ("default",)
     is_beside = (
         not is_recorded
-        or (kind == _VARIABLE and not is_input)
+        or kind == VARIABLE
         or not _BESIDE.isdisjoint((kind, name, *path))
         or any(part.endswith("_alarms") for part in path)
-        or (kind == "resource" and path[:1] in _NAMES)
-        or (kind == "file" and path[1:3] in _NAMES)
+        or (kind == "resource" and bool(path) and _is_of_user(name, path, expected))
+        or (kind == "file" and len(path) > 1 and _is_set_up(path, expected))
         or _BESIDE_KINDS.search(label) is not None
     )
-    return _Weight.BESIDE if is_beside and not is_input else _Weight.RUNS
+    return _Weight.BESIDE if is_beside else _Weight.RUNS
+
+
+def _is_of_user(address: str, path: tuple[str, ...], expected: object) -> bool:
+    """Whether an argument of a resource names it, or was added to those that were generated."""
+    is_added = expected is ABSENT and len(path) == 1 and path[0] not in _META_ARGUMENTS
+    return is_added or path[0] in _NAMES or (path[0] == "tags" and address.startswith(_TAGGED))
+
+
+def _is_set_up(path: tuple[str, ...], expected: object) -> bool:
+    """Whether a place in an object is filled in for its cluster, as generated files ask for."""
+    kind = path[0].partition(" ")[0]
+    if kind in _SET_UP_KINDS:
+        return path[1] not in ("resources", "replicas")
+    return path[1:3] in _OF_CLUSTER or (isinstance(expected, str) and expected.startswith(_PLACEHOLDER))

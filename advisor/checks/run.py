@@ -12,13 +12,11 @@ from shlex import quote
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import version_of
 from advisor.checks import replanned
-from advisor.checks.generated_anew import NOT_COMPARED, Comparison, compare
+from advisor.checks.generated_anew import NOT_COMPARED, Comparison, compare, is_code_of
 from advisor.checks.values import Checked, Finding, Level, Policy
 from advisor.codegen.container import Language
 from advisor.codegen.pricing import CACHES, CODE, read_projects
 from advisor.codegen.rollout import Former
-from advisor.codegen.selection import of_fleet
-from advisor.codegen.stack import digest_of
 from advisor.codegen.writing import left_roots, read_former
 from advisor.codegen.writing.record import FOLDER, read_rollouts
 from advisor.errors import InputError
@@ -40,10 +38,10 @@ _WRITE = {
 }
 _RESET = {
     Language.TERRAFORM: "grep -n {name} DIR/{root}*.tf*",
-    Language.PYTHON: "pulumi config rm {name} --cwd DIR/{root}",
+    Language.PYTHON: "pulumi config rm {name} --stack {stack} --cwd DIR/{root}",
 }
-_VARIABLE = re.compile(r"(?P<root>.+/)?variable\.(?P<name>\w+)")
-"""Subject of a finding on an input, in the folder of its root."""
+_GIVEN = re.compile(r"(?P<root>.+/)?(Pulumi\.(?P<stack>[\w.-]+)\.yaml|[^/]+\.tfvars(\.json)?):(?P<name>\w+)")
+"""Subject of a finding on the value of an input, in a file of its root."""
 _DESTROY = {Language.TERRAFORM: "terraform -chdir={} destroy", Language.PYTHON: "pulumi destroy --cwd {}"}
 _ANEW = "advisor recommend WORKLOAD --format json -o PLAN.json"
 _LEFT_ROOT = (
@@ -124,7 +122,7 @@ def look_at_code(
     left = left_roots(infra)
     former = _without(read_former(infra), left)
     retiring = {group.key for rollout in former.rollouts.values() for group in rollout.retiring}
-    is_of_plan = former.plan_digest == digest_of(plan, of_fleet(plan.fleet))
+    is_of_plan = is_code_of(plan, former)
     language = former.language or Language.TERRAFORM
     write = _WRITE[language]
     # Differences of code of this plan are edits, which are kept without.
@@ -145,8 +143,8 @@ def _remedy(rule: str, subject: str, write: str, language: Language) -> str:
     """Command that shows an edit which is the user's to keep, finds or resets an input, or else writes the code."""
     if rule == "CHK304":
         return f"{write} --dry-run"
-    variable = _VARIABLE.fullmatch(subject)
-    return write if variable is None else _RESET[language].format(**variable.groupdict(""))
+    given = _GIVEN.fullmatch(subject)
+    return write if given is None else _RESET[language].format(**given.groupdict(""))
 
 
 def _compared(
