@@ -12,7 +12,7 @@ from advisor.plan.fleet.choose import choice_of, conflict_of, forecast_of, no_ch
 from advisor.plan.fleet.chosen import QuotaNeed
 from advisor.plan.planning import scaling_notes
 from advisor.plan.problem.limits import Constraint
-from advisor.plan.problem.values import Infeasible, Relaxation, Tariff
+from advisor.plan.problem.values import Infeasible, PurchaseOption, Relaxation, Tariff
 from advisor.workload.values import Limits, QuotaLimit, Survive
 from builders import catalog_of, offer, workload
 from plan.fleet.described import described, posed
@@ -198,13 +198,24 @@ def test_there_is_no_choice_without_and_with_a_conflict():
     assert limited.conflict.remedies == ("set limits.survive to nothing",)
 
 
+HOST, ELSEWHERE = ("r1", PurchaseOption.ON_DEMAND), ("r2", PurchaseOption.SPOT)
+SERVICE, SERVICE_ELSEWHERE = ("r1", PurchaseOption.SERVERLESS), ("r2", PurchaseOption.SERVERLESS)
+
+
 @pytest.mark.parametrize(
-    ("regions", "planned", "is_told"), [(2, (1.0, 4.0), True), (1, (1.0, 4.0), False), (2, (4.0,), False)]
+    ("groups", "planned", "is_told"),
+    [
+        ((HOST, ELSEWHERE), (1.0, 4.0), True),
+        ((HOST, SERVICE), (1.0, 4.0), True),
+        ((HOST, HOST), (1.0, 4.0), False),
+        ((SERVICE, SERVICE_ELSEWHERE), (1.0, 4.0), False),
+        ((HOST, ELSEWHERE), (4.0,), False),
+    ],
 )
-def test_a_fleet_of_several_regions_says_why_none_of_them_rests(regions, planned, is_told):
+def test_a_fleet_of_hosts_and_other_addresses_says_why_none_of_them_rests(groups, planned, is_told):
     """Who sees an idle host at night is told what it is for; nothing could rest where all hours are alike."""
     market = SimpleNamespace(formulation=SimpleNamespace(problem=problem_of(pool_of(), planned=planned)))
-    groups = [SimpleNamespace(provider="gcp", region=f"r{at}") for at in range(regions)]
-    notes = list(scaling_notes(market, SimpleNamespace(groups=groups)))
+    fleet = [SimpleNamespace(provider="gcp", region=region, purchase=purchase) for region, purchase in groups]
+    notes = list(scaling_notes(market, SimpleNamespace(groups=fleet)))
 
     assert any("by the same weights at all hours" in note for note in notes) is is_told
