@@ -153,7 +153,7 @@ def runs(subject):
 @pytest.mark.parametrize("language", Language)
 @pytest.mark.parametrize("scenario", ONE_OF_EACH_TARGET)
 def test_an_edit_of_any_fact_that_changes_what_runs_is_told(scenario, language):
-    """Of data, resources, templates and objects, on every target; alarms, tags and descriptions are the user's."""
+    """Data, resources, templates and objects, on every target; alarms, tags and descriptions are the user's."""
     made = SCENARIOS[scenario]()
     if scenario.startswith("ibm") and language is Language.PYTHON:
         return

@@ -109,7 +109,7 @@ class Likeness:
     least_days: int
     """Known days of each group that it takes."""
     handicap: float = 1.0
-    """What its loss is multiplied by before it is compared."""
+    """Factor of its loss where it is compared with others."""
 
     def is_fed(self, past: Floats, first_hour: int) -> bool:
         """Whether enough days of each group are known."""

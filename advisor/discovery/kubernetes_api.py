@@ -103,7 +103,7 @@ class Access:
     tls: ssl.SSLContext | None = field(default=None, repr=False)
     """None: plain HTTP, or the authorities that the system trusts."""
     namespace: str = ""
-    """Of the context; "": it names none."""
+    """Namespace of the context; "": it names none."""
     is_verified: bool = True
 
 

@@ -53,11 +53,11 @@ class Speed:
 
     bytes_per_second: float
     flops: float
-    """Of products with weights as they are stored."""
+    """Rate of products with weights as they are stored."""
     few_flops: float
     """The same of a few vectors at a time."""
     wide_flops: float
-    """Of products in 16 bit, such as attention's."""
+    """Rate of products in 16 bit, such as attention's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,8 @@ def _chosen_below(market: Market, asked: Asked, most_usd: float) -> Chosen:
         cheapest = _under_stricter_limits(market, cheapest, changes_bind=few is None)
     cheapest = _of_own_machines(market, _without_main_type(market, cheapest))
     cheapest = without_spare(_in_other_layouts(market, cheapest), validator.replayed)
-    best = without_spare(validator.simplest(cheapest, most_usd=most_usd), validator.replayed)
+    simple = validator.simplest(cheapest, most_usd=most_usd)
+    best = cheapest if simple is cheapest else without_spare(simple, validator.replayed)
     return Chosen(best, every, ranking.with_fleet(best))
 
 
@@ -251,7 +252,12 @@ def _of_other_accelerators(market: Market, fleet: Confirmed, ranking: Ranking, e
     if not others.problem.pools:
         return fleet
     other = market.validator.within(others, market.context).near_in_cost(fleet, NEAR_RATIO)
-    best = fleet if other is None else clearly_cheaper(fleet, other)
+    return fleet if other is None else _if_cheaper(fleet, other)
+
+
+def _if_cheaper(fleet: Confirmed, other: Confirmed | Infeasible) -> Confirmed:
+    """A fleet, or the fleet of a part of the question where that is clearly cheaper, at the bound of the former."""
+    best = clearly_cheaper(fleet, other)
     return fleet if best is fleet else unproven(held_to(best, fleet.solution.bound_usd_per_month))
 
 
@@ -263,8 +269,7 @@ def _has_room(market: Market, fleet: Confirmed) -> bool:
 
 def _searched_in(market: Market, fleet: Confirmed, part: Formulation) -> Confirmed:
     """A fleet, or a cheaper one that the search of a part of the question comes to."""
-    best = clearly_cheaper(fleet, market.validator.within(part, market.context).confirmed(refined=True))
-    return fleet if best is fleet else unproven(held_to(best, fleet.solution.bound_usd_per_month))
+    return _if_cheaper(fleet, market.validator.within(part, market.context).confirmed(refined=True))
 
 
 def _without_main_type(market: Market, fleet: Confirmed) -> Confirmed:
@@ -317,9 +322,7 @@ def _in_other_layouts(market: Market, fleet: Confirmed) -> Confirmed:
     usd = usd_alone(own.problem)
     if not any(usd[key] < fleet.usd_per_month - A_CENT for key in usd.keys() - planned):
         return fleet
-    again = market.validator.within(own, market.context).confirmed(fleet, refined=True)
-    best = clearly_cheaper(fleet, again)
-    return fleet if best is fleet else unproven(held_to(best, fleet.solution.bound_usd_per_month))
+    return _if_cheaper(fleet, market.validator.within(own, market.context).confirmed(fleet, refined=True))
 
 
 def _is_near(single: Single, fleet: Confirmed) -> bool:

@@ -520,7 +520,7 @@ def test_the_note_on_a_day_that_begins_earlier_names_no_number(tmp_path):
 
 @pytest.mark.parametrize("language", Language)
 def test_a_state_machine_keeps_the_weights_that_it_has_had(language, tmp_path):
-    """What it has set is in no state of the code: an apply would weigh what rests, and Pulumi leave what it then deletes."""
+    """Weights that it has set are in no state of the code: an apply would weigh what rests, and Pulumi leave what it then deletes."""
     asked = {"language": language, "target": "ec2"}
     mine = re.compile(r'ignore_changes = \[default_action\]|ignore_changes=\["defaultActions"\]')
 

@@ -336,7 +336,7 @@ def test_a_backend_that_shrinks_for_another_waits_for_it_too():
 
 @pytest.mark.parametrize("is_replaced", [True, False])
 def test_a_host_that_fails_for_minutes_gives_up_nothing(is_replaced):
-    """Of two hosts that stay for one that never comes up, one fails or is replaced: both are there for the whole day."""
+    """Two hosts stay for a third that never comes up; if either fails or is replaced, both are there for the whole day."""
     fleet, (small, large) = fleet_from(
         make_group(**L4, instances=(2, 1), request_shares=(1.0, 0.2)),
         make_group(**H100, instances=(0, 1), request_shares=(0.0, 0.8)),

@@ -216,7 +216,7 @@ def test_days_of_the_week_count_only_where_each_was_seen_often_enough():
 
 
 def test_hours_that_never_had_a_request_have_no_edge_of_the_busy_ones_beside_them():
-    """Of five days with requests from 9 to 18 o'clock alone, none is allowed for in any other hour."""
+    """Five days have requests from 9 to 18 o'clock alone: none is allowed for in any other hour."""
     hours = np.arange(5 * 24)
     is_open = (hours % 24 >= 9) & (hours % 24 < 18)
     rates = np.where(is_open, np.random.default_rng(6).uniform(7.9, 8.1, len(hours)), 0.0)

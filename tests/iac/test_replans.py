@@ -767,7 +767,7 @@ def test_no_apply_sets_weights_that_a_state_machine_has_had(stack_of, monkeypatc
         stack.generate(shape, stage)
         planned = stack.apply()["resource_changes"]
         actions = {
-            kind: {action for one in planned if one["type"] == kind for action in one["change"]["actions"]}
+            kind: {action for change in planned if change["type"] == kind for action in change["change"]["actions"]}
             for kind in ("aws_lb_listener", "aws_sfn_state_machine")
         }
         assert actions["aws_lb_listener"] == {"no-op"}

@@ -1,4 +1,4 @@
-"""What is chosen of spot fleets: no part of the question has a cheaper fleet than the whole of it."""
+"""Choice among fleets on spot: no part of the question has a cheaper fleet than the whole of it."""
 
 from dataclasses import replace
 from types import SimpleNamespace

@@ -86,8 +86,8 @@ def test_one_instance_is_the_least_and_the_spare_one_stays(two_options, limits):
     first, second = two_options
     few = 1 if limits.survive is None else 2
     pair = [replace(changed(one, usd=usd, spread=0.3), instances=few) for one, usd in ((first, 1000), (second, 1200))]
-    found = measure_first(pair[0], pair, limits, RATE * 0.1, CATALOG)
-    assert found is None or found.rival_usd_per_month_low == 1200
+    measurement = measure_first(pair[0], pair, limits, RATE * 0.1, CATALOG)
+    assert measurement is None or measurement.rival_usd_per_month_low == 1200
 
 
 def test_what_was_measured_is_not_measured_again(two_options):
@@ -110,8 +110,8 @@ def test_a_mix_is_measured_by_its_main_type(two_options):
     """Rank 0 is the main type of a recommended mix, which no option of the table stands for."""
     first, second = two_options
     mix = replace(changed(first, spread=0.3), rank=0, groups=2)
-    found = measure_first(mix, [changed(second, usd=1200.0, spread=0.3, hourly=2.0)], Limits(), RATE, CATALOG)
-    assert (found.rank, found.rival_rank) == (0, 2)
+    measurement = measure_first(mix, [changed(second, usd=1200.0, spread=0.3, hourly=2.0)], Limits(), RATE, CATALOG)
+    assert (measurement.rank, measurement.rival_rank) == (0, 2)
 
 
 def test_a_rival_on_spot_keeps_what_takes_over_where_spot_is_withdrawn(two_options):

@@ -264,7 +264,7 @@ def test_what_stands_by_for_a_failure_stands_by_at_any_load():
 def test_a_fleet_keeps_its_spare_in_proportion_beside_what_is_committed():
     """Five instances carry 4 requests/s with one lost: so many times the load and a quarter, of which 2 are committed."""
     pool = pool_of("a", rate=1.0)
-    problem, found = two_classes(
+    problem, solution = two_classes(
         Allocation(pool, COMMITTED, (2, 2)),
         Allocation(pool, ON_DEMAND, (0, 3)),
         limits=Limits(survive=Survive.INSTANCE),
@@ -272,7 +272,7 @@ def test_a_fleet_keeps_its_spare_in_proportion_beside_what_is_committed():
     loads = np.array([0.0, 1.6, 1.7, 2.0, 2.4, 3.0, 3.2, 4.0, 9.0])
     following = [min(max(math.ceil(round(load * 5 / 4 - 2, 9)), 0), 3) for load in loads]
     assert following == [0, 0, 1, 1, 1, 2, 2, 3, 3]
-    usd = ReactiveFleet.of(problem, found).usd_per_month(loads, 60, stopped=True)
+    usd = ReactiveFleet.of(problem, solution).usd_per_month(loads, 60, stopped=True)
     assert usd == pytest.approx(730 * (2 * 0.5 + np.array(following)))
 
 

@@ -175,7 +175,7 @@ def test_all_but_one_were_predicted_to_save_what_the_combination_does_without_it
 
 
 def test_levers_whose_joint_plan_is_not_priced_have_an_interval_and_no_point(tmp_path):
-    """Of two of four levers each lacks one of the others: at most what all save without that, and no number within."""
+    """Two of four levers lack one of the others each: at most what all save without that, and no number within."""
     alone = tuple((f"chat/{name}", 1_000.0) for name in ("spot", "precision", "region", "cloud"))
     levers = replace(
         PROGRAMME.combinations[0],

@@ -41,7 +41,7 @@ ABSENT = (
 _STRAY_TITLE = "hosts-outside-hours"
 _STRAY = "A host of a group runs at an hour at which the plan has none: paid for and not planned."
 _STRAY_SECONDS = 1800
-"""Of a host that is to go, beside the time of a start for which an autoscaler keeps what it had."""
+"""Time that a host takes to go, beside that of a start for which an autoscaler keeps what it had."""
 _NO_REQUESTS = "No request for an hour that had some a week before: paid for and not used."
 _REQUESTS = "loadbalancing_googleapis_com:https_internal_request_count"
 _HOST_TIMES = "loadbalancing_googleapis_com:https_internal_backend_latencies"

@@ -74,7 +74,7 @@ class SharedCommitment:
     """Instrument, term and payment."""
     count: int
     usd_per_hour: float
-    """Of one instance, every hour."""
+    """Price of an instance, every hour."""
     in_use_ratio: float
     """Share of their hours in which they replace instances on demand."""
     saved_usd_per_month: float

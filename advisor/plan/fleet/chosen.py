@@ -298,8 +298,8 @@ class Confirmation:
     requests: int
     minutes: float
     within_slo_ratio: float
-    """Of a week's requests, for which those of the sample stand by their class of hours; requests that the rehearsed
-    interruption of a spot instance cuts off are left out."""
+    """Share of a week's requests, for which those of the sample stand by their class of hours; without those that the
+    rehearsed interruption of a spot instance cuts off."""
     ttft_p95_ms: float | None
     tpot_p95_ms: float | None
     headroom_factor: float

@@ -136,13 +136,9 @@ def without_spare(confirmed: Confirmed, replayed: Replayed) -> Confirmed:
         if confirmation.reached:
             headroom = planned.confirmation.headroom_factor
             fleet = replace(planned, solution=fewer, confirmation=replace(confirmation, headroom_factor=headroom))
-            cheapest = (
-                None
-                if fleet.cheapest is None or fleet.usd_per_month <= fleet.cheapest.usd_per_month
-                else fleet.cheapest
-            )
-            held = replace(held_to(fleet, solution.bound_usd_per_month), cheapest=cheapest)
-            return without_spare(held, replayed)
+            is_simpler = fleet.cheapest is not None and fleet.usd_per_month > fleet.cheapest.usd_per_month
+            held = held_to(fleet, solution.bound_usd_per_month)
+            return without_spare(replace(held, cheapest=fleet.cheapest if is_simpler else None), replayed)
     return confirmed
 
 

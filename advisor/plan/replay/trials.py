@@ -67,7 +67,7 @@ class Trial:
     rehearsal: SyntheticTrace
     """Requests that the fleet was tried with."""
     within_slo_ratio: float
-    """Of the requests of a week that the sample stands for, without those that the interruption itself cut off."""
+    """Share of the requests of a week that the sample stands for, without those that the interruption cut off."""
     busiest_ratio: float
     """The same of the requests of the busiest stretch, by themselves."""
     without_one_ratio: float | None

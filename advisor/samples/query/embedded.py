@@ -133,7 +133,7 @@ class Survey:
     """In order of host, index and MIG instance."""
     engines: Sequence[EngineRows]
     grids: Mapping[str, Grid]
-    """Of each host, over all that was recorded of it, gaps included."""
+    """Time grid of each host, over all that was recorded of it, gaps included."""
 
 
 def survey(hosts: HostReader, engine_columns: Sequence[str]) -> Survey:

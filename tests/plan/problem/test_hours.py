@@ -97,7 +97,7 @@ def test_no_hour_is_planned_for_more_than_a_leap_above_its_own(peak):
 
 
 def test_quiet_hours_are_in_no_class_with_office_hours():
-    """Of 45 busy hours a week and 123 at a sixteenth of them none is planned for the other, whatever their numbers."""
+    """Neither 45 busy hours a week nor 123 at a sixteenth of them are planned for the others, whatever their numbers."""
     hours = np.arange(HOURS_PER_WEEK)
     is_busy = (hours % 24 >= 9) & (hours % 24 < 18) & (hours < 5 * 24)
     week = week_of(forecast(np.where(is_busy, 8.0, 0.5)), scheduled=True)

@@ -197,9 +197,9 @@ def night_and_day(**limits):
 
 def test_functions_do_not_stand_in_at_night_for_instances_that_requests_are_sent_to():
     """Callers weigh the two addresses alike at all hours: 365 h of one instance and 365 h of three, as without functions."""
-    found = night_and_day()
-    assert {one.pool.key: one.instances for one in found.allocations} == {"instance": (1, 3)}
-    assert found.objective_usd_per_month == pytest.approx(365 * 1 + 365 * 3)
+    fleet = night_and_day()
+    assert {group.pool.key: group.instances for group in fleet.allocations} == {"instance": (1, 3)}
+    assert fleet.objective_usd_per_month == pytest.approx(365 * 1 + 365 * 3)
 
 
 def test_functions_of_any_hour_count_as_a_type():

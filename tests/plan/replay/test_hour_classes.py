@@ -262,13 +262,13 @@ def test_a_looser_limit_on_changes_never_costs_more():
     """Fleets that a limit forces to have more in the busiest hours are judged in all others like any other."""
     fleets = [ReplayValidator(*lunch_question(most)).confirmed(refined=True) for most in (None, 7, 4, 3, 2, 1, 0)]
 
-    assert all(found.confirmation.reached for found in fleets)
+    assert all(fleet.confirmation.reached for fleet in fleets)
     assert all(more.usd_per_month >= less.usd_per_month - 0.01 for less, more in pairwise(fleets))
 
 
 @pytest.mark.parametrize("headroom", [0.125, 0.5, 0.9])
 def test_a_fleet_is_judged_by_its_machines_whatever_it_was_planned_to_carry(headroom):
-    """What a search took its replicas to carry skips none of the hours in which they are late."""
+    """Hours in which replicas are late are replayed, whatever a search took these to carry."""
     formulation, context = lunch_question(None)
     trials, pools = Trials(formulation, context), formulation.problem.pools
     roomier = formulation.of(pool.slower(headroom) for pool in pools)
@@ -376,10 +376,10 @@ def test_machines_of_the_nights_are_as_few_as_their_replays_confirm():
             yield loaded_fleet(problem, tuple(groups))
 
     with patch.object(fleet_search, "by_hours", with_two_in_evenings):
-        found = ReplayValidator(*question).confirmed(refined=True)
+        fleet = ReplayValidator(*question).confirmed(refined=True)
 
-    assert found.confirmation.reached
-    assert (1, 1, 1, 0, 0) in {group.instances for group in found.solution.allocations}
+    assert fleet.confirmation.reached
+    assert (1, 1, 1, 0, 0) in {group.instances for group in fleet.solution.allocations}
 
 
 def test_what_a_fleet_carries_at_its_weights():

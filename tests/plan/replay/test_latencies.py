@@ -52,15 +52,15 @@ def test_answers_of_one_pass_have_one_latency():
 @given(st.lists(st.floats(0.001, 1e3), min_size=1, max_size=200))
 def test_percentiles_rise_and_agree_with_the_one_that_stands_alone(seconds):
     """From the fastest to the slowest request, with the 95th the same to the last bit."""
-    found = latencies_s(outcome_of(seconds, [0.0] * len(seconds)), requests_of([1] * len(seconds)))
-    (ttft, e2e) = distributions(found, SLO, Unit.TOKENS)
+    latencies = latencies_s(outcome_of(seconds, [0.0] * len(seconds)), requests_of([1] * len(seconds)))
+    (ttft, e2e) = distributions(latencies, SLO, Unit.TOKENS)
     values = list(ttft.quantiles.values())
 
     assert list(ttft.quantiles) == list(QUANTILES.values())
     assert values == sorted(values)
     assert min(seconds) * 1000 <= values[0] * (1 + 1e-9)
     assert values[-1] <= max(seconds) * 1000 * (1 + 1e-9)
-    assert ttft.p95_ms == pytest.approx(p95_ms(*found["ttft"]), rel=1e-12)
+    assert ttft.p95_ms == pytest.approx(p95_ms(*latencies["ttft"]), rel=1e-12)
     assert e2e.quantiles == ttft.quantiles
 
 

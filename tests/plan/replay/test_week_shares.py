@@ -118,7 +118,7 @@ def test_the_share_of_a_sample_is_that_of_the_week(night, day, noon, long_ratio,
 
 
 def test_a_request_stands_for_as_many_as_its_class_has_in_a_week():
-    """Of the classes of hours in the sample, with a mean weight of 1."""
+    """Weights of the classes of hours in the sample are 1 on the mean."""
     formulation, trials, _ = trials_of(office(noon=1.0), long_ratio=0.01)
     calendar: Calendar = trials._calendar
     requests = trials.rehearsal.requests

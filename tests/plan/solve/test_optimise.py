@@ -125,18 +125,18 @@ def test_no_region_rests_while_another_serves(most):
         for name, usd in (("cheap", 1.0), ("dear", 2.0))
     ]
     quotas = {(pool.key, "on_demand"): 1.0 for pool in pools}
-    found = optimise(problem_of(*pools, planned=(0.5, 2.0), quota_limits=quotas, max_regions=most))
+    fleet = optimise(problem_of(*pools, planned=(0.5, 2.0), quota_limits=quotas, max_regions=most))
 
-    assert {one.pool.key: one.instances for one in found.allocations} == {"cheap": (1, 1), "dear": (1, 1)}
+    assert {group.pool.key: group.instances for group in fleet.allocations} == {"cheap": (1, 1), "dear": (1, 1)}
 
 
 def test_hosts_do_not_rest_while_a_service_serves():
     """Its address is another one, to which nobody moves their share: $693 where they did, and $730 of hosts alone."""
     functions = Tariff(PurchaseOption.SERVERLESS, 0.9, "functions", active_ratios=(1.0, 1.0))
     pools = (pool_of("hosts", 2.0, stand="c/r/a"), pool_of("functions", 0.5, tariffs=(functions,), stand="c/r/b"))
-    found = optimise(problem_of(*pools, planned=(0.5, 2.0)))
+    fleet = optimise(problem_of(*pools, planned=(0.5, 2.0)))
 
-    assert {one.pool.key: one.instances for one in found.allocations} == {"hosts": (1, 1)}
+    assert {group.pool.key: group.instances for group in fleet.allocations} == {"hosts": (1, 1)}
 
 
 def _active(tariff, active):
