@@ -360,12 +360,12 @@ def test_times_of_a_run_are_told_in_a_unit_that_suits_them(hours, words):
     assert hours_words(hours) == words
 
 
-def test_dear_items_are_told_in_whole_dollars(tmp_path):
+def test_dear_items_are_told_in_cents(tmp_path):
     """Fourteen thousand dollars are no power of ten."""
     plan = planned(tmp_path)
     dear = replace(plan.fleet.batch, usd_per_1000_items=14_700.0)
 
-    assert "$14,700 per 1,000 items" in replayed_run_words(dear, plan.fleet.confirmed)
+    assert "$14,700.00 per 1,000 items" in replayed_run_words(dear, plan.fleet.confirmed)
 
 
 def test_the_same_question_from_the_plan(tmp_path):
