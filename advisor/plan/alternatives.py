@@ -258,6 +258,7 @@ def groups_of(confirmed: Confirmed, context: PlanningContext) -> Iterator[RungGr
             instances=max(allocation.instances),
             weights=weights_of(context.catalog, model, candidate.precision, candidate.engine).repository,
             running_hours=turn,
+            instances_by_class=allocation.instances if len(set(allocation.instances)) > 1 else (),
         )
 
 

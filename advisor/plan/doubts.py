@@ -11,6 +11,7 @@ from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup, PriceRan
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.request import read_question
 from advisor.plan.values import Option, OptionCost, Plan
+from advisor.plan.words import group_count_words
 from advisor.records import dataclass
 from advisor.requirements import left_out_ratio
 from advisor.units import A_CENT, ratio_words
@@ -212,4 +213,4 @@ def _by_zone(bought: FleetGroup | Option, purchase: Purchase, catalog: Catalog) 
 
 def _words(option: Option) -> str:
     paid = option.purchase.replace("_", " ")
-    return f"{option.instances} × {option.instance_type} {paid} in {option.region} ({option.provider})"
+    return f"{group_count_words(option)} × {option.instance_type} {paid} in {option.region} ({option.provider})"

@@ -18,6 +18,7 @@ from advisor.plan.solve.simple import preference
 from advisor.plan.solve.solver import load_solver
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed
 from advisor.plan.values import CurrentCost, Rung
+from advisor.plan.words import group_count_words
 from advisor.processes import Items
 from advisor.records import dataclass, replace
 from advisor.units import A_CENT, ratio_words, usd
@@ -423,7 +424,8 @@ def _is_simpler(stated: ReachedRung, theirs: tuple[int, int, int], usd_per_month
 def _why_dearer(reached: RungFleet, stated: ReachedRung) -> str:
     """Fleet of a rung that allows less, and why a dearer one is recommended."""
     fleet = " + ".join(
-        f"{group.instances} × {group.instance_type} {group.purchase.replace('_', ' ')}" for group in reached.rung.groups
+        f"{group_count_words(group)} × {group.instance_type} {group.purchase.replace('_', ' ')}"
+        for group in reached.rung.groups
     )
     is_simpler = _is_simpler(stated, reached.preference, reached.usd_per_month)
     why = "a simpler fleet is (limits.simplicity)" if is_simpler else "it does not hold in full"

@@ -151,6 +151,8 @@ class RungGroup:
     """Repository on the hub that its engine loads; "" where the user has to name one."""
     running_hours: str = field(default="", metadata=OMITTED_AT_DEFAULT)
     """``in the quietest 68 hours a week`` where groups take turns; "": at all hours, or more in busier ones."""
+    instances_by_class: tuple[int, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
+    """In each of the fleet's hour classes; (): the same at all hours."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from advisor.plan.fleet.chosen import Confirmation, Fleet
 from advisor.plan.fleet.costs import BatchPlan
 from advisor.plan.problem.formulas import falls
 from advisor.plan.problem.values import PurchaseOption
-from advisor.plan.values import ComparedLatency
+from advisor.plan.values import ComparedLatency, Option, RungGroup
 from advisor.units import (
     HOURS_PER_DAY,
     HOURS_PER_WEEK,
@@ -258,3 +258,22 @@ def _with_images(demand: Mapping[str, Any]) -> str:
 
 def _noun(singular: str, count: str) -> str:
     return singular if count == "1" else f"{singular}s"
+
+
+def count_words(instances: Sequence[int]) -> str:
+    """``4``, or ``2…4`` where the number follows the hours; ``4…2`` where it is least in the busiest."""
+    low, high = min(instances), max(instances)
+    if low == high:
+        return f"{high:,}"
+    return f"{high:,}…{low:,}" if instances[0] == high and instances[-1] == low else f"{low:,}…{high:,}"
+
+
+def running_count_words(instances: Sequence[int], turn: str) -> str:
+    """Instances of a group: of one that takes turns in the hours in which it runs."""
+    return count_words([count for count in instances if count] if turn else instances)
+
+
+def group_count_words(group: Option | RungGroup) -> str:
+    """Instances of a fleet in short, in the hours in which it runs where its groups take turns."""
+    turn = group.running_hours if isinstance(group, RungGroup) else ""
+    return running_count_words(group.instances_by_class or (group.instances,), turn)

@@ -14,6 +14,7 @@ from advisor.plan.doubts import is_refused, refusal_words
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.plain_values import Document
 from advisor.plan.values import CurrentCost, Plan, Rung, RungGroup
+from advisor.plan.words import group_count_words
 from advisor.programme import rules
 from advisor.programme.billed import BilledMonth, as_billed
 from advisor.programme.rules import Assignment
@@ -550,7 +551,7 @@ def _fleet_usd(fleet: Fleet) -> float:
 def _groups_words(rung: Rung) -> str:
     """Groups of a fleet in short."""
     return " + ".join(
-        f"{group.instances} × {group.instance_type} {group.purchase.replace('_', ' ')}"
+        f"{group_count_words(group)} × {group.instance_type} {group.purchase.replace('_', ' ')}"
         f"{group.running_hours and f' {group.running_hours}'}"
         for group in rung.groups
     )

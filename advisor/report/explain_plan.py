@@ -18,6 +18,7 @@ from advisor.plan.explain.why import SEARCHED_TO, Contender, LoadRange, PriceCha
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import read_question
 from advisor.plan.values import Plan
+from advisor.plan.words import count_words, group_count_words
 from advisor.records import dataclass
 from advisor.report.fleet_words import (
     confirmation_words,
@@ -91,7 +92,8 @@ def _next_words(outcome: Outcome) -> Iterator[str]:
     option = following.option
     made_of = f"{hardware_words(option)}, {option.region}, {name_words(option.purchase)}, {option.precision}"
     cost = f"{usd(option.cost.total_usd_per_month)} a month (#{option.rank})"
-    yield f"next instance type: {option.instances} × {option.instance_type} ({made_of}) at {cost}, {difference}{draw}"
+    machines = f"{group_count_words(option)} × {option.instance_type} ({made_of})"
+    yield f"next instance type: {machines} at {cost}, {difference}{draw}"
 
 
 def what_if_section(what_if: WhatIf) -> Section:
@@ -203,7 +205,8 @@ def _contender_words(contender: Contender) -> str:
     cost = f"{usd(contender.total_usd_per_month)} a month"
     limit = f", its replicas limited by their {contender.limited_by}" if contender.limited_by else ""
     return (
-        f"{contender.instances} × {contender.instance_type} ({contender.provider} {contender.region}, "
+        f"{count_words(contender.instances_by_class or (contender.instances,))} × {contender.instance_type} "
+        f"({contender.provider} {contender.region}, "
         f"{name_words(contender.purchase)}, "
         f"{contender.precision}, TP {contender.tensor_parallel}){others}: {cost}{limit}"
     )

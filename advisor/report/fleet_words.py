@@ -12,14 +12,12 @@ from advisor.plan.problem.formulas import falls
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.solve.stage import by_stand, running_of
 from advisor.plan.values import Plan
-from advisor.plan.words import fleet_turns, items_word, latency_words
+from advisor.plan.words import count_words, fleet_turns, items_word, latency_words, running_count_words
 from advisor.report.text_table import Column, Section
 from advisor.report.words import (
     PART_WORDS,
-    count_words,
     hardware_words,
     paid_words,
-    running_count_words,
     use_words,
     whole_percent,
 )

@@ -6,7 +6,7 @@ from advisor.demand.values import Unit
 from advisor.models.model import SERVES_GGUF
 from advisor.plan.fleet.chosen import Fleet, Policy, ReactivePolicy
 from advisor.plan.values import CurrentCost, Interval, Option, Plan, Rung
-from advisor.plan.words import first_name, items_word, unit_of
+from advisor.plan.words import count_words, first_name, group_count_words, items_word, unit_of
 from advisor.records import replace
 from advisor.report.text_table import Column, Section, dashed
 from advisor.report.words import hardware_words, paid_words, short_rung_words
@@ -273,7 +273,7 @@ def option_cells(option: Option, unit: Unit = Unit.TOKENS) -> tuple[str, ...]:
     return (
         str(option.rank), option.provider, option.region, option.instance_type,
         hardware_words(option), paid_words(option), option.precision,
-        str(option.tensor_parallel), f"{mark}{option.instances}", f"{mark}{option.replicas}",
+        str(option.tensor_parallel), f"{mark}{group_count_words(option)}", f"{mark}{_replica_words(option)}",
         _latency(predicted.ttft_p95_ms, replay.ttft_p95_ms if replay else None),
         *(() if unit.is_one_pass else (_latency(predicted.tpot_p95_ms, replay.tpot_p95_ms if replay else None),)),
         f"{mark}{rounded(planned)}",
@@ -310,6 +310,12 @@ def _policy_words(policy: ReactivePolicy) -> str:
     )
 
 
+def _replica_words(option: Option) -> str:
+    return count_words(
+        [count * option.replicas_per_instance for count in option.instances_by_class or (option.instances,)]
+    )
+
+
 def size_lines(fleet: Fleet, options: Sequence[Option]) -> Iterator[str]:
     """Horizontal against vertical: the cheapest option of fewer, and of more, instances in the busiest hours."""
     instances = sum(group.instances[-1] for group in fleet.groups)
@@ -322,6 +328,6 @@ def size_lines(fleet: Fleet, options: Sequence[Option]) -> Iterator[str]:
 def _option_words(option: Option | None) -> str:
     if option is None:
         return "no option"
-    count = f"{option.instances} × {option.instance_type} {paid_words(option)} in {option.region}"
+    count = f"{group_count_words(option)} × {option.instance_type} {paid_words(option)} in {option.region}"
     unjudged = ", not replayed" if about(option) else ""
     return f"#{option.rank}, {count} at {about(option)}{usd(option.cost.total_usd_per_month)} a month{unjudged}"

@@ -7,7 +7,15 @@ from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.replay.values import ReplayResult
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import MeasureFirst, Option, Plan
-from advisor.plan.words import compared_words, run_words, size_words, spare_hours, start_hours, unit_of
+from advisor.plan.words import (
+    compared_words,
+    group_count_words,
+    run_words,
+    size_words,
+    spare_hours,
+    start_hours,
+    unit_of,
+)
 from advisor.report.fleet_words import capacity_requests_per_second, forecast_words, price_words, rate_words
 from advisor.report.option_words import about
 from advisor.report.price_age import oldest_price
@@ -183,7 +191,7 @@ def _steady_words(options: Sequence[Option]) -> Iterator[str]:
     """The cheapest option without spot."""
     steady = next((option for option in options if option.purchase == "on_demand"), None)
     if steady is not None:
-        count = f"{steady.instances} × {steady.instance_type} in {steady.region}"
+        count = f"{group_count_words(steady)} × {steady.instance_type} in {steady.region}"
         total = f"{about(steady)}{usd(steady.cost.total_usd_per_month)}"
         unjudged = ", not replayed" if about(steady) else ""
         yield f"without spot, the cheapest option is #{steady.rank}, {count} on demand at {total} a month{unjudged}"

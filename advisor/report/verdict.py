@@ -13,6 +13,7 @@ from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import CurrentCost, Plan
 from advisor.plan.words import (
     apart_words,
+    count_words,
     hours_words,
     replayed_run_words,
     replayed_words,
@@ -69,7 +70,6 @@ from advisor.report.words import (
     cluster_words,
     code_words,
     conflict_words,
-    count_words,
     floor_words,
     rejection_counts,
     relaxation_words,

@@ -10,7 +10,7 @@ from advisor.plan.fleet.chosen import ConstraintUse, Fleet
 from advisor.plan.fleet.spare import CLUSTER_OF_SLICES, ITS_CLUSTER
 from advisor.plan.problem.limits import CONSTRAINTS, UNKNOWN_WORDS, Constraint
 from advisor.plan.values import Conflict, RelaxedLimit
-from advisor.plan.words import fleet_turns, hours_words, split_words
+from advisor.plan.words import fleet_turns, group_count_words, hours_words, running_count_words, split_words
 from advisor.units import DAYS_PER_MONTH, MS_PER_SECOND, SECONDS_PER_HOUR, milliseconds, significant, usd
 from advisor.workload.values import Slo
 
@@ -127,14 +127,6 @@ def paid_words(group: "Option | FleetGroup | RungGroup") -> str:
     return f"committed for {years} year{'' if years == '1' else 's'}"
 
 
-def count_words(instances: Sequence[int]) -> str:
-    """``4``, or ``2…4`` where the number follows the hours; ``4…2`` where it is least in the busiest."""
-    low, high = min(instances), max(instances)
-    if low == high:
-        return f"{high:,}"
-    return f"{high:,}…{low:,}" if instances[0] == high and instances[-1] == low else f"{low:,}…{high:,}"
-
-
 def short_words(fleet: Fleet, *, with_precision: bool = False) -> str:
     """``4 × g6e.xlarge spot + 1 × p5.4xlarge on demand (aws us-east-1)``; with its hours where groups take turns."""
     turns = fleet_turns(fleet)
@@ -144,13 +136,8 @@ def short_words(fleet: Fleet, *, with_precision: bool = False) -> str:
 
 def short_rung_words(groups: "Sequence[RungGroup]") -> str:
     """The same of the groups of a rung, with their precisions."""
-    counts, turns = [f"{group.instances:,}" for group in groups], [group.running_hours for group in groups]
-    return _short_words(groups, counts, turns, with_precision=True)
-
-
-def running_count_words(instances: Sequence[int], turn: str) -> str:
-    """Instances of a group: of one that takes turns in the hours in which it runs."""
-    return count_words([count for count in instances if count] if turn else instances)
+    counts = [group_count_words(group) for group in groups]
+    return _short_words(groups, counts, [group.running_hours for group in groups], with_precision=True)
 
 
 def _short_words(

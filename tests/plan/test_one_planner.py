@@ -318,6 +318,8 @@ def test_costs_never_rise_from_rung_to_rung(workload):
     assert sum(one.recommended for one in plan.ladder) <= 1
     for one in plan.ladder:
         assert not one.recommended or one.total_usd_per_month == pytest.approx(total(plan), abs=A_CENT)
+    for group in (group for one in plan.ladder for group in one.groups):
+        assert group.instances == max(group.instances_by_class or (group.instances,))
 
 
 @every_workload

@@ -186,6 +186,7 @@ def make_rung(rung: str, *groups: FleetGroup, today: float | None = None, **chan
         RungGroup(
             one.provider, one.region, one.instance_type, one.accelerator, one.purchase, one.commitment, one.precision,
             one.tensor_parallel, one.engine, max(one.instances),
+            instances_by_class=one.instances if len(set(one.instances)) > 1 else (),
         )
         for one in groups
     )  # fmt: skip

@@ -367,12 +367,15 @@ def test_a_replica_has_one_planned_rate(plan):
 
 def test_fewer_and_more_instances_are_options_of_the_plan(plan):
     """Larger and smaller instances are read from the options: no second number is computed for them."""
-    fewer, more = (replace(plan.options[0], rank=rank, instances=count) for rank, count in ((7, 1), (9, 50)))
+    fewer, more = (
+        replace(plan.options[0], rank=rank, instances=max(by_class), instances_by_class=by_class)
+        for rank, by_class in ((7, (1, 1)), (9, (20, 50)))
+    )
     (line,) = size_lines(plan.fleet, (plan.recommended, fewer, more))
 
     total = f"at ${fewer.cost.total_usd_per_month:,.2f} a month"
     assert f"fewer instances: #7, 1 × {fewer.instance_type}" in line
-    assert f"more: #9, 50 × {more.instance_type}" in line
+    assert f"more: #9, 20…50 × {more.instance_type}" in line
     assert line.count(total) == 2
     assert tuple(size_lines(plan.fleet, (plan.recommended,))) == ()
 

@@ -605,6 +605,16 @@ def test_the_cheapest_rung_is_named_beside_the_next_one():
     assert told == "Ladder: the rung above (precision) costs $4,116.02; the cheapest (any cloud) $1,398.96."
 
 
+def test_a_rung_whose_instances_follow_the_hours_says_the_fewest_too():
+    """A count is a range wherever the fleet has fewer at night, in the ladder as in the first line."""
+    group = make_group((1, 3))
+    fleet = make_fleet(group, hour_classes=(PlannedHours(68, 1.1, 2.6, 1.8), PlannedHours(100, 6.1, 9.75, 5.7)))
+    text = plan_table(make_plan(fleet, ladder=(make_rung("spot", group, recommended=True),)))
+
+    assert text.startswith("Run 1…3 × g6e.xlarge")
+    assert "1…3 × g6e.xlarge" in text.partition("ladder:")[2]
+
+
 def test_a_rung_named_after_spot_says_where_it_has_none():
     """Spot that is not sold, or costs no less, leaves the fleet of the rung before, and the row says so."""
     group = make_group()

@@ -7,10 +7,10 @@ import pytest
 
 import advisor
 from advisor.plan.fleet.chosen import PlannedHours
-from advisor.plan.words import turn_words
+from advisor.plan.words import count_words, turn_words
 from advisor.report.fleet_words import fleet_words
 from advisor.report.verdict import plan_table
-from advisor.report.words import CODE_WORDS, count_words, paid_words, payback_words, short_words
+from advisor.report.words import CODE_WORDS, paid_words, payback_words, short_words
 from advisor.units import milliseconds, unit_usd
 from report.plans import COMMITMENT, make_fleet, make_group, make_plan
 

@@ -60,6 +60,8 @@ class Contender:
     total_usd_per_month: float
     """Of the whole fleet."""
     groups: int = 1
+    instances_by_class: tuple[int, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
+    """In each of the fleet's hour classes; (): the same at all hours."""
     limited_by: str = field(default="", metadata=OMITTED_AT_DEFAULT)
     """Limit that keeps its replicas below what their accelerators sustain: ``network 2.5 Gbit/s``; "": none."""
 
@@ -414,6 +416,7 @@ def _contender(confirmed: Confirmed, requirements: Requirements) -> Contender:
     candidate = confirmed.formulation.pool_set.sources[main.pool.key].served.candidate
     return Contender(
         **fleet_in_short(confirmed),
+        instances_by_class=main.instances if len(set(main.instances)) > 1 else (),
         usd_per_hour=main.tariff.usd_per_hour,
         limited_by=limit_words(candidate, confirmed.planned_rates()[name_of(main)], requirements),
     )

@@ -16,7 +16,7 @@ from advisor.plan.replay.engine import Times
 from advisor.plan.replay.values import Billing, ReplayGroup, Route
 from advisor.plan.request import catalog_of_question, read_question, requirements_of
 from advisor.plan.values import Option, Plan, PlanProvenance
-from advisor.plan.words import fleet_turns
+from advisor.plan.words import fleet_turns, group_count_words
 from advisor.records import dataclass
 from advisor.requirements import Requirements
 from advisor.workload.kinds import trace_columns
@@ -71,7 +71,8 @@ def planned(plan: Plan, catalog: Catalog, model: PerformanceModel, rank: int | N
         return Planned(title, tuple(groups), slo, notes, tuple(_routes(plan.fleet)), columns)
     option = _option(plan, rank, where)
     candidate = candidate_of(option, requirements, catalog, where)
-    title = f"{option.instances} × {option.instance_type} {option.purchase} in {option.region} ({option.precision})"
+    count = group_count_words(option)
+    title = f"{count} × {option.instance_type} {option.purchase} in {option.region} ({option.precision})"
     return Planned(title, (_group(option, candidate, requirements, model),), slo, notes, (), columns)
 
 

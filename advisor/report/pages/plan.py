@@ -7,7 +7,7 @@ from typing import Any
 
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.values import Interval, Option, Plan, Predicted, Rejection
-from advisor.plan.words import first_name, unit_of
+from advisor.plan.words import first_name, group_count_words, unit_of
 from advisor.records import dataclass, replace
 from advisor.report.fleet_words import detail_sections, fleet_lines, group_section
 from advisor.report.option_words import (
@@ -168,8 +168,9 @@ def _chart(
             low=css_percent(x.at(interval.low)),
             high=css_percent(x.at(interval.high)),
             told=(
-                f"#{option.rank} {option.instances} × {option.instance_type} {paid_words(option)} {option.precision}, "
-                f"{option.provider} {option.region} ({hardware_words(option)}): {usd(costs[at])} a month, {title} "
+                f"#{option.rank} {group_count_words(option)} × {option.instance_type} {paid_words(option)} "
+                f"{option.precision}, {option.provider} {option.region} "
+                f"({hardware_words(option)}): {usd(costs[at])} a month, {title} "
                 f"{milliseconds(interval.value)} ({milliseconds(interval.low)} to {milliseconds(interval.high)}, "
                 f"{option.evidence}{', not replayed' if about(option) else ''})"
             ),
@@ -401,7 +402,7 @@ def _region_rows(plan: Plan) -> Iterator[tuple[str, ...]]:
     rejected = Counter((rejection.provider, rejection.region) for rejection in plan.rejected)
     chosen = {(group.provider, group.region) for group in plan.fleet.groups} if plan.fleet else set()
     for place, option in cheapest.items():
-        fleet = f"{option.instances} × {option.instance_type} {paid_words(option)} {option.precision}"
+        fleet = f"{group_count_words(option)} × {option.instance_type} {paid_words(option)} {option.precision}"
         total = f"{about(option)}{option.cost.total_usd_per_month:,.2f}"
         mark = "recommended" if place in chosen else ""
         yield (*place, str(counts[place]), fleet, total, str(rejected[place]), mark)
