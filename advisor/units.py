@@ -149,6 +149,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def unit_words(unit: str, number: float) -> str:
+    """Unit of a number: ``accelerator`` of one, ``accelerators`` of others; ``USD/month`` of any."""
+    return unit.removesuffix("s") if number == 1 else unit
+
+
 def milliseconds(value_ms: float) -> str:
     """``35 ms`` or ``1.2 s``: three significant digits."""
     return (

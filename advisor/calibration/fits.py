@@ -358,7 +358,7 @@ def hold_out(observed: Observations, split: str, folds: int = FOLDS) -> HeldOut:
 
 def predict_rows(calibration: Calibration, observed: Observations) -> HeldOut:
     """Predictions of one calibration for some rows."""
-    model, grounds = PerformanceModel(calibration), PredictionEvidence(observed.deployments, calibration)
+    model, prediction_evidence = PerformanceModel(calibration), PredictionEvidence(observed.deployments, calibration)
     predicted, physics = ({quantity: np.full(observed.size, np.nan) for quantity in QUANTITIES} for _ in range(2))
     evidence = np.zeros(observed.size, dtype=np.intp)
     for group, scenario in SCENARIO_OF.items():
@@ -367,7 +367,7 @@ def predict_rows(calibration: Calibration, observed: Observations) -> HeldOut:
             continue
         some = observed.take(rows)
         packed = some.packed(calibration.constants)
-        evidence[rows] = grounds.evidence(scenario, some.place, some.load)
+        evidence[rows] = prediction_evidence.evidence(scenario, some.place, some.load)
         _store(predicted, rows, model.timing(scenario, packed, some.load))
         _store(physics, rows, physics_timing(scenario, packed.replicas, packed.constants, some.load))
     return HeldOut(observed, predicted, physics, evidence)

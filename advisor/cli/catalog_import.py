@@ -210,7 +210,7 @@ def _day(as_of: datetime | None) -> str | None:
     if as_of is None:
         return None
     if as_of.date() > (datetime.now(UTC) + timedelta(days=1)).date():
-        raise click.BadParameter(f"{as_of:%Y-%m-%d} is a day to come", param_hint="'--as-of'")
+        raise click.BadParameter(f"{as_of:%Y-%m-%d} is in the future", param_hint="'--as-of'")
     return f"{as_of:%Y-%m-%d}"
 
 

@@ -176,7 +176,9 @@ def wanted_providers(names: Sequence[str]) -> tuple[str, ...]:
         raise click.UsageError(f"name a provider: {', '.join(every)} or all")
     for name in names:
         if name not in (*every, "all"):
-            raise InputError(f"nothing knows how to refresh '{name}'", hint=suggestion(name, (*every, "all")))
+            raise InputError(
+                f"no provider of this name can be refreshed: '{name}'", hint=suggestion(name, (*every, "all"))
+            )
     return every if "all" in names else tuple(dict.fromkeys(names))
 
 

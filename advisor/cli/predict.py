@@ -61,7 +61,7 @@ def explain_text(explanation: Explanation | None) -> str:
     lines += _lines("ttft_ms", explanation.ttft) if explanation.ttft else []
     lines += [
         f"throughput  learned × {explanation.throughput_learned:.3f}",
-        f"grounds     {explanation.grounds}",
+        f"measured    {explanation.measured}",
         "constants",
     ]
     width = max(len(row.name) for row in TABLE)

@@ -93,7 +93,7 @@ class _Fleet:
     """Tokens that the model takes."""
     place: Indices
     """Position here of each set-up."""
-    grounds: PredictionEvidence
+    prediction_evidence: PredictionEvidence
 
     @classmethod
     def of(cls, setups: Sequence[Resolved | None], sieve: Sieve, calibration: Calibration) -> "_Fleet":
@@ -161,7 +161,7 @@ def _answer(
     packed = fleet.packed.take(place)
     working, asked_load = load_of(scenario, fleet.replicas[place], questions)
     timing = model.timing(scenario, packed, asked_load)
-    evidence = fleet.grounds.evidence(scenario, place, asked_load)
+    evidence = fleet.prediction_evidence.evidence(scenario, place, asked_load)
     pictures_ms = picture_seconds(packed.replicas, packed.constants) * MS_PER_SECOND
     evidence = np.where(pictures_ms > 0, np.maximum(evidence, _CALIBRATED), evidence)
     unprompted = np.where(questions.input_tokens > 0, 0.0, np.nan)
@@ -174,7 +174,7 @@ def _answer(
         ("total_tokens_per_second", Quantity.THROUGHPUT, rate * ratio),
     )
     for name, quantity, value in columns:
-        low, high = fleet.grounds.spread(scenario, quantity, evidence)
+        low, high = fleet.prediction_evidence.spread(scenario, quantity, evidence)
         less, more = (pictures_ms * (factor - 1) * (name == "ttft_ms") for factor in PICTURE_FACTORS)
         answers.store(name, rows, (value, np.maximum(value * low + less, 0.0), value * high + more))
     names = [evidence.value for evidence in CLASSES]
@@ -227,7 +227,7 @@ class Explanation:
     throughput_learned: float
     """Learned factor of the throughput."""
     evidence: str
-    grounds: str
+    measured: str
     """What was measured of the set-up."""
     constants: Mapping[str, float]
 
@@ -244,8 +244,8 @@ def explain(setup: Resolved, scenario: Scenario, question: Questions, model: Per
     step = decode_parts(packed.replicas, packed.constants, running.batch, context)
     share = running.own_s / running.step_s
     token = {name: part * share for name, part in step.items()} | {"prefill of others": running.stalls_s}
-    grounds = PredictionEvidence([setup.deployment], model.calibration)
-    evidence = CLASSES[int(grounds.evidence(scenario, np.zeros(1, dtype=np.intp), load)[0])]
+    prediction_evidence = PredictionEvidence([setup.deployment], model.calibration)
+    evidence = CLASSES[int(prediction_evidence.evidence(scenario, np.zeros(1, dtype=np.intp), load)[0])]
     return Explanation(
         users=None if scenario is Scenario.SATURATED else _number(load.concurrency),
         batch=_number(running.batch),
@@ -254,7 +254,7 @@ def explain(setup: Resolved, scenario: Scenario, question: Questions, model: Per
         ttft=_terms(_first_terms(packed, load, first), timing.ttft_s / base.ttft_s) if prompted and first else None,
         throughput_learned=_number(timing.output_tokens_per_second / base.output_tokens_per_second),
         evidence=evidence.value,
-        grounds=_grounds(setup.deployment, model.calibration, scenario, evidence, load),
+        measured=_measured_words(setup.deployment, model.calibration, scenario, evidence, load),
         constants={field.name: _number(getattr(packed.constants, field.name)) for field in fields(Constants)},
     )
 
@@ -294,7 +294,7 @@ def _number(value: FloatLike) -> float:
     return float(np.asarray(value).reshape(-1)[0])
 
 
-def _grounds(
+def _measured_words(
     deployment: Deployment, calibration: Calibration, scenario: Scenario, evidence: Evidence, load: regimes.Load
 ) -> str:  # fmt: skip
     """Measurements of a deployment, in words."""

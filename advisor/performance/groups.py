@@ -183,7 +183,7 @@ class Groups:
     """Candidates that predict alike (the same replica in machines of other sizes) are predicted once."""
 
     packed: Packed
-    grounds: PredictionEvidence
+    prediction_evidence: PredictionEvidence
     index: list[int]
     """Group of each candidate."""
 
@@ -194,7 +194,7 @@ class Groups:
 
     def rate_spread(self, rates: Floats, evidence: Codes) -> tuple[Floats, Floats]:
         """Factors from rates to the ends of their intervals; wider by the share of the time that pictures take."""
-        ends = self.grounds.spread(LIKE, Quantity.THROUGHPUT, evidence)
+        ends = self.prediction_evidence.spread(LIKE, Quantity.THROUGHPUT, evidence)
         busy = rates * self.pictures_s
         low, high = (
             end / (1 + busy * (factor - 1)) for end, factor in zip(ends, reversed(PICTURE_FACTORS), strict=True)
@@ -209,13 +209,13 @@ class Groups:
         first = dict(zip(reversed(keys), reversed(candidates), strict=True))
         deployments = [deployment_for(first[key], asked) for key in position]
         whole = cls.for_each(model.planned(deployments, asked.demand.tokens), model)
-        return cls(whole.packed, whole.grounds, [position[key] for key in keys])
+        return cls(whole.packed, whole.prediction_evidence, [position[key] for key in keys])
 
     @classmethod
     def for_each(cls, deployments: Sequence[Deployment], model: PerformanceModel) -> "Groups":
         """Each deployment a group of its own."""
-        grounds = PredictionEvidence(deployments, model.calibration)
-        return cls(pack(deployments, model.calibration.constants), grounds, list(range(len(deployments))))
+        prediction_evidence = PredictionEvidence(deployments, model.calibration)
+        return cls(pack(deployments, model.calibration.constants), prediction_evidence, list(range(len(deployments))))
 
 
 def group_key(candidate: Candidate) -> tuple[str, str, str, str, int, str]:

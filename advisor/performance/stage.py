@@ -360,7 +360,7 @@ def _intervals(
     groups: Groups, quantity: Quantity, values: Floats, pictures_ms: Floats, evidence: Codes
 ) -> list[Interval]:
     """A value of each group, of which pictures take so much, with its range."""
-    low, high = groups.grounds.spread(LIKE, quantity, evidence)
+    low, high = groups.prediction_evidence.spread(LIKE, quantity, evidence)
     less, more = (pictures_ms * (factor - 1) for factor in PICTURE_FACTORS)
     ends = (values, np.maximum(values * low + less, 0.0), values * high + more)
     return [Interval(*map(float, numbers)) for numbers in zip(*ends, strict=True)]
@@ -390,7 +390,7 @@ def _evidence(groups: Groups, tokens: TokenHistogram, running: Floats) -> Codes:
     """Evidence for the numbers of each group when so many requests run."""
     lengths = (tokens.mean_input_tokens(), tokens.mean_output_tokens(), tokens.prefix_cache_hit_ratio)
     load = Load(np.maximum(running, 1.0), *(np.full(running.shape, length) for length in lengths))
-    evidence = groups.grounds.evidence(LIKE, groups.packed.origin, load)
+    evidence = groups.prediction_evidence.evidence(LIKE, groups.packed.origin, load)
     return np.where(groups.pictures_s > 0, np.maximum(evidence, _CALIBRATED), evidence).astype(evidence.dtype)
 
 

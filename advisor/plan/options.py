@@ -21,7 +21,7 @@ from advisor.plan.solve.alone import ROUNDING, Missed, alone, load_of
 from advisor.plan.solve.simple import preference
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.records import dataclass, replace
-from advisor.units import A_CENT, ratio_words
+from advisor.units import A_CENT, ratio_words, unit_words
 from advisor.workload.values import Slo
 
 MOST_REPLAYED = 24
@@ -239,11 +239,15 @@ def _least_counts(problem: Problem, planned: Floats) -> Floats:
     return np.where(np.isfinite(loads), counts, math.inf)
 
 
+def _amount(number: float, unit: str) -> str:
+    """``1 accelerator``, ``2 accelerators``, ``1,234.50 USD/month``; of shares the number alone."""
+    digits = ",.2f" if unit.startswith("USD") else ",.6g"
+    return f"{number:{digits}}" if unit.startswith("share") else f"{number:{digits}} {unit_words(unit, number)}"
+
+
 def _rejection(formulation: Formulation, pool: Pool, tariff: Tariff, missed: Missed) -> Rejection:
     source = formulation.pool_set.sources[pool.key]
-    unit = "" if missed.unit.startswith("share") else f" {missed.unit}"
-    digits = ",.2f" if missed.unit.startswith("USD") else ",.6g"
-    needed, available = (f"{number:{digits}}{unit}" for number in (missed.needed, missed.available))
+    needed, available = (_amount(number, missed.unit) for number in (missed.needed, missed.available))
     alone_so = f"alone {_BOUGHT.get(tariff.paid, tariff.paid.value)}"
     limit = _LIMITS.get(missed.constraint, missed.constraint.set_by)
     reason = f"{alone_so} it takes {needed}, and {limit} allows {available}"
@@ -393,8 +397,8 @@ def _replay_refusal(formulation: Formulation, pool: Pool, slo: Slo, kept: float)
     """Why a pool is not an option: no allowed number of its instances keeps enough of the requests within the SLO."""
     needed = slo.rehearsed_ratio
     reason = (
-        f"a replay of no allowed number of instances finds more than {ratio_words(kept)} of the requests within the "
-        f"SLO, and {ratio_words(needed)} are wanted of it, {ratio_words(slo.within_ratio)} and a margin"
+        f"no allowed number of instances passes the replay: the best keeps {ratio_words(kept)} of the requests within "
+        f"the SLO, and {ratio_words(needed)} are needed ({ratio_words(slo.within_ratio)} and a margin)"
     )
     source = formulation.pool_set.sources[pool.key]
     shortfall = Shortfall("replay", "share of requests", needed, kept, reason)

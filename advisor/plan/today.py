@@ -26,7 +26,7 @@ from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, na
 from advisor.plan.values import CurrentCost
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
-from advisor.units import usd
+from advisor.units import unit_words, usd
 from advisor.workload.values import Deployment, Exclude
 
 _CAPS = (
@@ -219,8 +219,8 @@ def _allowed(use: ConstraintUse) -> str:
     cap = CONSTRAINTS[use.name]
     if cap is Constraint.BUDGET:
         return f"{cap.set_by} allows {usd(use.limit)}"
-    unit = use.unit.removesuffix("s") if use.limit == 1 else use.unit
-    return f"{cap.set_by}{use.detail and f' ({use.detail})'} allows {use.limit:,.{cap.row.decimals}f} {unit}"
+    limit = f"{use.limit:,.{cap.row.decimals}f} {unit_words(use.unit, use.limit)}"
+    return f"{cap.set_by}{use.detail and f' ({use.detail})'} allows {limit}"
 
 
 def _busiest(solution: FleetSolution) -> int:

@@ -88,7 +88,7 @@ def _verdict(report: LeverReport) -> str:
     """Levers of the combination, its cost, and that against what is paid."""
     used = [name_words(lever.lever) for lever in report.levers if lever.used]
     if not used:
-        return f"No lever saves anything: {dashed(report.without.total_usd_per_month, usd)} a month stays"
+        return f"No lever saves anything: the cost stays {dashed(report.without.total_usd_per_month, usd)} a month"
     total, paid = report.together.plan.total_usd_per_month, report.paid_usd_per_month
     whose = "without any" if report.current is None else "today"
     change = f"against {dashed(paid, usd)} {whose}"
@@ -167,7 +167,7 @@ def _table_lines(report: LeverReport) -> Iterator[str]:
     without, paid = report.without.total_usd_per_month or 0.0, report.paid_usd_per_month or 0.0
     if without - paid >= A_CENT:
         more = usd(without - paid)
-        yield f"that plan costs {more} more than today: so much of what a lever saves alone is not a saving of the bill"
+        yield f"that plan costs {more} more than today: what a lever saves alone less that is what the bill saves"
     if any(lever.used and lever.worth_usd_per_month is None for lever in report.levers):
         yield "needed: no fleet of the combination does without"
     yield "hours are estimates: --effort LEVER=HOURS sets your own"

@@ -155,7 +155,7 @@ def _without_spot(rung: Rung, shown: Sequence[Rung]) -> str:
     """Words on a rung named after spot that has none; *shown*: rungs above it, of which one may be on spot."""
     if rung.rung != _SPOT or not rung.groups or _has_spot(rung):
         return ""
-    return ", which costs less than spot" if any(map(_has_spot, shown)) else ", nothing on spot"
+    return ", which costs less than spot" if any(map(_has_spot, shown)) else "; spot costs no less"
 
 
 def _has_spot(rung: Rung) -> bool:

@@ -207,7 +207,7 @@ def close_call_words(plan: Plan, shown: int) -> Iterator[str]:
     most, least = usd(measure_first.recommended_usd_per_month_high), usd(measure_first.rival_usd_per_month_low)
     is_sure = most == usd(plan.recommended.cost.total_usd_per_month)
     yield (
-        f"Close, as predictions may err: {named} ({_told(rival)}) may cost as little as {least} a month, and the "
+        f"Too close to call: {named} ({_told(rival)}) may cost as little as {least} a month, and the "
         f"recommendation "
         f"{most}{'' if is_sure else ' at most'}{_measurement_words(plan, plan.recommended, measure_first)}."
     )
@@ -286,8 +286,7 @@ def mean_rate_words(fleet: Fleet | None, requests_per_second: float) -> str:
 def never_words(fleet: Fleet, requests_per_second: float) -> str:
     """Sentence that a fleet never costs less than a service at its size, and from which rate it would."""
     rate, capacity = mean_rate_words(fleet, requests_per_second), rounded(capacity_requests_per_second(fleet))
-    planned = f"its planned rates add up to {capacity}"
-    return f"the fleet never costs less at this size: it would from {rate} on average, and {planned}"
+    return f"the fleet would cost less from {rate} on average, and this one is planned to carry {capacity}"
 
 
 def _break_even_words(plan: Plan, cheapest: TokenApi) -> str:

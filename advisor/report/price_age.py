@@ -85,7 +85,7 @@ def _listed_words(doubt: DoubtfulPrice) -> str:
     cost = _option_usd(doubt.runner_up_usd_per_month, replayed=doubt.runner_up_replayed)
     option = f"{' + '.join(doubt.runner_up)} at {cost}"
     if doubt.runner_up_is_old:
-        return f"No option rests on listed and recent prices alone; on an old list price, at most: {option}"
+        return f"No option has only list prices that are recent; at an old list price, at most: {option}"
     return f"On listed prices alone: {option}"
 
 

@@ -286,7 +286,7 @@ def _panel(parent: ET.Element, curve: Curve) -> None:
 
 def _key(curve: Curve) -> str:
     if not curve.signal:
-        return "it says neither how busy it is nor how active its multiprocessors are"
+        return "no utilisation was sampled"
     kv = "; dashed: KV cache in use" if curve.kv_used is not None else ""
     return f"{curve.signal}: mean (line) to peak (shade){kv}; grey: not observed"
 

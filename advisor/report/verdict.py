@@ -442,7 +442,7 @@ def _first_words(fleet: Fleet) -> Iterator[str]:
 def _raise_words(need: QuotaNeed) -> str:
     """A quota, what to raise it to, how much of it runs, and what the rest is for."""
     name = need.name if need.name == need.code else f"{need.name} ({need.code})"
-    rest = f" ({need.needed:,g} run, the others while instances are replaced)"
+    rest = f" ({need.needed:,g} in use, {need.most - need.needed:,g} more while instances are replaced)"
     rest = rest if need.most > need.needed else ", and more while instances are replaced"
     return f"{name} in {need.region} to {need.most:,g} {need.unit}{rest}"
 

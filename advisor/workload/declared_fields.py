@@ -166,7 +166,7 @@ def _every_hours(field: Field) -> int:
     if hours < 1 or not (HOURS_PER_WEEK / hours).is_integer() or not hours.is_integer():
         whole = [str(each) for each in range(1, HOURS_PER_WEEK) if HOURS_PER_WEEK % each == 0]
         field.fail(
-            f"runs every {hours:g} h are not at the same hours of every week",
+            f"{hours:g} h do not divide the 168 hours of a week",
             f"write day, week, or one of {', '.join(whole)} h",
         )
     return int(hours)
@@ -190,7 +190,7 @@ def _window(fields: Mapping[str, Field], every_hours: int) -> tuple[int, int] | 
     """
     if "window" not in fields:
         if "timezone" in fields:
-            fields["timezone"].fail("it goes with window", "add a window, or take it out")
+            fields["timezone"].fail("it needs a window", "add `window`, or take `timezone` out")
         return None
     field = fields["window"]
     if every_hours % HOURS_PER_DAY:
@@ -245,7 +245,7 @@ def read_declared(field: Field) -> DeclaredDemand:
     if (RATE in fields) == (_USERS in fields):
         field.fail(f"demand.declared needs either {RATE} or {_USERS}", "keep one of them")
     if "think_time" in fields and _USERS not in fields:
-        fields["think_time"].fail(f"it goes with {_USERS}", f"take it out, or state {_USERS} in place of {RATE}")
+        fields["think_time"].fail(f"it needs {_USERS}", f"take it out, or state {_USERS} in place of {RATE}")
     rate = fields[RATE].number(0, exclusive=True) if RATE in fields else None
     peak_field = fields.get("peak_requests_per_second")
     lengths = {key: _length(fields[key]) for key in (*_SPREAD_SIZES, "output_tokens") if key in fields}

@@ -18,8 +18,8 @@ from performance.deployment_builders import make_accelerator, make_deployment
 def evidence_of(deployment, scenario=Scenario.FIXED_CONCURRENCY, users=16.0, lengths=(1024.0, 256.0), hits=0.0):
     """Evidence for one question."""
     load = Load(*np.array([[users], [lengths[0]], [lengths[1]]]), hits)
-    grounds = PredictionEvidence([deployment], shipped())
-    return CLASSES[int(grounds.evidence(scenario, np.zeros(1, dtype=np.intp), load)[0])]
+    prediction_evidence = PredictionEvidence([deployment], shipped())
+    return CLASSES[int(prediction_evidence.evidence(scenario, np.zeros(1, dtype=np.intp), load)[0])]
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +30,11 @@ def observations():
 
 def test_every_measured_row_is_measured(observations):
     """A question about a measurement of the catalog is answered as measured."""
-    grounds = PredictionEvidence(observations.deployments, shipped())
+    prediction_evidence = PredictionEvidence(observations.deployments, shipped())
     for code, group in enumerate(GROUPS):
         rows = np.flatnonzero(observations.group == code)
         assert rows.size
-        found = grounds.evidence(SCENARIO_OF[group], observations.place[rows], observations.load.take(rows))
+        found = prediction_evidence.evidence(SCENARIO_OF[group], observations.place[rows], observations.load.take(rows))
         assert set(found.tolist()) == {CLASSES.index(Evidence.MEASURED)}
 
 

@@ -71,16 +71,16 @@ def test_speculation_is_shown():
     """Three drafted tokens with acceptance 0.7 yield (1 - 0.7⁴) ÷ 0.3 = 2.533 tokens a step."""
     found = explained(**ASKED["drafts"])
     assert found.tokens_per_step == pytest.approx(2.533, rel=1e-3)
-    assert "speculation: not measured" in found.grounds
+    assert "speculation: not measured" in found.measured
 
 
 @pytest.mark.parametrize("scenario", list(Scenario))
-def test_grounds_say_what_was_measured(scenario):
+def test_it_says_what_was_measured(scenario):
     """Of a set-up that was not measured, which of accelerator and family was."""
     unseen = explained(concurrency="16", scenario=scenario, accelerator="B300")
-    assert "accelerator B300: not measured; family llama3: measured" in unseen.grounds
+    assert "accelerator B300: not measured; family llama3: measured" in unseen.measured
     assert unseen.evidence == "roofline"
-    assert "this set-up under such a load: not measured" in unseen.grounds
+    assert "this set-up under such a load: not measured" in unseen.measured
 
 
 def test_a_measured_set_up_names_the_measured_loads():
@@ -90,7 +90,7 @@ def test_a_measured_set_up_names_the_measured_loads():
         input_tokens="5000", output_tokens="500", concurrency="5",
     )  # fmt: skip
     assert found.evidence == "measured"
-    assert "on 2 × H100-SXM, trtllm fp8/8, was measured with concurrency 1 to" in found.grounds
+    assert "on 2 × H100-SXM, trtllm fp8/8, was measured with concurrency 1 to" in found.measured
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ OPTIONS = [word for name, cell in QUESTION.items() for word in (f"--{name.replac
 
 
 def test_the_command_prints_them(run_advisor):
-    """Terms with shares that add up, factors, grounds and every constant with its unit come after the numbers."""
+    """Terms with shares that add up, factors, what was measured and every constant with its unit come after the numbers."""
     done = run_advisor("predict", *OPTIONS, "--concurrency", "16", "--explain")
     assert done.returncode == 0, done.stderr
     numbers, terms = done.stdout.split("\n\n")
@@ -117,7 +117,7 @@ def test_the_command_prints_them(run_advisor):
         "prefill of others",
         "steps of others",
         "× learned",
-        "grounds",
+        "measured",
         *(row.name for row in TABLE),
     ):
         assert word in terms

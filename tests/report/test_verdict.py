@@ -493,7 +493,7 @@ def test_a_price_in_doubt_that_does_not_decide_is_told_too():
 
 
 _RAISE = (
-    "First: raise the quota G and VT (L-DB2E81BA) in us-east-1 to 800 vCPUs (624 run, the others while instances are "
+    "First: raise the quota G and VT (L-DB2E81BA) in us-east-1 to 800 vCPUs (624 in use, 176 more while instances are "
     "replaced)."
 )
 
@@ -621,8 +621,8 @@ def test_a_rung_named_after_spot_says_where_it_has_none():
     ladder = (make_rung("same_cloud", group, recommended=True), make_rung("spot", group))
     text = plan_table(make_plan(make_fleet(group), ladder=ladder))
 
-    assert "the same as same cloud, nothing on spot" in text
-    assert "nothing on spot" not in plan_table(spot_plan(), width=None)
+    assert "the same as same cloud; spot costs no less" in text
+    assert "spot costs no less" not in plan_table(spot_plan(), width=None)
 
     stated = make_rung("same_cloud", replace(group, purchase="spot"), recommended=True)
     committed = make_rung("commit", replace(group, purchase="commitment"), beyond_stated=True)
@@ -637,7 +637,7 @@ def test_a_rung_named_after_spot_says_where_it_has_none():
         (9.2, "; the fleet costs less from 9.2 requests/s on average."),
         (
             147.0,
-            "; the fleet never costs less at this size: it would from 147 requests/s on average, and its planned rates add up to 11.4.",
+            "; the fleet would cost less from 147 requests/s on average, and this one is planned to carry 11.4.",
         ),
     ],
 )
@@ -751,9 +751,9 @@ def test_a_close_call_names_the_machine_of_an_option_that_is_not_listed():
     rival = plan.options[2]
     machine = f"{rival.instance_type} in {rival.region} ("
 
-    assert f"Close, as predictions may err: #{rival.rank} (" in plan_table(plan, 3, width=None)
-    assert f"Close, as predictions may err: {machine}" in plan_table(plan, 2, width=None)
-    assert f"Close, as predictions may err: {machine}" in plan_markdown(plan, 2)
+    assert f"Too close to call: #{rival.rank} (" in plan_table(plan, 3, width=None)
+    assert f"Too close to call: {machine}" in plan_table(plan, 2, width=None)
+    assert f"Too close to call: {machine}" in plan_markdown(plan, 2)
 
 
 def test_two_precisions_behind_one_service_are_remarked_on():

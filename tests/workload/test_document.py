@@ -234,7 +234,7 @@ def test_users_stand_in_place_of_a_rate(tmp_path):
     [
         (MINIMAL.replace("12", "12, concurrent_users: 4"), "either requests_per_second or concurrent_users"),
         (MINIMAL.replace("requests_per_second: 12, ", ""), "either requests_per_second or concurrent_users"),
-        (MINIMAL.replace("12", "12, think_time: 4s"), "think_time: it goes with concurrent_users"),
+        (MINIMAL.replace("12", "12, think_time: 4s"), "think_time: it needs concurrent_users"),
         (USERS.replace("40", "0"), "concurrent_users: 0 is out of range"),
         (MINIMAL.replace("200", "0"), "output_tokens: 0 is out of range"),
         (MINIMAL.replace("12", "12, peak_requests_per_second: 3"), "3 is out of range"),

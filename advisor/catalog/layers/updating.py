@@ -101,7 +101,7 @@ def _check_ages(published: Sequence[PublishedTables], catalog: LayeredCatalog, r
         provider, read_on = tables.provider, tables.read_on
         if read_on > (catalog.today + _AHEAD).isoformat():
             raise InputError(
-                f"its prices of {provider} are of {read_on}, a day to come",
+                f"its prices of {provider} are of {read_on}, which is in the future",
                 hint="look at the clock of this machine, or ask who publishes it; nothing was taken",
             )
         before = current(root, provider)
@@ -263,7 +263,7 @@ def _check_cell(record: Record, column: str, cell: str, today: dt.date) -> None:
         if day is None:
             record.fail(column, f"'{cell}' is not a date")
         if day > today + _AHEAD:
-            record.fail(column, f"'{cell}' is a day to come")
+            record.fail(column, f"'{cell}' is in the future")
 
 
 def _check_tables(directory: Path, provider: str) -> None:

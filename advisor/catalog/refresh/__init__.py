@@ -38,7 +38,7 @@ def plugin(name: str) -> "Ask":
     points = [point for point in _points() if point.name == name]
     if not points:
         providers = (*BUILT_IN, *plugin_names())
-        raise InputError(f"nothing knows how to refresh '{name}'", hint=suggestion(name, providers))
+        raise InputError(f"no provider of this name can be refreshed: '{name}'", hint=suggestion(name, providers))
     try:
         ask = points[0].load()
     except Exception as error:

@@ -317,7 +317,7 @@ def _public_read(offers: Iterable[Offer], refreshed_on: str, client: Client, url
     if not isinstance(machines, dict) or not machines:
         raise Unreachable("the public list names no machine", _PUBLIC_REMEDY)
     if as_of > f"{dt.datetime.now(dt.UTC) + _AHEAD:%Y-%m-%d}":
-        raise Unreachable(f"the public list is of {as_of}, a day to come", _PUBLIC_REMEDY)
+        raise Unreachable(f"the public list is of {as_of}, which is in the future", _PUBLIC_REMEDY)
     if as_of <= refreshed_on:
         raise Unreachable(
             f"the public list is of {as_of}, and prices of {refreshed_on} are there already", _PUBLIC_REMEDY

@@ -152,8 +152,7 @@ def _scale(
 def _scale_words(name: Name, host: str, scale: float | None) -> str:
     if scale is None:
         return (
-            f"{name.name} of {host} is never above 1 and never a fraction: 0..1 and 0..100 cannot be told apart, so it "
-            "is left out"
+            f"{name.name} of {host} is only 0 or 1: whether its scale is 0..1 or 0..100 is not known, so it is left out"
         )
     why = "goes above 1: it is taken as 0..100" if scale < 1 else "is never above 1: it is taken as 0..1"
     return f"{name.name} {why}"
