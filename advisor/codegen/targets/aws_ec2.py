@@ -9,7 +9,7 @@ from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUEST
 from advisor.codegen.aws_places import has_budgets, is_sold_in_blocks, partition_of
 from advisor.codegen.container import Backend, Container, Language, Region
 from advisor.codegen.engines.metrics import EngineMetrics, published, without_times
-from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack
+from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack, is_warmed
 from advisor.codegen.prometheus_rules import slo_left_out, tells_times
 from advisor.codegen.rendering import ANSWERS, render, scaling_left_out
 from advisor.codegen.rollout import leaves_weights
@@ -183,7 +183,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "encrypts_logs": True,
         "takes_service_cost": False,
         "has_budget": has_budgets(stack),
-        "warms": any(_is_warmed(stack, group) for group in stack.groups),
+        "warms": any(is_warmed(stack.scaling, group) for group in stack.groups),
     }
 
 
@@ -230,7 +230,7 @@ def _scaling(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     """Scaling settings of a group."""
     if stack.scaling is Scaling.STATIC:
         return {}
-    warm = {"warm_pool": _is_warmed(stack, group)}
+    warm = {"warm_pool": is_warmed(stack.scaling, group)}
     if stack.scaling is Scaling.SCHEDULED:
         return warm | {"schedule": _schedule(stack, group)}
     is_alone = [group.backend for group in stack.groups].count(group.backend) == 1
@@ -247,11 +247,6 @@ def _http_requests_per_second(stack: Stack, group: ComputeGroup) -> float:
     """
     each = max(backend.container.http_requests_per_request for backend in stack.backends)
     return group.requests_per_second_per_instance * each
-
-
-def _is_warmed(stack: Stack, group: ComputeGroup) -> bool:
-    """Stopped instances wait for a group that grows; spot capacity cannot be held that way."""
-    return stack.scaling is not Scaling.STATIC and not group.is_spot and group.min_instances < group.instances
 
 
 def _schedule(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
