@@ -22,6 +22,7 @@ from advisor.codegen.kept import (
     is_spread_over_backends,
     joint,
     moves,
+    widening,
     with_former_disks,
     with_former_keys,
     with_former_maximum,
@@ -282,6 +283,7 @@ def staged(stack: Stack, rollout: Rollout) -> Stack:
             round(beyond, 2),
             checks(stack, checked),
             tuple(removals(stack, rollout)),
+            () if rollout.before is None else tuple(widening(runs, rollout.before)),
         ),
     )
 

@@ -304,6 +304,8 @@ class CutOver:
     """Commands that show whether the instances of the new groups serve; where there is none, of one that goes on."""
     removals: tuple[str, ...] = ()
     """Commands that remove from clusters what is left out at the end, before the nodes go."""
+    zones: tuple[str, ...] = ()
+    """Zones that inputs have to name beyond those of before, in words."""
 
 
 @dataclass(frozen=True, slots=True)
