@@ -9,7 +9,7 @@ from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUEST
 from advisor.codegen.aws_places import has_budgets, is_sold_in_blocks, partition_of
 from advisor.codegen.container import Backend, Container, Language, Region
 from advisor.codegen.engines.metrics import EngineMetrics, published, without_times
-from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack, is_warmed
+from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack, is_warmed, sizes_together
 from advisor.codegen.prometheus_rules import slo_left_out, tells_times
 from advisor.codegen.rendering import ANSWERS, render, scaling_left_out
 from advisor.codegen.rollout import leaves_weights
@@ -167,6 +167,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "spot_drain_seconds": _SPOT_DRAIN_SECONDS,
         # Where several backends are in a region, one may take over from another.
         "fails_over": leaves_weights(stack) or len(stack.backends) > len(stack.regions),
+        "alone": list(_backends_of_one(stack)),
         "owns_weights": leaves_weights(stack),
         "hands_over": has_hand_overs(stack),
         "failover_periods": _failover_periods(stack),
@@ -185,6 +186,15 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "has_budget": has_budgets(stack),
         "warms": any(is_warmed(stack.scaling, group) for group in stack.groups),
     }
+
+
+def _backends_of_one(stack: Stack) -> Iterator[str]:
+    """Backends with requests that have one instance at some hour, in regions with others that may take over."""
+    for backend in stack.backends:
+        sizes = sizes_together([group for group in stack.groups if group.backend == backend.key])
+        others = [other for other in stack.backends if other.region == backend.region and other is not backend]
+        if others and backend.weight and min((size for _, size in sizes if size), default=0) == 1:
+            yield backend.key
 
 
 def _failover_periods(stack: Stack) -> int:
