@@ -62,7 +62,7 @@ _CUT = (
 )
 _COMPILED = (Runtime.NEURON, Runtime.TPU)
 _DEAREST_ALTERNATIVE = 1.5
-"""Times the price of the planned type: beyond it, waiting for the planned one is cheaper than another."""
+"""Times the price of the planned type."""
 _VERSION = re.compile(r"\d+(\.\d+)*([abc.+-][0-9a-z.+-]*)?")
 _REGION = re.compile(r"[a-z]+[a-z0-9]*(-[a-z0-9]+)*")
 
@@ -361,13 +361,17 @@ def interchangeable_types(plan: Plan, member: Member) -> tuple[str, ...]:
 
     Spot prices are the plan's, else the catalog's: beside a base on demand, a plan has no options on spot.
     """
-    serves, dearest = member.serves, _DEAREST_ALTERNATIVE * member.usd_per_hour
-    prices = _serving_types(plan, member)
+    serves, prices = member.serves, _serving_types(plan, member)
     if serves.purchase == PurchaseOption.SPOT:
         offers = ((name, load_catalog().offer(serves.provider, serves.region, name)) for name in prices)
         listed = {name: offer.spot.usd_per_hour for name, offer in offers if offer is not None and offer.spot}
         prices = {name: listed.get(name) if usd is None else usd for name, usd in prices.items()}
-    return tuple(name for name, usd in prices.items() if usd is not None and usd <= dearest)
+    return tuple(name for name, usd in prices.items() if usd is not None and usd <= _dearest(member))
+
+
+def _dearest(member: Member) -> float:
+    """USD an hour beyond which waiting for the planned type is cheaper than another."""
+    return _DEAREST_ALTERNATIVE * member.usd_per_hour
 
 
 def _serving_types(plan: Plan, member: Member) -> Mapping[str, float | None]:
@@ -454,4 +458,9 @@ def digest_of(plan: Plan, choice: Choice) -> str:
     )
     del document["token_apis"]  # a comparison: no code is made of it
     document["workload"] = {key: value for key, value in plan.workload.items() if key != "compare"}
-    return digest(document | {"serving_types": [_serving_types(plan, member) for member in choice.members]})
+    # Not by prices of the catalog, which change while the plan stays.
+    interchangeable = [
+        [name for name, usd in _serving_types(plan, member).items() if usd is None or usd <= _dearest(member)]
+        for member in choice.members
+    ]
+    return digest(document | {"interchangeable_types": interchangeable})
