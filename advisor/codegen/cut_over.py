@@ -22,6 +22,7 @@ from advisor.codegen.kept import (
     is_spread_over_backends,
     joint,
     moves,
+    widening,
     with_former_disks,
     with_former_keys,
     with_former_maximum,
@@ -30,7 +31,7 @@ from advisor.codegen.kept import (
     with_keys_apart,
     with_stated_replicas,
 )
-from advisor.codegen.model import ComputeGroup, CutOver, Stack
+from advisor.codegen.model import ComputeGroup, CutOver, Stack, is_warmed
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.rollout import (
     Deployed,
@@ -237,6 +238,7 @@ def _renamed(former: Deployed, now: Deployed, language: Language) -> Mapping[str
     if now.target in _REFRESHED:
         # Fewer and faster machines would be too few while they replace slower ones one by one, more and slower ones
         # until the clock or the load starts them; and those that still run as before would fail another health check.
+        # A group with a warm pool takes no spot, and Terraform takes the pool away last (the provider's issue 42437).
         before = {group.key: group for group in former.groups}
         after = {group.key: group for group in now.groups}
         was, asked = probes_of(former), probes_of(now)
@@ -244,7 +246,7 @@ def _renamed(former: Deployed, now: Deployed, language: Language) -> Mapping[str
             old: new
             for old, new in groups.items()
             if not is_denser(after[new], before[old]) and not is_weaker(after[new], before[old], now)
-            if was[old] == asked[new]
+            if was[old] == asked[new] and not (after[new].is_spot and is_warmed(former.scaling, before[old]))
         }
     return {**groups, **backend_pairs(former, now, groups)}
 
@@ -281,6 +283,7 @@ def staged(stack: Stack, rollout: Rollout) -> Stack:
             round(beyond, 2),
             checks(stack, checked),
             tuple(removals(stack, rollout)),
+            () if rollout.before is None else tuple(widening(runs, rollout.before)),
         ),
     )
 

@@ -131,6 +131,7 @@ def notes_of(stack: Stack) -> Iterator[str]:
     for label, name in (
         ("clients", "clients"),
         ("quota", "quotas"),
+        ("zones", "zones"),
         ("requests", "requests"),
         ("at once", "fallbacks"),
     ):
@@ -157,6 +158,7 @@ def _facts(stack: Stack, cut_over: CutOver) -> dict[str, Any]:
         "clients": list(_of_clients(stack, cut_over)),
         "topic": _topic(cut_over),
         "quotas": list(_of_quotas(stack)),
+        "zones": list(cut_over.zones),
         "requests": unmoved + [_NO_FALLBACK.format(region=region) for region in without_fallback],
         "fallbacks": [take_over(stack, region) for region in without_fallback],
         "next": _NEXT[cut_over.stage, cut_over.following].format(subject),

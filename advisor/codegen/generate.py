@@ -29,7 +29,7 @@ from advisor.codegen.cut_over_words import notes_of, unweighting
 from advisor.codegen.forms import adapted
 from advisor.codegen.hcl import read_hcl
 from advisor.codegen.inputs.table import EVERY, declared_inputs
-from advisor.codegen.kept import growing, joint, moving, releasing, renaming, stating
+from advisor.codegen.kept import growing, joint, moving, releasing, renaming, stating, widening
 from advisor.codegen.model import Component, ComputeGroup, Stack
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.registries import images_of, pinned, written
@@ -397,12 +397,13 @@ def _weights_warnings(stacks: tuple[Stack, ...]) -> tuple[str, ...]:
 
 
 def _changed_warnings(rollouts: Mapping[str, Rollout], former: Former) -> Iterator[str]:
-    """Warnings of groups that go on in other zones or with a number that changes later, and of another model's name."""
+    """Warnings of groups in other or more zones, or with a number that changes later, and of another model's name."""
     for root, rollout in rollouts.items():
         if root in former.rollouts:
             runs, ran = joint(rollout), joint(former.rollouts[root])
             yield from (
                 *moving(runs, ran),
+                *(() if rollout.stage else widening(runs, ran)),
                 *stating(runs, ran),
                 *releasing(runs, ran),
                 *unweighting(runs, ran),

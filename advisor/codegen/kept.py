@@ -152,6 +152,19 @@ _NEVER_SHRINKING = ("vm-scale-set", "aks")
 """Targets whose disks grow in place, and shrink only in new machines."""
 _NEVER_MOVING = ("mig", "tpu-vm")
 """Targets whose groups stay in the zones that they were made with."""
+_ZONES_GIVEN: Mapping[str, tuple[str, str, str]] = {
+    "ec2": ("private subnets in ", "networks", "subnets"),
+    "sagemaker": ("private subnets in ", "networks", "subnets"),
+    "eks": ("subnets in ", "clusters", "subnets"),
+    "mig": ("", "networks", "zones"),
+    "tpu-vm": ("", "networks", "zones"),
+    "gke": ("", "clusters", "zones"),
+    "vm-scale-set": ("", "locations", "subnets"),
+    "aks": ("", "clusters", "subnets"),
+    "ibm-vpc": ("subnets in ", "subnets", "zones"),
+}
+"""Target whose code asks for zones → what lies in them, in words, the input that names them, and the field of a
+:class:`Region` with the fewest of them."""
 _REPLACED_FOR_TYPES = ("eks",)
 """Targets whose nodes are all replaced for another list of types: ``instance_types`` of aws_eks_node_group is ForceNew
 (internal/service/eks/node_group.go of the AWS provider). Karpenter replaces nodes of types that left the list, and EC2
@@ -333,6 +346,16 @@ def moving(planned: Deployed, former: Deployed) -> Iterator[str]:
                 "anew and sends it the requests; set wait_for_capacity (60m) for that apply, so that the former group "
                 "stays until the new one serves"
             )
+
+
+def widening(planned: Deployed, former: Deployed) -> Iterator[str]:
+    """Regions that need more zones than before, in words: an apply refuses inputs with as many as they had."""
+    places, given, part = _ZONES_GIVEN.get(planned.target, ("", "", ""))
+    before = {region.name: getattr(region, part) for region in former.regions if part}
+    for region in planned.regions:
+        was, now = before.get(region.name), getattr(region, part, 0)
+        if was is not None and now > was:
+            yield f"{region.name} needs {places}{now} zones ({was} before): give them in {given} before the next apply"
 
 
 def renaming(planned: Deployed, former: Deployed) -> Iterator[str]:

@@ -219,6 +219,11 @@ def take_turns(groups: Sequence[ComputeGroup], others: Sequence[ComputeGroup]) -
     return empties_beside(groups, others) and empties_beside(others, groups)
 
 
+def is_warmed(scaling: Scaling, group: ComputeGroup) -> bool:
+    """Whether stopped instances of EC2 wait for a group that grows; spot capacity cannot be held that way."""
+    return scaling is not Scaling.STATIC and not group.is_spot and group.min_instances < group.instances
+
+
 def size_at(sizes: Sequence[tuple[int, int]], minute: int) -> int:
     """Instances at a minute of the week, from the minutes from which on there are so many, in their order."""
     return next((size for start, size in reversed(sizes) if start <= minute), sizes[-1][1])
@@ -299,6 +304,8 @@ class CutOver:
     """Commands that show whether the instances of the new groups serve; where there is none, of one that goes on."""
     removals: tuple[str, ...] = ()
     """Commands that remove from clusters what is left out at the end, before the nodes go."""
+    zones: tuple[str, ...] = ()
+    """Zones that inputs have to name beyond those of before, in words."""
 
 
 @dataclass(frozen=True, slots=True)

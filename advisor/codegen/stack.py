@@ -62,7 +62,7 @@ _CUT = (
 )
 _COMPILED = (Runtime.NEURON, Runtime.TPU)
 _DEAREST_ALTERNATIVE = 1.5
-"""Times the price of the planned type: beyond it, waiting for the planned one is cheaper than another."""
+"""Times the price of the planned type."""
 _VERSION = re.compile(r"\d+(\.\d+)*([abc.+-][0-9a-z.+-]*)?")
 _REGION = re.compile(r"[a-z]+[a-z0-9]*(-[a-z0-9]+)*")
 
@@ -279,7 +279,7 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         zones_verified=serves.zones_verified,
         instance_type=serves.instance_type,
         interchangeable_types=interchangeable_types(plan, member),
-        serving_types=_serving_types(plan, member),
+        serving_types=tuple(_serving_types(plan, member)),
         accelerator=serves.accelerator,
         accelerator_count=serves.accelerator_count,
         platform=platform,
@@ -343,9 +343,8 @@ def most_instances(member: Member) -> int:
     return while_replaced(max(member.hours))
 
 
-def _layout(member: Member) -> tuple[object, ...]:
+def _layout(serves: Serves) -> tuple[object, ...]:
     """Key of types that serve alike in one place."""
-    serves = member.serves
     where = (serves.provider, serves.region, serves.accelerator, serves.accelerator_count, serves.partition)
     return (
         *where,
@@ -358,23 +357,49 @@ def _layout(member: Member) -> tuple[object, ...]:
 
 
 def interchangeable_types(plan: Plan, member: Member) -> tuple[str, ...]:
-    """Types of the plan that carry the same accelerators, serve alike there on no larger disk, and cost little more."""
-    return _serving_types(plan, member, _DEAREST_ALTERNATIVE * member.usd_per_hour)
+    """Types of the plan that carry the same accelerators, serve alike there on no larger disk, and cost little more.
+
+    Spot prices are the plan's, else the catalog's: beside a base on demand, a plan has no options on spot.
+    """
+    serves, prices = member.serves, _serving_types(plan, member)
+    if serves.purchase == PurchaseOption.SPOT:
+        offers = ((name, load_catalog().offer(serves.provider, serves.region, name)) for name in prices)
+        listed = {name: offer.spot.usd_per_hour for name, offer in offers if offer is not None and offer.spot}
+        prices = {name: listed.get(name) if usd is None else usd for name, usd in prices.items()}
+    return tuple(name for name, usd in prices.items() if usd is not None and usd <= _dearest(member))
 
 
-def _serving_types(plan: Plan, member: Member, dearest: float = math.inf) -> tuple[str, ...]:
-    """Types of the plan that serve like that of a member and cost at most *dearest* USD an hour."""
+def _dearest(member: Member) -> float:
+    """USD an hour beyond which waiting for the planned type is cheaper than another."""
+    return _DEAREST_ALTERNATIVE * member.usd_per_hour
 
-    def same(other: object) -> bool:
-        return _layout(replace(member, serves=other)) == _layout(member)  # type: ignore[arg-type]
 
-    alike = {
-        option.instance_type
+def _serving_types(plan: Plan, member: Member) -> Mapping[str, float | None]:
+    """Other types of the plan, sorted, that serve like that of a member, in as many of its zones as it is spread over.
+
+    With USD an hour, paid for like the member; None of a type that the plan has only options of in other ways.
+    """
+    serves = member.serves
+    service = service_of(serves.purchase)
+    alike = [
+        option
         for option in plan.options
-        if same(option) and option.purchase == member.serves.purchase and option.cost.instance_usd_per_hour <= dearest
-        if (option.disk_gib or 0) <= (member.serves.disk_gib or 0)
+        if _layout(option) == _layout(serves) and service_of(option.purchase) == service
+        if (option.disk_gib or 0) <= (serves.disk_gib or 0) and option.instance_type != serves.instance_type
+        if _share_zones(option, serves, _zones(plan, member))
+    ]
+    prices = {
+        option.instance_type: option.cost.instance_usd_per_hour
+        for option in alike
+        if option.purchase == serves.purchase
     }
-    return tuple(sorted(alike - {member.serves.instance_type}))
+    return {name: prices.get(name) for name in sorted({option.instance_type for option in alike})}
+
+
+def _share_zones(one: Serves, other: Serves, zones: int) -> bool:
+    """Whether both types are sold in so many zones of a region; True where those of either are not known by name."""
+    names = [set(serves.zone_names) for serves in (one, other)]
+    return not all(names) or len(set.intersection(*names)) >= zones
 
 
 def _backends(
@@ -433,5 +458,9 @@ def digest_of(plan: Plan, choice: Choice) -> str:
     )
     del document["token_apis"]  # a comparison: no code is made of it
     document["workload"] = {key: value for key, value in plan.workload.items() if key != "compare"}
-    interchangeable = [interchangeable_types(plan, member) for member in choice.members]
+    # Not by prices of the catalog, which change while the plan stays.
+    interchangeable = [
+        [name for name, usd in _serving_types(plan, member).items() if usd is None or usd <= _dearest(member)]
+        for member in choice.members
+    ]
     return digest(document | {"interchangeable_types": interchangeable})

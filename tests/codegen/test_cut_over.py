@@ -601,6 +601,31 @@ def test_a_group_of_google_stays_in_zones_that_still_sell_its_type(tmp_path):
     assert "wait_for_capacity" in said[2][1][0]
 
 
+@pytest.mark.parametrize(
+    ("target", "changes", "needed"),
+    [
+        ("ec2", {}, "us-east-1 needs private subnets in 3 zones (2 before): give them in networks"),
+        ("eks", {}, "us-east-1 needs subnets in 3 zones (2 before): give them in clusters"),
+        ("mig", GOOGLE, "us-central1 needs 3 zones (2 before): give them in networks"),
+    ],
+)
+def test_more_zones_are_told_in_the_run_and_in_a_cut_over(target, changes, needed, tmp_path):
+    """An apply would refuse the subnets that were enough before: in place a warning, in a cut-over its section says it."""
+    narrow, wider = {**changes, "zone_names": ()}, {**changes, "zones": 3, "zone_names": ()}
+    run(tmp_path, plan_of(narrow), target=target)
+    generated, _ = run(tmp_path, plan_of(wider), target=target)
+    assert [told for told in generated.warnings if needed in told]
+    assert not generated.notes
+    again, _ = run(tmp_path, plan_of(wider), target=target)
+    assert not [told for told in again.warnings if needed in told]
+    left = {**narrow, "region": "europe-west4" if changes else "eu-west-1"}
+    run(tmp_path / "cut-over", plan_of(narrow, left), target=target)
+    generated, _ = run(tmp_path / "cut-over", plan_of(wider), target=target)
+    assert [told for told in generated.notes if needed in told]
+    assert needed in " ".join(generated.files["README.md"].partition("## Cut-over")[2].split())
+    assert not [told for told in generated.warnings if needed in told]
+
+
 def test_another_model_name_is_told_with_a_way_to_serve_both(tmp_path):
     """Requests for the former name would fail at each host that is replaced, and those for the new one at the others."""
     run(tmp_path, plan_of({}))

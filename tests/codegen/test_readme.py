@@ -22,6 +22,7 @@ SERVICES = {
     "sagemaker": (*EVERYWHERE, "logs", "sagemaker"),
 }
 
+CHECKS = ("interval", "unhealthy_threshold")
 ROLES_EVERYWHERE = ("iam.serviceAccountAdmin", "iam.serviceAccountUser", "monitoring.editor", "storage.admin")
 ROLES = {
     "mig": ("compute.instanceAdmin.v1", "compute.loadBalancerAdmin", "compute.securityAdmin", "dns.admin"),
@@ -209,3 +210,44 @@ def test_the_readme_of_sagemaker_says_how_an_update_goes(instances, told):
     files = generate(make_plan(make_option(instances=instances)), wanted=Wanted(target="sagemaker")).files
     assert ("rolling = true" in files["fleet.tf"]) == (instances > 1)
     assert told in files["README.md"].replace("\n", " ")
+
+
+@pytest.mark.parametrize("name", ["inferentia2", "trainium1", "eks-inferentia2", "eks-karpenter-neuron"])
+def test_the_readme_says_how_to_compile_once_for_all_hosts(name):
+    """The folder that it copies is the one that the engine takes it from, below the prefix of the weights."""
+    scenario = SCENARIOS[name]()
+    files = generate(scenario.plan, scenario.languages[0], scenario.wanted).files
+    folders = set(re.findall(r'/(models/[^"]+/neuron-\w+)"', files["README.md"]))
+    taken = {found for text in files.values() for found in re.findall(r"cache/(models/[\w./-]+/neuron-\w+)", text)}
+    assert folders
+    assert folders == taken
+    assert {folder.removeprefix("models") for folder in folders} == set(
+        re.findall(r's3://BUCKET/PREFIX(/[^"]+/neuron-\w+)"', files["README.md"])
+    )
+    assert "Compile once" not in generate(make_plan(make_option())).files["README.md"]
+
+
+def test_the_readme_of_sagemaker_says_where_compilations_come_from():
+    """SageMaker copies no folder beside the weights by itself, so that the image has to bring or find it."""
+    scenario = SCENARIOS["sagemaker-custom-image"]()
+    readme = generate(scenario.plan, scenario.languages[0], scenario.wanted).files["README.md"]
+    assert "compile the model at each start" in readme
+    assert (
+        "compile the model"
+        not in generate(make_plan(make_option()), wanted=Wanted(target="sagemaker")).files["README.md"]
+    )
+
+
+def test_the_readme_says_how_long_the_share_of_a_lone_host_fails():
+    """Health checks, and then a look of the state machine; nothing where a second host of the backend answers."""
+    shares = {"request_shares": (0.5, 0.5)}
+    other = {"instance_type": "g5.xlarge", "accelerator": "A10G", "instances": (3, 3), **shares}
+    lone = generate(make_fleet_plan(make_group(instances=(1, 2), **shares), make_group(**other)))
+    told = " ".join(lone.files["README.md"].partition("One host at some hours: ")[2].partition("\n\n")[0].split())
+    assert told.startswith("`us-east-1-1xl4-bf16-tp1-vllm`. The plan")
+    checks = [int(re.search(rf" {name} += (\d+)", lone.files["network.tf"])[1]) for name in CHECKS]
+    assert f"up to {math.prod(checks)} seconds of health checks" in told
+    assert ("rate(1 minute)" in lone.files["failover.tf"]) == ("60 until the state machine looks again" in told)
+    both = generate(make_fleet_plan(make_group(instances=(2, 3), **shares), make_group(**other)))
+    assert "One host" not in both.files["README.md"]
+    assert "One host" not in generate(make_fleet_plan(make_group(instances=(1, 2)))).files["README.md"]

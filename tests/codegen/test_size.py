@@ -1,5 +1,6 @@
 """The table of docs/targets.md counts the lines that a reviewer reads, and generated code grows past it knowingly."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +41,12 @@ def lines_of(name: str, language: Language) -> int:
 
 @pytest.mark.parametrize("target", PLAIN)
 def test_the_documented_lines_are_those_of_a_plain_plan(target):
-    """The row of each target has the lines of its Terraform and of its Python, or none where there is none."""
+    """The row of a target has the lines of its Terraform and of its Python, or none where there is none: fewer than before."""
     languages = SCENARIOS[PLAIN[target]]().languages
     counts = [f"{lines_of(PLAIN[target], one):,}" if one in languages else "none" for one in SUFFIXES]
-    assert f"| `{target}` | {' | '.join(counts)} |" in DOCS.read_text(encoding="utf-8")
+    row = re.search(rf"^\| `{target}` \| ([\d,]+ \| [\d,]+ \| .+) \|$", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
+    before, now = (row[1].split(" | ")[start::2] for start in (0, 1))
+    assert now == counts
+    known = [[int(cell.replace(",", "")) for cell in cells if cell != "none"] for cells in (before, now)]
+    assert len(known[0]) == len(known[1])
+    assert all(was > lines for was, lines in zip(*known, strict=True))

@@ -330,6 +330,28 @@ def test_interchangeable_types_serve_the_same_way():
     assert only.interchangeable_types == ("g6.4xlarge",)
 
 
+def test_spot_beside_a_base_on_demand_may_be_every_type_that_serves_alike():
+    """A plan with a base has no options on spot: layout and zones are of its options on demand, prices of the catalog."""
+    group = make_group(purchase="spot", instance_usd_per_hour=0.4)
+    zones = {"zones": 2, "zone_names": group.zone_names}
+    on_demand = make_option(cost=make_cost(0.8048, 2), **zones)
+    options = (
+        on_demand,
+        dataclasses.replace(on_demand, rank=2, instance_type="g6.2xlarge"),  # 0.50 on spot
+        dataclasses.replace(on_demand, rank=3, instance_type="g6.8xlarge"),  # 1.12
+        dataclasses.replace(on_demand, rank=4, instance_type="g6.4xlarge", zone_names=group.zone_names[:1]),  # 0.60
+        dataclasses.replace(on_demand, rank=5, instance_type="g6.16xlarge", disk_gib=10_000),
+        dataclasses.replace(on_demand, rank=6, instance_type="g6e.2xlarge", precision="fp8"),
+    )
+    base = make_group(instances=(1, 1), request_shares=(0.3, 0.3))
+    plan = make_fleet_plan(base, dataclasses.replace(group, request_shares=(0.7, 0.7)))
+    plan = dataclasses.replace(plan, options=options)
+    (only,) = stacks_of(plan, choose(plan, Wanted(), lambda _choice: None), Wanted())
+    found = {group.is_spot: (group.startable_types, group.serving_types) for group in only.groups}
+    assert found[True] == (("g6.xlarge", "g6.2xlarge"), ("g6.2xlarge", "g6.8xlarge"))
+    assert found[False][0] == ("g6.xlarge",)
+
+
 def test_alarms_on_missing_hosts_need_someone():
     """Three compare with the hosts or the requests that are always there; the others see whoever runs."""
     gpu = {alarm.name for alarm in stack().alarms if alarm.needs_someone}

@@ -85,7 +85,23 @@ def broken_rules(resource_type: str, config: dict[str, Any]) -> Iterator[tuple[s
         yield from _node_group(config)
 
 
-def refused_sizes(resource_type: str, state: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def refused_updates(
+    resource_type: str, prior: dict[str, Any] | None, state: dict[str, Any]
+) -> Iterator[tuple[str, str]]:  # fmt: skip
+    """Complaints of AWS on what an apply sends, of which a validation and a plan see nothing."""
+    yield from _refused_sizes(resource_type, state)
+    if resource_type == "aws_autoscaling_group":
+        yield from _refused_spot(prior or {}, state)
+
+
+def _refused_spot(prior: dict[str, Any], state: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """A group with a warm pool takes no spot, and the provider takes the pool away last (its issue 42437)."""
+    for policy in state.get("mixed_instances_policy") or () if prior.get("warm_pool") else ():
+        if any(part["on_demand_percentage_above_base_capacity"] < 100 for part in policy["instances_distribution"]):
+            yield "mixed_instances_policy", "the group has a warm pool, which takes no policy that requests spot"
+
+
+def _refused_sizes(resource_type: str, state: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Complaints of EKS on sizes that an apply sends: one that is ignored is that of the state, which EKS moved.
 
     Its words: "Minimum capacity 9 can't be greater than desired size 5" (terraform-aws-eks 3306, 2508).

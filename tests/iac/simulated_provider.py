@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from provider_rules import broken_rules, forcing_replacement, refused_sizes
+from provider_rules import broken_rules, forcing_replacement, refused_updates
 from provider_schema import schema_message
 from provider_values import decode, encode, mark_unknown, settle, without_unknown
 from tf.gen import grpc_controller_pb2 as controller
@@ -112,7 +112,8 @@ class Provider(rpc.ProviderServicer):
         state = decode(request.planned_state)
         if state is None:
             return protocol.ApplyResourceChange.Response(new_state=request.planned_state)
-        refused = [_diagnostic(*complaint) for complaint in refused_sizes(request.type_name, state)]
+        complaints = refused_updates(request.type_name, decode(request.prior_state), state)
+        refused = [_diagnostic(*complaint) for complaint in complaints]
         if refused:
             return protocol.ApplyResourceChange.Response(new_state=request.prior_state, diagnostics=refused)
         self.applied += 1

@@ -28,6 +28,18 @@ def test_root_is_formatted_and_valid(name, start):
     assert validated["diagnostics"] == []
 
 
+@pytest.mark.parametrize("tags", [{"team": "ranking"}, {"project": "a", "team": "b", "environment": "production"}])
+@pytest.mark.parametrize("name", ["l4-spot", "mig-l4-spot", "vm-scale-set-h100-tp8", "ibm-h100"])
+def test_tags_of_an_owner_are_formatted(name, tags, simulated_clouds, tmp_path):
+    """Roots of each cloud stay as `terraform fmt` lays them out if the workload names team or environment."""
+    scenario = SCENARIOS[name]()
+    plan = dataclasses.replace(scenario.plan, workload={**scenario.plan.workload, "tags": tags})
+    files = generate(plan, Language.TERRAFORM, scenario.wanted).files
+    terraform = harness.Terraform(harness.write_module(files, tmp_path), simulated_clouds)
+    assert tags["team"] in files["main.tf"]
+    assert terraform("fmt", "-check", "-recursive", "-diff").ok().out == ""
+
+
 @pytest.mark.parametrize("name", TODAY)
 def test_root_passes_its_own_tests(name, start):
     """The generated tests pass with no values filled in."""

@@ -9,7 +9,7 @@ from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUEST
 from advisor.codegen.aws_places import has_budgets, is_sold_in_blocks, partition_of
 from advisor.codegen.container import Backend, Container, Language, Region
 from advisor.codegen.engines.metrics import EngineMetrics, published, without_times
-from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack
+from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack, is_warmed, sizes_together
 from advisor.codegen.prometheus_rules import slo_left_out, tells_times
 from advisor.codegen.rendering import ANSWERS, render, scaling_left_out
 from advisor.codegen.rollout import leaves_weights
@@ -167,6 +167,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "spot_drain_seconds": _SPOT_DRAIN_SECONDS,
         # Where several backends are in a region, one may take over from another.
         "fails_over": leaves_weights(stack) or len(stack.backends) > len(stack.regions),
+        "alone": list(_backends_of_one(stack)),
         "owns_weights": leaves_weights(stack),
         "hands_over": has_hand_overs(stack),
         "failover_periods": _failover_periods(stack),
@@ -183,8 +184,17 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "encrypts_logs": True,
         "takes_service_cost": False,
         "has_budget": has_budgets(stack),
-        "warms": any(_is_warmed(stack, group) for group in stack.groups),
+        "warms": any(is_warmed(stack.scaling, group) for group in stack.groups),
     }
+
+
+def _backends_of_one(stack: Stack) -> Iterator[str]:
+    """Backends with requests that have one instance at some hour, in regions with others that may take over."""
+    for backend in stack.backends:
+        sizes = sizes_together([group for group in stack.groups if group.backend == backend.key])
+        others = [other for other in stack.backends if other.region == backend.region and other is not backend]
+        if others and backend.weight and min((size for _, size in sizes if size), default=0) == 1:
+            yield backend.key
 
 
 def _failover_periods(stack: Stack) -> int:
@@ -230,7 +240,7 @@ def _scaling(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     """Scaling settings of a group."""
     if stack.scaling is Scaling.STATIC:
         return {}
-    warm = {"warm_pool": _is_warmed(stack, group)}
+    warm = {"warm_pool": is_warmed(stack.scaling, group)}
     if stack.scaling is Scaling.SCHEDULED:
         return warm | {"schedule": _schedule(stack, group)}
     is_alone = [group.backend for group in stack.groups].count(group.backend) == 1
@@ -247,11 +257,6 @@ def _http_requests_per_second(stack: Stack, group: ComputeGroup) -> float:
     """
     each = max(backend.container.http_requests_per_request for backend in stack.backends)
     return group.requests_per_second_per_instance * each
-
-
-def _is_warmed(stack: Stack, group: ComputeGroup) -> bool:
-    """Stopped instances wait for a group that grows; spot capacity cannot be held that way."""
-    return stack.scaling is not Scaling.STATIC and not group.is_spot and group.min_instances < group.instances
 
 
 def _schedule(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:

@@ -391,3 +391,10 @@ def with_line_ends_of(mine: bytes, text: bytes) -> bytes:
     """*text* with the line ends of a file that an editor, or Git, turned to CRLF throughout."""
     is_crlf = b"\r\n" in mine and mine.count(b"\n") == mine.count(b"\r\n")
     return text.replace(b"\n", b"\r\n") if is_crlf else text
+
+
+def entries_of(path: str, text: bytes) -> Mapping[str, bytes]:
+    """``map/key`` → text of the entries of a file; none where it has none, or is not laid out as it was generated."""
+    indent = _INDENT.get(PurePosixPath(path).name)
+    held = None if indent is None else _keyed(text, indent)
+    return {} if held is None else {key.decode(): entry for key, entry in held.entries.items()}

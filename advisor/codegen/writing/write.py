@@ -38,6 +38,7 @@ from advisor.codegen.writing.record import (
     state_of,
     tidy,
 )
+from advisor.codegen.writing.shifted import edits_left, paths_of
 from advisor.errors import InputError
 from advisor.records import replace
 
@@ -169,7 +170,14 @@ def _report(generated: Generated, directory: Path, record: Record, manner: Write
     for folder in set(folders).difference(left_roots(directory)):
         paths = [path for path, root in left.items() if root == folder]
         told[folder] += _not_carried(generated, directory, record, folder, paths)
-    return WriteReport(directory, tuple(changes), tuple(told.values()))
+    return WriteReport(directory, tuple(changes), (*told.values(), *_edits_left(generated, directory, record)))
+
+
+def _edits_left(generated: Generated, directory: Path, record: Record) -> Iterator[str]:
+    for root, rollout in generated.rollouts.items():
+        for path in paths_of(root):
+            file = _versions(generated, directory, record, path)
+            yield from edits_left(path, file.base, file.mine, rollout)
 
 
 _OWN_FILES = ("*.tf", "*.tfvars", "*.tfvars.json", "Pulumi.*.yaml")

@@ -138,10 +138,10 @@ def run(directory, language, plan, stage=None, target="", **manner):
     return write_files(generated, directory, WriteOptions(**manner))
 
 
-def add_flag(path, beside='"--dtype=bfloat16",'):
-    """A user's flag in the only backend."""
+def add_flag(path, beside='"--dtype=bfloat16",', backends=1):
+    """A user's flag in each backend."""
     text = path.read_text()
-    assert text.count(beside) == 1
+    assert text.count(beside) == backends
     path.write_text(
         re.sub(f"( +){beside}", lambda line: f"{line[0]}\n{line[0].replace('--dtype=bfloat16', FLAG)}", text)
     )
@@ -172,11 +172,27 @@ def test_a_flag_is_never_in_one_of_two_new_backends(language, tmp_path):
     assert "those of backends.us-east-1-1xl4-bf16-tp1-vllm are not in" in change.note
     assert all(f"us-east-1-1x{name}-bf16-tp1-vllm" in change.note for name in ("a10g", "l40s"))
     assert path.read_text().count(FLAG) == 1
-    run(tmp_path, language, two, Stage.SHIFT)
+    lacking = run(tmp_path, language, two, Stage.SHIFT).notes
+    assert [re.search(r"shift to backends\.us-east-1-1x(\w+)-", told)[1] for told in lacking] == ["a10g", "l40s"]
+    assert all("lacks your edits of backends.us-east-1-1xl4-bf16-tp1-vllm" in told for told in lacking)
     (change,) = run(tmp_path, language, two, Stage.FINISH).edited
     assert "went with it" in change.note
     assert FLAG not in path.read_text()
     assert any(FLAG in copy.read_text() for copy in (tmp_path / ".advisor/replaced").rglob("fleet*"))
+
+
+@LANGUAGES
+def test_a_shift_to_what_has_the_edits_says_nothing(language, tmp_path):
+    """Where the one new backend was given them, and where a person wrote them into those that lacked them."""
+    run(tmp_path, language, plan_of(A10G, {}))
+    path = tmp_path / FILES[language]
+    add_flag(path, backends=2)
+    run(tmp_path, language, plan_of(L40S))
+    (told,) = run(tmp_path, language, plan_of(L40S), Stage.SHIFT).notes
+    assert "lacks your edits of backends.us-east-1-1xa10g-bf16-tp1-vllm and backends.us-east-1-1xl4-" in told
+    run(tmp_path, language, plan_of(L40S), Stage.PREPARE)
+    add_flag(path, backends=3)
+    assert run(tmp_path, language, plan_of(L40S), Stage.SHIFT).notes == ()
 
 
 def test_without_a_record_two_new_backends_are_a_conflict(tmp_path):

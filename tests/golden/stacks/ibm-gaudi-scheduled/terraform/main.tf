@@ -8,11 +8,14 @@ locals {
   region = keys(local.regions)[0]
 
   tags = [
-    for key, value in merge(var.tags, {
-      deployment = var.name
-      managed-by = "advisor"
-      project    = "inference"
-    }) : lower("${key}:${value}")
+    for key, value in merge(
+      var.tags,
+      {
+        deployment = var.name
+        managed-by = "advisor"
+        project    = "inference"
+      }
+    ) : lower("${key}:${value}")
   ]
 
   # The group that requests go to: a listener has one pool.
