@@ -214,14 +214,14 @@ def successors(former: Deployed, now: Deployed, renamed_keys: Mapping[str, str])
         renamed_keys: old key → new key of what goes on under another one.
     """
     kept = {*now.keys, *renamed_keys}
-    known = {*former.keys, *renamed_keys.values()}
+    before = {*former.keys, *renamed_keys.values()}
     gone = replace(former, groups=tuple(group for group in former.groups if group.key not in kept))
-    come = replace(now, groups=tuple(group for group in now.groups if group.key not in known))
+    come = replace(now, groups=tuple(group for group in now.groups if group.key not in before))
     groups = renamed(traits_of(gone), traits_of(come), _ANYWHERE)
     backends = backend_pairs(gone, come, groups)
     settled = {*backends, *backends.values()}
     left = {key: traits for key, traits in _backend_traits(former).items() if key not in kept | settled}
-    free = {key: traits for key, traits in _backend_traits(now).items() if key not in known | settled}
+    free = {key: traits for key, traits in _backend_traits(now).items() if key not in before | settled}
     return {**groups, **backends, **renamed(left, free, ((_PLACE, _TYPE), (_PLACE,), (_TYPE,), ()))}
 
 
@@ -233,15 +233,14 @@ def former_regions(former: Deployed, now: Deployed, succession: Mapping[str, str
         now: what is planned.
         succession: old key → new key, of :func:`successors`.
     """
-    was = {group.key: group.region for group in former.groups}
-    known = {region.name for region in former.regions}
+    was, now_in = ({group.key: group.region for group in part.groups} for part in (former, now))
     origins: dict[str, set[str]] = {}
-    for group in now.groups:
-        if group.region not in known:
-            origins.setdefault(group.region, set()).update(
-                was[old] for old, new in succession.items() if new == group.key
-            )
-    return {region: origin for region, found in origins.items() if len(found) == 1 for origin in found}
+    for old, new in succession.items():
+        if old in was and new in now_in:
+            origins.setdefault(now_in[new], set()).add(was[old])
+    for region in former.regions:
+        origins.pop(region.name, None)
+    return {region: min(before) for region, before in origins.items() if len(before) == 1}
 
 
 def _backend_traits(deployed: Deployed) -> Mapping[str, Traits]:

@@ -205,7 +205,7 @@ def replanned(place, change):
     ]
 
 
-@pytest.mark.sampled(40)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(("backend", "language", "change"), CASES)
 def test_edits_of_code_survive(backend, language, change, tmp_path):
     """A flag, and a digest or tag, of what runs are those of its successor, from the first run to the last."""

@@ -337,7 +337,7 @@ def _versions(generated: Generated, directory: Path, record: Record, path: str) 
     mine = read_bytes(directory / path)
     theirs = generated.files.get(path)
     root = _root_of(path, generated.roots) or ""
-    *folders, _ = PurePosixPath(path).parts
+    *folders, name = PurePosixPath(path).parts
     return Versions(
         path=path,
         base=_base(directory, record, path, mine),
@@ -345,7 +345,7 @@ def _versions(generated: Generated, directory: Path, record: Record, path: str) 
         theirs=None if theirs is None else theirs.encode(),
         was_generated=record.base_of(path, _digest(mine)) is not None,
         renamed=generated.renamed.get(root, {}),
-        retired=any(key in PurePosixPath(path).name or key in folders for key in generated.left_out),
+        retired=any(name.startswith(f"{key}.") or key in folders for key in generated.left_out),
         successors=generated.successors.get(root, {}),
         moved={old: new for new, old in generated.former_regions.get(root, {}).items()},
     )
