@@ -33,7 +33,7 @@ from advisor.codegen.kept import growing, joint, moving, releasing, renaming, st
 from advisor.codegen.model import Component, ComputeGroup, Stack
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.registries import images_of, pinned, written
-from advisor.codegen.rollout import Former, Rollout
+from advisor.codegen.rollout import AT_ONCE, Former, Rollout, former_regions, successors
 from advisor.codegen.selection import Choice, choose, reason_against
 from advisor.codegen.serving import check_wanted, planned_engine, without_cache
 from advisor.codegen.stack import stacks_of
@@ -235,7 +235,7 @@ def with_balancing(stack: Stack, *, is_cluster: bool) -> Stack:
 
 _BOTH_DO_NOT_FIT = (
     "finish the cut-over under way first (--cut-over shift, apply, --cut-over finish), plan with fewer kinds of "
-    "machines, or generate into another directory; --cut-over finish --force replaces all in one apply"
+    f"machines, or generate into another directory; {AT_ONCE}"
 )
 
 _UNKNOWN_FORMER = (
@@ -262,8 +262,10 @@ class Generated:
     """Root → old key → new key of what goes on under another one, for roots whose last rollout is known."""
     successors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Root → key of what retires → key of what takes its place."""
+    former_regions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Root → new region → the one that its groups take over from."""
     left_out: frozenset[str] = frozenset()
-    """Keys of groups, and of their backends, that retired and are no longer part of the code."""
+    """Keys of groups and backends, and names of regions, that retired and are no longer part of the code."""
     notes: tuple[str, ...] = ()
     """What retires, what that costs, and the next command."""
     images: tuple[str, ...] = ()
@@ -319,6 +321,10 @@ def generate(
     rollouts = {root: rollout_of(stack, root, former, language) for root, stack in zip(roots, planned, strict=True)}
     stacks = tuple(_staged(stack, rollouts[root]) for root, stack in zip(roots, planned, strict=True))
     gone = [group for root, rollout in rollouts.items() for group in left_out(former.rollouts.get(root), rollout)]
+    pairs = {
+        root: (former.rollouts[root].planned, now.planned) for root, now in rollouts.items() if root in former.rollouts
+    }
+    succession = {root: successors(*pair, rollouts[root].renamed) for root, pair in pairs.items()}
     # Of another plan, whose groups are not known, none is kept beside the new ones.
     unknown_roots = [root for root in roots if root in former.roots and root not in former.rollouts]
     images = images_of(_unpinned(plan, choice, wanted))
@@ -344,8 +350,11 @@ def generate(
         ),
         rollouts=rollouts,
         renamed={root: rollout.renamed for root, rollout in rollouts.items() if root in former.rollouts},
-        successors={root: rollout.successors for root, rollout in rollouts.items()},
-        left_out=frozenset(key for group in gone for key in (group.key, group.backend)),
+        successors=succession,
+        former_regions={root: former_regions(*pair, succession[root]) for root, pair in pairs.items()},
+        left_out=frozenset(name for group in gone for name in (group.key, group.backend, group.region)).difference(
+            region.name for stack in stacks for region in stack.regions
+        ),
         former_state=former.state,
         unused_inputs=frozenset() if is_short else unused_inputs(asked, files),
         notes=(

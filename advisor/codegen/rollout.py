@@ -1,6 +1,6 @@
 """Rollouts: what a root deployed, what it is to deploy, and what goes on under which name."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.container import Agent, Backend, Form, Language, Region, Stage
@@ -10,20 +10,31 @@ from advisor.records import dataclass, field, replace
 
 Traits = tuple[object, object, object]
 """Place (which a group cannot change and stay the same group), purchase and type of a group."""
+_PLACE, _PURCHASE, _TYPE = range(3)
+_IN_PLACE = ((_PLACE, _PURCHASE, _TYPE), (_PLACE, _PURCHASE), (_PLACE,))
+_ANYWHERE = (*_IN_PLACE, (_TYPE, _PURCHASE), (_TYPE,), (_PURCHASE,), ())
+"""Traits that pairs have in common, one set after the other; of the last two that are left, none."""
 
 
-def renamed(former: Mapping[str, Traits], now: Mapping[str, Traits]) -> Mapping[str, str]:
+def renamed(
+    former: Mapping[str, Traits], now: Mapping[str, Traits], common: Sequence[Sequence[int]] = _IN_PLACE
+) -> Mapping[str, str]:
     """Old key → new key of the groups that are the same.
 
     Matched by place, purchase and type, then by place and purchase, then by place alone; what stays ambiguous is not
     the same.
+
+    Args:
+        former: traits by old key.
+        now: traits by new key.
+        common: positions of the traits to match by, in turn.
     """
     gone = {key: traits for key, traits in former.items() if key not in now}
     come = {key: traits for key, traits in now.items() if key not in former}
     pairs: dict[str, str] = {}
-    for depth in (3, 2, 1):
-        left = {key: traits[:depth] for key, traits in gone.items() if key not in pairs}
-        free = {key: traits[:depth] for key, traits in come.items() if key not in pairs.values()}
+    for positions in common:
+        left = {key: [traits[at] for at in positions] for key, traits in gone.items() if key not in pairs}
+        free = {key: [traits[at] for at in positions] for key, traits in come.items() if key not in pairs.values()}
         for key, traits in left.items():
             alike = [other for other, traits_of_other in free.items() if traits_of_other == traits]
             if len(alike) == 1 and list(left.values()).count(traits) == 1:
@@ -33,6 +44,8 @@ def renamed(former: Mapping[str, Traits], now: Mapping[str, Traits]) -> Mapping[
 
 LEFT_ALONE = ("ec2",)
 """Targets on which an update leaves what the clock or the load sets as it is at that hour, until the next change."""
+AT_ONCE = "--cut-over finish --force replaces all in one apply, and with --conflicts theirs keeps your edits"
+"""A way on where both cannot run beside each other."""
 _REPLACED_AT_ONCE = ("sagemaker", "cloud-run", "container-apps")
 """Targets that keep all former instances until all new ones answer."""
 
@@ -114,17 +127,6 @@ class Rollout:
             and (is_denser(group, former[group.key]) or is_weaker(group, former[group.key], self.planned))
         )
 
-    @property
-    def successors(self) -> Mapping[str, str]:
-        """Key of a retiring group or backend → key of the one new group or backend that takes its place."""
-        if self.before is None:
-            return {}
-        retiring, new = replace(self.before, groups=self.retiring), replace(self.planned, groups=self.new)
-        here = renamed(traits_of(retiring), traits_of(new))
-        anywhere = renamed(_by_type(retiring, here), _by_type(new, here.values()))
-        groups = {**here, **anywhere}
-        return {**groups, **backend_pairs(retiring, new, groups)}
-
 
 @dataclass(frozen=True, slots=True)
 class Former:
@@ -203,17 +205,51 @@ def backend_pairs(former: Deployed, now: Deployed, groups: Mapping[str, str]) ->
     }
 
 
+def successors(former: Deployed, now: Deployed, renamed_keys: Mapping[str, str]) -> Mapping[str, str]:
+    """Old key → new key of groups and backends that go, and of the new one that takes the place of each.
+
+    Args:
+        former: what was deployed last.
+        now: what is planned.
+        renamed_keys: old key → new key of what goes on under another one.
+    """
+    kept = {*now.keys, *renamed_keys}
+    before = {*former.keys, *renamed_keys.values()}
+    gone = replace(former, groups=tuple(group for group in former.groups if group.key not in kept))
+    come = replace(now, groups=tuple(group for group in now.groups if group.key not in before))
+    groups = renamed(traits_of(gone), traits_of(come), _ANYWHERE)
+    backends = backend_pairs(gone, come, groups)
+    settled = {*backends, *backends.values()}
+    left = {key: traits for key, traits in _backend_traits(former).items() if key not in kept | settled}
+    free = {key: traits for key, traits in _backend_traits(now).items() if key not in before | settled}
+    return {**groups, **backends, **renamed(left, free, ((_PLACE, _TYPE), (_PLACE,), (_TYPE,), ()))}
+
+
+def former_regions(former: Deployed, now: Deployed, succession: Mapping[str, str]) -> Mapping[str, str]:
+    """New region → the one that its groups take over from, where that is one alone.
+
+    Args:
+        former: what was deployed last.
+        now: what is planned.
+        succession: old key → new key, of :func:`successors`.
+    """
+    was, now_in = ({group.key: group.region for group in part.groups} for part in (former, now))
+    origins: dict[str, set[str]] = {}
+    for old, new in succession.items():
+        if old in was and new in now_in:
+            origins.setdefault(now_in[new], set()).add(was[old])
+    for region in former.regions:
+        origins.pop(region.name, None)
+    return {region: min(before) for region, before in origins.items() if len(before) == 1}
+
+
+def _backend_traits(deployed: Deployed) -> Mapping[str, Traits]:
+    return {backend.key: (backend.region, None, backend.container.engine) for backend in deployed.backends}
+
+
 def traits_of(deployed: Deployed) -> Mapping[str, Traits]:
-    """Traits by key; Google's groups keep the zones that they were made with."""
-    is_zonal = deployed.provider == "gcp"
-    return {
-        group.key: (
-            (group.region, group.zone_names if is_zonal and group.zones_verified else ()),
-            group.is_spot,
-            group.instance_type,
-        )
-        for group in deployed.groups
-    }
+    """Traits of groups by key."""
+    return {group.key: (group.region, group.is_spot, group.instance_type) for group in deployed.groups}
 
 
 def probes_of(deployed: Deployed) -> Mapping[str, tuple[bool, str]]:
@@ -252,9 +288,3 @@ def _carries_less(group: ComputeGroup, former: ComputeGroup) -> bool:
     needed = former.requests_per_second_per_instance / group.requests_per_second_per_instance
     sizes = ((group.instances, former.instances), (group.min_instances, former.min_instances))
     return any(count < round(before * needed, 6) for count, before in sizes)
-
-
-def _by_type(deployed: Deployed, settled: Iterable[str]) -> Mapping[str, Traits]:
-    """Traits with the type first, of groups that are not settled."""
-    traits = {key: (kind, spot, place) for key, (place, spot, kind) in traits_of(deployed).items()}
-    return {key: traits[key] for key in traits.keys() - set(settled)}

@@ -5,16 +5,35 @@ import binascii
 import gzip
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
-from advisor.codegen import Language, Stage, generate, read_former, write_files
+from advisor.codegen import ConflictPolicy, Form, Language, Stage, WriteOptions, generate, read_former, write_files
+from advisor.codegen.kubernetes import POOLED
+from advisor.codegen.writing.decisions import WRITE_THEM
+from advisor.errors import InputError
+from advisor.plan.fleet.chosen import Policy
+from codegen.plans import make_fleet_plan
+from codegen.scenarios import gcp_mig
 from iac import harness, parity
 from iac.modules import needs, of_today
-from iac.test_replans import ANOTHER_TYPE, PLACES, plan_of
+from iac.test_replans import (
+    ANOTHER_TYPE,
+    ONE_REGION_MORE,
+    PLACES,
+    STEADY,
+    TPU,
+    UNWEIGHTED,
+    Place,
+    google_group,
+    plan_of,
+)
+from iac.test_replans import CLUSTERS as REPLANNED_CLUSTERS
 
 _GZIP = b"\x1f\x8b"
 FLAG = "--enable-chunked-prefill"
@@ -30,6 +49,9 @@ CLUSTERS = ("eks", "gke", "aks")
 PINNED = [target for target in PLACES if target not in CLUSTERS]
 PROGRAMS = [target for target in PINNED if target != "ibm-vpc"]
 """There is no package of IBM's provider for Pulumi."""
+SPOT = {"purchase": "spot"}
+A100 = {"instance_type": "a2-highgpu-1g", "accelerator": "A100-40GB-SXM"}
+FOUR_CHIPS = {"instance_type": "ct6e-standard-4t", "accelerator_count": 4.0, "tensor_parallel": 4}
 NO_ARGUMENTS = ("sagemaker",)
 """The image is told what to serve by variables."""
 
@@ -114,17 +136,151 @@ def test_pins_of_a_program_survive(target, tmp_path):
         assert missing(evaluated["resources"], target) == []
 
 
-@pytest.mark.parametrize("language", Language)
-@pytest.mark.parametrize("target", CLUSTERS)
-def test_edits_of_manifests_survive(target, language, tmp_path):
-    """A flag and a digest in the manifest of the backend are in the one of its successor."""
-    changes = change_type(tmp_path, language, target)
-    next(changes)
-    (manifest,) = (tmp_path / "kubernetes").glob("*/*vllm.yaml")
-    text = re.sub(r'( +)- "--served-model-name=.+"\n', rf'\1- "{FLAG}"\n\g<0>', manifest.read_text())
-    manifest.write_text(re.sub(r"(vllm/vllm-openai):v[\d.]+", rf"\1{DIGEST}", text))
-    for _ in changes:
-        now = [path for path in (tmp_path / "kubernetes").glob("*/*.yaml") if FLAG in path.read_text()]
-        assert now
-    assert [path.exists() for path in (manifest, *now)] == [False, True]
-    assert DIGEST in now[0].read_text()
+EDITED: Mapping[str, tuple[Place, Form]] = {
+    **{target: (place, Form.MANIFESTS) for target, place in PLACES.items()},
+    "gcp-mig": (replace(PLACES["gcp-mig"], target="mig"), Form.MANIFESTS),
+    "tpu-vm": (
+        Place(partial(google_group, **TPU), FOUR_CHIPS, "us-east1", gcp_mig.variables, "tpu-vm"),
+        Form.MANIFESTS,
+    ),
+    **{name: (place, Form(form or "manifests")) for name, (place, form) in REPLANNED_CLUSTERS.items()},
+    "kubernetes": (replace(REPLANNED_CLUSTERS["kubernetes"][0], target="kubernetes"), Form.MANIFESTS),
+    **{f"gke, {form}": (PLACES["gke"], form) for form in Form},
+}
+"""Each target, and form of manifests."""
+OTHER_ZONES = {"aws": ("us-east-1-az1", "us-east-1-az6"), "gcp": ("us-central1-b", "us-central1-c")}
+CHANGES = ("type", "type and region", "types of two groups")
+CASES = [
+    (backend, language, change)
+    for backend, (place, _) in EDITED.items()
+    for language in Language
+    for change in CHANGES
+    if backend != "ibm-vpc"
+    if change != CHANGES[2] or place.target in CLUSTERS
+]
+IMAGE = re.compile(r"(vllm/vllm-openai|vllm-runtime|amazonaws.com/vllm|vllm-tpu|vllm/vllm-tpu|\btag): ?[\w.-]+")
+ARGUMENT = re.compile(r"^( +)(- )?([\"']?)--dtype=\w+(.*)\n", re.MULTILINE)
+VARIABLE = re.compile(r"^( +)(\"?)SM_VLLM_DTYPE(\"?:?)( *=)? *\"bfloat16\"(,?)\n", re.MULTILINE)
+SWITCH = "SM_VLLM_ENABLE_CHUNKED_PREFILL"
+
+
+def pods_of(directory):
+    """Path → text of the files that hold what replicas are started with."""
+    paths = [directory / name for name in ("fleet.tf", "inference/fleet.py")]
+    paths += sorted((directory / "kubernetes").rglob("*.yaml"))
+    texts = {path: path.read_text() for path in paths if path.is_file()}
+    return {path: text for path, text in texts.items() if ARGUMENT.search(text) or VARIABLE.search(text)}
+
+
+def add_edits(directory, pin):
+    """A flag beside the precision of every replica, and another pin of every image."""
+    for path, plain in pods_of(directory).items():
+        flagged = ARGUMENT.sub(rf"\g<0>\1\2\g<3>{FLAG}\4\n", plain)
+        text = VARIABLE.sub(rf'\g<0>\1\g<2>{SWITCH}\3\4 "true"\5\n', flagged)
+        path.write_text(IMAGE.sub(lambda image: image[0] + pin if image[1] == "tag" else image[1] + pin, text))
+
+
+def without_edits(directory, pin):
+    """Files of replicas, each with its number of replicas, flags and pins where these are not alike."""
+    lacking = {}
+    for path, text in pods_of(directory).items():
+        replicas = len(ARGUMENT.findall(text)) + len(VARIABLE.findall(text))
+        flags = text.count(FLAG) + text.count(SWITCH)
+        images = [image[0] for image in IMAGE.finditer(text) if pin not in image[0] + text[image.end() :][: len(pin)]]
+        if flags != replicas or images or pin not in text:
+            lacking[path.relative_to(directory).as_posix()] = (replicas, flags, images)
+    return lacking
+
+
+def replanned(place, change):
+    """Plans before and after a change, of types that are sold in different zones."""
+    provider = place.group().provider
+    other = place.another_type | ({"zone_names": OTHER_ZONES[provider]} if provider in OTHER_ZONES else {})
+    if change == "type and region":
+        other = place.another_type | {"region": place.another_region}
+    pairs = [({}, other), (SPOT, other | SPOT)] if change == "types of two groups" else [({}, other)]
+    shares = {**STEADY, "request_shares": (1 / len(pairs), 1 / len(pairs))}
+    return [
+        make_fleet_plan(*(place.group(**shares, **pair[at]) for pair in pairs), policy=Policy.STATIC) for at in (0, 1)
+    ]
+
+
+@pytest.mark.sampled(6)
+@pytest.mark.parametrize(("backend", "language", "change"), CASES)
+def test_edits_of_code_survive(backend, language, change, tmp_path):
+    """A flag, and a digest or tag, of what runs are those of its successor, from the first run to the last."""
+    place, form = EDITED[backend]
+    wanted, pin = replace(place.wanted, form=form), {Language.TERRAFORM: DIGEST, Language.PYTHON: ":v9.9.9"}[language]
+    before, after = replanned(place, change)
+
+    def run_plan(plan, stage=None, *, force=False):
+        generated = generate(plan, language, wanted, former=read_former(tmp_path, stage, force=force))
+        write_files(generated, tmp_path, WriteOptions(ConflictPolicy.THEIRS if force else None, force=force))
+        return generated.rollouts[""]
+
+    run_plan(before)
+    add_edits(tmp_path, pin)
+    assert pods_of(tmp_path)
+    assert without_edits(tmp_path, pin) == {}
+    if form in UNWEIGHTED and change != "type and region":
+        with pytest.raises(InputError, match="spreads requests evenly") as refused:
+            run_plan(after)
+        assert "--conflicts theirs" in refused.value.hint
+        run_plan(after, Stage.FINISH, force=True)
+        assert without_edits(tmp_path, pin) == {}
+        return
+    rollout = run_plan(after)
+    assert without_edits(tmp_path, pin) == {}
+    for stage in (Stage.SHIFT, Stage.FINISH) if rollout.retiring else ():
+        run_plan(after, stage)
+        assert without_edits(tmp_path, pin) == {}
+
+
+def test_edits_that_do_not_fit_are_named(tmp_path):
+    """IBM's other machines take another container: the new entry has the flag, and the run says that it lacks the pin."""
+    place = PLACES["ibm-vpc"]
+    run(tmp_path, Language.TERRAFORM, "ibm-vpc", "static")
+    add_edits(tmp_path, DIGEST)
+    generated = generate(plan_of(place, ANOTHER_TYPE), wanted=place.wanted, former=read_former(tmp_path))
+    (change,) = write_files(generated, tmp_path).edited
+    assert "vllm-gaudi too, but for image: write them there too, where they should hold" in change.note
+    assert (tmp_path / "fleet.tf").read_text().count(FLAG) == 2
+
+
+@pytest.mark.parametrize("form", Form)
+def test_new_backends_without_edits_are_named(form, tmp_path):
+    """Two types in place of one, by no trait its successor: the first run names each that lacks the edits."""
+    place = PLACES["gke"]
+    wanted = replace(place.wanted, form=form)
+    others = [{"instance_type": "g4-standard-48", "accelerator": "RTX-PRO-6000"}, A100]
+    one, two = (
+        make_fleet_plan(
+            *(place.group(**STEADY, **facts, request_shares=(1 / len(kinds), 1 / len(kinds))) for facts in kinds),
+            policy=Policy.STATIC,
+        )
+        for kinds in ([{}], others)
+    )
+    write_files(generate(one, wanted=wanted), tmp_path)
+    add_edits(tmp_path, DIGEST)
+    (edited,) = (path.relative_to(tmp_path).as_posix() for path in pods_of(tmp_path))
+    force = form in UNWEIGHTED
+    generated = generate(two, wanted=wanted, former=read_former(tmp_path, Stage.FINISH if force else None, force=force))
+    manner = WriteOptions(force=force, conflicts=ConflictPolicy.THEIRS if force else None)
+    said = "; ".join(f"{change.path}: {change.note}" for change in write_files(generated, tmp_path, manner).changes)
+    has_files = form in (*POOLED, Form.MANIFESTS)
+    for group in generated.rollouts[""].planned.groups:
+        name = group.backend if has_files else group.key
+        lacks = f"{name}.yaml: without your edits of {edited}: {WRITE_THEM}"
+        assert lacks in said or re.search(rf"those of \S+ are not in [^;:]*{name}[^;:]*: {WRITE_THEM}", said)
+
+
+def test_a_new_region_without_edits_is_named(tmp_path):
+    """A second region beside the first: nothing retires, and its files are as generated."""
+    place = PLACES["gke"]
+    run(tmp_path, Language.TERRAFORM, "gke", "static")
+    add_edits(tmp_path, DIGEST)
+    generated = generate(plan_of(place, ONE_REGION_MORE), wanted=place.wanted, former=read_former(tmp_path))
+    notes = {change.path: change.note for change in write_files(generated, tmp_path).changes if change.note}
+    former = "kubernetes/us-central1/us-central1-1xl4-bf16-tp1-vllm.yaml"
+    expected = f"without your edits of {former}: {WRITE_THEM}"
+    assert notes["kubernetes/europe-west4/europe-west4-1xl4-bf16-tp1-vllm.yaml"] == expected

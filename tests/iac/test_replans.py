@@ -93,7 +93,8 @@ class Place:
         return Wanted(target=self.target, inputs=frozenset(self.variables(self.another_region)))
 
 
-def _google(**changes: Any) -> FleetGroup:
+def google_group(**changes: Any) -> FleetGroup:
+    """An instance group or node pool of L4 at Google."""
     where = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-8", "accelerator": "L4"}
     return make_group(**(where | changes))
 
@@ -125,7 +126,7 @@ GAUDI = {"instance_type": "gx3d-160x1792x8gaudi3", "accelerator": "Gaudi3", "eng
 AZURE_GROUP = azure_vm_scale_set.azure_group
 PLACES = {
     "aws-ec2": Place(make_group, A10G, "eu-west-1", partial(ec2.variables, **PACKAGE), without_gpu=NEURON),
-    "gcp-mig": Place(_google, RTX, "europe-west4", partial(gcp_mig.variables, **PACKAGE), without_gpu=TPU),
+    "gcp-mig": Place(google_group, RTX, "europe-west4", partial(gcp_mig.variables, **PACKAGE), without_gpu=TPU),
     "azure-vm-scale-set": Place(AZURE_GROUP, T4, "swedencentral", azure_vm_scale_set.variables, without_gpu=AMD),
     "eks": Place(
         make_group,
@@ -136,8 +137,8 @@ PLACES = {
         sliced={**RTX_HALVES, "instance_type": "g7e.2xlarge"},
     ),
     "sagemaker": Place(make_group, A10G, "eu-west-1", sagemaker.variables, target="sagemaker"),
-    "gke": Place(_google, RTX, "europe-west4", gke.variables, target="gke", sliced=RTX_HALVES),
-    "cloud-run": Place(_google, RTX, "europe-west4", cloud_run.variables, target="cloud-run"),
+    "gke": Place(google_group, RTX, "europe-west4", gke.variables, target="gke", sliced=RTX_HALVES),
+    "cloud-run": Place(google_group, RTX, "europe-west4", cloud_run.variables, target="cloud-run"),
     "aks": Place(
         AZURE_GROUP,
         T4,

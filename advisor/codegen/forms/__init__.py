@@ -13,6 +13,7 @@ from advisor.codegen.forms.shared import with_fixed_replicas, with_node_disks, w
 from advisor.codegen.kubernetes import ClusterManner
 from advisor.codegen.model import ComputeGroup, Stack
 from advisor.codegen.prometheus_rules import left_out
+from advisor.codegen.rollout import AT_ONCE
 from advisor.codegen.templates import fill
 from advisor.errors import InputError
 from advisor.records import replace
@@ -70,7 +71,7 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
     obstacle = _obstacle(stack, stack.form)
     if obstacle:
         others = [form.value for form in Form if not _obstacle(stack, form)]
-        at_once = "; --cut-over finish --force replaces all in one apply" if stack.cut_over else ""
+        at_once = f"; {AT_ONCE}" if stack.cut_over else ""
         raise InputError(obstacle, where=f"--form {stack.form}", hint=f"forms that can: {', '.join(others)}{at_once}")
     files = dict(_FILES[stack.form](stack, manner))
     if manner.has_own_nodes:

@@ -7,32 +7,26 @@ entry looks most like it.
 """
 
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from advisor.codegen.writing.entries import Keyed, key_of, keyed
 from advisor.codegen.writing.merging import (
     Action,
     Change,
     Conflict,
     ConflictPolicy,
-    Lines,
     Piece,
     WriteOptions,
+    carry_attributes,
     has_markers,
     has_same_attributes,
     lines_of,
     merge,
     merge_attributes,
     repeated_names,
+    with_insertions,
 )
 from advisor.records import dataclass, field, replace
-
-_INDENT = {"fleet.tf": 2, "fleet.py": 4}
-"""Name of the file → columns before the name of a map; its keys have twice as many."""
-_OPENING = re.compile(rb'( *)"?([\w.-]+)"?(?: = |: |=)[\w.]*[({]\r?\n?')
-_CLOSING = re.compile(rb"( *)[)}],?\r?\n?")
-_MARK = b"\0"
-_EDITED = b" edited"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +36,9 @@ class Keys:
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Old key → new key of entries that go on under another one."""
     successors: Mapping[str, str] = field(default_factory=dict)
-    """Key of an entry that stays for a while → key of the new one that takes its place."""
+    """Key of an entry that retires → key of the new one that takes its place."""
+    moved: Mapping[str, str] = field(default_factory=dict)
+    """Region → new one that takes over from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,35 +52,14 @@ class Merged:
 
 
 @dataclass(frozen=True, slots=True)
-class _Keyed:
-    """A text with a line of its own in place of each entry."""
+class _Heir:
+    """A new entry with the edits of the one whose place it takes."""
 
-    lines: Lines
-    entries: Mapping[bytes, bytes]
-    """``map/key`` → text."""
-
-    def renamed(self, keys: Mapping[bytes, bytes]) -> "_Keyed":
-        """Copy with other keys for some entries."""
-        return _Keyed(
-            [_MARK + keys[line[1:-1]] + b"\n" if line[1:-1] in keys else line for line in self.lines],
-            {keys.get(key, key): entry for key, entry in self.entries.items()},
-        )
-
-    def expanded(self, text: bytes) -> bytes:
-        """*text* with the entries in their places."""
-        return b"".join(self.entries[_key(line)] if line.startswith(_MARK) else line for line in lines_of(text))
-
-    def line_of(self, number: int) -> int:
-        """The line of the whole text that line *number* here starts at; both from 1."""
-        return 1 + self.expanded(b"".join(self.lines[: number - 1])).count(b"\n")
-
-    def start_of(self, key: bytes) -> int:
-        """The line of the whole text that an entry starts at, from 1."""
-        return self.line_of(1 + next(at for at, line in enumerate(self.lines) if _key(line) == key))
-
-
-def _key(line: bytes) -> bytes:
-    return line[1:-1].removesuffix(_EDITED)
+    former: bytes
+    key: bytes
+    text: bytes
+    lacking: Sequence[bytes]
+    """Attributes whose edits do not fit it."""
 
 
 def merge_entries(path: str, base: bytes, mine: bytes, theirs: bytes, keys: Keys) -> Merged:
@@ -97,17 +72,17 @@ def merge_entries(path: str, base: bytes, mine: bytes, theirs: bytes, keys: Keys
         theirs: as it is generated now.
         keys: those that changed.
     """
-    indent = _INDENT.get(PurePosixPath(path).name)
     base, mine = (with_other_keys(text, keys.renamed) for text in (base, mine))
-    last, own, new = (None if indent is None else _keyed(text, indent) for text in (base, mine, theirs))
+    last, own, new = (keyed(path, text) for text in (base, mine, theirs))
     if last is None or own is None or new is None:
         return Merged(merge(base, mine, theirs))
-    given = dict(_given(last, own, new, keys.successors))
-    merged = _merged(last, own, replace(new, entries={**new.entries, **given}), given)
+    given = {heir.former: heir for heir in _heirs(last, own, new, keys)}
+    filled = replace(new, entries={**new.entries, **{heir.key: heir.text for heir in given.values()}})
+    merged = _merged(last, own, filled, given)
     if repeated := _newly_repeated(merged.pieces, mine, theirs):
         both = f"your edits and the new code both add {', '.join(sorted(name.decode() for name in repeated))}"
         merged = Merged((Conflict(1, base, mine, theirs),), merged.notes, merged.reason or both)
-    return replace(merged, notes=(*_carried(last, own, keys, given), *merged.notes))
+    return replace(merged, notes=(*_carried(_edited_keys(last, own), new, keys.renamed, given), *merged.notes))
 
 
 def with_other_keys(text: bytes, renamed: Mapping[str, str]) -> bytes:
@@ -117,62 +92,35 @@ def with_other_keys(text: bytes, renamed: Mapping[str, str]) -> bytes:
     return text
 
 
-def _keyed(text: bytes, indent: int) -> _Keyed | None:
-    """None for a text that is not laid out as it was generated: it is merged by lines."""
-    lines: list[bytes] = []
-    entries: dict[bytes, bytes] = {}
-    name, key = b"", b""
-    for line in lines_of(text):
-        opening, closing = _OPENING.fullmatch(line), _CLOSING.fullmatch(line)
-        if key:
-            entries[key] += line
-            key = b"" if closing and len(closing[1]) == 2 * indent else key
-        elif opening and len(opening[1]) == 2 * indent and name:
-            key = name + b"/" + opening[2]
-            if key in entries:
-                return None
-            entries[key] = line
-            lines.append(_MARK + key + b"\n")
-        else:
-            name = opening[2] if opening and len(opening[1]) == indent else name
-            lines.append(line)
-    return None if key or text.count(_MARK) else _Keyed(lines, entries)
-
-
-def _merged(base: _Keyed, mine: _Keyed, theirs: _Keyed, given: Container[bytes]) -> Merged:
-    edited = [key for key, entry in mine.entries.items() if base.entries.get(key, entry) != entry]
-    new = {key: [name for name in _new_beside(key, base, theirs) if name not in given] for key in edited}
-    homeless = [key for key in edited if key not in theirs.entries and new[key]]
+def _merged(base: Keyed, mine: Keyed, theirs: Keyed, heirs: Mapping[bytes, _Heir]) -> Merged:
+    edited = _edited_keys(base, mine)
+    filled = {heir.key for heir in heirs.values()}
+    new = {key: [name for name in _new_beside(key, base, theirs) if name not in filled] for key in edited}
+    homeless = [key for key in edited if key not in theirs.entries and key not in heirs and new[key]]
     deleted = [key for key in base.entries.keys() & theirs.entries.keys() if key not in mine.entries]
     changed = [key for key in deleted if base.entries[key] != theirs.entries[key]]
-    marked = (base, mine.renamed(_edited_entry(homeless)), theirs.renamed(_edited_entry(changed)))
-    pieces = merge(*(b"".join(side.lines) for side in marked))
+    pieces = merge(base.marked(), mine.marked(homeless), theirs.marked(changed))
     expanded = (name for piece in pieces for name in _expanded(piece, base, mine, theirs))
     reasons = [f"your edits lie in {_said_entry(key)}, in place of which there is {_all(new[key])}" for key in homeless]
-    return Merged(tuple(expanded), tuple(_notes(edited, new, theirs)), "; ".join(reasons))
+    return Merged(tuple(expanded), tuple(_notes(edited, new, theirs, heirs)), "; ".join(reasons))
 
 
-def _edited_entry(keys: list[bytes]) -> Mapping[bytes, bytes]:
-    """Keys that are to differ from the same ones of the other texts."""
-    return {key: key + _EDITED for key in keys}
-
-
-def _new_beside(key: bytes, base: _Keyed, theirs: _Keyed) -> list[bytes]:
+def _new_beside(key: bytes, base: Keyed, theirs: Keyed) -> list[bytes]:
     """Entries of the same map that were not there before."""
     of_map = key.partition(b"/")[0] + b"/"
     return [other for other in theirs.entries if other.startswith(of_map) and other not in base.entries]
 
 
-def _expanded(piece: Piece, base: _Keyed, mine: _Keyed, theirs: _Keyed) -> Iterator[Piece]:
+def _expanded(piece: Piece, base: Keyed, mine: Keyed, theirs: Keyed) -> Iterator[Piece]:
     if isinstance(piece, Conflict):
         texts = base.expanded(piece.base), mine.expanded(piece.mine), theirs.expanded(piece.theirs)
         yield Conflict(mine.line_of(piece.line), *texts)
         return
     for line in lines_of(piece):
-        if not line.startswith(_MARK):
+        key = key_of(line)
+        if not key:
             yield line
             continue
-        key = _key(line)
         own = mine.entries.get(key)
         if own is None or key not in theirs.entries:
             yield theirs.entries[key] if own is None else own
@@ -194,6 +142,12 @@ def _merged_entry(base: bytes, mine: bytes, theirs: bytes) -> tuple[Piece, ...]:
     return (Conflict(1, base, mine, theirs),) if _newly_repeated(pieces, mine, theirs) else pieces
 
 
+def _with_opening_of(base: bytes, mine: bytes, theirs: bytes) -> tuple[bytes, bytes]:
+    """Both with the first line of the new code, where the user left it alone: an edit below it meets no other name."""
+    (last, *before), (own, *edited), (opening, *_) = (lines_of(text) or [b""] for text in (base, mine, theirs))
+    return (b"".join((opening, *before)), b"".join((opening, *edited))) if last == own else (base, mine)
+
+
 def _newly_repeated(pieces: tuple[Piece, ...], mine: bytes, theirs: bytes) -> frozenset[bytes]:
     """Names that a block of the merge holds twice, whichever side conflicts go to, and no block of the two sides."""
     merges = (_text_of(pieces, side) for side in (ConflictPolicy.MINE, ConflictPolicy.THEIRS))
@@ -205,38 +159,52 @@ def _text_of(pieces: tuple[Piece, ...], side: ConflictPolicy | None) -> bytes:
     return b"".join(_resolved(piece, side) for piece in pieces)
 
 
-def _given(base: _Keyed, mine: _Keyed, theirs: _Keyed, successors: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:
-    """New entries with the edits of those whose place they take, where these fit."""
-    for key, own in mine.entries.items():
+def _heirs(base: Keyed, mine: Keyed, theirs: Keyed, keys: Keys) -> Iterator[_Heir]:
+    """New entries that take the places of edited ones, with the edits that fit."""
+    moved = {old.encode(): new.encode() for old, new in keys.moved.items()}
+    for key in _edited_keys(base, mine):
         of_map, _, name = key.decode().partition("/")
-        other = f"{of_map}/{successors.get(name, name)}".encode()
-        if base.entries.get(key, own) == own or other in base.entries or other not in theirs.entries:
+        other = f"{of_map}/{keys.successors.get(name, name)}".encode()
+        if other in base.entries or other not in theirs.entries:
             continue
-        last, edited = (with_other_keys(text, successors) for text in (base.entries[key], own))
-        parts = _merged_entry(last, edited, theirs.entries[other])
-        if all(isinstance(part, bytes) for part in parts):
-            yield other, b"".join(part for part in parts if isinstance(part, bytes))
+        last, edited = (with_other_keys(side.entries[key], keys.successors) for side in (base, mine))
+        last, edited = _with_opening_of(last, edited, theirs.entries[other])
+        carried = carry_attributes(last, edited, theirs.entries[other], moved)
+        if carried is None:
+            parts = tuple(map(with_insertions, merge(last, edited, theirs.entries[other])))
+            fits = not any(isinstance(part, Conflict) for part in parts)
+            carried = (_text_of(parts, None) if fits else theirs.entries[other], ())
+        if carried[0] != theirs.entries[other]:
+            yield _Heir(key, other, *carried)
 
 
-def _carried(base: _Keyed, mine: _Keyed, keys: Keys, given: Container[bytes]) -> Iterator[str]:
-    former = {now: old for old, now in keys.renamed.items()}
-    for key, own in mine.entries.items():
+def _edited_keys(base: Keyed, mine: Keyed) -> list[bytes]:
+    return [key for key, entry in mine.entries.items() if base.entries.get(key, entry) != entry]
+
+
+def _carried(
+    edited: list[bytes], theirs: Keyed, renamed: Mapping[str, str], heirs: Mapping[bytes, _Heir]
+) -> Iterator[str]:
+    former = {now: old for old, now in renamed.items()}
+    for key in edited:
         of_map, _, name = key.decode().partition("/")
-        if base.entries.get(key, own) == own:
-            continue
         if name in former:
             yield f"those of {of_map}.{former[name]} go on in {_said_entry(key)}"
-        other = f"{of_map}/{keys.successors.get(name, name)}".encode()
-        if other in given:
-            yield f"those of {_said_entry(key)} are in {_said_entry(other)} too"
+        if key in heirs:
+            go_on = "are in {} too" if key in theirs.entries else "go on in {}"
+            lacking = " and ".join(lost.decode() for lost in heirs[key].lacking)
+            but = f", but for {lacking}: {WRITE_THEM}" if lacking else ""
+            yield f"those of {_said_entry(key)} {go_on.format(_said_entry(heirs[key].key))}{but}"
 
 
-def _notes(edited: list[bytes], new: Mapping[bytes, list[bytes]], theirs: _Keyed) -> Iterator[str]:
+def _notes(
+    edited: list[bytes], new: Mapping[bytes, list[bytes]], theirs: Keyed, heirs: Mapping[bytes, _Heir]
+) -> Iterator[str]:
     for key in edited:
-        if key not in theirs.entries and not new[key]:
+        if key not in theirs.entries and key not in heirs and not new[key]:
             yield f"those of {_said_entry(key)} went with it"
-        elif key in theirs.entries and new[key]:
-            yield f"those of {_said_entry(key)} are not in {_all(new[key])}"
+        elif new[key]:
+            yield f"those of {_said_entry(key)} are not in {_all(new[key])}: {WRITE_THEM}"
 
 
 def _all(keys: list[bytes]) -> str:
@@ -247,6 +215,8 @@ def _said_entry(key: bytes) -> str:
     return key.decode().replace("/", ".", 1)
 
 
+WRITE_THEM = "write them there too, where they should hold"
+"""What a person does about edits that a new file or entry lacks."""
 _DELETED = "you deleted it; --force writes it again"
 _YOURS = "with your edits"
 _OUTCOMES = {
@@ -270,8 +240,12 @@ class Versions:
     """Old key → new key of groups and backends that go on under another one."""
     successors: Mapping[str, str] = field(default_factory=dict)
     """Key of what retires → key of what takes its place."""
+    moved: Mapping[str, str] = field(default_factory=dict)
+    """Region → new one that takes over from it."""
     retired: bool = False
-    """It is named after a backend that retired and is left out now."""
+    """It is named after a backend that retired and is left out now, or lies in the folder of a region that is."""
+    is_copied: bool = False
+    """A new file is made in its place, and it stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +271,7 @@ def decide(file: Versions, manner: WriteOptions) -> Change | Refusal:
         return _no_longer_generated(file, manner)
     if file.mine is None:
         kept = Change(file.path, Action.KEPT, None, None, _DELETED)
-        is_kept = file.was_generated and not manner.force
+        is_kept = file.was_generated and not manner.overwrites
         return kept if is_kept else Change(file.path, Action.CREATED, None, file.theirs)
     theirs = with_line_ends_of(file.mine, file.theirs)
     base = None if file.base is None else with_line_ends_of(file.mine, file.base)
@@ -305,33 +279,41 @@ def decide(file: Versions, manner: WriteOptions) -> Change | Refusal:
         return Change(file.path, Action.UNCHANGED, file.mine, file.mine)
     if file.mine == base:
         return Change(file.path, Action.REPLACED, file.mine, theirs)
-    if manner.force:
+    if manner.overwrites or (manner.force and base is None):
         return Change(file.path, Action.REPLACED, file.mine, theirs, overrules=True)
     return _edited(file, file.mine, theirs, base, manner)
 
 
 def decide_renamed(file: Versions, path: str, manner: WriteOptions) -> tuple[Change | Refusal, ...]:
     """Changes to a file that *path* follows under another name: edits go with it, and so does a deletion."""
-    base, mine = (None if text is None else with_other_keys(text, file.renamed) for text in (file.base, file.mine))
-    decided = decide(replace(file, base=base, mine=mine), manner)
+    decided = decide(_with_new_keys(file), manner)
     if isinstance(decided, Refusal):
         return (decided,)
-    old = Change(file.path, Action.REMOVED if file.mine is not None else Action.KEPT, file.mine, None)
+    gone = Action.REMOVED if file.mine is not None else Action.KEPT
+    old = Change(file.path, gone, file.mine, None, overrules=decided.overrules)
     action = Action.CREATED if decided.action in (Action.REPLACED, Action.UNCHANGED) else decided.action
     return old, replace(decided, path=path, action=action, before=None, overrules=False)
 
 
 def decide_copied(file: Versions, path: str, manner: WriteOptions) -> Change:
     """Change that makes a new file in place of another, which stays: it is given the edits of that one."""
-    base, mine = (None if text is None else with_other_keys(text, file.successors) for text in (file.base, file.mine))
-    if mine is None or base is None or file.theirs is None or mine == base or manner.force:
-        return Change(path, Action.CREATED, None, file.theirs)
-    decided = decide(replace(file, base=base, mine=mine), replace(manner, conflicts=None))
+    created = Change(path, Action.CREATED, None, file.theirs)
+    if file.mine is None or file.base is None or manner.overwrites:
+        return created
+    copied = replace(_with_new_keys(file), is_copied=True)
+    decided = decide(copied, replace(manner, conflicts=None, force=False))
     if isinstance(decided, Refusal):
-        return Change(
-            path, Action.CREATED, None, file.theirs, f"your edits of {file.path} do not fit, and are not in it"
-        )
-    return Change(path, Action.MERGED, None, decided.after, f"with your edits of {file.path}")
+        return replace(created, note=f"your edits of {file.path} do not fit, and are not in it: {WRITE_THEM}")
+    if decided.action not in (Action.MERGED, Action.KEPT):
+        return created
+    return Change(path, Action.MERGED, None, decided.after, decided.note.replace(_YOURS, f"{_YOURS} of {file.path}", 1))
+
+
+def _with_new_keys(file: Versions) -> Versions:
+    """Versions of a file whose texts name what goes on, and what takes the place of what retires, by the new keys."""
+    keys = {**file.successors, **file.renamed}
+    base, mine = (None if text is None else with_other_keys(text, keys) for text in (file.base, file.mine))
+    return replace(file, base=base, mine=mine)
 
 
 def _edited(file: Versions, mine: bytes, theirs: bytes, base: bytes | None, manner: WriteOptions) -> Change | Refusal:
@@ -339,7 +321,8 @@ def _edited(file: Versions, mine: bytes, theirs: bytes, base: bytes | None, mann
         return Refusal(file.path, _BASE_LOST if file.was_generated else _NOT_GENERATED)
     if has_markers(mine):
         return Refusal(file.path, _UNRESOLVED)
-    merged = merge_entries(file.path, base, mine, theirs, Keys(file.renamed, file.successors))
+    merged = merge_entries(file.path, base, mine, theirs, Keys(file.renamed, file.successors, file.moved))
+    merged = replace(merged, pieces=tuple(map(with_insertions, merged.pieces))) if file.is_copied else merged
     conflicts = tuple(piece for piece in merged.pieces if isinstance(piece, Conflict))
     if conflicts and manner.conflicts is None:
         return Refusal(file.path, merged.reason or _MEET, conflicts)
@@ -378,7 +361,7 @@ def _no_longer_generated(file: Versions, manner: WriteOptions) -> Change | Refus
     base = None if file.base is None else with_line_ends_of(file.mine, file.base)
     if file.mine == base:
         return Change(file.path, Action.REMOVED, file.mine, None)
-    if manner.force or manner.conflicts is ConflictPolicy.THEIRS:
+    if manner.overwrites or manner.conflicts is ConflictPolicy.THEIRS:
         return Change(file.path, Action.REMOVED, file.mine, None, overrules=True)
     if file.retired:
         return Change(file.path, Action.REMOVED, file.mine, None, _RETIRED, overrules=True)

@@ -9,7 +9,7 @@ so the column of the signs, is another one. By names only an attribute that both
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import Match, SequenceMatcher
 from enum import StrEnum
 from pathlib import Path
@@ -42,6 +42,17 @@ class Conflict:
 
 Piece = bytes | Conflict
 """A stretch of the result."""
+
+
+def with_insertions(piece: Piece) -> Piece:
+    """A conflict settled where the user only added lines before or after others, which the new code changes."""
+    if not isinstance(piece, Conflict) or len(lines_of(piece.base)) != len(lines_of(piece.theirs)) or not piece.base:
+        return piece
+    if piece.mine.startswith(piece.base):
+        return piece.theirs + piece.mine.removeprefix(piece.base)
+    if piece.mine.endswith(piece.base):
+        return piece.mine.removesuffix(piece.base) + piece.theirs
+    return piece
 
 
 def merge(base: bytes, mine: bytes, theirs: bytes) -> tuple[Piece, ...]:
@@ -129,19 +140,55 @@ def merge_attributes(base: bytes, mine: bytes, theirs: bytes) -> bytes | None:
     None where both changed one attribute, or where a text is more than an opening line, attributes and a closing one,
     each attribute with its brackets and quotes closed and, in Python, its comma.
     """
+    merged = _by_attributes(base, mine, theirs, lambda *_: None)
+    return merged[0] if merged and not merged[1] else None
+
+
+def carry_attributes(
+    base: bytes, mine: bytes, theirs: bytes, moved: Mapping[bytes, bytes]
+) -> tuple[bytes, Sequence[bytes]] | None:
+    """Another entry with the edits of *mine*, and the names of the attributes whose edits do not fit it.
+
+    None where a text is not laid out as an entry.
+
+    Args:
+        base: the entry as it was generated last, with the keys of the other one.
+        mine: as it lies on disk, likewise.
+        theirs: the other entry as it is generated now.
+        moved: old region → new one: a value that differs in these alone is the user's, in the new region.
+    """
+
+    def settled(before: bytes, edited: bytes, now: bytes) -> bytes | None:
+        for old, new in moved.items():
+            if before.replace(old, new) == now:
+                return edited.replace(old, new)
+        pieces = [with_insertions(piece) for piece in merge(before, edited, now)]
+        texts = [piece for piece in pieces if isinstance(piece, bytes)]
+        return b"".join(texts) if len(texts) == len(pieces) else None
+
+    return _by_attributes(base, mine, theirs, settled)
+
+
+def _by_attributes(
+    base: bytes, mine: bytes, theirs: bytes, settle: Callable[[bytes, bytes, bytes], bytes | None]
+) -> tuple[bytes, Sequence[bytes]] | None:
+    """The merge of three entries, and the names of attributes that both changed and that are not settled."""
     last, own, new = (_entry(text) for text in (base, mine, theirs))
     if last is None or own is None or new is None or own.opening != last.opening:
         return None
-    names = (*new.attributes, *(name for name in own.attributes if name not in new.attributes))
     kept: list[bytes] = []
-    for name in names:
+    unsettled: list[bytes] = []
+    for name in (*new.attributes, *(name for name in own.attributes if name not in new.attributes)):
         before, edited, now = (entry.value(name) for entry in (last, own, new))
-        if edited != before and now not in (before, edited):
-            return None
         value = now if edited == before else edited
+        if edited != before and now not in (before, edited):
+            value = settle(before, edited, now) if before and edited and now else None
+            if value is None:
+                unsettled.append(name)
+                value = now
         if value is not None:
             kept.append((new if name in new.attributes else own).attributes[name][0] + value)
-    return new.opening + b"".join(kept) + new.closing
+    return new.opening + b"".join(kept) + new.closing, unsettled
 
 
 def has_same_attributes(text: bytes, other: bytes) -> bool:
@@ -152,7 +199,7 @@ def has_same_attributes(text: bytes, other: bytes) -> bool:
 
 
 def repeated_names(text: bytes) -> frozenset[bytes]:
-    """Names that stand more than once in one block: no language of the generated code takes them."""
+    """Names that stand more than once between the brackets of one block: no language of the code takes them."""
     blocks: list[tuple[int, set[bytes]]] = [(-1, set())]
     repeated: set[bytes] = set()
     for line in lines_of(text):
@@ -160,7 +207,7 @@ def repeated_names(text: bytes) -> frozenset[bytes]:
         # By columns too: a program in a text has brackets of its own.
         while line[indent:].startswith(_CLOSED) and blocks[-1][0] >= indent:
             blocks.pop()
-        if match := _ATTRIBUTE.fullmatch(line):
+        if len(blocks) > 1 and (match := _ATTRIBUTE.fullmatch(line)):
             repeated |= blocks[-1][1] & {match["name"]}
             blocks[-1][1].add(match["name"])
         if line.rstrip().endswith(_OPENED):
@@ -229,9 +276,15 @@ class WriteOptions:
     conflicts: ConflictPolicy | None = None
     """None: nothing at all is written when there is a conflict."""
     force: bool = False
-    """Every file becomes as it is generated: edits, files of others and deletions are overruled."""
+    """Every file becomes as it is generated: edits, files of others and deletions are overruled; with a policy for
+    conflicts, files of others alone."""
     dry_run: bool = False
     """Only say what would happen."""
+
+    @property
+    def overwrites(self) -> bool:
+        """Edits and deletions are overruled."""
+        return self.force and self.conflicts is None
 
 
 class Action(StrEnum):

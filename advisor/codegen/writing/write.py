@@ -1,8 +1,9 @@
 """The steps in order: read → decide → refuse or write, each file whole or not at all."""
 
 import fcntl
+import operator
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
@@ -13,8 +14,8 @@ from advisor.codegen.generate import Generated
 from advisor.codegen.kept import joint
 from advisor.codegen.monitoring import MONITORING
 from advisor.codegen.moved import with_moves
-from advisor.codegen.writing.decisions import Refusal, Versions, decide, decide_copied, decide_renamed
-from advisor.codegen.writing.merging import Change, WriteOptions, WriteReport
+from advisor.codegen.writing.decisions import WRITE_THEM, Refusal, Versions, decide, decide_copied, decide_renamed
+from advisor.codegen.writing.merging import Action, Change, WriteOptions, WriteReport
 from advisor.codegen.writing.record import (
     FOLDER,
     MANIFEST,
@@ -152,17 +153,31 @@ def _report(generated: Generated, directory: Path, record: Record, manner: Write
     check_no_links(directory / FOLDER)
     left = _of_left_roots(generated, record)
     renamed_paths = _other_paths(generated, record, generated.renamed)
-    former_paths = {**_other_paths(generated, record, generated.successors), **renamed_paths}
-    decided = [
+    former_paths = {
+        **_regional_paths(generated, record),
+        **_other_paths(generated, record, generated.successors),
+        **renamed_paths,
+    }
+    # Of a file that the code no longer has, the one that follows it decides.
+    gone = {former for former in former_paths.values() if former not in generated.files}
+    decided = dict.fromkeys(
         decided_change
         for path in paths
-        if path not in left and path not in renamed_paths.values()
+        if path not in left and path not in gone
         for decided_change in _decisions(path, former_paths.get(path), directory, generated, record, manner)
-    ]
+    )
     refusals = [refusal for refusal in decided if isinstance(refusal, Refusal)]
     if refusals:
         refuse(directory, refusals)
-    changes = [change for change in decided if isinstance(change, Change) and change.concerns_anyone]
+    unrelated = generated.files.keys() - record.paths - former_paths.keys()
+    lacking = _lacking(generated, directory, record, unrelated)
+    changes = [
+        replace(change, note=lacking[change.path])
+        if change.path in lacking and change.action is Action.CREATED
+        else change
+        for change in decided
+        if isinstance(change, Change) and change.concerns_anyone
+    ]
     check_writable(directory, [change.path for change in changes if change.is_written])
     _check_listed(generated, directory, {change.path: change.after for change in changes})
     folders = sorted({folder for path, folder in left.items() if (directory / path).is_file()})
@@ -180,6 +195,9 @@ def _edits_left(generated: Generated, directory: Path, record: Record) -> Iterat
             yield from edits_left(path, file.base, file.mine, rollout)
 
 
+_ANY = "*"
+_TO_FILL_IN = "set-the-"
+"""Start of a word that stands for what a person knows of a region."""
 _OWN_FILES = ("*.tf", "*.tfvars", "*.tfvars.json", "Pulumi.*.yaml")
 """Files of a person's own that belong to the code of a root."""
 
@@ -244,15 +262,70 @@ def _resources(text: bytes | None) -> list[str]:
 
 
 def _other_paths(generated: Generated, record: Record, keys: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
-    """Path of a new file → path of the one of the last run that is named after the old key of the same thing."""
-    pairs = [pair for renamed in keys.values() for pair in renamed.items()]
-    paths = {
-        str(PurePosixPath(path).with_name(PurePosixPath(path).name.replace(old, new))): path
-        for path in record.files
-        for old, new in pairs
-        if old in PurePosixPath(path).name
+    """Path of a new file → path of the one of the last run that is named after the old key of the same thing.
+
+    Those of another region lie in another folder.
+    """
+    pairs = [(root, f"{old}.", f"{new}.") for root, renamed in keys.items() for old, new in renamed.items()]
+    return {
+        path: former
+        for path in generated.files.keys() - record.files.keys()
+        for root, old, new in pairs
+        if PurePosixPath(path).name.startswith(new) and _root_of(path, generated.roots) == root
+        for former in record.files
+        if _is_alike(former, path.replace(new, old))
     }
-    return {new: old for new, old in paths.items() if new in generated.files and new not in record.files}
+
+
+def _is_alike(path: str, other: str) -> bool:
+    """Whether two files have the same name, and lie in the same folder or in those of two regions."""
+    parts, others = (PurePosixPath(place).parts for place in (path, other))
+    is_as_deep = parts[-1] == others[-1] and len(parts) == len(others)
+    return is_as_deep and sum(map(operator.ne, parts, others)) <= 1
+
+
+def _regional_paths(generated: Generated, record: Record) -> Mapping[str, str]:
+    """Path of a new region's file → path of the same one of the region that it takes over from.
+
+    A file in which a person fills in facts of the region follows none.
+    """
+    paths = {}
+    for path in generated.files.keys() - record.files.keys():
+        regions = generated.former_regions.get(_root_of(path, generated.roots) or "", {})
+        *folders, name = PurePosixPath(path).parts
+        former = str(PurePosixPath(*(regions.get(folder, folder) for folder in folders), name))
+        if former in record.files and former != path and _TO_FILL_IN not in generated.files[path]:
+            paths[path] = former
+    return paths
+
+
+def _lacking(generated: Generated, directory: Path, record: Record, paths: Iterable[str]) -> Mapping[str, str]:
+    """New file that follows none → a note on the edits that it lacks, of files alike of other backends and regions."""
+    former = read_rollouts(directory)
+    notes = {}
+    for path in paths:
+        root = _root_of(path, generated.roots) or ""
+        parts = [joint(rollouts[root]) for rollouts in (former, generated.rollouts) if root in rollouts]
+        names = {name for part in parts for name in (*part.keys, *(region.name for region in part.regions))}
+        shape = _shape(path, names)
+        edited = [
+            other
+            for other in sorted(record.files)
+            if _shape(other, names) == shape
+            and _ANY in shape
+            and (mine := read_bytes(directory / other)) is not None
+            and _is_edited(record, other, mine)
+        ]
+        if edited:
+            notes[path] = f"without your edits of {' and '.join(edited)}: {WRITE_THEM}"
+    return notes
+
+
+def _shape(path: str, names: Container[str]) -> tuple[str, ...]:
+    """Parts of a path without names of regions and backends."""
+    *folders, name = PurePosixPath(path).parts
+    stem, dot, kind = name.partition(".")
+    return (*(_ANY if part in names else part for part in (*folders, stem)), dot + kind)
 
 
 def _decisions(
@@ -271,15 +344,18 @@ def _decisions(
 def _versions(generated: Generated, directory: Path, record: Record, path: str) -> Versions:
     mine = read_bytes(directory / path)
     theirs = generated.files.get(path)
+    root = _root_of(path, generated.roots) or ""
+    *folders, name = PurePosixPath(path).parts
     return Versions(
         path=path,
         base=_base(directory, record, path, mine),
         mine=mine,
         theirs=None if theirs is None else theirs.encode(),
         was_generated=record.base_of(path, _digest(mine)) is not None,
-        renamed=generated.renamed.get(_root_of(path, generated.roots) or "", {}),
-        retired=any(key in PurePosixPath(path).name for key in generated.left_out),
-        successors=generated.successors.get(_root_of(path, generated.roots) or "", {}),
+        renamed=generated.renamed.get(root, {}),
+        retired=any(name.startswith(f"{key}.") or key in folders for key in generated.left_out),
+        successors=generated.successors.get(root, {}),
+        moved={old: new for new, old in generated.former_regions.get(root, {}).items()},
     )
 
 

@@ -61,14 +61,17 @@ def test_one_successor_is_carried_on_and_said():
     """The edit goes on under the other key."""
     result = merged({"k": ["a", "b"]}, {"k": ["a", "b", "flag"]}, {"m": ["x", "b"], "n": ["y"]}, k="m")
     assert whole(result) == text_of(backends={"m": ["x", "b", "flag"], "n": ["y"]})
-    assert result.notes == ("those of backends.k go on in backends.m", "those of backends.m are not in backends.n")
+    assert result.notes == (
+        "those of backends.k go on in backends.m",
+        "those of backends.m are not in backends.n: write them there too, where they should hold",
+    )
 
 
 def test_an_entry_that_stays_keeps_its_edit():
     """New entries beside it are named: the edit is not in them."""
     result = merged({"k": ["a"]}, {"k": ["a", "flag"]}, {"a": ["a"], "k": ["a"]})
     assert whole(result) == text_of(backends={"a": ["a"], "k": ["a", "flag"]})
-    assert result.notes == ("those of backends.k are not in backends.a",)
+    assert result.notes == ("those of backends.k are not in backends.a: write them there too, where they should hold",)
 
 
 def test_an_entry_that_goes_alone_takes_its_edit_along():
