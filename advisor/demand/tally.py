@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.bursts import PER_SECOND, FineCounts
+from advisor.demand.capped import most_per_minute
 from advisor.demand.spread import LAST_SECONDS, UNDATED, is_dated, iso_minute, on_the_calendar
 from advisor.demand.trace_columns import LARGEST_SIZE, MAX_TOKENS
 from advisor.demand.values import ArrivalRate, Demand, DemandProfile, Floats, TokenHistogram, TokenQuantiles
@@ -278,7 +279,7 @@ class RequestTally:
         for minute, count in self.per_minute.items():
             counts[minute - first_minute] = count
         per_minute = without_gaps(counts)
-        is_whole = ~np.isnan(per_minute)
+        is_whole = per_minute <= most_per_minute(per_minute, first_minute)
         is_whole[[0, -1]] = False
         is_long = self.last_seconds - self.first_seconds >= LEAST_SECONDS_BY_HOUR
         by_hour = enumerate(self.cell_counts if is_long else ())
