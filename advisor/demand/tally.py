@@ -227,12 +227,12 @@ class RequestTally:
         self.last_seconds = max(self.last_seconds, float(seconds.max()))
         if self.last_seconds - self.first_seconds > MAX_MINUTES * SECONDS_PER_MINUTE:
             raise InputError(
-                f"the arrival times span {(self.last_seconds - self.first_seconds) / 86_400:.0f} days",
+                f"the arrival times span {(self.last_seconds - self.first_seconds) / SECONDS_PER_DAY:,.9g} days",
                 hint="check the clock and the unit of the timestamps: seconds or ISO 8601",
             )
         if self.last_seconds >= LAST_SECONDS:
             raise InputError(
-                f"an arrival time is {self.last_seconds:.0f} seconds after 1970, which is after 2100",
+                f"an arrival time is {self.last_seconds:.12g} seconds after 1970, which is after 2100",
                 hint="give times in one unit, from seconds to nanoseconds since 1970, or in ISO 8601",
             )
         self.fine.read_clock(seconds)

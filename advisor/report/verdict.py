@@ -486,7 +486,6 @@ def plan_markdown(plan: Plan, shown: int = SHOWN_OPTIONS, *, verbose: bool = Fal
     blocks = [f"## {escape_markdown(plan.workload['name'])}", f"**{escape_markdown(headline(plan))}**"]
     blocks += [markdown_list(list(verdict_lines(plan, shown))), markdown_line(question_words(plan))]
     blocks.append(sections_markdown(_sections(plan, shown, verbose=verbose), level=3))
-    blocks += [] if verbose else [markdown_line(_more_words(plan))]
     return "\n\n".join(block.strip("\n") for block in blocks if block) + "\n"
 
 
