@@ -5,10 +5,14 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from advisor.catalog import Catalog
 from advisor.demand.busy import Busy, BusySecond, demand_from_busy
+from advisor.demand.capped import with_capped
 from advisor.demand.lengths import with_token_lengths
 from advisor.demand.summary import read_summary
+from advisor.demand.tally import arrival_rate
 from advisor.demand.values import Demand, Pictures, Unit
 from advisor.errors import InputError
 from advisor.models import Model
@@ -48,9 +52,12 @@ def measure_demand(workload: Workload, model: Model, catalog: Catalog, performan
 def planned_demand(demand: Demand, workload: Workload, model: Model) -> Demand:
     """Demand times the factors that the workload states, of its prompts too, without cached answers.
 
+    Lone minutes far above all others are counted at one level, which the forecast and the replay share.
+
     Raises:
         InputError: the requests hold no text that could be longer or shorter.
     """
+    demand = _with_capped(demand)
     if workload.batch is not None:
         demand = replace(demand, beside=batch_beside(workload.batch, workload, model))
     if workload.demand_times != 1:
@@ -65,6 +72,18 @@ def planned_demand(demand: Demand, workload: Workload, model: Model) -> Demand:
     if workload.response_cache is not None and workload.response_cache.runs_already:
         return replace(demand, answered_ratio=workload.answered_ratio)
     return demand.with_response_cache(workload.answered_ratio)
+
+
+def _with_capped(demand: Demand) -> Demand:
+    """Demand whose profile and rates count lone minutes at the level that is planned for."""
+    if demand.profile is None:
+        return demand
+    profile, capped = with_capped(demand.profile)
+    if capped is None:
+        return demand
+    kept = np.nansum(profile.requests_per_minute) / np.nansum(demand.profile.requests_per_minute)
+    rates = arrival_rate(profile.requests_per_minute, demand.requests_per_second.mean * float(kept))
+    return replace(demand, profile=profile, requests_per_second=rates, capped=capped)
 
 
 def read_demand(

@@ -30,6 +30,8 @@ CONTEXT_MARGIN = 2.0
 CONTEXT_STEP_TOKENS = 256
 MOST_REQUESTS_PER_SECOND = 10_000.0
 """Busiest minute that is planned for: more requests than these 600,000 are not replayed one by one."""
+_MOST_PARTS = 1000
+"""More equal workloads than this are no advice."""
 FEWEST_REQUESTS_PER_SECOND = 1e-9
 """Mean rate that is planned for: costs per request stay numbers that can be read."""
 _LARGEST_EXPONENT = 300.0
@@ -280,11 +282,16 @@ def _check_rate(workload: Workload, demand: Demand) -> None:
     most, fewest = MOST_REQUESTS_PER_SECOND, FEWEST_REQUESTS_PER_SECOND
     if highest > most:
         parts, told = -(-highest // most), f"{highest:,.12g} requests/s in the busiest minute{grown}"
-        hint = f"{slower}plan {parts:,.6g} equal workloads of {highest / parts:,.6g} requests/s each"
+        hint = slower + _split_words(parts, f"{highest / parts:,.6g} requests/s", f"{most:,.0f} requests/s")
         raise InputError(f"{told} are more than the {most:,.0f} that a fleet is confirmed for", where=where, hint=hint)
     if lowest < fewest:
         told = f"{lowest:.4g} requests/s on average{grown} are fewer than the {fewest:g} that can be planned for"
         raise InputError(told, where=where, hint=f"{slower}state at least {fewest:g} requests/s, one in 32 years")
+
+
+def _split_words(parts: float, each: str, most: str) -> str:
+    """Advice to plan equal workloads of so much each, or, where they are too many, to state what one can have."""
+    return f"plan {parts:,.6g} equal workloads of {each} each" if parts <= _MOST_PARTS else f"state at most {most}"
 
 
 def _check_run_rate(workload: Workload, demand: Demand) -> None:
@@ -299,7 +306,8 @@ def _check_run_rate(workload: Workload, demand: Demand) -> None:
             f"{run.items:,.12g} items in {run.work_hours(len(run.open_hours)):g} h are {rate:,.6g} a second, more than "
             f"the {MOST_REQUESTS_PER_SECOND:,.0f} that a fleet is confirmed for",
             where=workload.where("demand.batch"),
-            hint=f"give a longer deadline, or plan {parts:,.6g} equal workloads of {run.items / parts:,.0f} items each",
+            hint="give a longer deadline, or "
+            + _split_words(parts, f"{run.items / parts:,.0f} items", f"{run.items / parts:,.0f} items"),
         )
 
 

@@ -13,7 +13,7 @@ from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.reading import read_text
 from advisor.records import dataclass
-from advisor.units import BYTES_PER_MIB, HOURS_PER_DAY, MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+from advisor.units import BYTES_PER_MIB, HOURS_PER_DAY, LONGEST, MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 T = TypeVar("T")
 
@@ -24,6 +24,10 @@ _QUICK_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """Reads large files in an eighth of the time, where it is there; the other one words its complaints better."""
 MOST = 10**9
 """Largest count that is read."""
+MOST_NUMBER = 1e15
+"""Largest number that is read where a key has no bound of its own."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+"""Control characters other than those between words and lines."""
 SHARES_TOLERANCE = 0.005
 """Shares written with two decimals sum to one within this."""
 
@@ -32,6 +36,8 @@ _MS_PER_UNIT = {"us": 1 / MS_PER_SECOND, "ms": 1.0, "s": MS_PER_SECOND, "m": _MS
 _DAYS_PER_UNIT = {"d": 1.0, "w": 7.0, "y": 365.0}
 _DAYS = re.compile(r"(\d+(?:\.\d+)?)\s*(d|w|y)", re.ASCII)
 _HOURS = re.compile(r"(\d+(?:\.\d+)?)\s*h", re.ASCII)
+_LONGEST_SHOWN = 40
+"""Characters of a value that a message repeats."""
 _TRUTH = {"true": True, "false": False}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h)", re.ASCII)
 _EXAMPLE = "see examples/chat/workload.yaml for one"
@@ -113,7 +119,19 @@ class Field:
             self.fail(f"expected {what}, found {_KIND[type(self.node)]}", f"write {self.name}: value")
         if self.node.tag == "tag:yaml.org,2002:null" or not self.node.value.strip():
             self.fail("the value is empty", "give it a value, or take the key out")
-        return str(self.node.value).strip()
+        text = str(self.node.value).strip()
+        if control := _CONTROL.search(text):
+            self.fail(f"it holds the control character U+{ord(control[0]):04X}", "take it out")
+        return text
+
+    def single_line(self, most_characters: int) -> str:
+        """Text of one line, of so many characters at most."""
+        text = self.text()
+        if len(text) > most_characters:
+            self.fail(f"the {self.name} is too long", f"use at most {most_characters} characters")
+        if len(text.splitlines()) > 1 or "\t" in text:
+            self.fail(f"the {self.name} holds a line break or a tab", "write it in one line")
+        return text
 
     def choice(self, allowed: Sequence[str]) -> str:
         """One of a few words."""
@@ -130,15 +148,15 @@ class Field:
         """A list of strings, each once."""
         return self._unique([item.text() for item in self.items()])
 
-    def number(self, minimum: float, *, exclusive: bool = False, maximum: float = float("inf")) -> float:
-        """A finite number in a range."""
+    def number(self, minimum: float, *, exclusive: bool = False, maximum: float = MOST_NUMBER) -> float:
+        """A number in a range."""
         text = self.text("a number")
         value = self._parse(float, text, "a number")
         low_enough = value > minimum if exclusive else value >= minimum
-        if not (low_enough and value <= maximum and value != float("inf")):
+        if not (low_enough and value <= maximum):
             bound = f"above {minimum:g}" if exclusive else f"at least {minimum:g}"
-            top = "" if maximum == float("inf") else f" and at most {maximum:g}"
-            self.fail(f"{text} is out of range", f"give a number {bound}{top}")
+            top = "" if value <= minimum and maximum == MOST_NUMBER else f" and at most {maximum:g}"
+            self.fail(f"{_shown(text)} is out of range", f"give a number {bound}{top}")
         return value
 
     def count(self, minimum: int, maximum: int = MOST) -> int:
@@ -147,21 +165,22 @@ class Field:
         value = self._parse(int, text, "a whole number")
         if not minimum <= value <= maximum:
             top = "" if value < minimum and maximum == MOST else f" and at most {maximum:,}"
-            self.fail(f"{text} is out of range", f"give a whole number of at least {minimum}{top}")
+            self.fail(f"{_shown(text)} is out of range", f"give a whole number of at least {minimum}{top}")
         return value
 
     def duration_ms(self) -> float:
         """A positive time with its unit, in milliseconds."""
-        return self._amount(_DURATION, _MS_PER_UNIT, "duration", "50ms, 1.5s or 2m")
+        most_ms = LONGEST.days * HOURS_PER_DAY * _MS_PER_UNIT["h"]
+        return self._amount(_DURATION, _MS_PER_UNIT, "duration", "50ms, 1.5s or 2m", most_ms)
 
     def days(self) -> float:
         """A positive time in days, weeks or years, in days."""
-        return self._amount(_DAYS, _DAYS_PER_UNIT, "number of days", "30d, 12w or 1y")
+        return self._amount(_DAYS, _DAYS_PER_UNIT, "number of days", "30d, 12w or 1y", LONGEST.days)
 
     def window_days(self) -> float:
         """A positive time in hours, or as :meth:`days` takes it, in days."""
         hours = _HOURS.fullmatch(self.text())
-        return float(hours[1]) / HOURS_PER_DAY if hours and float(hours[1]) else self.days()
+        return self.hours() / HOURS_PER_DAY if hours and float(hours[1]) else self.days()
 
     def hours(self) -> float:
         """A positive time, as :meth:`duration_ms` or :meth:`days` takes it, in hours."""
@@ -170,13 +189,16 @@ class Field:
             return self.days() * HOURS_PER_DAY
         return self.duration_ms() / (SECONDS_PER_HOUR * MS_PER_SECOND)
 
-    def date(self) -> dt.date:
-        """A day: 2027-03-31."""
+    def date(self, latest: dt.date = dt.date.max) -> dt.date:
+        """A day, such as 2027-03-31, up to the latest."""
         text = self.text()
         try:
-            return dt.date.fromisoformat(text)
+            day = dt.date.fromisoformat(text)
         except ValueError:
             self.fail(f"'{text}' is not a date", "write it as 2027-03-31")
+        if day > latest:
+            self.fail(f"{text} is out of range", f"give a day until {latest.isoformat()}")
+        return day
 
     def truth(self) -> bool:
         """True or false."""
@@ -196,12 +218,18 @@ class Field:
             self.fail(f"the shares sum to {total:g}, not to 1", "correct one of them")
         return tuple((name, share / total) for name, share in shares)
 
-    def _amount(self, pattern: re.Pattern[str], per_unit: Mapping[str, float], noun: str, examples: str) -> float:
+    def _amount(
+        self, pattern: re.Pattern[str], per_unit: Mapping[str, float], noun: str, examples: str, most: float
+    ) -> float:  # fmt: skip
         text = self.text()
         match = pattern.fullmatch(text)
         if match is None or float(match[1]) == 0:
             self.fail(f"'{text}' is not a {noun}", f"write a number above 0 with its unit, such as {examples}")
-        return float(match[1]) * per_unit[match[2]]
+        amount = float(match[1]) * per_unit[match[2]]
+        if amount > most:
+            unit = list(per_unit)[-1]
+            self.fail(f"{_shown(text)} is out of range", f"give at most ten years ({most / per_unit[unit]:g}{unit})")
+        return amount
 
     def _parse(self, kind: Callable[[str], T], text: str, what: str) -> T:
         try:
@@ -213,6 +241,10 @@ class Field:
         if not values:
             self.fail("the list is empty", "name at least one, or take the key out")
         return tuple(dict.fromkeys(values))
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def read_document(path: Path, what: str = "workload", hint: str = _EXAMPLE) -> Field:

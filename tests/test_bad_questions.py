@@ -140,6 +140,42 @@ def test_many_spikes_are_planned_for(tmp_path, run_advisor):
     assert json.loads(done.stdout)["fleet"]["confirmed"]["reached"]
 
 
+def lone_minute(folder, rate, hours, lone):
+    """A trace at a steady rate, with so many requests more in a minute half way."""
+    steady = [second / rate for second in range(int(rate * 3600 * hours))]
+    return trace(folder, sorted([*steady, *(1800 * hours + 60 * one / lone for one in range(lone))]))
+
+
+def test_a_lone_minute_of_10_000_requests_is_told_and_not_what_the_fleet_is_bought_for(tmp_path, run_advisor):
+    """The minute, both numbers and the remedy stand in the verdict, once; planner and replay have the lower one."""
+    path = write(tmp_path, demand={"trace": str(lone_minute(tmp_path, 0.1, 30, 10_000))})
+    shown, done = run_advisor("recommend", path), run_advisor("recommend", path, "--format", "json")
+
+    assert (shown.returncode, done.returncode) == (0, 0), done.stderr
+    told, plan = " ".join(shown.stdout.split()), json.loads(done.stdout)
+    capped, (group,) = plan["demand"]["capped"], plan["fleet"]["groups"]
+    assert max(group["instances"]) == 1
+    assert plan["fleet"]["confirmed"]["reached"]
+    assert capped["counted_requests_per_second"] == plan["demand"]["requests_per_second"]["peak"] == 1.0
+    assert "1 of 1,798 minutes have up to 167 requests/s (2026-11-02T15:00Z)" in told
+    assert told.count("counted at 1, in the replay too; to plan for it in full, state demand.declared") == 1
+    assert "peak_requests_per_second: 167;" in told
+    assert "1 in the busiest minute counted" in told
+
+
+def test_a_refusal_names_the_lone_minute_in_its_first_line(tmp_path, run_advisor):
+    """One replica at most: what a lone minute counts is still too much for it, and the minute is to be looked at first."""
+    demand = {"trace": str(lone_minute(tmp_path, 5, 2, 12_000))}
+    path = write(tmp_path, demand=demand, limits={"max_replicas": 1})
+    done = run_advisor("recommend", path)
+
+    assert done.returncode == 4, done.stdout
+    headline, error = done.stdout.split("\n  - ")[0], done.stderr.split("error: ")[1]
+    for first in (headline, error.split("hint:")[0]):
+        assert "the minute 2026-11-02T01:00Z with 205 requests/s is counted at 50" in " ".join(first.split())
+    assert "to plan for it in full, state demand.declared with peak_requests_per_second: 205" in error.split("hint:")[1]
+
+
 def test_a_rung_without_a_fleet_says_so_on_its_row(tmp_path, run_advisor):
     """A target that the accelerator of today misses: its rungs have no fleet and say why."""
     current = {"provider": "aws", "region": "us-east-1", "instance_type": "g4dn.xlarge", "count": 1}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from advisor.catalog import Catalog
 from advisor.catalog.price_trust import first_day
 from advisor.checks.values import Policy
+from advisor.demand.capped import capped_note
 from advisor.demand.synthetic_trace import rehearse
 from advisor.demand.values import Demand
 from advisor.demand_sources import as_demanded, measure_demand
@@ -123,6 +124,7 @@ def look(plan: Plan, where: str, now: "Now", policy: Policy, notes: list[str]) -
         yield REFUSED, "", told, "advisor recommend WORKLOAD --format json -o PLAN.json"
     question = _question_now(read_question(plan.question, where), now)
     if now.demand is not None:
+        notes += [] if question.demand.capped is None else [capped_note(question.demand.capped)]
         yield from _load(fleet, question.demand)
         yield from _latency(plan, question.demand, now, notes)
     question = replace(question, workload=replace(question.workload, running=tuple(running_of(plan).items())))

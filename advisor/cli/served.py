@@ -8,8 +8,9 @@ import click
 
 from advisor.catalog import load_catalog
 from advisor.cli.output import tell
+from advisor.demand.capped import capped_remedy, capped_words
 from advisor.errors import NothingFeasible
-from advisor.plan.doubts import is_refused, left_out_of, refusal_words
+from advisor.plan.doubts import capped_of, is_refused, left_out_of, refusal_words
 from advisor.plan.request import read_question
 from advisor.plan.values import Plan, Rejection
 from advisor.report.price_age import PriceUsed, age_sentence, is_ahead, is_old, oldest_of, refresh_hint
@@ -85,6 +86,8 @@ def check_served(plan: Plan, where: str) -> None:
 def _refusal_hint(plan: Plan) -> str:
     """Remedy where no fleet holds: the context first, where that leaves out more than its part may be late."""
     usual, left_out = "relax the targets of slo, or allow more providers, regions or accelerators", left_out_of(plan)
+    capped = capped_of(plan)
+    usual = f"{capped_remedy(capped)}; or {usual}" if capped else usual
     if not left_out:
         return usual
     question = read_question(plan.question)
@@ -95,17 +98,18 @@ def _refusal_hint(plan: Plan) -> str:
 
 def _nothing_feasible(plan: Plan, where: str) -> NothingFeasible:
     """Which limits to relax: those that exclude each other, or those that the nearest misses break."""
-    message, hint = "no offer of the catalog serves this workload within its limits", ""
+    message, hints = "no offer of the catalog serves this workload within its limits", list[str]()
     if plan.conflict is not None:
         message = conflict_words(plan.conflict).rstrip(".")
         relaxed = tuple(relaxation_words(plan.conflict))
-        hint = "\n    ".join(["what would help by itself:", *relaxed] if relaxed else [_SEVERAL])
+        hints = ["what would help by itself:", *relaxed] if relaxed else [_SEVERAL]
     elif plan.nearest_misses:
-        misses = [_miss_words(miss, plan.workload["slo"]) for miss in plan.nearest_misses]
-        hint = "\n    ".join(["nearest misses:", *misses])
-    return NothingFeasible(
-        message, where=where, hint=hint or "choose more providers, regions, precisions or purchase options"
-    )
+        hints = ["nearest misses:", *(_miss_words(miss, plan.workload["slo"]) for miss in plan.nearest_misses)]
+    if capped := capped_of(plan):
+        message += f"; {capped_words(capped)}"
+        hints.append(capped_remedy(capped))
+    usual = "choose more providers, regions, precisions or purchase options"
+    return NothingFeasible(message, where=where, hint="\n    ".join(hints) or usual)
 
 
 def _miss_words(miss: Rejection, slo: Mapping[str, Any]) -> str:

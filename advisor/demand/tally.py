@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.bursts import PER_SECOND, FineCounts
+from advisor.demand.capped import most_per_minute
 from advisor.demand.spread import LAST_SECONDS, UNDATED, is_dated, iso_minute, on_the_calendar
 from advisor.demand.trace_columns import LARGEST_SIZE, MAX_TOKENS
 from advisor.demand.values import ArrivalRate, Demand, DemandProfile, Floats, TokenHistogram, TokenQuantiles
@@ -226,12 +227,12 @@ class RequestTally:
         self.last_seconds = max(self.last_seconds, float(seconds.max()))
         if self.last_seconds - self.first_seconds > MAX_MINUTES * SECONDS_PER_MINUTE:
             raise InputError(
-                f"the arrival times span {(self.last_seconds - self.first_seconds) / 86_400:.0f} days",
+                f"the arrival times span {(self.last_seconds - self.first_seconds) / SECONDS_PER_DAY:,.9g} days",
                 hint="check the clock and the unit of the timestamps: seconds or ISO 8601",
             )
         if self.last_seconds >= LAST_SECONDS:
             raise InputError(
-                f"an arrival time is {self.last_seconds:.0f} seconds after 1970, which is after 2100",
+                f"an arrival time is {self.last_seconds:.12g} seconds after 1970, which is after 2100",
                 hint="give times in one unit, from seconds to nanoseconds since 1970, or in ISO 8601",
             )
         self.fine.read_clock(seconds)
@@ -278,7 +279,7 @@ class RequestTally:
         for minute, count in self.per_minute.items():
             counts[minute - first_minute] = count
         per_minute = without_gaps(counts)
-        is_whole = ~np.isnan(per_minute)
+        is_whole = per_minute <= most_per_minute(per_minute, first_minute)
         is_whole[[0, -1]] = False
         is_long = self.last_seconds - self.first_seconds >= LEAST_SECONDS_BY_HOUR
         by_hour = enumerate(self.cell_counts if is_long else ())

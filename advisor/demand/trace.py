@@ -133,8 +133,14 @@ _REMEDIES = {
     b"\x1f\x8b": "it is packed: `gunzip -c {0} > {0}.csv`",
     b"PK\x03\x04": "it is packed: `unzip -p {0} > {0}.csv`",
     b"\x28\xb5\x2f\xfd": "it is packed: `unzstd -c {0} > {0}.csv`",
+    b"PAR1": "it is a Parquet file: write its requests as CSV",
 }
 """Commands that make a CSV file in UTF-8 of what begins with these bytes."""
+
+
+_OTHER_FORMATS = {"PAR1": "a Parquet file", "{": "JSON", "[": "JSON"}
+"""What begins with such characters."""
+_WRITE_CSV = "write its requests as CSV: a header that names the columns, and a line for each request"
 
 
 def _remedy(path: Path) -> str:
@@ -157,10 +163,19 @@ def header_of(path: Path) -> list[str]:
         raise InputError(f"this is {kind}", where=str(path), hint="give a CSV file")
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            return next(csv.reader([stream.readline(_LONGEST_HEADER)]), [])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            line = stream.readline(_LONGEST_HEADER)
+    except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InputError(f"cannot read the trace: {reason}", where=str(path), hint=_remedy(path)) from error
+    if other := next((kind for begin, kind in _OTHER_FORMATS.items() if line.startswith(begin)), ""):
+        raise InputError(f"this is {other}, and a trace is CSV", where=str(path), hint=_WRITE_CSV)
+    if len(line) == _LONGEST_HEADER:
+        told = f"the first line is longer than {_LONGEST_HEADER:,} characters"
+        raise InputError(told, where=f"{path}:1", hint=_WRITE_CSV)
+    try:
+        return next(csv.reader([line]), [])
+    except csv.Error as error:
+        raise InputError(f"the header is no line of CSV: {error}", where=f"{path}:1", hint=_WRITE_CSV) from error
 
 
 def _column_names(path: Path, columns: Sequence[Column]) -> dict[Column, str]:

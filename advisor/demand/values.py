@@ -246,6 +246,26 @@ def _leading_zeros(counts: Floats) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class CappedMinutes:
+    """Lone minutes far above all others, counted at less than was seen: a slip of a counter, or a burst of its own."""
+
+    count: int
+    of_minutes: int
+    """Whole minutes that are known."""
+    busiest_start_seconds: float
+    """Start of the busiest of them, since 1970, UTC."""
+    seen_requests_per_second: float
+    """In the busiest of them."""
+    counted_requests_per_second: float
+    """In each of them."""
+
+    def times(self, factor: float) -> "CappedMinutes":
+        """The same of so many times the demand."""
+        seen, to = self.seen_requests_per_second * factor, self.counted_requests_per_second * factor
+        return replace(self, seen_requests_per_second=seen, counted_requests_per_second=to)
+
+
+@dataclass(frozen=True, slots=True)
 class DemandInterval:
     """Requests per second, from the least to the most that the evidence allows."""
 
@@ -308,6 +328,10 @@ class Pictures:
         return self.width * self.height
 
 
+_PARTS = ("profile", "interval", "batch", "beside", "capped")
+"""Parts of a demand that grow with it."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Demand:
     """Load that has to be served."""
@@ -344,6 +368,8 @@ class Demand:
     """Batch work beside the requests, which are no part of it; None: there is none."""
     pictures: Pictures | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Images of each request; None: none, or of no stated size."""
+    capped: CappedMinutes | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Minutes of the profile that are counted at less than was seen; None: there are none."""
 
     def with_notes(self, *notes: str) -> "Demand":
         """The same demand, and more to know of it."""
@@ -356,7 +382,7 @@ class Demand:
     def times(self, factor: float) -> "Demand":
         """The same requests, so many times as often at every moment."""
         rate = ArrivalRate(*(factor * value for value in asdict(self.requests_per_second).values()))
-        parts: dict[str, Any] = {name: getattr(self, name) for name in ("profile", "interval", "batch", "beside")}
+        parts: dict[str, Any] = {name: getattr(self, name) for name in _PARTS}
         scaled = {name: part.times(factor) for name, part in parts.items() if part is not None}
         return replace(self, requests_per_second=rate, **scaled)
 

@@ -303,6 +303,7 @@ def demand_document(demand: Demand) -> dict[str, Any]:
         **({"unit": demand.unit.value} if demand.unit.is_one_pass else {}),
         **({"answered_ratio": demand.answered_ratio} if demand.answered_ratio else {}),
         **({"pictures": asdict(demand.pictures)} if demand.pictures is not None else {}),
+        **({"capped": asdict(demand.capped)} if demand.capped is not None else {}),
     }
 
 

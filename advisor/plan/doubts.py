@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from advisor.catalog.catalog import Catalog
 from advisor.catalog.price_trust import PriceTrust, is_listed, trust
 from advisor.catalog.values import Price, Provenance, Purchase, Quality
+from advisor.demand.capped import capped_words
+from advisor.demand.values import CappedMinutes
 from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup, PriceRange
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.request import read_question
@@ -46,10 +48,18 @@ def refusal_words(plan: Plan, fleet_words: str = "") -> str:
     part = f" {when}" if when else ""
     left_out = left_out_of(plan)
     longer = f"; {left_out:.1%} of all are longer than context_tokens and miss it anywhere" if left_out else ""
+    capped = capped_of(plan)
+    longer += f"; {capped_words(capped)}" if capped else ""
     return (
         f"no fleet keeps the SLO in its replay: {closest} has {ratio_words(kept)} of the requests within it{part}, "
         f"{ratio_words(wanted_ratio(plan))} are asked{longer}"
     )
+
+
+def capped_of(plan: Plan) -> CappedMinutes | None:
+    """Minutes of the demand that the plan counts at less than was seen; None: there are none."""
+    capped = plan.demand.get("capped")
+    return None if capped is None else CappedMinutes(**capped)
 
 
 def left_out_of(plan: Plan) -> float:

@@ -161,7 +161,7 @@ def _rate_words(plan: Plan) -> str:
             return run_words(plan.fleet.batch)
         return f"{rounded(rate['mean'])} items/s on average, {rounded(rate['peak'])} while a run is worked on"
     origin = " stated" if plan.demand.get("window_seconds") is None else " seen"
-    origin = "" if plan.demand.get("interval") else origin
+    origin = " counted" if plan.demand.get("capped") else "" if plan.demand.get("interval") else origin
     origin += ", without those that the cache answers" if plan.demand.get("answered_ratio") else ""
     return f"{rounded(rate['mean'])} requests/s on average, {rounded(rate['peak'])} in the busiest minute{origin}"
 

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from advisor.catalog.precisions import BENCHMARKS, LIKELIHOOD
 from advisor.cost.commitments import ENDING
+from advisor.demand.capped import capped_note, capped_remedy, capped_words
 from advisor.demand.values import DemandInterval
 from advisor.models.model import SERVES_GGUF, ModelFile
-from advisor.plan.doubts import falls_short, is_refused, wanted_ratio
+from advisor.plan.doubts import capped_of, falls_short, is_refused, wanted_ratio
 from advisor.plan.fleet.chosen import Failure, Fleet, FleetGroup, QuotaNeed, Spare
 from advisor.plan.problem.limits import Constraint
 from advisor.plan.problem.values import PurchaseOption
@@ -113,17 +114,19 @@ _WHY_SPARE = {
 
 def headline(plan: Plan) -> str:
     """Fleet to run, USD a month, saving and risk; or why there is nothing to run."""
-    fleet = plan.fleet
+    fleet, capped = plan.fleet, capped_of(plan)
     if fleet is None:
+        lone = f" {capped_words(capped)}." if capped else ""
         if plan.conflict is None or set(plan.conflict.constraints) <= _OF_THE_SLO:
             why = _nothing_words(plan) if plan.conflict is None else conflict_words(plan.conflict)
-            return f"{why}{_floor_words(plan)}"
-        return conflict_words(plan.conflict)
+            return f"{why}{_floor_words(plan)}{lone}"
+        return f"{conflict_words(plan.conflict)}{lone}"
     total = usd(fleet.cost.total_usd_per_month)
-    how = REFUSED if is_refused(plan) else "Run"
+    refused = is_refused(plan)
+    how, lone = (REFUSED, f"; {capped_words(capped)}" if capped else "") if refused else ("Run", "")
     interval = plan.demand.get("interval")
     unmeasured = f"; demand not measured, {DemandInterval(**interval).words()}" if interval else ""
-    return f"{how} {short_words(fleet)}: {total} a month{_saved(plan)}{unmeasured}; risk: {risk_words(plan)}"
+    return f"{how} {short_words(fleet)}: {total} a month{_saved(plan)}{unmeasured}{lone}; risk: {risk_words(plan)}"
 
 
 def _nothing_words(plan: Plan) -> str:
@@ -161,6 +164,8 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
     yield from measured_words(plan)
     if fleet is not None:
         yield from _fleet_words(plan, fleet)
+    else:
+        yield from _capped_words(plan)
     yield from (f"{note}." for note in plan.notes if note.startswith(ENDING))
     yield from _today_words(plan)
     yield from neighbour_words(plan)
@@ -173,6 +178,7 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
 
 def _fleet_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
     yield _replay_words(plan, fleet)
+    yield from _capped_words(plan)
     if fleet.batch is not None and fleet.batch.idle_items is not None and fleet.confirmed is not None:
         yield replayed_run_words(fleet.batch, fleet.confirmed)
         yield from apart_words(fleet.batch, fleet.cost.total_usd_per_month)
@@ -191,6 +197,12 @@ def _fleet_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
     yield from open_words(fleet)
     yield from _weight_words(plan, fleet)
     yield from _zone_words(fleet)
+
+
+def _capped_words(plan: Plan) -> Iterator[str]:
+    """Minutes that are counted at less than was seen, and how to plan for them in full."""
+    if capped := capped_of(plan):
+        yield f"Demand: {capped_note(capped)}; {capped_remedy(capped)}."
 
 
 def _replay_words(plan: Plan, fleet: Fleet) -> str:
@@ -474,7 +486,6 @@ def plan_markdown(plan: Plan, shown: int = SHOWN_OPTIONS, *, verbose: bool = Fal
     blocks = [f"## {escape_markdown(plan.workload['name'])}", f"**{escape_markdown(headline(plan))}**"]
     blocks += [markdown_list(list(verdict_lines(plan, shown))), markdown_line(question_words(plan))]
     blocks.append(sections_markdown(_sections(plan, shown, verbose=verbose), level=3))
-    blocks += [] if verbose else [markdown_line(_more_words(plan))]
     return "\n\n".join(block.strip("\n") for block in blocks if block) + "\n"
 
 

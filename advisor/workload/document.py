@@ -1,5 +1,6 @@
 """Workload file → :class:`Workload`. The names that only the catalog knows are checked in ``requirements``."""
 
+import datetime as dt
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from advisor.workload.planning_fields import (
 )
 from advisor.workload.values import (
     DEFAULT_PRECISIONS,
+    MOST_GROWTH_PER_YEAR,
     PRECISIONS,
     DeclaredDemand,
     DemandSource,
@@ -78,6 +80,8 @@ _PURCHASES = tuple(purchase.value for purchase in Purchase)
 _DEFAULT_PROVIDERS = ("aws", "gcp", "azure")
 _ROUTINGS = tuple(routing.value for routing in Routing)
 _MAX_NAME_LENGTH = 100
+_LATEST_PLANNING_DAY = dt.date(9989, 12, 31)
+"""The longest horizon ends within the last year that a date can have."""
 _ELSEWHERE: Mapping[str, str] = {
     key: level
     for keys, level in (
@@ -96,7 +100,7 @@ _READERS: Mapping[str, Callable[[Field], Any]] = {
     "users": Field.shares,
     **dict.fromkeys(("residency", "compare", "accelerators", "instance_types", "engines"), Field.texts),
     "routing": lambda field: Routing(field.choice(_ROUTINGS)),
-    "as_of": Field.date,
+    "as_of": lambda field: field.date(_LATEST_PLANNING_DAY),
     "listed_only": Field.truth,
     "tags": read_tags,
     "adapters": read_adapters,
@@ -123,8 +127,7 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
     for required in ("name", "model", *(() if prometheus else ("demand",))):
         if required not in fields:
             root.fail(f"the key '{required}' is missing", f"add a line '{required}: …'")
-    if len(fields["name"].text()) > _MAX_NAME_LENGTH:
-        fields["name"].fail("the name is too long", f"use at most {_MAX_NAME_LENGTH} characters")
+    name = fields["name"].single_line(_MAX_NAME_LENGTH)
     demand = _instead_of(fields.get("demand"), prometheus) if prometheus else _demand(fields["demand"])
     current = _current(fields["current"], demand) if "current" in fields else None
     beside = _batch_beside(fields.get("demand"), is_stated=prometheus is None)
@@ -137,7 +140,7 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
     usual_providers = (current.provider,) if current is not None and "regions" not in fields else _DEFAULT_PROVIDERS
     limits = read_limits(fields.get("limits"), _ELSEWHERE, Limits(fault_tolerant_ratio=1.0) if is_batch else Limits())
     return Workload(
-        name=fields["name"].text(),
+        name=name,
         model=fields["model"].text(),
         precisions=fields["precisions"].choices(PRECISIONS) if "precisions" in fields else DEFAULT_PRECISIONS,
         slo=_slo(fields.get("slo")),
@@ -256,7 +259,7 @@ def _read_beside(demand: Field | None) -> dict[str, Any]:
         if values["prefix_cache_hit_ratio"] == 1:
             fields[_HIT_RATIO].fail("a prompt is never cached to its last token", "give a share below 1")
     if "growth_per_year" in fields:
-        values["growth_per_year"] = fields["growth_per_year"].number(-1, exclusive=True)
+        values["growth_per_year"] = fields["growth_per_year"].number(-1, exclusive=True, maximum=MOST_GROWTH_PER_YEAR)
     if "horizon" in fields:
         values["horizon_days"] = fields["horizon"].days()
     for key, name in ((_TIMES, "demand_times"), (_PROMPT_TIMES, "prompt_times")):

@@ -18,6 +18,8 @@ PRECISIONS = ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "nvfp4", "mxfp4")
 WIDE_PRECISIONS = ("fp32", "bf16", "fp16")
 """Of 16 bit or more: engines cast one into another while they load, at no loss of quality."""
 DEFAULT_PRECISIONS = ("bf16",)
+MOST_GROWTH_PER_YEAR = 1000.0
+"""Largest growth of the request rate, as a share, that is stated."""
 _MADE_UP_MARGIN = 0.75
 """Share of the allowed late requests that made-up ones may use: about two standard errors of 99 % are for others."""
 

@@ -190,6 +190,31 @@ def test_bad_rows_are_named(tmp_path, lines, expected):
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("content", "expected", "remedy"),
+    [
+        pytest.param(b"a" * 5_000_000, "t.csv:1: the first line is longer than 1,048,576 characters", "as CSV", id="no newline"),
+        pytest.param(b"a" * 200_000 + b"\n1\n", "t.csv:1: the header is no line of CSV: field larger", "as CSV", id="field"),
+        pytest.param(b"PAR1xxxxPAR1", "this is a Parquet file, and a trace is CSV", "as CSV", id="parquet"),
+        pytest.param(b"PAR1\x15\x04\xff\xfe", "it is not UTF-8 text", "it is a Parquet file", id="binary parquet"),
+        pytest.param(b'{"timestamp":1,"input_tokens":5,"output_tokens":5}\n{bad\n', "this is JSON", "as CSV", id="jsonl"),
+        pytest.param(b"[" * 100_000, "this is JSON, and a trace is CSV", "as CSV", id="json"),
+        pytest.param(b"timestamp,input_tokens,output_tokens\n1e308,1,1\n2,1,1\n", "span 1.15740741e+303 days", "unit", id="digits"),
+        pytest.param(b"timestamp,input_tokens,output_tokens\n5e9,1,1\n", "is 5000000000 seconds after 1970", "unit", id="2128"),
+    ],
+)  # fmt: skip
+def test_what_is_no_trace_is_told_by_its_true_cause(tmp_path, content, expected, remedy):
+    """A file of another kind, and lines and numbers that are too long, in a line or two."""
+    path = tmp_path / "t.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        read_trace(path)
+
+    assert expected in str(caught.value)
+    assert remedy in caught.value.hint
+    assert len(str(caught.value)) < 300
+
+
 def test_a_missing_column_names_what_would_do(tmp_path):
     """A header without a needed column is answered with the names that are accepted."""
     path = tmp_path / "t.csv"

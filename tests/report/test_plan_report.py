@@ -1,7 +1,7 @@
 """The plan in words: the fleet first, its total to the cent, what binds it, and what to do where there is none."""
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from advisor.catalog.values import Purchase
 from advisor.cli.recommend import command
-from advisor.demand.values import DemandProfile
+from advisor.demand.values import CappedMinutes, DemandProfile
 from advisor.demand_sources import measure_demand
 from advisor.errors import NothingFeasible
 from advisor.models import find_model
@@ -245,6 +245,23 @@ def test_the_closest_of_refused_fleets_is_shown_and_is_no_answer(plan, tmp_path,
     assert done.stdout.startswith("No fleet keeps the SLO in its replay; closest: ")
     assert isinstance(done.exception, NothingFeasible)
     assert "has 0% of the requests within it, 99% are asked" in done.exception.message
+    assert done.exception.hint.startswith("relax the targets of slo")
+
+
+def test_the_closest_of_refused_fleets_names_the_lone_minute_that_it_was_judged_by(plan, tmp_path, monkeypatch):
+    """In the first line and in the error, with both numbers; to look at that minute comes before looser targets."""
+    confirmed = replace(plan.fleet.confirmed, within_slo_ratio=0.0, reached=False)
+    capped = asdict(CappedMinutes(1, 20_158, 1_699_833_600.0, 500.0, 4.5))
+    short = replace(plan, fleet=replace(plan.fleet, confirmed=confirmed), demand={**plan.demand, "capped": capped})
+    monkeypatch.setattr("advisor.cli.recommend.recommend", lambda *_args, **_options: short)
+    (tmp_path / "workload.yaml").write_text(WORKLOAD)
+    done = CliRunner().invoke(command, [str(tmp_path / "workload.yaml")])
+    told = "; the minute 2023-11-13T00:00Z with 500 requests/s is counted at 4.5"
+
+    assert f"{told}; risk: " in " ".join(done.stdout.split("\n  - ")[0].split())
+    assert done.exception.message.endswith(told)
+    assert done.exception.hint.startswith("to plan for it in full, state demand.declared with peak_requests_per_second")
+    assert done.exception.hint.endswith("or relax the targets of slo, or allow more providers, regions or accelerators")
 
 
 def test_an_unproven_fleet_says_how_much_cheaper_another_may_be(plan):

@@ -78,6 +78,7 @@ def test_the_first_line_says_what_to_run():
     assert headline(spot_plan()) == expected
     assert plan_table(spot_plan(), width=None).splitlines()[0] == expected
     assert f"**{expected}**" in plan_markdown(spot_plan())
+    assert "--verbose" not in plan_markdown(spot_plan())
 
 
 @pytest.mark.parametrize(("usd", "compared"), [(12_330.84, "56% less than"), (5_458.12, "as much as")])

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from advisor.catalog.values import Purchase
+from advisor.cost.commitments import last_day
 from advisor.errors import InputError
 from advisor.workload.document import read_workload
 from advisor.workload.measured_demand import SampleDemand, TraceDemand
@@ -249,6 +250,48 @@ def test_users_stand_in_place_of_a_rate(tmp_path):
 def test_numbers_that_contradict_each_other_are_refused(tmp_path, text, expected):
     """Each with its field and both sides."""
     assert expected in complaint(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (MINIMAL + "  horizon: 3651d\n", "demand.horizon: 3651d is out of range hint: give at most ten years (10y)"),
+        (MINIMAL + "  horizon: 99999999999d\n", "demand.horizon: 99999999999d is out of range"),
+        (MINIMAL + f"  horizon: {'9' * 400}y\n", f"demand.horizon: {'9' * 40}… is out of range"),
+        (MINIMAL + f"slo: {{ttft_p95: {'9' * 400}s}}\n", "is out of range hint: give at most ten years (87600h)"),
+        (MINIMAL + "as_of: 9999-12-31\n", "as_of: 9999-12-31 is out of range hint: give a day until 9989-12-31"),
+        (MINIMAL.replace("12", "1e400"), "1e400 is out of range hint: give a number above 0 and at most 1e+15"),
+        (MINIMAL.replace("12", "0"), "0 is out of range hint: give a number above 0"),
+        (MINIMAL + "  growth_per_year: 1e300\n", "1e300 is out of range hint: give a number above -1 and at most 1000"),
+        (
+            MINIMAL.replace("name: chat", 'name: "a\\0b\\e[31mRED"'),
+            "name: it holds the control character U+0000 hint: take it out",
+        ),
+        (
+            MINIMAL.replace("name: chat", 'name: "a\\nb: {{ x }}"'),
+            "name: the name holds a line break or a tab hint: write it in one line",
+        ),
+        (MINIMAL + 'accelerators: ["L4\\e[0m"]\n', "accelerators[0]: it holds the control character U+001B"),
+    ],
+)
+def test_values_beyond_every_use_are_refused_with_their_range(tmp_path, text, expected):
+    """The field, the range and the remedy; a value of hundreds of digits is not repeated."""
+    told = " ".join(complaint(tmp_path, text).split())
+    assert expected in told
+    assert len(told) < 300
+
+
+@pytest.mark.parametrize("name", ["日本語 🤖", "a 👩‍💻", "${file('x')}"])
+def test_names_in_any_script_are_kept(tmp_path, name):
+    """Whatever is written in one line."""
+    assert read(tmp_path, MINIMAL.replace("name: chat", f'name: "{name}"')).name == name
+
+
+@pytest.mark.parametrize("horizon", ["10y", "3650d", "1d"])
+def test_a_horizon_ends_before_dates_do(tmp_path, horizon):
+    """The latest planning day and the longest horizon."""
+    workload = read(tmp_path, MINIMAL + f"  horizon: {horizon}\nas_of: 9989-12-31\n")
+    assert last_day(workload.as_of, workload.horizon_days).year in (9989, 9999)
 
 
 def test_a_large_file_is_refused_in_a_second(tmp_path):

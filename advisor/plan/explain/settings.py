@@ -28,7 +28,7 @@ from advisor.workload.planning_fields import (
     read_scaling,
 )
 from advisor.workload.scope import HELD, is_left_open
-from advisor.workload.values import PRECISIONS, DeclaredDemand, Exclude, Limits, Scaling
+from advisor.workload.values import MOST_GROWTH_PER_YEAR, PRECISIONS, DeclaredDemand, Exclude, Limits, Scaling
 from advisor.yaml_fields import Field
 
 PRICED = (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.MANAGED)
@@ -295,7 +295,7 @@ _WORKLOAD_FIELDS: Mapping[str, Callable[[Field], Any]] = {
     "regions": lambda field: () if field.texts() == ("all",) else field.texts(),
     "context_tokens": lambda field: field.count(1),
     "prefix_cache_hit_ratio": lambda field: field.number(0, maximum=0.999),
-    "growth_per_year": lambda field: field.number(-1, exclusive=True),
+    "growth_per_year": lambda field: field.number(-1, exclusive=True, maximum=MOST_GROWTH_PER_YEAR),
     "listed_only": lambda field: field.truth(),
     **{key: lambda field: () if field.texts() == ("all",) else field.texts() for key in HELD[2:]},
 }
