@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.codegen import ConflictPolicy, Language, Stage, Wanted, WriteOptions, generate, read_former, write_files
-from advisor.codegen.writing.decisions import Keys, merge_entries
+from advisor.codegen.writing.decisions import WRITE_THEM, Keys, merge_entries
+from advisor.codegen.writing.entries import keyed
 from advisor.codegen.writing.merging import Conflict
 from advisor.errors import InputError
 from advisor.plan.fleet.chosen import Policy
@@ -407,3 +408,99 @@ def test_attributes_are_those_of_the_side_that_changed_them(base, mine, theirs):
     expected = {n: (theirs if mine.get(n) == base.get(n) else mine).get(n) for n in {*base, *mine, *theirs}}
     read = dict(line.split()[::2] for line in found["k"])
     assert clash or read == {n: str(value) for n, value in expected.items() if value is not None}
+
+
+GOOGLE = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-4"}
+RTX = {**GOOGLE, "instance_type": "g4-standard-48", "accelerator": "RTX-PRO-6000"}
+MANIFESTS = ("kubernetes/r/values.yaml", "kubernetes/r/dynamo.yaml", "kubernetes/r/llm-inference-services.yaml")
+MANIFEST = st.lists(
+    st.sampled_from(
+        [
+            "---",
+            "kind: A",
+            "metadata:",
+            "  name: a",
+            "modelSpec:",
+            "components:",
+            "- name: a",
+            "- name: b",
+            "  kind: x",
+            "",
+        ]
+    )
+)
+
+
+@given(MANIFEST.map("\n".join))
+def test_entries_and_what_is_beside_them_are_the_whole_text(text):
+    """Whatever the layout of a manifest: nothing is lost, doubled or moved."""
+    for path in MANIFESTS:
+        parts = keyed(path, text.encode())
+        assert parts is None or parts.expanded(parts.marked()) == text.encode()
+
+
+def test_models_of_a_chart_are_entries():
+    """Named after the group in the labels of their pods; lists inside an item are its own."""
+    text = b"""---
+servingEngineSpec:
+  modelSpec:
+  - name: short-1
+    podLabels:
+      inference/group: long-1
+    env:
+    - name: HOME
+  - name: short-2
+    podLabels:
+      inference/group: long-2
+routerSpec: {}
+extraObjects:
+- kind: ScaledObject
+  metadata:
+    name: long-1
+"""
+    parts = keyed(MANIFESTS[0], text)
+    assert parts is not None
+    assert list(parts.entries) == [b"modelSpec/long-1", b"modelSpec/long-2", b"ScaledObject/long-1"]
+    assert parts.entries[b"modelSpec/long-1"].endswith(b"    - name: HOME\n")
+
+
+def test_a_region_that_takes_over_is_given_the_edits_of_its_files(tmp_path):
+    """A digest in the kustomization goes along, facts of the former region do not, and its files end with a copy kept."""
+    run(tmp_path, Language.TERRAFORM, plan_of(GOOGLE), target="gke")
+    former, new = (tmp_path / "kubernetes" / region for region in ("us-central1", "europe-west4"))
+    (former / "kustomization.yaml").write_text((former / "kustomization.yaml").read_text() + "images: [ours]\n")
+    gateway = (former / "google-gateway.yaml").read_text()
+    (former / "google-gateway.yaml").write_text(re.sub(r"set-the-[\w-]+", "10.0.0.0/26", gateway))
+    there = plan_of({**RTX, "region": "europe-west4"})
+    report = run(tmp_path, Language.TERRAFORM, there, target="gke")
+    assert (new / "kustomization.yaml").read_text().endswith("images: [ours]\n")
+    assert "us-central1-" not in (new / "kustomization.yaml").read_text()
+    assert "10.0.0.0/26" not in (new / "google-gateway.yaml").read_text()
+    notes = {change.path: change.note for change in report.changes}
+    expected = f"without your edits of kubernetes/us-central1/google-gateway.yaml: {WRITE_THEM}"
+    assert notes["kubernetes/europe-west4/google-gateway.yaml"] == expected
+    run(tmp_path, Language.TERRAFORM, there, Stage.SHIFT, target="gke")
+    run(tmp_path, Language.TERRAFORM, there, Stage.FINISH, target="gke")
+    assert not former.exists()
+    assert any("10.0.0.0/26" in copy.read_text() for copy in (tmp_path / ".advisor/replaced").rglob("google-gateway*"))
+
+
+def test_edits_go_on_where_the_plan_changes_within_a_cut_over(tmp_path):
+    """Of what retires and what was to follow it, the latter has a successor."""
+    for facts in (GOOGLE, RTX, {**GOOGLE, "instance_type": "a2-highgpu-1g", "accelerator": "A100-40GB-SXM"}):
+        run(tmp_path, Language.TERRAFORM, plan_of(facts), target="gke")
+        manifests = tmp_path.glob("kubernetes/us-central1/us-central1-*.yaml")
+        if facts is GOOGLE:
+            add_flag(next(manifests), '- "--dtype=bfloat16"')
+    texts = [path.read_text() for path in tmp_path.glob("kubernetes/us-central1/us-central1-*.yaml")]
+    assert [text.count(FLAG) for text in texts] == [1, 1, 1]
+
+
+def test_forced_edits_are_merged_under_a_policy(tmp_path):
+    """With a policy for conflicts, ``--force`` replaces files of others and no edits; without one, both."""
+    run(tmp_path, Language.TERRAFORM, plan_of({}))
+    add_flag(tmp_path / "fleet.tf")
+    run(tmp_path, Language.TERRAFORM, plan_of(A10G), force=True, conflicts=ConflictPolicy.THEIRS)
+    assert FLAG in (tmp_path / "fleet.tf").read_text()
+    run(tmp_path, Language.TERRAFORM, plan_of(A10G), force=True)
+    assert FLAG not in (tmp_path / "fleet.tf").read_text()
