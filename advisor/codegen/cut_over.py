@@ -272,7 +272,7 @@ def staged(stack: Stack, rollout: Rollout) -> Stack:
         regions=runs.regions,
         alarms=runs.alarms,
         agent=runs.agent,
-        budget=replace(stack.budget, usd_per_month=round(stack.budget.usd_per_month + beyond, 2), of=_WHILE_BOTH_RUN),
+        budget=stack.budget.with_more(beyond, of=_WHILE_BOTH_RUN),
         summary=replace(stack.summary, quotas=quotas),
         cut_over=CutOver(
             rollout.stage,

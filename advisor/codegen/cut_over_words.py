@@ -142,8 +142,12 @@ def notes_of(stack: Stack) -> Iterator[str]:
     yield f"  way back: {told['back']}"
 
 
+_UNKNOWN = "what is not known"
+
+
 def _facts(stack: Stack, cut_over: CutOver) -> dict[str, Any]:
     """Words of a cut-over by what they say, as the section of the README takes them."""
+    total = stack.budget.usd_per_month
     is_used = any(group.key in cut_over.members for group in cut_over.new)
     without_fallback = _without_fallback(stack)
     unmoved = [_MEMBERS] if cut_over.members else []
@@ -153,8 +157,8 @@ def _facts(stack: Stack, cut_over: CutOver) -> dict[str, Any]:
         "cut_over": cut_over,
         "retiring": [described(group, stack) for group in cut_over.retiring],
         "new": [described(group, stack) for group in cut_over.new],
-        "cost": usd(cut_over.usd_per_month),
-        "total": usd(stack.budget.usd_per_month),
+        "cost": _UNKNOWN if total is None else usd(cut_over.usd_per_month),
+        "total": _UNKNOWN if total is None else usd(total),
         "clients": list(_of_clients(stack, cut_over)),
         "topic": _topic(cut_over),
         "quotas": list(_of_quotas(stack)),

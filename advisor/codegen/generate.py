@@ -35,6 +35,7 @@ from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.registries import images_of, pinned, written
 from advisor.codegen.rollout import AT_ONCE, Former, Rollout, former_regions, successors
 from advisor.codegen.selection import Choice, choose, reason_against
+from advisor.codegen.service_costs import at_service_prices
 from advisor.codegen.serving import check_wanted, planned_engine, without_cache
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import target_of, targets_of
@@ -344,6 +345,7 @@ def generate(
         warnings=(
             *_engine_warnings(choice, wanted),
             *_weights_warnings(planned),
+            *filter(None, (stack.budget.difference for stack in planned)),
             *((_UNKNOWN_FORMER,) if unknown_roots and former.plan_digest != planned[0].plan_digest else ()),
             *_changed_warnings(rollouts, former),
             *unknown,
@@ -438,11 +440,16 @@ def beside_total(plan: Plan, wanted: Wanted | None = None) -> tuple[str, ...]:
     except AdvisorError:
         return ()
     return tuple(
-        caution
+        told
         for stack in _stacks(plan, choice, wanted)
-        for caution in target_of(stack).completed(stack).summary.cautions
-        if caution not in stack.summary.cautions
+        for told in (stack.budget.difference, *_further(target_of(stack).completed(stack), stack))
+        if told
     )
+
+
+def _further(completed: Stack, stack: Stack) -> Iterator[str]:
+    """Cautions that a target adds to those of a stack."""
+    return (caution for caution in completed.summary.cautions if caution not in stack.summary.cautions)
 
 
 def _stacks(
@@ -467,7 +474,8 @@ def _stacks(
 
 
 def _unpinned(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
-    return tuple(as_run(stack, wanted) for stack in stacks_of(plan, choice, wanted))
+    stacks = tuple(as_run(stack, wanted) for stack in stacks_of(plan, choice, wanted))
+    return tuple(at_service_prices(stack, plan, choice, is_whole=len(stacks) == 1) for stack in stacks)
 
 
 def as_run(stack: Stack, wanted: Wanted) -> Stack:

@@ -5,6 +5,8 @@ Generators only read these values, so that two languages can never disagree abou
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from itertools import pairwise
+from typing import NamedTuple
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.container import (
@@ -25,11 +27,13 @@ from advisor.cost.response_cache import PlannedCache
 from advisor.demand.values import Unit
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field, replace
-from advisor.units import HOURS_PER_MONTH, LONGEST_MONTH_HOURS, MINUTES_PER_DAY, MINUTES_PER_HOUR
+from advisor.units import HOURS_PER_MONTH, LONGEST_MONTH_HOURS, MINUTES_PER_DAY, MINUTES_PER_HOUR, MINUTES_PER_WEEK
 
 START_PATIENCE = 2
 """Times the predicted start, at its upper edge, that one is waited for before it counts as failed."""
 _SHORTEST_START_LIMIT_SECONDS = 3600
+_OF_REPLICAS = "container-apps"
+"""Target whose containers hold a replica each."""
 
 
 class Scaling(StrEnum):
@@ -66,6 +70,15 @@ class ScheduledSize:
         """Five fields, in UTC; Sunday is 0."""
         days = "*" if len(self.weekdays) == 7 else ",".join(str(day % 7) for day in self.weekdays)
         return f"{self.minute} {self.hour} * * {days}"
+
+
+class Hours(NamedTuple):
+    """Hours of a group in a week."""
+
+    running: float
+    """In which any instance runs."""
+    billed: float
+    """Of instances."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +166,19 @@ class ComputeGroup:
         minutes = ((minute, entry.instances) for entry in self.loaded for minute in entry.minutes_of_week)
         return sorted(minutes) or self.sizes_by_minute
 
+    def hours_per_week(self, stop_hours: float) -> "Hours":
+        """Hours by the schedule, with those for which each instance is billed after its last one (*stop_hours*)."""
+        sizes = self.sizes_by_minute
+        whole = [*sizes, (sizes[0][0] + MINUTES_PER_WEEK, sizes[0][1])]
+        lasting = [((end - start) / MINUTES_PER_HOUR, size) for (start, size), (end, _) in pairwise(whole)]
+        stops = sum(max(before - after, 0) for (_, before), (_, after) in pairwise(whole))
+        running = sum(hours for hours, size in lasting if size)
+        return Hours(running, sum(hours * size for hours, size in lasting) + stops * stop_hours)
+
+    def containers(self, target: str) -> int:
+        """Containers of an instance that a target bills; 1 where it bills instances."""
+        return self.replicas_per_instance if target == _OF_REPLICAS else 1
+
     @property
     def host_disk_gib(self) -> int:
         """Boot disk that a host is ordered with: exactly what was priced."""
@@ -233,7 +259,8 @@ def size_at(sizes: Sequence[tuple[int, int]], minute: int) -> int:
 class Budget:
     """Spending that is expected, and what is added before anyone is told."""
 
-    usd_per_month: float
+    usd_per_month: float | None
+    """None: the catalog has no price of what the code deploys."""
     margin_ratio: float = 0.25
     """Disks, load balancer and data transfer are not in the plan's total."""
     of: str = "the plan"
@@ -242,17 +269,31 @@ class Budget:
     """Whether the total holds Azure's entrances and the load balancers behind them."""
     entrances_usd: float = 0.0
     """USD a month of it for load balancers and entrances of hosts."""
+    difference: str = ""
+    """How much more or less that is than the plan counts, or why it is not known; "": it is what the plan counts."""
     most_usd_per_month: float | None = None
     """Spending that the workload allows (``limits.max_usd_per_month``); None: it states none."""
 
     month_hours: tuple[int, int] = (LONGEST_MONTH_HOURS, HOURS_PER_MONTH)
     """Hours of the longest month, and of that of the plan."""
 
+    def with_more(self, usd_per_month: float, of: str) -> "Budget":
+        """The budget with so much more, of which it is; one that is not known stays so."""
+        total = None if self.usd_per_month is None else round(self.usd_per_month + usd_per_month, 2)
+        return replace(self, usd_per_month=total, of=of)
+
     @property
     def at_most(self) -> str:
         """End of a sentence on the total and its margin."""
         most = self.most_usd_per_month
         return "" if most is None else f", but no more than the {most:,.2f} USD that the workload allows"
+
+    @property
+    def held(self) -> str:
+        """Amount of the budget in words."""
+        if self.usd_per_month is None:
+            return "as large as budget_usd_per_month says, and none without it"
+        return f"the total and a margin{self.at_most}"
 
     @property
     def meaning(self) -> str:

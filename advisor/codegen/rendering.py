@@ -102,7 +102,7 @@ def plan_records(target: str, truth: Truth, text: Text, facts: Mapping[str, Any]
     )
 
 
-def plan_value(classes: Mapping[str, PlanClass], usd_per_month: float, records: Sequence[PlanRecord]) -> Call:
+def plan_value(classes: Mapping[str, PlanClass], usd_per_month: float | None, records: Sequence[PlanRecord]) -> Call:
     """The plan as a program holds it: calls of its classes, each where the type of a field names it."""
     return _made(classes, _FLEET, {_TOTAL: usd_per_month, **{record.name: record.value for record in records}})
 

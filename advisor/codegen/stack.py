@@ -299,7 +299,7 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         root_volume_gib=root_volume_gib(on_disk_gib),
         start_seconds=math.ceil(_start_seconds(member, platform, on_disk_gib) / 60) * 60,
         usd_per_hour=member.usd_per_hour,
-        usd_per_month=_monthly(member),
+        usd_per_month=member.compute_usd_per_month if serves.purchase == "serverless" else _monthly(member),
         replicas_per_instance=serves.replicas_per_instance,
         accelerators_per_replica=serves.tensor_parallel * serves.pipeline_parallel,
         checkpoint_gib=math.ceil(on_disk_gib * CHECKPOINT_MARGIN),

@@ -1,6 +1,6 @@
 """Why the deployment is what it is, in words and numbers: the rows of the generated README."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from advisor.catalog import load_catalog
@@ -11,6 +11,7 @@ from advisor.codegen.model import Row, Summary
 from advisor.codegen.selection import Choice, Member
 from advisor.cost import FLEET_LEAVES_OUT
 from advisor.cost.services import disk_usd_per_month, download_usd
+from advisor.cost.standing import StandingCharge
 from advisor.demand.values import Unit
 from advisor.deployable import service_of
 from advisor.models.model import TextAnswer
@@ -191,7 +192,7 @@ def _figure(value: float) -> str:
 def _option_cost(plan: Plan, option: Option) -> Iterator[Row]:
     cost = option.cost
     yield _price(option, cost, "")
-    yield from _parts(cost, unit_of(plan.demand), [option])
+    yield from part_rows(cost, unit_of(plan.demand), [option])
     if plan.current is not None:
         now = plan.current
         yield Row("Today", f"{now.instances} × {now.instance_type}: {usd(now.total_usd_per_month)} a month")
@@ -203,13 +204,18 @@ def _fleet_cost(fleet: Fleet | None, unit: Unit) -> Iterator[Row]:
         return
     for group in fleet.groups:
         yield _price(group, group, f", {usd(group.compute_usd_per_month)} a month")
-    yield from _parts(fleet.cost, unit, fleet.groups)
-    for charge in fleet.standing:
+    yield from part_rows(fleet.cost, unit, fleet.groups)
+    yield from standing_rows(fleet.standing)
+
+
+def standing_rows(standing: Iterable[StandingCharge]) -> Iterator[Row]:
+    """Rows of what regions charge beside machines."""
+    for charge in standing:
         amount = _UNKNOWN if charge.usd_per_month is None else f"{usd(charge.usd_per_month)} a month"
         yield Row(f"In the total: {charge.title}", amount)
 
 
-def _parts(cost: FleetCost, unit: Unit, serving: Sequence[Option | FleetGroup]) -> Iterator[Row]:
+def part_rows(cost: FleetCost, unit: Unit, serving: Sequence[Option | FleetGroup]) -> Iterator[Row]:
     """The total and what it is made of; what a region of hosts has no known price of is not counted."""
     catalog = load_catalog()
     places = {(runs.provider, runs.region) for runs in serving if not service_of(runs.purchase)}

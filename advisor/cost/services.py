@@ -160,6 +160,41 @@ def container_price(catalog: Catalog, provider: str, region: str, vcpus: float, 
     return Price(vcpus * vcpu.usd + memory_gib * memory.usd, vcpu.provenance)
 
 
+_PRICE_DIGITS = 9
+"""Decimals that sums of prices by the second have, without what binary fractions add."""
+
+
+def accelerated_container_price(
+    catalog: Catalog, service: tuple[str, str], region: str, accelerator: str, size: tuple[float, float] | None = None
+) -> Price | None:
+    """Price of an hour of a container with one accelerator: ``that of the least size + further vCPUs and GiB``.
+
+    Args:
+        catalog: prices.
+        service: provider, and name of its service.
+        region: where it runs.
+        accelerator: name in the catalog.
+        size: vCPUs and GiB of the container; None: the least that it may have.
+
+    Returns:
+        None where a part of it is not known, or no container is so small.
+    """
+    for offer in catalog.serverless:
+        is_meant = (offer.provider, offer.service, offer.accelerator) == (*service, accelerator)
+        if not is_meant or region not in offer.regions or offer.usd_per_hour is None:
+            continue
+        if size in (None, (offer.vcpus, offer.memory_gib)):
+            return Price(offer.usd_per_hour, offer.provenance)
+        if size is None or offer.vcpus is None or offer.memory_gib is None:
+            return None
+        further = size[0] - offer.vcpus, size[1] - offer.memory_gib
+        parts = container_price(catalog, service[0], region, *further) if min(further) >= 0 else None
+        if parts is None:
+            return None
+        return Price(round(offer.usd_per_hour + parts.usd_per_hour, _PRICE_DIGITS), offer.provenance)
+    return None
+
+
 HOSTS = 2
 """Machines or containers of an entrance."""
 _REQUEST_SECONDS, _TOKEN_SECONDS = 0.0031, 0.000047

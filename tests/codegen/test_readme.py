@@ -171,7 +171,7 @@ def test_container_apps_take_no_quota_of_machines(language):
     readme = generate(scenario.plan, language, scenario.wanted).files["README.md"].replace("\\", "")
 
     assert "Family" not in readme
-    assert "`Consumption-GPU-NC24-A100` in `swedencentral`" in readme
+    assert "(`Consumption-GPU-NC24-A100`), in GPUs: 10 in eastus (2 × 5); 6 in swedencentral (2 × 3)" in readme
 
 
 @pytest.mark.parametrize("language", Language)

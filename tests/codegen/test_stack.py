@@ -245,7 +245,6 @@ BUDGETS = {
 def budget_of(plan, wanted, name, language):
     """Limit of a budget, and percent from which it tells, as the code computes them; expressions of both languages."""
     text = generate(plan, language, wanted).files[BUDGETS[name][language is Language.PYTHON]]
-    text = re.sub(r"coalesce\(var.sagemaker_usd_per_month, (.*?)\)", r"\1", text)
     text = text.replace("local.planned_usd_per_month", "planned").replace("local.budget_usd_per_month", "limit")
     text = re.sub(r"(var|settings)\.budget_margin_ratio", "margin_ratio", text).replace("math.ceil", "ceil")
     (limit,) = re.findall(r"(?:limit|budget_usd_per_month) = (max.*)", text)

@@ -39,6 +39,7 @@ GIVEN = {
     "ami_ids": {"GROUP": "ami-0123"},
     "billing_account": "012345-567890-ABCDEF",
     "budget_amount": 100,
+    "budget_usd_per_month": 1000,
     "cache_client_object_ids": [ID],
     "cache_private_dns_zone_id": f"{VAULT}.Network/privateDnsZones/privatelink.redis.azure.net",
     "cache_subnet_id": f"{VAULT}.Network/virtualNetworks/v/subnets/s",
@@ -75,7 +76,6 @@ GIVEN = {
     "registry_secret_id": f"{VAULT}.KeyVault/vaults/v/secrets/s",
     "reservations": {"GROUP": "reserved"},
     "resource_group_id": "0123456789abcdef0123456789abcdef",
-    "sagemaker_usd_per_month": 1000,
     "ssh_key_ids": ["r014-a6b1a881-2ce8-41a3-80fc-36316a73f803"],
     "tags": {"Team": "search"},
 }
@@ -100,7 +100,7 @@ CIDRS = (
     "10.0.0.0/",
 )
 NUMBERS = (-1, 0, 0.5, 1, 1.5, 14, 15, 29, 30, 31, 100, 365, 366, 730, 731, 3600, 3601, 3653, 10**9)
-FRACTIONS = ("budget_margin_ratio", "sagemaker_usd_per_month", "target_utilization")
+FRACTIONS = ("budget_margin_ratio", "budget_usd_per_month", "target_utilization")
 UNCHECKED = {
     *("attach_cni_policy", "binary_authorization", "budget_enabled", "cost_anomaly_detection"),
     *("create_cache_connection_policy", "deletion_protection", "encryption_at_host", "environment", "global_access"),

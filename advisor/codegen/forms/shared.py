@@ -94,7 +94,7 @@ def with_fixed_replicas(stack: Stack) -> Stack:
         stack.with_cautions(caution),
         groups=groups,
         scaling=Scaling.STATIC if len(silent) == len(stack.backends) else stack.scaling,
-        budget=replace(stack.budget, usd_per_month=round(stack.budget.usd_per_month + beyond, 2)),
+        budget=stack.budget.with_more(beyond, of=stack.budget.of),
     )
 
 

@@ -11,7 +11,7 @@ from advisor.catalog import Catalog
 from advisor.catalog.values import Price, Purchase
 from advisor.codegen.pricing import aws, azure, gcp, ibm
 from advisor.codegen.pricing.resources import Resource, Resources, Rules, Use
-from advisor.cost.services import container_price
+from advisor.cost.services import accelerated_container_price, container_price
 from advisor.records import dataclass
 from advisor.tables import read_rows
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK
@@ -203,7 +203,10 @@ def _price(use: Use, catalog: Catalog) -> Price | None:
         return None if price is None else Price(price.usd, price.provenance)
     if use.service and use.size and not use.is_accelerated:
         return container_price(catalog, use.provider, use.region or "", *use.size)
-    return _service_price(use, catalog) if use.service else _machine_price(use, catalog)
+    if use.service:
+        service = (use.provider, use.service)
+        return accelerated_container_price(catalog, service, use.region or "", use.what or "", use.size)
+    return _machine_price(use, catalog)
 
 
 def _machine_price(use: Use, catalog: Catalog) -> Price | None:
@@ -215,12 +218,3 @@ def _machine_price(use: Use, catalog: Catalog) -> Price | None:
     if offer is None or use.purchase is None:
         return None
     return catalog.price(offer, use.purchase)
-
-
-def _service_price(use: Use, catalog: Catalog) -> Price | None:
-    for offer in catalog.serverless:
-        is_meant = (offer.provider, offer.service, offer.accelerator) == (use.provider, use.service, use.what)
-        is_size = use.size in (None, (offer.vcpus, offer.memory_gib))
-        if is_meant and is_size and use.region in offer.regions and offer.usd_per_hour is not None:
-            return Price(offer.usd_per_hour, offer.provenance)
-    return None

@@ -1,7 +1,7 @@
 """Charges of Google: machines, managed groups, GKE node pools, Cloud Run with a GPU, TPUs."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from advisor.catalog.values import Purchase
@@ -73,16 +73,19 @@ def _run(resource: Resource, _all: Resources) -> tuple[Use, ...]:
         return ()
     redundant = resource.first("template", "gpu_zonal_redundancy_disabled") is False
     least = first_known(resource.first("template", "scaling", "min_instance_count"), 0)
-    use = container(region_of(_place(resource)), accelerator, least, redundant=redundant)
-    return (replace(use, size=_size(resource)),)
+    return (container(region_of(_place(resource)), accelerator, least, _limits(resource), redundant=redundant),)
 
 
-def _size(resource: Resource) -> tuple[float, float] | None:
-    """Processors and GiB of the containers of one instance; None where one has no limits."""
-    limits = [
+def _limits(resource: Resource) -> list[Any]:
+    """Limits of each container of one instance."""
+    return [
         Resource("", "", "", container).first("resources", "limits")
         for container in resource.blocks("template", "containers")
     ]
+
+
+def _size(limits: Sequence[Any]) -> tuple[float, float] | None:
+    """Processors and GiB of the containers of one instance; None where one has no limits."""
     sizes = [
         (_quantity(limit.get("cpu"), {"": 1, "m": 1000}), _quantity(limit.get("memory"), {"Gi": 1, "Mi": _MIB_PER_GIB}))
         for limit in limits
@@ -123,11 +126,13 @@ def _workbench(resource: Resource, _all: Resources) -> tuple[Use, ...]:
     return (replace(use, is_accelerated=bool(attached) or _ACCELERATED.match(kind or "") is not None),)
 
 
-def container(region: str | None, accelerator: str, least: float | None, *, redundant: bool) -> Use:
-    """Containers of Cloud Run: above the fewest it is paid for by use, which no code knows."""
+def container(
+    region: str | None, accelerator: str, least: float | None, limits: Sequence[Any], *, redundant: bool
+) -> Use:
+    """Containers of Cloud Run with such limits: above the fewest it is paid for by use, which no code knows."""
     service = "Cloud Run with zonal redundancy" if redundant else "Cloud Run"
-    remark = "" if least else "by use"
-    return Use("gcp", region, _RUN.get(accelerator, accelerator), Purchase.ON_DEMAND, least or None, service, remark)
+    what, remark = _RUN.get(accelerator, accelerator), "" if least else "by use"
+    return Use("gcp", region, what, Purchase.ON_DEMAND, least or None, service, remark, _size(limits))
 
 
 def _tpu(resource: Resource, _all: Resources) -> tuple[Use, ...]:

@@ -1,12 +1,13 @@
 """Where the resources come from: a plan as JSON, or a directory with one, or with code that we generated."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
+from advisor.codegen.applying.resolving import Module
 from advisor.codegen.hcl import NOT_LITERAL, Block, Document, literal, read_hcl, traversal
 from advisor.codegen.pricing import azure
 from advisor.codegen.pricing.costs import CODE, RULES, Breakdown, NoHours, Project, breakdown_of, cost_of
@@ -157,10 +158,24 @@ def _of_code(directory: Path, catalog: Catalog) -> Project:
         raise InputError(
             "there is neither a plan as JSON nor code that advisor generated", where=str(directory), hint=_HOW
         )
-    uses = (*_uses(documents, groups or {}), *_pools(pools or {}))
+    takes_bucket = _model_source(directory, documents) != "hub"
+    uses = (*_uses(documents, groups or {}, takes_bucket=takes_bucket), *_pools(pools or {}))
     now = Breakdown(tuple(cost_of(*use, catalog) for use in uses), {}, {})
     hours = planned_hours(directory, now, catalog)
     return Project(directory.resolve().name, str(directory), CODE, now, before=Breakdown((), {}, {}), hours=hours)
+
+
+def _model_source(directory: Path, documents: Sequence[Document]) -> object:
+    """Where weights come from: as a file of variables sets it, else by default."""
+    last = [file.body.attributes.get("model_source") for file in Module(directory, directory).variable_files]
+    declared = [
+        block.attributes.get("default")
+        for document in documents
+        for block in document.body.of("variable")
+        if block.labels == ("model_source",)
+    ]
+    stated = [attribute for attribute in (*declared, *last) if attribute is not None]
+    return literal(stated[-1].value.node) if stated else NOT_LITERAL
 
 
 def local_map(documents: Iterable[Document], name: str) -> Mapping[str, Any] | None:
@@ -181,7 +196,9 @@ def _pools(pools: Mapping[str, Any]) -> Iterator[tuple[Resource, tuple[Use, ...]
         yield Resource(f'local.{_POOLS}["{key}"]', "local", _POOLS, {}), (use,)
 
 
-def _uses(documents: list[Document], groups: Mapping[str, Any]) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
+def _uses(
+    documents: list[Document], groups: Mapping[str, Any], *, takes_bucket: bool
+) -> Iterator[tuple[Resource, tuple[Use, ...]]]:  # fmt: skip
     """The machines of each group, under the resource that starts them, or else under the group."""
     resources = [block for document in documents for block in document.body.of("resource")]
     starting = [block for block in resources if block.labels[0] in RULES and _is_of(block, _GROUPS)]
@@ -189,11 +206,17 @@ def _uses(documents: list[Document], groups: Mapping[str, Any]) -> Iterator[tupl
     for block in starting:
         kind, name = block.labels
         for key, group in groups.items():
-            yield Resource(f'{kind}.{name}["{key}"]', kind, name, {}), (_use(clouds[0], kind, group),)
+            yield (
+                Resource(f'{kind}.{name}["{key}"]', kind, name, {}),
+                (_use(clouds[0], kind, group, takes_bucket=takes_bucket),),
+            )
     yield from _beside(documents, [block for block in resources if block not in starting])
     if not starting and clouds:
         for key, group in groups.items():
-            yield Resource(f'local.groups["{key}"]', "local", _GROUPS, {}), (_use(clouds[0], "", group),)
+            yield (
+                Resource(f'local.groups["{key}"]', "local", _GROUPS, {}),
+                (_use(clouds[0], "", group, takes_bucket=takes_bucket),),
+            )
 
 
 def _beside(documents: list[Document], resources: list[Block]) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
@@ -259,12 +282,13 @@ def _is_of(block: Block, name: str) -> bool:
     return for_each is not None and traversal(for_each.value.node) == ("local", name)
 
 
-def _use(provider: str, kind: str, group: Mapping[str, Any]) -> Use:
+def _use(provider: str, kind: str, group: Mapping[str, Any], *, takes_bucket: bool) -> Use:
     place = text(_first(group, _PLACES))
     region = region_of(place) if provider == "gcp" else place
     if kind == "google_cloud_run_v2_service":
         least, redundant = first_known(group.get("min_instances")), group.get("zonal_redundancy") is True
-        return container(region, str(group.get("accelerator")), least, redundant=redundant)
+        limits = group.get("mounting" if takes_bucket else "downloading")
+        return container(region, str(group.get("accelerator")), least, [limits], redundant=redundant)
     if kind == "azurerm_container_app":
         return azure.container(place, str(group.get("profile")), first_known(group.get("min_replicas")))
     types = _first(group, _TYPES)

@@ -1,7 +1,6 @@
 """Hours in which the machines of generated code run by its plan, as the record beside the code holds them."""
 
 from decimal import Decimal
-from itertools import pairwise
 from pathlib import Path
 
 from advisor.catalog import Catalog
@@ -9,7 +8,7 @@ from advisor.codegen.model import ComputeGroup, Scaling
 from advisor.codegen.pricing.costs import Breakdown, GroupHours, NoHours
 from advisor.codegen.rollout import Rollout
 from advisor.codegen.writing.record import FOLDER, read_rollouts
-from advisor.units import MINUTES_PER_HOUR, MINUTES_PER_WEEK, SECONDS_PER_HOUR
+from advisor.units import SECONDS_PER_HOUR
 
 
 def planned_hours(directory: Path, costs: Breakdown, catalog: Catalog) -> tuple[GroupHours, ...] | NoHours:
@@ -34,13 +33,18 @@ def planned_hours(directory: Path, costs: Breakdown, catalog: Catalog) -> tuple[
         return NoHours.CUT_OVER
     if deployed.scaling is not Scaling.SCHEDULED:
         return NoHours.BY_LOAD if deployed.scaling is Scaling.REACTIVE else NoHours.FIXED
-    if deployed.target not in catalog.scale_ins:
+    if any(group.is_serverless for group in deployed.groups):
         return NoHours.BY_REQUEST
     stop_hours = catalog.scale_ins[deployed.target].value / SECONDS_PER_HOUR
     return tuple(
-        GroupHours(group.key, *_hours(group, stop_hours), _usd_per_hour(costs, group.key))
+        _of_group(group, deployed.target, stop_hours, costs)
         for group in sorted(deployed.groups, key=lambda group: group.key)
     )
+
+
+def _of_group(group: ComputeGroup, target: str, stop_hours: float, costs: Breakdown) -> GroupHours:
+    running, billed = group.hours_per_week(stop_hours)
+    return GroupHours(group.key, running, group.containers(target) * billed, _usd_per_hour(costs, group.key))
 
 
 def _recorded(directory: Path) -> Rollout | None:
@@ -51,16 +55,6 @@ def _recorded(directory: Path) -> Rollout | None:
         return None
     root = "" if holder == whole else whole.relative_to(holder).as_posix()
     return read_rollouts(holder).get(root)
-
-
-def _hours(group: ComputeGroup, stop_hours: float) -> tuple[float, float]:
-    """Hours a week in which instances of a group run, and instance-hours a week that are billed for them."""
-    sizes = group.sizes_by_minute
-    whole = [*sizes, (sizes[0][0] + MINUTES_PER_WEEK, sizes[0][1])]
-    lasting = [((end - start) / MINUTES_PER_HOUR, size) for (start, size), (end, _) in pairwise(whole)]
-    stops = sum(max(before - after, 0) for (_, before), (_, after) in pairwise(whole))
-    running = sum(hours for hours, size in lasting if size)
-    return running, sum(hours * size for hours, size in lasting) + stops * stop_hours
 
 
 def _usd_per_hour(costs: Breakdown, key: str) -> Decimal | None:

@@ -182,7 +182,6 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "has_metrics_ports": any(backend.container.metrics_port is not None for backend in stack.backends),
         "key_is_for": "Logs and alerts",
         "encrypts_logs": True,
-        "takes_service_cost": False,
         "has_budget": has_budgets(stack),
         "warms": any(is_warmed(stack.scaling, group) for group in stack.groups),
     }

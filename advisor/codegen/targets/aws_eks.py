@@ -111,7 +111,6 @@ def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
         "mps_release": _mps_release(stack),
         "key_is_for": "Alerts",
         "encrypts_logs": False,
-        "takes_service_cost": False,
         "has_budget": has_budgets(stack),
         "is_karpenter": is_karpenter,
         "regions": {region.name: {"weight": region.weight, "subnets": region.subnets} for region in stack.regions},

@@ -16,12 +16,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from advisor.catalog import load_catalog
+from advisor.catalog.values import Purchase
 from advisor.codegen.alarms import Missing, WatchedMetric
 from advisor.codegen.aws_places import registry_of
 from advisor.codegen.container import Backend, Engine, Language, Quota, Region, Runtime
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
+from advisor.codegen.quotas import quotas_of_updates
 from advisor.codegen.rendering import render, scaling_left_out
-from advisor.codegen.targets.target import Files, Target, against_adapters, in_each
+from advisor.codegen.targets.target import Files, Paid, Target, against_adapters, in_each
 from advisor.records import dataclass, picked
 from advisor.tables import read_rows
 
@@ -227,11 +230,6 @@ _MOST_VARIANTS = 10
 """Of an endpoint, and alarms that may roll a deployment back."""
 _SECONDS_PER_MINUTE = 60
 _EXAMPLE_PREFIX = "s3://weights/model/"
-_PRICES = (
-    "The prices below are those of EC2. SageMaker bills its ml. types by a list of its own, which is higher, and "
-    "neither reserved EC2 instances nor Compute Savings Plans pay for them: give what its list says in "
-    "sagemaker_usd_per_month."
-)
 _DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 _EVERY_MIDNIGHT = "cron(0 0 ? * * *)"
 _PREFIXES = {Engine.VLLM: "SM_VLLM_", Engine.SGLANG: "SM_SGLANG_"}
@@ -295,7 +293,6 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "regions": {region.name: _region(stack, region) for region in stack.regions},
         "key_is_for": "Volumes, logs and alerts",
         "encrypts_logs": True,
-        "takes_service_cost": True,
         "longest_start_seconds": _LONGEST_START_SECONDS,
         "has_budget": True,
         "alarms": alarms,
@@ -310,24 +307,18 @@ def _known(stack: Stack) -> Mapping[str, Any]:
             backend.key: _EXAMPLE_PREFIX for backend in stack.backends if backend.container.checkpoint.model_id is None
         },
         "serves_where": "on a SageMaker real-time endpoint in each region; each group is a production variant",
-        "is_priced": _is_priced(stack),
         "cautions": tuple(_cautions(stack)),
-        "quotas": [_quota(stack, name) for name in sorted({group.instance_type for group in stack.groups})],
+        # An update starts as many again: all at once where it does not go step by step, and otherwise where it is
+        # rolled back (RollbackMaximumBatchSize of the API's RollingUpdatePolicy).
+        "quotas": quotas_of_updates(
+            (
+                Quota(f"{ml_type(group.instance_type)} for endpoint usage", "SageMaker", "instances"),
+                group.region,
+                _most_instances(stack, group),
+            )
+            for group in sorted(stack.groups, key=lambda group: (group.instance_type, group.region))
+        ),
     }
-
-
-def _quota(stack: Stack, instance_type: str) -> Quota:
-    """Quota of endpoints on one type, with how many run in each region, and how many more an update may start.
-
-    Those are as many again: all at once where it does not go step by step, and otherwise where it is rolled back
-    (``RollbackMaximumBatchSize`` of https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_RollingUpdatePolicy.html).
-    """
-    running: dict[str, int] = {}
-    for group in stack.groups:
-        if group.instance_type == instance_type:
-            running[group.region] = running.get(group.region, 0) + _most_instances(stack, group)
-    needed = "; ".join(f"{2 * most} in {name} (2 × {most})" for name, most in sorted(running.items()))
-    return Quota(f"{ml_type(instance_type)} for endpoint usage", "SageMaker", "instances", needed)
 
 
 def _most_instances(stack: Stack, group: ComputeGroup) -> int:
@@ -345,15 +336,15 @@ def _alarms_left_out(stack: Stack) -> Iterator[str]:
 
 
 def _cautions(stack: Stack) -> Iterator[str]:
-    if not _is_priced(stack):
-        yield _PRICES
     yield from dict.fromkeys(filter(None, map(caution, stack.backends)))
     yield from stack.summary.cautions
 
 
-def _is_priced(stack: Stack) -> bool:
-    """The plan's prices are those of SageMaker."""
-    return all(group.is_managed for group in stack.groups)
+def _paid(group: ComputeGroup) -> Paid:
+    catalog = load_catalog()
+    offer = catalog.offer("aws", group.region, group.instance_type)
+    price = None if offer is None else catalog.price(offer, Purchase.MANAGED)
+    return Paid(f"SageMaker {ml_type(group.instance_type)}", price, is_planned=group.is_managed)
 
 
 def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
@@ -458,4 +449,5 @@ SAGEMAKER = Target(
     "'ProductionVariants[].[VariantName,CurrentInstanceCount,DesiredInstanceCount]'",
     renderers=in_each(_files),
     obstacle=_obstacle,
+    paid=_paid,
 )

@@ -8,11 +8,13 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from advisor.catalog import load_catalog
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.container import Backend, Container, Engine, Language
+from advisor.codegen.container import Backend, Container, Engine, Language, Quota
 from advisor.codegen.engines import vllm
 from advisor.codegen.kubernetes_scaling import windows
 from advisor.codegen.model import START_PATIENCE, ComputeGroup, Stack
+from advisor.codegen.quotas import quotas_of_updates
 from advisor.codegen.quoting import marked_slug
 from advisor.codegen.rendering import render
 from advisor.codegen.targets.azure_values import (
@@ -25,6 +27,7 @@ from advisor.codegen.targets.azure_values import (
 from advisor.codegen.targets.target import (
     ENTRANCE_HEALTH,
     Files,
+    Paid,
     Target,
     against_adapters,
     container_facts,
@@ -33,7 +36,7 @@ from advisor.codegen.targets.target import (
     in_each,
     obstacle_to_entrances,
 )
-from advisor.cost.services import HOSTS
+from advisor.cost.services import HOSTS, accelerated_container_price
 from advisor.records import dataclass
 
 _FOLDER = "azure-container-apps"
@@ -91,12 +94,14 @@ class Profile:
 
     name: str
     type: str
+    accelerator: str
+    """Name in the catalog."""
     cpu: int
-    memory: str
+    memory_gib: int
 
 
-_T4 = Profile("gpu-t4", "Consumption-GPU-NC8as-T4", 8, "56Gi")
-_A100 = Profile("gpu-a100", "Consumption-GPU-NC24-A100", 24, "220Gi")
+_T4 = Profile("gpu-t4", "Consumption-GPU-NC8as-T4", "T4", 8, 56)
+_A100 = Profile("gpu-a100", "Consumption-GPU-NC24-A100", "A100-80GB-PCIe", 24, 220)
 _PROFILES: Mapping[str, Profile] = {"T4": _T4, "A100-80GB-PCIe": _A100, "A100-80GB-SXM": _A100}
 
 
@@ -118,6 +123,22 @@ def _refusal(group: ComputeGroup) -> str:
     return ""
 
 
+def _quota(group: ComputeGroup) -> Quota:
+    name = "Managed Environment Consumption GPUs, asked for in a support case"
+    return Quota(_PROFILES[group.accelerator].type, name, "GPUs")
+
+
+def _paid(group: ComputeGroup) -> Paid:
+    profile = _PROFILES[group.accelerator]
+    size = profile.cpu, profile.memory_gib
+    service = ("azure", "Container Apps")
+    return Paid(
+        f"Container Apps {profile.accelerator} with {size[0]} vCPUs and {size[1]} GiB",
+        accelerated_container_price(load_catalog(), service, group.region, profile.accelerator, size),
+        is_planned=group.is_serverless,
+    )
+
+
 def _files(language: Language, stack: Stack) -> Files:
     return render(language, _FOLDER, stack, _known(stack))
 
@@ -132,6 +153,10 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
         "draining": [backend.container.engine.value for backend in stack.backends if _drains(stack, backend)],
         "regions": {region.name: _region(stack, region.name, region.weight) for region in stack.regions},
+        # The former revision stays until the new one is ready.
+        "quotas": quotas_of_updates(
+            (_quota(group), group.region, group.max_instances * group.replicas_per_instance) for group in stack.groups
+        ),
         "port": _PORT,
         "entrance_health": ENTRANCE_HEALTH,
         "entrance_image": _ENTRANCE_IMAGE,
@@ -247,7 +272,7 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "backend": group.backend,
         "profile": profile.name,
         "cpu": profile.cpu,
-        "memory": profile.memory,
+        "memory": f"{profile.memory_gib}Gi",
         "min_replicas": group.min_instances * each,
         "max_replicas": group.max_instances * each,
         "concurrent_requests": f"{max(1, group.concurrent_requests_per_instance // each)}",
@@ -306,11 +331,6 @@ def _environment(container: Container) -> Mapping[str, str]:
 def _cautions(stack: Stack) -> Iterator[str]:
     """Differences from the plan, in words."""
     for group in stack.groups:
-        if not group.is_serverless:
-            yield (
-                f"{group.instance_type} in {group.region} was planned at the price of a machine; Container Apps has "
-                "prices of its own, by the second."
-            )
         if group.min_instances == 0 and _cooldown_seconds(group) > _IDLE_SECONDS:
             yield (
                 f"The last replica of {group.instance_type} in {group.region} stays for {_cooldown_seconds(group)} s "
@@ -334,4 +354,5 @@ CONTAINER_APPS = Target(
     renderers=in_each(_files),
     obstacle=_obstacle,
     completed=lambda stack: containers(stack).within(stack),
+    paid=_paid,
 )

@@ -51,8 +51,8 @@ class Entrances:
         if self.usd_per_month is None:
             return stack
         budget = stack.budget
-        spent = round(budget.usd_per_month + self.usd_per_month + self._balancers_usd, 2)
-        return replace(stack, budget=replace(budget, usd_per_month=spent, of=f"{budget.of} and of the entrances"))
+        more = self.usd_per_month + self._balancers_usd
+        return replace(stack, budget=budget.with_more(more, of=f"{budget.of} and of the entrances"))
 
     @property
     def _balancers_usd(self) -> float:

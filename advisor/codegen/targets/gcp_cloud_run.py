@@ -8,14 +8,17 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from advisor.catalog import load_catalog
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.container import Backend, Container, Language, Quota
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.platforms import GPUS, LONGEST_START_SECONDS, Gpu, Size, is_redundant, quota_of
+from advisor.codegen.quotas import quotas_of_updates
 from advisor.codegen.quoting import marked_slug
 from advisor.codegen.rendering import render
 from advisor.codegen.serving import pin_key
-from advisor.codegen.targets.target import Files, Target, against_adapters, container_facts, in_each
+from advisor.codegen.targets.target import Files, Paid, Target, against_adapters, container_facts, in_each
+from advisor.cost.services import accelerated_container_price
 from advisor.deployable import CONTAINER_ENGINE_GIB
 from advisor.records import dataclass, picked, replace
 
@@ -157,7 +160,8 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "probe_seconds": _PROBE_SECONDS,
         "probe_failures": LONGEST_START_SECONDS // _PROBE_SECONDS,
         "cautions": (*stack.summary.cautions, *_cautions(stack)),
-        "quotas": tuple(dict.fromkeys(_quota(group) for group in stack.groups)),
+        # Google starts a revision beside the former one, which goes on until the new one answers.
+        "quotas": quotas_of_updates((_quota(group), group.region, group.max_instances) for group in stack.groups),
         "container_port": _CONTAINER_PORT,
         "serves_where": "on Cloud Run, reached from inside the network",
         "subnetworks": {
@@ -189,6 +193,20 @@ def _group(group: ComputeGroup) -> Mapping[str, object]:
         "downloading": _limits(downloading or gpu.sizes[-1]),
         "mounting": _limits(gpu.sizes[0]),
     }
+
+
+def _paid(group: ComputeGroup) -> Paid:
+    """A container that weights from the hub lie in."""
+    gpu = GPUS[group.accelerator]
+    size = _size(gpu, group.checkpoint_gib) or gpu.sizes[-1]
+    service = "Cloud Run with zonal redundancy" if is_redundant(group.instance_type) else "Cloud Run"
+    return Paid(
+        f"{service} {group.accelerator} with {size.vcpus} vCPUs and {size.memory_gib} GiB",
+        accelerated_container_price(
+            load_catalog(), ("gcp", service), group.region, group.accelerator, (size.vcpus, size.memory_gib)
+        ),
+        is_planned=group.is_serverless and size == gpu.sizes[0],
+    )
 
 
 def _limits(size: Size) -> Mapping[str, str]:
@@ -233,17 +251,12 @@ def _quota(group: ComputeGroup) -> Quota:
 def _cautions(stack: Stack) -> Iterator[str]:
     """Differences from the plan, in words."""
     for group in stack.groups:
-        if not group.is_serverless:
-            yield (
-                f"{group.instance_type} in {group.region} was planned at its own price; Cloud Run's price differs, and "
-                "at least one instance for the quietest hours is paid for all the time."
-            )
         gpu = GPUS[group.accelerator]
         if _size(gpu, group.checkpoint_gib) != gpu.sizes[0]:
             smallest = gpu.sizes[0]
             yield (
-                f"The price is that of {smallest.vcpus} vCPU and {smallest.memory_gib} GiB. Weights from the hub lie "
-                f"in memory and take a larger container ({group.key}): mount a bucket (model_source) instead."
+                f"Weights from the hub lie in memory and take a larger container than the {smallest.vcpus} vCPU and "
+                f"{smallest.memory_gib} GiB of one that mounts a bucket ({group.key}): mount one by model_source."
             )
     if stack.scaling is Scaling.SCHEDULED:
         yield "The plan scales by the clock; Cloud Run has no schedule and follows the requests by itself."
@@ -292,4 +305,5 @@ CLOUD_RUN = Target(
     check="gcloud run services list --region {region}",
     renderers=in_each(_files),
     obstacle=_obstacle,
+    paid=_paid,
 )

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from advisor.catalog.values import Price
 from advisor.codegen.container import Backend, Container, Language
-from advisor.codegen.model import Stack
+from advisor.codegen.model import ComputeGroup, Stack
 from advisor.records import dataclass, field
 
 _KEY = "/etc/inference/key.pem"
@@ -153,6 +154,17 @@ def against_adapters(stack: Stack, what: str) -> str:
     return f"no code is generated that gives LoRA adapters to a {what}" if has_adapters else ""
 
 
+class Paid(NamedTuple):
+    """What the instances of a group are paid for as, on a service with prices of its own."""
+
+    what: str
+    """Service, accelerator and size, in words."""
+    price: Price | None
+    """Of a container or an instance by the hour; None: the catalog has none."""
+    is_planned: bool
+    """The plan counts it at that price."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Place where containers run."""
@@ -171,6 +183,8 @@ class Target:
     """Why a stack cannot run there; empty when it can."""
     completed: Callable[[Stack], Stack] = lambda stack: stack
     """Stack, in the stage of its cut-over, with what the target adds to cost and cautions of the plan."""
+    paid: Callable[[ComputeGroup], Paid] | None = None
+    """How a group is paid for; None: as the machines of the plan."""
     takes_cache: bool = False
     """Code is written for a response cache in front of the fleet, from ``cache_place`` among its templates."""
     takes_turns: bool = False

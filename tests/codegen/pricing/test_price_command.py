@@ -223,20 +223,40 @@ def test_machines_of_the_system_count_where_they_are_priced(priced):
     assert cluster("Standard_X1_v99") == []
 
 
-def test_containers_of_another_size_have_no_price(priced):
-    """Cloud Run's L4 is priced with 4 processors and 16 GiB."""
+def test_containers_of_another_size_are_priced_by_their_parts(priced):
+    """Cloud Run's L4 with 4 processors and 16 GiB, and what is beyond by the vCPU and GiB; nothing smaller is sold."""
 
-    def run(cpu, memory):
+    def run(cpu, memory, region="us-central1"):
         container = {"resources": [{"limits": {"cpu": cpu, "memory": memory, "nvidia.com/gpu": "1"}}]}
         template = {"containers": [container], "node_selector": [{"accelerator": "nvidia-l4"}],
                     "gpu_zonal_redundancy_disabled": True, "scaling": [{"min_instance_count": 1}]}  # fmt: skip
-        values = {"location": "us-central1", "template": [template]}
+        values = {"location": region, "template": [template]}
         return priced(plan(resource("google_cloud_run_v2_service", values)))["projects"][0]["breakdown"]["resources"]
 
-    assert run("4", "16Gi")[0]["hourlyCost"] is not None
-    ((larger,),) = [run("8", "32Gi")]
-    assert larger["hourlyCost"] is None
+    assert run("4", "16Gi")[0]["hourlyCost"] == "1.04652"
+    (larger,) = run("8", "32Gi")
+    assert Decimal(larger["hourlyCost"]) == Decimal("0.67212") + 8 * Decimal("0.0648") + 32 * Decimal("0.0072")
     assert "8 vCPUs and 32 GiB" in larger["costComponents"][0]["name"]
+    for unknown in (run("2", "8Gi"), run("8", "32Gi", "us-east4")):
+        assert unknown[0]["hourlyCost"] is None
+        assert unknown[0]["costComponents"][0]["name"].endswith(": price not found")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "size"),
+    [
+        ("other.tfvars", 'model_source = "gs://weights/models"\n', "8 vCPUs and 32 GiB"),
+        ("terraform.tfvars", 'model_source = "hub"\n', "8 vCPUs and 32 GiB"),
+        ("terraform.tfvars", 'model_source = "gs://weights/models"\n', "4 vCPUs and 16 GiB"),
+        ("mine.auto.tfvars", 'model_source = "/models"\n', "4 vCPUs and 16 GiB"),
+    ],
+)
+def test_generated_containers_are_priced_in_the_size_that_is_deployed(file, text, size, price, tmp_path):
+    """Weights from the hub lie in memory and take a larger one, unless a file of variables mounts them."""
+    option = make_option(**GOOGLE | {"instance_type": "g2-standard-4"}, weights_gib=20.0)
+    write_files(generate(make_plan(option), wanted=Wanted(target="cloud-run", rank=1)), tmp_path / "infra")
+    (tmp_path / "infra" / file).write_text(text)
+    assert size in price("infra")[1]
 
 
 def test_spot_and_on_demand_have_their_own_prices(priced):
@@ -404,10 +424,9 @@ def test_a_plan_of_terraform_in_a_cut_over_says_so(price, tmp_path):
     assert "by the hours of its plan" not in out
 
 
-@pytest.mark.parametrize("name", ["container-apps-mixed", "cloud-run-l4-to-zero"])
-def test_containers_that_requests_start_have_no_hours_of_a_plan(name, price, tmp_path):
+def test_containers_that_requests_start_have_no_hours_of_a_plan(price, tmp_path):
     """Their seconds are counted by use, and no schedule starts them."""
-    scenario = SCENARIOS[name]()
+    scenario = SCENARIOS["cloud-run-l4-to-zero"]()
     write_files(generate(scenario.plan, wanted=scenario.wanted), tmp_path / "infra")
     out = price("infra")[1]
     assert "by the hours of its plan" not in out

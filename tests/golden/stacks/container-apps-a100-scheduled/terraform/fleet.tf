@@ -3,9 +3,6 @@
 # What the plan decides. A changed plan of the same shape changes this file and README.md, and no other.
 
 locals {
-  # Total of the plan and of the entrances for a month of 730 hours, in USD.
-  planned_usd_per_month = 9317.77
-
   # Weight: per mille of all requests in the busiest hours; health path: of its engines; profiles: with one GPU each; alarms:
   # on the entrance.
   regions = {

@@ -3,9 +3,6 @@
 # What the plan decides. A changed plan of the same shape changes this file and README.md, and no other.
 
 locals {
-  # Total of the plan for a month of 730 hours, in USD, at the prices of EC2.
-  planned_usd_per_month = 11001.1
-
   # Weight: per mille of all requests in the busiest hours. Rolling: an update replaces instances step by step.
   regions = {
     eu-west-1 = {

@@ -153,17 +153,6 @@ variable "log_retention_days" {
   default     = 365
 }
 
-variable "sagemaker_usd_per_month" {
-  description = "What the planned instances cost at SageMaker's own prices, in USD; null takes the plan's total, which is at the lower prices of EC2."
-  type        = number
-  default     = null
-
-  validation {
-    condition     = var.sagemaker_usd_per_month == null || try(var.sagemaker_usd_per_month > 0, false)
-    error_message = "The value of sagemaker_usd_per_month must be more than 0."
-  }
-}
-
 variable "alert_emails" {
   description = "Addresses told about alarms and the budget; each has to confirm its subscription in each region."
   type        = list(string)

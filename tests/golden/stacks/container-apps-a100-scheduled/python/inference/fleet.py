@@ -5,7 +5,7 @@
 from inference.plan import Backend, Entrance, Fleet, Group, LogAlarm, MetricAlarm, Region
 
 FLEET = Fleet(
-    planned_usd_per_month=9317.77,
+    planned_usd_per_month=None,
     regions={
         "eastus": Region(
             weight=700,

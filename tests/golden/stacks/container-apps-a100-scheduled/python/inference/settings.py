@@ -145,3 +145,11 @@ class Settings:
         "an e-mail address",
         default=(),
     )
+    budget_usd_per_month: float | None = setting(
+        "Spending a month, in USD, beyond which the budget tells; null makes no budget, since what this code costs is "
+        "not known.",
+        "",
+        "more than 0",
+        above=0,
+        default=None,
+    )

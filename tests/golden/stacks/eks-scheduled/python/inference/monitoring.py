@@ -94,7 +94,7 @@ def _alarm(context: Context, name: str, alarm: Alarm, key: str, group: Group, to
 def budget(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -> None:
     """Warns when the deployment is about to cost more than the plan and its margin."""
     settings, fleet = context.settings, context.fleet
-    planned = fleet.planned_usd_per_month
+    planned = context.fleet.planned_usd_per_month
     limit = max(1, planned * (1 + 0.25))
     # The share of it that the plan itself takes in a month of 31 days: nobody is told below.
     least_percent = math.ceil(100 * planned * 744 / 730 / limit)

@@ -5,7 +5,7 @@
 from inference.plan import Alarm, Backend, Fleet, Group, Region, ScheduledSize
 
 FLEET = Fleet(
-    planned_usd_per_month=3633.9,
+    planned_usd_per_month=5098.32,
     regions={
         "us-east-1": Region(
             weight=1000,

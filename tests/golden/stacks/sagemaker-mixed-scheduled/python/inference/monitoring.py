@@ -116,7 +116,7 @@ def _alarm(
 def budget(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -> None:
     """Warns when the deployment is about to cost more than the plan and its margin."""
     settings, fleet = context.settings, context.fleet
-    planned = settings.sagemaker_usd_per_month or fleet.planned_usd_per_month
+    planned = context.fleet.planned_usd_per_month
     limit = max(1, planned * (1 + 0.25))
     # The share of it that the plan itself takes in a month of 31 days: nobody is told below.
     least_percent = math.ceil(100 * planned * 744 / 730 / limit)
@@ -150,7 +150,7 @@ def cost_anomalies(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -
     settings, fleet = context.settings, context.fleet
     if not settings.cost_anomaly_detection:
         return
-    planned = settings.sagemaker_usd_per_month or fleet.planned_usd_per_month
+    planned = fleet.planned_usd_per_month
     unused = dict.fromkeys(("And", "CostCategories", "Dimensions", "Not", "Or"))
     watched = {"Key": "Deployment", "MatchOptions": None, "Values": [settings.name]}
     specification = json.dumps({**unused, "Tags": watched}, sort_keys=True, separators=(",", ":"))

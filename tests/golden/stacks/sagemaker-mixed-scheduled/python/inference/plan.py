@@ -99,7 +99,7 @@ class Fleet:
     """The whole plan of one cloud."""
 
     planned_usd_per_month: float
-    """Total for a month of 730 hours, at the prices of EC2."""
+    """Total for a month of 730 hours."""
     regions: Mapping[str, Region]
     backends: Mapping[str, Backend]
     groups: Mapping[str, Group]

@@ -92,14 +92,6 @@ class Settings:
         default_factory=dict,
     )
     log_retention_days: int = setting("Days that logs are kept.", default=365)
-    sagemaker_usd_per_month: float | None = setting(
-        "What the planned instances cost at SageMaker's own prices, in USD; null takes the plan's total, which is at "
-        "the lower prices of EC2.",
-        "",
-        "more than 0",
-        above=0,
-        default=None,
-    )
     alert_emails: Sequence[str] = setting(
         "Addresses told about alarms and the budget; each has to confirm its subscription in each region.",
         r"[^@ ]+@[^@ ]+",

@@ -1,0 +1,141 @@
+"""Costs of code for services of containers and endpoints, whose prices are not those of a plan's machines."""
+
+from collections.abc import Iterator, Mapping
+
+from advisor.catalog import load_catalog
+from advisor.codegen.model import ComputeGroup, Row, Scaling, Stack
+from advisor.codegen.selection import Choice
+from advisor.codegen.summary import part_rows, standing_rows
+from advisor.codegen.targets import target_of
+from advisor.codegen.targets.target import Paid
+from advisor.cost.services import Deployed, EntranceLoad, region_charges
+from advisor.cost.standing import Further, StandingCharge
+from advisor.deployable import logs_requests
+from advisor.plan.fleet.costs import FleetCost
+from advisor.plan.values import Plan
+from advisor.plan.words import unit_of
+from advisor.records import replace
+from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR, usd
+
+_Standing = tuple[StandingCharge, ...]
+_UNKNOWN = "unknown"
+
+
+def at_service_prices(stack: Stack, plan: Plan, choice: Choice, *, is_whole: bool) -> Stack:
+    """The stack with costs and budget at the prices of its target, where they are not those of the plan.
+
+    ``compute = Σ mean instances × containers of each × price``; and beside it what the code orders or needs in each
+    region without hosts, and downloads, transfer and new types as the plan counts them. Unknown where a price is.
+
+    Args:
+        stack: as its target runs it.
+        plan: what was planned.
+        choice: instances of the plan that code is generated for, of other stacks too.
+        is_whole: whether the stack holds all of them; of a part, compute alone is counted.
+    """
+    paid_of = target_of(stack).paid
+    paid = {} if paid_of is None else {group.key: paid_of(group) for group in stack.groups}
+    counted = choice.option.cost if choice.option is not None else plan.fleet.cost if plan.fleet is not None else None
+    if counted is None or all(each.is_planned for each in paid.values()):
+        return stack
+    unpriced = [f"{paid[group.key].what} in {group.region}" for group in stack.groups if paid[group.key].price is None]
+    if unpriced:
+        return _without_total(stack, " and ".join(dict.fromkeys(unpriced)))
+    groups = tuple(_at_price(stack, group, paid[group.key]) for group in stack.groups)
+    cost, standing = _at_services(replace(stack, groups=groups), plan, choice, counted)
+    total = cost.total_usd_per_month if is_whole else cost.compute_usd_per_month
+    prices = [_price_row(group, paid[group.key]) for group in groups]
+    rows = (*part_rows(cost, unit_of(plan.demand), ()), *standing_rows(standing)) if is_whole else stack.summary.cost
+    planned = stack.budget.usd_per_month or 0.0
+    change = f"{usd(abs(total - planned))} {'more' if total >= planned else 'less'}"
+    told = f"This code costs {usd(total)} a month at the prices of {_services(paid)}, {change} than the plan counts."
+    budget = replace(
+        stack.budget,
+        usd_per_month=total,
+        of="what this code runs, at the prices of its services,",
+        holds_entrances=True,
+        entrances_usd=0.0,
+        difference=told,
+    )
+    summary = replace(stack.summary, cost=(*prices, *rows, Row("Total of the plan", f"{usd(planned)} a month")))
+    return replace(stack, groups=groups, budget=budget, summary=summary).with_cautions(told)
+
+
+def _services(paid: Mapping[str, Paid]) -> str:
+    return " and ".join(dict.fromkeys(each.what for each in paid.values()))
+
+
+def _without_total(stack: Stack, unpriced: str) -> Stack:
+    """The stack whose cost nobody knows: a budget of what the plan's machines cost would say nothing of it."""
+    told = (
+        f"The catalog has no price of {unpriced}: what this code costs is not known, and it makes a budget once "
+        "budget_usd_per_month says how large."
+    )
+    planned = stack.budget.usd_per_month or 0.0
+    rows = (Row("Total", f"{_UNKNOWN}: no price of {unpriced}"), Row("Total of the plan", f"{usd(planned)} a month"))
+    budget = replace(stack.budget, usd_per_month=None, holds_entrances=True, entrances_usd=0.0, difference=told)
+    return replace(stack, budget=budget, summary=replace(stack.summary, cost=rows)).with_cautions(told)
+
+
+def _at_price(stack: Stack, group: ComputeGroup, paid: Paid) -> ComputeGroup:
+    """A group at the price of its service, by the hours of the schedule, or else as many instances as the plan pays."""
+    if paid.price is None:
+        return group
+    price = group.containers(stack.target) * paid.price.usd_per_hour
+    if stack.scaling is Scaling.SCHEDULED and not group.is_serverless:
+        stop_hours = load_catalog().scale_ins[stack.target].value / SECONDS_PER_HOUR
+        mean = group.hours_per_week(stop_hours).billed / HOURS_PER_WEEK
+    else:
+        mean = group.usd_per_month / (group.usd_per_hour * HOURS_PER_MONTH)
+    return replace(group, usd_per_hour=price, usd_per_month=mean * price * HOURS_PER_MONTH)
+
+
+def _price_row(group: ComputeGroup, paid: Paid) -> Row:
+    """Price of a container with its source, date and quality, and what the plan's hours of it cost."""
+    if paid.price is None:
+        return Row(paid.what, _UNKNOWN)
+    source = paid.price.provenance
+    month = f"{usd(group.usd_per_month)} a month by the hours of the plan"
+    listed = f"{source.source}, {source.as_of or _UNKNOWN} ({source.quality.value})"
+    return Row(f"{paid.what}, {group.region}", f"${paid.price.usd_per_hour:,.4f} an hour each, {month}; {listed}")
+
+
+def _at_services(stack: Stack, plan: Plan, choice: Choice, planned: FleetCost) -> tuple[FleetCost, _Standing]:
+    """Cost of a plan whose groups run on services, and its standing charges: no disks, and nothing of hosts."""
+    if all(group.is_serverless or group.is_managed for group in stack.groups):
+        standing = plan.fleet.standing if choice.option is None and plan.fleet is not None else ()
+        standing_usd = planned.standing_usd_per_month
+    else:
+        standing = tuple(_standing(stack, plan, choice))
+        standing_usd = sum(charge.usd_per_month or 0.0 for charge in standing)
+    parts = replace(
+        planned,
+        compute_usd_per_month=round(sum(group.usd_per_month for group in stack.groups), 2),
+        interruptions_usd_per_month=0.0,
+        disks_usd_per_month=0.0,
+        standing_usd_per_month=round(standing_usd, 2),
+        obligation_usd=0.0,
+        obligation_until=None,
+    )
+    total = round(sum(parts.parts_usd_per_month.values()), 2)
+    ratio = total / planned.total_usd_per_month
+    return replace(
+        parts,
+        total_usd_per_month=total,
+        usd_per_million_output_tokens=ratio * planned.usd_per_million_output_tokens,
+        usd_per_1000_requests=ratio * planned.usd_per_1000_requests,
+    ), standing
+
+
+def _standing(stack: Stack, plan: Plan, choice: Choice) -> Iterator[StandingCharge]:
+    """Charges of each region in which services alone serve, by its share of the busiest hours' requests."""
+    catalog, mean = load_catalog(), float(plan.demand["requests_per_second"]["mean"])
+    logs = any(logs_requests(member.serves.engine, catalog) for member in choice.members)
+    for region in stack.regions:
+        members = [group for group in stack.groups if group.region == region.name]
+        entrance = EntranceLoad(region.peak_requests_per_second or 0.0, stack.answer_tokens)
+        charges = region_charges(catalog, stack.provider, region.name, 0.0, Deployed(entrance))
+        hours = sum(group.usd_per_month / group.usd_per_hour for group in members)
+        served = mean * region.weight / 1000 if logs else 0.0
+        if charges is not None:
+            yield from charges.charges(served, None, hours, Further(endpoints=len(members) - 1))

@@ -1,0 +1,198 @@
+"""Costs and budgets of code for services whose prices are not those of the machines that a plan counts."""
+
+import dataclasses
+import re
+from decimal import Decimal
+
+import pytest
+
+from advisor.catalog import load_catalog
+from advisor.codegen import Language, Wanted, beside_total, generate, read_former, write_files
+from advisor.codegen.hcl import literal, read_hcl
+from advisor.codegen.pricing import price_table, read_projects
+from advisor.plan.fleet.chosen import Policy
+from codegen.plans import make_fleet_plan, make_option, make_plan
+from codegen.scenarios import SCENARIOS
+from codegen.scenarios.azure_vm_scale_set import azure_group
+from codegen.scenarios.cloud_run import make_serverless
+
+GOOGLE = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-4", "usd_per_hour": 0.7068}
+UNPRICED = ("cloud-run-l4-of-machines", "container-apps-a100-scheduled", "sagemaker-l40s")
+
+
+def on_cloud_run(language=Language.TERRAFORM, **changes):
+    """Code for two machines with one L4 each, moved to Cloud Run."""
+    return generate(make_plan(make_option(**(GOOGLE | changes))), language, Wanted(target="cloud-run", rank=1))
+
+
+def planned_usd(generated):
+    """The total in the generated code; None: not known."""
+    (values,) = read_hcl(generated.files["fleet.tf"], "fleet.tf").body.blocks
+    total = values.attributes.get("planned_usd_per_month")
+    return None if total is None else literal(total.value.node)
+
+
+def costs_of(generated):
+    """Amounts of the README's table of costs, by their label."""
+    table = generated.files["README.md"].partition("| Cost | |")[2].partition("The total does not hold")[0]
+    return dict(re.findall(r"^\| (.+?) \| (.+) \|$", table.replace("\\", ""), re.MULTILINE))
+
+
+def usd_of(text):
+    """The first amount a month of a cell."""
+    return Decimal(re.search(r"\$([\d,.]+) a month", text)[1].replace(",", ""))
+
+
+def project_of(generated, directory):
+    """What ``advisor price`` finds of the code."""
+    write_files(generated, directory)
+    (project,) = read_projects(directory, None, load_catalog())
+    return project
+
+
+@pytest.mark.parametrize(
+    ("weights_gib", "each"),
+    [(5.0, "1.04652"), (14.96, "1.23372"), (20.0, "1.42092")],
+    ids=["4 vCPUs", "6 vCPUs", "8 vCPUs"],
+)
+def test_cloud_run_costs_what_price_says_of_it(weights_gib, each, tmp_path):
+    """Two containers of the size that weights from the hub take: 0.67212 for the GPU, 0.0648 a vCPU and 0.0072 a GiB."""
+    generated = on_cloud_run(weights_gib=weights_gib)
+    month = f"{2 * Decimal(each) * 730:.2f}"
+    assert f"{project_of(generated, tmp_path).now.monthly:.2f}" == month
+    assert usd_of(costs_of(generated)["Compute"]) == Decimal(month)
+
+
+def test_the_total_holds_what_the_code_orders_and_nothing_of_hosts():
+    """The sum of compute and of its lines: no load balancer, proxies or disks."""
+    generated = on_cloud_run()
+    costs = costs_of(generated)
+    lines = {label for label in costs if label.startswith("In the total")}
+    assert lines == {
+        "In the total: access logs in us-central1",
+        "In the total: alarms in us-central1",
+        "In the total: NAT gateway in us-central1",
+        "In the total: its address in us-central1",
+    }
+    assert usd_of(costs["Disks"]) == 0
+    assert usd_of(costs["Total"]) == sum(usd_of(costs[label]) for label in ("Compute", *lines))
+    assert usd_of(costs["Total"]) == Decimal(str(planned_usd(generated)))
+
+
+def test_replicas_of_container_apps_cost_what_price_says_by_the_hours_of_the_plan(tmp_path):
+    """To the cent: the schedule of the plan is in the code, by the same hours; entrances are lines beside it."""
+    scenario = SCENARIOS["container-apps-mixed"]()
+    generated = generate(scenario.plan, Language.TERRAFORM, scenario.wanted)
+    project = project_of(generated, tmp_path)
+    costs = costs_of(generated)
+    by_hours = f"{sum(hours.monthly for hours in project.hours):.2f}"
+    entrance = usd_of(costs["In the total: entrance of containers in eastus"])
+    assert usd_of(costs["Compute"]) == Decimal(by_hours)
+    assert f"; {Decimal(by_hours) + entrance:,.2f} by the hours of its plan" in price_table(project)
+    assert usd_of(costs["Total"]) == Decimal(str(planned_usd(generated)))
+    assert "The total leaves out the entrances" not in generated.files["README.md"]
+
+
+def test_a_machine_with_several_replicas_is_as_many_containers(tmp_path):
+    """Two machines with four T4 are eight containers."""
+    scenario = SCENARIOS["container-apps-t4-replicas"]()
+    generated = generate(scenario.plan, Language.TERRAFORM, scenario.wanted)
+    month = f"{8 * Decimal('1.5588') * 730:.2f}"
+    assert usd_of(costs_of(generated)["Compute"]) == Decimal(month)
+    (apps,) = [cost for cost in project_of(generated, tmp_path).now.costs if ".this[" in cost.resource.address]
+    assert f"{apps.hourly * 730:.2f}" == month
+
+
+@pytest.mark.parametrize("policy", [Policy.STATIC, Policy.SCHEDULED])
+def test_the_difference_to_the_plan_is_told(policy):
+    """By the command and in the README, with both totals."""
+    plan = make_fleet_plan(azure_group(instances=(1, 2)), policy=policy)
+    generated = generate(plan, wanted=Wanted(target="container-apps"))
+    (told,) = [warning for warning in generated.warnings if "This code costs" in warning]
+    total, planned = planned_usd(generated), plan.fleet.cost.total_usd_per_month
+    assert f"This code costs ${total:,.2f} a month" in told
+    assert f"${total - planned:,.2f} more than the plan counts" in told
+    assert told.replace("$", "\\$") in generated.files["README.md"]
+    assert f"{planned:,.2f}" in costs_of(generated)["Total of the plan"]
+
+
+def test_sagemaker_costs_its_own_price(tmp_path):
+    """Two ml.g5.xlarge by the hour, as ``advisor price`` has them; EC2's price is lower."""
+    option = make_option(instance_type="g5.xlarge", accelerator="A10G", usd_per_hour=1.006)
+    generated = generate(make_plan(option), wanted=Wanted(target="sagemaker", rank=1))
+    project = project_of(generated, tmp_path)
+    assert project.now.monthly > Decimal("1.006") * 2 * 730
+    assert usd_of(costs_of(generated)["Compute"]) == round(project.now.monthly, 2)
+
+
+@pytest.mark.parametrize("name", UNPRICED)
+def test_without_a_price_there_is_no_budget_of_the_prices_of_hosts(name):
+    """The code says what is not known; only an amount that the user gives makes a budget."""
+    scenario = SCENARIOS[name]()
+    generated = generate(scenario.plan, Language.TERRAFORM, scenario.wanted)
+    assert planned_usd(generated) is None
+    assert "var.budget_usd_per_month == null" in generated.files["budget.tf"]
+    assert "margin" not in generated.files["variables.tf"]
+    assert 'variable "budget_usd_per_month"' in generated.files["variables.tf"]
+    assert costs_of(generated)["Total"].startswith("unknown: no price of ")
+    assert any("The catalog has no price of" in warning for warning in generated.warnings)
+    program = generate(scenario.plan, Language.PYTHON, dataclasses.replace(scenario.wanted, as_component=False))
+    assert "planned_usd_per_month=None" in program.files["inference/fleet.py"]
+
+
+def test_a_plan_at_the_price_of_the_service_is_left_as_it_is():
+    """Cloud Run as it was planned, with weights that fit into its least container."""
+    plan = make_fleet_plan(make_serverless(weights_gib=5.0))
+    generated = generate(plan)
+    assert planned_usd(generated) == plan.fleet.cost.total_usd_per_month
+    assert not any("costs" in warning for warning in generated.warnings)
+
+
+def test_a_larger_container_than_the_planned_one_costs_more_in_the_same_hours():
+    """The plan counts seconds of 4 vCPUs and 16 GiB, and the code takes 8 and 32."""
+    plan = make_fleet_plan(make_serverless(weights_gib=20.0))
+    (group,) = plan.fleet.groups
+    expected = group.compute_usd_per_month * 1.42092 / 1.04652
+    assert usd_of(costs_of(generate(plan))["Compute"]) == Decimal(f"{expected:.2f}")
+
+
+def test_both_of_a_cut_over_are_in_the_total(tmp_path):
+    """What retires and what replaces it, at the price of the service."""
+    for region in ("us-central1", "europe-west4"):
+        option = make_option(**(GOOGLE | {"region": region}))
+        wanted = Wanted(target="cloud-run", rank=1)
+        generated = generate(make_plan(option), wanted=wanted, former=read_former(tmp_path))
+        write_files(generated, tmp_path)
+    assert planned_usd(generated) is None
+    assert "what is not known in all" in generated.files["README.md"]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("cloud-run-l4-to-zero", "in GPUs: 6 in us-central1 (2 × 3)"),
+        ("container-apps-mixed", "(`Consumption-GPU-NC24-A100`), in GPUs: 10 in eastus (2 × 5)"),
+    ],
+)
+@pytest.mark.parametrize("language", Language)
+def test_quotas_hold_two_revisions_at_an_update(name, told, language):
+    """As many again as may run: the former revision answers until the new one does."""
+    scenario = SCENARIOS[name]()
+    files = generate(scenario.plan, language, dataclasses.replace(scenario.wanted, as_component=False)).files
+    assert told in files["README.md"]
+
+
+def test_explain_tells_what_the_code_of_a_service_costs():
+    """Beside the total of a plan whose container is larger than the one that it counts."""
+    (told,) = beside_total(make_fleet_plan(make_serverless(weights_gib=20.0)))
+    assert "at the prices of Cloud Run L4 with 8 vCPUs and 32 GiB" in told
+    assert beside_total(make_fleet_plan(make_serverless(weights_gib=5.0))) == ()
+
+
+def test_a_stated_limit_is_the_budget_where_no_price_is_known():
+    """The workload's most a month, which the user may change."""
+    scenario = SCENARIOS["cloud-run-l4-of-machines"]()
+    limits = {**scenario.plan.workload["limits"], "max_usd_per_month": 1500.0}
+    plan = dataclasses.replace(scenario.plan, workload={**scenario.plan.workload, "limits": limits})
+    text = generate(plan, wanted=scenario.wanted).files["variables.tf"]
+    assert re.search(r"default     = 1500(\.0)?$", text.partition('"budget_usd_per_month"')[2], re.MULTILINE)
