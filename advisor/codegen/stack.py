@@ -396,9 +396,9 @@ def _serving_types(plan: Plan, member: Member) -> Mapping[str, float | None]:
     return {name: prices.get(name) for name in sorted({option.instance_type for option in alike})}
 
 
-def _share_zones(one: Serves, other: Serves, zones: int) -> bool:
+def _share_zones(option: Serves, serves: Serves, zones: int) -> bool:
     """Whether both types are sold in so many zones of a region; True where those of either are not known by name."""
-    names = [set(serves.zone_names) for serves in (one, other)]
+    names = [set(option.zone_names), set(serves.zone_names)]
     return not all(names) or len(set.intersection(*names)) >= zones
 
 
