@@ -257,6 +257,21 @@ def test_a_demand_that_grew_misses_the_targets(plan, run_advisor, tmp_path):
     assert "99% asked" in findings["CHK202"]["message"]
 
 
+def test_a_lone_minute_of_today_is_told_and_is_no_growth(plan, run_advisor, tmp_path):
+    """A slip of a counter: it counts as in a plan, and a note says so."""
+    seconds = sorted([*range(2 * 3600), *(3600 + lone / 200 for lone in range(12_000))])
+    rows = [f"{1_699_999_980 + second},800,200" for second in seconds]
+    (tmp_path / "today.csv").write_text("\n".join(["timestamp,input_tokens,output_tokens", *rows]))
+    policy = quiet(tmp_path, replanned=True, levels={"CHK201": "off", "CHK202": "off", "CHK204": "off"})
+    done = run_advisor("check", plan, "--demand", tmp_path / "today.csv", "--policy", policy, "--format", "json")
+
+    document = json.loads(done.stdout)
+    (note,) = [note for note in document["notes"] if "counted at" in note]
+    assert note.startswith("1 of 118 minutes have up to 201 requests/s")
+    assert note.endswith("counted at 10, in the replay too")
+    assert "CHK203" not in {finding["id"] for finding in document["findings"]}
+
+
 def test_demand_of_today_counts_as_it_is(plan, run_advisor, tmp_path):
     """A plan for a multiple of what was measured is held against what is measured now, not against its multiple."""
     document = json.loads(plan.read_text())

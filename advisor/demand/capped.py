@@ -32,13 +32,13 @@ def most_per_minute(requests_per_minute: Floats, first_minute: int) -> float:
         first_minute: number of the first one since 1970, UTC.
     """
     counts = _whole(requests_per_minute)
-    known = np.flatnonzero(~np.isnan(counts))
-    if known.size < MINUTES_PER_HOUR:
+    observed = np.flatnonzero(~np.isnan(counts))
+    if observed.size < MINUTES_PER_HOUR:
         return math.inf
-    hours = (first_minute + known) // MINUTES_PER_HOUR
-    of_hours = np.maximum.reduceat(counts[known], np.flatnonzero(np.diff(hours, prepend=-1)))
+    hours = (first_minute + observed) // MINUTES_PER_HOUR
+    of_hours = np.maximum.reduceat(counts[observed], np.flatnonzero(np.diff(hours, prepend=-1)))
     again = float(np.sort(of_hours)[-_HOURS_AGAIN]) if of_hours.size >= _HOURS_AGAIN else 0.0
-    most = ABSURD * max(float(np.quantile(counts[known], _BUSIEST_OF_1000, method="lower")), again)
+    most = ABSURD * max(float(np.quantile(counts[observed], _BUSIEST_OF_1000, method="lower")), again)
     return most or math.inf
 
 
