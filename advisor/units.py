@@ -6,7 +6,7 @@ A GiB is 2**30 bytes, a GB is 10**9 bytes; bandwidth and FLOP rates are decimal,
 import math
 import re
 from datetime import timedelta
-from decimal import ROUND_HALF_UP, Context, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_UP, Context, Decimal
 
 _PATTERN = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", re.ASCII)
 _MS_OF_UNIT = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -86,6 +86,7 @@ _CENT = Decimal("0.01")
 _MOST_IN_CENTS = 1e12
 """From here on a float holds no cents that are worth a word."""
 _THREE_DIGITS = Context(prec=3, rounding=ROUND_HALF_UP)
+_THREE_DIGITS_UP = Context(prec=3, rounding=ROUND_CEILING)
 _FOUR_DIGITS = 999.5
 """From here on three digits of a number would be written as a power of ten."""
 MICROSECONDS_PER_MS = 1000.0
@@ -144,6 +145,11 @@ def span_words(seconds: float) -> str:
     return counted(int(seconds // size), name)
 
 
+def whole_minutes(seconds: float) -> int:
+    """Whole minutes that hold a span, as schedules of generated code count them."""
+    return math.ceil(seconds / SECONDS_PER_MINUTE - ROUNDING)
+
+
 def counted(count: int, noun: str) -> str:
     """A number and its noun: ``1 day``, ``2,000 days``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
@@ -193,6 +199,11 @@ def significant(value: float) -> float:
     What is the same in twelve digits is the same here: 5.595 and the float just below it are both 5.6.
     """
     return float(_THREE_DIGITS.create_decimal(f"{value:.12g}"))
+
+
+def rounded_up(value: float) -> float:
+    """A figure in three significant digits that is no smaller: a target of so much is kept."""
+    return float(_THREE_DIGITS_UP.create_decimal(f"{value:.12g}"))
 
 
 def to_cents(usd: float) -> float:

@@ -22,16 +22,17 @@ from advisor.checks.values import Level
 from advisor.codegen import Language, Wanted, generate
 from advisor.demand.trace import read_requests
 from advisor.demand.trace_columns import Requests
-from advisor.demand.values import Unit
+from advisor.demand.values import TokenHistogram, Unit
 from advisor.errors import InputError
 from advisor.models import find_model, weight_bytes
 from advisor.models.model import Checkpoint
 from advisor.performance.model import shipped_model
 from advisor.performance.one_pass.servers import shipped_effects
 from advisor.performance.one_pass.work import flop_of_sample
-from advisor.performance.stage import one_pass_stage
+from advisor.performance.stage import one_pass_stage, serve
 from advisor.pipeline import plan_question, question_for, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.plan.explain.obstacles import obstacles_of
 from advisor.plan.explain.whatif import what_if
 from advisor.plan.fleet.chosen import Policy
 from advisor.plan.replay.engine import alone_ends
@@ -41,7 +42,7 @@ from advisor.plan.request import catalog_for, catalog_of_question, read_question
 from advisor.questions.predict import answer_rows, result_of
 from advisor.report.plan_words import risk_words
 from advisor.report.verdict import plan_table, verdict_lines
-from advisor.units import BYTES_PER_GIB
+from advisor.units import BYTES_PER_GIB, rounded_up
 from advisor.workload.document import read_workload
 from advisor.workload.measured_demand import TraceDemand
 from advisor.workload.values import Slo
@@ -1010,6 +1011,58 @@ def test_a_target_below_one_item_is_named_with_the_fastest_candidate(tmp_path):
     assert plan.fleet is None
     assert {rejection.code for rejection in plan.nearest_misses} == {"slo_latency"}
     assert "has latency" in plan_table(plan)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_latency_of_a_rejection_is_that_of_the_quantile_that_decides(tmp_path, kind):
+    """A target of the latency named is kept, and one a little below is not; few large requests decide nothing.
+
+    One request in 200 is eight times as large, and three in 400 may be late.
+    """
+    workload, model = read_workload(write(tmp_path, KINDS[kind])), shipped_model()
+    question = question_for(workload, load_catalog(), model)
+    catalog = catalog_for(workload, question.model, load_catalog())
+    required = requirements_of(question, catalog)
+    times, ones, usual = np.array([1.0, 2.0, 8.0]), np.ones(3), required.demand.tokens
+    sizes, items = (ones, times) if required.demand.unit in {Unit.IMAGES, Unit.ROWS} else (times, ones)
+    shares = np.array([0.9, 0.095, 0.005])
+    mixed = TokenHistogram(sizes * usual.input_tokens[0], items * usual.output_tokens[0], shares)
+    required = replace(required, demand=replace(required.demand, tokens=mixed))
+
+    def judged(latency_ms):
+        slo = Slo(latency_ms=latency_ms)
+        asked = replace(required, workload=replace(workload, slo=slo))
+        return serve(match(asked, catalog).candidates, asked, model)
+
+    def missed(latency_ms):
+        return {(each.instance_type, each.precision) for each in judged(latency_ms)[1]}
+
+    served, rejected = judged(1e-3)
+    assert rejected
+    assert not served
+    for rejection in rejected:
+        layout = rejection.instance_type, rejection.precision
+        assert layout not in missed(rounded_up(rejection.available))
+        assert layout in missed(0.99 * rejection.available)
+
+
+def test_a_factor_of_speech_that_lone_recordings_keep_is_named(tmp_path):
+    """The factor named lifts the reason, and one a little smaller does not."""
+    workload, model = read_workload(write(tmp_path, KINDS["speech"])), shipped_model()
+    asked = question_for(replace(workload, slo=Slo(real_time_factor=0.001)), load_catalog(), model)
+    catalog = catalog_for(workload, asked.model, load_catalog())
+
+    def lifted_by(factor):
+        question, _, _ = what_if(asked, catalog, f"slo.real_time_factor={factor:.9f}")
+        required = requirements_of(question, catalog)
+        _, rejected = serve(match(required, catalog).candidates, required, model)
+        obstacles = obstacles_of(rejected, required, catalog, ("g6.xlarge", None))
+        return next((each.lifted_by for each in obstacles if each.code == "slo_latency"), "")
+
+    key, _, least = lifted_by(0.001).partition("=")
+    assert key == "slo.real_time_factor"
+    assert lifted_by(0.98 * float(least)) == f"{key}={least}"
+    assert not lifted_by(float(least))
 
 
 def test_speech_whose_work_is_unknown_is_refused(tmp_path):

@@ -15,7 +15,7 @@ from advisor.plan.fleet.costs import FleetCost
 from advisor.plan.values import Plan
 from advisor.plan.words import unit_of
 from advisor.records import replace
-from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR, usd
+from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, MINUTES_PER_HOUR, usd, whole_minutes
 
 _Standing = tuple[StandingCharge, ...]
 _UNKNOWN = "unknown"
@@ -83,7 +83,7 @@ def _at_price(stack: Stack, group: ComputeGroup, paid: Paid) -> ComputeGroup:
         return group
     price = group.containers(stack.target) * paid.price.usd_per_hour
     if stack.scaling is Scaling.SCHEDULED and not group.is_serverless:
-        stop_hours = load_catalog().scale_ins[stack.target].value / SECONDS_PER_HOUR
+        stop_hours = whole_minutes(load_catalog().scale_ins[stack.target].value) / MINUTES_PER_HOUR
         mean = group.hours_per_week(stop_hours).billed / HOURS_PER_WEEK
     else:
         mean = group.usd_per_month / (group.usd_per_hour * HOURS_PER_MONTH)

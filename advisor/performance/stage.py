@@ -52,7 +52,7 @@ from advisor.performance.steps import StepTimes, step_times
 from advisor.performance.values import Deployment, Evidence, Interval
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
-from advisor.units import MS_PER_SECOND, milliseconds
+from advisor.units import MS_PER_SECOND, milliseconds, rounded_up
 from advisor.workload.values import Slo
 
 Deployed = Callable[[Candidate, Model], Deployment]
@@ -431,7 +431,8 @@ def _too_slow(candidate: Candidate, capacity: Capacity, group: int, slo: Slo) ->
     for code, words, target, floor_ms in targets:
         floor = float(floor_ms[group])
         if target is not None and floor > target:
-            reason = f"{words} p95 is {milliseconds(floor)} with no other load, {milliseconds(target)} wanted"
+            told = f"{words} p95 is {milliseconds(rounded_up(floor))} with no other load"
+            reason = f"{told}, {milliseconds(target)} wanted"
             shortfall = Shortfall(code, "ms", target, floor, reason)
             return reject_candidate(candidate, shortfall)
     memory = candidate.memory

@@ -1,6 +1,5 @@
 """Confirmed fleets as a plan shows them: the recommended one in short, options of one type, and rungs."""
 
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,12 +23,12 @@ from advisor.plan.replay.below import at_need
 from advisor.plan.replay.groups import name_of
 from advisor.plan.replay.validator import Confirmed
 from advisor.plan.rungs import RungScope
-from advisor.plan.scaling import whole_minutes
+from advisor.plan.scaling import minutes_of
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.plan.spot import interruption_words
 from advisor.plan.values import CurrentCost, Option, OptionCost, Predicted, Rung, RungGroup
 from advisor.records import fields, replace
-from advisor.units import A_CENT, MINUTES_PER_HOUR, ratio_words
+from advisor.units import A_CENT, ratio_words
 from advisor.workload.values import Survive
 
 _PARTS = tuple(part.name for part in fields(FleetCost))
@@ -121,8 +120,8 @@ def _option(
         instances=allocation.instances[-1],
         replicas=allocation.instances[-1] * pool.replicas,
         instances_by_class=allocation.instances,
-        minutes_ahead=math.ceil(pool.lead_hours * MINUTES_PER_HOUR) if scheduled else 0,
-        minutes_after=whole_minutes(tariff.stop_hours) if scheduled else 0,
+        minutes_ahead=minutes_of(pool.lead_hours) if scheduled else 0,
+        minutes_after=minutes_of(tariff.stop_hours) if scheduled else 0,
         planned_requests_per_second_per_instance=planned,
         limited_by=limit_words(served.candidate, planned, context.requirements),
         predicted=Predicted(

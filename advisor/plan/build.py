@@ -40,24 +40,24 @@ def measure_first(
     options: Sequence[Option],
     limits: Limits,
     planned_rate: float,
-    catalog: Catalog,
-    *,
-    is_one_pass: bool = False,
+    catalog: Catalog | None,
+    current: CurrentCost | None = None,
 ) -> MeasureFirst | None:
     """The cheapest measurement that could overturn the recommendation; None where none could, or nothing is unsure.
 
     An option may cost as little as the whole instances that it takes at the upper end of a replica's rate, and as much
     as at the lower end; what failures and floors ask for stays. The closest rival runs on another accelerator or in
-    another precision, and may be cheaper than the recommendation may be dear.
+    another precision, and may be cheaper than the recommendation may be dear. The one of the two is measured whose
+    bound is beyond the planned cost of the other; either, where only both together are.
 
     Args:
         chosen: the recommended fleet in short; None where there is none.
         options: fleets of one type.
         limits: what every fleet keeps to.
         planned_rate: requests per second of the busiest hours.
-        catalog: prices on demand, at which a machine is rented for the measurement.
-        is_one_pass: of a model that answers in one pass; only how close the options are is told, since calibration
-            learns from measurements of tokens alone.
+        catalog: prices on demand, at which a machine is rented for the measurement; None, as for models that answer in
+            one pass: only how close the options are, since calibration learns from measurements of tokens alone.
+        current: what runs today, on which a measurement costs nothing more.
     """
     bounds = [_bounds_usd(option, limits, planned_rate) for option in options]
     rivals = [(least, at) for at, (least, _) in enumerate(bounds) if chosen and _kind(options[at]) != _kind(chosen)]
@@ -67,26 +67,32 @@ def measure_first(
     _, most = _bounds_usd(chosen, limits, planned_rate)
     if least >= most:
         return None
+    rival = options[at]
+    beyond = (most > rival.cost.total_usd_per_month, least < chosen.cost.total_usd_per_month)
     unmeasured = [
-        option for option in (chosen, options[at]) if option.evidence != Evidence.MEASURED and not option.partition
-    ]  # fmt: skip
+        option
+        for option, decides in zip((chosen, rival), beyond if any(beyond) else (True, True), strict=True)
+        if decides and option.evidence != Evidence.MEASURED and not option.partition
+    ]
     if not unmeasured:
         return None
+    close = MeasureFirst(None, rival.rank, None, None, round(most, 2), round(least, 2))
+    if catalog is None:
+        return close
     usd_per_hour, measured = min(
-        ((_rented_usd_per_hour(option, catalog), option) for option in unmeasured), key=lambda priced: priced[0]
+        ((_rented_usd_per_hour(option, catalog, current), option) for option in unmeasured),
+        key=lambda priced: priced[0],
     )
-    return MeasureFirst(
-        rank=None if is_one_pass else measured.rank,
-        rival_rank=options[at].rank,
-        usd=None if is_one_pass else round(usd_per_hour * HOURS, 2),
-        hours=None if is_one_pass else HOURS,
-        recommended_usd_per_month_high=round(most, 2),
-        rival_usd_per_month_low=round(least, 2),
-    )
+    return replace(close, rank=measured.rank, usd=round(usd_per_hour * HOURS, 2), hours=HOURS)
 
 
-def _rented_usd_per_hour(option: Option, catalog: Catalog) -> float:
-    """Price of an instance for a few hours: on demand where the option is on spot or committed, if that is listed."""
+def _rented_usd_per_hour(option: Option, catalog: Catalog, current: CurrentCost | None) -> float:
+    """Price of an instance for a few hours: on demand where the option is on spot or committed, if that is listed.
+
+    Nothing where one runs today.
+    """
+    if current is not None and current.runs(option):
+        return 0.0
     offer = catalog.offer(option.provider, option.region, option.instance_type)
     if option.purchase not in _NOT_FOR_HOURS or offer is None or offer.on_demand is None:
         return option.cost.instance_usd_per_hour
@@ -171,8 +177,8 @@ def build_plan(
             options,
             requirements.workload.limits,
             _planned_rate(choice.fleet),
-            catalog,
-            is_one_pass=requirements.demand.unit.is_one_pass,
+            None if requirements.demand.unit.is_one_pass else catalog,
+            planned.current,
         ),
         ladder=planned.ladder,
         as_stated=planned.as_stated,

@@ -13,7 +13,15 @@ from advisor.demand.values import Floats
 from advisor.models.model import SERVES_GGUF
 from advisor.performance.values import Interval
 from advisor.records import dataclass, replace
-from advisor.units import BITS_PER_BYTE, BYTES_PER_GB, BYTES_PER_GIB, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, kept_words
+from advisor.units import (
+    BITS_PER_BYTE,
+    BYTES_PER_GB,
+    BYTES_PER_GIB,
+    MINUTES_PER_HOUR,
+    SECONDS_PER_MINUTE,
+    kept_words,
+    whole_minutes,
+)
 
 METRIC_DELAY_S = 60.0
 """From a rise of the load until a scaler orders an instance: one period of a metric (CloudWatch's, a minute)."""
@@ -61,8 +69,8 @@ class ColdStart:
 
     @property
     def lead_hours(self) -> float:
-        """Hours by which a scheduled instance has to be ordered ahead: the upper edge of the total."""
-        return self.total_s.high / SECONDS_PER_HOUR
+        """Hours by which a scheduled instance is ordered ahead: the upper edge of the total, in whole minutes."""
+        return whole_minutes(self.total_s.high) / MINUTES_PER_HOUR
 
     @property
     def reactive_delay_s(self) -> float:

@@ -234,15 +234,15 @@ def group_schedule(allocation: Allocation, schedule: Sequence[int]) -> GroupSche
     changes = [Change(hour, count) for hour, count in enumerate(counts) if count != counts[hour - 1]]
     return GroupSchedule(
         name=name_of(allocation),
-        ordered_minutes_ahead=math.ceil(allocation.pool.lead_hours * MINUTES_PER_HOUR),
-        stopped_minutes_after=whole_minutes(allocation.tariff.stop_hours),
+        ordered_minutes_ahead=minutes_of(allocation.pool.lead_hours),
+        stopped_minutes_after=minutes_of(allocation.tariff.stop_hours),
         changes=tuple(changes) or (Change(0, counts[0]),),
     )
 
 
-def whole_minutes(hours: float) -> int:
-    """Whole minutes that hold a time which is a whole number of seconds."""
-    return math.ceil(round(hours * SECONDS_PER_HOUR) / SECONDS_PER_MINUTE)
+def minutes_of(hours: float) -> int:
+    """Minutes of a time that is a whole number of them."""
+    return round(hours * MINUTES_PER_HOUR)
 
 
 def static_usd_per_month(problem: Problem, solution: FleetSolution) -> float:

@@ -131,6 +131,11 @@ class CurrentCost:
     measured_accelerator: str = field(default="", metadata=OMITTED_AT_DEFAULT)
     """That accelerator; "": no prediction is lowered."""
 
+    def runs(self, planned: "Option | RungGroup") -> bool:
+        """Whether instances of the type of an option or of a rung's group run in its region today."""
+        place = planned.provider, planned.region, planned.instance_type
+        return self.instances > 0 and place == (self.provider, self.region, self.instance_type)
+
 
 @dataclass(frozen=True, slots=True)
 class RungGroup:
@@ -201,7 +206,7 @@ class MeasureFirst:
     rival_rank: int
     """Option that may turn out cheaper than the recommended one."""
     usd: float | None
-    """What the measurement costs."""
+    """What the measurement costs; 0 where such an instance runs today."""
     hours: float | None
     recommended_usd_per_month_high: float
     """The recommended option at the lower end of its replicas' rate."""

@@ -12,7 +12,7 @@ from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models.values import needs_own_server
 from advisor.names import printable
-from advisor.plan.explain.pareto import Front
+from advisor.plan.explain.pareto import Front, Point
 from advisor.plan.explain.whatif import Outcome, WhatIf
 from advisor.plan.explain.why import SEARCHED_TO, Contender, LoadRange, PriceChange, TargetChange, Why
 from advisor.plan.fleet.chosen import Fleet
@@ -205,11 +205,15 @@ def _contender_words(contender: Contender) -> str:
     cost = f"{usd(contender.total_usd_per_month)} a month"
     limit = f", its replicas limited by their {contender.limited_by}" if contender.limited_by else ""
     return (
-        f"{count_words(contender.instances_by_class or (contender.instances,))} × {contender.instance_type} "
+        f"{_count(contender)} × {contender.instance_type} "
         f"({contender.provider} {contender.region}, "
         f"{name_words(contender.purchase)}, "
         f"{contender.precision}, TP {contender.tensor_parallel}){others}: {cost}{limit}"
     )
+
+
+def _count(fleet: Contender | Point) -> str:
+    return count_words(fleet.instances_by_class or (fleet.instances,))
 
 
 def _missed_words(why: Why) -> str:
@@ -283,7 +287,7 @@ def front_section(front: Front) -> Section:
             "→" if point.stated else "", milliseconds(point.latency_ms), f"{point.total_usd_per_month:,.2f}",
             point.provider, point.region, f"{point.instance_type}{' and others' if point.groups > 1 else ''}",
             name_words(point.purchase), point.precision, str(point.tensor_parallel),
-            f"{point.instances} of {point.fleet_instances}" if point.groups > 1 else str(point.instances),
+            f"{point.instances} of {point.fleet_instances}" if point.groups > 1 else _count(point),
         )
         for point in front.points
     )  # fmt: skip

@@ -9,8 +9,8 @@ from advisor.plan.values import CurrentCost, Interval, Option, Plan, Rung
 from advisor.plan.words import count_words, first_name, group_count_words, items_word, unit_of
 from advisor.records import replace
 from advisor.report.text_table import Column, Section, dashed
-from advisor.report.words import hardware_words, paid_words, short_rung_words
-from advisor.units import counted, milliseconds, ratio_words, rounded, unit_usd, usd
+from advisor.report.words import hardware_words, name_words, paid_words, short_rung_words
+from advisor.units import HOURS_PER_MONTH, counted, milliseconds, ratio_words, rounded, unit_usd, usd
 
 _COLUMNS = (
     Column(""),
@@ -146,9 +146,26 @@ def _told(rung: Rung, before: Rung | None, current: CurrentCost | None, beside_s
     )
     if before is not None and is_same:
         fleet = "the same as stated" if before.rung == _STATED else f"the same as {rung_words(before)}"
+    else:
+        fleet += _why_less(rung, current)
     takes = _new("takes", rung.requires, before.requires if before and is_same else ())
     risks = _new("risks", rung.risks, before.risks if before else ())
     return f"{fleet}{beside_spot}{takes}{risks}"
+
+
+def _why_less(rung: Rung, current: CurrentCost | None) -> str:
+    """Reason why a rung with as many of today's machines costs less than today; "" for others."""
+    if current is None or len(rung.groups) != 1 or _usd(rung, 0.0) >= current.total_usd_per_month - _A_CENT:
+        return ""
+    (group,) = rung.groups
+    if not current.runs(group) or group.instances != current.instances:
+        return ""
+    if group.instances_by_class:
+        return ", in quieter hours fewer than today"
+    if group.purchase != current.purchase:
+        return f", today {name_words(current.purchase)}"
+    is_cheaper = _usd(rung, 0.0) < current.usd_per_hour * HOURS_PER_MONTH
+    return ", at a lower price than today" if is_cheaper else ", with less beside them than today"
 
 
 def _without_spot(rung: Rung, shown: Sequence[Rung]) -> str:

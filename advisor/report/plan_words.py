@@ -219,7 +219,8 @@ def _measurement_words(plan: Plan, recommended: Option, measure_first: MeasureFi
     if rank is None or cost_usd is None or hours is None:
         return ""
     measured = plan.options[rank - 1] if rank else recommended
-    load = f"{hours:g} h of load on one {measured.instance_type} ({_told(measured)}; {usd(cost_usd)})"
+    price = "runs today" if plan.current is not None and plan.current.runs(measured) else usd(cost_usd)
+    load = f"{hours:g} h of load on one {measured.instance_type} ({_told(measured)}; {price})"
     return f". {load}, then `advisor calibrate`, would tell"
 
 

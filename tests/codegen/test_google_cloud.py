@@ -2,11 +2,15 @@
 
 import dataclasses
 import re
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor.catalog import load_catalog
+from advisor.catalog.deployment import GENERATED
+from advisor.catalog.values import Purchase
 from advisor.codegen import Language, Wanted, generate
 from advisor.codegen.hcl import read_hcl
 from advisor.codegen.platforms import machine_of, platform_of
@@ -14,7 +18,7 @@ from advisor.codegen.pricing.sources import local_map
 from advisor.codegen.selection import choose, of_fleet, scheduled_sizes
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets.gcp_values import capacities, google_groups, windows_of
-from advisor.errors import InputError
+from advisor.errors import InputError, NotDeployable
 from advisor.units import HOURS_PER_WEEK
 from codegen.plans import NIGHTS_AND_WEEKENDS, make_fleet_plan, make_group, make_option, make_plan
 
@@ -59,6 +63,7 @@ def test_catalog_type_becomes_a_machine_and_what_is_attached(instance_type, mach
         ("g2-standard-4", "on_demand", "NVIDIA-L4-GPUS-per-project-region"),
         ("g2-standard-4", "spot", "PREEMPTIBLE-NVIDIA-L4-GPUS-per-project-region"),
         ("g4-standard-48", "on_demand", "GPUS-PER-GPU-FAMILY-per-project-region"),
+        ("g4-standard-48", "spot", "PREEMPTIBLE-NVIDIA-RTX-PRO-6000-GPUS-per-project-region"),
         ("ct6e-standard-1t", "on_demand", "TPUS-PER-TPU-FAMILY-per-project-region"),
         ("ct6e-standard-1t", "spot", "PREEMPTIBLE-TPU-V6E-per-project-region"),
     ],
@@ -66,6 +71,22 @@ def test_catalog_type_becomes_a_machine_and_what_is_attached(instance_type, mach
 def test_quota_has_the_name_of_cloud_quotas(instance_type, purchase, code):
     """Spot has a quota of its own."""
     assert platform_of(option(instance_type, purchase=purchase)).quota.code == code
+
+
+@pytest.mark.parametrize("purchase", ["on_demand", "spot"])
+def test_a_plan_names_the_quota_that_its_code_asks_for(purchase):
+    """Each machine that code starts has the limit of one name in the verdict and in the README."""
+    catalog, codes, named = load_catalog(), {}, {}
+    for (provider, name), machine in catalog.instance_types.items():
+        support = catalog.deployment.support(provider, name)
+        with suppress(NotDeployable):
+            if provider == "gcp" and support is not None and support.status == GENERATED:
+                codes[name] = platform_of(option(name, purchase=purchase)).quota.code
+                quota = catalog.quota(machine, Purchase(purchase))
+                named[name] = quota and f"{quota.name.replace('_', '-')}-per-project-region"
+
+    assert len(codes) > 20
+    assert named == codes
 
 
 @pytest.mark.parametrize(

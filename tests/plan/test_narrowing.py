@@ -7,6 +7,7 @@ import pytest
 from advisor.performance.values import Interval
 from advisor.pipeline import plan_for
 from advisor.plan.build import measure_first
+from advisor.plan.values import CurrentCost
 from advisor.workload.values import Limits, Survive
 from builders import catalog_of, offer, workload
 
@@ -76,7 +77,7 @@ def test_data_transfer_is_the_same_for_any_number_of_instances(two_options):
 def test_no_measurement_is_named_where_none_would_tell(two_options):
     """Of a model that answers in one pass the closest rival is told, without an option to put under load."""
     close = [changed(option, spread=0.3) for option in two_options]
-    told = measure_first(close[0], close, Limits(), RATE, CATALOG, is_one_pass=True)
+    told = measure_first(close[0], close, Limits(), RATE, None)
     assert (told.rank, told.hours, told.usd, told.rival_rank) == (None, None, None, 2)
 
 
@@ -104,6 +105,29 @@ def test_another_machine_with_the_same_accelerator_is_no_rival(two_options):
     same = replace(second, accelerator=first.accelerator)
     assert compared(changed(first, spread=0.3), changed(same, spread=0.3)) is None
     assert measure_first(None, [], Limits(), RATE, CATALOG) is None
+
+
+@pytest.mark.parametrize("decisive", [0, 1])
+def test_the_one_whose_bounds_decide_is_measured(two_options, decisive):
+    """A fleet whose cost no rate changes is not worth a measurement, however cheap an hour of it is."""
+    pair = [changed(option, usd=usd, spread=0.3) for option, usd in zip(two_options, (1000.0, 1100.0), strict=True)]
+    fixed = pair[1 - decisive].cost
+    fixed = replace(fixed, standing_usd_per_month=fixed.total_usd_per_month, transfer_usd_per_month=0.0)
+    pair[1 - decisive] = replace(pair[1 - decisive], cost=replace(fixed, instance_usd_per_hour=0.5))
+    found = compared(*pair)
+
+    assert (found.rank, found.usd) == (pair[decisive].rank, 1.0)
+
+
+def test_a_measurement_of_what_runs_today_costs_nothing(two_options):
+    """Of two that decide it is the one to take, whatever its price."""
+    first, second = (changed(each, spread=0.3, hourly=usd) for each, usd in zip(two_options, (1, 9), strict=True))
+    current = CurrentCost(second.provider, second.region, second.instance_type, "on_demand", 3, 9.0, 20_000.0)
+    found = measure_first(first, (first, second), Limits(), RATE, CATALOG, current)
+    elsewhere = replace(current, region="elsewhere")
+
+    assert (found.rank, found.usd) == (2, 0.0)
+    assert measure_first(first, (first, second), Limits(), RATE, CATALOG, elsewhere).rank == 1
 
 
 def test_a_mix_is_measured_by_its_main_type(two_options):

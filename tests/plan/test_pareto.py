@@ -8,8 +8,9 @@ from advisor.demand.lengths import declared_demand
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_question, under_targets
-from advisor.plan.explain.pareto import OF_TOKENS, pareto_front
+from advisor.plan.explain.pareto import OF_TOKENS, Fastest, Front, Point, pareto_front
 from advisor.plan.request import PlanRequest
+from advisor.report.explain_plan import front_section
 from advisor.workload.values import Slo
 from builders import catalog_of, offer, workload
 
@@ -92,6 +93,30 @@ def test_below_the_physical_minimum_nothing_serves(target):
 
     assert total(question, target, front.fastest.latency_ms * 0.999) == float("inf")
     assert total(question, target, front.fastest.latency_ms * 1.2) < float("inf")
+
+
+def test_a_point_says_the_fewest_instances_beside_the_most():
+    """Where their number follows the hours, as the plan itself says."""
+    point = Point(
+        250.0,
+        900.0,
+        "aws",
+        "us-east-1",
+        "g6.xlarge",
+        "on_demand",
+        "fp8",
+        1,
+        4,
+        4,
+        1,
+        stated=True,
+        instances_by_class=(1, 4),
+    )
+    fastest = Fastest(20.0, "aws", "g6.xlarge", "fp8", 1)
+    steady = replace(point, instances_by_class=())
+    section = front_section(Front("ttft_p95", 250.0, fastest, (point, steady)))
+
+    assert [row[-1] for row in section.rows] == ["1…4", "4"]
 
 
 def test_a_model_that_nothing_holds_has_no_front():

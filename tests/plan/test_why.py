@@ -22,6 +22,7 @@ from advisor.plan.request import PlanRequest
 from advisor.report.explain_plan import why_section
 from advisor.report.words import usd
 from advisor.requirements import require
+from advisor.units import milliseconds
 from advisor.workload.values import Exclude, Limits, Slo
 from builders import catalog_of, offer, workload
 
@@ -216,7 +217,7 @@ def test_a_type_that_cannot_hold_the_model_is_told_what_would_lift_that():
         ("g5.xlarge", asked(accelerators=("L4",)), "not_asked", "accelerators=L4+A10G"),
         ("g5.xlarge", asked(instance_types=("g6.xlarge",)), "not_asked", "instance_types=g6.xlarge+g5.xlarge"),
         ("g5.xlarge", asked(exclude=Exclude(accelerators=("A10G",))), "not_asked", "exclude.accelerators=none"),
-        ("g6.xlarge", asked(slo=Slo(ttft_p95_ms=5.0)), "slo_ttft", "slo.ttft_p95 above"),
+        ("g6.xlarge", asked(slo=Slo(ttft_p95_ms=5.0)), "slo_ttft", "slo.ttft_p95="),
         ("g5.xlarge", asked(precisions=("bf16",), context_tokens=36_000), "memory", "limits.memory_utilization=0.95"),
         ("g6.xlarge", asked(limits=Limits(max_replicas=1)), "max_replicas", "limits.max_replicas="),
         ("p5.48xlarge", asked(limits=Limits(max_usd_per_month=2000)), "budget", "limits.max_usd_per_month="),
@@ -232,6 +233,24 @@ def test_each_reason_names_what_lifts_it(instance_type, question, code, lifted_b
 
 
 @pytest.mark.sampled(4)
+@pytest.mark.parametrize("target", ["ttft_p95_ms", "tpot_p95_ms", "e2e_p95_ms"])
+def test_a_target_that_lone_requests_keep_is_named(target):
+    """The target named lifts the reason, and none a little tighter does; it is the number of the reason too."""
+    question = asked(slo=replace(Slo(), **{target: 1.0}))
+    code = f"slo_{target.removesuffix('_p95_ms')}"
+    (reason,) = (one for one in explained("g6.xlarge", question).obstacles if one.code == code)
+    key, _, value = reason.lifted_by.partition("=")
+    least_ms = float(value.removesuffix("ms"))
+
+    def reasons(target_ms):
+        changed, _, _ = what_if(question, CATALOG, f"{key}={target_ms:.12f}ms")
+        return {one.code for one in explained("g6.xlarge", changed).obstacles}
+
+    assert f" is {milliseconds(least_ms)} with no other load" in reason.message
+    assert code not in reasons(least_ms)
+    assert code in reasons(reason.available * 0.999)
+
+
 def test_an_unknown_price_has_a_break_even_all_the_same():
     """What nobody sells at a known price would win at the price named."""
     question = asked()

@@ -25,8 +25,10 @@ from advisor.plan.fleet.spare import ITS_CLUSTER
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import ComparedLatency, CurrentCost, MeasureFirst
 from advisor.report.fleet_words import constraint_words, open_words, proof_words
+from advisor.report.option_words import ladder_section
 from advisor.report.plan_words import close_call_words, risk_words
 from advisor.report.verdict import headline, plan_markdown, plan_table, verdict_lines
+from advisor.units import HOURS_PER_MONTH
 from report.plans import (
     make_fleet,
     make_group,
@@ -725,6 +727,28 @@ def test_no_line_is_wider_than_the_terminal(instance_type, region, name, width, 
         assert len(line) <= width or len(words) == 1, line
 
 
+@pytest.mark.parametrize(
+    ("purchase", "counts", "compute_usd", "words"),
+    [
+        ("on_demand", (2, 4), 9_000.0, "(aws us-east-1), in quieter hours fewer than today"),
+        ("spot", (4, 4), 9_000.0, "(aws us-east-1), today on demand"),
+        ("on_demand", (4, 4), 9_000.0, "(aws us-east-1), at a lower price than today"),
+        ("on_demand", (4, 4), 1_000.0, "(aws us-east-1), with less beside them than today"),
+        ("on_demand", (3, 3), 9_000.0, "(aws us-east-1)"),
+    ],
+)
+def test_a_rung_of_todays_machines_says_why_it_costs_less(purchase, counts, compute_usd, words):
+    """As many of the same machines for less are no riddle: hours, a way of paying, a price, or what is beside them."""
+    group = replace(make_group(4), instances=counts, purchase=purchase)
+    place = group.provider, group.region, group.instance_type
+    current = CurrentCost(*place, "on_demand", 4, compute_usd / HOURS_PER_MONTH, 9_999.0)
+    rung = make_rung("resize", group, total_usd_per_month=8_000.0)
+    plan = replace(spot_plan(), current=current, ladder=(rung,), as_stated=None)
+    (row,) = ladder_section(plan).rows
+
+    assert row[-1].endswith(words)
+
+
 @pytest.mark.parametrize(("high_ratio", "words"), [(1.0, "$1,234.50."), (1.5, "$1,851.75 at most.")])
 def test_a_close_call_names_a_range_only_where_there_is_one(high_ratio, words):
     """A recommendation whose rate is measured costs what it costs."""
@@ -743,6 +767,17 @@ def test_a_close_call_that_no_measurement_would_settle_says_only_what_is_close()
     plan = spot_plan()
     (text,) = close_call_words(replace(plan, measure_first=MeasureFirst(None, 1, None, None, 3000.0, 1000.0)), 5)
     assert text.endswith("may cost as little as $1,000.00 a month, and the recommendation $3,000.00 at most.")
+
+
+def test_a_measurement_of_what_runs_today_says_so():
+    """It takes no machine that is not paid for."""
+    plan = spot_plan()
+    told = plan.options[0]
+    current = CurrentCost(told.provider, told.region, told.instance_type, "on_demand", 3, 9.0, 20_000.0)
+    plan = replace(plan, current=current, measure_first=MeasureFirst(told.rank, 3, 0.0, 1, 3000.0, 1000.0))
+
+    (text,) = close_call_words(plan, 5)
+    assert f"1 h of load on one {told.instance_type} ({told.accelerator}, {told.precision}; runs today), then" in text
 
 
 def test_a_close_call_names_the_machine_of_an_option_that_is_not_listed():

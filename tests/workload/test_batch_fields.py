@@ -68,7 +68,7 @@ REFUSED = {
     "neither deadline nor window": ({"deadline": None}, ["by when", "deadline: 6h", "window: 22:00-06:00"]),
     "no distance of runs": ({"every": None}, ["missing: every"]),
     "a deadline after the next run": ({"deadline": "30h"}, ["30 h is longer than the 24 h", "at most 24h"]),
-    "runs at other hours each week": ({"every": "5h"}, ["every 5 h", "not at the same hours", "day, week"]),
+    "runs at other hours each week": ({"every": "5h"}, ["5 h do not divide the 168 hours of a week", "day, week"]),
     "runs each half hour": ({"every": "30m", "deadline": "10m"}, ["every 0.5 h", "day, week"]),
     "a window without hours": ({"window": "22:00-22:00"}, ["'22:00-22:00' has no hours"]),
     "a window that clock changes use up": (
@@ -78,7 +78,7 @@ REFUSED = {
     "a window that is none": ({"window": "night"}, ["'night' is not a window", "22:00-06:00"]),
     "a window beyond the day": ({"window": "22:00-30:00"}, ["00:00 to 24:00"]),
     "a window of runs within a day": ({"every": "6h", "window": "22:00-06:00"}, ["once a day", "runs every 6 h"]),
-    "a zone without a window": ({"timezone": "Asia/Tokyo"}, ["timezone", "goes with window"]),
+    "a zone without a window": ({"timezone": "Asia/Tokyo"}, ["timezone", "needs a window"]),
     "a zone of half hours": ({"window": "22:00-06:00", "timezone": "Asia/Kolkata"}, ["not whole hours of UTC"]),
     "a rate": ({"requests_per_second": 3}, ["unknown key 'requests_per_second'", "under demand.declared"]),
 }  # fmt: skip

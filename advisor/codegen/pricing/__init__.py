@@ -36,22 +36,31 @@ _VERSION = "0.2"
 LEFT = ", which is no longer a root of the code and costs this until it is destroyed"
 """End of the name of such a project."""
 _HEADS = ("resource", "what", "number", "USD/hour each", "USD/month")
+_BY_HOURS = "by its hours"
 
 
 def price_table(project: Project) -> str:
     """The costs of a project as text."""
-    rows = [_HEADS, *(row for cost in project.now.costs for row in _rows(cost))]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
+    hours = _hours_of(project)
+    heads = (*_HEADS, _BY_HOURS) if hours else _HEADS
+    rows = [heads, *(row[: len(heads)] for cost in project.now.costs for row in _rows(cost, hours))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
     lines = [_line(row, widths) for row in rows]
     head = f"{project.name}{LEFT if project.is_left else ''}:"
     return "\n".join([head, "", *lines, "", *_total_lines(project)]) + "\n"
 
 
-def _rows(cost: Cost) -> Iterator[tuple[str, ...]]:
+def _hours_of(project: Project) -> tuple[GroupHours, ...]:
+    """Hours of the groups of a project; none where they are not known."""
+    return () if isinstance(project.hours, NoHours) else project.hours
+
+
+def _rows(cost: Cost, hours: Sequence[GroupHours]) -> Iterator[tuple[str, ...]]:
+    planned = next((_money(group.monthly) for group in hours if group.is_of(cost.resource.address)), "")
     for at, component in enumerate(cost.components):
         price = "unknown" if component.usd_per_hour is None else f"{component.usd_per_hour:,.4f}"
-        address = "" if at else cost.resource.address
-        yield address, component.name, _text(component.number) or "unknown", price, _money(component.monthly)
+        address, by_hours = ("", "") if at else (cost.resource.address, planned)
+        yield address, component.name, _text(component.number) or "unknown", price, _money(component.monthly), by_hours
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
@@ -63,7 +72,7 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 
 def _total_lines(project: Project) -> Iterator[str]:
     now, before = project.now, project.before
-    hours = () if isinstance(project.hours, NoHours) else project.hours
+    hours = _hours_of(project)
     by_hours = f"; {_money(_scheduled_monthly(now, hours))} by the hours of its plan" if hours else ""
     yield f"total of what is known: {_money(now.monthly)} USD a month of {HOURS_PER_MONTH} hours{by_hours}"
     if before.costs and now.monthly is not None and before.monthly is not None:
@@ -104,12 +113,11 @@ def _scheduled_monthly(now: Breakdown, planned: Sequence[GroupHours]) -> Decimal
 
     None where the price of a group is not known.
     """
-    groups = {f'["{hours.group}"]' for hours in planned}
     amounts = [hours.monthly for hours in planned]
     beside = [
         monthly_of(cost.hourly)
         for cost in now.costs
-        if cost.hourly is not None and not any(map(cost.resource.address.endswith, groups))
+        if cost.hourly is not None and not any(group.is_of(cost.resource.address) for group in planned)
     ]
     known_amounts = [amount for amount in (*amounts, *beside) if amount is not None]
     return sum(known_amounts, Decimal(0)) if None not in amounts else None

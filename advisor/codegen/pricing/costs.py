@@ -106,6 +106,10 @@ class GroupHours:
     usd_per_hour: Decimal | None
     """Price of one instance; None: unknown."""
 
+    def is_of(self, address: str) -> bool:
+        """Whether a resource is one of the group's."""
+        return address.endswith(f'["{self.group}"]')
+
     @property
     def monthly(self) -> Decimal | None:
         """USD a month of 730 hours."""

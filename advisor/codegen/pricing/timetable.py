@@ -8,7 +8,7 @@ from advisor.codegen.model import ComputeGroup, Scaling
 from advisor.codegen.pricing.costs import Breakdown, GroupHours, NoHours
 from advisor.codegen.rollout import Rollout
 from advisor.codegen.writing.record import FOLDER, read_rollouts
-from advisor.units import SECONDS_PER_HOUR
+from advisor.units import MINUTES_PER_HOUR, whole_minutes
 
 
 def planned_hours(directory: Path, costs: Breakdown, catalog: Catalog) -> tuple[GroupHours, ...] | NoHours:
@@ -35,7 +35,7 @@ def planned_hours(directory: Path, costs: Breakdown, catalog: Catalog) -> tuple[
         return NoHours.BY_LOAD if deployed.scaling is Scaling.REACTIVE else NoHours.FIXED
     if any(group.is_serverless for group in deployed.groups):
         return NoHours.BY_REQUEST
-    stop_hours = catalog.scale_ins[deployed.target].value / SECONDS_PER_HOUR
+    stop_hours = whole_minutes(catalog.scale_ins[deployed.target].value) / MINUTES_PER_HOUR
     return tuple(
         _of_group(group, deployed.target, stop_hours, costs)
         for group in sorted(deployed.groups, key=lambda group: group.key)

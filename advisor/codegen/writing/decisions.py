@@ -378,6 +378,5 @@ def with_line_ends_of(mine: bytes, text: bytes) -> bytes:
 
 def entries_of(path: str, text: bytes) -> Mapping[str, bytes]:
     """``map/key`` → text of the entries of a file; none where it has none, or is not laid out as it was generated."""
-    indent = _INDENT.get(PurePosixPath(path).name)
-    held = None if indent is None else _keyed(text, indent)
+    held = keyed(path, text)
     return {} if held is None else {key.decode(): entry for key, entry in held.entries.items()}

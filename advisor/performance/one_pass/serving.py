@@ -36,7 +36,7 @@ from advisor.performance.setups import Resolved
 from advisor.performance.values import Deployment, Evidence, Scenario
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
-from advisor.units import MS_PER_SECOND, milliseconds
+from advisor.units import MS_PER_SECOND, ROUNDING, milliseconds, rounded_up
 from advisor.workload.kinds import UNITS, unplanned_graph
 from advisor.workload.values import Slo
 
@@ -199,14 +199,20 @@ def _largest_sum(replica: Replica, tokens: TokenHistogram) -> float:
 
 
 def too_slow(replica: Replica, requirements: Requirements) -> Shortfall:
-    """Why a replica sustains no rate: a request that finds it and its network idle takes longer than the target."""
+    """Why a replica sustains no rate: too many requests that find it and its network idle take longer than the target.
+
+    Its two numbers are those of the quantile that decides, :attr:`Slo.rehearsed_ratio` of the requests by their latency
+    over their target.
+    """
     demand, slo = requirements.demand, requirements.workload.slo
     alone_ms = batching_of([replica], requirements, _of_a_replica(replica, demand.tokens)).alone_s[0] * MS_PER_SECOND
     limits_ms = _limits(demand.tokens, slo) * MS_PER_SECOND
-    worst = int(np.argmax(alone_ms / limits_ms))
-    floor, target = float(alone_ms[worst]), float(limits_ms[worst])
-    reason = f"latency is {milliseconds(floor)} with no other load, {milliseconds(target)} wanted"
-    return Shortfall("slo_latency", "ms", target, floor, reason)
+    order = np.argsort(alone_ms / limits_ms, kind="stable")
+    slower = 1 - np.cumsum(demand.tokens.probability[order])
+    decisive = order[np.argmax(slower <= 1 - slo.rehearsed_ratio + ROUNDING)]
+    floor, target = float(alone_ms[decisive]), float(limits_ms[decisive])
+    named = f"latency p{100 * slo.rehearsed_ratio:.4g} is {milliseconds(rounded_up(floor))}"
+    return Shortfall("slo_latency", "ms", target, floor, f"{named} with no other load, {milliseconds(target)} wanted")
 
 
 def _of_a_replica(replica: Replica, tokens: TokenHistogram) -> TokenHistogram:

@@ -9,6 +9,7 @@ from advisor.plan.problem.supply import SERVICE
 from advisor.plan.remedies import distance
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
+from advisor.units import rounded_up
 from advisor.workload.values import PRECISIONS, Slo, Workload
 
 NOT_ASKED = "not_asked"
@@ -88,8 +89,9 @@ def _obstacle(code: str, rejections: list[Rejection], requirements: Requirements
 
 def _lifted_by(rejection: Rejection, requirements: Requirements, catalog: Catalog) -> str:
     code, name = rejection.code, rejection.instance_type
-    if code in _TARGETS and isinstance(rejection.available, int | float):
-        return f"{_TARGETS[code]} above {rejection.available:,.4g} ms"
+    needed, available = rejection.needed, rejection.available
+    if code in _TARGETS and isinstance(needed, int | float) and isinstance(available, int | float):
+        return _looser_target(code, available, needed, requirements.workload.slo)
     if code in _LIMITS and isinstance(rejection.needed, int | float):
         return f"{_LIMITS[code]}={rejection.needed:.0f}"
     if code == "replay" and isinstance(rejection.available, int | float):
@@ -105,6 +107,13 @@ def _lifted_by(rejection: Rejection, requirements: Requirements, catalog: Catalo
         of_service = rejection.unit == SERVICE
         return f"purchase={Purchase.ON_DEMAND}" if of_service else _sold_in(catalog, rejection.provider, name)
     return _fitting(rejection, requirements, catalog) if code in _FITTING else ""
+
+
+def _looser_target(code: str, floor_ms: float, target_ms: float, slo: Slo) -> str:
+    """The target that lone requests keep: of speech the factor on its length, where that is what they miss."""
+    if code == "slo_latency" and slo.real_time_factor is not None and target_ms != slo.latency_ms:
+        return f"slo.real_time_factor={rounded_up(slo.real_time_factor * floor_ms / target_ms):.12g}"
+    return f"{_TARGETS[code]}={rounded_up(floor_ms):.12g}ms"
 
 
 def _fitting(rejection: Rejection, requirements: Requirements, catalog: Catalog) -> str:

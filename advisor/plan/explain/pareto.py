@@ -7,7 +7,8 @@ from advisor.plan.choosing import recommended_fleet
 from advisor.plan.explain.why import Judged, fleet_in_short
 from advisor.plan.market import Market
 from advisor.plan.replay.validator import Confirmed
-from advisor.records import dataclass
+from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.records import dataclass, field
 
 OF_TOKENS, OF_WHOLE_ANSWERS = ("ttft_p95", "tpot_p95", "e2e_p95"), ("latency",)
 TARGETS = (*OF_TOKENS, *OF_WHOLE_ANSWERS)
@@ -50,6 +51,8 @@ class Point:
     groups: int
     stated: bool
     """Whether it is the target of the workload: the point is the plan's fleet."""
+    instances_by_class: tuple[int, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
+    """Of the type in each of the fleet's hour classes; (): the same at all hours."""
 
 
 @dataclass(frozen=True, slots=True)

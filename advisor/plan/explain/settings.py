@@ -137,7 +137,10 @@ def _settings() -> dict[str, _Setting]:
             f"adapters.{name}": _Setting(partial(_change_adapters, name), partial(_show_adapters, name))
             for name in _ADAPTERS
         }
-        | {"slo.within_ratio": _Setting(_change_within, lambda asked: f"{asked.workload.slo.within_ratio:g}")}
+        | {
+            "slo.within_ratio": _Setting(_change_within, lambda asked: f"{asked.workload.slo.within_ratio:g}"),
+            "slo.real_time_factor": _Setting(_change_real_time, _show_real_time),
+        }
         | {key: _Setting(partial(_change_field, key), partial(_show_field, key)) for key in _WORKLOAD_FIELDS}
         | {
             f"{part}.{field.name}": _Setting(
@@ -175,6 +178,16 @@ def _change_slo(name: str, question: PlanRequest, value: str) -> PlanRequest:
 def _change_within(question: PlanRequest, value: str) -> PlanRequest:
     """Share of the requests that have to be within every target."""
     return _with_slo(question, {"within_ratio": _field(value, "within_ratio").number(0, exclusive=True, maximum=1)})
+
+
+def _change_real_time(question: PlanRequest, value: str) -> PlanRequest:
+    factor = None if value == _NONE else _field(value, "real_time_factor").number(0, exclusive=True)
+    return _with_slo(question, {"real_time_factor": factor})
+
+
+def _show_real_time(question: PlanRequest) -> str:
+    factor = question.workload.slo.real_time_factor
+    return _NONE if factor is None else f"{factor:g}"
 
 
 def _with_slo(question: PlanRequest, changed: Mapping[str, Any]) -> PlanRequest:

@@ -32,7 +32,7 @@ from advisor.plan.solve.stage import Formulation
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field, replace
 from advisor.requirements import Requirements, demand_factors
-from advisor.units import A_CENT, ratio_words
+from advisor.units import A_CENT, ratio_words, rounded_up
 
 PRICE_UNKNOWN = "price_unknown"
 _SUPPOSED_USD = "1"
@@ -162,7 +162,7 @@ def why(under: Under, catalog: Catalog, instance_type: str, region: str | None =
         rival=_contender(fleets.theirs, requirements) if fleets.theirs else None,
         recommended_usd_per_month=fleets.recommended.usd_per_month if fleets.recommended else None,
         price=price,
-        targets=tuple(case.target(name, wins=fleets.wins) for name in targets),
+        targets=tuple(case.target(name, wins=fleets.wins, obstacles=obstacles) for name in targets),
         load=case.load(wins=fleets.wins) if has_load else (),
         obstacles=obstacles,
         is_rival_missed=fleets.is_rival_missed,
@@ -330,14 +330,22 @@ class _Case:
         value: float | None = getattr(self.judged.market.workload.slo, name)
         return value
 
-    def target(self, name: str, *, wins: bool) -> TargetChange:
-        """The nearest looser and the nearest tighter value at which the outcome turns."""
+    def target(self, name: str, *, wins: bool, obstacles: Sequence[Obstacle]) -> TargetChange:
+        """The nearest looser and the nearest tighter value at which the outcome turns.
+
+        Where its lone requests miss the target, the first that is looked at is the one that they keep.
+        """
         stated = self.stated(name) or 0.0
+        code = f"slo_{name.removesuffix('_ms').removesuffix('_p95')}"
+        kept = next((each.available for each in obstacles if (each.code, each.needed) == (code, stated)), None)
 
         def turns(factor: float) -> bool:
             return self._wins({name: stated * factor}, 1.0) != wins
 
-        (_, looser), (_, tighter) = (first_turn(turns, steps) for steps in (_STEPS, _DOWN))
+        start = rounded_up(kept) / stated if isinstance(kept, float) else 1.0
+        steps = [step for step in _STEPS if step > start]
+        looser = start if start > 1 and turns(start) else first_turn(turns, steps, start)[1]
+        _, tighter = first_turn(turns, _DOWN)
         return TargetChange(
             target=name.removesuffix("_ms"),
             stated_ms=stated,
@@ -416,7 +424,6 @@ def _contender(confirmed: Confirmed, requirements: Requirements) -> Contender:
     candidate = confirmed.formulation.pool_set.sources[main.pool.key].served.candidate
     return Contender(
         **fleet_in_short(confirmed),
-        instances_by_class=main.instances if len(set(main.instances)) > 1 else (),
         usd_per_hour=main.tariff.usd_per_hour,
         limited_by=limit_words(candidate, confirmed.planned_rates()[name_of(main)], requirements),
     )
@@ -434,6 +441,7 @@ def fleet_in_short(confirmed: Confirmed) -> dict[str, Any]:
         "precision": source.served.candidate.precision,
         "tensor_parallel": source.served.candidate.tensor_parallel,
         "instances": main.instances[-1],
+        "instances_by_class": main.instances if len(set(main.instances)) > 1 else (),
         "total_usd_per_month": confirmed.solution.objective_usd_per_month,
         "groups": len(confirmed.solution.allocations),
     }

@@ -37,7 +37,7 @@ from advisor.plan.problem.supply import (
 from advisor.plan.problem.values import Floats, Pool, PurchaseOption, Tariff
 from advisor.records import replace
 from advisor.requirements import Requirements
-from advisor.units import DAYS_PER_MONTH, HOURS_PER_MONTH, SECONDS_PER_HOUR
+from advisor.units import DAYS_PER_MONTH, HOURS_PER_MONTH, MINUTES_PER_HOUR, whole_minutes
 from advisor.workload.values import Limits, QuotaLimit
 
 SWITCHING_HOURS = 2.0
@@ -136,11 +136,11 @@ class _LayoutFacts:
         return self._disk_gib[paid]
 
     def stop_hours(self, paid: PurchaseOption) -> float:
-        """Time that an instance which is paid for so is billed after its last hour."""
+        """Time that an instance which is paid for so is billed after its last hour, in whole minutes."""
         if paid not in self._stop_hours:
             machine = self._candidate.instance_type
             seconds = stop_seconds(machine.provider, machine.name, paid.value, self._catalog, on_nodes=self.on_nodes)
-            self._stop_hours[paid] = seconds / SECONDS_PER_HOUR
+            self._stop_hours[paid] = whole_minutes(seconds) / MINUTES_PER_HOUR
         return self._stop_hours[paid]
 
     def refusal(self, paid: PurchaseOption, region: str) -> Shortfall | None:

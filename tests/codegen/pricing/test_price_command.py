@@ -16,9 +16,11 @@ from advisor.codegen import Wanted, generate, read_former, write_files
 from advisor.codegen.selection import of_fleet
 from advisor.codegen.stack import stacks_of
 from advisor.plan.fleet.chosen import Policy
+from builders import catalog_of, offer, workload
 from codegen.plans import make_fleet, make_fleet_plan, make_group, make_option, make_plan
 from codegen.pricing.plan_documents import configured, plan, resource
 from codegen.scenarios import SCENARIOS
+from plan.fleet.test_choose import plan_of, week_of_days
 
 MONEY = {"type": ["string", "null"], "pattern": r"^-?\d+(\.\d+)?$"}
 COUNTS = {"type": "object", "additionalProperties": {"type": "integer"}}
@@ -351,8 +353,23 @@ def test_the_hours_of_the_plan_stand_beside_the_total(target, price, tmp_path):
     hours = 2 * (60 + 5 * (ahead + stop))
     usd = f"{hours / 168 * 730 * hourly:,.2f}"
 
+    heads, row = (line for line in out.splitlines() if line.startswith(("resource ", "google_")))
+    assert heads.endswith("USD/month  by its hours")
+    assert row.split()[-1] == usd
     assert f"USD a month of 730 hours; {usd} by the hours of its plan" in out
     assert f"  {group.key}: {60 + 5 * ahead:.4g} hours a week, {hours / 168:.3g} instances on average, {usd} USD" in out
+
+
+def test_the_hours_of_the_code_cost_what_its_plan_says(price, tmp_path):
+    """Instances that start every morning, ordered ahead by whole minutes: the same compute cost, to the cent."""
+    usd_per_hour = catalog_price("g6e.xlarge")
+    plan = plan_of(workload(), catalog_of(offer("g6e.xlarge", on_demand=usd_per_hour)), week_of_days(20.0))
+    (group,) = plan.fleet.groups
+    write_files(generate(plan, wanted=Wanted(unconfirmed=True)), tmp_path / "infra")
+
+    assert len(set(group.instances)) > 1
+    assert group.cold_start_seconds.high % 60
+    assert f"; {plan.fleet.cost.compute_usd_per_month:,.2f} by the hours of its plan" in price("infra")[1]
 
 
 SCHEDULE = resource("aws_autoscaling_schedule", {"desired_capacity": 0}, index="night")
