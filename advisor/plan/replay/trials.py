@@ -13,6 +13,7 @@ from advisor.demand.synthetic_trace import (
     STEADY_MINUTES,
     Calendar,
     SyntheticTrace,
+    busiest_rate,
     classes_of,
     rehearse,
     steady,
@@ -117,15 +118,14 @@ class Trials:
         self._slo = context.requirements.workload.slo
         week = formulation.week.by_hours or formulation.week
         self._calendar = Calendar(week.schedule, tuple(hour.mean_rate for hour in week.classes), week.added_rates)
-        # Stretches have the items of batch work among their requests.
-        peak = (
-            week.classes[-1].planned_rate
-            if any(week.added_rates)
-            else self._requirements.demand.requests_per_second.peak
-        )
-        self._peak_rates = tuple(min(hour.planned_rate, peak) for hour in week.classes)
-        """Requests per second in the busiest minute of each class of hours: as planned, but no more than observed."""
+        demand = self._requirements.demand
+        most = demand.requests_per_second.peak + self._calendar.most_added()
+        self._peak_rates = tuple(np.minimum([hour.planned_rate for hour in week.classes], most).tolist())
+        """Requests per second in the busiest minute of each class of hours: as planned, but no more than observed with
+        what batch work adds to it."""
+        peak = busiest_rate(demand, self._calendar)
         self._peak_ratios = tuple(rate / peak if peak else 1.0 for rate in self._peak_rates)
+        """The same ÷ that of the busiest stretch, from whose requests they are made."""
         self.wanted = self._slo.rehearsed_ratio
         """Share of the requests that have to be within every target."""
         self._shares = np.array(formulation.geography.shares)
