@@ -15,6 +15,7 @@ from advisor.plan.words import (
     apart_words,
     count_words,
     hours_words,
+    least_share_words,
     replayed_run_words,
     replayed_words,
     spare_hours,
@@ -202,10 +203,7 @@ def _replay_words(plan: Plan, fleet: Fleet) -> str:
         paid_by_use = all(group.purchase == PurchaseOption.SERVERLESS for group in fleet.groups)
         return replayed_run_words(fleet.batch, replay, paid_by_use=paid_by_use)
     if falls_short(plan, fleet):
-        least, when = replay.least
-        part = f" {when}" if when else ""
-        finding = f"its replay finds {ratio_words(least)} of the requests within the SLO{part}"
-        return f"Do not rely on it: {finding}, {wanted} are asked."
+        return f"Do not rely on it: its replay finds {least_share_words(replay)}, {wanted} are asked."
     p95s = "".join(f", {words}" for words in replayed_words(fleet, plan.workload["slo"]))
     margin = "" if replay.reached else ", with less margin than is wanted"
     requests = counted(replay.requests, "request")
