@@ -108,13 +108,16 @@ def _beside_words(batch: BatchPlan, idle_items: float, deadline: str) -> str:
     )
 
 
-def apart_words(batch: BatchPlan, usd_per_month: float) -> Iterator[str]:
-    """Sentences on batch work as a workload of its own, beside what the requests and it cost together.
+def beside_words(fleet: Fleet) -> Iterator[str]:
+    """Sentences on batch work beside the requests of a fleet, and on both as two workloads; none without any."""
+    batch = fleet.batch
+    if batch is not None and batch.idle_items is not None and fleet.confirmed is not None:
+        yield replayed_run_words(batch, fleet.confirmed)
+        yield from _apart_words(batch, fleet.cost.total_usd_per_month)
 
-    Args:
-        batch: the runs.
-        usd_per_month: cost of the fleet for both.
-    """
+
+def _apart_words(batch: BatchPlan, usd_per_month: float) -> Iterator[str]:
+    """The same of both as two workloads, compared with the cost of the fleet for both."""
     apart = batch.apart
     if apart is None:
         return

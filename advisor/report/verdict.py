@@ -12,7 +12,7 @@ from advisor.plan.problem.limits import Constraint
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import CurrentCost, Plan
 from advisor.plan.words import (
-    apart_words,
+    beside_words,
     count_words,
     hours_words,
     least_share_words,
@@ -174,9 +174,7 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
 
 def _fleet_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
     yield _replay_words(plan, fleet)
-    if fleet.batch is not None and fleet.batch.idle_items is not None and fleet.confirmed is not None:
-        yield replayed_run_words(fleet.batch, fleet.confirmed)
-        yield from apart_words(fleet.batch, fleet.cost.total_usd_per_month)
+    yield from beside_words(fleet)
     yield from _obligation_words(fleet)
     yield from price_words(fleet)
     yield from _traffic_words(fleet)

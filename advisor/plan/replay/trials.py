@@ -151,6 +151,10 @@ class Trials:
             self._rehearsals[scale] = replace(rehearsal, requests=self._from_places(rehearsal.requests))
         return self._rehearsals[scale]
 
+    def _has_items(self, number: int) -> bool:
+        """Whether items of batch work, which may wait, are among the requests of a class of hours."""
+        return bool(self._calendar.most_added()[number] > 0)
+
     def _rates_for_long(self) -> tuple[float, ...]:
         """Requests per second of each class of hours for as long as a queue takes to show.
 
@@ -343,14 +347,14 @@ class Trials:
         which a failure has to leave enough are replayed with less, and those with many idle replicas not at all.
         """
         problem = formulation.problem
-        if problem.limits.survival is not Survive.NOTHING or any(self._calendar.added_rates):
+        if problem.limits.survival is not Survive.NOTHING:
             return None
         solution = _no_faster(formulation, solution)
         of_peak = int(classes_of(self._calendar, np.array([self.rehearsal.busiest_seconds]))[0])
         most = [allocation.instances[of_peak] for allocation in solution.allocations]
         for at, hour in enumerate(problem.hours):
             counts = [allocation.instances[at] for allocation in solution.allocations]
-            if counts == most:
+            if counts == most or self._has_items(at):
                 continue
             if carried_rate(problem, solution, routes, counts) < IDLE_RATIO * hour.planned_rate:
                 left = _with_counts(groups, counts)
@@ -379,12 +383,12 @@ class Trials:
         says of all others that they serve it. The same without each machine in turn where one has to be survived.
         """
         least = min(self.wanted, self._slo.latency_percentile)
-        if any(self._calendar.added_rates):  # items of batch work wait
-            return None
         whole, every = [without_lost(group) for group in groups], [replace(group, lost_at=None) for group in groups]
         for left in (whole, *(_without_each(every) if loses_one else ())):
             routes = routes_to(left)
             for number, rate in enumerate(self._steady_rates):
+                if self._has_items(number):
+                    continue
                 of_week = self._calendar.schedule.index(number)
                 there = _with_counts(left, [group.instances_by_hour[of_week] for group in left])
                 if self._may_be_too_slow(there, routes, rate):
