@@ -6,7 +6,9 @@ import math
 import re
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -17,14 +19,15 @@ from advisor.codegen import Language, Wanted, generate
 from advisor.errors import InputError
 from advisor.performance.model import shipped_model
 from advisor.performance.transfer import egress_gb
-from advisor.pipeline import market_for, plan_question, question_for, recommend
+from advisor.pipeline import market_for, market_of_requests, plan_question, question_for, recommend
+from advisor.plan.batch_work import fleets_beside
 from advisor.plan.choosing import recommended_fleet
 from advisor.plan.document import plan_from_json, plan_to_json
-from advisor.plan.explain.whatif import what_if
+from advisor.plan.explain.whatif import outcome_of, what_if
 from advisor.plan.fleet.describe import batch_beside_of
 from advisor.plan.request import read_question
 from advisor.plan.words import hours_words, replayed_run_words, spare_hours, start_hours
-from advisor.report.explain_plan import litellm_config
+from advisor.report.explain_plan import litellm_config, outcome_sections
 from advisor.report.plan_words import question_words, risk_words
 from advisor.report.verdict import plan_table, verdict_lines
 from advisor.workload.document import read_workload
@@ -454,6 +457,25 @@ def test_batch_work_fills_what_requests_leave_idle(tmp_path):
     assert both.fleet.confirmed.reached
 
 
+def test_hours_without_items_may_be_as_those_of_the_requests_alone(tmp_path):
+    """The fleets that are tried: that of the requests at all hours, and with another's machines in hours with items."""
+    question, catalog, model = read_question(beside(tmp_path, 150_000).question), load_catalog(), shipped_model()
+    alone = recommended_fleet(market_of_requests(question, catalog, model).market)
+    market = market_for(question, catalog, model).market
+    both = recommended_fleet(market)
+    own, joined = fleets_beside(market.formulation, alone, both)
+    schedule, with_items = market.week.schedule, np.array(market.week.added_rates) > 0
+
+    def by_hour(solution, of_hour):
+        return np.array([sum(group.instances[number] for group in solution.allocations) for number in of_hour])
+
+    before, after = by_hour(alone.solution, alone.formulation.week.schedule), by_hour(both.solution, schedule)
+    assert with_items.any()
+    assert by_hour(own, schedule).tolist() == before.tolist()
+    assert by_hour(joined, schedule).tolist() == np.where(with_items, after, before).tolist()
+    assert own.objective_usd_per_month < joined.objective_usd_per_month
+
+
 def test_money_counts_each_item_for_one_with_its_own_answer(tmp_path):
     """Six requests a second of 200 tokens, and a night's items of their own size, in an average month of 730 hours."""
     plan = beside(tmp_path, 20_000)
@@ -504,6 +526,43 @@ def test_batch_work_beside_requests_never_costs_less_than_nothing(tmp_path):
 
     dearer = replace(market.fill, alone_usd_per_month=both.usd_per_month + 500)
     assert batch_beside_of(dearer, both).usd_per_1000_items == 0
+
+
+def busy_by_day(folder):
+    """Demand of eight days with 4 requests a second at 13:00, a quarter at night, and minutes far above their mean."""
+    rng, minutes = np.random.default_rng(0), np.arange(8 * 24 * 60)
+    hours = minutes // 60 % 24
+    by_day = np.where((hours >= 6) & (hours < 22), 4 * np.exp(-(((hours - 13) / 4) ** 2) / 2), 0)
+    counts = rng.poisson(60 * (by_day + 0.25) * rng.gamma(6, 1 / 6, minutes.size)).tolist()
+    demand = json.loads((Path(__file__).parents[1] / "examples/chat/demand.json").read_text())
+    cell = max(demand["token_cells"], key=lambda cell: cell["requests"])
+    cell["requests"] += sum(counts) - demand["requests"]
+    demand |= {
+        "requests": sum(counts), "requests_per_minute": counts, "start": "2026-10-05T00:00Z",
+        "window_seconds": minutes.size * 60.0, "dispersion": dict.fromkeys(demand["dispersion"], 1.0),
+    }  # fmt: skip
+    demand.pop("token_cells_by_hour", None)
+    (folder / "demand.json").write_text(json.dumps(demand))
+
+
+def test_items_of_the_night_take_no_machine_by_day(tmp_path):
+    """Quieter hours are replayed with as many requests as without items, so that idle items cost their transfer.
+
+    Their busiest minute counted as that of the planned rates, which is less than was observed: $86 more.
+    """
+    busy_by_day(tmp_path)
+    catalog, model, usd = load_catalog(), shipped_model(), []
+    night = IN_THE_NIGHT | {"items": 15_000, "input_tokens": 1500, "output_tokens": 200}
+    for batch in ({}, {"batch": night}):
+        asked = SUMMARIES | BESIDE | {"demand": {"summary": "demand.json"} | batch, "accelerators": ["L4"]}
+        asked |= {"instance_types": ["g6.xlarge"], "precisions": ["fp8"], "limits": {"min_replicas": 2}}
+        (tmp_path / "workload.yaml").write_text(json.dumps(asked))
+        question = question_for(read_workload(tmp_path / "workload.yaml"), catalog, model)
+        market = market_for(question, catalog, model).market
+        usd.append(recommended_fleet(market).usd_per_month)
+
+    assert usd[1] <= usd[0] + 5
+    assert not market.fill.adds_machines
 
 
 def test_more_items_than_a_replay_can_confirm_are_refused_beside_requests(tmp_path):
@@ -612,15 +671,23 @@ def test_idle_hours_after_those_of_added_machines_do_their_part(tmp_path):
 
 
 def test_what_fits_by_the_rates_alone_is_compared_with_two_workloads(tmp_path):
-    """Where counts do not follow the hours, another machine at all hours carries what one does not hold in its replay."""
+    """Where counts do not follow the hours, another machine at all hours carries what one does not hold in its replay.
+
+    What is idle are the items that the one does hold, fewer than all: of these none costs more.
+    """
     plan = beside_chat(tmp_path, 79_000, 24, scaling={"scheduled": False})
     apart = plan.fleet.batch.apart
     (told,) = (line for line in verdict_lines(plan) if line.startswith("Cheaper apart"))
 
-    assert plan.fleet.batch.idle_items == plan.fleet.batch.items == 79_000
-    assert apart.beside_items == 0
+    idle = plan.fleet.batch.idle_items
+
+    assert 0 < idle < plan.fleet.batch.items == 79_000
+    assert apart.beside_items in (0, math.floor(idle))
     assert apart.total_usd_per_month < plan.fleet.cost.total_usd_per_month - 300
     assert f"${apart.batch_usd_per_month:,.2f}" in told
+    fits = beside_chat(tmp_path, math.floor(idle), 24, scaling={"scheduled": False})
+    assert fits.fleet.batch.idle_items == fits.fleet.batch.items
+    assert fits.fleet.batch.usd_per_1000_items < 0.02
 
 
 def test_what_is_spare_for_a_failure_is_not_idle(tmp_path):
@@ -695,6 +762,9 @@ def test_work_beside_requests_is_told_and_generated(tmp_path):
     assert "within the SLO (99% asked)" in told
     assert "Batch: 150,000 items every day at 22:00 UTC beside the requests" in told
     assert "on capacity that they leave idle and" in told
+    explained = " ".join(line for section in outcome_sections(outcome_of(plan)) for line in section.lines)
+    assert "Batch: 150,000 items every day at 22:00 UTC beside the requests" in explained
+    assert "as two workloads" in explained
     assert again.fleet.batch.items == 150_000
     assert "150,000 items every day at 22:00 UTC, within 8 h" in readme
     assert (changes[0].before, changes[0].after) == ("8 h", "4 h")

@@ -27,8 +27,9 @@ from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.costs import CostKind, CostLine
 from advisor.plan.token_apis import TokenDemand
 from advisor.plan.values import Plan
+from advisor.plan.words import least_share_words
 from advisor.records import replace
-from advisor.units import HOURS_PER_MONTH, TOKENS_PER_MILLION, ratio_words
+from advisor.units import HOURS_PER_MONTH, TOKENS_PER_MILLION
 from advisor.workload.document import workload_of
 from advisor.workload.values import Workload
 from advisor.yaml_fields import MOST, Field
@@ -131,7 +132,7 @@ class _Pricing:
         fleet = plan.fleet
         if fleet is None or fleet.confirmed is None or not fleet.confirmed.reached:
             replayed = None if fleet is None else fleet.confirmed
-            why = f": the best keeps {ratio_words(replayed.within_slo_ratio)} within the SLO" if replayed else ""
+            why = f": the best keeps {least_share_words(replayed)}" if replayed else ""
             raise NothingFeasible(
                 f"no fleet for part '{part.name}'{why}", hint="`advisor recommend` of its workload says what to relax"
             )

@@ -64,6 +64,13 @@ class Calendar:
         requests: Floats = SECONDS_PER_HOUR * hours * np.array(self.mean_rates)
         return requests
 
+    def most_added(self) -> Floats:
+        """Most requests per second that batch work adds in an hour of each class, (classes,)."""
+        most = np.zeros(len(self.mean_rates))
+        if self.added_rates:
+            np.maximum.at(most, np.array(self.schedule), np.array(self.added_rates))
+        return most
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SyntheticTrace:
@@ -159,6 +166,17 @@ def stressed(
     return _requests(demand, [replace(more, dispersion=Dispersion(one_second, ten_seconds, tenth_second))])
 
 
+def busiest_rate(demand: Demand, calendar: Calendar) -> float:
+    """Requests per second in the busiest minute of the busiest stretch, with the items of batch work in it."""
+    added = np.array(calendar.added_rates)
+    if not added.any():
+        return demand.requests_per_second.peak
+    if demand.profile is None:
+        hour = _declared_hour(demand, added, of_one_class=len(calendar.mean_rates) == 1)
+        return demand.requests_per_second.peak + float(added[hour])
+    return float(np.nanmax(_minutes(demand, MOST_REQUESTS, calendar).requests_per_minute)) / SECONDS_PER_MINUTE
+
+
 def sustained_ratio(profile: DemandProfile) -> float:
     """Mean rate of the 20 minutes about the busiest minute ÷ that minute's own, above 0 to 1."""
     counts = np.nan_to_num(profile.requests_per_minute)
@@ -226,22 +244,25 @@ def _at_its_peak(demand: Demand, calendar: Calendar) -> Calendar:
     """Classes with the stated peak in the hours to which batch work adds, of a demand that is the same at all hours."""
     if demand.profile is not None or not calendar.added_rates:
         return calendar
-    added, schedule = np.array(calendar.added_rates), np.array(calendar.schedule)
-    most = [float(added[schedule == number].max(initial=0.0)) for number in range(len(calendar.mean_rates))]
-    peak = demand.requests_per_second.peak
+    peak, most = demand.requests_per_second.peak, calendar.most_added().tolist()
     rates = (max(rate, peak + more) if more else rate for rate, more in zip(calendar.mean_rates, most, strict=True))
     return replace(calendar, mean_rates=tuple(rates))
 
 
-def _declared(demand: Demand, most_requests: int, added: Floats, *, of_one_class: bool) -> DemandProfile:
-    """Random arrivals at the stated peak, in hours that are not open to batch work, where there are any.
+def _declared_hour(demand: Demand, added: Floats, *, of_one_class: bool) -> int:
+    """Hour of the week of the busiest stretch of a declared demand: one not open to batch work, where there is any.
 
-    Where all hours are planned alike, or all are open, in the hour to which batch work adds most, with what it adds.
+    Where all hours are planned alike, or all are open, the one to which batch work adds most.
     """
     run = None if demand.beside is None else demand.beside.run
     is_open = set() if run is None else set(run.hours_of_week(len(run.open_hours)))
     closed = () if of_one_class and added.any() else (hour for hour in range(HOURS_PER_WEEK) if hour not in is_open)
-    hour = next(iter(closed), int(np.argmax(added)))
+    return next(iter(closed), int(np.argmax(added)))
+
+
+def _declared(demand: Demand, most_requests: int, added: Floats, *, of_one_class: bool) -> DemandProfile:
+    """Random arrivals at the stated peak in some hour, with what batch work adds to it."""
+    hour = _declared_hour(demand, added, of_one_class=of_one_class)
     per_minute = (demand.requests_per_second.peak + float(added[hour])) * SECONDS_PER_MINUTE
     minutes = max(DECLARED_MINUTES, min(math.ceil(most_requests / max(per_minute, 1e-9) / 10), 24 * 60))
     count = min(minutes, max(int(most_requests / max(per_minute, 1e-9)), 1))

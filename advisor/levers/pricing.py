@@ -34,10 +34,11 @@ from advisor.plan.rungs import RungScope, Step
 from advisor.plan.today import judged_current
 from advisor.plan.token_apis import TokenApi, compared_with_fleet
 from advisor.plan.values import CurrentCost, Rung, RungGroup
+from advisor.plan.words import short_share_words
 from advisor.processes import Results
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
-from advisor.units import A_CENT, ratio_words, usd
+from advisor.units import A_CENT, usd
 
 Planner = Callable[[PlanRequest], Market]
 """Poses a question: :func:`advisor.pipeline.market_of_requests` with its catalog and performance model."""
@@ -79,7 +80,7 @@ class LeverPlanner:
         if fleet is None:
             return "nothing that is allowed keeps the SLO"
         if not fleet.confirmation.reached:
-            return f"the best fleet keeps {ratio_words(fleet.confirmation.within_slo_ratio)} of the requests within SLO"
+            return f"the best fleet keeps {short_share_words(fleet.confirmation, market.workload.slo)}"
         return self._described(market, fleet, levers)
 
     def today(self, levers: Collection[str]) -> CurrentCost | None:

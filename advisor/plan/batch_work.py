@@ -9,7 +9,7 @@ Only the first of the open hours may be raised, so that machines are added for f
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -19,9 +19,11 @@ from advisor.demand.values import BatchRun, Forecast
 from advisor.plan.fleet.costs import BatchApart, PlannedPart
 from advisor.plan.problem.formulas import Part, lost_with, mix_rate, share_without
 from advisor.plan.problem.hours import STEP
-from advisor.plan.problem.values import Allocation, Floats, Problem
+from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Problem
 from advisor.plan.replay.groups import Confirmed, name_of
 from advisor.plan.request import PlanRequest
+from advisor.plan.solve.neighbours import is_simple, loaded_fleet, sold_in
+from advisor.plan.solve.stage import Formulation
 from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
 from advisor.workload.closed_loop import deadline_slo, pictures_of
@@ -46,13 +48,14 @@ class Fill:
     requests: Forecast
     """Forecast of the requests alone."""
     idle_items: float
-    """Items of the run with the least room that the fleet for the requests alone has idle capacity for."""
+    """Items of the run with the least room that the fleet for the requests alone has idle capacity for, by its planned
+    rates; what it holds in its replay where those say all and it does not."""
     alone_usd_per_month: float
     """Cost of that fleet."""
     raised_hours: int
     """First so many open hours of a run that may be raised above the capacity of that fleet."""
     adds_machines: bool = False
-    """Whether the fleet that is chosen for both has machines beyond that one's, also where all should fit there."""
+    """Whether the fleet that is chosen for both has machines beyond that one's, for more than it costs."""
 
     @property
     def takes_more(self) -> bool:
@@ -158,6 +161,40 @@ def adds_machines(confirmed: Confirmed, alone: Confirmed) -> bool:
     fewest = _instances_by_hour(alone)
     none = np.zeros(HOURS_PER_WEEK)
     return any(bool((counts > fewest.get(name, none)).any()) for name, counts in _instances_by_hour(confirmed).items())
+
+
+def fleets_beside(question: Formulation, alone: Confirmed, both: Confirmed) -> Iterator[FleetSolution]:
+    """The fleet of the requests alone, and the same with the instances of another one in the hours with items.
+
+    A fleet that serves both is planned to carry as little in all hours as its replicas have to in those with items.
+
+    Args:
+        question: with the batch work; its hour classes are parts of those of the requests alone.
+        alone: the fleet of the requests alone.
+        both: a fleet of the question.
+    """
+    problem, schedule = question.problem, np.array(question.week.schedule)
+    with_items = np.array(question.week.added_rates) > 0
+    groups = {name_of(group): group for fleet in (both, alone) for group in fleet.solution.allocations}
+    pools, none = {pool.key: pool for pool in problem.pools}, np.zeros(HOURS_PER_WEEK)
+    by_hour, other = _instances_by_hour(alone), _instances_by_hour(both)
+    joined = {name: np.where(with_items, other.get(name, none), by_hour.get(name, none)) for name in groups}
+    for counts in (by_hour, joined):
+        sold = [
+            sold_in(pools.get(group.pool.key), replace(group, instances=_by_class(group, counts[name], schedule)))
+            for name, group in groups.items()
+            if name in counts and counts[name].any()
+        ]
+        if all(sold) and is_simple(problem):
+            yield loaded_fleet(problem, tuple(filter(None, sold)))
+
+
+def _by_class(group: Allocation, counts: Floats, schedule: Floats) -> tuple[int, ...]:
+    """Most instances in the hours of each class; in all hours of the week of what is paid for at all of them."""
+    hours = [
+        np.full(schedule.size, group.tariff.paid.always) | (schedule == at) for at in range(int(schedule.max()) + 1)
+    ]
+    return tuple(int(counts[of_class].max()) for of_class in hours)
 
 
 def _instances_by_hour(confirmed: Confirmed) -> Mapping[str, Floats]:

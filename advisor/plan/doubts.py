@@ -13,7 +13,7 @@ from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup, PriceRan
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.request import read_question
 from advisor.plan.values import Option, OptionCost, Plan
-from advisor.plan.words import group_count_words
+from advisor.plan.words import group_count_words, least_share_words
 from advisor.records import dataclass
 from advisor.requirements import left_out_ratio
 from advisor.units import A_CENT, ratio_words
@@ -43,17 +43,14 @@ def is_refused(plan: Plan) -> bool:
 def refusal_words(plan: Plan, fleet_words: str = "") -> str:
     """``no fleet keeps the SLO in its replay: the closest has 98% of the requests within it, 99% are asked``."""
     confirmed = None if plan.fleet is None else plan.fleet.confirmed
-    kept, when = (0.0, "") if confirmed is None else confirmed.least
+    kept = "none of the requests within it" if confirmed is None else least_share_words(confirmed, "it")
     closest = f"{fleet_words}, the closest," if fleet_words else "the closest"
-    part = f" {when}" if when else ""
     left_out = left_out_of(plan)
     longer = f"; {left_out:.1%} of all are longer than context_tokens and miss it anywhere" if left_out else ""
     capped = capped_of(plan)
     longer += f"; {capped_words(capped)}" if capped else ""
-    return (
-        f"no fleet keeps the SLO in its replay: {closest} has {ratio_words(kept)} of the requests within it{part}, "
-        f"{ratio_words(wanted_ratio(plan))} are asked{longer}"
-    )
+    asked = f"{ratio_words(wanted_ratio(plan))} are asked{longer}"
+    return f"no fleet keeps the SLO in its replay: {closest} has {kept}, {asked}"
 
 
 def capped_of(plan: Plan) -> CappedMinutes | None:

@@ -107,7 +107,7 @@ def beside_batch(market: Market, confirmed: Confirmed, hours: int | None = None,
         return market
     hours = hours or len(beside.run.open_hours)
     beside = replace(beside, run=beside.run.in_first(hours))
-    market = _of_demand(market, replace(market.context.requirements.demand, beside=beside))
+    market = of_demand(market, replace(market.context.requirements.demand, beside=beside))
     workload = market.workload
     grown = batch_forecast(
         beside.run, hours, horizon_days=workload.horizon_days, growth_per_year=workload.growth_per_year
@@ -116,9 +116,9 @@ def beside_batch(market: Market, confirmed: Confirmed, hours: int | None = None,
     weight = _weight(market, confirmed, beside)
     fill = fill_of(beside.run, items, weight, market.expected, confirmed, raised or hours)
     expected = raised_forecast(fill, confirmed)
-    apart = beside.run.hours_of_week(fill.raised_hours)
     added = _Added(expected.mean - market.expected.mean, weight, _sent_ratio(market, beside))
-    return replace(_expecting(market, expected, added, apart), fill=fill)
+    raised_hours = set(beside.run.hours_of_week(fill.raised_hours))
+    return replace(_expecting(market, expected, added, raised_hours), fill=fill)
 
 
 def raised_hours_by_cost(market: Market, fill: Fill) -> Mapping[int, float]:
@@ -130,7 +130,7 @@ def raised_hours_by_cost(market: Market, fill: Fill) -> Mapping[int, float]:
     return few_hours_by_cost(market.formulation.problem, fill.run, rest)
 
 
-def _of_demand(market: Market, demand: Demand) -> Market:
+def of_demand(market: Market, demand: Demand) -> Market:
     """The question of another demand, whose forecast is the same."""
     requirements = replace(market.context.requirements, demand=demand)
     return replace(market, context=replace(market.context, requirements=requirements))
@@ -166,19 +166,22 @@ class _Added(NamedTuple):
     sent_ratio: float
 
 
-def _expecting(market: Market, expected: Forecast, added: _Added | None = None, apart: Collection[int] = ()) -> Market:
+def _expecting(market: Market, expected: Forecast, added: _Added | None = None, raised: Collection[int] = ()) -> Market:
     """The question under another forecast.
 
     Args:
         market: the question.
         expected: the forecast.
         added: batch work in it; None: none.
-        apart: hours of the week that are cut apart from others; joined again where they are planned alike.
+        raised: hours of the week in which machines may be added for it; they are cut apart from the others, and so are
+            hours of the question's own classes, so that its fleet is one of the new question too.
     """
     workload = market.context.requirements.workload
-    week = week_of(expected, scheduled=workload.scaling.scheduled, apart=apart)
-    if added is not None:
-        week = week.with_items(*added)
+    if added is None:
+        week = week_of(expected, scheduled=workload.scaling.scheduled)
+    else:
+        kinds = [2 * number + (hour in raised) for hour, number in enumerate(market.week.schedule)]
+        week = week_of(expected, scheduled=workload.scaling.scheduled, kinds=kinds).with_items(*added)
     formulation = formulate(market.context, narrowed(market.supply, workload), week)
     validator = ReplayValidator(formulation, market.context)
     return replace(market, expected=expected, week=week, formulation=formulation, validator=validator)

@@ -250,9 +250,9 @@ def _rejection(formulation: Formulation, pool: Pool, tariff: Tariff, missed: Mis
     needed, available = (_amount(number, missed.unit) for number in (missed.needed, missed.available))
     alone_so = f"alone {_BOUGHT.get(tariff.paid, tariff.paid.value)}"
     limit = _LIMITS.get(missed.constraint, missed.constraint.set_by)
-    reason = f"{alone_so} it takes {needed}, and {limit} allows {available}"
+    reason = f"{alone_so} it takes {needed} by the closed form, and {limit} allows {available}"
     if missed.constraint.row.is_floor:
-        reason = f"{alone_so} it gives {available}, and {limit} asks for {needed}"
+        reason = f"{alone_so} it gives {available} by the closed form, and {limit} asks for {needed}"
     shortfall = Shortfall(missed.constraint.code, missed.unit, missed.needed, missed.available, reason)
     return reject_candidate(source.served.candidate, shortfall, source.offer.region)
 

@@ -1,6 +1,7 @@
 """One planner: fleet, options, rungs and today's fleet come from one formulation, one set of rates and one replay."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -9,7 +10,7 @@ from advisor.candidates import Candidate, Rejection
 from advisor.catalog.values import Purchase
 from advisor.performance.groups import deployment_for
 from advisor.plan.alternatives import options_of, recommended
-from advisor.plan.batch_work import adds_machines
+from advisor.plan.batch_work import Fill, adds_machines, fleets_beside
 from advisor.plan.choosing import (
     Asked,
     Chosen,
@@ -23,7 +24,7 @@ from advisor.plan.fleet.choose import Choice, choice_of, no_choice
 from advisor.plan.fleet.chosen import Fleet, HoldsUpTo
 from advisor.plan.fleet.describe import batch_beside_of, fleet_of, planning_day
 from advisor.plan.fleet.spare import judged_spare, without_spare
-from advisor.plan.market import Market, beside_batch, hours_of, hours_to_try, in_hours, raised_hours_by_cost
+from advisor.plan.market import Market, beside_batch, hours_of, hours_to_try, in_hours, of_demand, raised_hours_by_cost
 from advisor.plan.options import Ranking
 from advisor.plan.problem.formulas import falls
 from advisor.plan.problem.hours import HOURS_BESIDE
@@ -49,6 +50,8 @@ MOST_HOURS_TRIED = 6
 """Numbers of hours of a batch run that are planned in, those of the cheapest machines first."""
 MORE_HOURS_TRIED = 3
 """Numbers beside requests in which fleets that were found in more hours may be done."""
+_PARTS = 16
+"""Parts of the items of a run that are tried on the fleet of the requests alone."""
 FAR = 2.0
 """Machines that cost by the formula more than so many times what some fleet adds are not tried beside requests."""
 
@@ -228,7 +231,7 @@ def _beside(market: Market, alone: Confirmed, asked: Asked) -> tuple[Market, Cho
     for raised, cost_usd in raised_hours_by_cost(market, both.fill).items():
         if cost_usd < FAR * (min(_order(chosen)[1] for _, chosen in answers) - alone.usd_per_month):
             answers.append(_answer_beside(market, alone, every, asked, raised))
-    return min(answers, key=lambda answer: _order(answer[1]))
+    return _with_idle_items(market, alone, min(answers, key=lambda answer: _order(answer[1])))
 
 
 def _answer_beside(
@@ -236,10 +239,46 @@ def _answer_beside(
 ) -> tuple[Market, Chosen]:
     """The answer with the batch work in the first so many open hours of each run, machines added in some or all."""
     other = beside_batch(market, alone, hours, raised)
-    chosen = chosen_fleet(other, asked)
+    chosen = _with_hours_alone(other, alone, chosen_fleet(other, asked))
     adds = not isinstance(chosen.fleet, Confirmed) or adds_machines(chosen.fleet, alone)
     fill = None if other.fill is None else replace(other.fill, adds_machines=adds)
     return replace(other, fill=fill), chosen
+
+
+def _with_hours_alone(market: Market, alone: Confirmed, chosen: Chosen) -> Chosen:
+    """An answer, or a cheaper one with the fleet of the requests alone in all hours, or in those without items."""
+    fleet = chosen.fleet
+    if not isinstance(fleet, Confirmed) or not fleet.confirmation.reached or not adds_machines(fleet, alone):
+        return chosen
+    cheaper = market.validator.cheaper_of([*fleets_beside(market.formulation, alone, fleet)], fleet)
+    instead = None if cheaper is None else _in_place_of(fleet, cheaper, market)
+    return chosen if instead is None else replace(chosen, fleet=instead, ranking=chosen.ranking.with_fleet(instead))
+
+
+def _with_idle_items(market: Market, alone: Confirmed, answer: tuple[Market, Chosen]) -> tuple[Market, Chosen]:
+    """An answer with the items of a run that the fleet of the requests alone holds: all where both cost no more.
+
+    Where its planned rates say all and it takes more machines, as many as its replay confirms, to a sixteenth of them.
+    """
+    other, fleet = answer[0], answer[1].fleet
+    if other.fill is None or not isinstance(fleet, Confirmed) or not other.fill.adds_machines:
+        return answer
+    fill, is_dearer = other.fill, fleet.usd_per_month > alone.usd_per_month + A_CENT
+    if is_dearer and not fill.takes_more:
+        held = bisect_left(
+            range(1, _PARTS), x=True, key=lambda part: not _holds_idle(market, alone, fill, part / _PARTS)
+        )
+        fill = replace(fill, idle_items=fill.items * held / _PARTS)
+    return replace(other, fill=replace(fill, adds_machines=is_dearer)), answer[1]
+
+
+def _holds_idle(market: Market, alone: Confirmed, fill: Fill, part: float) -> bool:
+    """Whether the fleet of the requests alone holds a part of the items of a run beside them in its replay."""
+    demand = market.context.requirements.demand
+    some = None if demand.beside is None else demand.beside.times(part)
+    fewer = beside_batch(of_demand(market, replace(demand, beside=some)), alone, len(fill.run.open_hours))
+    solution = next(fleets_beside(fewer.formulation, alone, alone), None)
+    return solution is not None and fewer.validator.replayed(fewer.formulation, solution).reached
 
 
 def _adds_machines(answer: tuple[Market, Chosen]) -> bool:

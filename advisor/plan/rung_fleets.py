@@ -18,10 +18,10 @@ from advisor.plan.solve.simple import preference
 from advisor.plan.solve.solver import load_solver
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed
 from advisor.plan.values import CurrentCost, Rung
-from advisor.plan.words import group_count_words
+from advisor.plan.words import group_count_words, short_share_words
 from advisor.processes import Items
 from advisor.records import dataclass, replace
-from advisor.units import A_CENT, ratio_words, usd
+from advisor.units import A_CENT, usd
 from advisor.workload.scope import allows, is_within
 from advisor.workload.values import Workload
 
@@ -102,8 +102,7 @@ class RungSolver:
         if below is not None and fleet.solution.allocations is below.fleet.solution.allocations:
             return below
         if not fleet.confirmation.reached:
-            ratio = fleet.confirmation.within_slo_ratio
-            return f"the best fleet keeps {ratio_words(ratio)} of the requests within the SLO"
+            return f"the best fleet keeps {short_share_words(fleet.confirmation, workload.slo)}"
         return ReachedRung(validator.simplest(fleet), context)
 
 

@@ -66,6 +66,20 @@ def replayed_run_words(batch: BatchPlan, replay: Confirmation, *, paid_by_use: b
     )
 
 
+def least_share_words(replay: Confirmation, target: str = "the SLO") -> str:
+    """The least share of a replay, and of what: ``98.86% of the requests within the SLO with one machine gone``."""
+    kept, when = replay.least
+    return f"{ratio_words(kept)} of the requests within {target}{when and f' {when}'}"
+
+
+def short_share_words(replay: Confirmation, slo: Slo) -> str:
+    """The same of a fleet that is refused, with the share that it misses."""
+    asked = f"{ratio_words(slo.within_ratio)} are asked"
+    if replay.least[0] >= slo.within_ratio:
+        asked = f"{ratio_words(slo.rehearsed_ratio)} are wanted of it, {ratio_words(slo.within_ratio)} and a margin"
+    return f"{least_share_words(replay)}, {asked}"
+
+
 def spare_hours(fleet: Fleet) -> float | None:
     """Hours from the end of the last item to the end of its machines' hours or the deadline; None: it is not done."""
     batch = fleet.batch
@@ -94,13 +108,16 @@ def _beside_words(batch: BatchPlan, idle_items: float, deadline: str) -> str:
     )
 
 
-def apart_words(batch: BatchPlan, usd_per_month: float) -> Iterator[str]:
-    """Sentences on batch work as a workload of its own, beside what the requests and it cost together.
+def beside_words(fleet: Fleet) -> Iterator[str]:
+    """Sentences on batch work beside the requests of a fleet, and on both as two workloads; none without any."""
+    batch = fleet.batch
+    if batch is not None and batch.idle_items is not None and fleet.confirmed is not None:
+        yield replayed_run_words(batch, fleet.confirmed)
+        yield from _apart_words(batch, fleet.cost.total_usd_per_month)
 
-    Args:
-        batch: the runs.
-        usd_per_month: cost of the fleet for both.
-    """
+
+def _apart_words(batch: BatchPlan, usd_per_month: float) -> Iterator[str]:
+    """The same of both as two workloads, compared with the cost of the fleet for both."""
     apart = batch.apart
     if apart is None:
         return

@@ -13,9 +13,10 @@ from advisor.plan.problem.limits import Constraint
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import CurrentCost, Plan
 from advisor.plan.words import (
-    apart_words,
+    beside_words,
     count_words,
     hours_words,
+    least_share_words,
     replayed_run_words,
     replayed_words,
     spare_hours,
@@ -179,9 +180,7 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
 def _fleet_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
     yield _replay_words(plan, fleet)
     yield from _capped_words(plan)
-    if fleet.batch is not None and fleet.batch.idle_items is not None and fleet.confirmed is not None:
-        yield replayed_run_words(fleet.batch, fleet.confirmed)
-        yield from apart_words(fleet.batch, fleet.cost.total_usd_per_month)
+    yield from beside_words(fleet)
     yield from _obligation_words(fleet)
     yield from price_words(fleet)
     yield from _traffic_words(fleet)
@@ -214,10 +213,7 @@ def _replay_words(plan: Plan, fleet: Fleet) -> str:
         paid_by_use = all(group.purchase == PurchaseOption.SERVERLESS for group in fleet.groups)
         return replayed_run_words(fleet.batch, replay, paid_by_use=paid_by_use)
     if falls_short(plan, fleet):
-        least, when = replay.least
-        part = f" {when}" if when else ""
-        finding = f"its replay finds {ratio_words(least)} of the requests within the SLO{part}"
-        return f"Do not rely on it: {finding}, {wanted} are asked."
+        return f"Do not rely on it: its replay finds {least_share_words(replay)}, {wanted} are asked."
     p95s = "".join(f", {words}" for words in replayed_words(fleet, plan.workload["slo"]))
     margin = "" if replay.reached else ", with less margin than is wanted"
     requests = counted(replay.requests, "request")

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from advisor.demand import bursts
 from advisor.demand.lengths import declared_demand
 from advisor.demand.spread import hours_of_week
-from advisor.demand.synthetic_trace import Calendar, rehearse, stressed
-from advisor.demand.values import DemandProfile, Dispersion
+from advisor.demand.synthetic_trace import Calendar, busiest_rate, rehearse, stressed
+from advisor.demand.values import BatchBeside, BatchRun, DemandProfile, Dispersion
 
 MONDAY = 1_699_833_600.0
 
@@ -44,6 +44,35 @@ def test_it_is_as_bursty_as_measured(index):
     seconds = rehearse(demand([600] * 100, Dispersion(one_second=index, ten_seconds=1.0)), 60_000).requests.seconds
 
     assert index_of_seconds(seconds) == pytest.approx(index, rel=0.15)
+
+
+@pytest.mark.parametrize(("added_by_night", "busiest"), [(2.0, 10.0), (30.0, 31.0)])
+def test_the_busiest_minute_is_that_of_the_stretch(added_by_night, busiest):
+    """As many as were observed while batch work adds less elsewhere: fewer are rehearsed of hours that have fewer.
+
+    The planned rate of the busiest hours, which may be below it, made quieter hours beside batch work too busy.
+    """
+    counts = np.tile(np.repeat([60.0, 300.0], [8 * 60, 16 * 60]), 7)
+    counts[12 * 60] = 600.0
+    night = np.arange(168) % 24 < 8
+    calendar = Calendar(tuple(np.where(night, 0, 1).tolist()), (1.0 + added_by_night, 5.0))
+    beside = replace(calendar, added_rates=tuple(np.where(night, added_by_night, 0.0).tolist()))
+    asked = demand(counts)
+
+    assert busiest_rate(asked, calendar) == asked.requests_per_second.peak
+    assert busiest_rate(asked, beside) == pytest.approx(busiest, rel=0.15)
+    assert beside.most_added().tolist() == [added_by_night, 0.0]
+
+
+def test_a_declared_demand_is_rehearsed_at_its_own_peak_beside_batch_work():
+    """Outside of open hours; where all are planned alike, with what batch work adds most."""
+    added = tuple(9.0 if hour < 8 else 0.0 for hour in range(168))
+    in_two = Calendar(tuple(int(hour < 8) for hour in range(168)), (1.0, 10.0), added)
+    in_one = Calendar((0,) * 168, (2.0,), added)
+    work = BatchBeside(BatchRun(1_000.0, 168, 0, tuple(range(8)), 8.0), 100.0, 10.0)
+
+    assert busiest_rate(replace(declared_demand(1.0, 2.0, 500, 100), beside=work), in_two) == 2.0
+    assert busiest_rate(replace(declared_demand(1.0, 2.0, 500, 100), beside=work), in_one) == 11.0
 
 
 def test_a_long_demand_is_cut_to_its_busiest_stretch():

@@ -18,12 +18,13 @@ from advisor.plan.explain.obstacles import obstacles_of
 from advisor.plan.explain.settings import Change
 from advisor.plan.explain.whatif import WhatIf, what_if
 from advisor.plan.explain.why import Contender, LoadRange, Why, why
+from advisor.plan.fleet.chosen import Confirmation
 from advisor.plan.request import PlanRequest
 from advisor.report.explain_plan import why_section
 from advisor.report.words import usd
 from advisor.requirements import require
 from advisor.units import milliseconds
-from advisor.workload.values import Exclude, Limits, Slo
+from advisor.workload.values import Deployment, Exclude, Limits, Slo
 from builders import catalog_of, offer, workload
 
 CATALOG = catalog_of(
@@ -260,18 +261,43 @@ def test_an_unknown_price_has_a_break_even_all_the_same():
     assert "g5.12xlarge" in winners(question, CATALOG, f"price.g5.12xlarge={found.price.usd_per_hour * 0.95:.4f}")
 
 
-def refused_by_its_replay():
-    """A type on which long prompts, 3 % of all, miss the target though 95 % are in time; its price is unknown elsewhere."""
-    question = asked(rate=2.0, slo=Slo(ttft_p95_ms=600.0), context_tokens=8192)
+def with_long_prompts(rate, **changes):
+    """A question of which 3 % of the prompts miss the target on small accelerators, though 95 % are in time."""
+    question = asked(rate=rate, slo=Slo(ttft_p95_ms=600.0), context_tokens=8192, **changes)
     tokens = TokenHistogram(np.array([800.0, 6000.0]), np.array([200.0, 200.0]), np.array([0.97, 0.03]))
-    mixed = replace(question, demand=replace(question.demand, tokens=tokens, longest_request_tokens=6200.0))
+    return replace(question, demand=replace(question.demand, tokens=tokens, longest_request_tokens=6200.0))
+
+
+def refused_by_its_replay():
+    """A type on which the long prompts miss the target; its price is unknown elsewhere."""
     slow = (offer("g5.xlarge", on_demand=1.0), offer("g5.xlarge", region="us-west-2", on_demand=None))
-    return explained("g5.xlarge", mixed, catalog_of(*slow, offer("p5.48xlarge", on_demand=55.0)))
+    return explained("g5.xlarge", with_long_prompts(2.0), catalog_of(*slow, offer("p5.48xlarge", on_demand=55.0)))
+
+
+def test_more_machines_that_keep_no_more_are_not_the_closest():
+    """Shares of replays that stop early flatter them: 2,911 machines were named where far fewer keep as much."""
+    plan = plan_question(with_long_prompts(8.0), catalog_of(offer("g5.xlarge", on_demand=1.0)))
+    refused = [rejection for rejection in plan.rejected if rejection.code == "replay"]
+
+    assert not plan.fleet.confirmed.reached
+    assert sum(max(group.instances) for group in plan.fleet.groups) < 500
+    assert plan.fleet.confirmed.least[0] >= max(rejection.available for rejection in refused) - 2e-4
+
+
+def test_a_rung_that_fails_names_the_share_that_it_misses():
+    """With what is asked of it: the share of the week alone may be as large as is asked."""
+    today = Deployment("aws", "us-east-1", "g5.xlarge", 4, Purchase.ON_DEMAND)
+    catalog = catalog_of(offer("g5.xlarge", on_demand=1.0), offer("p5.48xlarge", on_demand=55.0))
+    plan = plan_question(with_long_prompts(2.0, current=today), catalog)
+    (resized,) = (rung for rung in plan.ladder if rung.rung == "resize")
+
+    assert resized.why_none.startswith("the best fleet keeps 97.")
+    assert resized.why_none.endswith(", 99% are asked")
 
 
 def test_a_share_that_is_asked_but_has_no_margin_is_refused_for_the_margin(monkeypatch):
     """Requests are made up, so a quarter of those that may be late is kept for others."""
-    monkeypatch.setattr("advisor.plan.explain.why.worst_share", lambda _confirmed: 0.9903)
+    monkeypatch.setattr(Confirmation, "least", property(lambda _replay: (0.9903, "")))
     replay, *_ = refused_by_its_replay().obstacles
 
     assert "finds 99.03% of the requests within the SLO, 99.25% are wanted of it, 99% and a margin" in replay.message

@@ -155,7 +155,7 @@ def against_adapters(stack: Stack, what: str) -> str:
 
 
 class Paid(NamedTuple):
-    """What the instances of a group are paid for as, on a service with prices of its own."""
+    """Basis of what a group costs on a service with prices of its own."""
 
     what: str
     """Service, accelerator and size, in words."""

@@ -29,10 +29,11 @@ from advisor.plan.solve.objective import allocation_usd_per_month
 from advisor.plan.solve.scopes import cheapest
 from advisor.plan.solve.simple import simplest
 from advisor.plan.solve.stage import Formulation
+from advisor.plan.words import short_share_words
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field, replace
 from advisor.requirements import Requirements, demand_factors
-from advisor.units import A_CENT, ratio_words, rounded_up
+from advisor.units import A_CENT, rounded_up
 
 PRICE_UNKNOWN = "price_unknown"
 _SUPPOSED_USD = "1"
@@ -213,7 +214,7 @@ def _price_below(usd_per_hour: float) -> float:
 def _keeps_slo(confirmed: Confirmed, market: Market) -> bool:
     """Whether a fleet is more than the closest of those that no replay confirms; a run of a batch has no replay."""
     is_run = market.context.requirements.demand.batch is not None
-    return is_run or confirmed.confirmation.within_slo_ratio >= market.workload.slo.within_ratio
+    return is_run or worst_share(confirmed) >= market.workload.slo.within_ratio
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -406,14 +407,12 @@ class _Case:
 
 def _replay_obstacle(refused: Confirmed, requirements: Requirements) -> Obstacle:
     """Obstacle that the replay of the closest fleet finds too few requests within the SLO."""
-    fleet, share, slo = _contender(refused, requirements), worst_share(refused), requirements.workload.slo
+    fleet, slo = _contender(refused, requirements), requirements.workload.slo
+    share, kept = worst_share(refused), short_share_words(refused.confirmation, slo)
     several = f" on {fleet.tensor_parallel} accelerators" if fleet.tensor_parallel > 1 else ""
-    kept, asked = ratio_words(share), f"{ratio_words(slo.within_ratio)} are asked"
-    if share >= slo.within_ratio:
-        asked = f"{ratio_words(slo.rehearsed_ratio)} are wanted of it, {ratio_words(slo.within_ratio)} and a margin"
     message = (
         f"no number of {fleet.instance_type} {fleet.precision}{several} was found that serves this alone: replaying "
-        f"the closest fleet finds {kept} of the requests within the SLO, {asked}"
+        f"the closest fleet finds {kept}"
     )
     return Obstacle("replay", 1, slo.within_ratio, share, "share of requests", message, lifted_by_share(share))
 

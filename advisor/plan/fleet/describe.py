@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -338,9 +339,15 @@ def _on_clusters(groups: Sequence[FleetGroup], context: PlanningContext) -> froz
     )
 
 
+def _machines(confirmed: Confirmed) -> Counter[tuple[str, PurchaseOption, tuple[int, ...]]]:
+    """Instances of a fleet by what is bought, whatever runs on them."""
+    groups = confirmed.solution.allocations
+    return Counter((group.pool.stand, group.tariff.paid, group.instances) for group in groups)
+
+
 def _cheapest(confirmed: Confirmed) -> Cheapest | None:
-    """The cheapest fleet, where a simpler one was taken."""
-    if confirmed.cheapest is None:
+    """The cheapest fleet, where a simpler one was taken; None where it has the same machines in other precisions."""
+    if confirmed.cheapest is None or _machines(confirmed.cheapest) == _machines(confirmed):
         return None
     return Cheapest(
         groups=tuple(map(_words, confirmed.cheapest.solution.allocations, turns_of(confirmed.cheapest))),

@@ -6,7 +6,7 @@ fewer of them than many for a short time.
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -170,19 +170,18 @@ class Week:
         return replace(self, classes=classes, added_rates=added_rates, item_weight=weight, by_hours=by_hours)
 
 
-def week_of(forecast: Forecast, *, scheduled: bool, apart: Collection[int] = ()) -> Week:
+def week_of(forecast: Forecast, *, scheduled: bool, kinds: Sequence[int] = (0,) * HOURS_PER_WEEK) -> Week:
     """Hour classes of a forecast; one for all hours where the fleet does not follow them.
 
     Args:
         forecast: requests per second of each hour of the week.
         scheduled: whether instance counts may follow the hours.
-        apart: hours of the week that are cut apart from others; they are joined again where they are planned alike.
+        kinds: of each hour of the week; hours of several are cut apart, and joined again where they are planned alike.
     """
     order = np.argsort(forecast.peak, kind="stable")
     is_batch = forecast.method == BATCH
-    inside = np.isin(np.arange(HOURS_PER_WEEK), list(apart))
-    groups = np.split(order, np.cumsum(CLASS_HOURS)[:-1])
-    parts = [part for group in groups for part in (group[~inside[group]], group[inside[group]]) if part.size]
+    groups, of_kind = np.split(order, np.cumsum(CLASS_HOURS)[:-1]), np.array(kinds)
+    parts = [group[of_kind[group] == kind] for group in groups for kind in np.unique(of_kind[group])]
     rates, schedule = np.unique(_planned_rates(parts, forecast.peak), return_inverse=True)
     classes = tuple(_class_of(forecast, np.flatnonzero(schedule == at), rate) for at, rate in enumerate(rates.tolist()))
     week = Week(classes, tuple(schedule.tolist()), _transitions(schedule, len(classes)))

@@ -489,6 +489,16 @@ class FleetSearch(ReplayedFleets):
         in_turns = self._first_by_hours(best, by_hours(problem, best.solution, others))
         return best if in_turns is best else held_to(in_turns, self._least_in_turns())
 
+    def cheaper_of(self, fleets: Sequence[FleetSolution], best: Confirmed) -> Confirmed | None:
+        """The cheapest of some fleets whose replay confirms it, with as few instances in quieter hours as hold.
+
+        None where none is cheaper than the best one.
+        """
+        cheap_first = sorted(fleets, key=lambda solution: solution.objective_usd_per_month)
+        able = (solution for solution in cheap_first if self._may_hold_below(solution, best))
+        fleet, _ = _first_to_hold(map(self._planned_evenly, able))
+        return None if fleet is None else self._fewer_at_times(unproven(bounded(fleet, best)))
+
     def _first_by_hours(self, best: Confirmed, fleets: Sequence[FleetSolution]) -> Confirmed:
         """A confirmed fleet, or the first of some that holds, with as few instances as do; clearly cheaper."""
         limit_usd = best.usd_per_month * (1 - WORTH_RATIO)

@@ -166,9 +166,9 @@ class ReplayedFleets:
         return dict.fromkeys(kinds, factor) if confirmed.confirmation.reached and factor < 1 else {}
 
     def in_full(self, confirmed: Confirmed) -> Confirmed:
-        """The fleet with all that its replays show; as it is where they do not confirm it."""
+        """The fleet with all that its replays show: of one that fails, shares are estimates before."""
         self._sources |= confirmed.formulation.pool_set.sources
-        return self._in_full(confirmed) if confirmed.confirmation.reached else confirmed
+        return self._in_full(confirmed)
 
     def holds_up_to(self, confirmed: Confirmed) -> HoldsUpTo | None:
         """How far a fleet holds; None where that is not asked for, or its replays do not confirm it."""

@@ -13,6 +13,7 @@ from advisor.demand.synthetic_trace import (
     STEADY_MINUTES,
     Calendar,
     SyntheticTrace,
+    busiest_rate,
     classes_of,
     rehearse,
     steady,
@@ -117,15 +118,14 @@ class Trials:
         self._slo = context.requirements.workload.slo
         week = formulation.week.by_hours or formulation.week
         self._calendar = Calendar(week.schedule, tuple(hour.mean_rate for hour in week.classes), week.added_rates)
-        # Stretches have the items of batch work among their requests.
-        peak = (
-            week.classes[-1].planned_rate
-            if any(week.added_rates)
-            else self._requirements.demand.requests_per_second.peak
-        )
-        self._peak_rates = tuple(min(hour.planned_rate, peak) for hour in week.classes)
-        """Requests per second in the busiest minute of each class of hours: as planned, but no more than observed."""
+        demand = self._requirements.demand
+        most = demand.requests_per_second.peak + self._calendar.most_added()
+        self._peak_rates = tuple(np.minimum([hour.planned_rate for hour in week.classes], most).tolist())
+        """Requests per second in the busiest minute of each class of hours: as planned, but no more than observed with
+        what batch work adds to it."""
+        peak = busiest_rate(demand, self._calendar)
         self._peak_ratios = tuple(rate / peak if peak else 1.0 for rate in self._peak_rates)
+        """The same ÷ that of the busiest stretch, from whose requests they are made."""
         self.wanted = self._slo.rehearsed_ratio
         """Share of the requests that have to be within every target."""
         self._shares = np.array(formulation.geography.shares)
@@ -150,6 +150,10 @@ class Trials:
             rehearsal = rehearse(self._requirements.demand, self._most_served, self._calendar, scale)
             self._rehearsals[scale] = replace(rehearsal, requests=self._from_places(rehearsal.requests))
         return self._rehearsals[scale]
+
+    def _has_items(self, number: int) -> bool:
+        """Whether items of batch work, which may wait, are among the requests of a class of hours."""
+        return bool(self._calendar.most_added()[number] > 0)
 
     def _rates_for_long(self) -> tuple[float, ...]:
         """Requests per second of each class of hours for as long as a queue takes to show.
@@ -343,14 +347,14 @@ class Trials:
         which a failure has to leave enough are replayed with less, and those with many idle replicas not at all.
         """
         problem = formulation.problem
-        if problem.limits.survival is not Survive.NOTHING or any(self._calendar.added_rates):
+        if problem.limits.survival is not Survive.NOTHING:
             return None
         solution = _no_faster(formulation, solution)
         of_peak = int(classes_of(self._calendar, np.array([self.rehearsal.busiest_seconds]))[0])
         most = [allocation.instances[of_peak] for allocation in solution.allocations]
         for at, hour in enumerate(problem.hours):
             counts = [allocation.instances[at] for allocation in solution.allocations]
-            if counts == most:
+            if counts == most or self._has_items(at):
                 continue
             if carried_rate(problem, solution, routes, counts) < IDLE_RATIO * hour.planned_rate:
                 left = _with_counts(groups, counts)
@@ -379,12 +383,12 @@ class Trials:
         says of all others that they serve it. The same without each machine in turn where one has to be survived.
         """
         least = min(self.wanted, self._slo.latency_percentile)
-        if any(self._calendar.added_rates):  # items of batch work wait
-            return None
         whole, every = [without_lost(group) for group in groups], [replace(group, lost_at=None) for group in groups]
         for left in (whole, *(_without_each(every) if loses_one else ())):
             routes = routes_to(left)
             for number, rate in enumerate(self._steady_rates):
+                if self._has_items(number):
+                    continue
                 of_week = self._calendar.schedule.index(number)
                 there = _with_counts(left, [group.instances_by_hour[of_week] for group in left])
                 if self._may_be_too_slow(there, routes, rate):

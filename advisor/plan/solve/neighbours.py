@@ -133,13 +133,13 @@ def elsewhere(problem: Problem, solution: FleetSolution) -> Iterator[FleetSoluti
     own = regions.pop()
     for region in sorted({pool.region for pool in problem.pools} - {own}):
         groups = [
-            _sold_in(pools.get(region + group.pool.key.removeprefix(own)), group) for group in solution.allocations
+            sold_in(pools.get(region + group.pool.key.removeprefix(own)), group) for group in solution.allocations
         ]
         if all(groups):
             yield loaded_fleet(problem, tuple(filter(None, groups)))
 
 
-def _sold_in(pool: Pool | None, group: Allocation) -> Allocation | None:
+def sold_in(pool: Pool | None, group: Allocation) -> Allocation | None:
     """Instances of another pool that are paid for as a group is; None where they are not sold so, or too far."""
     if pool is None or not pool.serves_all_places:
         return None

@@ -152,6 +152,17 @@ def test_the_cheapest_fleet_is_told_where_a_simpler_one_is_taken(chosen, lossy):
     assert described(formulation, context, chosen).cheapest is None
 
 
+def test_the_same_machines_in_another_precision_are_no_cheaper_fleet():
+    """What they cost less is a part of a download."""
+    formulation, context = posed()
+    chosen = ("g6e.xlarge", "on_demand", (3,))
+    cheapest = solved(formulation, chosen, usd=4999.34)
+    fewer = solved(formulation, ("g6e.xlarge", "on_demand", (2,)), usd=4999.34)
+
+    assert described(formulation, context, chosen, cheapest=cheapest, usd=5000.0).cheapest is None
+    assert described(formulation, context, chosen, cheapest=fewer, usd=5000.0).cheapest is not None
+
+
 def test_commitments_oblige_for_their_terms():
     """Instances × price × hours of their years, until the last one ends."""
     formulation, context = posed()
