@@ -87,7 +87,7 @@ bench-today: $(READY) ## Print a tenth of the benchmarks, others every day.
 	| while read -r program; do echo "== $$program"; $(BIN)/python $$program; done
 
 golden: $(READY) ## Write the golden files anew; read the difference before you commit it.
-	$(BIN)/python -m pytest --quiet tests/codegen --update-golden
+	$(BIN)/python -m pytest --quiet tests/codegen tests/plan/test_schema.py --update-golden
 
 build/fuzz/.ready: .ci/requirements/dev.txt
 	$(PYTHON) -m venv build/fuzz
