@@ -98,8 +98,10 @@ def matern(a: Reals, b: Reals) -> Reals:
     q += (a * a).sum(1)[:, None]
     q += (b * b).sum(1)
     np.sqrt(np.maximum(q, 0, out=q), out=q)
-    near: Reals = np.exp(-q)
-    near *= 1 + q
+    near: Reals = np.negative(q)
+    np.exp(near, out=near)
+    q += 1
+    near *= q
     return near
 
 

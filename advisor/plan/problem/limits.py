@@ -239,15 +239,21 @@ class Constraint(StrEnum):
 
     def stated(self, limits: Limits) -> Any:  # noqa: ANN401 - a field of any type
         """The limit, as it is stated; None where it is the usual one, or no limit sets it."""
-        if not self.set_by.startswith("limits."):
+        if self not in _FIELDS:
             return None
-        value = getattr(limits, self.field)
-        return None if value == getattr(_USUAL, self.field) else value
+        field, usual = _FIELDS[self]
+        value = getattr(limits, field)
+        return None if value == usual else value
 
 
-_USUAL = Limits()
 CONSTRAINTS: Mapping[str, Constraint] = {constraint.value: constraint for constraint in Constraint}
 """All of them by name."""
+_FIELDS: Mapping[Constraint, tuple[str, Any]] = {
+    constraint: (constraint.field, getattr(Limits(), constraint.field))
+    for constraint in Constraint
+    if constraint.set_by.startswith("limits.")
+}
+"""Field of the limits that states each, with its usual value: asked for with every fleet that is tried."""
 IN_PROPORTION: Mapping[Constraint, Takes] = {
     constraint: constraint.row.takes for constraint in Constraint if constraint.row.takes is not None
 }

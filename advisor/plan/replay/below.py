@@ -34,7 +34,7 @@ from advisor.plan.replay.headroom import (
 )
 from advisor.plan.solve.alone import Instances
 from advisor.plan.solve.neighbours import keeps_to_all
-from advisor.plan.solve.scopes import Singles, scope_of, usd_alone
+from advisor.plan.solve.scopes import PoolsAlone, Singles, scope_of, usd_alone
 from advisor.plan.solve.shares import request_shares
 from advisor.plan.solve.solver import HALF_A_CENT
 from advisor.plan.solve.stage import Formulation
@@ -482,8 +482,8 @@ def with_headroom(problem: Problem, headroom: float) -> Problem:
 
 def singles_by_headroom(problem: Problem) -> Callable[[float], Singles]:
     """Fleets of one pool of a problem by headroom, each computed once; equal ones cost as much with any."""
-    known_usd = dict[Instances, float]()
-    return cache(lambda headroom: Singles(problem, known_usd, headroom))
+    known_usd, pools = dict[Instances, float](), PoolsAlone(problem)
+    return cache(lambda headroom: Singles(problem, known_usd, headroom, pools))
 
 
 def with_less(problem: Problem, solution: FleetSolution, headroom: float) -> FleetSolution | None:

@@ -10,11 +10,11 @@ carries less by the closed form.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice, takewhile
 from typing import Self
 
-from advisor.plan.problem.values import FleetSolution, Infeasible, Pool, constraints_of
+from advisor.plan.problem.values import FleetSolution, Infeasible, constraints_of
 from advisor.plan.replay.below import BelowClosedForm, is_one_row, unlimited
 from advisor.plan.replay.exchanges import (
     MOST_FAILED,
@@ -27,7 +27,6 @@ from advisor.plan.replay.groups import (
     Confirmed,
     bounded,
     cheaper,
-    clearly_cheaper,
     closer,
     held_to,
     instances_of,
@@ -45,13 +44,12 @@ from advisor.plan.replay.pairs import cheaper_pairs
 from advisor.plan.replay.replayed import ReplayedFleets
 from advisor.plan.solve.by_hours import by_hours
 from advisor.plan.solve.dominance import without_dominated
-from advisor.plan.solve.neighbours import elsewhere, fewer_at_times, keeps_at_need, keeps_to_all
+from advisor.plan.solve.neighbours import fewer_at_times, keeps_at_need, keeps_to_all
 from advisor.plan.solve.objective import least_usd, objective_usd_per_month
 from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.scopes import (
     Singles,
     scopes,
-    split,
     usd_alone,
     without_dominated_anywhere,
 )
@@ -61,14 +59,6 @@ from advisor.plan.solve.stage import Formulation, PlanningContext, in_precisions
 from advisor.records import dataclass, replace
 from advisor.units import A_CENT
 
-MOST_MOVED = 8
-"""Fleets of machines that held elsewhere which are replayed in a cheaper region."""
-MOST_REGIONS = 3
-"""Regions in which a cheaper fleet is looked for by itself."""
-MOST_OF_A_REGION = 12
-"""Its pools that are looked at, the cheapest by themselves."""
-DEARER_REGION = 1.3
-"""In such a region the closed form's fleets cost no more than so many times the best one."""
 MOST_BY_HOURS = 6
 """Fleets with other machines in quieter hours whose replay may fail before the search ends."""
 CHEAP_KINDS = 3
@@ -196,9 +186,7 @@ class FleetSearch(ReplayedFleets):
         below = self._below_closed_form().cheaper(confirmed, mixed=mixed) if self._effort.every_kind else None
         confirmed = unproven(confirmed) if below is None else held_to(below, confirmed.solution.bound_usd_per_month)
         if not any(start is not None and start.is_limit for start in starts):
-            confirmed = self._fewer_at_times(self._exchanged(self._elsewhere(confirmed)))
-            joined = self._by_hours(self._by_region(confirmed))
-            confirmed = joined if joined is confirmed else self._elsewhere(joined)
+            confirmed = self._by_hours(self._fewer_at_times(self._exchanged(confirmed)))
             if (
                 self._effort.in_full
                 and not confirmed.solution.proven
@@ -359,41 +347,6 @@ class FleetSearch(ReplayedFleets):
             return None
         return self._planned_evenly(solution) if keeps_to_all(self._posed.problem, solution) else None
 
-    def _elsewhere(self, best: Confirmed) -> Confirmed:
-        """A confirmed fleet, or a cheaper one of the machines of any that held, where these cost less.
-
-        Mixes are looked for in the region that a search comes to first; machines are as fast in every other.
-        """
-        problem = self._posed.problem
-        if best.solution.proven or not self._effort.in_full or len(scopes(problem)) == 1:
-            return best
-        moved = {
-            instances_of(fleet): fleet
-            for held in self._held()
-            for fleet in elsewhere(problem, held.solution)
-            if fleet.objective_usd_per_month < best.usd_per_month - HALF_A_CENT
-        }
-        cheap_first = sorted(moved.values(), key=lambda fleet: fleet.objective_usd_per_month)
-        for solution in cheap_first[:MOST_MOVED]:
-            fleet = self._planned_evenly(solution) if keeps_at_need(problem, solution) else None
-            if fleet is not None and fleet.confirmation.reached and fleet.usd_per_month < best.usd_per_month:
-                return unproven(bounded(fleet, best))
-        return best
-
-    def _by_region(self, best: Confirmed) -> Confirmed:
-        """A confirmed fleet, or the cheapest that the search of one region comes to, where it is of another or of all.
-
-        What is looked for near the best fleet is of its own region, and which one that is the closed form decides.
-        """
-        if best.solution.proven or not self._effort.in_full:
-            return best
-        for pools in self._other_regions(best):
-            of_region = self.within(self._posed.of(pools), self._setting)
-            fleet = of_region.near_in_cost(best, DEARER_REGION)
-            if fleet is not None and clearly_cheaper(best, fleet) is fleet:
-                best = unproven(bounded(fleet, best))
-        return best
-
     def near_in_cost(self, best: Confirmed, dearer_ratio: float) -> Confirmed | None:
         """The fleet that the whole search comes to, or one below the closed form alone where that is far dearer.
 
@@ -411,23 +364,6 @@ class FleetSearch(ReplayedFleets):
             return self._refined(fleet, [])
         below = self._below_closed_form().cheaper(best.as_if_at(best.usd_per_month))
         return None if below is None or below.is_limit else below
-
-    def _other_regions(self, best: Confirmed) -> Iterator[tuple[Pool, ...]]:
-        """The cheapest pools of each region that a fleet is looked for in by itself, the cheapest region first.
-
-        By the closed form they cost little more than the best fleet. Its own region is none of them where it was
-        searched by itself.
-        """
-        usd, own = usd_alone(self.problem), {group.pool.region for group in best.solution.allocations}
-        searched = own if self.problem.max_regions == 1 else set()
-        regions = [
-            sorted(region.pools, key=lambda pool: usd[pool.key])[:MOST_OF_A_REGION]
-            for region in split(self.problem, lambda pool: pool.region)
-            if region.pools[0].region not in searched
-        ]
-        near = [pools for pools in regions if usd[pools[0].key] < best.usd_per_month * DEARER_REGION]
-        if len(regions) + len(searched) > 1:
-            yield from map(tuple, sorted(near, key=lambda pools: usd[pools[0].key])[:MOST_REGIONS])
 
     def _exchanged(self, best: Confirmed) -> Confirmed:
         """The cheapest fleet by exchange, or of two groups where there is no haste.

@@ -588,8 +588,13 @@ def _without_one_of(groups: Sequence[ReplayGroup], target: str) -> list[ReplayGr
     for at, group in enumerate(groups):
         if group.target == target and not all(is_lost):
             counts = group.instances_by_hour
-            fewer = tuple(count if lost else max(count - 1, 0) for count, lost in zip(counts, is_lost, strict=True))
-            left[at] = replace(group, instances_by_hour=fewer)
+            if not any(is_lost):
+                left[at] = group.without_one()
+            else:
+                fewer = (count if lost else max(count - 1, 0) for count, lost in zip(counts, is_lost, strict=True))
+                left[at] = replace(group, instances_by_hour=tuple(fewer))
+            if all(counts):
+                break
             is_lost = [lost or count > 0 for count, lost in zip(counts, is_lost, strict=True)]
     return left
 

@@ -125,20 +125,6 @@ def topped_up(problem: Problem, solution: FleetSolution | None, below_usd: float
     return [fleet for fleet in fleets if fleet.objective_usd_per_month < below_usd and _is_able(problem, fleet)]
 
 
-def elsewhere(problem: Problem, solution: FleetSolution) -> Iterator[FleetSolution]:
-    """The same instances in each other region that sells all of them in the same ways; of a fleet in one region."""
-    pools, regions = {pool.key: pool for pool in problem.pools}, {group.pool.region for group in solution.allocations}
-    if not is_simple(problem) or len(regions) > 1:
-        return
-    own = regions.pop()
-    for region in sorted({pool.region for pool in problem.pools} - {own}):
-        groups = [
-            sold_in(pools.get(region + group.pool.key.removeprefix(own)), group) for group in solution.allocations
-        ]
-        if all(groups):
-            yield loaded_fleet(problem, tuple(filter(None, groups)))
-
-
 def sold_in(pool: Pool | None, group: Allocation) -> Allocation | None:
     """Instances of another pool that are paid for as a group is; None where they are not sold so, or too far."""
     if pool is None or not pool.serves_all_places:

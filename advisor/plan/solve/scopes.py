@@ -9,7 +9,7 @@ The program finds the same, in more time while the grid is small.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -47,7 +47,7 @@ from advisor.plan.problem.values import (
     PurchaseOption,
     Tariff,
 )
-from advisor.plan.solve.alone import Instances, Missed, alone
+from advisor.plan.solve.alone import Instances, alone
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.objective import (
     bound_with_spare,
@@ -450,7 +450,11 @@ class Singles:
     """Fleets of each pool that promises much, in each way of paying; each is computed when it is first asked for."""
 
     def __init__(
-        self, problem: Problem, known_usd: dict[Instances, float] | None = None, headroom: float | None = None
+        self,
+        problem: Problem,
+        known_usd: dict[Instances, float] | None = None,
+        headroom: float | None = None,
+        pools: "PoolsAlone | None" = None,
     ) -> None:
         """Order the ways of paying by about what their pools cost, each taken to sustain so many times less.
 
@@ -458,8 +462,10 @@ class Singles:
             problem: the question.
             known_usd: see :func:`alone`.
             headroom: of every pool; None: as they are.
+            pools: those of the question, where they were looked at before.
         """
-        able, usd = _each_alone(problem, headroom)
+        pools = PoolsAlone(problem) if pools is None else pools
+        able, usd = pools.able, pools.usd_per_month(headroom)
         self._problem, self._known_usd = problem, {} if known_usd is None else known_usd
         self._ways = [
             (float(usd[at]), pool, tariff)
@@ -468,27 +474,31 @@ class Singles:
             for tariff in pool.tariffs
             if tariff.paid not in (PurchaseOption.OWNED, PurchaseOption.SERVERLESS)
         ]
-        self._fleets: list[FleetSolution | Missed] = []
+        self._fleets: list[FleetSolution | None] = []
 
     @property
     def cheapest(self) -> FleetSolution | None:
         """The cheapest of them; None where there is none."""
-        return min(self._up_to(math.inf), key=_usd, default=None)
+        best: FleetSolution | None = None
+        for at, (about_usd, *_) in enumerate(self._ways):
+            if best is not None and about_usd > _usd(best) + A_CENT:
+                break
+            best = _cheaper(best, self._fleet(at))
+        return best
 
     def is_any_below(self, usd_per_month: float) -> bool:
         """Whether one of them costs less than an amount."""
-        return any(fleet.objective_usd_per_month < usd_per_month for fleet in self._up_to(usd_per_month))
+        affordable = takewhile(lambda at: self._ways[at][0] <= usd_per_month + A_CENT, range(len(self._ways)))
+        fleets = filter(None, map(self._fleet, affordable))
+        return any(_usd(fleet) < usd_per_month for fleet in fleets)
 
-    def _up_to(self, most_usd: float) -> Iterator[FleetSolution]:
-        """The fleets but those that are bound to cost more than an amount."""
-        for at, (about_usd, pool, tariff) in enumerate(self._ways):
-            if about_usd > most_usd + A_CENT:
-                return
-            if at == len(self._fleets):
-                self._fleets.append(alone(self._problem, pool, tariff, self._known_usd))
-            fleet = self._fleets[at]
-            if isinstance(fleet, FleetSolution):
-                yield fleet
+    def _fleet(self, at: int) -> FleetSolution | None:
+        """The fleet of a way of paying, asked for in their order; None where there is none."""
+        if at == len(self._fleets):
+            _, pool, tariff = self._ways[at]
+            fleet = alone(self._problem, pool, tariff, self._known_usd)
+            self._fleets.append(fleet if isinstance(fleet, FleetSolution) else None)
+        return self._fleets[at]
 
 
 def _usd(fleet: FleetSolution) -> float:
@@ -506,23 +516,31 @@ def _by_scope(problem: Problem, usd_by_pool: Mapping[str, float]) -> Mapping[str
 
 def usd_alone(problem: Problem) -> Mapping[str, float]:
     """The same of each pool, by its key; infinite for those that do not serve everything."""
-    able, usd = _each_alone(problem)
-    return dict.fromkeys((pool.key for pool in problem.pools), math.inf) | dict(
-        zip((pool.key for pool in able), usd.tolist(), strict=True)
-    )
+    alone_usd, of_pools = PoolsAlone(problem), dict.fromkeys((pool.key for pool in problem.pools), math.inf)
+    usd = alone_usd.usd_per_month().tolist()
+    return of_pools | {pool.key: of_pool for pool, of_pool in zip(alone_usd.able, usd, strict=True)}
 
 
-def _each_alone(problem: Problem, headroom: float | None = None) -> tuple[list[Pool], Floats]:
-    """Pools that could serve everything, and about what each would cost a month, bought in its cheapest way."""
-    able = [pool for pool in problem.pools if pool.tariffs and pool.serves_all_places]
-    if not able:
-        return [], np.zeros(0)
-    rates = np.array([mix_rate(problem, pool, headroom) for pool in able])
-    usd_per_hour = np.array([min(tariff.all_usd_per_hour for tariff in pool.tariffs) for pool in able])
-    hours = np.array([hours_per_month(hour) for hour in problem.hours])
-    usd: Floats = usd_per_hour * (least_instances(problem, planned_rates(problem), rates) * hours).sum(axis=1)
-    usd += least_alone_usd_per_month(problem, able)
-    return able, usd
+class PoolsAlone:
+    """Pools that could serve everything by themselves, each bought in its cheapest way."""
+
+    def __init__(self, problem: Problem) -> None:
+        """Look up what is the same however much they sustain."""
+        self._problem = problem
+        self.able = [pool for pool in problem.pools if pool.tariffs and pool.serves_all_places]
+        self._usd_per_hour = np.array([min(tariff.all_usd_per_hour for tariff in pool.tariffs) for pool in self.able])
+        self._hours = np.array([hours_per_month(hour) for hour in problem.hours])
+        self._planned = planned_rates(problem)
+        self._standing_usd = least_alone_usd_per_month(problem, self.able)
+
+    def usd_per_month(self, headroom: float | None = None) -> Floats:
+        """About what each of them would cost, taken to sustain so many times less; None: as they are."""
+        if not self.able:
+            return np.zeros(0)
+        rates = np.array([mix_rate(self._problem, pool, headroom) for pool in self.able])
+        counts = least_instances(self._problem, self._planned, rates)
+        usd: Floats = self._usd_per_hour * (counts * self._hours).sum(axis=1)
+        return usd + self._standing_usd
 
 
 def _distance(conflict: Infeasible) -> float:

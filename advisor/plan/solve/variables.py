@@ -66,12 +66,15 @@ class ProgramVariables:
     """Instances that the loss of one zone takes, by (pool, tariff or all, hour class)."""
     units: dict[int, list[tuple[int, int, int, float]]] = field(default_factory=dict)
     """Instances that run, by hour class; see :meth:`instances_at`."""
+    most: list[int] = field(default_factory=list)
+    """Instances of each pool that no fleet needs more of."""
     room: dict[int, int] = field(default_factory=dict)
     """What all instances could take beside their load, by hour class."""
 
     def write_variables(self) -> None:
         """Instances and shares, with what each of them costs."""
         self.usual = [mix_rate(self.problem, pool) for pool in self.problem.pools]
+        self.most = [most_instances(self.problem, pool) for pool in self.problem.pools]
         self._instances()
         self._switching()
         self._shares()
@@ -82,7 +85,7 @@ class ProgramVariables:
 
     def _instances(self) -> None:
         for g, pool in enumerate(self.problem.pools):
-            most = most_instances(self.problem, pool)
+            most = self.most[g]
             for t, tariff in enumerate(pool.tariffs):
                 if tariff.paid.always:
                     self._fixed_instances(g, t, tariff, most)
@@ -198,7 +201,7 @@ class ProgramVariables:
             used = self.program.variable(upper=1.0, integer=True)
             used_parts.append((used, -1.0))
             for g, t in part:
-                most = float(most_instances(self.problem, self.problem.pools[g]))
+                most = float(self.most[g])
                 for h in range(0 if self._is_by_class(self.problem.pools[g].tariffs[t]) else last, last + 1):
                     self.program.row("further parts", [*self.instances(g, t, h), (used, -most)], upper=0.0)
         self.program.row("further parts", [(beyond, 1.0), *used_parts], lower=-1.0)
@@ -222,7 +225,7 @@ class ProgramVariables:
         """
         last, problem = len(self.problem.hours) - 1, self.problem
         for g in members:
-            most = float(most_instances(problem, problem.pools[g]))
+            most = float(self.most[g])
             for t, tariff in enumerate(problem.pools[g].tariffs):
                 if not tariff.on_hosts and hosts_count:
                     continue
@@ -340,8 +343,7 @@ class ProgramVariables:
         return self.room[h]
 
     def _most_of(self, g: int) -> int:
-        pool = self.problem.pools[g]
-        return most_instances(self.problem, pool) * len(pool.tariffs)
+        return self.most[g] * len(self.problem.pools[g].tariffs)
 
     def at_most(self, constraint: Constraint, terms: Terms, limit: float, detail: str = "") -> None:
         """Row of a cap."""

@@ -11,7 +11,7 @@ from advisor.plan.problem.constraints import uses
 from advisor.plan.problem.formulas import requests_per_month
 from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible, PurchaseOption, Tariff
 from advisor.plan.replay.groups import instances_of
-from advisor.plan.solve.neighbours import MOST, cheaper_neighbours, elsewhere, fewer_at_times, keeps_to_all, topped_up
+from advisor.plan.solve.neighbours import MOST, cheaper_neighbours, fewer_at_times, keeps_to_all, topped_up
 from advisor.plan.solve.optimise import optimise
 from advisor.workload.values import Limits
 from plan.fleet.exhaustive import cost_of, counts_of, usd_of_request
@@ -198,28 +198,6 @@ def test_changes_are_counted_against_what_runs_today():
     for most, allowed in ((7, False), (8, True)):
         limits = Limits(max_changed_instances=most)
         assert keeps_to_all(replace(asked, limits=limits, running=running), fleet) is allowed
-
-
-def test_machines_are_moved_to_each_region_that_sells_all_of_them_in_the_same_ways():
-    """Of three other regions one lacks a type, one sells it on demand alone."""
-    spot = Tariff(PurchaseOption.SPOT, 0.5)
-
-    def sold(region, *tariffs):
-        return pool_of(f"a/{region}/small", 1.0, tariffs=tariffs, stand=f"a/{region}/small")
-
-    def large(region):
-        return pool_of(f"a/{region}/large", 3.0, 3.0, stand=f"a/{region}/large")
-
-    pools = (large("r"), sold("r", spot), large("s"), sold("s", spot), large("t"))
-    problem = problem_of(*pools, large("u"), sold("u", Tariff(PurchaseOption.ON_DEMAND, 0.9)), planned=(4.0,))
-    groups = (Allocation(pools[0], pools[0].tariffs[0], (1,)), Allocation(pools[1], spot, (2,)))
-    fleet = FleetSolution(groups, {}, 0.0, 0.0, proven=False)
-
-    (moved,) = elsewhere(problem, fleet)
-
-    assert [group.pool.key for group in moved.allocations] == ["a/s/large", "a/s/small"]
-    assert [group.instances for group in moved.allocations] == [group.instances for group in fleet.allocations]
-    assert list(elsewhere(problem, replace(fleet, allocations=(*fleet.allocations, *moved.allocations)))) == []
 
 
 def test_a_committed_instance_is_on_demand_in_busier_hours_instead():
