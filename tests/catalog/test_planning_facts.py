@@ -227,7 +227,7 @@ def test_the_limit_that_counts_a_machine(provider, instance_type, purchase, code
 
 
 def test_machines_without_a_known_limit_are_these():
-    """Holes are holes: TPUs but v6e and Google's newest GPUs have no limit that anyone prints."""
+    """Holes are holes: Google's newest GPUs and TPUs, and v5e without a slice, have no limit that anyone prints."""
     without = {
         (machine.provider, family_of(machine.provider, machine.name))
         for machine in CATALOG.instance_types.values()
@@ -235,11 +235,10 @@ def test_machines_without_a_known_limit_are_these():
     }
     assert without == {
         *(("gcp", f"attach:{part}") for part in ("P100", "P4", "T4", "V100")),
-        *(("gcp", family) for family in ("a3-edgegpu", "a4x-maxgpu", "tpu7x-standard")),
-        *(("gcp", f"{generation}-hightpu") for generation in ("ct5l", "ct5lp", "ct5p")),
+        *(("gcp", family) for family in ("a4x-maxgpu", "tpu7x-standard", "ct5l-hightpu")),
     }
     assert CATALOG.quota(CATALOG.instance_type("aws", "p6-b200.48xlarge"), Purchase.SPOT) is None
-    assert CATALOG.quota_use(CATALOG.instance_type("gcp", "ct5p-hightpu-4t")) is None
+    assert CATALOG.quota_use(CATALOG.instance_type("gcp", "ct5l-hightpu-4t")) is None
 
 
 def test_default_quotas_say_how_well_they_are_known():
