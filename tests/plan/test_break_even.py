@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from advisor.plan.explain.break_even import price_up_to
+from advisor.plan.explain.why import price_up_to
 from advisor.plan.problem.values import Allocation, FleetSolution, Pool, PurchaseOption, Tariff
 from advisor.plan.replay.groups import Confirmed
 from advisor.plan.solve.objective import objective_usd_per_month

@@ -9,14 +9,45 @@ from pathlib import Path
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Price, Purchase
-from advisor.codegen.pricing import aws, azure, gcp, ibm
-from advisor.codegen.pricing.resources import Resource, Resources, Rules, Use
+from advisor.codegen.pricing import aws, azure, gcp
+from advisor.codegen.pricing.resources import Resource, Resources, Rules, Use, purchase_of, text, whole
 from advisor.cost.services import accelerated_container_price, container_price
 from advisor.records import dataclass
 from advisor.tables import read_rows
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK
 
-RULES: Rules = {**aws.RULES, **gcp.RULES, **azure.RULES, **ibm.RULES}
+_ZONE = re.compile(r"(?P<region>[a-z]+-[a-z]+)-[1-9]")
+_ACCELERATED = re.compile(r"gx\d")
+"""How profiles begin that have accelerators."""
+_CLASSES = {None: Purchase.ON_DEMAND, "standard": Purchase.ON_DEMAND, "spot": Purchase.SPOT}
+
+
+def _instance(resource: Resource, _all: Resources) -> tuple[Use, ...]:
+    return (_ibm_use(resource, resource, 1),)
+
+
+def _group(resource: Resource, everything: Resources) -> tuple[Use, ...]:
+    template = everything.linked(resource, "instance_template", "ibm_is_instance_template")
+    number = whole(resource.values.get("instance_count"))
+    return (_ibm_use(resource, template or Resource("", "", "", {}), number),)
+
+
+def _ibm_use(resource: Resource, machine: Resource, number: float | None) -> Use:
+    """Instances of a resource as it, or its template, describes them."""
+    profile = text(machine.values.get("profile"))
+    in_zone = _ZONE.fullmatch(text(machine.values.get("zone")) or "")
+    return Use(
+        provider="ibm",
+        region=in_zone["region"] if in_zone else text(resource.provider.get("region")),
+        what=profile,
+        purchase=purchase_of(_CLASSES, machine.first("availability", "class")),
+        number=number,
+        is_accelerated=profile is None or _ACCELERATED.match(profile) is not None,
+    )
+
+
+_IBM: Rules = {"ibm_is_instance": _instance, "ibm_is_instance_group": _group}
+RULES: Rules = {**aws.RULES, **gcp.RULES, **azure.RULES, **_IBM}
 _FREE = tuple(row["kind"] for row in read_rows(Path(__file__).with_name("free.csv")))
 """Types, or how they begin, that nobody charges for."""
 NOT_FOUND = "price not found"
