@@ -122,12 +122,19 @@ def _of_documents(text: bytes, lists: Sequence[bytes]) -> Iterator[tuple[bytes, 
 def _of_lists(lines: Lines, lists: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
     """Key and text of each item of some lists, whose hyphens stand below their names; "" and a line beside them."""
     name, indent, item = b"", b"", b""
+    held: list[bytes] = []
     for line in (*lines, b""):
-        if item and not line.startswith(indent + b"  ") and (line.strip() or not line):
+        is_within, text = line.startswith(indent + b"  "), line.strip()
+        if item and line and not is_within and (text.startswith(b"#") or (held and not text)):
+            # Whatever its column, a comment is of the item where more of it follows.
+            held.append(line)
+            continue
+        if item and not is_within and (text or not line):
             yield _named(item, name, _NAME), item
-            item = b""
+            yield from ((b"", comment) for comment in held)
+            item, held = b"", []
         if item or (name and line.startswith(indent + b"- ")):
-            item += line
+            item, held = b"".join((item, *held, line)), []
             continue
         opening = _LIST.fullmatch(line)
         if opening:

@@ -425,6 +425,7 @@ MANIFEST = st.lists(
             "- name: a",
             "- name: b",
             "  kind: x",
+            "# note",
             "",
         ]
     )
@@ -504,3 +505,29 @@ def test_forced_edits_are_merged_under_a_policy(tmp_path):
     assert FLAG in (tmp_path / "fleet.tf").read_text()
     run(tmp_path, Language.TERRAFORM, plan_of(A10G), force=True)
     assert FLAG not in (tmp_path / "fleet.tf").read_text()
+
+
+@pytest.mark.parametrize("indent", ["", "  "])
+@pytest.mark.parametrize("path", MANIFESTS[:2])
+def test_a_comment_of_any_column_ends_no_item_of_a_list(path, indent):
+    """What follows the note is still of the item, so that the entry in its place is whole, and listed before others."""
+
+    def text(*models):
+        name = "modelSpec" if path == MANIFESTS[0] else "components"
+        return ("\n".join(["spec:", f"  {name}:", *models, "router: {}"]) + "\n").encode()
+
+    def model(key, tag, note=""):
+        labels = f"    podLabels:\n      inference/group: {key}"
+        return f"  - name: {key}\n{labels}\n    repository: r\n{note}    tag: {tag}\n    replicas: 2"
+
+    note = f"{indent}# note\n\n"
+    mine = text(model("a", "edited", note), f"{indent}# of the next", model("c", "v1"), f"{indent}# last")
+    result = merge_entries(
+        path,
+        text(model("a", "v1"), model("c", "v1")),
+        mine,
+        text(model("b", "v1"), model("a", "v1"), model("c", "v1")),
+        Keys(successors={"a": "b"}),
+    )
+    expected = text(model("b", "edited", note), *mine.decode().splitlines()[2:-1])
+    assert whole(result) == expected
