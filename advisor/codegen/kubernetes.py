@@ -9,6 +9,7 @@ Gateways (networking.gke.io/v1), and KServe's issue 5311 on routes that GKE refu
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from advisor.catalog import load_catalog
@@ -364,12 +365,16 @@ def weighted_backends(stack: Stack, served: Sequence[Served]) -> Mapping[str, We
     return weighed
 
 
-def _lonely(stack: Stack) -> Sequence[str]:
-    """Backends with fewer than two replicas in the quietest hours."""
+def _lonely(stack: Stack) -> Sequence[tuple[Sequence[str], bool]]:
+    """Backends with fewer than two replicas in the quietest hours, and whether their regions have others."""
     replicas: dict[str, int] = {}
     for group in stack.groups:
         replicas[group.backend] = replicas.get(group.backend, 0) + fewest_replicas(stack, group)
-    return [key for key, count in sorted(replicas.items()) if count < _FEWEST_MEMBERS]
+    regions = {backend.key: backend.region for backend in stack.backends}
+    counts = Counter(regions.values())
+    lonely = [key for key, count in sorted(replicas.items()) if count < _FEWEST_MEMBERS]
+    parts = [([key for key in lonely if (counts[regions[key]] > 1) is others], others) for others in (True, False)]
+    return [(keys, others) for keys, others in parts if keys]
 
 
 def _alerts(stack: Stack, entrances: Mapping[str, Entrance]) -> Mapping[tuple[str, str], str]:

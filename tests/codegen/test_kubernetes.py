@@ -348,6 +348,18 @@ def test_one_replica_is_told():
     assert "Fewer than two replicas" not in text
 
 
+def test_one_replica_is_told_by_what_else_its_region_has():
+    """Others of the same region take over from it; those of another do not, and a second replica does."""
+    groups = [{}, {"instance_type": "g5.xlarge", "accelerator": "A10G"}, {"region": "us-west-2"}]
+    plan = make_fleet_plan(*(make_group(instances=(1, 1), request_shares=(0.3, 0.3), **facts) for facts in groups))
+    text = kubernetes_files(stack_of(plan), PLAIN)["kubernetes/README.md"]
+    served, unserved = (part.partition("\n\n")[0] for part in text.split("Fewer than two replicas")[1:])
+    assert "until others take it" in served
+    assert "`us-east-1-1xa10g-bf16-tp1-vllm`, `us-east-1-1xl4-bf16-tp1-vllm`" in served
+    assert "`us-west-2-1xl4-bf16-tp1-vllm`" in unserved
+    assert "plan with `min_replicas: 2`" in unserved
+
+
 def test_a_schedule_becomes_cron_windows():
     """Four from 06:48 (12 minutes ahead) to 19:00 on weekdays, two otherwise."""
     objects = objects_of(make_fleet_plan(make_group()))
