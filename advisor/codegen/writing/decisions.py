@@ -172,9 +172,10 @@ def _heirs(base: Keyed, mine: Keyed, theirs: Keyed, keys: Keys) -> Iterator[_Hei
         carried = carry_attributes(last, edited, theirs.entries[other], moved)
         if carried is None:
             parts = tuple(map(with_insertions, merge(last, edited, theirs.entries[other])))
-            fits = not any(isinstance(part, Conflict) for part in parts)
-            carried = (_text_of(parts, None) if fits else theirs.entries[other], ())
-        if carried[0] != theirs.entries[other]:
+            if any(isinstance(part, Conflict) for part in parts):
+                continue
+            carried = (_text_of(parts, None), ())
+        if carried[0] != theirs.entries[other] or not carried[1]:
             yield _Heir(key, other, *carried)
 
 
@@ -347,12 +348,6 @@ def _said(conflicts: Iterable[Conflict], prefer: ConflictPolicy | None) -> str:
     if prefer is None or not lines:
         return _YOURS
     return f"{_YOURS}; {_OUTCOMES[prefer]} at line {lines}"
-
-
-def _missing(file: Versions, theirs: bytes, manner: WriteOptions) -> Change:
-    if file.was_generated and not manner.force:
-        return Change(file.path, Action.KEPT, None, None, _DELETED)
-    return Change(file.path, Action.CREATED, None, theirs)
 
 
 def _no_longer_generated(file: Versions, manner: WriteOptions) -> Change | Refusal:

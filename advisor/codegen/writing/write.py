@@ -39,7 +39,7 @@ from advisor.codegen.writing.record import (
     state_of,
     tidy,
 )
-from advisor.codegen.writing.shifted import edits_left, paths_of
+from advisor.codegen.writing.shifted import edits_left
 from advisor.errors import InputError
 from advisor.records import replace
 
@@ -153,11 +153,13 @@ def _report(generated: Generated, directory: Path, record: Record, manner: Write
     check_no_links(directory / FOLDER)
     left = _of_left_roots(generated, record)
     renamed_paths = _other_paths(generated, record, generated.renamed)
-    former_paths = {
+    pairs = {
         **_regional_paths(generated, record),
         **_other_paths(generated, record, generated.successors),
         **renamed_paths,
     }
+    # A file of a person's own in a new place follows none.
+    former_paths = {path: former for path, former in pairs.items() if read_bytes(directory / path) is None}
     # Of a file that the code no longer has, the one that follows it decides.
     gone = {former for former in former_paths.values() if former not in generated.files}
     decided = dict.fromkeys(
@@ -190,9 +192,8 @@ def _report(generated: Generated, directory: Path, record: Record, manner: Write
 
 def _edits_left(generated: Generated, directory: Path, record: Record) -> Iterator[str]:
     for root, rollout in generated.rollouts.items():
-        for path in paths_of(root):
-            file = _versions(generated, directory, record, path)
-            yield from edits_left(path, file.base, file.mine, rollout)
+        paths = [path for path in sorted(record.files) if _root_of(path, record.roots) == root]
+        yield from edits_left([_versions(generated, directory, record, path) for path in paths], rollout)
 
 
 _ANY = "*"
@@ -333,7 +334,7 @@ def _decisions(
 ) -> tuple[Change | Refusal, ...]:
     """Decisions on a file, and on the one that it follows under another name."""
     file = _versions(generated, directory, record, path)
-    if former is None or file.mine is not None:
+    if former is None:
         return (decide(file, manner),)
     last = _versions(generated, directory, record, former)
     if last.theirs is not None:

@@ -531,3 +531,48 @@ def test_a_comment_of_any_column_ends_no_item_of_a_list(path, indent):
     )
     expected = text(model("b", "edited", note), *mine.decode().splitlines()[2:-1])
     assert whole(result) == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "beside"),
+    [([], {}), ([], {"b": 1}), (["# mine"], {})],
+    ids=["the same", "among others", "by lines"],
+)
+def test_an_edit_that_the_new_entry_has_already_is_carried(before, beside):
+    """What is generated now holds the value that the user wrote: nothing is missing, and nothing in the way."""
+    base, mine, theirs = (
+        [*before, *entry("k", **values)["k"]] for values in ({"max": 3}, {"max": 5}, {"max": 5} | beside)
+    )
+    texts = [text_of(backends=maps) for maps in ({"k": base}, {"k": mine}, {"m": theirs})]
+    result = merge_entries("fleet.tf", *texts, Keys(successors={"k": "m"}))
+    assert whole(result) == texts[2]
+    assert result.notes == ("those of backends.k go on in backends.m",)
+
+
+def test_a_shift_names_manifests_that_lack_edits(tmp_path):
+    """Of two new ones neither was given them; the file of each is named."""
+    run(tmp_path, Language.TERRAFORM, plan_of(GOOGLE), target="gke")
+    (manifest,) = tmp_path.glob("kubernetes/us-central1/us-central1-*.yaml")
+    add_flag(manifest, '- "--dtype=bfloat16"')
+    two = plan_of(RTX, {**GOOGLE, "instance_type": "a2-highgpu-1g", "accelerator": "A100-40GB-SXM"})
+    run(tmp_path, Language.TERRAFORM, two, target="gke")
+    new = [path for path in tmp_path.glob("kubernetes/us-central1/us-central1-*.yaml") if path != manifest]
+    lacking = {str(path.relative_to(tmp_path)) for path in new if FLAG not in path.read_text()}
+    told = run(tmp_path, Language.TERRAFORM, two, Stage.SHIFT, target="gke").notes
+    assert lacking
+    assert {note.partition(": ")[0] for note in told} == lacking
+    assert all("requests shift to Deployment.us-central1-" in note and "lacks your edits of" in note for note in told)
+
+
+def test_a_file_that_one_in_the_way_would_follow_is_removed(tmp_path):
+    """With ``--force`` the user's own file is replaced, and that of the former name does not stay without a record."""
+    manifests = tmp_path / "kubernetes/us-east-1"
+    run(tmp_path, Language.TERRAFORM, plan_of({}), target="eks")
+    own = manifests / "us-east-1-1xl4-bf16-tp1-sglang.yaml"
+    own.write_text("mine\n")
+    another = plan_of({"engine": "SGLang", "engine_version": "0.5.9"})
+    report = run(tmp_path, Language.TERRAFORM, another, target="eks", force=True)
+    assert "mine" not in own.read_text()
+    assert not (manifests / "us-east-1-1xl4-bf16-tp1-vllm.yaml").exists()
+    actions = {change.path: change.action for change in report.changes}
+    assert actions["kubernetes/us-east-1/us-east-1-1xl4-bf16-tp1-vllm.yaml"] == "removed"
