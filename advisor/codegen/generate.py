@@ -33,7 +33,7 @@ from advisor.codegen.kept import growing, joint, moving, releasing, renaming, st
 from advisor.codegen.model import Component, ComputeGroup, Stack
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.registries import images_of, pinned, written
-from advisor.codegen.rollout import AT_ONCE, Former, Rollout, former_regions, successors
+from advisor.codegen.rollout import AT_ONCE, Former, Rollout, former_engines, former_regions, successors
 from advisor.codegen.selection import Choice, choose, reason_against
 from advisor.codegen.service_costs import at_service_prices
 from advisor.codegen.serving import check_wanted, planned_engine, without_cache
@@ -265,6 +265,8 @@ class Generated:
     """Root → key of what retires → key of what takes its place."""
     former_regions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Root → new region → the one that its groups take over from."""
+    former_engines: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Root → key → engine of what it follows, where that is another one."""
     left_out: frozenset[str] = frozenset()
     """Keys of groups and backends, and names of regions, that retired and are no longer part of the code."""
     notes: tuple[str, ...] = ()
@@ -354,6 +356,9 @@ def generate(
         renamed={root: rollout.renamed for root, rollout in rollouts.items() if root in former.rollouts},
         successors=succession,
         former_regions={root: former_regions(*pair, succession[root]) for root, pair in pairs.items()},
+        former_engines={
+            root: former_engines(*pair, {**succession[root], **rollouts[root].renamed}) for root, pair in pairs.items()
+        },
         left_out=frozenset(name for group in gone for name in (group.key, group.backend, group.region)).difference(
             region.name for stack in stacks for region in stack.regions
         ),

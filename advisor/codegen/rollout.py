@@ -225,6 +225,24 @@ def successors(former: Deployed, now: Deployed, renamed_keys: Mapping[str, str])
     return {**groups, **backends, **renamed(left, free, ((_PLACE, _TYPE), (_PLACE,), (_TYPE,), ()))}
 
 
+def former_engines(former: Deployed, now: Deployed, pairs: Mapping[str, str]) -> Mapping[str, str]:
+    """New key → engine of what it follows, of groups and backends that another engine serves now.
+
+    Args:
+        former: what was deployed last.
+        now: what is planned.
+        pairs: old key → new key; what keeps its key follows itself.
+    """
+    was, are = _engines(former), _engines(now)
+    origins = {**{new: old for old, new in pairs.items()}, **{key: key for key in was}}
+    return {new: was[old] for new, old in origins.items() if old in was and new in are and was[old] != are[new]}
+
+
+def _engines(deployed: Deployed) -> Mapping[str, str]:
+    engines = {backend.key: backend.container.engine.value for backend in deployed.backends}
+    return {**engines, **{group.key: engines[group.backend] for group in deployed.groups}}
+
+
 def former_regions(former: Deployed, now: Deployed, succession: Mapping[str, str]) -> Mapping[str, str]:
     """New region → the one that its groups take over from, where that is one alone.
 

@@ -9,7 +9,7 @@ entry looks most like it.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from advisor.codegen.writing.entries import Keyed, key_of, keyed
+from advisor.codegen.writing.entries import Keyed, key_of, keyed, without_engine_edits
 from advisor.codegen.writing.merging import (
     Action,
     Change,
@@ -39,6 +39,10 @@ class Keys:
     """Key of an entry that retires → key of the new one that takes its place."""
     moved: Mapping[str, str] = field(default_factory=dict)
     """Region → new one that takes over from it."""
+    engines: Mapping[str, str] = field(default_factory=dict)
+    """Key → engine of what it follows, where that is another one: its image, arguments and environment stay."""
+    follows: bool = False
+    """The whole file follows another, by whose keys its entries went."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,10 @@ class _Heir:
     text: bytes
     lacking: Sequence[bytes]
     """Attributes whose edits do not fit it."""
+    notes: Sequence[str] = ()
+    """On edits for another engine."""
+    is_edited: bool = True
+    """Edits are left that hold for its engine too."""
 
 
 def merge_entries(path: str, base: bytes, mine: bytes, theirs: bytes, keys: Keys) -> Merged:
@@ -76,13 +84,36 @@ def merge_entries(path: str, base: bytes, mine: bytes, theirs: bytes, keys: Keys
     last, own, new = (keyed(path, text) for text in (base, mine, theirs))
     if last is None or own is None or new is None:
         return Merged(merge(base, mine, theirs))
+    own, for_engines = _without_engine_edits(last, own, keys)
     given = {heir.former: heir for heir in _heirs(last, own, new, keys)}
     filled = replace(new, entries={**new.entries, **{heir.key: heir.text for heir in given.values()}})
     merged = _merged(last, own, filled, given)
     if repeated := _newly_repeated(merged.pieces, mine, theirs):
         both = f"your edits and the new code both add {', '.join(sorted(name.decode() for name in repeated))}"
         merged = Merged((Conflict(1, base, mine, theirs),), merged.notes, merged.reason or both)
-    return replace(merged, notes=(*_carried(_edited_keys(last, own), new, keys.renamed, given), *merged.notes))
+    carried = _carried(_edited_keys(last, own), new, keys.renamed, given)
+    return replace(merged, notes=(*carried, *for_engines, *merged.notes))
+
+
+def _without_engine_edits(base: Keyed, mine: Keyed, keys: Keys) -> tuple[Keyed, Sequence[str]]:
+    """Edited entries that go on with another engine without what was for the former one, and notes on that."""
+    origins = {new: old for old, new in ({**keys.successors, **keys.renamed} if keys.follows else keys.renamed).items()}
+    entries = dict(mine.entries)
+    notes: list[str] = []
+    for key in _edited_keys(base, mine):
+        of_map, _, name = key.decode().partition("/")
+        # What takes the place of another beside it follows itself, where it was there before.
+        if name in keys.engines and (name in origins or name not in keys.successors.values()):
+            entries[key], edited = without_engine_edits(base.entries[key], entries[key])
+            notes += _of_engine(f"{of_map}/{origins.get(name, name)}".encode(), key, edited, keys.engines[name])
+    return replace(mine, entries=entries), notes
+
+
+def _of_engine(former: bytes, key: bytes, edited: Sequence[bytes], engine: str) -> Iterator[str]:
+    """Note on edits that an entry of another engine lacks; none without such edits."""
+    if edited:
+        names = " and ".join(name.decode() for name in edited)
+        yield f"those of {_said_entry(former)} in {names} are for {engine}, and not in {_said_entry(key)}: {WRITE_THEM}"
 
 
 def with_other_keys(text: bytes, renamed: Mapping[str, str]) -> bytes:
@@ -168,6 +199,13 @@ def _heirs(base: Keyed, mine: Keyed, theirs: Keyed, keys: Keys) -> Iterator[_Hei
         if other in base.entries or other not in theirs.entries:
             continue
         last, edited = (with_other_keys(side.entries[key], keys.successors) for side in (base, mine))
+        notes: list[str] = []
+        if former_engine := keys.engines.get(other.decode().partition("/")[2]):
+            edited, names = without_engine_edits(last, edited)
+            notes = list(_of_engine(key, other, names, former_engine))
+            if edited == last:
+                yield _Heir(key, other, theirs.entries[other], (), notes, is_edited=False)
+                continue
         last, edited = _with_opening_of(last, edited, theirs.entries[other])
         carried = carry_attributes(last, edited, theirs.entries[other], moved)
         if carried is None:
@@ -176,7 +214,7 @@ def _heirs(base: Keyed, mine: Keyed, theirs: Keyed, keys: Keys) -> Iterator[_Hei
                 continue
             carried = (_text_of(parts, None), ())
         if carried[0] != theirs.entries[other] or not carried[1]:
-            yield _Heir(key, other, *carried)
+            yield _Heir(key, other, *carried, notes)
 
 
 def _edited_keys(base: Keyed, mine: Keyed) -> list[bytes]:
@@ -191,11 +229,13 @@ def _carried(
         of_map, _, name = key.decode().partition("/")
         if name in former:
             yield f"those of {of_map}.{former[name]} go on in {_said_entry(key)}"
-        if key in heirs:
+        if key in heirs and heirs[key].is_edited:
             go_on = "are in {} too" if key in theirs.entries else "go on in {}"
             lacking = " and ".join(lost.decode() for lost in heirs[key].lacking)
             but = f", but for {lacking}: {WRITE_THEM}" if lacking else ""
             yield f"those of {_said_entry(key)} {go_on.format(_said_entry(heirs[key].key))}{but}"
+        if key in heirs:
+            yield from heirs[key].notes
 
 
 def _notes(
@@ -243,6 +283,10 @@ class Versions:
     """Key of what retires → key of what takes its place."""
     moved: Mapping[str, str] = field(default_factory=dict)
     """Region → new one that takes over from it."""
+    engines: Mapping[str, str] = field(default_factory=dict)
+    """Key → engine of what it follows, where that is another one."""
+    follows: bool = False
+    """It has another name than the file whose edits it is given."""
     retired: bool = False
     """It is named after a backend that retired and is left out now, or lies in the folder of a region that is."""
     is_copied: bool = False
@@ -314,7 +358,7 @@ def _with_new_keys(file: Versions) -> Versions:
     """Versions of a file whose texts name what goes on, and what takes the place of what retires, by the new keys."""
     keys = {**file.successors, **file.renamed}
     base, mine = (None if text is None else with_other_keys(text, keys) for text in (file.base, file.mine))
-    return replace(file, base=base, mine=mine)
+    return replace(file, base=base, mine=mine, follows=True)
 
 
 def _edited(file: Versions, mine: bytes, theirs: bytes, base: bytes | None, manner: WriteOptions) -> Change | Refusal:
@@ -322,7 +366,8 @@ def _edited(file: Versions, mine: bytes, theirs: bytes, base: bytes | None, mann
         return Refusal(file.path, _BASE_LOST if file.was_generated else _NOT_GENERATED)
     if has_markers(mine):
         return Refusal(file.path, _UNRESOLVED)
-    merged = merge_entries(file.path, base, mine, theirs, Keys(file.renamed, file.successors, file.moved))
+    keys = Keys(file.renamed, file.successors, file.moved, file.engines, file.follows)
+    merged = merge_entries(file.path, base, mine, theirs, keys)
     merged = replace(merged, pieces=tuple(map(with_insertions, merged.pieces))) if file.is_copied else merged
     conflicts = tuple(piece for piece in merged.pieces if isinstance(piece, Conflict))
     if conflicts and manner.conflicts is None:
@@ -331,7 +376,8 @@ def _edited(file: Versions, mine: bytes, theirs: bytes, base: bytes | None, mann
     if after == mine:
         return Change(file.path, Action.KEPT, mine, mine, _YOURS)
     overrules = (bool(conflicts) and manner.conflicts is ConflictPolicy.THEIRS) or bool(merged.notes)
-    note = "; ".join((_said(conflicts, manner.conflicts), *merged.notes))
+    said = _said(conflicts, manner.conflicts)
+    note = "; ".join(merged.notes if merged.notes and after == theirs else (said, *merged.notes))
     return Change(file.path, Action.MERGED, mine, after, note, overrules)
 
 

@@ -6,7 +6,7 @@ models or workers, the items of that list.
 
 import itertools
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from advisor.codegen.writing.merging import Lines, lines_of
@@ -27,6 +27,13 @@ _GROUP = re.compile(rb'^ +inference/group: "?([\w.-]+)', re.MULTILINE)
 _KIND = re.compile(rb'^[ -]*kind: "?([\w.-]+)', re.MULTILINE)
 _NAME = re.compile(rb'^ *(?:- | )name: "?([\w.-]+)', re.MULTILINE)
 _DOCUMENT_NAME = re.compile(rb'^  name: "?([\w.-]+)', re.MULTILINE)
+_FOR_ENGINE = re.compile(
+    rb'( *(?:- )?)"?(image|repository|tag|entrypoint|command|args|(?:docker_)?arguments|env|environment'
+    rb'|vllmConfig)"?(?: *[=:]).*\s*'
+)
+"""First line of an attribute that holds for one engine alone; repository and tag are of its image."""
+_GOES_ON = (b"- ", b"]", b")", b"}")
+"""Starts of lines in the column of an attribute's name that are of its value."""
 _MARK = b"\0"
 _EDITED = b" edited"
 
@@ -86,6 +93,65 @@ def keyed(path: str, text: bytes) -> Keyed | None:
         entries |= {key: part} if key else {}
         lines.append(_MARK + key + b"\n" if key else part)
     return None if text.count(_MARK) else Keyed([line for part in lines for line in lines_of(part)], entries)
+
+
+def without_engine_edits(base: bytes, mine: bytes) -> tuple[bytes, Sequence[bytes]]:
+    """An edited entry without the edits that hold for its engine alone, and the names of what these were of.
+
+    Args:
+        base: the entry as it was generated last.
+        mine: as it lies on disk.
+
+    Returns:
+        *base* where an attribute that holds for the engine was deleted.
+    """
+    parts = list(_engine_parts(mine))
+    last, own = (_by_name(texts) for texts in (_engine_parts(base), parts))
+    edited = [name for name in {**last, **own} if name and _words(last.get(name, ())) != _words(own.get(name, ()))]
+    if any(len(texts) > len(own.get(name, ())) for name, texts in last.items() if name):
+        return base, edited
+    left = {name: iter(texts) for name, texts in last.items()}
+    return b"".join(next(left.get(name, iter(())), b"") if name else text for name, text in parts), edited
+
+
+def _by_name(parts: Iterable[tuple[bytes, bytes]]) -> Mapping[bytes, Sequence[bytes]]:
+    texts: dict[bytes, list[bytes]] = {}
+    for name, text in parts:
+        texts.setdefault(name, []).append(text)
+    return texts
+
+
+def _words(texts: Iterable[bytes]) -> Sequence[Sequence[bytes]]:
+    """Texts without their layout, which follows the longest name."""
+    return [text.split() for text in texts]
+
+
+def _engine_parts(text: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and text of each attribute that holds for one engine alone; "" and a line beside them."""
+    name, part, column = b"", b"", 0
+    held: list[bytes] = []
+    for line in lines_of(text):
+        first = line.lstrip()
+        indent = len(line) - len(first)
+        is_deeper = indent > column or (indent == column and first.startswith(_GOES_ON))
+        if name and (not first or (first.startswith(b"#") and not is_deeper)):
+            held.append(line)
+            continue
+        if name and is_deeper:
+            part, held = b"".join((part, *held, line)), []
+            continue
+        if name:
+            yield name, part
+            yield from ((b"", other) for other in held)
+            name, held = b"", []
+        opening = _FOR_ENGINE.fullmatch(line)
+        if opening:
+            name, part, column = opening[2], line, len(opening[1])
+        else:
+            yield b"", line
+    if name:
+        yield name, part
+    yield from ((b"", other) for other in held)
 
 
 def _of_maps(text: bytes, indent: int) -> Iterator[tuple[bytes, bytes]]:

@@ -357,6 +357,7 @@ def _versions(generated: Generated, directory: Path, record: Record, path: str) 
         retired=any(name.startswith(f"{key}.") or key in folders for key in generated.left_out),
         successors=generated.successors.get(root, {}),
         moved={old: new for new, old in generated.former_regions.get(root, {}).items()},
+        engines=generated.former_engines.get(root, {}),
     )
 
 

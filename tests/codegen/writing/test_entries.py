@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from advisor.codegen import ConflictPolicy, Language, Stage, Wanted, WriteOptions, generate, read_former, write_files
 from advisor.codegen.writing.decisions import WRITE_THEM, Keys, merge_entries
-from advisor.codegen.writing.entries import keyed
+from advisor.codegen.writing.entries import keyed, without_engine_edits
 from advisor.codegen.writing.merging import Conflict
 from advisor.errors import InputError
 from advisor.plan.fleet.chosen import Policy
@@ -576,3 +576,60 @@ def test_a_file_that_one_in_the_way_would_follow_is_removed(tmp_path):
     assert not (manifests / "us-east-1-1xl4-bf16-tp1-vllm.yaml").exists()
     actions = {change.path: change.action for change in report.changes}
     assert actions["kubernetes/us-east-1/us-east-1-1xl4-bf16-tp1-vllm.yaml"] == "removed"
+
+
+SGLANG = {"engine": "SGLang", "engine_version": "0.5.9"}
+NOT_FOR_IT = r"those of {0}\.\S+ in {1} are for vllm, and not in {0}\.\S+: {2}"
+
+
+@pytest.mark.parametrize(
+    ("target", "facts", "now", "beside", "said"),
+    [
+        ("gke", GOOGLE, RTX, '- "--dtype=bfloat16"', NOT_FOR_IT.format("Deployment", "args", WRITE_THEM)),
+        ("ec2", {}, {}, '"--dtype=bfloat16",', NOT_FOR_IT.format("backends", "arguments", WRITE_THEM)),
+        ("eks", {}, {}, '- "--dtype=bfloat16"', NOT_FOR_IT.format("Deployment", "args", WRITE_THEM)),
+    ],
+)
+def test_arguments_of_one_engine_are_not_given_to_another(target, facts, now, beside, said, tmp_path):
+    """Manifests, copied and renamed, and entries: the flag is named, and stays where the former engine still runs."""
+    run(tmp_path, Language.TERRAFORM, plan_of(facts), target=target)
+    former = tmp_path / "fleet.tf" if target == "ec2" else next(tmp_path.glob("kubernetes/*/*-vllm.yaml"))
+    add_flag(former, beside)
+    report = run(tmp_path, Language.TERRAFORM, plan_of({**now, **SGLANG}), target=target)
+    notes = [change.note for change in report.changes if re.search(said, change.note)]
+    assert len(notes) == 1
+    assert ("with your edits" in notes[0]) is (target == "ec2")
+    texts = [path.read_text() for path in (*tmp_path.glob("*.tf"), *tmp_path.glob("kubernetes/*/*.yaml"))]
+    assert sum(FLAG in text for text in texts) == (target != "eks")
+    kept = [copy.read_text() for copy in (tmp_path / ".advisor/replaced").rglob("*") if copy.is_file()]
+    assert target != "eks" or any(FLAG in text for text in kept)
+
+
+@pytest.mark.parametrize(
+    "keys", [Keys(successors={"k": "m"}, engines={"m": "vllm"}), Keys({"k": "m"}, engines={"m": "vllm"})]
+)
+def test_other_edits_go_on_with_another_engine(keys):
+    """A weight holds for whatever serves; image, arguments and an environment that a person added do not."""
+    base = entry("k", weight=1, image='"a"', arguments=["x"])
+    mine = entry("k", weight=2, image='"a@sha256:1"', arguments=["x", "y"], environment=["z"])
+    theirs = entry("m", weight=1, image='"b"', arguments=["w"])
+    result = merge_entries("fleet.tf", *(text_of(backends=maps) for maps in (base, mine, theirs)), keys)
+    expected = entry("m", weight=2, image='"b"', arguments=["w"])
+    assert b"".join(whole(result).split()) == b"".join(text_of(backends=expected).split())
+    assert result.notes == (
+        "those of backends.k go on in backends.m",
+        f"those of backends.k in image and arguments and environment are for vllm, and not in backends.m: {WRITE_THEM}",
+    )
+
+
+ENGINE_LINES = st.lists(st.sampled_from(["image: a", "args:", "- x", "  - y", "# z", "", "  env: []", "kind: w", "]"]))
+
+
+@given(ENGINE_LINES, ENGINE_LINES)
+def test_an_entry_without_edits_for_its_engine(base, mine):
+    """Nothing of the engine differs afterwards; without such edits nothing is changed."""
+    base, mine = ("".join(f"{line}\n" for line in lines).encode() for lines in (base, mine))
+    text, edited = without_engine_edits(base, mine)
+    assert without_engine_edits(base, base) == (base, [])
+    assert not without_engine_edits(base, text)[1]
+    assert edited or text.split() == mine.split()
