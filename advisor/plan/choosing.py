@@ -165,7 +165,7 @@ def _chosen_below(market: Market, asked: Asked, most_usd: float) -> Chosen:
     if not isinstance(confirmed, Confirmed):
         return Chosen(confirmed, formulation, Ranking((), rank_rejections(formulation)))
     if not confirmed.confirmation.reached and ranking.closest is not None:
-        confirmed = closer(confirmed, validator.in_full(ranking.closest))
+        confirmed = closer(validator.in_full(confirmed), ranking.closest)
     limit_usd = confirmed.usd_per_month - A_CENT
     unknown = any(single.confirmed is None and single.usd_per_month < limit_usd for single in ranking.singles)
     if unknown or validator.carried_beyond(confirmed):

@@ -345,9 +345,10 @@ class _Replays:
             return _as_planned(self._formulation, pool, single.tariff, confirmed)
         kept = 0.0
         if isinstance(confirmed, Confirmed):
-            kept = worst_share(confirmed)
-            if not confirmed.confirmation.reached:
+            if not confirmed.confirmation.reached and closer(self.closest, confirmed) is confirmed:
+                confirmed = self._validator.in_full(confirmed)
                 self.closest = closer(self.closest, confirmed)
+            kept = worst_share(confirmed)
         self._rejections.append(_replay_refusal(self._formulation, pool, self._context.requirements.workload.slo, kept))
         return None
 
