@@ -26,8 +26,6 @@ MOST = 10**9
 """Largest count that is read."""
 MOST_NUMBER = 1e15
 """Largest number that is read where a key has no bound of its own."""
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-"""Control characters other than those between words and lines."""
 SHARES_TOLERANCE = 0.005
 """Shares written with two decimals sum to one within this."""
 
@@ -119,19 +117,7 @@ class Field:
             self.fail(f"expected {what}, found {_KIND[type(self.node)]}", f"write {self.name}: value")
         if self.node.tag == "tag:yaml.org,2002:null" or not self.node.value.strip():
             self.fail("the value is empty", "give it a value, or take the key out")
-        text = str(self.node.value).strip()
-        if control := _CONTROL.search(text):
-            self.fail(f"it holds the control character U+{ord(control[0]):04X}", "take it out")
-        return text
-
-    def single_line(self, most_characters: int) -> str:
-        """Text of one line, of so many characters at most."""
-        text = self.text()
-        if len(text) > most_characters:
-            self.fail(f"the {self.name} is too long", f"use at most {most_characters} characters")
-        if len(text.splitlines()) > 1 or "\t" in text:
-            self.fail(f"the {self.name} holds a line break or a tab", "write it in one line")
-        return text
+        return str(self.node.value).strip()
 
     def choice(self, allowed: Sequence[str]) -> str:
         """One of a few words."""

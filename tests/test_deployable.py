@@ -473,8 +473,7 @@ def test_each_target_says_how_long_a_machine_is_billed_after_its_last_hour():
     """Of the times that the code sets: the drain of every host and pod, and Karpenter's wait for an empty node."""
     drain = LoadBalancer().drain_seconds
     seconds = {target: fact.value for target, fact in CATALOG.scale_ins.items()}
-    without_machines = {"cloud-run", "container-apps"}
-    assert set(seconds) == {target.name for target in TARGETS} - without_machines
+    assert set(seconds) == {target.name for target in TARGETS}
     assert all(value >= drain for value in seconds.values())
     assert seconds["ec2"] == drain
     (waits,) = {

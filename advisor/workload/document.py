@@ -127,7 +127,8 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
     for required in ("name", "model", *(() if prometheus else ("demand",))):
         if required not in fields:
             root.fail(f"the key '{required}' is missing", f"add a line '{required}: …'")
-    name = fields["name"].single_line(_MAX_NAME_LENGTH)
+    if len(fields["name"].text()) > _MAX_NAME_LENGTH:
+        fields["name"].fail("the name is too long", f"use at most {_MAX_NAME_LENGTH} characters")
     demand = _instead_of(fields.get("demand"), prometheus) if prometheus else _demand(fields["demand"])
     current = _current(fields["current"], demand) if "current" in fields else None
     beside = _batch_beside(fields.get("demand"), is_stated=prometheus is None)
@@ -140,7 +141,7 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
     usual_providers = (current.provider,) if current is not None and "regions" not in fields else _DEFAULT_PROVIDERS
     limits = read_limits(fields.get("limits"), _ELSEWHERE, Limits(fault_tolerant_ratio=1.0) if is_batch else Limits())
     return Workload(
-        name=name,
+        name=fields["name"].text(),
         model=fields["model"].text(),
         precisions=fields["precisions"].choices(PRECISIONS) if "precisions" in fields else DEFAULT_PRECISIONS,
         slo=_slo(fields.get("slo")),
