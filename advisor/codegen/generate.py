@@ -240,8 +240,8 @@ _BOTH_DO_NOT_FIT = (
 )
 
 _UNKNOWN_FORMER = (
-    "what runs here is not recorded (.advisor/stacks.json is missing): groups that the plan no longer has go in the "
-    "same apply that makes the new ones; to cut over in stages, restore it or generate the former plan once more first"
+    "an older version generated what runs here: groups that the plan no longer has go in the same apply that makes the "
+    "new ones; to cut over in stages, generate the former plan once more first"
 )
 
 

@@ -22,6 +22,12 @@ _MATTERS = re.compile(r"^(resource|locals) ", re.MULTILINE)
 _PLACE = ("region", "zone", "zones", "location")
 _PURCHASE = ("spot",)
 _TYPE = ("instance_types", "instance_type", "machine_type", "vm_size", "size", "sku")
+_JOINED = {
+    "azurerm_network_security_rule": (
+        "clients", "probes", "nothing_else_in", "https_out", "names_out", "nothing_else_out",
+    ),
+}  # fmt: skip
+"""Type → labels that were resources for each region, and are now those of ``this``, as ``REGION-LABEL``."""
 _NAMING = ("name", "name_prefix", "alarm_name", "scheduled_action_name")
 
 
@@ -89,7 +95,7 @@ def _moved(files: Mapping[str, str], former: Mapping[str, str], pairs: Mapping[s
         return former.get(FILE, "")
     now = _root(files)
     last = _root(before)
-    moved = [*_moves(last, now, pairs), *_joined(last, now)]
+    moved = [*_moves(last, now, pairs), *_joined(last, now), *_of_regions(last, now)]
     alive = set(_addresses(now))
     targets = {move.new for move in moved}
     written = [move for move in _written(former.get(FILE, "")) if move.old not in alive and move.new not in targets]
@@ -151,6 +157,15 @@ def _joined(former: _Root, now: _Root) -> Iterator[Move]:
                     for key, name in names.items()
                     if "${" not in (other := name.removeprefix(prefix).removesuffix('"')) and name.startswith(prefix)
                 )
+
+
+def _of_regions(former: _Root, now: _Root) -> Iterator[Move]:
+    """Moves of labels that became one resource over a map, under names of their own that hold no key."""
+    for (kind, label), (_, block) in former.resources.items():
+        joined = label in _JOINED.get(kind, ()) and (kind, label) not in now.resources
+        regions = former.keys_of(block) if joined and (kind, "this") in now.resources else None
+        for region in regions[1] if regions else ():
+            yield Move(_address((kind, label), region), _address((kind, "this"), f"{region}-{label.replace('_', '-')}"))
 
 
 def _names(root: _Root, document: Document, block: Block) -> Iterator[tuple[str, str]]:

@@ -804,13 +804,12 @@ def test_budget_quotas_and_alarms_hold_for_both(tmp_path):
     assert "# Total of the plan for a month of 730 hours, in USD.\n" in planned.files["fleet.tf"]
 
 
-def test_code_without_its_record_is_not_known(tmp_path):
-    """Nothing can be kept, which is said, with the file that is missing."""
+def test_code_of_an_older_version_is_not_known(tmp_path):
+    """Nothing can be kept, which is said."""
     run(tmp_path, plan_of({}))
     (tmp_path / ".advisor/stacks.json").unlink()
     generated, _ = run(tmp_path, plan_of({"region": "eu-west-1"}))
-    (said,) = (warning for warning in generated.warnings if "generate the former plan once more first" in warning)
-    assert ".advisor/stacks.json is missing" in said
+    assert any("generate the former plan once more first" in warning for warning in generated.warnings)
     assert weights(tmp_path) == {"eu-west-1": 1000}
 
 

@@ -197,3 +197,25 @@ def test_each_root_has_its_own():
         "gcp/main.tf": ""
     }
     assert [path for path in with_moves(now, former, ("aws", "gcp")) if path.endswith("moved.tf")] == ["aws/moved.tf"]
+
+
+RULES = """resource "azurerm_network_security_rule" "{label}" {{
+  for_each = local.{of}
+
+  name = {name}
+}}
+"""
+
+
+def test_rules_of_each_region_that_became_one_table_are_moved():
+    """Their names at Azure stay: a new rule beside the old one would be refused, and the old one's removal cut hosts off."""
+    data = "locals {\n  regions = {\n    eastus  = { weight = 1 }\n    westus2 = { weight = 1 }\n  }\n}\n"
+    labels = {"clients": '"clients"', "nothing_else_in": '"nothing-else-in"', "own": '"own"'}
+    old = "\n".join(RULES.format(label=label, of="regions", name=name) for label, name in labels.items())
+    new = RULES.format(label="this", of="rules_of", name="each.value.name")
+    kind = "azurerm_network_security_rule"
+    assert moves({"fleet.tf": data, "network.tf": new}, {"fleet.tf": data, "network.tf": old}) == [
+        (f'{kind}.{label}["{region}"]', f'{kind}.this["{region}-{label.replace("_", "-")}"]')
+        for label in ("clients", "nothing_else_in")
+        for region in ("eastus", "westus2")
+    ]

@@ -183,8 +183,8 @@ class JoinedBase:
     """Name of their deployment among the workload files: its plan is under it where plans are held in the estate."""
     usd_per_month: float
     apart_usd_per_month: float
-    plan_file: str
-    """File of their plan where plans are files of their own."""
+    plan_file: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """File of their plan where plans are files of their own; "": the estate is of a version that did not name it."""
 
     @property
     def saved_usd_per_month(self) -> float:
