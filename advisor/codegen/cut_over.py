@@ -32,7 +32,6 @@ from advisor.codegen.kept import (
     with_stated_replicas,
 )
 from advisor.codegen.model import ComputeGroup, CutOver, Stack, is_warmed
-from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.rollout import (
     Deployed,
     Former,
@@ -46,6 +45,7 @@ from advisor.codegen.rollout import (
     traits_of,
 )
 from advisor.codegen.selection import LONGEST_NAME
+from advisor.codegen.service_costs import at_paid_prices
 from advisor.codegen.templates import fill
 from advisor.errors import InputError
 from advisor.records import replace
@@ -258,8 +258,9 @@ def staged(stack: Stack, rollout: Rollout) -> Stack:
     if rollout.stage is None:
         return stack
     runs = joint(rollout)
-    beyond = sum(group.usd_per_month for group in runs.groups) - sum(group.usd_per_month for group in stack.groups)
-    quotas = quotas_needed(stack.provider, stack.target, runs.groups)
+    paid = at_paid_prices(stack, runs.groups)
+    planned_usd = sum(group.usd_per_month for group in stack.groups)
+    beyond = None if paid is None else round(sum(group.usd_per_month for group in paid) - planned_usd, 2)
     checked = rollout.new or stack.groups[:1]
     # Groups that come or go and answer for one backend with others, which gives each instance its share.
     counts = Counter(group.backend for group in runs.groups)
@@ -273,14 +274,13 @@ def staged(stack: Stack, rollout: Rollout) -> Stack:
         alarms=runs.alarms,
         agent=runs.agent,
         budget=stack.budget.with_more(beyond, of=_WHILE_BOTH_RUN),
-        summary=replace(stack.summary, quotas=quotas),
         cut_over=CutOver(
             rollout.stage,
             Stage.SHIFT if rollout.stage is Stage.PREPARE and moves(rollout) else Stage.FINISH,
             rollout.retiring,
             rollout.new,
             members,
-            round(beyond, 2),
+            beyond,
             checks(stack, checked),
             tuple(removals(stack, rollout)),
             () if rollout.before is None else tuple(widening(runs, rollout.before)),

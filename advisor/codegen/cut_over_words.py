@@ -157,7 +157,7 @@ def _facts(stack: Stack, cut_over: CutOver) -> dict[str, Any]:
         "cut_over": cut_over,
         "retiring": [described(group, stack) for group in cut_over.retiring],
         "new": [described(group, stack) for group in cut_over.new],
-        "cost": _UNKNOWN if total is None else usd(cut_over.usd_per_month),
+        "cost": _UNKNOWN if cut_over.usd_per_month is None else usd(cut_over.usd_per_month),
         "total": _UNKNOWN if total is None else usd(total),
         "clients": list(_of_clients(stack, cut_over)),
         "topic": _topic(cut_over),

@@ -31,7 +31,6 @@ from advisor.codegen.hcl import read_hcl
 from advisor.codegen.inputs.table import EVERY, declared_inputs
 from advisor.codegen.kept import growing, joint, moving, releasing, renaming, stating, widening
 from advisor.codegen.model import Component, ComputeGroup, Stack
-from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.registries import images_of, pinned, written
 from advisor.codegen.rollout import AT_ONCE, Former, Rollout, former_engines, former_regions, successors
 from advisor.codegen.selection import Choice, choose, reason_against
@@ -383,11 +382,11 @@ def _staged(stack: Stack, rollout: Rollout) -> Stack:
     """The stack with what retires beside it, where its target takes both."""
     both = staged(stack, rollout)
     try:
-        target_of(both)
+        target = target_of(both)
     except InputError as error:
         kinds = f"{len(both.groups)} groups run until the cut-over is finished, of which {len(rollout.retiring)} retire"
         raise InputError(f"{error.message} ({kinds})", where=error.where, hint=_BOTH_DO_NOT_FIT) from error
-    return both
+    return target.with_quotas(both)
 
 
 def _engine_warnings(choice: Choice, wanted: Wanted) -> tuple[str, ...]:
@@ -486,10 +485,8 @@ def _unpinned(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
 def as_run(stack: Stack, wanted: Wanted) -> Stack:
     """The stack as its target and form run it."""
     target = target_of(stack)
-    quotas = quotas_needed(stack.provider, target.name, stack.groups)
     named = with_own_namespace(stack) if target.is_cluster else stack
-    summary = replace(named.summary, quotas=quotas)
-    formed = replace(named, target=target.name, check=target.check, form=wanted.form, summary=summary)
+    formed = target.with_quotas(replace(named, target=target.name, check=target.check, form=wanted.form))
     run = adapted(formed, is_cluster=target.is_cluster, image=wanted.image)
     return with_balancing(run, is_cluster=target.is_cluster)
 

@@ -277,9 +277,11 @@ class Budget:
     month_hours: tuple[int, int] = (LONGEST_MONTH_HOURS, HOURS_PER_MONTH)
     """Hours of the longest month, and of that of the plan."""
 
-    def with_more(self, usd_per_month: float, of: str) -> "Budget":
-        """The budget with so much more, of which it is; one that is not known stays so."""
-        total = None if self.usd_per_month is None else round(self.usd_per_month + usd_per_month, 2)
+    def with_more(self, usd_per_month: float | None, of: str) -> "Budget":
+        """The budget with so much more, of which it is; not known where either is not."""
+        parts = (self.usd_per_month, usd_per_month)
+        known = [part for part in parts if part is not None]
+        total = round(sum(known), 2) if len(known) == len(parts) else None
         return replace(self, usd_per_month=total, of=of)
 
     @property
@@ -339,8 +341,8 @@ class CutOver:
     new: tuple[ComputeGroup, ...]
     members: frozenset[str]
     """Keys of those that share a backend with others: they get requests as long as they answer, in every stage."""
-    usd_per_month: float
-    """Compute beyond the plan, while both run."""
+    usd_per_month: float | None
+    """Compute beyond the plan, while both run; None: the catalog has no price of some of it."""
     checks: tuple[str, ...]
     """Commands that show whether the instances of the new groups serve; where there is none, of one that goes on."""
     removals: tuple[str, ...] = ()

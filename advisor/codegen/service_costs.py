@@ -1,6 +1,6 @@
 """Costs of code for services of containers and endpoints, whose prices are not those of a plan's machines."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from advisor.catalog import load_catalog
 from advisor.codegen.model import ComputeGroup, Row, Scaling, Stack
@@ -19,6 +19,7 @@ from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, MINUTES_PER_HOUR, usd
 
 _Standing = tuple[StandingCharge, ...]
 _UNKNOWN = "unknown"
+_PART_OF_CODE = "This part's compute of this code"
 
 
 def at_service_prices(stack: Stack, plan: Plan, choice: Choice, *, is_whole: bool) -> Stack:
@@ -40,15 +41,16 @@ def at_service_prices(stack: Stack, plan: Plan, choice: Choice, *, is_whole: boo
         return stack
     unpriced = [f"{paid[group.key].what} in {group.region}" for group in stack.groups if paid[group.key].price is None]
     if unpriced:
-        return _without_total(stack, " and ".join(dict.fromkeys(unpriced)))
+        return _without_total(stack, " and ".join(dict.fromkeys(unpriced)), is_whole=is_whole)
     groups = tuple(_at_price(stack, group, paid[group.key]) for group in stack.groups)
     cost, standing = _at_services(replace(stack, groups=groups), plan, choice, counted)
     total = cost.total_usd_per_month if is_whole else cost.compute_usd_per_month
     prices = [_price_row(group, paid[group.key]) for group in groups]
-    rows = (*part_rows(cost, unit_of(plan.demand), ()), *standing_rows(standing)) if is_whole else stack.summary.cost
+    rows = (*part_rows(cost, unit_of(plan.demand), ()), *standing_rows(standing))
     planned = stack.budget.usd_per_month or 0.0
     change = f"{usd(abs(total - planned))} {'more' if total >= planned else 'less'}"
-    told = f"This code costs {usd(total)} a month at the prices of {_services(paid)}, {change} than the plan counts."
+    what = "This code" if is_whole else "Compute of this part"
+    told = f"{what} costs {usd(total)} a month at the prices of {_services(paid)}, {change} than the plan counts."
     budget = replace(
         stack.budget,
         usd_per_month=total,
@@ -57,22 +59,51 @@ def at_service_prices(stack: Stack, plan: Plan, choice: Choice, *, is_whole: boo
         entrances_usd=0.0,
         difference=told,
     )
-    summary = replace(stack.summary, cost=(*prices, *rows, Row("Total of the plan", f"{usd(planned)} a month")))
+    own = rows if is_whole else (Row(_PART_OF_CODE, f"{usd(total)} a month"),)
+    further = () if is_whole else _marked(stack)
+    summary = replace(stack.summary, cost=(*prices, *own, _planned_row(stack, is_whole=is_whole), *further))
     return replace(stack, groups=groups, budget=budget, summary=summary).with_cautions(told)
+
+
+def at_paid_prices(stack: Stack, groups: Iterable[ComputeGroup]) -> tuple[ComputeGroup, ...] | None:
+    """Groups at the prices of the stack's target, whatever they were recorded at; None: the catalog has none of one.
+
+    Args:
+        stack: as its target runs it.
+        groups: of it, and those that run beside it in a cut-over.
+    """
+    paid_of = target_of(stack).paid
+    if paid_of is None:
+        return tuple(groups)
+    paid = [(group, paid_of(group)) for group in groups]
+    if any(each.price is None and not each.is_planned for _, each in paid):
+        return None
+    return tuple(group if each.is_planned else _at_price(stack, group, each) for group, each in paid)
 
 
 def _services(paid: Mapping[str, Paid]) -> str:
     return " and ".join(dict.fromkeys(each.what for each in paid.values()))
 
 
-def _without_total(stack: Stack, unpriced: str) -> Stack:
+def _planned_row(stack: Stack, *, is_whole: bool) -> Row:
+    """What the plan counts for what the stack deploys."""
+    label = "Total of the plan" if is_whole else "This part's compute in the plan"
+    return Row(label, f"{usd(stack.budget.usd_per_month or 0.0)} a month")
+
+
+def _marked(stack: Stack) -> Iterator[Row]:
+    """Rows of the plan's cost, which are of all parts at the plan's prices."""
+    return (Row(f"Whole plan: {row.label}", row.value) for row in stack.summary.cost)
+
+
+def _without_total(stack: Stack, unpriced: str, *, is_whole: bool) -> Stack:
     """The stack whose cost nobody knows: a budget of what the plan's machines cost would say nothing of it."""
     told = (
         f"The catalog has no price of {unpriced}: what this code costs is not known, and it makes a budget once "
         "budget_usd_per_month says how large."
     )
-    planned = stack.budget.usd_per_month or 0.0
-    rows = (Row("Total", f"{_UNKNOWN}: no price of {unpriced}"), Row("Total of the plan", f"{usd(planned)} a month"))
+    total = Row("Total" if is_whole else _PART_OF_CODE, f"{_UNKNOWN}: no price of {unpriced}")
+    rows = (total, _planned_row(stack, is_whole=is_whole), *(() if is_whole else _marked(stack)))
     budget = replace(stack.budget, usd_per_month=None, holds_entrances=True, entrances_usd=0.0, difference=told)
     return replace(stack, budget=budget, summary=replace(stack.summary, cost=rows)).with_cautions(told)
 

@@ -8,6 +8,8 @@ from itertools import repeat
 
 from advisor.catalog import load_catalog
 from advisor.catalog.planning import start_seconds
+from advisor.catalog.price_trust import first_day, is_listed
+from advisor.catalog.values import Purchase
 from advisor.codegen.alarms import (
     Alarm,
     alarms_of,
@@ -359,14 +361,34 @@ def _layout(serves: Serves) -> tuple[object, ...]:
 def interchangeable_types(plan: Plan, member: Member) -> tuple[str, ...]:
     """Types of the plan that carry the same accelerators, serve alike there on no larger disk, and cost little more.
 
-    Spot prices are the plan's, else the catalog's: beside a base on demand, a plan has no options on spot.
+    Prices are the plan's; the catalog's for a plan without options on spot, as it is beside a base on demand.
     """
-    serves, prices = member.serves, _serving_types(plan, member)
-    if serves.purchase == PurchaseOption.SPOT:
-        offers = ((name, load_catalog().offer(serves.provider, serves.region, name)) for name in prices)
-        listed = {name: offer.spot.usd_per_hour for name, offer in offers if offer is not None and offer.spot}
-        prices = {name: listed.get(name) if usd is None else usd for name, usd in prices.items()}
-    return tuple(name for name, usd in prices.items() if usd is not None and usd <= _dearest(member))
+    prices = _serving_types(plan, member)
+    if member.serves.purchase == PurchaseOption.SPOT and not any(
+        option.purchase == PurchaseOption.SPOT for option in plan.options
+    ):
+        prices = {name: _spot_usd_per_hour(plan, member.serves, name) for name in prices}
+    dearest = min(_dearest(member), _on_demand_usd_per_hour(member.serves))
+    return tuple(name for name, usd in prices.items() if usd is not None and usd <= dearest)
+
+
+def _spot_usd_per_hour(plan: Plan, serves: Serves, instance_type: str) -> float | None:
+    """The catalog's spot price where *serves* runs; None: it has none, or none that the workload plans with."""
+    catalog = load_catalog()
+    offer = catalog.offer(serves.provider, serves.region, instance_type)
+    if offer is None or offer.spot is None:
+        return None
+    day = first_day(str(plan.workload.get("as_of") or catalog.as_of)) if plan.workload.get("listed_only") else None
+    is_taken = day is None or is_listed(offer.spot, Purchase.SPOT, offer.on_demand, day)
+    return offer.spot.usd_per_hour if is_taken else None
+
+
+def _on_demand_usd_per_hour(serves: Serves) -> float:
+    """What the planned type of a group on spot costs on demand; without bound where that is not known, or not spot."""
+    offer = load_catalog().offer(serves.provider, serves.region, serves.instance_type)
+    if serves.purchase != PurchaseOption.SPOT or offer is None or offer.on_demand is None:
+        return math.inf
+    return offer.on_demand.usd_per_hour
 
 
 def _dearest(member: Member) -> float:

@@ -227,6 +227,18 @@ def test_the_readme_says_how_to_compile_once_for_all_hosts(name):
     assert "Compile once" not in generate(make_plan(make_option())).files["README.md"]
 
 
+@pytest.mark.parametrize("name", ["eks-inferentia2", "eks-karpenter-neuron"])
+def test_what_pods_of_a_backend_compiled_is_copied_through_a_folder_of_its_own(name):
+    """Each backend's pods compile for themselves: the commands name them, and none copies what another left there."""
+    scenario = SCENARIOS[name]()
+    readme = generate(scenario.plan, scenario.languages[0], scenario.wanted).files["README.md"]
+    told = re.findall(r"# POD: a pod of (\S+)\nkubectl .* cp \"POD:\S+ (\S+)\naws s3 sync (\S+) ", readme)
+    assert told
+    assert len(told) == readme.count(' cp "POD:')
+    assert all(target == source == f"compiled-{backend}" for backend, target, source in told)
+    assert len({backend for backend, *_ in told}) == len(told)
+
+
 def test_the_readme_of_sagemaker_says_where_compilations_come_from():
     """SageMaker copies no folder beside the weights by itself, so that the image has to bring or find it."""
     scenario = SCENARIOS["sagemaker-custom-image"]()

@@ -11,7 +11,7 @@ from advisor.codegen import Language, Wanted, beside_total, generate, read_forme
 from advisor.codegen.hcl import literal, read_hcl
 from advisor.codegen.pricing import price_table, read_projects
 from advisor.plan.fleet.chosen import Policy
-from codegen.plans import make_fleet_plan, make_option, make_plan
+from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
 from codegen.scenarios import SCENARIOS
 from codegen.scenarios.azure_vm_scale_set import azure_group
 from codegen.scenarios.cloud_run import make_serverless
@@ -156,15 +156,77 @@ def test_a_larger_container_than_the_planned_one_costs_more_in_the_same_hours():
     assert usd_of(costs_of(generate(plan))["Compute"]) == Decimal(f"{expected:.2f}")
 
 
-def test_both_of_a_cut_over_are_in_the_total(tmp_path):
-    """What retires and what replaces it, at the price of the service."""
-    for region in ("us-central1", "europe-west4"):
-        option = make_option(**(GOOGLE | {"region": region}))
-        wanted = Wanted(target="cloud-run", rank=1)
-        generated = generate(make_plan(option), wanted=wanted, former=read_former(tmp_path))
-        write_files(generated, tmp_path)
+def cut_over(directory, *plans, target="cloud-run"):
+    """Code for the last of the machines that *plans* say after that for those before it."""
+    for changes in plans:
+        wanted = Wanted(target=target, rank=1)
+        generated = generate(make_plan(make_option(**changes)), wanted=wanted, former=read_former(directory))
+        write_files(generated, directory)
+    return generated
+
+
+@pytest.mark.parametrize(
+    "regions", [("us-central1", "europe-west4"), ("europe-west4", "us-central1")], ids=["comes", "retires"]
+)
+def test_a_cut_over_has_no_total_where_a_price_of_either_is_not_known(regions, tmp_path):
+    """The price of a machine stands for no container, of what comes (Cloud Run in europe-west4) and what retires."""
+    generated = cut_over(tmp_path, *(GOOGLE | {"region": region} for region in regions))
     assert planned_usd(generated) is None
-    assert "what is not known in all" in generated.files["README.md"]
+    assert "compute costs what is not known a month beyond the plan, what is not known in all" in " ".join(
+        generated.files["README.md"].split()
+    )
+
+
+def test_both_of_a_cut_over_are_in_the_total(tmp_path):
+    """What retires and what replaces it, at the price of the service: two containers beside two."""
+    larger = GOOGLE | {"instance_type": "g2-standard-8", "usd_per_hour": 0.8537}
+    generated, alone = cut_over(tmp_path, larger, GOOGLE), on_cloud_run()
+    beside = Decimal(str(planned_usd(generated))) - Decimal(str(planned_usd(alone)))
+    assert beside == usd_of(costs_of(on_cloud_run(**larger))["Compute"])
+
+
+@pytest.mark.parametrize(
+    ("target", "moves", "told"),
+    [
+        ("cloud-run", [GOOGLE, GOOGLE | {"region": "us-east4"}], "in GPUs: 6 in us-central1 (2 × 3); 6 in us-east4"),
+        (
+            "sagemaker",
+            [{"region": "us-east-1"}, {"region": "us-west-2"}],
+            "SageMaker (`ml.g6.xlarge for endpoint usage`), in instances: 4 in us-east-1 (2 × 2); 4 in us-west-2 (2 × 2)",
+        ),
+    ],
+)
+def test_the_section_on_a_cut_over_has_the_quotas_of_the_service(target, moves, told, tmp_path):
+    """The same ones as before the first apply, with as much of each: nothing of the machines' quotas."""
+    readme = cut_over(tmp_path, *moves, target=target).files["README.md"]
+    before, _, section = readme.partition("## Before the first")
+    assert told in section.replace("\\", "")
+    listed = re.findall(r"^- (.+), replacements included: (.+)$", before, re.MULTILINE)
+    assert listed
+    for _name, amount in listed:
+        assert amount in section
+    assert "On-Demand" not in before
+    assert "Compute Engine" not in before
+
+
+def test_rows_of_the_whole_plan_are_marked_in_a_part_at_the_prices_of_its_service():
+    """Hosts and larger containers than planned: one compute of this part each, and no second total."""
+    hosts = make_group(provider="gcp", region="us-central1", instance_type="g2-standard-4", request_shares=(1.0, 0.5))
+    container = make_serverless(weights_gib=20.0, instances=(0, 2), request_shares=(0.0, 0.5))
+    plan = make_fleet_plan(hosts, container)
+    generated = generate(plan)
+    (root,) = [root for root in generated.roots if "cloud-run" in generated.files[f"{root}/README.md"]]
+    readme = generated.files[f"{root}/README.md"]
+    (told,) = [warning for warning in generated.warnings if "at the prices of Cloud Run" in warning]
+    assert told.startswith("Compute of this part costs $")
+    table = readme.partition("| Cost | |")[2].partition("The total does not hold")[0]
+    costs = dict(re.findall(r"^\| (.+?) \| (.+) \|$", table.replace("\\", ""), re.MULTILINE))
+    planned = next(group.compute_usd_per_month for group in plan.fleet.groups if group.purchase == "serverless")
+    assert usd_of(costs["This part's compute in the plan"]) == Decimal(f"{planned:.2f}")
+    code = Decimal(f"{planned * 1.42092 / 1.04652:.2f}")
+    assert usd_of(costs["This part's compute of this code"]) == code
+    assert usd_of(costs["Whole plan: Total"]) == Decimal(f"{plan.fleet.cost.total_usd_per_month:.2f}")
+    assert not {"Total", "Compute", "Total of the plan"} & set(costs)
 
 
 @pytest.mark.parametrize(

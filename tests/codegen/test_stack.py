@@ -329,8 +329,8 @@ def test_interchangeable_types_serve_the_same_way():
     assert only.interchangeable_types == ("g6.4xlarge",)
 
 
-def test_spot_beside_a_base_on_demand_may_be_every_type_that_serves_alike():
-    """A plan with a base has no options on spot: layout and zones are of its options on demand, prices of the catalog."""
+def beside_a_base(*more, **workload):
+    """Stack of spot beside a base on demand; *more* are further options, *workload* further terms of the plan."""
     group = make_group(purchase="spot", instance_usd_per_hour=0.4)
     zones = {"zones": 2, "zone_names": group.zone_names}
     on_demand = make_option(cost=make_cost(0.8048, 2), **zones)
@@ -344,11 +344,37 @@ def test_spot_beside_a_base_on_demand_may_be_every_type_that_serves_alike():
     )
     base = make_group(instances=(1, 1), request_shares=(0.3, 0.3))
     plan = make_fleet_plan(base, dataclasses.replace(group, request_shares=(0.7, 0.7)))
-    plan = dataclasses.replace(plan, options=options)
+    plan = dataclasses.replace(plan, options=(*options, *more), workload=plan.workload | workload)
     (only,) = stacks_of(plan, choose(plan, Wanted(), lambda _choice: None), Wanted())
+    return only
+
+
+def test_spot_beside_a_base_on_demand_may_be_every_type_that_serves_alike():
+    """A plan with a base has no options on spot: layout and zones are of its options on demand, prices of the catalog."""
+    only = beside_a_base()
     found = {group.is_spot: (group.startable_types, group.serving_types) for group in only.groups}
     assert found[True] == (("g6.xlarge", "g6.2xlarge"), ("g6.2xlarge", "g6.8xlarge"))
     assert found[False][0] == ("g6.xlarge",)
+
+
+def test_spot_prices_that_a_plan_leaves_out_do_not_come_back_from_the_catalog():
+    """A plan with any option on spot has left the others out; old prices are none of one that takes listed ones only."""
+    on_spot = make_option(purchase="spot", cost=make_cost(0.4, 2))
+    for only in (beside_a_base(on_spot), beside_a_base(listed_only=True, as_of="2026-11-30")):
+        (spot,) = (group for group in only.groups if group.is_spot)
+        assert spot.startable_types == ("g6.xlarge",)
+        assert spot.serving_types == ("g6.2xlarge", "g6.8xlarge")
+    recent = beside_a_base(listed_only=True, as_of="2026-03-02")
+    assert any(group.startable_types == ("g6.xlarge", "g6.2xlarge") for group in recent.groups)
+
+
+def test_no_other_type_on_spot_costs_more_than_the_planned_one_on_demand():
+    """Within 1.5 times a spot price of 0.70 an hour, and above 0.8048, at which the planned type is there for sure."""
+    chosen = make_option(purchase="spot", cost=make_cost(0.7, 2))
+    within = dataclasses.replace(chosen, rank=2, instance_type="g6.2xlarge", cost=make_cost(0.8, 2))
+    beyond = dataclasses.replace(chosen, rank=3, instance_type="g6.4xlarge", cost=make_cost(0.81, 2))
+    (only,) = stack_of(make_plan(chosen, within, beyond)).groups
+    assert only.interchangeable_types == ("g6.2xlarge",)
 
 
 def test_alarms_on_missing_hosts_need_someone():

@@ -24,6 +24,8 @@ from advisor.reading import check_regular, read_json
 from advisor.records import dataclass, replace
 
 _INSTALLED = ".terraform/modules/modules.json"
+_JSON = ".json"
+_AUTOMATIC = ("*.auto.tfvars", "*.auto.tfvars.json")
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,26 @@ class Module:
     @cached_property
     def variable_files(self) -> tuple[Document, ...]:
         """Files of the root that set variables by themselves, in the order in which Terraform reads them."""
+        return tuple(_read(path, self.root) for path in self._variable_paths if path.suffix != _JSON)
+
+    @cached_property
+    def _variable_paths(self) -> tuple[Path, ...]:
+        """As :attr:`variable_files`, with those in JSON among them; the last one that sets a variable counts."""
         if self.parent is not None:
             return ()
-        plain = [path for path in (self.directory / "terraform.tfvars",) if path.is_file()]
-        return tuple(_read(path, self.root) for path in [*plain, *sorted(self.directory.glob("*.auto.tfvars"))])
+        first = [self.directory / name for name in ("terraform.tfvars", "terraform.tfvars.json")]
+        later = sorted(path for kind in _AUTOMATIC for path in self.directory.glob(kind))
+        return tuple(path for path in (*first, *later) if path.is_file())
+
+    def given_value(self, name: str) -> object:
+        """What the files of the root give a variable, NOT_LITERAL for what is computed; None where none gives it."""
+        given: object = None
+        for path in self._variable_paths:
+            if path.suffix == _JSON:
+                given = _json_keys(path).get(name, given)
+            elif (attribute := _read(path, self.root).body.attributes.get(name)) is not None:
+                given = literal(attribute.value.node)
+        return given
 
     def blocks(self) -> Iterator[tuple[Document, Block]]:
         """Every top-level block, with its file."""
@@ -78,13 +96,8 @@ class Module:
 
     def json_variable_file(self, name: str) -> str:
         """The JSON file that sets a variable of the root; "" where none does."""
-        if self.parent is not None:
-            return ""
-        paths = [self.directory / "terraform.tfvars.json", *sorted(self.directory.glob("*.auto.tfvars.json"))]
-        for path in reversed(paths):
-            if path.is_file() and name in _json_keys(path):
-                return str(path.relative_to(self.root))
-        return ""
+        in_json = (path for path in reversed(self._variable_paths) if path.suffix == _JSON)
+        return next((str(path.relative_to(self.root)) for path in in_json if name in _json_keys(path)), "")
 
     def inner(self, name: str, key: str | None) -> "Module | None":
         """The module that a call leads to; None where its files are not on this disk.

@@ -167,15 +167,15 @@ def _of_code(directory: Path, catalog: Catalog) -> Project:
 
 def _model_source(directory: Path, documents: Sequence[Document]) -> object:
     """Where weights come from: as a file of variables sets it, else by default."""
-    last = [file.body.attributes.get("model_source") for file in Module(directory, directory).variable_files]
+    given = Module(directory, directory).given_value("model_source")
     declared = [
         block.attributes.get("default")
         for document in documents
         for block in document.body.of("variable")
         if block.labels == ("model_source",)
     ]
-    stated = [attribute for attribute in (*declared, *last) if attribute is not None]
-    return literal(stated[-1].value.node) if stated else NOT_LITERAL
+    defaults = [literal(attribute.value.node) for attribute in declared if attribute is not None]
+    return given if given is not None else defaults[-1] if defaults else NOT_LITERAL
 
 
 def local_map(documents: Iterable[Document], name: str) -> Mapping[str, Any] | None:

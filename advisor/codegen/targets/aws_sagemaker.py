@@ -308,17 +308,23 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         },
         "serves_where": "on a SageMaker real-time endpoint in each region; each group is a production variant",
         "cautions": tuple(_cautions(stack)),
-        # An update starts as many again: all at once where it does not go step by step, and otherwise where it is
-        # rolled back (RollbackMaximumBatchSize of the API's RollingUpdatePolicy).
-        "quotas": quotas_of_updates(
-            (
-                Quota(f"{ml_type(group.instance_type)} for endpoint usage", "SageMaker", "instances"),
-                group.region,
-                _most_instances(stack, group),
-            )
-            for group in sorted(stack.groups, key=lambda group: (group.instance_type, group.region))
-        ),
     }
+
+
+def _quotas(stack: Stack) -> tuple[Quota, ...]:
+    """Quotas of instances, as many again as may run: those that an update starts.
+
+    It starts them all at once where it does not go step by step, and otherwise where it is rolled back
+    (RollbackMaximumBatchSize of the API's RollingUpdatePolicy).
+    """
+    return quotas_of_updates(
+        (
+            Quota(f"{ml_type(group.instance_type)} for endpoint usage", "SageMaker", "instances"),
+            group.region,
+            _most_instances(stack, group),
+        )
+        for group in sorted(stack.groups, key=lambda group: (group.instance_type, group.region))
+    )
 
 
 def _most_instances(stack: Stack, group: ComputeGroup) -> int:
@@ -450,4 +456,5 @@ SAGEMAKER = Target(
     renderers=in_each(_files),
     obstacle=_obstacle,
     paid=_paid,
+    own_quotas=_quotas,
 )

@@ -123,9 +123,17 @@ def _refusal(group: ComputeGroup) -> str:
     return ""
 
 
-def _quota(group: ComputeGroup) -> Quota:
+def _quotas(stack: Stack) -> tuple[Quota, ...]:
+    """The former revision stays until the new one is ready."""
     name = "Managed Environment Consumption GPUs, asked for in a support case"
-    return Quota(_PROFILES[group.accelerator].type, name, "GPUs")
+    return quotas_of_updates(
+        (
+            Quota(_PROFILES[group.accelerator].type, name, "GPUs"),
+            group.region,
+            group.max_instances * group.replicas_per_instance,
+        )
+        for group in stack.groups
+    )
 
 
 def _paid(group: ComputeGroup) -> Paid:
@@ -153,10 +161,6 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
         "draining": [backend.container.engine.value for backend in stack.backends if _drains(stack, backend)],
         "regions": {region.name: _region(stack, region.name, region.weight) for region in stack.regions},
-        # The former revision stays until the new one is ready.
-        "quotas": quotas_of_updates(
-            (_quota(group), group.region, group.max_instances * group.replicas_per_instance) for group in stack.groups
-        ),
         "port": _PORT,
         "entrance_health": ENTRANCE_HEALTH,
         "entrance_image": _ENTRANCE_IMAGE,
@@ -355,4 +359,5 @@ CONTAINER_APPS = Target(
     obstacle=_obstacle,
     completed=lambda stack: containers(stack).within(stack),
     paid=_paid,
+    own_quotas=_quotas,
 )

@@ -160,8 +160,6 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "probe_seconds": _PROBE_SECONDS,
         "probe_failures": LONGEST_START_SECONDS // _PROBE_SECONDS,
         "cautions": (*stack.summary.cautions, *_cautions(stack)),
-        # Google starts a revision beside the former one, which goes on until the new one answers.
-        "quotas": quotas_of_updates((_quota(group), group.region, group.max_instances) for group in stack.groups),
         "container_port": _CONTAINER_PORT,
         "serves_where": "on Cloud Run, reached from inside the network",
         "subnetworks": {
@@ -244,8 +242,12 @@ def _image(image: str) -> str:
     return image if has_registry else f"{_REGISTRY}{image}"
 
 
-def _quota(group: ComputeGroup) -> Quota:
-    return quota_of(group.accelerator, redundant=is_redundant(group.instance_type))
+def _quotas(stack: Stack) -> tuple[Quota, ...]:
+    """Google starts a revision beside the former one, which goes on until the new one answers."""
+    return quotas_of_updates(
+        (quota_of(group.accelerator, redundant=is_redundant(group.instance_type)), group.region, group.max_instances)
+        for group in stack.groups
+    )
 
 
 def _cautions(stack: Stack) -> Iterator[str]:
@@ -306,4 +308,5 @@ CLOUD_RUN = Target(
     renderers=in_each(_files),
     obstacle=_obstacle,
     paid=_paid,
+    own_quotas=_quotas,
 )

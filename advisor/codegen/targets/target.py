@@ -5,9 +5,10 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from advisor.catalog.values import Price
-from advisor.codegen.container import Backend, Container, Language
+from advisor.codegen.container import Backend, Container, Language, Quota
 from advisor.codegen.model import ComputeGroup, Stack
-from advisor.records import dataclass, field
+from advisor.codegen.quotas import quotas_needed
+from advisor.records import dataclass, field, replace
 
 _KEY = "/etc/inference/key.pem"
 _CERTIFICATE = "/etc/inference/certificate.pem"
@@ -185,6 +186,8 @@ class Target:
     """Stack, in the stage of its cut-over, with what the target adds to cost and cautions of the plan."""
     paid: Callable[[ComputeGroup], Paid] | None = None
     """How a group is paid for; None: as the machines of the plan."""
+    own_quotas: Callable[[Stack], tuple[Quota, ...]] | None = None
+    """Quotas of its service, in the stage of its cut-over; None: those of machines."""
     takes_cache: bool = False
     """Code is written for a response cache in front of the fleet, from ``cache_place`` among its templates."""
     takes_turns: bool = False
@@ -193,3 +196,9 @@ class Target:
     """Its nodes hand out equal parts of a GPU to several pods by MPS."""
     is_cluster: bool = False
     """Containers run on Kubernetes, in whichever form is asked for."""
+
+    def with_quotas(self, stack: Stack) -> Stack:
+        """The stack with the quotas that its groups need here, which all sections of its README name."""
+        own = self.own_quotas
+        quotas = own(stack) if own is not None else quotas_needed(stack.provider, self.name, stack.groups)
+        return replace(stack, summary=replace(stack.summary, quotas=quotas))

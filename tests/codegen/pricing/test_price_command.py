@@ -251,6 +251,8 @@ def test_containers_of_another_size_are_priced_by_their_parts(priced):
         ("terraform.tfvars", 'model_source = "hub"\n', "8 vCPUs and 32 GiB"),
         ("terraform.tfvars", 'model_source = "gs://weights/models"\n', "4 vCPUs and 16 GiB"),
         ("mine.auto.tfvars", 'model_source = "/models"\n', "4 vCPUs and 16 GiB"),
+        ("terraform.tfvars.json", '{"model_source": "/models"}', "4 vCPUs and 16 GiB"),
+        ("mine.auto.tfvars.json", '{"model_source": "/models"}', "4 vCPUs and 16 GiB"),
     ],
 )
 def test_generated_containers_are_priced_in_the_size_that_is_deployed(file, text, size, price, tmp_path):
@@ -259,6 +261,19 @@ def test_generated_containers_are_priced_in_the_size_that_is_deployed(file, text
     write_files(generate(make_plan(option), wanted=Wanted(target="cloud-run", rank=1)), tmp_path / "infra")
     (tmp_path / "infra" / file).write_text(text)
     assert size in price("infra")[1]
+
+
+@pytest.mark.parametrize("last", range(5))
+def test_the_last_file_of_variables_counts(last, price, tmp_path):
+    """In Terraform's order: JSON after the same name without, and files that it takes by themselves by their names."""
+    order = ["terraform.tfvars", "terraform.tfvars.json", "a.auto.tfvars", "a.auto.tfvars.json", "b.auto.tfvars"]
+    option = make_option(**GOOGLE | {"instance_type": "g2-standard-4"}, weights_gib=20.0)
+    write_files(generate(make_plan(option), wanted=Wanted(target="cloud-run", rank=1)), tmp_path / "infra")
+    for at, file in enumerate(order[: last + 1]):
+        source = "/models" if at == last else "hub"
+        text = f'{{"model_source": "{source}"}}' if file.endswith(".json") else f'model_source = "{source}"\n'
+        (tmp_path / "infra" / file).write_text(text)
+    assert "4 vCPUs and 16 GiB" in price("infra")[1]
 
 
 def test_spot_and_on_demand_have_their_own_prices(priced):
