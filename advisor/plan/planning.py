@@ -208,14 +208,16 @@ def _beside(market: Market, alone: Confirmed, asked: Asked) -> tuple[Market, Cho
 
     All that are open come first, then fewer and fewer, until one needs no machine beyond those of the requests: none
     costs less. Where no number of hours does, others are tried in which some of these fleets may be done too, for less
-    than the cheapest costs, and machines in the first hours alone beside what is idle in all.
+    than the cheapest costs, and machines in the first hours alone beside what is idle in all, or, where the planned
+    rates say that all items fit there and a replay does not, in the most hours in which they say that not all do.
     """
     both = beside_batch(market, alone)
     if both.fill is None:
         return None
     every = len(both.fill.run.open_hours)
     answers: list[tuple[Market, Chosen]] = []
-    for hours in (every, *(hours for hours in reversed(HOURS_BESIDE) if hours < every)):
+    fewer_and_fewer = (every, *(hours for hours in reversed(HOURS_BESIDE) if hours < every))
+    for hours in fewer_and_fewer:
         answers.append(_answer_beside(market, alone, hours, asked))
         if not _adds_machines(answers[-1]):
             return answers[-1]
@@ -228,9 +230,11 @@ def _beside(market: Market, alone: Confirmed, asked: Asked) -> tuple[Market, Cho
             break
         answers.append(_answer_beside(market, alone, hours, asked))
         tried.add(hours)
-    for raised, cost_usd in raised_hours_by_cost(market, both.fill).items():
+    fills = ((hours, other.fill) for hours, (other, _) in zip(fewer_and_fewer, answers, strict=False))
+    most_hours, fill = next(((hours, fill) for hours, fill in fills if fill and fill.takes_more), (every, both.fill))
+    for raised, cost_usd in raised_hours_by_cost(market, fill).items():
         if cost_usd < FAR * (min(_order(chosen)[1] for _, chosen in answers) - alone.usd_per_month):
-            answers.append(_answer_beside(market, alone, every, asked, raised))
+            answers.append(_answer_beside(market, alone, most_hours, asked, raised))
     return _with_idle_items(market, alone, min(answers, key=lambda answer: _order(answer[1])))
 
 
@@ -258,17 +262,19 @@ def _with_hours_alone(market: Market, alone: Confirmed, chosen: Chosen) -> Chose
 def _with_idle_items(market: Market, alone: Confirmed, answer: tuple[Market, Chosen]) -> tuple[Market, Chosen]:
     """An answer with the items of a run that the fleet of the requests alone holds: all where both cost no more.
 
-    Where its planned rates say all and it takes more machines, as many as its replay confirms, to a sixteenth of them.
+    Where its planned rates say all and it takes more machines, as many as its replay confirms, to a sixteenth of them;
+    all where it cannot be replayed with items, as where requests are told apart by their lengths.
     """
     other, fleet = answer[0], answer[1].fleet
     if other.fill is None or not isinstance(fleet, Confirmed) or not other.fill.adds_machines:
         return answer
     fill, is_dearer = other.fill, fleet.usd_per_month > alone.usd_per_month + A_CENT
-    if is_dearer and not fill.takes_more:
+    can_be_replayed = next(fleets_beside(other.formulation, alone, alone), None) is not None
+    if is_dearer and not fill.takes_more and can_be_replayed:
         held = bisect_left(
             range(1, _PARTS), x=True, key=lambda part: not _holds_idle(market, alone, fill, part / _PARTS)
         )
-        fill = replace(fill, idle_items=fill.items * held / _PARTS)
+        fill = replace(fill, idle_items=math.floor(fill.items * held / _PARTS))
     return replace(other, fill=replace(fill, adds_machines=is_dearer)), answer[1]
 
 
