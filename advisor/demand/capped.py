@@ -1,16 +1,18 @@
 """Lone minutes far above all others: forecast, planner and replay count them at one level.
 
-A slip of a counter would otherwise be what a fleet is planned for. A burst that comes again is never cut.
+A slip of a counter would otherwise be what a fleet is planned for. A burst that comes again, in three hours or at one
+hour of the week in two weeks, is never cut.
 """
 
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from advisor.demand.spread import iso_minute
 from advisor.demand.values import CappedMinutes, DemandProfile, Floats
 from advisor.records import replace
-from advisor.units import MINUTES_PER_HOUR, ROUNDING, SECONDS_PER_MINUTE, counted, rounded
+from advisor.units import HOURS_PER_WEEK, MINUTES_PER_HOUR, ROUNDING, SECONDS_PER_MINUTE, counted, rounded
 
 ABSURD = 10.0
 """A minute above so many times the reference is counted at that: 99.9 % of the minutes stay within the reference, and
@@ -36,10 +38,19 @@ def most_per_minute(requests_per_minute: Floats, first_minute: int) -> float:
     if observed.size < MINUTES_PER_HOUR:
         return math.inf
     hours = (first_minute + observed) // MINUTES_PER_HOUR
-    of_hours = np.maximum.reduceat(counts[observed], np.flatnonzero(np.diff(hours, prepend=-1)))
+    starts = np.flatnonzero(np.diff(hours, prepend=-1))
+    of_hours = np.maximum.reduceat(counts[observed], starts)
     again = float(np.sort(of_hours)[-_HOURS_AGAIN]) if of_hours.size >= _HOURS_AGAIN else 0.0
-    most = ABSURD * max(float(np.quantile(counts[observed], _BUSIEST_OF_1000, method="lower")), again)
-    return most or math.inf
+    usual = float(np.quantile(counts[observed], _BUSIEST_OF_1000, method="lower"))
+    return ABSURD * max(usual, again, _weekly(of_hours, hours[starts])) or math.inf
+
+
+def _weekly(busiest: Floats, hours: npt.NDArray[np.int64]) -> float:
+    """The most that one hour of the week had in two weeks; 0 where no hour of the week is known twice."""
+    hours_of_week = hours % HOURS_PER_WEEK
+    order = np.lexsort((busiest, hours_of_week))
+    is_same = np.diff(hours_of_week[order]) == 0
+    return float(busiest[order][:-1][is_same].max(initial=0.0))
 
 
 def with_capped(profile: DemandProfile) -> tuple[DemandProfile, CappedMinutes | None]:

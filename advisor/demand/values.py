@@ -255,14 +255,9 @@ class CappedMinutes:
     busiest_start_seconds: float
     """Start of the busiest of them, since 1970, UTC."""
     seen_requests_per_second: float
-    """In the busiest of them."""
+    """In the busiest of them, as they were measured, before any factor on the demand."""
     counted_requests_per_second: float
-    """In each of them."""
-
-    def times(self, factor: float) -> "CappedMinutes":
-        """The same of so many times the demand."""
-        seen, to = self.seen_requests_per_second * factor, self.counted_requests_per_second * factor
-        return replace(self, seen_requests_per_second=seen, counted_requests_per_second=to)
+    """In each of them, before any factor too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +323,7 @@ class Pictures:
         return self.width * self.height
 
 
-_PARTS = ("profile", "interval", "batch", "beside", "capped")
+_PARTS = ("profile", "interval", "batch", "beside")
 """Parts of a demand that grow with it."""
 
 

@@ -46,10 +46,10 @@ def refusal_words(plan: Plan, fleet_words: str = "") -> str:
     kept = "none of the requests within it" if confirmed is None else least_share_words(confirmed, "it")
     closest = f"{fleet_words}, the closest," if fleet_words else "the closest"
     left_out = left_out_of(plan)
-    longer = f"; {left_out:.1%} of all are longer than context_tokens and miss it anywhere" if left_out else ""
     capped = capped_of(plan)
-    longer += f"; {capped_words(capped)}" if capped else ""
-    asked = f"{ratio_words(wanted_ratio(plan))} are asked{longer}"
+    longer = f"; {left_out:.1%} of all are longer than context_tokens and miss it anywhere" if left_out else ""
+    lone = f"; {capped_words(capped)}" if capped else ""
+    asked = f"{ratio_words(wanted_ratio(plan))} are asked{longer}{lone}"
     return f"no fleet keeps the SLO in its replay: {closest} has {kept}, {asked}"
 
 

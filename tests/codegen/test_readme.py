@@ -218,7 +218,7 @@ def test_the_readme_says_how_to_compile_once_for_all_hosts(name):
     scenario = SCENARIOS[name]()
     files = generate(scenario.plan, scenario.languages[0], scenario.wanted).files
     folders = set(re.findall(r'/(models/[^"]+/neuron-\w+)"', files["README.md"]))
-    taken = {found for text in files.values() for found in re.findall(r"cache/(models/[\w./-]+/neuron-\w+)", text)}
+    taken = {folder for text in files.values() for folder in re.findall(r"cache/(models/[\w./-]+/neuron-\w+)", text)}
     assert folders
     assert folders == taken
     assert {folder.removeprefix("models") for folder in folders} == set(

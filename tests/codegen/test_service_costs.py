@@ -44,7 +44,7 @@ def usd_of(text):
 
 
 def project_of(generated, directory):
-    """What ``advisor price`` finds of the code."""
+    """Costs that ``advisor price`` finds in the code."""
     write_files(generated, directory)
     (project,) = read_projects(directory, None, load_catalog())
     return project
@@ -178,7 +178,7 @@ def test_a_cut_over_has_no_total_where_a_price_of_either_is_not_known(regions, t
 
 
 def test_both_of_a_cut_over_are_in_the_total(tmp_path):
-    """What retires and what replaces it, at the price of the service: two containers beside two."""
+    """Containers that retire and those in their place, at the price of the service: two containers beside two."""
     larger = GOOGLE | {"instance_type": "g2-standard-8", "usd_per_hour": 0.8537}
     generated, alone = cut_over(tmp_path, larger, GOOGLE), on_cloud_run()
     beside = Decimal(str(planned_usd(generated))) - Decimal(str(planned_usd(alone)))
@@ -245,7 +245,7 @@ def test_quotas_hold_two_revisions_at_an_update(name, told, language):
 
 
 def test_explain_tells_what_the_code_of_a_service_costs():
-    """Beside the total of a plan whose container is larger than the one that it counts."""
+    """Words beside the total of a plan whose container is larger than the one that it counts."""
     (told,) = beside_total(make_fleet_plan(make_serverless(weights_gib=20.0)))
     assert "at the prices of Cloud Run L4 with 8 vCPUs and 32 GiB" in told
     assert beside_total(make_fleet_plan(make_serverless(weights_gib=5.0))) == ()

@@ -352,9 +352,9 @@ def beside_a_base(*more, **workload):
 def test_spot_beside_a_base_on_demand_may_be_every_type_that_serves_alike():
     """A plan with a base has no options on spot: layout and zones are of its options on demand, prices of the catalog."""
     only = beside_a_base()
-    found = {group.is_spot: (group.startable_types, group.serving_types) for group in only.groups}
-    assert found[True] == (("g6.xlarge", "g6.2xlarge"), ("g6.2xlarge", "g6.8xlarge"))
-    assert found[False][0] == ("g6.xlarge",)
+    types_of = {group.is_spot: (group.startable_types, group.serving_types) for group in only.groups}
+    assert types_of[True] == (("g6.xlarge", "g6.2xlarge"), ("g6.2xlarge", "g6.8xlarge"))
+    assert types_of[False][0] == ("g6.xlarge",)
 
 
 def test_spot_prices_that_a_plan_leaves_out_do_not_come_back_from_the_catalog():

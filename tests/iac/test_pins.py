@@ -253,14 +253,14 @@ def test_new_backends_without_edits_are_named(form, tmp_path):
     place = PLACES["gke"]
     wanted = replace(place.wanted, form=form)
     others = [{"instance_type": "g4-standard-48", "accelerator": "RTX-PRO-6000"}, A100]
-    one, two = (
+    single, two = (
         make_fleet_plan(
             *(place.group(**STEADY, **facts, request_shares=(1 / len(kinds), 1 / len(kinds))) for facts in kinds),
             policy=Policy.STATIC,
         )
         for kinds in ([{}], others)
     )
-    write_files(generate(one, wanted=wanted), tmp_path)
+    write_files(generate(single, wanted=wanted), tmp_path)
     add_edits(tmp_path, DIGEST)
     (edited,) = (path.relative_to(tmp_path).as_posix() for path in pods_of(tmp_path))
     force = form in UNWEIGHTED

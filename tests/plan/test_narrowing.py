@@ -114,19 +114,19 @@ def test_the_one_whose_bounds_decide_is_measured(two_options, decisive):
     fixed = pair[1 - decisive].cost
     fixed = replace(fixed, standing_usd_per_month=fixed.total_usd_per_month, transfer_usd_per_month=0.0)
     pair[1 - decisive] = replace(pair[1 - decisive], cost=replace(fixed, instance_usd_per_hour=0.5))
-    found = compared(*pair)
+    measurement = compared(*pair)
 
-    assert (found.rank, found.usd) == (pair[decisive].rank, 1.0)
+    assert (measurement.rank, measurement.usd) == (pair[decisive].rank, 1.0)
 
 
 def test_a_measurement_of_what_runs_today_costs_nothing(two_options):
     """Of two that decide it is the one to take, whatever its price."""
     first, second = (changed(each, spread=0.3, hourly=usd) for each, usd in zip(two_options, (1, 9), strict=True))
     current = CurrentCost(second.provider, second.region, second.instance_type, "on_demand", 3, 9.0, 20_000.0)
-    found = measure_first(first, (first, second), Limits(), RATE, CATALOG, current)
+    measurement = measure_first(first, (first, second), Limits(), RATE, CATALOG, current)
     elsewhere = replace(current, region="elsewhere")
 
-    assert (found.rank, found.usd) == (2, 0.0)
+    assert (measurement.rank, measurement.usd) == (2, 0.0)
     assert measure_first(first, (first, second), Limits(), RATE, CATALOG, elsewhere).rank == 1
 
 

@@ -487,7 +487,7 @@ def test_a_region_that_takes_over_is_given_the_edits_of_its_files(tmp_path):
 
 
 def test_edits_go_on_where_the_plan_changes_within_a_cut_over(tmp_path):
-    """Of what retires and what was to follow it, the latter has a successor."""
+    """The group that was to follow what retires has a successor itself."""
     for facts in (GOOGLE, RTX, {**GOOGLE, "instance_type": "a2-highgpu-1g", "accelerator": "A100-40GB-SXM"}):
         run(tmp_path, Language.TERRAFORM, plan_of(facts), target="gke")
         manifests = tmp_path.glob("kubernetes/us-central1/us-central1-*.yaml")
@@ -510,7 +510,7 @@ def test_forced_edits_are_merged_under_a_policy(tmp_path):
 @pytest.mark.parametrize("indent", ["", "  "])
 @pytest.mark.parametrize("path", MANIFESTS[:2])
 def test_a_comment_of_any_column_ends_no_item_of_a_list(path, indent):
-    """What follows the note is still of the item, so that the entry in its place is whole, and listed before others."""
+    """Lines after the note are still of the item, so that the entry in its place is whole, and listed before others."""
 
     def text(*models):
         name = "modelSpec" if path == MANIFESTS[0] else "components"
@@ -539,7 +539,7 @@ def test_a_comment_of_any_column_ends_no_item_of_a_list(path, indent):
     ids=["the same", "among others", "by lines"],
 )
 def test_an_edit_that_the_new_entry_has_already_is_carried(before, beside):
-    """What is generated now holds the value that the user wrote: nothing is missing, and nothing in the way."""
+    """The new entry holds the value that the user wrote: nothing is missing, and nothing in the way."""
     base, mine, theirs = (
         [*before, *entry("k", **values)["k"]] for values in ({"max": 3}, {"max": 5}, {"max": 5} | beside)
     )
@@ -550,7 +550,7 @@ def test_an_edit_that_the_new_entry_has_already_is_carried(before, beside):
 
 
 def test_a_shift_names_manifests_that_lack_edits(tmp_path):
-    """Of two new ones neither was given them; the file of each is named."""
+    """Neither of two new entries was given them; the file of each is named."""
     run(tmp_path, Language.TERRAFORM, plan_of(GOOGLE), target="gke")
     (manifest,) = tmp_path.glob("kubernetes/us-central1/us-central1-*.yaml")
     add_flag(manifest, '- "--dtype=bfloat16"')
