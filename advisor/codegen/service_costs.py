@@ -86,7 +86,7 @@ def _services(paid: Mapping[str, Paid]) -> str:
 
 
 def _planned_row(stack: Stack, *, is_whole: bool) -> Row:
-    """What the plan counts for what the stack deploys."""
+    """Amount that the plan counts for what the stack deploys."""
     label = "Total of the plan" if is_whole else "This part's compute in the plan"
     return Row(label, f"{usd(stack.budget.usd_per_month or 0.0)} a month")
 

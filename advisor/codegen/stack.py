@@ -384,7 +384,7 @@ def _spot_usd_per_hour(plan: Plan, serves: Serves, instance_type: str) -> float 
 
 
 def _on_demand_usd_per_hour(serves: Serves) -> float:
-    """What the planned type of a group on spot costs on demand; without bound where that is not known, or not spot."""
+    """Price on demand of the planned type of a group on spot; without bound where that is not known, or not spot."""
     offer = load_catalog().offer(serves.provider, serves.region, serves.instance_type)
     if serves.purchase != PurchaseOption.SPOT or offer is None or offer.on_demand is None:
         return math.inf

@@ -58,7 +58,7 @@ class Module:
 
     @cached_property
     def _variable_paths(self) -> tuple[Path, ...]:
-        """As :attr:`variable_files`, with those in JSON among them; the last one that sets a variable counts."""
+        """Files of :attr:`variable_files` and those in JSON among them; the last one that sets a variable counts."""
         if self.parent is not None:
             return ()
         first = [self.directory / name for name in ("terraform.tfvars", "terraform.tfvars.json")]
@@ -66,7 +66,7 @@ class Module:
         return tuple(path for path in (*first, *later) if path.is_file())
 
     def given_value(self, name: str) -> object:
-        """What the files of the root give a variable, NOT_LITERAL for what is computed; None where none gives it."""
+        """Value that the files of the root give a variable, NOT_LITERAL for what is computed; None where none gives it."""
         given: object = None
         for path in self._variable_paths:
             if path.suffix == _JSON:
