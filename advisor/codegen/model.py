@@ -279,9 +279,8 @@ class Budget:
 
     def with_more(self, usd_per_month: float | None, of: str) -> "Budget":
         """The budget with so much more, of which it is; not known where either is not."""
-        parts = (self.usd_per_month, usd_per_month)
-        known = [part for part in parts if part is not None]
-        total = round(sum(known), 2) if len(known) == len(parts) else None
+        own = self.usd_per_month
+        total = None if own is None or usd_per_month is None else round(own + usd_per_month, 2)
         return replace(self, usd_per_month=total, of=of)
 
     @property

@@ -66,7 +66,7 @@ class Module:
         return tuple(path for path in (*first, *later) if path.is_file())
 
     def given_value(self, name: str) -> object:
-        """Value that the files of the root give a variable, NOT_LITERAL for what is computed; None where none gives it."""
+        """Value that files of the root give a variable, NOT_LITERAL for a computed one; None where none gives it."""
         given: object = None
         for path in self._variable_paths:
             if path.suffix == _JSON:
