@@ -163,9 +163,9 @@ def _why_less(rung: Rung, current: CurrentCost | None) -> str:
     if group.instances_by_class:
         return ", in quieter hours fewer than today"
     if group.purchase != current.purchase:
-        return f", today {name_words(current.purchase)}"
+        return f", as many as today's {name_words(current.purchase)}"
     is_cheaper = _usd(rung, 0.0) < current.usd_per_hour * HOURS_PER_MONTH
-    return ", at a lower price than today" if is_cheaper else ", with less beside them than today"
+    return ", at a lower price than today" if is_cheaper else ", at a lower price or with less beside them than today"
 
 
 def _without_spot(rung: Rung, shown: Sequence[Rung]) -> str:

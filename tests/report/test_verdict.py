@@ -731,9 +731,9 @@ def test_no_line_is_wider_than_the_terminal(instance_type, region, name, width, 
     ("purchase", "counts", "compute_usd", "words"),
     [
         ("on_demand", (2, 4), 9_000.0, "(aws us-east-1), in quieter hours fewer than today"),
-        ("spot", (4, 4), 9_000.0, "(aws us-east-1), today on demand"),
+        ("spot", (4, 4), 9_000.0, "(aws us-east-1), as many as today's on demand"),
         ("on_demand", (4, 4), 9_000.0, "(aws us-east-1), at a lower price than today"),
-        ("on_demand", (4, 4), 1_000.0, "(aws us-east-1), with less beside them than today"),
+        ("on_demand", (4, 4), 1_000.0, "(aws us-east-1), at a lower price or with less beside them than today"),
         ("on_demand", (3, 3), 9_000.0, "(aws us-east-1)"),
     ],
 )
