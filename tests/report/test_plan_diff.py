@@ -265,7 +265,7 @@ def test_code_says_what_an_apply_replaces(catalog):
 def test_types_that_instances_no_longer_start_as_are_told(catalog):
     """Spot instances of a type that leaves the list are replaced; those of a list that grows are not."""
     plan = _code_plan({"instances": (3, 3), "purchase": "spot"})
-    larger = make_option(rank=2, instance_type="g6.2xlarge", purchase="spot", usd_per_hour=1.0)
+    larger = make_option(rank=2, instance_type="g6.2xlarge", purchase="spot", usd_per_hour=0.7)
     wider = replace(plan, options=(*plan.options, larger))
 
     words = "3 × spot g6.xlarge in us-east-1"
