@@ -190,7 +190,10 @@ def test_a_name_with_two_scales(server_url, tag, values, scale):
     found = list(asked.summaries(["busy_ratio"], WINDOW))
     if scale is None:
         assert found == []
-        assert any("whether its scale is 0..1 or 0..100 is not known" in note and f"node-0.{tag}" in note for note in asked.notes())
+        assert any(
+            "whether its scale is 0..1 or 0..100 is not known" in note and f"node-0.{tag}" in note
+            for note in asked.notes()
+        )
     else:
         assert_same(
             found, [reference(Rows(dcgm_accelerator(tag, 0, 0), "busy_ratio", end_us, held * scale), WINDOW, 15)]
