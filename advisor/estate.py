@@ -22,7 +22,7 @@ from advisor.performance.stage import times_of
 from advisor.pipeline import BEST, BRIEF, Answer, answer
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.estate.assemble import assemble, workload_row
-from advisor.plan.estate.divide import Shares, contest_of, divide
+from advisor.plan.estate.divide import Shares, contention_of, divide
 from advisor.plan.estate.packing import Confirm
 from advisor.plan.estate.seats import Seat, on_a_part, times_slower
 from advisor.plan.estate.slots import SlotSearch, seating, without_parts
@@ -301,7 +301,7 @@ def plan_one(task: Task) -> Part:
         row=row,
         plan_text=plan_to_json(plan),
         uses=uses,
-        contention=contest_of(answered.problem, limits_of(task.shared)) if uses and not task.regions else None,
+        contention=contention_of(answered.problem, limits_of(task.shared)) if uses and not task.regions else None,
         hourly=hourly_uses(fleet, answered.requirements) if fleet else (),
         seating=None if search is None else seating(search, answered.served, answered.offers),
         without_parts=() if search is None else without_parts(search, answered.served, answered.offers),

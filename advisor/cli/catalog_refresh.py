@@ -133,8 +133,8 @@ def command(
         if is_forgotten:
             _forget_releases()
         else:
-            manner = RefreshOptions(frozenset(confirmed), max_move, dry_run, jobs)
-            _refresh_engines(manner, endpoint_url, output_format, output)
+            refresh_options = RefreshOptions(frozenset(confirmed), max_move, dry_run, jobs)
+            _refresh_engines(refresh_options, endpoint_url, output_format, output)
         return
     if print_policy:
         if set(names) - {"aws", "all"}:
@@ -158,8 +158,8 @@ def command(
         "gcp": lambda catalog: _ask_gcp(catalog, regions_of["gcp"], gcp_api_key_file, project, endpoint_url),
     }
     asks |= {name: partial(_ask_plugin, name, regions_of[name]) for name in regions_of if name not in BUILT_IN}
-    manner = RefreshOptions(frozenset(confirmed), max_move, dry_run, jobs)
-    results, not_asked = _refresh_each({name: asks[name] for name in regions_of}, manner)
+    refresh_options = RefreshOptions(frozenset(confirmed), max_move, dry_run, jobs)
+    results, not_asked = _refresh_each({name: asks[name] for name in regions_of}, refresh_options)
     deliver(refresh_json(results) if output_format == "json" else "\n".join(map(refresh_words, results)), output)
     _check(results, not_asked)
 
@@ -204,24 +204,24 @@ def _regions_by_provider(names: Sequence[str], regions: Sequence[str]) -> dict[s
     return {name: of_one for name, of_one in asked.items() if of_one}
 
 
-def _refresh(name: str, ask: Callable[[LayeredCatalog], RefreshJob], manner: RefreshOptions) -> Refreshed:
+def _refresh(name: str, ask: Callable[[LayeredCatalog], RefreshJob], refresh_options: RefreshOptions) -> Refreshed:
     catalog = user_catalog()
     with Progress(f"answers of {name}") as progress:
         return refresh(
-            ask(catalog), catalog, refreshed_dir(), manner,
+            ask(catalog), catalog, refreshed_dir(), refresh_options,
             lambda done, total, _: progress.watch(f"answers of {name}", done, total),
         )  # fmt: skip
 
 
 def _refresh_each(
-    asks: Mapping[str, Callable[[LayeredCatalog], RefreshJob]], manner: RefreshOptions
+    asks: Mapping[str, Callable[[LayeredCatalog], RefreshJob]], refresh_options: RefreshOptions
 ) -> tuple[list[Refreshed], dict[str, InputError]]:
     """Result of each provider's refresh, and why some could not be asked: of several, the others go on."""
     results: list[Refreshed] = []
     not_asked: dict[str, InputError] = {}
     for name, ask in asks.items():
         try:
-            results.append(_refresh(name, ask, manner))
+            results.append(_refresh(name, ask, refresh_options))
         except InputError as error:
             if len(asks) == 1:
                 raise
@@ -398,7 +398,7 @@ def check_alone(names: tuple[str, ...]) -> None:
         raise click.UsageError("`engines` is refreshed and compared by itself, not beside providers")
 
 
-def _refresh_engines(manner: RefreshOptions, url: str | None, output_format: str, output: Path | None) -> None:
+def _refresh_engines(refresh_options: RefreshOptions, url: str | None, output_format: str, output: Path | None) -> None:
     """Ask an index for releases; what is read counts when it is whole and sound.
 
     Raises:
@@ -408,7 +408,7 @@ def _refresh_engines(manner: RefreshOptions, url: str | None, output_format: str
     job = RefreshJob(ENGINES, tuple(engines.tasks(Client(), address)), asker=address)
     with Progress("answers of the package index") as progress:
         result = refresh_engines(
-            job, user_catalog().releases, engines_dir(), manner,
+            job, user_catalog().releases, engines_dir(), refresh_options,
             lambda done, total, _: progress.watch("answers of the package index", done, total),
         )  # fmt: skip
     deliver(engine_refresh_json(result) if output_format == "json" else engine_refresh_words(result), output)

@@ -60,7 +60,7 @@ _ALIKE = 1.25
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterManner:
+class ClusterFacts:
     """Facts of a cloud's clusters that the manifests depend on."""
 
     spot_taint: str = ""
@@ -285,39 +285,39 @@ def replica_values(stack: Stack) -> Mapping[str, Mapping[str, int]]:
     }
 
 
-def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
+def kubernetes_files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, str]:
     """The manifests below ``kubernetes/``, and the reasons for what scanners would say of them.
 
     Args:
         stack: one that :func:`obstacle_to_kubernetes` has nothing against.
-        manner: of the cloud's clusters.
+        cluster_facts: of the cloud's clusters.
     """
     as_root = dict.fromkeys(DEVICES[backend.runtime].needs_root for backend in stack.backends)
     whole = {
         "stack": stack,
         "by_load": stack.scaling is Scaling.REACTIVE,
         "as_root": [reason for reason in as_root if reason],
-        "has_google_gateways": manner.has_google_gateways,
-        "has_own_nodes": manner.has_own_nodes,
+        "has_google_gateways": cluster_facts.has_google_gateways,
+        "has_own_nodes": cluster_facts.has_own_nodes,
         "has_pools": stack.form in POOLED,
         "lonely": _lonely(stack),
         "stating": [group for group in stack.groups if scale_of(stack, group) is not None and group.states_replicas],
         "has_latest": any(backend.container.image.endswith(":latest") for backend in stack.backends),
         "port": _PORT,
-        "bucket": manner.bucket,
-        "streams": manner.bucket is not None and bool(streaming_engines(stack)),
+        "bucket": cluster_facts.bucket,
+        "streams": cluster_facts.bucket is not None and bool(streaming_engines(stack)),
         "user": _UNPRIVILEGED_USER,
     }
-    entrances = {region.name: _entrance_in(stack, region.name, manner) for region in stack.regions}
+    entrances = {region.name: _entrance_in(stack, region.name, cluster_facts) for region in stack.regions}
     whole["weighted"] = [name for name, entrance in entrances.items() if entrance.is_weighted]
     whole["alerts"] = _alerts(stack, entrances)
     files = {
-        **weights_files(stack, manner.bucket, whole),
+        **weights_files(stack, cluster_facts.bucket, whole),
         IGNORED_FINDINGS: fill(_FOLDER, "trivyignore.yaml.j2", whole),
         f"{_FOLDER}/README.md": fill(_FOLDER, "README.md.j2", whole),
     }
     for region in stack.regions:
-        served = served_in(stack, region.name, manner)
+        served = served_in(stack, region.name, cluster_facts)
         containers = [server.backend.container for server in served]
         context = whole | {
             "served": served,
@@ -338,7 +338,7 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
             "grace_seconds": stack.load_balancer.drain_seconds + _GRACE_SECONDS,
         }
         folder = f"{_FOLDER}/{region.name}"
-        for name in (*_OF_EACH_REGION, *(_OF_GOOGLE if manner.has_google_gateways else ())):
+        for name in (*_OF_EACH_REGION, *(_OF_GOOGLE if cluster_facts.has_google_gateways else ())):
             files[f"{folder}/{name}"] = fill(_FOLDER, f"{name}.j2", context)
         if entrances[region.name].is_weighted:
             files[f"{folder}/route.yaml"] += route_weights(stack, weighted_backends(stack, served))
@@ -347,8 +347,8 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
     return files
 
 
-def _entrance_in(stack: Stack, region: str, manner: ClusterManner) -> Entrance:
-    served = served_in(stack, region, manner)
+def _entrance_in(stack: Stack, region: str, cluster_facts: ClusterFacts) -> Entrance:
+    served = served_in(stack, region, cluster_facts)
     shares = {server.backend.key: stack.share_of(server.backend) for server in served}
     return entrance_of(served, shares, has_pools=stack.form in POOLED)
 
@@ -391,12 +391,12 @@ def repository(image: str) -> str:
     return f"{path}{slash}{name.partition(':')[0]}"
 
 
-def served_in(stack: Stack, region: str, manner: ClusterManner) -> list[Served]:
+def served_in(stack: Stack, region: str, cluster_facts: ClusterFacts) -> list[Served]:
     """The backends of a region with their pods, in the order of their keys."""
-    return [_served(stack, backend, manner) for backend in stack.backends if backend.region == region]
+    return [_served(stack, backend, cluster_facts) for backend in stack.backends if backend.region == region]
 
 
-def _served(stack: Stack, backend: Backend, manner: ClusterManner) -> Served:
+def _served(stack: Stack, backend: Backend, cluster_facts: ClusterFacts) -> Served:
     container = backend.container
     return Served(
         backend=backend,
@@ -407,23 +407,23 @@ def _served(stack: Stack, backend: Backend, manner: ClusterManner) -> Served:
             *(argument for argument in container.arguments if argument not in container.sharing_arguments),
             *container.adapter_arguments,
         ),
-        pods=tuple(_pods(stack, group, manner) for group in stack.groups if group.backend == backend.key),
+        pods=tuple(_pods(stack, group, cluster_facts) for group in stack.groups if group.backend == backend.key),
     )
 
 
-def _pods(stack: Stack, group: ComputeGroup, manner: ClusterManner) -> Pods:
+def _pods(stack: Stack, group: ComputeGroup, cluster_facts: ClusterFacts) -> Pods:
     device = DEVICES[group.platform.runtime]
     machine = load_catalog().cpu_instances.get((stack.provider, group.instance_type))
     share = POD_MEMORY_GIB if machine is None else math.floor(machine.memory_gib * _MEMORY_SHARE)
     of_processors = max(1, min(POD_MEMORY_GIB, share)) + group.checkpoint_gib
-    spot = (manner.spot_taint,) if group.is_spot and manner.spot_taint else ()
+    spot = (cluster_facts.spot_taint,) if group.is_spot and cluster_facts.spot_taint else ()
     accelerators = group.accelerators_per_replica
     return Pods(
         group=group,
         replicas=group.instances * group.replicas_per_instance,
         scale=scale_of(stack, group),
         stated_replicas=stated_replicas(stack, group),
-        node_labels={NODE_LABEL: node_pool_name(stack, group)} | dict(manner.node_labels.get(group.key, {})),
+        node_labels={NODE_LABEL: node_pool_name(stack, group)} | dict(cluster_facts.node_labels.get(group.key, {})),
         tolerated=(device.taint, *spot),
         cores=POD_CORES * accelerators if device.resource else most_of_the_cores(stack.provider, group),
         memory_gib=POD_MEMORY_GIB * accelerators if device.resource else of_processors,

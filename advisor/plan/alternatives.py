@@ -96,7 +96,15 @@ def _alike(option: Option, other: Option) -> bool:
     """Whether two options are the same instances, paid for alike."""
     return all(
         getattr(option, name) == getattr(other, name)
-        for name in ("stand", "purchase", "precision", "tensor_parallel", "partition", "engine", "instances_by_class")
+        for name in (
+            "type_in_region",
+            "purchase",
+            "precision",
+            "tensor_parallel",
+            "partition",
+            "engine",
+            "instances_by_class",
+        )
     )
 
 

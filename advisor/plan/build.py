@@ -21,7 +21,7 @@ from advisor.plan.problem.formulas import Part, lost_in_zone, share_without
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.remedies import nearest_misses
 from advisor.plan.request import question_document
-from advisor.plan.solve.stage import by_stand
+from advisor.plan.solve.stage import by_type_in_region
 from advisor.plan.token_apis import compared_with_fleet, too_long_for
 from advisor.plan.values import CurrentCost, MeasureFirst, Option, Plan, PlanProvenance, Savings
 from advisor.records import asdict, replace
@@ -246,7 +246,7 @@ def workload_document(requirements: Requirements) -> dict[str, Any]:
         "scaling": plain(workload.scaling, "scaling"),
         "commitments": plain(workload.commitments, "commitments"),
         "as_of": plain(workload.as_of, "as_of"),
-        "running": by_stand(dict(workload.running)),
+        "running": by_type_in_region(dict(workload.running)),
         "growth_per_year": workload.growth_per_year,
         "horizon_days": workload.horizon_days,
         "prefix_cache_hit_ratio": workload.prefix_cache_hit_ratio,

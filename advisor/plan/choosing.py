@@ -299,9 +299,9 @@ def _of_own_machines(market: Market, fleet: Confirmed) -> Confirmed:
     It is looked for where the bound leaves room for one, and not in haste.
     """
     pools = market.formulation.problem.pools
-    stands = {allocation.pool.stand for allocation in fleet.solution.allocations}
-    own = market.formulation.of(pool for pool in pools if pool.stand in stands)
-    if not _has_room(market, fleet) or len(stands) == 1 or len(own.problem.pools) == len(pools):
+    types_in_region = {allocation.pool.type_in_region for allocation in fleet.solution.allocations}
+    own = market.formulation.of(pool for pool in pools if pool.type_in_region in types_in_region)
+    if not _has_room(market, fleet) or len(types_in_region) == 1 or len(own.problem.pools) == len(pools):
         return fleet
     return _searched_in(market, fleet, own)
 
@@ -314,10 +314,10 @@ def _in_other_layouts(market: Market, fleet: Confirmed) -> Confirmed:
     holds_short = not fleet.confirmation.reached or fleet.confirmation.headroom_factor <= 1
     if holds_short or not market.context.effort.in_full:
         return fleet
-    stands = {allocation.pool.stand for allocation in fleet.solution.allocations}
+    types_in_region = {allocation.pool.type_in_region for allocation in fleet.solution.allocations}
     every = formulate(market.context, narrowed(market.supply, market.workload), market.week, every=True)
     every = held_to_limits(every, market.formulation.problem.limits)
-    own = every.of(pool for pool in every.problem.pools if pool.stand in stands)
+    own = every.of(pool for pool in every.problem.pools if pool.type_in_region in types_in_region)
     planned = {pool.key for pool in market.formulation.problem.pools}
     usd = usd_alone(own.problem)
     if not any(usd[key] < fleet.usd_per_month - A_CENT for key in usd.keys() - planned):
@@ -344,7 +344,7 @@ def _cheaper(market: Market, fleet: Confirmed, ranking: Ranking, every: Formulat
     best = min(confirmed, key=lambda confirmed: confirmed.usd_per_month, default=fleet)
     if best is fleet or (fleet.confirmation.reached and best.usd_per_month >= fleet.usd_per_month - A_CENT):
         return fleet
-    stand = best.solution.allocations[0].pool.stand
-    own = every.of(pool for pool in every.problem.pools if pool.stand == stand)
+    type_in_region = best.solution.allocations[0].pool.type_in_region
+    own = every.of(pool for pool in every.problem.pools if pool.type_in_region == type_in_region)
     best = clearly_cheaper(best, market.validator.within(own, market.context).confirmed(best, refined=True))
     return unproven(held_to(best, fleet.solution.bound_usd_per_month))

@@ -148,7 +148,9 @@ class _Rise:
     def __init__(self, fleet: Fleet, doubted: Sequence[tuple[FleetGroup, PriceTrust]]) -> None:
         """Keep the total as planned, and by how much each price may rise."""
         self._planned_usd = fleet.cost.total_usd_per_month
-        self._ratios = {(group.stand, group.purchase): group_trust.high_ratio - 1 for group, group_trust in doubted}
+        self._ratios = {
+            (group.type_in_region, group.purchase): group_trust.high_ratio - 1 for group, group_trust in doubted
+        }
         self.usd_per_month = math.fsum(
             group.compute_usd_per_month * (group_trust.high_ratio - 1) for group, group_trust in doubted
         )
@@ -167,7 +169,7 @@ class _Rise:
 
     def _of(self, option: Option) -> float:
         """USD a month by which an option costs more at the upper ends."""
-        return option.cost.compute_usd_per_month * self._ratios.get((option.stand, option.purchase), 0.0)
+        return option.cost.compute_usd_per_month * self._ratios.get((option.type_in_region, option.purchase), 0.0)
 
 
 def _at(part: float, group: FleetGroup, price_trust: PriceTrust) -> float | None:

@@ -114,9 +114,9 @@ class Ranking:
         first, *others = confirmed.solution.allocations
         if others or not confirmed.confirmation.reached or first.tariff.paid is PurchaseOption.OWNED:
             return self
-        offer = (first.pool.stand, first.tariff.paid)
+        offer = (first.pool.type_in_region, first.tariff.paid)
         same = sorted(
-            (single for single in self.singles if (single.pool.stand, single.tariff.paid) == offer),
+            (single for single in self.singles if (single.pool.type_in_region, single.tariff.paid) == offer),
             key=lambda single: single.pool.key != first.pool.key,
         )[:1]
         own = Single(first.pool, first.tariff, confirmed.solution, confirmed)
@@ -196,7 +196,7 @@ def _singles(formulation: Formulation, most: int | None = None) -> tuple[list[Si
             rejections[_rejection(formulation, pool, tariff, fleet)] = None
             continue
         singles.append(Single(pool, tariff, fleet))
-        key = (pool.stand, tariff.paid)
+        key = (pool.type_in_region, tariff.paid)
         best[key] = min(fleet.objective_usd_per_month, best.get(key, math.inf))
     return singles, list(rejections)
 
@@ -266,7 +266,7 @@ def _of_each_offer(singles: Iterable[Single], simplicity: float) -> list[Single]
     """
     offers: dict[tuple[str, PurchaseOption], list[Single]] = {}
     for single in singles:
-        layouts = offers.setdefault((single.pool.stand, single.tariff.paid), [])
+        layouts = offers.setdefault((single.pool.type_in_region, single.tariff.paid), [])
         if not layouts or single.usd_per_month <= layouts[0].usd_per_month * (1 + simplicity):
             layouts.append(single)
     return [min(layouts, key=lambda single: preference(single.solution)) for layouts in offers.values()]

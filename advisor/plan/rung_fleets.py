@@ -435,7 +435,9 @@ def _why_dearer(reached: RungFleet, stated: ReachedRung) -> str:
 def _marked(rungs: Sequence[Rung], fleet: Fleet) -> Iterator[Rung]:
     """The rungs, the first one with the recommended fleet marked."""
     usd = fleet.cost.total_usd_per_month
-    wanted = sorted((group.stand, group.purchase, group.precision, max(group.instances)) for group in fleet.groups)
+    wanted = sorted(
+        (group.type_in_region, group.purchase, group.precision, max(group.instances)) for group in fleet.groups
+    )
     marked = False
     for rung in rungs:
         own = sorted(

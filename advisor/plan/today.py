@@ -62,8 +62,10 @@ def priced_today(requirements: Requirements, catalog: Catalog, owned: Mapping[st
             where=requirements.workload.where("current"),
             hint="correct the region or the purchase option, or take `current` out",
         )
-    stand = f"{current.provider}/{current.region}/{current.instance_type}"
-    covered = 0 if current.purchase is Purchase.SPOT else owned.get(stand, 0)  # a commitment pays for no spot machine
+    type_in_region = f"{current.provider}/{current.region}/{current.instance_type}"
+    covered = (
+        0 if current.purchase is Purchase.SPOT else owned.get(type_in_region, 0)
+    )  # a commitment pays for no spot machine
     paid = max(current.count - covered, 0)
     return CurrentCost(
         provider=current.provider,
@@ -163,7 +165,7 @@ def _allocations(problem: Problem, pool: Pool, current: Deployment) -> Iterator[
     left = current.count
     for tariff in pool.tariffs:
         is_owned = tariff.paid is PurchaseOption.OWNED
-        covered = 0 if current.purchase is Purchase.SPOT else problem.owned.get(pool.stand, 0)
+        covered = 0 if current.purchase is Purchase.SPOT else problem.owned.get(pool.type_in_region, 0)
         count = min(left, covered) if is_owned else left
         left -= count
         if count:

@@ -10,7 +10,7 @@ from advisor.performance.groups import PLANNED_BUSY_SHARE
 from advisor.plan.fleet.chosen import LARGEST_RATIO, Confirmation, ConstraintUse, Failure, Fleet, FleetGroup
 from advisor.plan.problem.formulas import falls
 from advisor.plan.problem.values import PurchaseOption
-from advisor.plan.solve.stage import by_stand, running_of
+from advisor.plan.solve.stage import by_type_in_region, running_of
 from advisor.plan.values import Plan
 from advisor.plan.words import count_words, fleet_turns, items_word, latency_words, running_count_words
 from advisor.report.text_table import Column, Section
@@ -500,9 +500,12 @@ def price_words(fleet: Fleet) -> str:
 
 def change_words(previous: Plan, plan: Plan) -> str:
     """Changes from the running fleet, by provider, region and type, in the busiest hours."""
-    before, after = by_stand(running_of(previous)), by_stand(running_of(plan))
-    counts = {stand: (before.get(stand, 0), after.get(stand, 0)) for stand in (*before, *after)}
-    told = [_change(stand, *count) for stand, count in counts.items() if count[0] != count[1]]
+    before, after = by_type_in_region(running_of(previous)), by_type_in_region(running_of(plan))
+    counts = {
+        type_in_region: (before.get(type_in_region, 0), after.get(type_in_region, 0))
+        for type_in_region in (*before, *after)
+    }
+    told = [_change(type_in_region, *count) for type_in_region, count in counts.items() if count[0] != count[1]]
     if not told:
         return "against the previous plan: the same instances"
     cost = plan.fleet.cost.switching_usd_per_month if plan.fleet else 0.0
@@ -510,7 +513,7 @@ def change_words(previous: Plan, plan: Plan) -> str:
     return f"against the previous plan: {', '.join(told)}{switching}"
 
 
-def _change(stand: str, before: int, after: int) -> str:
+def _change(type_in_region: str, before: int, after: int) -> str:
     if before == 0:
-        return f"{after} × {stand} added"
-    return f"{before} × {stand} removed" if after == 0 else f"{stand} from {before} to {after}"
+        return f"{after} × {type_in_region} added"
+    return f"{before} × {type_in_region} removed" if after == 0 else f"{type_in_region} from {before} to {after}"

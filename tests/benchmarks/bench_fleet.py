@@ -122,7 +122,7 @@ def stability(name: str, workload: Workload) -> None:
             return
         running = {}
         for one in found.allocations:
-            running[one.pool.stand] = running.get(one.pool.stand, 0) + one.instances[-1]
+            running[one.pool.type_in_region] = running.get(one.pool.type_in_region, 0) + one.instances[-1]
         steps.append(frozenset(running))
     flips = sum(1 for before, after in pairwise(steps) if after - before)
     print(f"{name:38s} other stands after ±5 %: {flips} of {len(steps) - 1} steps ({len(set(steps))} sets of stands)")

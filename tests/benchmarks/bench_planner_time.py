@@ -95,7 +95,7 @@ def many_times(problem: Problem, times: int) -> Problem:
 
 def _copies(problem: Problem, times: int) -> Iterator[Pool]:
     for pool in problem.pools:
-        provider, region, machine = pool.stand.split("/")
+        provider, region, machine = pool.type_in_region.split("/")
         for copy in range(times):
             tariffs = tuple(
                 replace(one, usd_per_hour=one.usd_per_hour * (1 + DEARER_RATIO * copy)) for one in pool.tariffs
@@ -103,7 +103,7 @@ def _copies(problem: Problem, times: int) -> Iterator[Pool]:
             yield replace(
                 pool,
                 key=f"{pool.key}#{copy}",
-                stand=f"{provider}/{region}-{copy}/{machine}",
+                type_in_region=f"{provider}/{region}-{copy}/{machine}",
                 supply=pool.supply.replace(region, f"{region}-{copy}"),
                 backend=pool.backend.replace(region, f"{region}-{copy}"),
                 tariffs=tariffs,

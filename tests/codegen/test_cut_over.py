@@ -705,10 +705,10 @@ def test_more_backends_than_a_load_balancer_takes_are_refused(tmp_path):
 def test_the_run_and_the_readme_say_what_goes_on(tmp_path):
     """What retires, the cost, how to see that the new ones serve, the next command and the way back."""
     for number, language in enumerate((Language.TERRAFORM, Language.PYTHON, Language.PYTHON)):
-        folder, manner = tmp_path / str(number), {"language": language, "as_component": number == 2}
-        run(folder, plan_of({}), **manner)
+        folder, write_options = tmp_path / str(number), {"language": language, "as_component": number == 2}
+        run(folder, plan_of({}), **write_options)
         assert "## Cut-over" not in (folder / "README.md").read_text()
-        generated, _ = run(folder, plan_of({"region": "eu-west-1"}), **manner)
+        generated, _ = run(folder, plan_of({"region": "eu-west-1"}), **write_options)
         readme = (folder / "README.md").read_text()
         section = readme.partition("## Cut-over")[2].partition("\n## ")[0]
         assert f"3 × g6.xlarge in us-east-1 ({NEAR}), 100 % of the requests" in "\n".join(generated.notes)
@@ -767,13 +767,13 @@ def test_each_form_is_removed_as_it_was_made(form, removal, tmp_path):
 @pytest.mark.parametrize("form", [Form.PRODUCTION_STACK, Form.DYNAMO])
 def test_a_form_without_weights_says_how_to_go_on(form, tmp_path):
     """It cannot keep requests from the kind that retires: nothing is written, and the way at once is named and works."""
-    manner = {"target": "eks", "form": form}
-    run(tmp_path, plan_of({}, A10G), **manner)
-    run(tmp_path, plan_of({}), **manner)
+    write_options = {"target": "eks", "form": form}
+    run(tmp_path, plan_of({}, A10G), **write_options)
+    run(tmp_path, plan_of({}), **write_options)
     with pytest.raises(InputError, match="spreads requests evenly") as refused:
-        run(tmp_path, plan_of({}), Stage.SHIFT, **manner)
+        run(tmp_path, plan_of({}), Stage.SHIFT, **write_options)
     assert "--cut-over finish --force" in refused.value.hint
-    run(tmp_path, plan_of({}), Stage.FINISH, force=True, **manner)
+    run(tmp_path, plan_of({}), Stage.FINISH, force=True, **write_options)
     assert set(fleet(tmp_path)["groups"]) == {NEAR}
 
 

@@ -17,7 +17,7 @@ from advisor.cli.app import main
 from advisor.codegen import Engine, Form, Language, Wanted, generate
 from advisor.codegen.forms import kubernetes_files, workload_name, workloads_pattern
 from advisor.codegen.forms.shared import short_name
-from advisor.codegen.kubernetes import ClusterManner
+from advisor.codegen.kubernetes import ClusterFacts
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
 from advisor.errors import InputError
@@ -441,8 +441,8 @@ def test_a_group_without_requests_is_none_for_an_even_spread():
     stack = dataclasses.replace(stack, target="aks", groups=(idle, *stack.groups[1:]))
     for form in (Form.PRODUCTION_STACK, Form.DYNAMO):
         with pytest.raises(InputError, match="evenly over replicas"):
-            kubernetes_files(dataclasses.replace(stack, form=form), ClusterManner())
-    files = kubernetes_files(dataclasses.replace(stack, form=Form.KSERVE), ClusterManner())
+            kubernetes_files(dataclasses.replace(stack, form=form), ClusterFacts())
+    files = kubernetes_files(dataclasses.replace(stack, form=Form.KSERVE), ClusterFacts())
     services = of_kind(files, "LLMInferenceService")
     assert {one["spec"]["router"]["route"]["weight"] for one in services} >= {0}
 

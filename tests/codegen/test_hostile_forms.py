@@ -8,7 +8,7 @@ import yaml
 
 from advisor.codegen import Form, Language, Wanted, generate
 from advisor.codegen.forms import kubernetes_files
-from advisor.codegen.kubernetes import ClusterManner
+from advisor.codegen.kubernetes import ClusterFacts
 from advisor.codegen.selection import of_fleet
 from advisor.codegen.stack import stacks_of
 from advisor.errors import AdvisorError
@@ -67,7 +67,7 @@ def with_word(form, word):
         checkpoint=dataclasses.replace(backend.container.checkpoint, model_id=f"org/{word}"),
     )
     stack = dataclasses.replace(usual(), form=form, backends=(dataclasses.replace(backend, container=container),))
-    return documents(kubernetes_files(stack, ClusterManner()))
+    return documents(kubernetes_files(stack, ClusterFacts()))
 
 
 @pytest.mark.parametrize("form", Form)

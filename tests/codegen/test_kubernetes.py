@@ -14,7 +14,7 @@ from advisor.codegen.container import Wanted
 from advisor.codegen.engines.metrics import CLIENT_PATHS
 from advisor.codegen.kubernetes import (
     NODE_LABEL,
-    ClusterManner,
+    ClusterFacts,
     entrance_of,
     kubernetes_files,
     node_volume_gib,
@@ -31,7 +31,7 @@ from codegen.plans import HOSTILE, make_fleet_plan, make_group, make_option, mak
 from codegen.scenarios import SCENARIOS
 
 ACCELERATORS = ("nvidia.com/gpu", "amd.com/gpu", "aws.amazon.com/neuron", "google.com/tpu")
-PLAIN = ClusterManner()
+PLAIN = ClusterFacts()
 
 
 def stack_of(plan):
@@ -40,10 +40,10 @@ def stack_of(plan):
     return stack
 
 
-def objects_of(plan, manner=PLAIN):
+def objects_of(plan, cluster_facts=PLAIN):
     """All objects by kind and name."""
     found = {}
-    for path, text in kubernetes_files(stack_of(plan), manner).items():
+    for path, text in kubernetes_files(stack_of(plan), cluster_facts).items():
         if path.startswith("kubernetes/") and path.endswith(".yaml"):
             for document in yaml.safe_load_all(text):
                 found[document["kind"], document.get("metadata", {}).get("name")] = document
@@ -149,7 +149,7 @@ def test_devices_of_root_are_served_by_root_and_it_is_said():
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "baseline"
     assert "runAsUser" not in pod["securityContext"]
     assert accelerators_of(container) == {"amd.com/gpu": 1}
-    files = kubernetes_files(stack_of(make_plan(option)), ClusterManner())
+    files = kubernetes_files(stack_of(make_plan(option)), ClusterFacts())
     reasons = {one["id"]: one["statement"] for one in yaml.safe_load(files[".trivyignore.yaml"])["misconfigurations"]}
     assert "render group" in reasons["KSV-0012"]
 
@@ -172,7 +172,7 @@ def test_the_token_is_referred_to_and_never_held():
 def test_a_model_that_only_the_user_can_name_is_asked_for():
     """The map has no model, so that pods wait for one, and the file says which."""
     plan = make_plan(make_option(precision="int4"), model="organisation/tuned-8b")
-    files = kubernetes_files(stack_of(plan), ClusterManner())
+    files = kubernetes_files(stack_of(plan), ClusterFacts())
     text = files["kubernetes/us-east-1/kustomization.yaml"]
     assert not [
         word for one in yaml.safe_load(text)["configMapGenerator"] for word in one["literals"] if "MODEL_ID" in word
@@ -250,7 +250,7 @@ def test_node_holds_the_weights_of_each_replica():
 def test_groups_of_a_backend_share_its_service_and_keep_to_their_nodes():
     """On-demand and spot pods answer for one service, each on nodes of its own."""
     spot = make_group(purchase="spot", instance_type="g6.2xlarge")
-    objects = objects_of(make_fleet_plan(make_group(), spot), ClusterManner(spot_taint="example.com/spot"))
+    objects = objects_of(make_fleet_plan(make_group(), spot), ClusterFacts(spot_taint="example.com/spot"))
     (service,) = of_kind(objects, "Service")
     deployments = of_kind(objects, "Deployment")
     assert len(deployments) == 2
@@ -267,8 +267,8 @@ def test_groups_of_a_backend_share_its_service_and_keep_to_their_nodes():
 def test_labels_of_a_cloud_are_selected_too():
     """What a cloud wants selected comes on top."""
     stack = stack_of(make_plan(make_option()))
-    manner = ClusterManner(node_labels={stack.groups[0].key: {"cloud.example.com/topology": "2x4"}})
-    pod, _ = pod_of(objects_of(make_plan(make_option()), manner))
+    cluster_facts = ClusterFacts(node_labels={stack.groups[0].key: {"cloud.example.com/topology": "2x4"}})
+    pod, _ = pod_of(objects_of(make_plan(make_option()), cluster_facts))
     assert pod["nodeSelector"] == {
         NODE_LABEL: f"support-chat-{stack.groups[0].key}",
         "cloud.example.com/topology": "2x4",

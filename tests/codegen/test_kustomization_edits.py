@@ -106,24 +106,24 @@ def _kept_out(directory, before, after):
     write_files(generate(before, wanted=wanted), directory)
     path = directory / "kubernetes/us-east-1/kustomization.yaml"
     path.write_text(re.sub(r'(  - "us-.*)', r"\1 # ours", path.read_text()))
-    manner = WriteOptions(ConflictPolicy.MINE)
-    write_files(generate(after, wanted=wanted, former=read_former(directory)), directory, manner)
-    return path, manner
+    write_options = WriteOptions(ConflictPolicy.MINE)
+    write_files(generate(after, wanted=wanted, former=read_former(directory)), directory, write_options)
+    return path, write_options
 
 
 def test_requests_are_not_shifted_to_pods_that_no_apply_makes(tmp_path):
     """A kustomization of the user's that leaves a backend out stops the cut-over, and says which line is missing."""
     plans = plans_of("eks")
     before, after = plans["static"], plans["another type"]
-    path, manner = _kept_out(tmp_path, before, after)
+    path, write_options = _kept_out(tmp_path, before, after)
     code = generate(after, wanted=Wanted(target="eks"), former=read_former(tmp_path, Stage.SHIFT))
     with pytest.raises(InputError, match=r"does not list .*a10g.*100 % of the requests") as refusal:
-        write_files(code, tmp_path, manner)
+        write_files(code, tmp_path, write_options)
     assert "to its resources, apply" in refusal.value.hint
     (name,) = [file.name for file in path.parent.glob("us-east-1-*a10g*.yaml")]
     path.write_text(path.read_text().replace("  - namespace.yaml", f"  - namespace.yaml\n  - {name}"))
     write_files(
-        generate(after, wanted=Wanted(target="eks"), former=read_former(tmp_path, Stage.SHIFT)), tmp_path, manner
+        generate(after, wanted=Wanted(target="eks"), former=read_former(tmp_path, Stage.SHIFT)), tmp_path, write_options
     )
 
 

@@ -265,8 +265,10 @@ def test_new_backends_without_edits_are_named(form, tmp_path):
     (edited,) = (path.relative_to(tmp_path).as_posix() for path in pods_of(tmp_path))
     force = form in UNWEIGHTED
     generated = generate(two, wanted=wanted, former=read_former(tmp_path, Stage.FINISH if force else None, force=force))
-    manner = WriteOptions(force=force, conflicts=ConflictPolicy.THEIRS if force else None)
-    said = "; ".join(f"{change.path}: {change.note}" for change in write_files(generated, tmp_path, manner).changes)
+    write_options = WriteOptions(force=force, conflicts=ConflictPolicy.THEIRS if force else None)
+    said = "; ".join(
+        f"{change.path}: {change.note}" for change in write_files(generated, tmp_path, write_options).changes
+    )
     has_files = form in (*POOLED, Form.MANIFESTS)
     for group in generated.rollouts[""].planned.groups:
         name = group.backend if has_files else group.key

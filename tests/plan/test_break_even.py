@@ -23,7 +23,7 @@ without_type = st.lists(dollars, min_size=1, max_size=4)
 
 def is_type(pool: Pool) -> bool:
     """Whether a pool is of the type in question."""
-    return pool.stand == TYPE.stand
+    return pool.type_in_region == TYPE.type_in_region
 
 
 def uses_type(fleet: Confirmed) -> bool:

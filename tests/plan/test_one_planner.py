@@ -123,7 +123,7 @@ def test_the_recommendation_is_the_fleet_in_short(workload):
     """One total, and the machines of one of its groups."""
     plan = planned(workload)
     short, fleet = plan.recommended, plan.fleet
-    shown = ("stand", "purchase", "precision", "tensor_parallel", "partition", "engine", "zones")
+    shown = ("type_in_region", "purchase", "precision", "tensor_parallel", "partition", "engine", "zones")
     of_short = [getattr(short, name) for name in shown]
     main = [one for one in fleet.groups if [getattr(one, name) for name in shown] == of_short]
 
@@ -134,7 +134,11 @@ def test_the_recommendation_is_the_fleet_in_short(workload):
     assert short.instances == max(short.instances_by_class)
     if short.rank:
         option = plan.options[short.rank - 1]
-        assert (option.stand, option.purchase, option.instances) == (short.stand, short.purchase, short.instances)
+        assert (option.type_in_region, option.purchase, option.instances) == (
+            short.type_in_region,
+            short.purchase,
+            short.instances,
+        )
         assert option.cost.total_usd_per_month == total(plan)
 
 
@@ -252,7 +256,7 @@ def test_spare_failures_and_obligation_follow_from_the_groups(workload):
         if one.of.startswith("one instance of "):
             assert one.left_ratio == pytest.approx(least_without(fleet, rate, one.of), rel=1e-4)
     assert len([one for one in fleet.failures if one.of.startswith("one instance of ")]) == len(
-        {(one.stand, one.precision, one.tensor_parallel, one.partition) for one in fleet.groups}
+        {(one.type_in_region, one.precision, one.tensor_parallel, one.partition) for one in fleet.groups}
     )
     committed = [one for one in fleet.groups if one.purchase == "commitment"]
     assert (fleet.cost.obligation_usd > 0) == bool(committed)

@@ -193,7 +193,7 @@ def test_the_recommendation_is_the_fleet():
     assert plan.recommended.cost.total_usd_per_month == plan.fleet.cost.total_usd_per_month
     assert plan.recommended.confirmed == plan.fleet.confirmed
     main = max(plan.fleet.groups, key=lambda group: group.request_shares[-1])
-    assert (plan.recommended.stand, plan.recommended.purchase) == (main.stand, main.purchase)
+    assert (plan.recommended.type_in_region, plan.recommended.purchase) == (main.type_in_region, main.purchase)
     assert plan.recommended.groups == len(plan.fleet.groups)
 
 

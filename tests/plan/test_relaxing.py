@@ -12,7 +12,7 @@ from advisor.workload.values import Limits
 from plan.fleet.problems import QUOTA, pool_of, problem_of
 
 KEY = (QUOTA, "on_demand")
-POOLS = tuple(pool_of(f"p{at}", stand=f"here/r{at}/p{at}", quotas={KEY: 2.0}) for at in range(4))
+POOLS = tuple(pool_of(f"p{at}", type_in_region=f"here/r{at}/p{at}", quotas={KEY: 2.0}) for at in range(4))
 
 
 def taking(problem, *instances):

@@ -265,16 +265,16 @@ def switching_usd(groups, question):
     """USD a month of instances of a kind that does not run today, spread over the horizon."""
     workload = question["workload"]
     today = workload["current"]
-    stands = {tuple(stand.split("/", 2)) for stand in dict_of(workload["running"])}
-    if not stands and today:
-        stands = {place(today)}
-    if not stands:
+    types_in_region = {tuple(type_in_region.split("/", 2)) for type_in_region in dict_of(workload["running"])}
+    if not types_in_region and today:
+        types_in_region = {place(today)}
+    if not types_in_region:
         return Fraction(0)
     months = max(Fraction(str(workload["horizon_days"])) / Fraction(HOURS_A_MONTH, 24), 1)
     stated = workload["limits"]["switching_usd_per_instance"]
     total = Fraction(0)
     for group in groups:
-        if place(group) not in stands:
+        if place(group) not in types_in_region:
             once = Fraction(str(stated)) if stated is not None else 2 * on_demand_or_dearest(group, workload)
             total += group["instances"][-1] * once / months
     return total

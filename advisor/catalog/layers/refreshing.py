@@ -229,7 +229,11 @@ class Refreshed:
 
 
 def refresh(
-    question: RefreshJob, catalog: LayeredCatalog, root: Path, manner: RefreshOptions, progress: Progress | None = None
+    question: RefreshJob,
+    catalog: LayeredCatalog,
+    root: Path,
+    refresh_options: RefreshOptions,
+    progress: Progress | None = None,
 ) -> Refreshed:
     """Ask a provider for everything, and take the answer if it is whole and sound.
 
@@ -238,17 +242,17 @@ def refresh(
     """
     provider = question.provider
     journal = Journal(root / provider / _JOURNAL, question.asker)
-    answer = run_tasks(question, journal, manner.clock, manner.at_once, progress)
+    answer = run_tasks(question, journal, refresh_options.clock, refresh_options.at_once, progress)
     listed = catalog.as_listed()
     before = {place: offer for place, offer in offers_of(listed, provider).items() if not offer.withdrawn}
     usual = usual_usd_per_hour(listed, answer)
-    held = violations(answer, before, manner.confirmed, manner.most_moved_ratio, usual)
+    held = violations(answer, before, refresh_options.confirmed, refresh_options.most_moved_ratio, usual)
     nothing = Refreshed(provider, answer, held, (), None, ())
     if answer.failed or not any(part == "prices" for _, part in answer.complete):
         return nothing
     if any(violation.guard is Guard.NO_PRICE for violation in held):
         return nothing  # no table holds such a price, so there is nothing to compare
-    today = f"{manner.clock():%Y-%m-%d}"
+    today = f"{refresh_options.clock():%Y-%m-%d}"
     gaps = [f"{gap.part} {gap.region}: {gap.reason}".strip() for gap in answer.gaps]
     with sole_writer(root):
         holds = current(root, provider)
@@ -256,7 +260,7 @@ def refresh(
         staged = stage(root, provider, merge_snapshot(listed, answer, today, kept), today, gaps)
         differences = changes(before.values(), offers_of_snapshot(staged))
         unknown = tuple(line.split(",")[0] for line in (staged.directory / "unknown_types.csv").read_text().split()[1:])
-        if held or manner.dry_run:
+        if held or refresh_options.dry_run:
             discard(root, staged)
             return Refreshed(provider, answer, held, differences, None, unknown)
         take(root, staged)
@@ -294,7 +298,7 @@ class RefreshedEngines:
 
 
 def refresh_engines(
-    question: RefreshJob, before: Releases, root: Path, manner: RefreshOptions, progress: Progress | None
+    question: RefreshJob, before: Releases, root: Path, refresh_options: RefreshOptions, progress: Progress | None
 ) -> RefreshedEngines:
     """Ask an index for the releases of every engine, and take the answer if it is whole and sound.
 
@@ -302,16 +306,16 @@ def refresh_engines(
         InputError: the result cannot be written; what was known before still holds.
     """
     journal = Journal(root / RELEASES / _JOURNAL, question.asker)
-    answer = run_tasks(question, journal, manner.clock, manner.at_once, progress)
-    now = manner.clock()
-    held = held_releases(answer, before, now.date(), manner.confirmed)
+    answer = run_tasks(question, journal, refresh_options.clock, refresh_options.at_once, progress)
+    now = refresh_options.clock()
+    held = held_releases(answer, before, now.date(), refresh_options.confirmed)
     if answer.failed or not answer.complete or any(release.guard is ReleaseGuard.FUTURE for release in held):
         return RefreshedEngines(answer, held, (), None)
     gaps = [f"{gap.part}: {gap.reason}" for gap in answer.gaps]
     with sole_writer(root):
         staged = stage(root, RELEASES, _tables(answer, before, now.date(), question.asker), f"{now:%Y-%m-%d}", gaps)
         changes = release_changes(before, releases_of(staged))
-        if held or manner.dry_run:
+        if held or refresh_options.dry_run:
             discard(root, staged)
             return RefreshedEngines(answer, held, changes, None)
         take(root, staged)

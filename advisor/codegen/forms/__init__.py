@@ -10,7 +10,7 @@ from advisor.codegen import kubernetes
 from advisor.codegen.container import Form
 from advisor.codegen.forms import dynamo, kserve, pools, production_stack, shared
 from advisor.codegen.forms.shared import with_fixed_replicas, with_node_disks, with_own_entrance
-from advisor.codegen.kubernetes import ClusterManner
+from advisor.codegen.kubernetes import ClusterFacts
 from advisor.codegen.model import ComputeGroup, Stack
 from advisor.codegen.prometheus_rules import left_out
 from advisor.codegen.rollout import AT_ONCE
@@ -24,7 +24,7 @@ _FOLDER = "kubernetes/"
 _README = f"{_FOLDER}README.md"
 _WEIGHTS = "route-weights"
 """Name of the objects that look after weights."""
-_FILES: Mapping[Form, Callable[[Stack, ClusterManner], Mapping[str, str]]] = {
+_FILES: Mapping[Form, Callable[[Stack, ClusterFacts], Mapping[str, str]]] = {
     Form.MANIFESTS: kubernetes.kubernetes_files,
     Form.INFERENCE_POOL: pools.inference_pool_files,
     Form.KSERVE: kserve.files,
@@ -62,7 +62,7 @@ def adapted(stack: Stack, *, is_cluster: bool, image: str = "") -> Stack:
     return dynamo.with_its_image(stack) if stack.form is Form.DYNAMO and not image else stack
 
 
-def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
+def kubernetes_files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, str]:
     """Path → text of what is applied to the clusters, below ``kubernetes/``, with its README.
 
     Raises:
@@ -73,36 +73,36 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         others = [form.value for form in Form if not _obstacle(stack, form)]
         at_once = f"; {AT_ONCE}" if stack.cut_over else ""
         raise InputError(obstacle, where=f"--form {stack.form}", hint=f"forms that can: {', '.join(others)}{at_once}")
-    files = dict(_FILES[stack.form](stack, manner))
-    if manner.has_own_nodes:
+    files = dict(_FILES[stack.form](stack, cluster_facts))
+    if cluster_facts.has_own_nodes:
         weighted = {path.split("/")[1] for path, text in files.items() if _WEIGHTS in text and path != _README}
         files[_README] += shared.words(stack, weighted)  # else the code that applies them removes what is left
     return files
 
 
 def with_objects(
-    stack: Stack, manner_of: Callable[[Stack], ClusterManner], *files: Mapping[str, str]
+    stack: Stack, cluster_facts_of: Callable[[Stack], ClusterFacts], *files: Mapping[str, str]
 ) -> Mapping[str, str]:
     """Files of a language with the Kubernetes objects that all languages have, by path."""
-    together = dict(_objects_of(stack, manner_of))
+    together = dict(_objects_of(stack, cluster_facts_of))
     for some in files:
         together |= some
     return dict(sorted(together.items()))
 
 
-def _objects_of(stack: Stack, manner_of: Callable[[Stack], ClusterManner]) -> Mapping[str, str]:
+def _objects_of(stack: Stack, cluster_facts_of: Callable[[Stack], ClusterFacts]) -> Mapping[str, str]:
     """Path → text of what is applied to the clusters: of a machine with tenants a folder for each, in its namespace.
 
     Args:
         stack: with its own pods, or with tenants.
-        manner_of: the clusters' facts for a stack with pods of its own.
+        cluster_facts_of: the clusters' facts for a stack with pods of its own.
     """
     if not stack.tenants:
-        return kubernetes_files(stack, manner_of(stack))
+        return kubernetes_files(stack, cluster_facts_of(stack))
     files: dict[str, str] = {}
     ignored: list[str] = []
     for tenant in stack.tenants:
-        own = dict(kubernetes_files(tenant, manner_of(tenant)))
+        own = dict(kubernetes_files(tenant, cluster_facts_of(tenant)))
         ignored.append(own.pop(kubernetes.IGNORED_FINDINGS))
         files |= {f"{_FOLDER}{tenant.name}/{path.removeprefix(_FOLDER)}": text for path, text in own.items()}
     files[_README] = fill("kubernetes", "tenants.md.j2", {"stack": stack})

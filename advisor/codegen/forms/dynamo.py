@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from advisor.codegen.container import Runtime
 from advisor.codegen.forms import shared
-from advisor.codegen.kubernetes import ClusterManner, Pods, Served
+from advisor.codegen.kubernetes import ClusterFacts, Pods, Served
 from advisor.codegen.model import ComputeGroup, Stack
 from advisor.records import replace
 
@@ -40,7 +40,7 @@ def with_its_image(stack: Stack) -> Stack:
     return replace(stack.with_cautions(caution), backends=backends)
 
 
-def files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
+def files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, str]:
     """One file of objects for the cluster of each region."""
     # The operator gives each component an adapter, which is scaled in its place.
     adapter = {"apiVersion": "nvidia.com/v1alpha1", "kind": "DynamoGraphDeploymentScalingAdapter"}
@@ -48,7 +48,7 @@ def files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
     def objects(groups: list[tuple[Served, Pods]]) -> list[shared.Document]:
         return [_graph(stack, groups), *shared.scaled_objects(stack, groups, workload_name, adapter)]
 
-    return shared.region_files(stack, manner, "dynamo.yaml", objects)
+    return shared.region_files(stack, cluster_facts, "dynamo.yaml", objects)
 
 
 def _graph(stack: Stack, groups: list[tuple[Served, Pods]]) -> shared.Document:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from advisor.codegen.container import Runtime
 from advisor.codegen.engines.request import SERVED_NAME
 from advisor.codegen.forms import shared
-from advisor.codegen.kubernetes import ClusterManner, Pods, Served
+from advisor.codegen.kubernetes import ClusterFacts, Pods, Served
 from advisor.codegen.kubernetes_scaling import resting_minutes
 from advisor.codegen.model import ComputeGroup, Stack
 from advisor.codegen.route_weights import WeightedBackend, route_weights
@@ -27,7 +27,7 @@ def obstacle(stack: Stack) -> str:
     return shared.vllm_obstacle(stack, "KServe", (Runtime.CUDA, Runtime.ROCM))
 
 
-def files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
+def files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, str]:
     """One file of objects for the cluster of each region."""
 
     def objects(groups: list[tuple[Served, Pods]]) -> list[shared.Document]:
@@ -35,7 +35,7 @@ def files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         scaled = shared.scaled_objects(stack, groups, workload_name)
         return [*(_service(stack, served, pods) for served, pods in groups), *scaled]
 
-    written = dict(shared.region_files(stack, manner, _SERVICES, objects))
+    written = dict(shared.region_files(stack, cluster_facts, _SERVICES, objects))
     for region in stack.regions:
         groups = [group for group in stack.groups if group.region == region.name]
         if len(groups) > 1:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from advisor.codegen import kubernetes
 from advisor.codegen.engines.metrics import METRICS, published
 from advisor.codegen.forms.shared import PORT, Document, dump, part_of, readme
-from advisor.codegen.kubernetes import ClusterManner, Served, served_in
+from advisor.codegen.kubernetes import ClusterFacts, Served, served_in
 from advisor.codegen.model import Stack
 
 ROUTER_VERSION = "v0.10.0"
@@ -33,11 +33,11 @@ def obstacle(stack: Stack) -> str:
     return ""
 
 
-def inference_pool_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
+def inference_pool_files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, str]:
     """The manifests, with a pool for each backend and a route over the pools."""
-    files = _manifests(stack, manner)
+    files = _manifests(stack, cluster_facts)
     for region in stack.regions:
-        served = served_in(stack, region.name, manner)
+        served = served_in(stack, region.name, cluster_facts)
         folder = f"kubernetes/{region.name}"
         files[f"{folder}/inference-pool.yaml"] = dump(*_policies(stack), *(_pool(stack, backend) for backend in served))
         google = f"{folder}/google-gateway.yaml"
@@ -46,15 +46,15 @@ def inference_pool_files(stack: Stack, manner: ClusterManner) -> Mapping[str, st
     return files
 
 
-def llm_d_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
+def llm_d_files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, str]:
     """The manifests, with values of llm-d's router for each backend and a route over its pools."""
-    files = _manifests(stack, manner)
+    files = _manifests(stack, cluster_facts)
     for region in stack.regions:
         folder = f"kubernetes/{region.name}"
         files[f"{folder}/inference-pool.yaml"] = dump(*_policies(stack))
         namespace = f"{folder}/namespace.yaml"
         files[namespace] = files[namespace].replace(_RESTRICTED, _BASELINE)
-        for served in served_in(stack, region.name, manner):
+        for served in served_in(stack, region.name, cluster_facts):
             metrics = METRICS[served.backend.container.engine]
             values = {
                 "router": {
@@ -69,7 +69,7 @@ def llm_d_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
                     },
                     "inferencePool": {"create": True, "failureMode": "FailOpen"},
                 },
-                "provider": {"name": ("gke" if manner.has_google_gateways else "none")},
+                "provider": {"name": ("gke" if cluster_facts.has_google_gateways else "none")},
             }
             files[f"{folder}/router/{served.backend.key}.values.yaml"] = dump(values)
         google = f"{folder}/google-gateway.yaml"
@@ -79,9 +79,9 @@ def llm_d_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
     return files
 
 
-def _manifests(stack: Stack, manner: ClusterManner) -> dict[str, str]:
+def _manifests(stack: Stack, cluster_facts: ClusterFacts) -> dict[str, str]:
     """The usual manifests, whose route leads to pools."""
-    files = dict(kubernetes.kubernetes_files(stack, manner))
+    files = dict(kubernetes.kubernetes_files(stack, cluster_facts))
     for region in stack.regions:
         path = f"kubernetes/{region.name}/route.yaml"
         files[path] = _route_to_pools(files[path])

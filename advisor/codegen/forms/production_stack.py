@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from advisor.codegen.container import Runtime
 from advisor.codegen.engines import vllm
 from advisor.codegen.forms import shared
-from advisor.codegen.kubernetes import ClusterManner, Pods, Served, repository
+from advisor.codegen.kubernetes import ClusterFacts, Pods, Served, repository
 from advisor.codegen.model import ComputeGroup, Stack
 
 _LONGEST = 47
@@ -35,10 +35,12 @@ def obstacle(stack: Stack) -> str:
     )
 
 
-def files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
+def files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, str]:
     """Values of the chart for each region."""
     written = {
-        f"kubernetes/{region.name}/values.yaml": shared.dump(_values(stack, shared.pods_in(stack, region.name, manner)))
+        f"kubernetes/{region.name}/values.yaml": shared.dump(
+            _values(stack, shared.pods_in(stack, region.name, cluster_facts))
+        )
         for region in stack.regions
     }
     drains = all(vllm.drain_arguments(backend.container, _DRAIN_SECONDS) for backend in stack.backends)

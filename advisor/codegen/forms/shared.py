@@ -10,7 +10,7 @@ from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import MANIFEST_FORMS, Container, Engine, Form, Runtime
 from advisor.codegen.cut_over_words import FORMS, WEIGHTED_FORMS, unweighting_command
 from advisor.codegen.engines.metrics import METRICS, published
-from advisor.codegen.kubernetes import POOLED, ClusterManner, Pods, Served, node_volume_gib, served_in
+from advisor.codegen.kubernetes import POOLED, ClusterFacts, Pods, Served, node_volume_gib, served_in
 from advisor.codegen.kubernetes_scaling import Scale
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.templates import fill
@@ -164,7 +164,7 @@ def readme(stack: Stack, context: Mapping[str, Any] | None = None) -> str:
 
 def region_files(
     stack: Stack,
-    manner: ClusterManner,
+    cluster_facts: ClusterFacts,
     file: str,
     objects_of: Callable[[list[tuple[Served, Pods]]], Iterable[Document]],
 ) -> Mapping[str, str]:
@@ -176,16 +176,16 @@ def region_files(
                 "kind": "Namespace",
                 "metadata": {"name": stack.name, "labels": part_of(stack)},
             },
-            *objects_of(pods_in(stack, region.name, manner)),
+            *objects_of(pods_in(stack, region.name, cluster_facts)),
         )
         for region in stack.regions
     }
     return {"kubernetes/README.md": readme(stack), **written}
 
 
-def pods_in(stack: Stack, region: str, manner: ClusterManner) -> list[tuple[Served, Pods]]:
+def pods_in(stack: Stack, region: str, cluster_facts: ClusterFacts) -> list[tuple[Served, Pods]]:
     """Each group of pods in a region, after the backend that it answers for."""
-    return [(served, pods) for served in served_in(stack, region, manner) for pods in served.pods]
+    return [(served, pods) for served in served_in(stack, region, cluster_facts) for pods in served.pods]
 
 
 def vllm_obstacle(stack: Stack, project: str, runtimes: Sequence[Runtime]) -> str:

@@ -41,7 +41,7 @@ _OF_CLUSTER = {
 _MADE_UP = {"aws:eks/nodeGroup:NodeGroup": {"resources": [{"autoscalingGroups": [{"name": "eks-group"}]}]}}
 """What EKS makes beside a node group, in those tests."""
 
-_MANNER = kubernetes.ClusterManner()
+_CLUSTER_FACTS = kubernetes.ClusterFacts()
 _PROVIDER = "aws"
 _GPU_LABEL = "nvidia.com/gpu.present"
 """What DaemonSets for GPUs select nodes by where no feature discovery runs."""
@@ -85,7 +85,7 @@ def _karpenter_files(language: Language, stack: Stack) -> Files:
 
 def _with_objects(stack: Stack, *files: Files) -> Files:
     """Files with the Kubernetes objects that all languages have."""
-    return with_objects(stack, lambda _: _MANNER, *files)
+    return with_objects(stack, lambda _: _CLUSTER_FACTS, *files)
 
 
 def _node_pools(stack: Stack) -> Files:

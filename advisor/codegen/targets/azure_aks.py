@@ -24,7 +24,7 @@ from advisor.records import replace
 _FOLDER = "azure-aks"
 _SPOT = "kubernetes.azure.com/scalesetpriority"
 """Label and taint that AKS gives spot nodes."""
-_MANNER = kubernetes.ClusterManner(spot_taint=_SPOT, bucket=AZURE_BLOBS)
+_CLUSTER_FACTS = kubernetes.ClusterFacts(spot_taint=_SPOT, bucket=AZURE_BLOBS)
 _EXAMPLE_ISSUER = "https://oidc.example.com/"
 _USUAL_DRAIN_MINUTES, _LONGEST_DRAIN_MINUTES = 30, 1440
 """Default of AKS, and the most that azurerm takes (``upgradeSettingsSchema`` of its node pools)."""
@@ -57,7 +57,7 @@ _PODS = "KubePodInventory | {of_cluster} and Namespace {namespace}"
 
 
 def _files(language: Language, stack: Stack) -> Files:
-    return with_objects(stack, lambda _: _MANNER, render(language, _FOLDER, stack, _known(stack)))
+    return with_objects(stack, lambda _: _CLUSTER_FACTS, render(language, _FOLDER, stack, _known(stack)))
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:

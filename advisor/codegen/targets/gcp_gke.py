@@ -66,11 +66,11 @@ def _refusal(google_group: GoogleGroup) -> str:
 
 
 def _files(language: Language, stack: Stack) -> Files:
-    return with_objects(stack, _manner, render(language, _FOLDER, stack, _known(stack, google_groups(stack))))
+    return with_objects(stack, _cluster_facts, render(language, _FOLDER, stack, _known(stack, google_groups(stack))))
 
 
-def _manner(stack: Stack) -> kubernetes.ClusterManner:
-    return kubernetes.ClusterManner(
+def _cluster_facts(stack: Stack) -> kubernetes.ClusterFacts:
+    return kubernetes.ClusterFacts(
         spot_taint=_SPOT_TAINT,
         node_labels={group.group.key: _accelerator_labels(group) for group in google_groups(stack)},
         bucket=GOOGLE_STORAGE,

@@ -100,8 +100,8 @@ def _files(language: Language, stack: Stack) -> Files:
 
 def _with_objects(stack: Stack, files: Files) -> Files:
     labels = {group.key: label for group in stack.groups if (label := _own_label(stack, group))}
-    manner = kubernetes.ClusterManner(node_labels=labels, bucket=None, has_own_nodes=False)
-    return dict(sorted((dict(files) | dict(kubernetes_files(stack, manner))).items()))
+    cluster_facts = kubernetes.ClusterFacts(node_labels=labels, bucket=None, has_own_nodes=False)
+    return dict(sorted((dict(files) | dict(kubernetes_files(stack, cluster_facts))).items()))
 
 
 def _pool_of(stack: Stack, group: ComputeGroup) -> NodePool:

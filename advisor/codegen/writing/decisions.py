@@ -310,13 +310,13 @@ _UNRESOLVED = "still holds conflict markers: resolve them first"
 _MEET = "your edits and the new code change the same lines"
 
 
-def decide(file: Versions, manner: WriteOptions) -> Change | Refusal:
+def decide(file: Versions, write_options: WriteOptions) -> Change | Refusal:
     """Change to a file, or a refusal where a program must not decide it."""
     if file.theirs is None:
-        return _no_longer_generated(file, manner)
+        return _no_longer_generated(file, write_options)
     if file.mine is None:
         kept = Change(file.path, Action.KEPT, None, None, _DELETED)
-        is_kept = file.was_generated and not manner.overwrites
+        is_kept = file.was_generated and not write_options.overwrites
         return kept if is_kept else Change(file.path, Action.CREATED, None, file.theirs)
     theirs = with_line_ends_of(file.mine, file.theirs)
     base = None if file.base is None else with_line_ends_of(file.mine, file.base)
@@ -324,14 +324,14 @@ def decide(file: Versions, manner: WriteOptions) -> Change | Refusal:
         return Change(file.path, Action.UNCHANGED, file.mine, file.mine)
     if file.mine == base:
         return Change(file.path, Action.REPLACED, file.mine, theirs)
-    if manner.overwrites or (manner.force and base is None):
+    if write_options.overwrites or (write_options.force and base is None):
         return Change(file.path, Action.REPLACED, file.mine, theirs, overrules=True)
-    return _edited(file, file.mine, theirs, base, manner)
+    return _edited(file, file.mine, theirs, base, write_options)
 
 
-def decide_renamed(file: Versions, path: str, manner: WriteOptions) -> tuple[Change | Refusal, ...]:
+def decide_renamed(file: Versions, path: str, write_options: WriteOptions) -> tuple[Change | Refusal, ...]:
     """Changes to a file that *path* follows under another name: edits go with it, and so does a deletion."""
-    decided = decide(_with_new_keys(file), manner)
+    decided = decide(_with_new_keys(file), write_options)
     if isinstance(decided, Refusal):
         return (decided,)
     gone = Action.REMOVED if file.mine is not None else Action.KEPT
@@ -340,13 +340,13 @@ def decide_renamed(file: Versions, path: str, manner: WriteOptions) -> tuple[Cha
     return old, replace(decided, path=path, action=action, before=None, overrules=False)
 
 
-def decide_copied(file: Versions, path: str, manner: WriteOptions) -> Change:
+def decide_copied(file: Versions, path: str, write_options: WriteOptions) -> Change:
     """Change that makes a new file in place of another, which stays: it is given the edits of that one."""
     created = Change(path, Action.CREATED, None, file.theirs)
-    if file.mine is None or file.base is None or manner.overwrites:
+    if file.mine is None or file.base is None or write_options.overwrites:
         return created
     copied = replace(_with_new_keys(file), is_copied=True)
-    decided = decide(copied, replace(manner, conflicts=None, force=False))
+    decided = decide(copied, replace(write_options, conflicts=None, force=False))
     if isinstance(decided, Refusal):
         return replace(created, note=f"your edits of {file.path} do not fit, and are not in it: {WRITE_THEM}")
     if decided.action not in (Action.MERGED, Action.KEPT):
@@ -361,7 +361,9 @@ def _with_new_keys(file: Versions) -> Versions:
     return replace(file, base=base, mine=mine, follows=True)
 
 
-def _edited(file: Versions, mine: bytes, theirs: bytes, base: bytes | None, manner: WriteOptions) -> Change | Refusal:
+def _edited(
+    file: Versions, mine: bytes, theirs: bytes, base: bytes | None, write_options: WriteOptions
+) -> Change | Refusal:
     if base is None:
         return Refusal(file.path, _BASE_LOST if file.was_generated else _NOT_GENERATED)
     if has_markers(mine):
@@ -370,13 +372,13 @@ def _edited(file: Versions, mine: bytes, theirs: bytes, base: bytes | None, mann
     merged = merge_entries(file.path, base, mine, theirs, keys)
     merged = replace(merged, pieces=tuple(map(with_insertions, merged.pieces))) if file.is_copied else merged
     conflicts = tuple(piece for piece in merged.pieces if isinstance(piece, Conflict))
-    if conflicts and manner.conflicts is None:
+    if conflicts and write_options.conflicts is None:
         return Refusal(file.path, merged.reason or _MEET, conflicts)
-    after = _text_of(merged.pieces, manner.conflicts)
+    after = _text_of(merged.pieces, write_options.conflicts)
     if after == mine:
         return Change(file.path, Action.KEPT, mine, mine, _YOURS)
-    overrules = (bool(conflicts) and manner.conflicts is ConflictPolicy.THEIRS) or bool(merged.notes)
-    said = _said(conflicts, manner.conflicts)
+    overrules = (bool(conflicts) and write_options.conflicts is ConflictPolicy.THEIRS) or bool(merged.notes)
+    said = _said(conflicts, write_options.conflicts)
     note = "; ".join(merged.notes if merged.notes and after == theirs else (said, *merged.notes))
     return Change(file.path, Action.MERGED, mine, after, note, overrules)
 
@@ -396,17 +398,17 @@ def _said(conflicts: Iterable[Conflict], prefer: ConflictPolicy | None) -> str:
     return f"{_YOURS}; {_OUTCOMES[prefer]} at line {lines}"
 
 
-def _no_longer_generated(file: Versions, manner: WriteOptions) -> Change | Refusal:
+def _no_longer_generated(file: Versions, write_options: WriteOptions) -> Change | Refusal:
     if file.mine is None:
         return Change(file.path, Action.UNCHANGED, None, None)
     base = None if file.base is None else with_line_ends_of(file.mine, file.base)
     if file.mine == base:
         return Change(file.path, Action.REMOVED, file.mine, None)
-    if manner.overwrites or manner.conflicts is ConflictPolicy.THEIRS:
+    if write_options.overwrites or write_options.conflicts is ConflictPolicy.THEIRS:
         return Change(file.path, Action.REMOVED, file.mine, None, overrules=True)
     if file.retired:
         return Change(file.path, Action.REMOVED, file.mine, None, _RETIRED, overrules=True)
-    if manner.conflicts is not None:
+    if write_options.conflicts is not None:
         return Change(file.path, Action.KEPT, file.mine, file.mine, "yours now: it is no longer part of the code")
     return Refusal(file.path, _NO_LONGER)
 

@@ -95,21 +95,22 @@ def _last(directory: Path, record: Record) -> Mapping[str, str]:
     return {path: text.decode() for path, text in texts.items() if text is not None}
 
 
-def write_files(generated: Generated, directory: Path, manner: WriteOptions | None = None) -> WriteReport:
+def write_files(generated: Generated, directory: Path, write_options: WriteOptions | None = None) -> WriteReport:
     """Write code into a directory, which is made if it is missing and may hold files of the user's own.
 
     A second run changes nothing. Edits of the user are merged with the new code, line by line; where both changed the
-    same lines nothing at all is written, unless *manner* says what to prefer. What the user deleted stays deleted.
+    same lines nothing at all is written, unless *write_options* says what to prefer. What the user deleted stays
+    deleted.
 
     Raises:
         InputError: there is a conflict, a file of the user's own in the way, or the directory cannot be written to.
     """
-    manner = manner or WriteOptions()
+    write_options = write_options or WriteOptions()
     check_directory(directory)
     if not (directory / FOLDER).is_dir():
         # A first run: nothing is made before it is known that everything can be.
-        _, report = _decided(generated, directory, read_record(directory), manner)
-        if manner.dry_run:
+        _, report = _decided(generated, directory, read_record(directory), write_options)
+        if write_options.dry_run:
             return report
     with _sole_writer(directory):
         if generated.former_state not in ("", state_of(directory)):
@@ -119,14 +120,14 @@ def write_files(generated: Generated, directory: Path, manner: WriteOptions | No
                 hint="run again: it goes on from what that run left",
             )
         record = read_record(directory)
-        code, report = _decided(generated, directory, record, manner)
-        if not manner.dry_run:
+        code, report = _decided(generated, directory, record, write_options)
+        if not write_options.dry_run:
             _write(code, report, record)
     return report
 
 
 def _decided(
-    generated: Generated, directory: Path, record: Record, manner: WriteOptions
+    generated: Generated, directory: Path, record: Record, write_options: WriteOptions
 ) -> tuple[Generated, WriteReport]:
     held = record.about.get("targets", ())
     if record.files and (MONITORING in held) is not (MONITORING in generated.targets):
@@ -136,7 +137,7 @@ def _decided(
             hint="give another directory",
         )
     code = _with_moves(generated, directory, record)
-    return code, _report(code, directory, record, manner)
+    return code, _report(code, directory, record, write_options)
 
 
 def _with_moves(generated: Generated, directory: Path, record: Record) -> Generated:
@@ -147,7 +148,7 @@ def _with_moves(generated: Generated, directory: Path, record: Record) -> Genera
     return replace(generated, files=with_moves(generated.files, last, generated.roots, generated.renamed))
 
 
-def _report(generated: Generated, directory: Path, record: Record, manner: WriteOptions) -> WriteReport:
+def _report(generated: Generated, directory: Path, record: Record, write_options: WriteOptions) -> WriteReport:
     paths = sorted({*generated.files, *record.paths})
     check_places(directory, [*paths, f"{FOLDER}/{MANIFEST}"])
     check_no_links(directory / FOLDER)
@@ -166,7 +167,7 @@ def _report(generated: Generated, directory: Path, record: Record, manner: Write
         decided_change
         for path in paths
         if path not in left and path not in gone
-        for decided_change in _decisions(path, former_paths.get(path), directory, generated, record, manner)
+        for decided_change in _decisions(path, former_paths.get(path), directory, generated, record, write_options)
     )
     refusals = [refusal for refusal in decided if isinstance(refusal, Refusal)]
     if refusals:
@@ -330,16 +331,16 @@ def _shape(path: str, names: Container[str]) -> tuple[str, ...]:
 
 
 def _decisions(
-    path: str, former: str | None, directory: Path, generated: Generated, record: Record, manner: WriteOptions
+    path: str, former: str | None, directory: Path, generated: Generated, record: Record, write_options: WriteOptions
 ) -> tuple[Change | Refusal, ...]:
     """Decisions on a file, and on the one that it follows under another name."""
     file = _versions(generated, directory, record, path)
     if former is None:
-        return (decide(file, manner),)
+        return (decide(file, write_options),)
     last = _versions(generated, directory, record, former)
     if last.theirs is not None:
-        return (decide_copied(replace(last, theirs=file.theirs), path, manner),)
-    return decide_renamed(replace(last, theirs=file.theirs), path, manner)
+        return (decide_copied(replace(last, theirs=file.theirs), path, write_options),)
+    return decide_renamed(replace(last, theirs=file.theirs), path, write_options)
 
 
 def _versions(generated: Generated, directory: Path, record: Record, path: str) -> Versions:

@@ -130,7 +130,7 @@ def _seated(part: Part, machines: Sequence[SharedMachine], position: int | None)
         return part.row
     seat = machines[position].seat_of(part.row.file)
     ratio = seat.within_slo_ratio
-    slot = part.seating.slot_at(seat.stand, seat.partition) if part.seating else None
+    slot = part.seating.slot_at(seat.type_in_region, seat.partition) if part.seating else None
     return replace(
         part.row,
         shared_machine=position,
@@ -160,8 +160,8 @@ def _machines(
         for part in parts
     }
 
-    def disk_usd(stand: str, disk_gib: int) -> float:
-        provider, region, _ = stand.split("/", 2)
+    def disk_usd(type_in_region: str, disk_gib: int) -> float:
+        provider, region, _ = type_in_region.split("/", 2)
         return disk_usd_per_month(catalog, provider, region, disk_gib) or 0.0
 
     return share_machines(slot_tenants, room, freed, disk_usd, confirm)

@@ -44,7 +44,7 @@ class Contention:
     """The other scopes, without the pools that no cheapest fleet needs."""
 
 
-def contest_of(problem: Problem, limits: Mapping[Resource, float]) -> Contention:
+def contention_of(problem: Problem, limits: Mapping[Resource, float]) -> Contention:
     """The choices of a workload, with the least that has to be kept of its problem."""
     outside: list[Problem] = []
     inside: list[Problem] = []

@@ -84,8 +84,8 @@ def _mismatches(estate: Estate) -> Iterator[str]:
             yield f"{place}.accelerators: other workloads than those whose rows say that they are on it"
         if machine.seats and names != sorted(seat.workload for seat in machine.seats):
             yield f"{place}.seats: other workloads than on its accelerators"
-        stand = machine.provider, machine.region, machine.instance_type
-        if any((seat.provider, seat.region, seat.instance_type) != stand for seat in machine.seats):
+        type_in_region = machine.provider, machine.region, machine.instance_type
+        if any((seat.provider, seat.region, seat.instance_type) != type_in_region for seat in machine.seats):
             yield f"{place}.seats: on another machine"
         if any(seat.partition != machine.slice for seat in machine.seats):
             yield f"{place}.seats: on other slices than the machine is cut into"

@@ -17,9 +17,9 @@ Confirm = Callable[[Seat, int], float | None]
 """Share of a seat's requests within the SLO as a replay finds it, on one of so many equal parts of the time of its
 accelerator (1: alone on a slice); None: it does not hold."""
 _Place = tuple[str, str, str]
-"""Workload, stand and slice of a seat."""
+"""Workload, type in a region and slice of a seat."""
 DiskPrice = Callable[[str, int], float]
-"""USD per month of the disk of a machine, by its stand and its GiB."""
+"""USD per month of the disk of a machine, by its type in a region and its GiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ def _confirmed(machine: SharedMachine, confirm: Confirm) -> tuple[SharedMachine,
         sharers = machine.parts_of(seat.workload)
         ratio = confirm(seat, sharers)
         if ratio is None:
-            refused[seat.workload, seat.stand, seat.partition] = sharers
+            refused[seat.workload, seat.type_in_region, seat.partition] = sharers
         held.append(replace(seat, within_slo_ratio=ratio))
     return replace(machine, seats=tuple(held)), refused
 
@@ -166,7 +166,7 @@ def _without(slot_tenant: SlotTenant, refused: Mapping[_Place, int]) -> SlotTena
     """The tenant with the slots that may hold: those among fewer than were refused, and slices that were not."""
     slots = []
     for slot in slot_tenant.seating.slots:
-        sharers = refused.get((slot_tenant.name, slot.stand, slot.slice), 0)
+        sharers = refused.get((slot_tenant.name, slot.type_in_region, slot.slice), 0)
         if sharers == 0:
             slots.append(slot)
         elif sharers > 1:
@@ -203,25 +203,25 @@ def _neighbours(slot_tenants: Sequence[SlotTenant]) -> list[list[SlotTenant]]:
     """Guests that could meet on a machine, directly or through others."""
     groups: list[tuple[set[str], list[SlotTenant]]] = []
     for slot_tenant in slot_tenants:
-        stands = {slot.stand for slot in slot_tenant.seating.slots}
-        joined = [group for group in groups if group[0] & stands]
-        groups = [group for group in groups if not group[0] & stands]
+        types_in_region = {slot.type_in_region for slot in slot_tenant.seating.slots}
+        joined = [group for group in groups if group[0] & types_in_region]
+        groups = [group for group in groups if not group[0] & types_in_region]
         together = [slot_tenant for _, group in joined for slot_tenant in group]
-        groups.append((stands.union(*(group[0] for group in joined)), [*together, slot_tenant]))
+        groups.append((types_in_region.union(*(group[0] for group in joined)), [*together, slot_tenant]))
     return [sorted(group, key=lambda slot_tenant: slot_tenant.name) for _, group in groups if len(group) > 1]
 
 
 def _machines(copies: int, slot_tenants: Sequence[SlotTenant], disk_usd_per_month: DiskPrice) -> _Neighbourhood:
     alone = {slot_tenant.name: slot_tenant.usd_per_month for slot_tenant in slot_tenants}
-    slots = {slot.stand: slot for slot_tenant in slot_tenants for slot in slot_tenant.seating.slots}
+    slots = {slot.type_in_region: slot for slot_tenant in slot_tenants for slot in slot_tenant.seating.slots}
     disks = _Disks(disk_usd_per_month)
     packing = pack_shared([_tenant(slot_tenant, disks) for slot_tenant in slot_tenants], _hosts(slot_tenants, disks))
     by_kind: dict[tuple[str, str], list[Group]] = {}
     for group in packing.groups:
         by_kind.setdefault((group.host, group.slice), []).append(group)
     costed = []
-    for (stand, _), groups in sorted(by_kind.items()):
-        size = slots[stand].accelerators
+    for (type_in_region, _), groups in sorted(by_kind.items()):
+        size = slots[type_in_region].accelerators
         groups.sort(key=lambda group: (-sum(alone[name] for name in group.tenants), group.tenants))
         for at in range(0, len(groups), size):
             part = groups[at : at + size]
@@ -229,7 +229,7 @@ def _machines(copies: int, slot_tenants: Sequence[SlotTenant], disk_usd_per_mont
             disk_gib = shared_disk_gib(
                 [seat.checkpoint_gib or 0.0 for seat in seats], len({seat.image for seat in seats})
             )
-            machine = _machine(slots[stand], copies, part, alone, disk_usd_per_month(stand, disk_gib))
+            machine = _machine(slots[type_in_region], copies, part, alone, disk_usd_per_month(type_in_region, disk_gib))
             machine = replace(machine, seats=seats, disk_gib=disk_gib)
             saved = machine.alone_usd_per_month - machine.usd_per_month - _moved_usd(slot_tenants, machine)
             if len(seats) > 1 and saved > A_CENT:
@@ -242,7 +242,8 @@ def _moved_usd(slot_tenants: Sequence[SlotTenant], machine: SharedMachine) -> fl
     """USD a month that the workloads of a machine pay beside it more than beside their own fleets."""
     seated = {slot_tenant.name: slot_tenant for slot_tenant in slot_tenants if slot_tenant.name in machine.workloads}
     there = (
-        seated[seat.workload].seating.slot_at(seat.stand, seat.partition).beside_usd_per_month for seat in machine.seats
+        seated[seat.workload].seating.slot_at(seat.type_in_region, seat.partition).beside_usd_per_month
+        for seat in machine.seats
     )
     return math.fsum(there) - math.fsum(slot_tenant.beside_usd_per_month for slot_tenant in seated.values())
 
@@ -250,7 +251,7 @@ def _moved_usd(slot_tenants: Sequence[SlotTenant], machine: SharedMachine) -> fl
 def _taken(slot_tenants: Sequence[SlotTenant], groups: Sequence[Group]) -> Iterator[Seat]:
     """Seats of all workloads on a machine, in the order of its accelerators."""
     seats = {
-        (slot_tenant.name, slot.stand, slot.slice): slot.seat
+        (slot_tenant.name, slot.type_in_region, slot.slice): slot.seat
         for slot_tenant in slot_tenants
         for slot in slot_tenant.seating.slots
     }
@@ -266,7 +267,7 @@ def _placed(seat: Seat, tenants: int) -> Seat:
 def _machine(
     slot: Slot, copies: int, groups: Sequence[Group], alone: Mapping[str, float], disk_usd_per_month: float
 ) -> SharedMachine:  # fmt: skip
-    provider, region, name = slot.stand.split("/", 2)
+    provider, region, name = slot.type_in_region.split("/", 2)
     return SharedMachine(
         provider=provider,
         region=region,
@@ -287,27 +288,28 @@ class _Disks:
 
     usd_per_month: DiskPrice
 
-    def bare(self, stand: str) -> float:
+    def bare(self, type_in_region: str) -> float:
         """Disk without images and weights."""
-        return self.usd_per_month(stand, shared_disk_gib([], 0)) / HOURS_PER_MONTH
+        return self.usd_per_month(type_in_region, shared_disk_gib([], 0)) / HOURS_PER_MONTH
 
-    def image(self, stand: str) -> float:
+    def image(self, type_in_region: str) -> float:
         """Room for an image."""
-        return self.usd_per_month(stand, shared_disk_gib([], 1)) / HOURS_PER_MONTH - self.bare(stand)
+        return self.usd_per_month(type_in_region, shared_disk_gib([], 1)) / HOURS_PER_MONTH - self.bare(type_in_region)
 
-    def seat(self, seat: Seat, stand: str) -> float:
+    def seat(self, seat: Seat, type_in_region: str) -> float:
         """Room for what a workload keeps there."""
         disk_gib = shared_disk_gib([seat.checkpoint_gib or 0.0], 0)
-        return self.usd_per_month(stand, disk_gib) / HOURS_PER_MONTH - self.bare(stand)
+        return self.usd_per_month(type_in_region, disk_gib) / HOURS_PER_MONTH - self.bare(type_in_region)
 
 
 def _tenant(slot_tenant: SlotTenant, disks: _Disks) -> Tenant:
     """The workload, which may stay on its own fleet, by the hour of one copy."""
     seating = slot_tenant.seating
     needs = {
-        (slot.stand, slot.slice): replace(
+        (slot.type_in_region, slot.slice): replace(
             slot.need,
-            usd_per_hour=disks.seat(slot.seat, slot.stand) + _usd_per_hour(slot.beside_usd_per_month, seating.copies),
+            usd_per_hour=disks.seat(slot.seat, slot.type_in_region)
+            + _usd_per_hour(slot.beside_usd_per_month, seating.copies),
             image=slot.seat.image,
         )
         for slot in seating.slots
@@ -322,22 +324,22 @@ def _usd_per_hour(usd_per_month: float, copies: int) -> float:
 
 def _hosts(slot_tenants: Sequence[SlotTenant], disks: _Disks) -> list[Host]:
     """Machines with their slices; the memory that the most careful guest would use."""
-    by_stand: dict[str, list[Slot]] = {}
+    by_type_in_region: dict[str, list[Slot]] = {}
     for slot_tenant in slot_tenants:
         for slot in slot_tenant.seating.slots:
-            by_stand.setdefault(slot.stand, []).append(slot)
+            by_type_in_region.setdefault(slot.type_in_region, []).append(slot)
     return [
         Host(
-            name=stand,
-            usd_per_hour=slots[0].usd_per_hour + disks.bare(stand),
+            name=type_in_region,
+            usd_per_hour=slots[0].usd_per_hour + disks.bare(type_in_region),
             memory_gib=min((slot.memory_gib for slot in slots if not slot.slice), default=0.0),
             accelerators=slots[0].accelerators,
             slices=tuple(_slices(slots)),
             host_gib=slots[0].host_gib,
             cores=slots[0].cores,
-            image_usd_per_hour=disks.image(stand),
+            image_usd_per_hour=disks.image(type_in_region),
         )
-        for stand, slots in sorted(by_stand.items())
+        for type_in_region, slots in sorted(by_type_in_region.items())
     ]
 
 

@@ -21,7 +21,7 @@ from advisor.plan.estate.terms import Sharing
 from advisor.plan.fleet.describe import layout_fields
 from advisor.plan.problem.formulas import Part, lost_in_zone, share_without
 from advisor.plan.problem.pools import quota_key
-from advisor.plan.problem.supply import stand_of
+from advisor.plan.problem.supply import type_in_region_of
 from advisor.plan.tenants import Need
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
@@ -44,7 +44,7 @@ IN_FLIGHT_DEVIATIONS = 2.0
 class Slot:
     """A slice of an accelerator, or a place beside others on a whole one."""
 
-    stand: str
+    type_in_region: str
     slice: str
     """"" for taking turns."""
     usd_per_hour: float
@@ -79,9 +79,9 @@ class Seating:
     copies: int
     slots: tuple[Slot, ...]
 
-    def slot_at(self, stand: str, part: str) -> Slot:
+    def slot_at(self, type_in_region: str, part: str) -> Slot:
         """Slot of the workload on a machine, in a slice of it or ("") beside others."""
-        return next(slot for slot in self.slots if (slot.stand, slot.slice) == (stand, part))
+        return next(slot for slot in self.slots if (slot.type_in_region, slot.slice) == (type_in_region, part))
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ def _slot(search: SlotSearch, served: Served, bought: tuple[Offer, Price], load:
     utilization = search.requirements.workload.limits.memory_utilization
     seat = _seat(search, served, bought, load)
     return Slot(
-        stand=stand_of(offer.provider, offer.region, offer.instance_type),
+        type_in_region=type_in_region_of(offer.provider, offer.region, offer.instance_type),
         slice=candidate.partition,
         usd_per_hour=price.usd_per_hour,
         accelerators=accelerators,
@@ -292,11 +292,11 @@ def _quotas(search: SlotSearch, machine: InstanceType, offer: Offer) -> Iterator
 def _cheapest(choices: list[tuple[Served, Slot]]) -> list[tuple[Served, Slot]]:
     """The cheapest machines of each kind of accelerator, with the cheapest seat of each."""
     by_accelerator: dict[str, dict[str, tuple[Served, Slot]]] = {}
-    for served, slot in sorted(choices, key=lambda pair: (pair[1].share_usd_per_hour, pair[1].stand)):
-        by_stand = by_accelerator.setdefault(slot.seat.accelerator, {})
-        if slot.stand in by_stand or len(by_stand) < MOST_SEATS:
-            by_stand.setdefault(slot.stand, (served, slot))
-    return [pair for by_stand in by_accelerator.values() for pair in by_stand.values()]
+    for served, slot in sorted(choices, key=lambda pair: (pair[1].share_usd_per_hour, pair[1].type_in_region)):
+        by_type_in_region = by_accelerator.setdefault(slot.seat.accelerator, {})
+        if slot.type_in_region in by_type_in_region or len(by_type_in_region) < MOST_SEATS:
+            by_type_in_region.setdefault(slot.type_in_region, (served, slot))
+    return [pair for by_type_in_region in by_accelerator.values() for pair in by_type_in_region.values()]
 
 
 def _beside_others(search: SlotSearch, taken: list[tuple[Served, Slot]], copies: Copies) -> Iterator[Slot]:

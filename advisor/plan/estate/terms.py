@@ -10,7 +10,7 @@ from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.problem.constraints import quota_detail
 from advisor.plan.problem.limits import Constraint
 from advisor.plan.problem.pools import quota_key
-from advisor.plan.problem.supply import stand_of
+from advisor.plan.problem.supply import type_in_region_of
 from advisor.plan.problem.values import Pool, Problem
 from advisor.plan.solve.program import FleetProgram
 from advisor.records import dataclass, replace
@@ -50,7 +50,7 @@ class Terms:
 
         Args:
             units: of each quota, by its key.
-            instances: of each owned commitment, by its stand.
+            instances: of each owned commitment, by its type in a region.
         """
         return replace(
             self,
@@ -58,20 +58,20 @@ class Terms:
             commitments=tuple(
                 replace(owned, count=count)
                 for owned in _summed(self.commitments)
-                if (count := instances[owned_stand(owned)])
+                if (count := instances[owned_type_in_region(owned)])
             ),
         )
 
 
-def owned_stand(owned: OwnedCommitment) -> str:
+def owned_type_in_region(owned: OwnedCommitment) -> str:
     """The stand that a commitment is for."""
-    return stand_of(owned.provider, owned.region, owned.instance_type)
+    return type_in_region_of(owned.provider, owned.region, owned.instance_type)
 
 
 def _summed(commitments: tuple[OwnedCommitment, ...]) -> list[OwnedCommitment]:
-    """One commitment for each stand; when it expires no longer matters once it counts."""
+    """One commitment for each type in a region; when it expires no longer matters once it counts."""
     by_expiry = sorted(commitments, key=lambda commitment: commitment.expires)
-    return list({owned_stand(commitment): commitment for commitment in by_expiry}.values())
+    return list({owned_type_in_region(commitment): commitment for commitment in by_expiry}.values())
 
 
 def read_terms(directory: Path) -> Terms:
@@ -99,10 +99,10 @@ def with_account(terms: Terms, holdings: Holdings | None, today: dt.date) -> Ter
     if holdings is None:
         return terms
     limited = {quota_key(quota) for quota in terms.quotas}
-    owned = {owned_stand(commitment) for commitment in terms.commitments}
+    owned = {owned_type_in_region(commitment) for commitment in terms.commitments}
     quotas = [quota for quota in holdings.quotas if quota_key(quota) not in limited]
     lasting = [commitment for commitment in holdings.commitments if commitment.expires >= today]
-    commitments = [commitment for commitment in lasting if owned_stand(commitment) not in owned]
+    commitments = [commitment for commitment in lasting if owned_type_in_region(commitment) not in owned]
     return replace(terms, quotas=(*terms.quotas, *quotas), commitments=(*terms.commitments, *commitments))
 
 
@@ -112,9 +112,9 @@ def under_terms(workload: Workload, terms: Terms) -> Workload:
     Raises:
         InputError: the workload owns instances that the estate owns too.
     """
-    own = {owned_stand(commitment) for commitment in workload.commitments}
+    own = {owned_type_in_region(commitment) for commitment in workload.commitments}
     for commitment in terms.commitments:
-        if owned_stand(commitment) in own:
+        if owned_type_in_region(commitment) in own:
             raise InputError(
                 f"{commitment.instance_type} in {commitment.region} is owned by the workload and by the estate",
                 where=workload.where("commitments"),
@@ -169,7 +169,7 @@ def limits_of(terms: Terms) -> dict[Resource, float]:
         for market in MARKETS
     }
     for owned in terms.commitments:
-        resource = (Constraint.OWNED.value, owned_stand(owned))
+        resource = (Constraint.OWNED.value, owned_type_in_region(owned))
         limits[resource] = limits.get(resource, 0.0) + owned.count
     return limits
 
@@ -181,8 +181,11 @@ def allotment(terms: Terms, uses: Uses) -> Terms:
         return max(uses.get((Constraint.QUOTA.value, quota_detail((key, market))), 0.0) for market in MARKETS)
 
     units = {quota_key(quota): used(quota_key(quota)) for quota in terms.quotas}
-    stands = {owned_stand(commitment) for commitment in terms.commitments}
-    instances = {stand: round(uses.get((Constraint.OWNED.value, stand), 0.0)) for stand in stands}
+    types_in_region = {owned_type_in_region(commitment) for commitment in terms.commitments}
+    instances = {
+        type_in_region: round(uses.get((Constraint.OWNED.value, type_in_region), 0.0))
+        for type_in_region in types_in_region
+    }
     return terms.divided(units, instances)
 
 
@@ -198,7 +201,9 @@ def totals(uses: Mapping[str, Uses]) -> dict[Resource, float]:
 def pool_resources(problem: Problem, pool: Pool) -> set[Resource]:
     """Resources that instances of a pool could take."""
     quotas = {(Constraint.QUOTA.value, quota_detail(key)) for key, units in pool.quotas.items() if units > 0}
-    return quotas | {(Constraint.OWNED.value, pool.stand)} if problem.owned.get(pool.stand) else quotas
+    return (
+        quotas | {(Constraint.OWNED.value, pool.type_in_region)} if problem.owned.get(pool.type_in_region) else quotas
+    )
 
 
 def rows_of(problem: Problem, program: FleetProgram) -> dict[Resource, Row]:
@@ -207,4 +212,7 @@ def rows_of(problem: Problem, program: FleetProgram) -> dict[Resource, Row]:
     rows: dict[Resource, Row] = {
         (Constraint.QUOTA.value, quota_detail(key)): program.quota_terms(key, busiest) for key in problem.quota_limits
     }
-    return rows | {(Constraint.OWNED.value, stand): program.owned_terms(stand) for stand in problem.owned}
+    return rows | {
+        (Constraint.OWNED.value, type_in_region): program.owned_terms(type_in_region)
+        for type_in_region in problem.owned
+    }

@@ -34,7 +34,7 @@ from advisor.plan.estate.slots import Seating
 from advisor.plan.estate.terms import ResourceUse, Uses
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.problem.limits import Shortcut, is_kept_by
-from advisor.plan.problem.supply import may_commit, stand_of
+from advisor.plan.problem.supply import may_commit, type_in_region_of
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.request import PlanRequest
 from advisor.plan.values import ComparedLatency, PlanProvenance
@@ -119,9 +119,9 @@ def shared_commitments(uses: Iterable[HourlyUse], catalog: Catalog) -> tuple[Sha
     """Commitments to make, by type and region; those that save most first."""
     grouped: dict[str, list[HourlyUse]] = {}
     for use in uses:
-        grouped.setdefault(stand_of(use.provider, use.region, use.instance_type), []).append(use)
-    offers = {stand_of(offer.provider, offer.region, offer.instance_type): offer for offer in catalog.offers}
-    best = (_best(group, offers[stand], catalog) for stand, group in grouped.items())
+        grouped.setdefault(type_in_region_of(use.provider, use.region, use.instance_type), []).append(use)
+    offers = {type_in_region_of(offer.provider, offer.region, offer.instance_type): offer for offer in catalog.offers}
+    best = (_best(group, offers[type_in_region], catalog) for type_in_region, group in grouped.items())
     commitments = [commitment for commitment in best if commitment is not None]
     return tuple(sorted(commitments, key=lambda made: (-made.saved_usd_per_month, made.region, made.instance_type)))
 

@@ -300,7 +300,7 @@ class _Case:
 
     def is_meant(self, pool: Pool) -> bool:
         """Whether a pool is of the type, in the region if one is named."""
-        _, region, name = pool.stand.split("/", 2)
+        _, region, name = pool.type_in_region.split("/", 2)
         return name == self._type and self._region in (None, region)
 
     def uses(self, solution: FleetSolution) -> bool:

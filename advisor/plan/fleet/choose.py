@@ -138,14 +138,14 @@ def _commitment_notes(fleet: Fleet, formulation: Formulation, requirements: Requ
     """Types of the fleet that commitments are allowed for and no price of one is known of."""
     if Purchase.COMMITMENT not in requirements.workload.purchase or not may_commit(requirements):
         return
-    paid = {(pool.stand, tariff.paid) for pool in formulation.problem.pools for tariff in pool.tariffs}
+    paid = {(pool.type_in_region, tariff.paid) for pool in formulation.problem.pools for tariff in pool.tariffs}
     if not any(purchase is PurchaseOption.COMMITMENT for _, purchase in paid):
         return
     bought = (group for group in fleet.groups if group.purchase == PurchaseOption.ON_DEMAND)
     unknown = dict.fromkeys(
         f"{group.instance_type} in {group.region}"
         for group in bought
-        if (group.stand, PurchaseOption.COMMITMENT) not in paid
+        if (group.type_in_region, PurchaseOption.COMMITMENT) not in paid
     )
     if unknown:
         yield f"no price for a commitment is known for {' and '.join(unknown)}: on demand is planned"

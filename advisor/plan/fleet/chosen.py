@@ -80,7 +80,7 @@ class Layout:
         return not self.weights and self.precision not in WIDE_PRECISIONS
 
     @property
-    def stand(self) -> str:
+    def type_in_region(self) -> str:
         """Provider, region and type."""
         return f"{self.provider}/{self.region}/{self.instance_type}"
 

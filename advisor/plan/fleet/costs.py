@@ -209,13 +209,13 @@ def _sent(
 
 
 def _changed(problem: Problem, allocations: Sequence[Allocation]) -> Iterator[CostLine]:
-    """Instances of which none of the stand runs today: one-off, spread over the horizon."""
+    """Instances of which none of the type runs in the region today: one-off, spread over the horizon."""
     for allocation in allocations:
-        stand, count = allocation.pool.stand, max(allocation.instances)
-        if problem.running and not problem.running.get(stand) and allocation.pool.switching_usd and count:
+        type_in_region, count = allocation.pool.type_in_region, max(allocation.instances)
+        if problem.running and not problem.running.get(type_in_region) and allocation.pool.switching_usd and count:
             usd = allocation.pool.switching_usd
             yield CostLine(
-                CostKind.COMPUTE, "switching", stand, count, "instance", usd, round(count * usd, 2), _SWITCHING
+                CostKind.COMPUTE, "switching", type_in_region, count, "instance", usd, round(count * usd, 2), _SWITCHING
             )
 
 

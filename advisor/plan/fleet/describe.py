@@ -342,7 +342,7 @@ def _on_clusters(groups: Sequence[FleetGroup], context: PlanningContext) -> froz
 def _machines(confirmed: Confirmed) -> Counter[tuple[str, PurchaseOption, tuple[int, ...]]]:
     """Instances of a fleet by what is bought, whatever runs on them."""
     groups = confirmed.solution.allocations
-    return Counter((group.pool.stand, group.tariff.paid, group.instances) for group in groups)
+    return Counter((group.pool.type_in_region, group.tariff.paid, group.instances) for group in groups)
 
 
 def _cheapest(confirmed: Confirmed) -> Cheapest | None:

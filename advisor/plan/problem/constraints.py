@@ -234,13 +234,13 @@ def quota_detail(key: tuple[str, str]) -> str:
 
 
 def _owned(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
-    for stand, count in problem.owned.items():
+    for type_in_region, count in problem.owned.items():
         used = sum(
             allocation.instances[-1]
             for allocation in solution.allocations
-            if allocation.pool.stand == stand and allocation.tariff.paid is PurchaseOption.OWNED
+            if allocation.pool.type_in_region == type_in_region and allocation.tariff.paid is PurchaseOption.OWNED
         )
-        yield _ceiling(Constraint.OWNED, count, used, stand)
+        yield _ceiling(Constraint.OWNED, count, used, type_in_region)
 
 
 def changed_by(problem: Problem, solution: FleetSolution) -> int:

@@ -357,17 +357,17 @@ def most_at_once(allocations: Iterable[Allocation], each: Callable[[Allocation],
 
 
 def ordered_as(problem: Problem, pool: Pool, tariff: Tariff) -> Ordered:
-    """Key of changes that count as one: instances of a stand, on demand or on spot where that is known of what runs."""
-    return pool.stand, tariff.paid.ordered_as.value if problem.running_by_purchase else ""
+    """Key of changes that count together: instances of a type in a region, by what is paid for where that is known."""
+    return pool.type_in_region, tariff.paid.ordered_as.value if problem.running_by_purchase else ""
 
 
 def running_as_ordered(problem: Problem) -> Mapping[Ordered, int]:
     """Instances that run today, as :func:`ordered_as` tells them apart."""
     if not problem.running_by_purchase:
-        return {(stand, ""): count for stand, count in problem.running.items()}
+        return {(type_in_region, ""): count for type_in_region, count in problem.running.items()}
     running: dict[Ordered, int] = {}
-    for (stand, paid), count in problem.running_by_purchase.items():
-        key = (stand, PurchaseOption(paid).ordered_as.value)
+    for (type_in_region, paid), count in problem.running_by_purchase.items():
+        key = (type_in_region, PurchaseOption(paid).ordered_as.value)
         running[key] = running.get(key, 0) + count
     return running
 

@@ -29,9 +29,9 @@ from advisor.plan.problem.supply import (
     Terms,
     exposed,
     no_price,
-    stand_of,
     tariffs_of,
     too_far,
+    type_in_region_of,
     usable,
 )
 from advisor.plan.problem.values import Floats, Pool, PurchaseOption, Tariff
@@ -256,7 +256,7 @@ def _pool(
     takes = _takes(supply, candidate, offer)
     if isinstance(takes, Rejection):
         return takes
-    stand = stand_of(offer.provider, offer.region, offer.instance_type)
+    type_in_region = type_in_region_of(offer.provider, offer.region, offer.instance_type)
     cold, layout = supply.cold_starts[at], places.layout(at)
     start_usd = places.start_usd(offer, layout.download_gb)
     hosted = [
@@ -266,7 +266,7 @@ def _pool(
     return Pool(
         key=_key(offer, candidate),
         instance_type=f"{offer.provider}/{offer.instance_type}",
-        stand=stand,
+        type_in_region=type_in_region,
         replicas=candidate.replicas_per_instance,
         mix_rates=mix,
         rates=buckets,
@@ -277,7 +277,9 @@ def _pool(
         start_usd=start_usd,
         takes=takes,
         quotas=_quotas(supply, candidate, offer),
-        switching_usd=_switching_usd(supply, offer, tariffs) if supply.running and stand not in supply.running else 0.0,
+        switching_usd=_switching_usd(supply, offer, tariffs)
+        if supply.running and type_in_region not in supply.running
+        else 0.0,
         zones=supply.catalog.zones(offer.provider, offer.region, offer.instance_type).count,
         supply=f"{offer.provider}/{offer.region}/{layout.hardware}",
         backend=f"{offer.provider}/{offer.region}/{candidate.accelerator.name}/{candidate.engine}",

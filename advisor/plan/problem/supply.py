@@ -138,7 +138,7 @@ class PoolSet:
         return PoolSet((*self.pools, *other.pools), sources, (*self.rejections, *other.rejections))
 
 
-def stand_of(provider: str, region: str, instance_type: str) -> str:
+def type_in_region_of(provider: str, region: str, instance_type: str) -> str:
     """Name of the instances of a type in a region."""
     return f"{provider}/{region}/{instance_type}"
 
@@ -146,7 +146,7 @@ def stand_of(provider: str, region: str, instance_type: str) -> str:
 def tariffs_of(supply: Supply, offer: Offer) -> Iterator[Tariff]:
     """Prices of an offer in the ways that the workload allows."""
     workload = supply.requirements.workload
-    if supply.owned.get(stand_of(offer.provider, offer.region, offer.instance_type)):
+    if supply.owned.get(type_in_region_of(offer.provider, offer.region, offer.instance_type)):
         yield Tariff(PurchaseOption.OWNED, 0.0, "owned", source=PAID_FOR)
     service, managed = (offer.managed.service, offer.managed.price) if offer.managed else ("", None)
     for paid, price, label in (

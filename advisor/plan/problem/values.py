@@ -129,7 +129,7 @@ class Pool:
     key: str
     instance_type: str
     """Provider and type: what counts as a type."""
-    stand: str
+    type_in_region: str
     """Provider, region and type: what runs today or is owned, whatever its layout."""
     replicas: int
     """Of one instance."""
@@ -152,11 +152,11 @@ class Pool:
     quotas: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """Units of each quota (its key, on_demand or spot) that one instance uses."""
     switching_usd: float = 0.0
-    """Cost of each instance where none of the stand runs today: one-off, spread over the horizon, USD/month."""
+    """USD a month for each instance of a type that does not run in the region today: one-off, over the horizon."""
     zones: int = 1
     """Zones of the region that the type is sold in, over which its instances are spread evenly."""
     supply: str = ""
-    """Provider, region and accelerator: instances on spot that one shortage takes; "": those of the stand."""
+    """Provider, region and accelerator: instances on spot that one shortage takes; "": those of its type there."""
     backend: str = ""
     """Provider, region, accelerator and engine: what is built, rolled out and watched as one; "": the pool."""
     replica_kind: str = ""
@@ -183,8 +183,8 @@ class Pool:
     """Provider and region."""
 
     def __post_init__(self) -> None:
-        """Cut the region out of the stand."""
-        object.__setattr__(self, "region", _region_of(self.stand))
+        """Cut the region out of the type in a region."""
+        object.__setattr__(self, "region", _region_of(self.type_in_region))
 
     def slower(self, headroom: float) -> "Pool":
         """The pool taken to sustain so many times less; where that is more, no more than its chips can do."""
@@ -205,7 +205,7 @@ class Pool:
     @property
     def spot_supply(self) -> str:
         """Name of the instances on spot that one shortage takes."""
-        return self.supply or self.stand
+        return self.supply or self.type_in_region
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -224,11 +224,11 @@ class Problem:
     scaling: Scaling = field(default_factory=Scaling)
     quota_limits: Mapping[tuple[str, str], float] = field(default_factory=dict)
     running: Mapping[str, int] = field(default_factory=dict)
-    """Instances of each stand that run today."""
+    """Instances of each type in a region that run today."""
     running_by_purchase: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """The same by (stand, way of paying)."""
     owned: Mapping[str, int] = field(default_factory=dict)
-    """Instances of each stand that are paid for already."""
+    """Instances of each type in a region that are paid for already."""
     max_regions: int | None = None
     """None: as many as it takes."""
     mix_providers: bool = True
@@ -264,9 +264,9 @@ class Problem:
 
 
 @cache
-def _region_of(stand: str) -> str:
-    """Provider and region of a stand."""
-    return "/".join(stand.split("/")[:2])
+def _region_of(type_in_region: str) -> str:
+    """Provider and region of such a key."""
+    return "/".join(type_in_region.split("/")[:2])
 
 
 _ONE_PART = np.ones(1)

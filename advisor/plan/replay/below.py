@@ -104,7 +104,7 @@ class BelowClosedForm:
         for pools in of_kinds:
             best = self._of_one_kind(pools, best)
         while best is not None and mixed:
-            mix = self._of_kinds_alike(best) or self._of_a_mix(best, of_kinds)
+            mix = self._mix_at_equal_headroom(best) or self._of_a_mix(best, of_kinds)
             if mix is None:
                 return best if self._is_least(best, of_kinds) else unproven(best)
             best = mix
@@ -129,7 +129,7 @@ class BelowClosedForm:
         self.refused[key] = limit
         return best
 
-    def _of_kinds_alike(self, best: Confirmed) -> Confirmed | None:
+    def _mix_at_equal_headroom(self, best: Confirmed) -> Confirmed | None:
         """A cheaper mix that holds in which all kinds carry as little more than the closed form says as costs less."""
         least = best.confirmation.headroom_factor * LEAST_OF_A_MIX
         limit, pools = self._limit(best), self._near(best)
@@ -229,7 +229,7 @@ class BelowClosedForm:
         """Cost that a fleet must undercut to be worth looking for: the best one's own where that may be proven."""
         if best is None:
             return math.inf
-        may_be_proven = best.solution.proven and is_one_row(self.formulation.problem)
+        may_be_proven = best.solution.proven and asks_for_rate_alone(self.formulation.problem)
         return best.usd_per_month - HALF_A_CENT if may_be_proven else best.usd_per_month * (1 - WORTH_RATIO)
 
     def _of_a_mix(self, best: Confirmed, of_kinds: Sequence[tuple[Pool, ...]]) -> Confirmed | None:
@@ -310,7 +310,7 @@ class BelowClosedForm:
 
     def _is_least(self, best: Confirmed, of_kinds: Sequence[tuple[Pool, ...]]) -> bool:
         """Whether no mix is cheaper in which kinds that cost more by themselves carry eight times as much."""
-        if not best.solution.proven or not is_one_row(self.formulation.problem):
+        if not best.solution.proven or not asks_for_rate_alone(self.formulation.problem):
             return False
         limit = self._limit(best)
         least = {
@@ -462,7 +462,7 @@ def cheapest_by_payment(problem: Problem) -> tuple[Pool, ...]:
 _usd_per_request, _usd_per_instance = itemgetter(0), itemgetter(1)
 
 
-def is_one_row(problem: Problem) -> bool:
+def asks_for_rate_alone(problem: Problem) -> bool:
     """Whether all that is asked of a fleet's rates is that they carry one rate."""
     return len(problem.hours) == 1 and problem.all_alike and not asks_for_what_is_left(problem)
 

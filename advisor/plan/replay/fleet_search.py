@@ -15,7 +15,7 @@ from itertools import islice, takewhile
 from typing import Self
 
 from advisor.plan.problem.values import FleetSolution, Infeasible, constraints_of
-from advisor.plan.replay.below import BelowClosedForm, is_one_row, unlimited
+from advisor.plan.replay.below import BelowClosedForm, asks_for_rate_alone, unlimited
 from advisor.plan.replay.exchanges import (
     MOST_FAILED,
     Exchanges,
@@ -106,9 +106,9 @@ class FleetSearch(ReplayedFleets):
 
     def _at_all_hours(self, formulation: Formulation) -> Self:
         """The search of the same question with the same instances at all hours; itself where hours are alike."""
-        if len(formulation.problem.hours) == 1 or self._setting.requirements.demand.batch is not None:
+        if len(formulation.problem.hours) == 1 or self._context.requirements.demand.batch is not None:
             return self
-        search = self.within(formulation.at_all_hours(), self._setting)
+        search = self.within(formulation.at_all_hours(), self._context)
         search.__dict__ |= {"_brackets": {}, "_fewest_of": {}, "_alone": {}}
         return search
 
@@ -122,10 +122,10 @@ class FleetSearch(ReplayedFleets):
 
         None where none holds that limits allow.
         """
-        search = self._at_all_hours(self._posed)
+        search = self._at_all_hours(self._formulation)
         if search is self:
             return None
-        limit = None if best is None else _at_its_most(best).as_if_at(best.usd_per_month)
+        limit = None if best is None else _at_highest_counts(best).as_if_at(best.usd_per_month)
         fleet = search.confirmed(limit, refined=limit is not None)
         if not isinstance(fleet, Confirmed) or not fleet.confirmation.reached or fleet.is_limit:
             return None
@@ -180,7 +180,7 @@ class FleetSearch(ReplayedFleets):
         others.pop(instances_of(confirmed.solution), None)
         near = (self._nearby(bounded(fleet, confirmed)) for fleet in others.values() if self._is_allowed(fleet))
         confirmed = min((self._nearby(confirmed), *near), key=usd_of)
-        confirmed = self._with_fewer(self._posed, confirmed) if self._is_allowed(confirmed) else confirmed
+        confirmed = self._with_fewer(self._formulation, confirmed) if self._is_allowed(confirmed) else confirmed
         # Mixes over several classes of hours are programs of their own: rungs do without them, which compare alone.
         mixed = self._effort.in_full or len(self.problem.hours) == 1
         below = self._below_closed_form().cheaper(confirmed, mixed=mixed) if self._effort.every_kind else None
@@ -222,7 +222,7 @@ class FleetSearch(ReplayedFleets):
         tested: list[Kind] = []
         while True:
             least = {kind: bracket.least for kind, bracket in self._brackets.items()}
-            bound = self._optimum(self._posed, least, worth if best is confirmed else confirmed)
+            bound = self._optimum(self._formulation, least, worth if best is confirmed else confirmed)
             if isinstance(bound, Infeasible):
                 return best or closest or bound
             if confirmed is not None and bound is worth:
@@ -247,13 +247,15 @@ class FleetSearch(ReplayedFleets):
         The lower end of a bracket says what a kind carries where it carries least. In other hours, for other places, or
         after a failure it may carry more, so where there are several a bound takes every kind as the closed form does.
         """
-        if is_one_row(self._posed.problem) or all(bracket.least <= 1 for bracket in self._brackets.values()):
+        if asks_for_rate_alone(self._formulation.problem) or all(
+            bracket.least <= 1 for bracket in self._brackets.values()
+        ):
             return confirmed
         return held_to(confirmed, self._least_usd())
 
     def _least_usd(self) -> float:
         """Bound on what any fleet costs that carries the planned rates by the closed form."""
-        plain = self._solve(self._posed)
+        plain = self._solve(self._formulation)
         return plain.bound_usd_per_month if isinstance(plain, FleetSolution) else 0.0
 
     def _suffices(self, best: Confirmed, bound: Confirmed) -> bool:
@@ -266,7 +268,7 @@ class FleetSearch(ReplayedFleets):
             return True
         if best.is_limit:
             return False
-        most = bound.usd_per_month * (1 + self._posed.problem.limits.simplicity)
+        most = bound.usd_per_month * (1 + self._formulation.problem.limits.simplicity)
         return not self._effort.in_full and is_simplest(best) and best.usd_per_month <= most
 
     def _not_known(self, failed: Confirmed) -> list[Kind]:
@@ -277,14 +279,14 @@ class FleetSearch(ReplayedFleets):
 
     def _bracketed(self, kind: Kind, best: Confirmed | None) -> Confirmed | Infeasible:
         """Find the bracket of a kind by its cheapest pool at the planned load, below the cost of the best fleet."""
-        problem = self._posed.problem
+        problem = self._formulation.problem
         pools = tuple(pool for pool in problem.pools if self.kind_of(pool.key) == kind)
         usd = usd_alone(replace(problem, pools=pools))
         first = min(pools, key=lambda pool: usd[pool.key])
         key = (first.key, first.tariffs, *constraints_of(problem))
         alone = self._found_alone.get(key)
         if alone is None or not alone.settles(usd_of(best)):
-            formulation = self._posed.of([first])
+            formulation = self._formulation.of([first])
             fleet, bracket = self._bisected(formulation, {kind: 1.0}, None, usd_of(best))
             if bracket is None and formulation.problem.quota_limits:
                 _, bracket = self._bisected(unlimited(formulation), {kind: 1.0}, None)
@@ -302,7 +304,7 @@ class FleetSearch(ReplayedFleets):
         Of a rung only where no kind holds by itself: mixes near the best fleet are looked for in any case.
         """
         seen = {self.kind_of(allocation.pool.key) for allocation in bound.solution.allocations} | self._brackets.keys()
-        fewer = self._posed.of(pool for pool in self._posed.problem.pools if self.kind_of(pool.key) in seen)
+        fewer = self._formulation.of(pool for pool in self._formulation.problem.pools if self.kind_of(pool.key) in seen)
         least = dict.fromkeys(seen, 1.0) | {kind: bracket.least for kind, bracket in self._brackets.items()}
         if (self._effort.in_full or best is None) and not self._none_holds(seen):
             confirmed, _ = self._bisected(fewer, least, None, usd_of(best))
@@ -322,14 +324,14 @@ class FleetSearch(ReplayedFleets):
         Requests of each length or place may go to the kind that keeps them, so that a mix may hold where they differ.
         """
         brackets = [self._brackets.get(kind) for kind in kinds]
-        return self._posed.problem.all_alike and all(
+        return self._formulation.problem.all_alike and all(
             bracket is not None and bracket.failed >= MOST_HEADROOM and math.isinf(bracket.held) for bracket in brackets
         )
 
     def _cheap_kinds(self, best: Confirmed) -> list[Kind]:
         """Kinds not tried by themselves whose cheapest pool would cost less than a fleet, the cheapest first."""
         prices = dict[Kind, float]()
-        for key, usd in usd_alone(self._posed.problem).items():
+        for key, usd in usd_alone(self._formulation.problem).items():
             kind = self.kind_of(key)
             if kind not in self._brackets and usd < min(prices.get(kind, math.inf), best.usd_per_month):
                 prices[kind] = usd
@@ -339,13 +341,13 @@ class FleetSearch(ReplayedFleets):
         """The cheapest fleet near a confirmed one; one that is known from other pools than these stays as it is."""
         if not self._is_allowed(best):
             return best
-        return cheapest_nearby(self._posed.problem, best, self._failing.values(), self._unless_late)
+        return cheapest_nearby(self._formulation.problem, best, self._failing.values(), self._unless_late)
 
     def _unless_late(self, solution: FleetSolution) -> Confirmed | None:
         """A fleet of the question's pools, replayed; None where one of no fewer of the same machines failed."""
         if self._usual_loads(solution).are_within_any(self._late_so_far()):
             return None
-        return self._planned_evenly(solution) if keeps_to_all(self._posed.problem, solution) else None
+        return self._planned_evenly(solution) if keeps_to_all(self._formulation.problem, solution) else None
 
     def near_in_cost(self, best: Confirmed, dearer_ratio: float) -> Confirmed | None:
         """The fleet that the whole search comes to, or one below the closed form alone where that is far dearer.
@@ -357,7 +359,7 @@ class FleetSearch(ReplayedFleets):
             dearer_ratio: how many times as dear a fleet is that comes of a search in haste and is looked at in full.
         """
         # Mixes of kinds that hold by themselves take the longest, and are looked for near what is found.
-        quick = self.within(self._posed, replace(self._setting, effort=replace(self._effort, in_full=False)))
+        quick = self.within(self._formulation, replace(self._context, effort=replace(self._effort, in_full=False)))
         fleet = quick._search(best.as_if_at(best.usd_per_month * dearer_ratio))  # noqa: SLF001 - of its own class
         self.learn(quick)
         if isinstance(fleet, Confirmed) and fleet.confirmation.reached and not fleet.is_limit:
@@ -373,7 +375,7 @@ class FleetSearch(ReplayedFleets):
         if best.solution.proven or not self._is_allowed(best):
             return best
         search = Exchanges(
-            problem=self._posed.problem,
+            problem=self._formulation.problem,
             kind_of=self.kind_of,
             loads_of=self._usual_loads,
             late=self._late_so_far,
@@ -388,7 +390,7 @@ class FleetSearch(ReplayedFleets):
         The closed form is as careful in all hours, and others may hold with less. One that is proven, or known from
         other pools than these, stays as it is.
         """
-        problem, left = self._posed.problem, MOST_FAILED
+        problem, left = self._formulation.problem, MOST_FAILED
         if len(problem.hours) == 1 or best.solution.proven or not self._is_allowed(best):
             return best
         while left:
@@ -405,14 +407,14 @@ class FleetSearch(ReplayedFleets):
         if solution.objective_usd_per_month >= best.usd_per_month - A_CENT:
             return False
         is_late = self._usual_loads(solution).are_within_any(self._late_so_far())
-        return not is_late and keeps_at_need(self._posed.problem, solution)
+        return not is_late and keeps_at_need(self._formulation.problem, solution)
 
     def _by_hours(self, best: Confirmed) -> Confirmed:
         """A confirmed fleet, or a cheaper one of a part for the quieter hours and a part for the busier ones.
 
         With as few instances as its replays confirm: the closed form says how many it begins with.
         """
-        problem = self._posed.problem
+        problem = self._formulation.problem
         is_least = best.solution.proven and not problem.scaling.take_turns
         if is_least or not self._effort.in_full or not self._is_allowed(best):
             return best
@@ -451,7 +453,7 @@ class FleetSearch(ReplayedFleets):
         What each class of hours costs at least by itself: the optimum is of fleets whose groups never shrink.
         """
         most = {kind: min(bracket.least, 1.0) for kind, bracket in self._brackets.items()}
-        return min(map(least_usd, scopes(self._with_headroom(self._posed, most).problem)))
+        return min(map(least_usd, scopes(self._with_headroom(self._formulation, most).problem)))
 
     def _with_fewer(self, formulation: Formulation, best: Confirmed) -> Confirmed:
         """A fleet of the same kinds with fewer instances; unless one needs more than the closed form asks for."""
@@ -478,7 +480,7 @@ class FleetSearch(ReplayedFleets):
     def _below_closed_form(self) -> BelowClosedForm:
         """The search among fleets that carry less than the planned rates."""
         return BelowClosedForm(
-            formulation=self._posed,
+            formulation=self._formulation,
             kind_of=self.kind_of,
             mix=lambda formulation, headroom, best: self._optimum(formulation, headroom, best, roughly=True),
             optimum=self._optimum,
@@ -504,7 +506,7 @@ class FleetSearch(ReplayedFleets):
         usual = min(confirmed.confirmation.headroom_factor, 1.0)
         for count in range(1, max(used) + 1):
             fewer = in_precisions(
-                replace(confirmed.formulation, problem=self._posed.problem), confirmed.solution, order[:count]
+                replace(confirmed.formulation, problem=self._formulation.problem), confirmed.solution, order[:count]
             )
             if fewer is None:
                 continue
@@ -532,7 +534,7 @@ def is_simplest(confirmed: Confirmed) -> bool:
     return complexity(confirmed.solution)[:2] == (1, 1)
 
 
-def _at_its_most(confirmed: Confirmed) -> Confirmed:
+def _at_highest_counts(confirmed: Confirmed) -> Confirmed:
     """A fleet as one of the question with the same instances at all hours: at all of them as in those with most."""
     solution = confirmed.solution
     groups = tuple(replace(group, instances=(max(group.instances),)) for group in solution.allocations)

@@ -92,7 +92,7 @@ class ReplayedFleets:
     def __init__(self, formulation: Formulation, context: PlanningContext) -> None:
         """Make up the requests that every fleet is tried with."""
         self._effort = context.effort
-        self._setting = context
+        self._context = context
         self._precisions = context.requirements.workload.precisions
         self._sources = dict(formulation.pool_set.sources)
         run = context.requirements.demand.batch
@@ -113,14 +113,14 @@ class ReplayedFleets:
         """Headroom with which each kind carries a share of the load by itself."""
         self._alone: dict[Kind, float] = {}
         """Headroom with which fleets of each kind alone hold that are not on spot."""
-        self._posed = self._with_base(formulation)
+        self._formulation = self._with_base(formulation)
 
     def within(self, formulation: Formulation, context: PlanningContext) -> Self:
         """The same for another question about the same demand: what replays have shown of replicas is kept."""
         other = copy.copy(self)
         other.__dict__ |= {
-            "_posed": self._with_base(formulation),
-            "_setting": context,
+            "_formulation": self._with_base(formulation),
+            "_context": context,
             "_effort": context.effort,
             "_precisions": context.requirements.workload.precisions,
             "_sources": {**self._sources, **formulation.pool_set.sources},
@@ -147,7 +147,7 @@ class ReplayedFleets:
     @property
     def problem(self) -> Problem:
         """Problem that fleets are chosen from."""
-        return self._posed.problem
+        return self._formulation.problem
 
     def kind_of(self, key: str) -> Kind:
         """Kind of the replicas of a pool, by its key."""
@@ -221,7 +221,7 @@ class ReplayedFleets:
         """A fleet whose instances carry the busiest hour together, those of each kind so many times less than usual."""
         room = self._room_at(solution, weights)
         headroom = {kind: weight * room for kind, weight in weights.items()}
-        formulation = self._with_headroom(self._posed, headroom)
+        formulation = self._with_headroom(self._formulation, headroom)
         fleet = loaded_by_capacity(formulation.problem, _in_pools(formulation, solution))
         return self._attempt(formulation, fleet, headroom)
 
@@ -461,13 +461,13 @@ class ReplayedFleets:
 
     def _usual_loads(self, solution: FleetSolution) -> FleetLoads:
         """Loads of a fleet of the question's pools, at the rates that the closed form has for them."""
-        usual = {pool.key: pool for pool in self._posed.problem.pools}
+        usual = {pool.key: pool for pool in self._formulation.problem.pools}
         groups = tuple(replace(group, pool=usual[group.pool.key]) for group in solution.allocations)
-        return self._loads(self._posed, replace(solution, allocations=groups))
+        return self._loads(self._formulation, replace(solution, allocations=groups))
 
     def _late_so_far(self) -> list[FleetLoads]:
         """Loads of every fleet that failed under the question's limits."""
-        limits = self._posed.problem.limits
+        limits = self._formulation.problem.limits
         return [loads for (held_to, *_), loads in self._late.items() if held_to is limits or held_to == limits]
 
     def _confirmation(self, trial: Trial, factor: float) -> Confirmation:
@@ -486,7 +486,7 @@ class ReplayedFleets:
             arrivals=rehearsal.words,
             finished_hours=None if trial.finished_s is None else trial.finished_s / SECONDS_PER_HOUR,
         )
-        requirements = self._setting.requirements
+        requirements = self._context.requirements
         if trial.reached or requirements.demand.batch is not None:
             return confirmation
         return replace(confirmation, short=gap_of(confirmation.least[0], requirements.workload.slo) or ReplayGap.MARGIN)
@@ -507,7 +507,7 @@ class ReplayedFleets:
         """
         problem, ratio = formulation.problem, formulation.problem.limits.on_demand_base_ratio
         paid = {tariff.paid for pool in problem.pools for tariff in pool.tariffs}
-        if ratio <= 0 or PurchaseOption.SPOT not in paid or self._setting.requirements.demand.batch is not None:
+        if ratio <= 0 or PurchaseOption.SPOT not in paid or self._context.requirements.demand.batch is not None:
             return formulation
         self._sources |= formulation.pool_set.sources
         for kind, (_, allocation) in itertools.islice(self._cheapest_bases(problem), BASES_TRIED):
@@ -567,7 +567,7 @@ class ReplayedFleets:
 
     def _carry_base_alone(self, steady: Sequence[Allocation]) -> bool:
         """Whether instances that are not on spot carry the base at the rates that a replay of each kind confirms."""
-        problem, usual = self._posed.problem, {pool.key: pool for pool in self._posed.problem.pools}
+        problem, usual = self._formulation.problem, {pool.key: pool for pool in self._formulation.problem.pools}
         if any(group.pool.key not in usual for group in steady):
             return False
         groups = [replace(group, pool=usual[group.pool.key]) for group in steady]
@@ -588,7 +588,7 @@ class ReplayedFleets:
         if bracket is not None and math.isfinite(bracket.held):
             return bracket.held
         if kind not in self._alone:
-            formulation = self._posed.of([replace(group.pool, tariffs=(group.tariff,))])
+            formulation = self._formulation.of([replace(group.pool, tariffs=(group.tariff,))])
             _, bracket = self._bisected(formulation, {kind: 1.0}, None)
             self._alone[kind] = math.inf if bracket is None else bracket.held
         return self._alone[kind]
@@ -597,7 +597,7 @@ class ReplayedFleets:
         """Whether a fleet of another question is one of this question too."""
         if isinstance(confirmed, Infeasible):
             return False
-        tariffs = {pool.key: pool.tariffs for pool in self._posed.problem.pools}
+        tariffs = {pool.key: pool.tariffs for pool in self._formulation.problem.pools}
         return all(
             allocation.tariff in tariffs.get(allocation.pool.key, ()) for allocation in confirmed.solution.allocations
         )

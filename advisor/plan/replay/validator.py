@@ -36,7 +36,7 @@ class ReplayValidator(FleetSearch):
             confirmed: the cheapest one; the answer where none is preferred to it.
             most_usd: USD a month that it may cost in any case.
         """
-        simplicity = self._posed.problem.limits.simplicity
+        simplicity = self._formulation.problem.limits.simplicity
         if not confirmed.confirmation.reached or not simplicity:
             return confirmed
         most = max(most_usd, confirmed.usd_per_month)
@@ -63,11 +63,11 @@ class ReplayValidator(FleetSearch):
 
     def on_the_same_machines(self, confirmed: Confirmed, limit: float) -> Confirmed | None:
         """The cheapest confirmed fleet within a cost of the offers of another fleet; None where there is none."""
-        stands = {allocation.pool.stand for allocation in confirmed.solution.allocations}
-        pools = tuple(pool for pool in self.problem.pools if pool.stand in stands)
+        types_in_region = {allocation.pool.type_in_region for allocation in confirmed.solution.allocations}
+        pools = tuple(pool for pool in self.problem.pools if pool.type_in_region in types_in_region)
         if not pools or lower_bound(replace(self.problem, pools=pools)) > limit * CAREFUL:
             return None
-        same = self.within(self._posed.of(pools), self._setting)
+        same = self.within(self._formulation.of(pools), self._context)
         fleet = same.confirmed(confirmed.as_if_at(limit * BEYOND_LIMIT))
         holds = isinstance(fleet, Confirmed) and fleet.confirmation.reached and fleet.usd_per_month <= limit
         return fleet if isinstance(fleet, Confirmed) and holds else None
@@ -87,17 +87,20 @@ class ReplayValidator(FleetSearch):
 
     def _of_rank(self, rank: int) -> "ReplayValidator":
         """The same for the precisions up to a rank alone, whose layouts are not pools where others outdo them."""
-        requirements = self._setting.requirements
+        requirements = self._context.requirements
         named = requirements.workload.precisions
         kept = tuple(precision for precision in named if requirements.loss_rank(precision) <= rank)
         if kept == named:
             return self
         # Its limits are those of the question, which may leave out the workload's budget.
-        workload = replace(requirements.workload, precisions=kept, limits=self._posed.problem.limits)
-        context = replace(self._setting, requirements=replace(requirements, workload=workload))
-        formulation = formulate(context, narrowed_supply(self._posed.supply, workload), self._posed.week)
-        stands = {pool.stand for pool in self.problem.pools}
-        return self.within(formulation.of(pool for pool in formulation.problem.pools if pool.stand in stands), context)
+        workload = replace(requirements.workload, precisions=kept, limits=self._formulation.problem.limits)
+        context = replace(self._context, requirements=replace(requirements, workload=workload))
+        formulation = formulate(context, narrowed_supply(self._formulation.supply, workload), self._formulation.week)
+        types_in_region = {pool.type_in_region for pool in self.problem.pools}
+        return self.within(
+            formulation.of(pool for pool in formulation.problem.pools if pool.type_in_region in types_in_region),
+            context,
+        )
 
     def simplest_within(self, confirmed: Confirmed, limit: float) -> Confirmed:
         """The fleet of fewest backends, then types, within a cost.
@@ -106,7 +109,7 @@ class ReplayValidator(FleetSearch):
         """
         headroom = {kind: bracket.held for kind, bracket in self._brackets.items()}
         headroom |= self.carried_beyond(confirmed)
-        formulation = self._with_headroom(self._posed, headroom)
+        formulation = self._with_headroom(self._formulation, headroom)
         solution = simplest(formulation.problem, confirmed.solution, most_usd=limit)
         if solution.allocations != confirmed.solution.allocations:
             fleet = self._confirmed(formulation, solution, headroom)
@@ -128,7 +131,9 @@ class ReplayValidator(FleetSearch):
     def _raised_of_types(self, failed: FleetSolution, headroom: Mapping[Kind, float], limit: float) -> None:
         """Look for fleets that hold of the backends and types of one that fails, with more headroom, below a cost."""
         kept = {(backend_of(group.pool), group.pool.instance_type) for group in failed.allocations}
-        same = self._posed.of(pool for pool in self.problem.pools if (backend_of(pool), pool.instance_type) in kept)
+        same = self._formulation.of(
+            pool for pool in self.problem.pools if (backend_of(pool), pool.instance_type) in kept
+        )
         kinds = {self.kind_of(pool.key) for pool in same.problem.pools}
         least = {kind: headroom.get(kind, 1.0) for kind in kinds}
         self._bisected(same, {kind: factor for kind, factor in least.items() if math.isfinite(factor)}, None, limit)

@@ -97,7 +97,7 @@ def _singles(problem: Problem, scopes: Collection[str]) -> Callable[[int, int], 
         machines = dict[tuple[str, PurchaseOption], int]()
         for way in np.argsort(usd[:, first:end].sum(axis=1), kind="stable").tolist():
             pool, tariff = ways[way]
-            machines.setdefault((pool.stand, tariff.paid), way)
+            machines.setdefault((pool.type_in_region, tariff.paid), way)
             if len(machines) == MOST_ALONE:
                 break
         for way in machines.values():

@@ -214,7 +214,9 @@ def _special(problem: Problem, pool: Pool, tariff: Tariff) -> str:
     if tariff.paid is PurchaseOption.SERVERLESS:
         return f"{pool.key} {tariff.paid}"
     return (
-        f"{pool.stand} {tariff.paid}" if tariff.paid is PurchaseOption.OWNED or problem.running.get(pool.stand) else ""
+        f"{pool.type_in_region} {tariff.paid}"
+        if tariff.paid is PurchaseOption.OWNED or problem.running.get(pool.type_in_region)
+        else ""
     )
 
 

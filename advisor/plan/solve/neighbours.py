@@ -92,8 +92,8 @@ def _supplies(solution: FleetSolution) -> set[str]:
 
 
 def _supply(pool: Pool) -> str:
-    """Region and accelerator of a pool; its stand where that is not known."""
-    return pool.supply or pool.stand
+    """Region and accelerator of a pool; its type in the region where that is not known."""
+    return pool.supply or pool.type_in_region
 
 
 def topped_up(problem: Problem, solution: FleetSolution | None, below_usd: float) -> list[FleetSolution]:
@@ -332,14 +332,14 @@ def _owned_first(problem: Problem, allocations: tuple[Allocation, ...]) -> tuple
     left = dict(problem.owned)
     for group in allocations:
         if group.tariff.paid is PurchaseOption.OWNED:
-            left[group.pool.stand] = left.get(group.pool.stand, 0) - max(group.instances)
+            left[group.pool.type_in_region] = left.get(group.pool.type_in_region, 0) - max(group.instances)
     for group in allocations:
-        free = left.get(group.pool.stand, 0)
+        free = left.get(group.pool.type_in_region, 0)
         owned = next((tariff for tariff in group.pool.tariffs if tariff.paid is PurchaseOption.OWNED), None)
         taken = min(free, max(group.instances))
         if owned is None or taken <= 0 or group.tariff.paid not in ADDED:
             continue
-        left[group.pool.stand] = free - taken
+        left[group.pool.type_in_region] = free - taken
         others = tuple(other for other in allocations if other is not group)
         bought = replace(group, instances=tuple(max(count - taken, 0) for count in group.instances))
         rest = (*others, bought) if any(bought.instances) else others
@@ -402,7 +402,7 @@ def keeps_to_all(problem: Problem, fleet: FleetSolution) -> bool:
     )  # fmt: skip
     running: dict[str, int] = {}
     for group in fleet.allocations:
-        running[group.pool.stand] = running.get(group.pool.stand, 0) + max(group.instances)
+        running[group.pool.type_in_region] = running.get(group.pool.type_in_region, 0) + max(group.instances)
     # What runs bounds the instances of the program; changes were counted against what runs today.
     limits = replace(problem.limits, max_changed_instances=None)
     may_fall = any(falls(group.instances) for group in fleet.allocations)

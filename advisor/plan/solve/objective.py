@@ -275,7 +275,7 @@ def switching_usd_per_month(problem: Problem, allocations: tuple[Allocation, ...
     """Putting stands into service of which nothing runs today, spread over the horizon: each to the cent."""
     if not problem.running:
         return 0.0
-    new = [allocation for allocation in allocations if not problem.running.get(allocation.pool.stand)]
+    new = [allocation for allocation in allocations if not problem.running.get(allocation.pool.type_in_region)]
     return round(
         math.fsum(round(max(allocation.instances) * allocation.pool.switching_usd, 2) for allocation in new), 2
     )

@@ -199,7 +199,7 @@ def _promising(problem: Problem) -> list[int]:
     values = program.program.solve(whole=False).values
     chosen = {g for (g, _, _), variable in program.hourly.items() if values[variable] > TRACE_SHARE}
     chosen |= {g for (g, _), variable in program.fixed.items() if values[variable] > TRACE_SHARE}
-    chosen |= {g for g, pool in enumerate(problem.pools) if problem.running.get(pool.stand)}
+    chosen |= {g for g, pool in enumerate(problem.pools) if problem.running.get(pool.type_in_region)}
     peak = max(hour.planned_rate for hour in problem.hours)
     for paid in PurchaseOption:
         offers = [

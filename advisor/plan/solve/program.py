@@ -381,17 +381,18 @@ class FleetProgram(ProgramVariables):
         self.program.row(name, [*hours, *needed, (spare, least * HOURS_PER_MONTH)], lower=0.0)
 
     def _owned(self) -> None:
-        for stand, count in self.problem.owned.items():
-            terms = self.owned_terms(stand)
+        for type_in_region, count in self.problem.owned.items():
+            terms = self.owned_terms(type_in_region)
             if len(terms) > 1:
                 self.program.row(Constraint.OWNED, terms, upper=count)
 
-    def owned_terms(self, stand: str) -> Terms:
-        """Instances of a stand that are paid for already."""
+    def owned_terms(self, type_in_region: str) -> Terms:
+        """Instances of a type in a region that are paid for already."""
         return [
             (variable, 1.0)
             for (g, t), variable in self.fixed.items()
-            if self.problem.pools[g].stand == stand and self.problem.pools[g].tariffs[t].paid is PurchaseOption.OWNED
+            if self.problem.pools[g].type_in_region == type_in_region
+            and self.problem.pools[g].tariffs[t].paid is PurchaseOption.OWNED
         ]
 
     def _quota(self) -> None:

@@ -211,7 +211,7 @@ def _least_up_to(usd: Floats) -> Floats:
 
 def _usd_per_month(problem: Problem, way: _Way, at: int) -> float:
     """USD a month of an instance for an hour class; for the busiest one with the cost of putting it into service."""
-    is_new = problem.running and at == len(problem.hours) - 1 and not problem.running.get(way.pool.stand)
+    is_new = problem.running and at == len(problem.hours) - 1 and not problem.running.get(way.pool.type_in_region)
     usd = instance_usd_per_month(problem, way.pool, way.tariff, at)
     return usd + way.pool.switching_usd if is_new else usd
 

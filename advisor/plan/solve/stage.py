@@ -26,7 +26,7 @@ from advisor.plan.problem.charges import charges_at, place_of, provider_of
 from advisor.plan.problem.hours import Week, at_all_hours
 from advisor.plan.problem.pools import in_zones, pools_of, quota_key
 from advisor.plan.problem.serverless_pools import serverless_pools, serverless_regions
-from advisor.plan.problem.supply import PoolSet, RateTable, Supply, stand_of
+from advisor.plan.problem.supply import PoolSet, RateTable, Supply, type_in_region_of
 from advisor.plan.problem.values import FleetSolution, Floats, Pool, Problem
 from advisor.plan.replay.engine import Timelines
 from advisor.plan.values import ComparedLatency, Plan
@@ -401,16 +401,18 @@ def standing_of(requirements: Requirements, catalog: Catalog) -> tuple[ExistingF
     current = workload.current
     paid = dict(workload.running)
     if not paid and current is not None:
-        stand = stand_of(current.provider, current.region, current.instance_type)
-        paid = {(stand, current.purchase.value): current.count}
-    running = by_stand(paid)
+        type_in_region = type_in_region_of(current.provider, current.region, current.instance_type)
+        paid = {(type_in_region, current.purchase.value): current.count}
+    running = by_type_in_region(paid)
     if not workload.commitments or workload.as_of is None:
         return ExistingFleet(running, {}, paid), ()
     owned_now = owned_commitments(workload, catalog, workload.as_of)
     owned: dict[str, int] = {}
     for owned_commitment in owned_now.valid:
-        stand = stand_of(owned_commitment.provider, owned_commitment.region, owned_commitment.instance_type)
-        owned[stand] = owned.get(stand, 0) + owned_commitment.count
+        type_in_region = type_in_region_of(
+            owned_commitment.provider, owned_commitment.region, owned_commitment.instance_type
+        )
+        owned[type_in_region] = owned.get(type_in_region, 0) + owned_commitment.count
     return ExistingFleet(running, owned, paid), owned_now.notes
 
 
@@ -418,14 +420,14 @@ def running_of(plan: Plan) -> Mapping[tuple[str, str], int]:
     """Instances that a plan runs at most, by (stand, way of paying)."""
     running: dict[tuple[str, str], int] = {}
     for group in plan.fleet.groups if plan.fleet else ():
-        key = (stand_of(group.provider, group.region, group.instance_type), group.purchase)
+        key = (type_in_region_of(group.provider, group.region, group.instance_type), group.purchase)
         running[key] = running.get(key, 0) + max(group.instances)
     return running
 
 
-def by_stand(running: Mapping[tuple[str, str], int]) -> dict[str, int]:
+def by_type_in_region(running: Mapping[tuple[str, str], int]) -> dict[str, int]:
     """Instances of each stand, however they are paid for."""
     counts: dict[str, int] = {}
-    for (stand, _), count in running.items():
-        counts[stand] = counts.get(stand, 0) + count
+    for (type_in_region, _), count in running.items():
+        counts[type_in_region] = counts.get(type_in_region, 0) + count
     return counts

@@ -93,7 +93,7 @@ class ProgramVariables:
                     self._hourly_instances(g, t, tariff, most)
 
     def _fixed_instances(self, g: int, t: int, tariff: Tariff, most: int) -> None:
-        owned = self.problem.owned.get(self.problem.pools[g].stand, 0)
+        owned = self.problem.owned.get(self.problem.pools[g].type_in_region, 0)
         count = owned if tariff.paid is PurchaseOption.OWNED else most
         variable = self.program.variable(upper=count, integer=True)
         self.fixed[g, t] = variable
@@ -124,10 +124,10 @@ class ProgramVariables:
                         self.bucket[g, h, p, b] = self._share(pool.rates[p, b], usd_of_all * share * part)
 
     def _switching(self) -> None:
-        """Each instance of a stand of which nothing runs today has its cost, in the busiest hours."""
+        """Each instance of a type in a region of which nothing runs today has its cost, in the busiest hours."""
         running = self.problem.running
         for g, pool in enumerate(self.problem.pools if running else ()):
-            if not running.get(pool.stand):
+            if not running.get(pool.type_in_region):
                 for variable, count in self._running(g, len(self.problem.hours) - 1):
                     self.program.add_cost(variable, count * pool.switching_usd)
 
@@ -390,7 +390,9 @@ def most_instances(problem: Problem, pool: Pool) -> int:
     limits = problem.limits
     slowest = min([rate for rate in (*pool.mix_rates, *pool.rates.ravel()) if rate > 0], default=INFINITY)
     whole = math.ceil(max(hour.planned_rate for hour in problem.hours) / slowest)
-    floors = max(limits.zones, limits.min_replicas, problem.running.get(pool.stand, 0), _most_of_base(problem, pool))
+    floors = max(
+        limits.zones, limits.min_replicas, problem.running.get(pool.type_in_region, 0), _most_of_base(problem, pool)
+    )
     floors = max((floors, *(math.ceil(limit) for rule, limit in rules(limits).items() if rule.row.is_floor)))
     if not problem.all_alike:
         return 2 * whole + floors + 1

@@ -31,7 +31,7 @@ def root(tmp_path) -> Path:
 
 
 @pytest.fixture
-def manner() -> RefreshOptions:
+def refresh_options() -> RefreshOptions:
     """On the day of these tests, few questions at a time."""
     return RefreshOptions(at_once=4, clock=lambda: NOW)
 

@@ -58,15 +58,21 @@ NAMES = {"managed": "managed", "prices": "on_demand"}
 FAMILIES = ("family_gone", "moved:p5", "moved:g6")
 
 
-def accepting(manner, *keys):
+def accepting(refresh_options, *keys):
     """The manner with rows accepted."""
-    return type(manner)(frozenset(keys), manner.most_moved_ratio, manner.dry_run, manner.at_once, manner.clock)
+    return type(refresh_options)(
+        frozenset(keys),
+        refresh_options.most_moved_ratio,
+        refresh_options.dry_run,
+        refresh_options.at_once,
+        refresh_options.clock,
+    )
 
 
-def test_everything_is_read_and_takes_the_place_of_what_was_shipped(cloud, known, root, manner):
+def test_everything_is_read_and_takes_the_place_of_what_was_shipped(cloud, known, root, refresh_options):
     """Prices, spot, commitments, blocks, limits and a new type come from the account's answers, over several pages."""
     before = known()
-    result = refresh(question(cloud.url, before), before, root, accepting(manner, *FAMILIES))
+    result = refresh(question(cloud.url, before), before, root, accepting(refresh_options, *FAMILIES))
     assert result.reason == ""
     assert result.answer.gaps == ()
     catalog = known()
@@ -90,10 +96,10 @@ def test_everything_is_read_and_takes_the_place_of_what_was_shipped(cloud, known
     assert catalog.content_hash != before.content_hash
 
 
-def test_commitments_count_as_the_account_buys_them(cloud, known, root, manner):
+def test_commitments_count_as_the_account_buys_them(cloud, known, root, refresh_options):
     """Rates of offerings are taken as they are listed."""
     before = known()
-    refresh(question(cloud.url, before), before, root, accepting(manner, *FAMILIES))
+    refresh(question(cloud.url, before), before, root, accepting(refresh_options, *FAMILIES))
     catalog = known()
     listed = offers(catalog)["us-east-1", "g6.xlarge"]
     rates = {
@@ -106,11 +112,11 @@ def test_commitments_count_as_the_account_buys_them(cloud, known, root, manner):
     assert rates["Convertible", 1, "no_upfront"] == pytest.approx(0.85 * 0.72, rel=1e-3)
 
 
-def test_spot_is_read_by_availability_zone(cloud, known, root, manner):
+def test_spot_is_read_by_availability_zone(cloud, known, root, refresh_options):
     """Median, lowest and highest over the zones, by id or by name; local and Wavelength zones are none of them."""
     catalog = known()
     asked = question(cloud.url, catalog, parts=("prices", "sold", "spot"))
-    assert refresh(asked, catalog, root, accepting(manner, *FAMILIES)).reason == ""
+    assert refresh(asked, catalog, root, accepting(refresh_options, *FAMILIES)).reason == ""
     found = offers(known())
     assert found["us-east-1", "g6.xlarge"].spot.zones_usd_per_hour == (0.30, 0.80)
     assert found["us-west-2", "g6.xlarge"].spot.zones_usd_per_hour == (0.30, 0.34)
@@ -118,21 +124,21 @@ def test_spot_is_read_by_availability_zone(cloud, known, root, manner):
     assert found["us-east-1", "p5.48xlarge"].spot is None, "in no availability zone"
 
 
-def test_a_second_refresh_keeps_the_new_types_of_the_first(cloud, known, root, manner):
+def test_a_second_refresh_keeps_the_new_types_of_the_first(cloud, known, root, refresh_options):
     """A type that no table of the program has stays known, whether the second refresh asks for machines or not."""
     for parts in (aws.PARTS, aws.PARTS, ("prices", "sold")):
         catalog = known()
         result = refresh(
-            question(cloud.url, catalog, ("us-east-1",), parts), catalog, root, accepting(manner, *FAMILIES)
+            question(cloud.url, catalog, ("us-east-1",), parts), catalog, root, accepting(refresh_options, *FAMILIES)
         )
         assert result.reason == ""
         assert known().instance_type("aws", "g99.12xlarge").accelerator == "L4"
 
 
-def test_capacity_blocks_and_limits_are_kept(cloud, known, root, manner, run_advisor):
+def test_capacity_blocks_and_limits_are_kept(cloud, known, root, refresh_options, run_advisor):
     """`catalog show` tells of both, and which layer counts."""
     catalog = known()
-    refresh(question(cloud.url, catalog), catalog, root, accepting(manner, *FAMILIES))
+    refresh(question(cloud.url, catalog), catalog, root, accepting(refresh_options, *FAMILIES))
     shown = run_advisor("catalog", "show", "p5.48xlarge", "--region", "us-east-1").stdout
     assert "capacity block in us-east-1a from 2026-12-01: 24 h at $31.45 an hour" in shown
     assert [line.split()[3:6] for line in shown.splitlines() if " on demand " in line] == [
@@ -144,10 +150,10 @@ def test_capacity_blocks_and_limits_are_kept(cloud, known, root, manner, run_adv
 
 
 @pytest.mark.sampled(3)
-def test_a_plan_beyond_the_limits_of_the_account_says_so(cloud, known, root, manner):
+def test_a_plan_beyond_the_limits_of_the_account_says_so(cloud, known, root, refresh_options):
     """16 processors of P were allowed when the account was asked: a fleet that takes more has to have more."""
     catalog = known()
-    refresh(question(cloud.url, catalog), catalog, root, accepting(manner, *FAMILIES))
+    refresh(question(cloud.url, catalog), catalog, root, accepting(refresh_options, *FAMILIES))
     small, large = (
         workload(regions=("us-east-1",), purchase=(Purchase.ON_DEMAND,), demand=DeclaredDemand(rate, rate, 800, 200))
         for rate in (1.0, 90.0)
@@ -160,27 +166,27 @@ def test_a_plan_beyond_the_limits_of_the_account_says_so(cloud, known, root, man
     assert not [note for note in plan_for(stated, known()).notes if "the account's limit" in note]
 
 
-def test_what_is_not_asked_again_stays(cloud, known, root, manner):
+def test_what_is_not_asked_again_stays(cloud, known, root, refresh_options):
     """After a refresh of one region without plans, limits and blocks those of the first refresh still hold."""
     catalog = known()
-    refresh(question(cloud.url, catalog), catalog, root, accepting(manner, *FAMILIES))
+    refresh(question(cloud.url, catalog), catalog, root, accepting(refresh_options, *FAMILIES))
     names = ("committed_prices.csv", "quotas.csv", "capacity_blocks.csv")
     first = {name: read_rows(current(root, "aws").directory / name) for name in names}
     assert all(first.values())
     catalog = known()
     asked = question(cloud.url, catalog, ("us-east-1",), ("prices", "sold"))
-    assert refresh(asked, catalog, root, accepting(manner, *FAMILIES)).reason == ""
+    assert refresh(asked, catalog, root, accepting(refresh_options, *FAMILIES)).reason == ""
     for name in names:
         kept = read_rows(current(root, "aws").directory / name)
         assert {tuple(row.values()) for row in kept} == {tuple(row.values()) for row in first[name]}
 
 
-def test_an_answer_of_ec2_that_breaks_off_is_asked_again(cloud, known, root, manner):
+def test_an_answer_of_ec2_that_breaks_off_is_asked_again(cloud, known, root, refresh_options):
     """Half an XML document is no list of prices."""
     cut = Reply(b"<DescribeSpotPriceHistoryResponse><spotPriceHistorySet><item>", kind="text/xml", cut_after=40)
     cloud.faults.append(first_times(2, cut, lambda asked: asked.target == "DescribeSpotPriceHistory"))
     catalog = known()
-    result = refresh(question(cloud.url, catalog, ("us-east-1",)), catalog, root, accepting(manner, *FAMILIES))
+    result = refresh(question(cloud.url, catalog, ("us-east-1",)), catalog, root, accepting(refresh_options, *FAMILIES))
     assert result.reason == ""
 
 
@@ -193,24 +199,24 @@ def test_an_answer_of_ec2_that_breaks_off_is_asked_again(cloud, known, root, man
     ],
     ids=["throttled", "unavailable", "cut"],
 )
-def test_passing_faults_are_ridden_out(fault, cloud, known, root, manner, monkeypatch):
+def test_passing_faults_are_ridden_out(fault, cloud, known, root, refresh_options, monkeypatch):
     """Throttling, 5xx and broken answers of the price list are asked again."""
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.01)
     cloud.faults.append(first_times(2, fault, lambda asked: asked.target == "GetProducts"))
     catalog = known()
     result = refresh(
-        question(cloud.url, catalog, ("us-east-1",), ("prices",)), catalog, root, accepting(manner, *FAMILIES)
+        question(cloud.url, catalog, ("us-east-1",), ("prices",)), catalog, root, accepting(refresh_options, *FAMILIES)
     )
     assert result.reason == ""
     assert offers(known())["us-east-1", "g6.2xlarge"].on_demand.usd_per_hour == 0.99
 
 
-def test_denied_calls_leave_a_gap_with_the_action_that_would_allow_them(cloud, known, root, manner):
+def test_denied_calls_leave_a_gap_with_the_action_that_would_allow_them(cloud, known, root, refresh_options):
     """Spot may not be read: the rest is published, spot prices stay as they were."""
     denied = xml_error("UnauthorizedOperation", "You are not authorized to perform this operation.", 403)
     cloud.faults.append(lambda asked: denied if asked.target == "DescribeSpotPriceHistory" else None)
     before = known()
-    result = refresh(question(cloud.url, before, ("us-east-1",)), before, root, accepting(manner, *FAMILIES))
+    result = refresh(question(cloud.url, before, ("us-east-1",)), before, root, accepting(refresh_options, *FAMILIES))
     assert result.reason == ""
     (gap,) = result.answer.gaps
     assert (gap.part, gap.denied) == ("spot", True)
@@ -221,12 +227,12 @@ def test_denied_calls_leave_a_gap_with_the_action_that_would_allow_them(cloud, k
     assert "UnauthorizedOperation" in current(root, "aws").gaps[0]
 
 
-def test_a_region_that_is_not_enabled_leaves_gaps(cloud, known, root, manner):
+def test_a_region_that_is_not_enabled_leaves_gaps(cloud, known, root, refresh_options):
     """Its answer is that of a wrong key; no IAM action fixes it, and the other region goes on."""
     refused = xml_error("AuthFailure", "AWS was not able to validate the provided access credentials", 401)
     cloud.faults.append(lambda asked: refused if asked.region == "us-west-2" and asked.form.get("Action") else None)
     before = known()
-    result = refresh(question(cloud.url, before), before, root, accepting(manner, *FAMILIES))
+    result = refresh(question(cloud.url, before), before, root, accepting(refresh_options, *FAMILIES))
     assert result.reason == ""
     denied = [gap for gap in result.answer.gaps if "AuthFailure" in gap.reason]
     assert {gap.region for gap in denied} == {"us-west-2"}
@@ -235,7 +241,7 @@ def test_a_region_that_is_not_enabled_leaves_gaps(cloud, known, root, manner):
     }
 
 
-def test_a_price_list_without_machines_is_missing_not_empty(cloud, known, root, manner):
+def test_a_price_list_without_machines_is_missing_not_empty(cloud, known, root, refresh_options):
     """The price list of the other regions has nothing of China: its machines are no less sold there."""
     cloud.faults.append(
         lambda asked: as_json({"FormatVersion": "aws_v1", "PriceList": []}) if b"cn-north-1" in asked.body else None
@@ -243,7 +249,10 @@ def test_a_price_list_without_machines_is_missing_not_empty(cloud, known, root, 
     before = known()
     parts = ("sold", "prices")
     result = refresh(
-        question(cloud.url, before, ("us-east-1", "cn-north-1"), parts), before, root, accepting(manner, *FAMILIES)
+        question(cloud.url, before, ("us-east-1", "cn-north-1"), parts),
+        before,
+        root,
+        accepting(refresh_options, *FAMILIES),
     )
     assert [(gap.region, gap.part) for gap in result.answer.gaps] == [("cn-north-1", "prices")]
     assert {place for place in offers(before) if place[0] == "cn-north-1"} <= offers(known()).keys()
@@ -254,17 +263,17 @@ def test_a_price_list_without_machines_is_missing_not_empty(cloud, known, root, 
     [("ExpiredTokenException", "log in"), ("InvalidSignatureException", "clock")],
     ids=["token", "clock"],
 )
-def test_expired_tokens_and_wrong_clocks_publish_nothing(code, hint, cloud, known, root, manner):
+def test_expired_tokens_and_wrong_clocks_publish_nothing(code, hint, cloud, known, root, refresh_options):
     """The old prices hold, and the reason says what to do."""
     cloud.faults.append(lambda _asked: as_json({"__type": code, "message": "no"}, 400))
     before = known()
-    result = refresh(question(cloud.url, before, ("us-east-1",), ("prices",)), before, root, manner)
+    result = refresh(question(cloud.url, before, ("us-east-1",), ("prices",)), before, root, refresh_options)
     assert result.snapshot is None
     assert hint in result.answer.gaps[0].remedy
     assert known().content_hash == before.content_hash
 
 
-def test_a_run_that_was_cut_off_goes_on_where_it_was(cloud, known, root, manner):
+def test_a_run_that_was_cut_off_goes_on_where_it_was(cloud, known, root, refresh_options):
     """The second run asks only for what the first could not read."""
     out = [True]
     cloud.faults.append(
@@ -273,30 +282,30 @@ def test_a_run_that_was_cut_off_goes_on_where_it_was(cloud, known, root, manner)
         )
     )
     catalog = known()
-    first = refresh(question(cloud.url, catalog, ("us-east-1",)), catalog, root, accepting(manner, *FAMILIES))
+    first = refresh(question(cloud.url, catalog, ("us-east-1",)), catalog, root, accepting(refresh_options, *FAMILIES))
     assert first.snapshot is None
     assert "could not be read" in first.reason
     out[0] = False
     cloud.asked.clear()
-    second = refresh(question(cloud.url, catalog, ("us-east-1",)), catalog, root, accepting(manner, *FAMILIES))
+    second = refresh(question(cloud.url, catalog, ("us-east-1",)), catalog, root, accepting(refresh_options, *FAMILIES))
     assert second.reason == ""
     assert {asked.target for asked in cloud.asked} == {"DescribeInstanceTypes"}
 
 
-def test_policy_names_the_action_of_every_call(cloud, known, root, manner):
+def test_policy_names_the_action_of_every_call(cloud, known, root, refresh_options):
     """What is asked is what the policy allows, no more and no less."""
     catalog = known()
-    refresh(question(cloud.url, catalog, ("us-east-1",)), catalog, root, manner)
+    refresh(question(cloud.url, catalog, ("us-east-1",)), catalog, root, refresh_options)
     asked = {one.target.rpartition("/")[2] for one in cloud.asked}
     allowed = {action.partition(":")[2] for action in aws.policy()["Statement"][0]["Action"]}
     assert asked == allowed
 
 
-def test_what_sagemaker_asks_for_the_same_machines_is_read(cloud, known, root, manner):
+def test_what_sagemaker_asks_for_the_same_machines_is_read(cloud, known, root, refresh_options):
     """Its price of hosting, never of training; what it does not list any more is not sold, other regions stay."""
     cloud.account.managed |= {("us-east-1", "g6.xlarge"): 1.13, ("us-east-1", "p5.48xlarge"): 63.3}
     before = known()
-    result = refresh(question(cloud.url, before, ("us-east-1",)), before, root, accepting(manner, *FAMILIES))
+    result = refresh(question(cloud.url, before, ("us-east-1",)), before, root, accepting(refresh_options, *FAMILIES))
     assert result.reason == ""
     found = offers(known())
     read = found["us-east-1", "g6.xlarge"].managed
@@ -309,27 +318,29 @@ def test_what_sagemaker_asks_for_the_same_machines_is_read(cloud, known, root, m
     assert ("p5.48xlarge", Purchase.MANAGED) in changed
 
 
-def test_prices_of_sagemaker_stay_where_they_may_not_be_read(cloud, known, root, manner):
+def test_prices_of_sagemaker_stay_where_they_may_not_be_read(cloud, known, root, refresh_options):
     """The shipped ones, with their own source and date."""
     before = known()
     parts = tuple(part for part in aws.PARTS if part != "managed")
-    refresh(question(cloud.url, before, ("us-east-1",), parts), before, root, accepting(manner, *FAMILIES))
+    refresh(question(cloud.url, before, ("us-east-1",), parts), before, root, accepting(refresh_options, *FAMILIES))
     place = ("us-east-1", "g6.xlarge")
     assert offers(known())[place].managed_price == offers(before)[place].managed_price
 
 
 @pytest.mark.parametrize("paid", ["managed", "prices"])
-def test_a_price_of_zero_is_held_up(paid, cloud, known, root, manner):
+def test_a_price_of_zero_is_held_up(paid, cloud, known, root, refresh_options):
     """Whoever names it: the old prices hold, and the row is told."""
     place = ("us-east-1", "g6.xlarge")
     getattr(cloud.account, paid)[place] = 0.0
     before = known()
-    held = refresh(question(cloud.url, before, ("us-east-1",)), before, root, accepting(manner, *FAMILIES)).held
+    held = refresh(
+        question(cloud.url, before, ("us-east-1",)), before, root, accepting(refresh_options, *FAMILIES)
+    ).held
     assert {one.what for one in held if one.guard is Guard.NO_PRICE} >= {f"g6.xlarge {NAMES[paid]}"}
     assert known().content_hash == before.content_hash
 
 
-def test_a_price_list_alone_sells_nothing(cloud, known, root, manner):
+def test_a_price_list_alone_sells_nothing(cloud, known, root, refresh_options):
     """AWS prices p3 long after regions ceased to offer it: what EC2's own list lacks is withdrawn, and stays so."""
     place = ("us-east-1", "p3.2xlarge")
     cloud.account.prices[place] = 3.06
@@ -337,25 +348,25 @@ def test_a_price_list_alone_sells_nothing(cloud, known, root, manner):
     for parts in (aws.PARTS, ("prices",)):
         catalog = known()
         asked = question(cloud.url, catalog, ("us-east-1",), parts)
-        assert refresh(asked, catalog, root, accepting(manner, *FAMILIES)).reason == ""
+        assert refresh(asked, catalog, root, accepting(refresh_options, *FAMILIES)).reason == ""
         offer = offers(known())[place]
         assert offer.withdrawn
         assert offer.on_demand.provenance.quality is Quality.WITHDRAWN
 
 
 @pytest.mark.sampled(2)
-def test_spot_by_zone_survives_a_refresh_without_spot(cloud, known, root, manner):
+def test_spot_by_zone_survives_a_refresh_without_spot(cloud, known, root, refresh_options):
     """The second refresh does not ask for spot: price and range stay; a withdrawn type that is sold again is not so."""
     for parts in (aws.PARTS, ("prices", "sold")):
         catalog = known()
         asked = question(cloud.url, catalog, ("us-east-1",), parts)
-        assert refresh(asked, catalog, root, accepting(manner, *FAMILIES)).reason == ""
+        assert refresh(asked, catalog, root, accepting(refresh_options, *FAMILIES)).reason == ""
         spot = offers(known())["us-east-1", "g6.xlarge"].spot
         assert (spot.usd_per_hour, spot.zones_usd_per_hour) == (0.40, (0.30, 0.80))
     cloud.account.prices["us-east-1", "g5.xlarge"] = 1.1
     catalog = known()
     asked = question(cloud.url, catalog, ("us-east-1",), ("prices", "sold"))
-    assert refresh(asked, catalog, root, accepting(manner, *FAMILIES, "moved:g5")).reason == ""
+    assert refresh(asked, catalog, root, accepting(refresh_options, *FAMILIES, "moved:g5")).reason == ""
     again = offers(known())["us-east-1", "g5.xlarge"]
     assert not again.withdrawn
     assert (again.on_demand.usd_per_hour, again.on_demand.provenance.quality) == (1.1, Quality.LISTED)

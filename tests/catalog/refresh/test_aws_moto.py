@@ -92,11 +92,11 @@ def test_hardware_of_known_types_is_as_the_catalog_says(ec2, known):
             assert row.accelerator_memory_gib == pytest.approx(machine.accelerator_memory_gib, rel=0.11), name
 
 
-def test_new_shares_and_trainium2_come_out_true_or_not_at_all(ec2, without_shares_and_neuron, root, manner):
+def test_new_shares_and_trainium2_come_out_true_or_not_at_all(ec2, without_shares_and_neuron, root, refresh_options):
     """A share is a share of a whole L4, a Trainium2 has 96 GiB; what cannot be described is named and not listed."""
     before = without_shares_and_neuron()
     question = RefreshJob("aws", (prices_of(before), *tasks(ec2, before, "machines", "sold")))
-    accepting = replace(manner, confirmed=frozenset({"family_gone"}))
+    accepting = replace(refresh_options, confirmed=frozenset({"family_gone"}))
     result = refresh(question, before, root, accepting)
     assert result.reason == ""
     catalog = without_shares_and_neuron()
@@ -145,13 +145,13 @@ def test_offerings_by_zone_name_availability_zones_of_the_region(ec2, known):
     assert len(same) > 0.9 * len(listed), "moto's copy is older than ours"
 
 
-def test_spot_of_nearly_nothing_is_held_up(ec2, known, root, manner):
+def test_spot_of_nearly_nothing_is_held_up(ec2, known, root, refresh_options):
     """0.00001 for every type is no price: nothing is published, whether a spot price was known before or not."""
     catalog = known()
     rows = read(ec2, catalog, "spot")
     assert {(row.purchase, row.usd_per_hour, row.as_of) for row in rows} == {("spot", 0.00001, f"{NOW:%Y-%m-%d}")}
     question = RefreshJob("aws", (prices_of(catalog), *tasks(ec2, catalog, "spot")))
-    accepting = replace(manner, confirmed=frozenset({"family_gone", "moved"}))
+    accepting = replace(refresh_options, confirmed=frozenset({"family_gone", "moved"}))
     result = refresh(question, catalog, root, accepting)
     assert result.snapshot is None
     held = {one.what for one in result.held if one.guard is Guard.SPOT_TOO_LOW}
@@ -160,12 +160,12 @@ def test_spot_of_nearly_nothing_is_held_up(ec2, known, root, manner):
     assert "spot_too_low:g6" in {one.key for one in result.held}
 
 
-def test_what_the_service_does_not_know_is_a_gap(ec2, known, root, manner, monkeypatch):
+def test_what_the_service_does_not_know_is_a_gap(ec2, known, root, refresh_options, monkeypatch):
     """Parts that moto lacks end in a reason, never in a traceback, and keep the refresh from being taken."""
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.01)
     catalog = known()
     parts = tasks(ec2, catalog, "prices", "savings_plans")
-    result = refresh(RefreshJob("aws", parts), catalog, root, manner)
+    result = refresh(RefreshJob("aws", parts), catalog, root, refresh_options)
     assert result.snapshot is None
     assert {gap.part for gap in result.answer.gaps} == {"prices", "savings_plans"}
     assert all(gap.reason and gap.remedy for gap in result.answer.gaps)

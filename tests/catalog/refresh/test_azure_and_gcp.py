@@ -45,16 +45,18 @@ def ask_azure(cloud, regions=("eastus",)):
     return RefreshJob("azure", tuple(azure.tasks(regions, quick(), f"{cloud.url}/api/retail/prices")))
 
 
-def accepted(manner):
+def accepted(refresh_options):
     """Every move and loss is accepted: three sizes stand for a cloud."""
     keys = frozenset({"family_gone", "moved"})
-    return type(manner)(keys, manner.most_moved_ratio, manner.dry_run, manner.at_once, manner.clock)
+    return type(refresh_options)(
+        keys, refresh_options.most_moved_ratio, refresh_options.dry_run, refresh_options.at_once, refresh_options.clock
+    )
 
 
-def test_azure_takes_linux_spot_and_terms_and_leaves_the_rest(known, root, manner):
+def test_azure_takes_linux_spot_and_terms_and_leaves_the_rest(known, root, refresh_options):
     """Windows, low priority, other regions and other series do not enter; a term's price is by the hour."""
     with serving(Cloud(azure_pages(ITEMS))) as cloud:
-        result = refresh(ask_azure(cloud), known(), root, accepted(manner))
+        result = refresh(ask_azure(cloud), known(), root, accepted(refresh_options))
         assert len(cloud.asked) == 5, "pages are followed to their end, and containers asked for"
     assert result.reason == ""
     catalog = known()
@@ -92,11 +94,11 @@ def containers(gpu=0.00008):
     }
 
 
-def test_azure_tells_what_containers_with_a_gpu_cost(known, root, manner):
+def test_azure_tells_what_containers_with_a_gpu_cost(known, root, refresh_options):
     """GPU, processors and memory of the profile by the second, added up; where no GPU is metered, what was known."""
     before = {one.regions: one for one in known().serverless if (one.provider, one.accelerator) == ("azure", "T4")}
     with serving(Cloud(azure_pages(ITEMS, containers()))) as cloud:
-        result = refresh(ask_azure(cloud, ("eastus", "westus3")), known(), root, accepted(manner))
+        result = refresh(ask_azure(cloud, ("eastus", "westus3")), known(), root, accepted(refresh_options))
     assert result.reason == ""
     found = {one.regions: one for one in known().serverless if (one.provider, one.accelerator) == ("azure", "T4")}
     read = found["westus3",]
@@ -109,10 +111,10 @@ def test_azure_tells_what_containers_with_a_gpu_cost(known, root, manner):
     assert others == [one for one in load_catalog().serverless if one.provider != "azure"]
 
 
-def test_a_gpu_that_costs_nothing_is_held_up(known, root, manner):
+def test_a_gpu_that_costs_nothing_is_held_up(known, root, refresh_options):
     """A free grant is no price."""
     with serving(Cloud(azure_pages(ITEMS, containers(gpu=0.0)))) as cloud:
-        result = refresh(ask_azure(cloud, ("westus3",)), known(), root, accepted(manner))
+        result = refresh(ask_azure(cloud, ("westus3",)), known(), root, accepted(refresh_options))
     assert "Container Apps T4" in {one.what for one in result.held}
     assert result.snapshot is None
 
@@ -126,10 +128,10 @@ def test_a_gpu_that_costs_nothing_is_held_up(known, root, manner):
     ],
     ids=["throttled", "bad gateway", "cut"],
 )
-def test_azure_faults_are_ridden_out(fault, known, root, manner):
+def test_azure_faults_are_ridden_out(fault, known, root, refresh_options):
     """429 with Retry-After, 5xx and an answer that breaks off are asked again."""
     with serving(Cloud(azure_pages(ITEMS), [first_times(2, fault)])) as cloud:
-        result = refresh(ask_azure(cloud), known(), root, accepted(manner))
+        result = refresh(ask_azure(cloud), known(), root, accepted(refresh_options))
     assert result.reason == ""
 
 
@@ -143,11 +145,11 @@ def test_azure_faults_are_ridden_out(fault, known, root, manner):
     ],
     ids=["html", "list", "down", "link to elsewhere"],
 )
-def test_azure_answers_that_cannot_be_used_publish_nothing(reply, words, known, root, manner):
+def test_azure_answers_that_cannot_be_used_publish_nothing(reply, words, known, root, refresh_options):
     """The old prices hold, and the gap says what was answered."""
     before = known()
     with serving(Cloud(lambda _asked: reply)) as cloud:
-        result = refresh(ask_azure(cloud), before, root, accepted(manner))
+        result = refresh(ask_azure(cloud), before, root, accepted(refresh_options))
     assert result.snapshot is None
     assert words in result.answer.gaps[0].reason
     assert known().content_hash == before.content_hash
@@ -187,11 +189,11 @@ def ask_gcp(cloud, known, key="secret"):
     return RefreshJob("gcp", tuple(gcp.tasks(machines, quick(), key, f"{cloud.url}/v1")), tells_absence=False)
 
 
-def test_google_machines_cost_the_sum_of_their_parts(known, root, manner):
+def test_google_machines_cost_the_sum_of_their_parts(known, root, refresh_options):
     """Cores, memory, accelerators and bundled disks; other goods of the same name do not enter."""
     before = known()
     with serving(Cloud(gcp_pages(SKUS, TPU))) as cloud:
-        result = refresh(ask_gcp(cloud, before), before, root, accepted(manner))
+        result = refresh(ask_gcp(cloud, before), before, root, accepted(refresh_options))
     assert result.reason == ""
     catalog = known()
     found = {(one.region, one.instance_type): one for one in catalog.offers if one.provider == "gcp"}
@@ -211,11 +213,11 @@ def test_google_machines_cost_the_sum_of_their_parts(known, root, manner):
     assert rates[1] == pytest.approx(4 * 0.0157 + 16 * 0.0018 + 0.35, rel=1e-3)
 
 
-def test_a_part_with_two_prices_leaves_the_machine_as_it_was(known, root, manner):
+def test_a_part_with_two_prices_leaves_the_machine_as_it_was(known, root, refresh_options):
     """Two SKUs for one H100: neither is taken, since one of them is wrong."""
     before = known()
     with serving(Cloud(gcp_pages(SKUS, TPU))) as cloud:
-        refresh(ask_gcp(cloud, before), before, root, accepted(manner))
+        refresh(ask_gcp(cloud, before), before, root, accepted(refresh_options))
     place = ("gcp", "us-central1", "a3-highgpu-8g")
 
     def price(catalog):
@@ -224,11 +226,11 @@ def test_a_part_with_two_prices_leaves_the_machine_as_it_was(known, root, manner
     assert price(known()) == price(before)
 
 
-def test_a_wrong_key_is_said(known, root, manner):
+def test_a_wrong_key_is_said(known, root, refresh_options):
     """The key's fault is named with its remedy; nothing is published."""
     catalog = known()
     with serving(Cloud(gcp_pages(SKUS))) as cloud:
-        result = refresh(ask_gcp(cloud, catalog, key="wrong"), catalog, root, manner)
+        result = refresh(ask_gcp(cloud, catalog, key="wrong"), catalog, root, refresh_options)
     assert result.snapshot is None
     assert "API key not valid" in result.answer.gaps[0].reason
     assert "--gcp-api-key-file" in result.answer.gaps[0].remedy

@@ -48,10 +48,12 @@ def quick(token="secret-token"):
     return Client(tries=2, backoff_seconds=0.01, timeout_seconds=5, token=token)
 
 
-def accepting(manner):
+def accepting(refresh_options):
     """Every move and loss is accepted: a few types stand for a cloud."""
     keys = frozenset({"family_gone", "moved", "far_from_others"})
-    return type(manner)(keys, manner.most_moved_ratio, manner.dry_run, manner.at_once, manner.clock)
+    return type(refresh_options)(
+        keys, refresh_options.most_moved_ratio, refresh_options.dry_run, refresh_options.at_once, refresh_options.clock
+    )
 
 
 def priced(region, name):
@@ -66,11 +68,11 @@ def ask_aws(cloud, known, regions=("us-east-1", "us-west-2"), parts=aws.PARTS):
 
 
 @pytest.mark.sampled(2)
-def test_aws_zones_are_read_by_id_and_count_before_ours(known, root, manner):
+def test_aws_zones_are_read_by_id_and_count_before_ours(known, root, refresh_options):
     """Availability zones alone, over pages, new types too; CPU machines and local zones are left out."""
     before = known()
     with serving(Cloud(Aws(dict(PRICES), zones=ZONES, new_types=("g99.12xlarge",)))) as cloud:
-        result = refresh(ask_aws(cloud, before), before, root, accepting(manner))
+        result = refresh(ask_aws(cloud, before), before, root, accepting(refresh_options))
     assert result.reason == ""
     assert not any(row.instance_type == "m7i.large" for row in result.answer.rows if isinstance(row, ZoneRow))
     catalog = known()
@@ -86,27 +88,27 @@ def test_aws_zones_are_read_by_id_and_count_before_ours(known, root, manner):
 
 
 @pytest.mark.sampled(2)
-def test_zones_of_regions_that_are_not_asked_again_stay(known, root, manner):
+def test_zones_of_regions_that_are_not_asked_again_stay(known, root, refresh_options):
     """With their date; those of the region that was asked are the new ones."""
     catalog = known()
     with serving(Cloud(Aws(dict(PRICES), zones=ZONES))) as cloud:
-        refresh(ask_aws(cloud, catalog), catalog, root, accepting(manner))
+        refresh(ask_aws(cloud, catalog), catalog, root, accepting(refresh_options))
     fewer = ZONES | {("us-east-1", "g6.xlarge"): ("use1-az1",)}
     with serving(Cloud(Aws(dict(PRICES), zones=fewer))) as cloud:
         asked = ask_aws(cloud, known(), ("us-east-1",), ("prices", "sold", "zones"))
-        assert refresh(asked, known(), root, accepting(manner)).reason == ""
+        assert refresh(asked, known(), root, accepting(refresh_options)).reason == ""
     assert known().zones("aws", "us-east-1", "g6.xlarge").names == ("use1-az1",)
     assert known().zones("aws", "us-west-2", "g6.xlarge").names == ("usw2-az3",)
 
 
-def test_an_account_that_may_not_list_offerings_keeps_our_zones(known, root, manner):
+def test_an_account_that_may_not_list_offerings_keeps_our_zones(known, root, refresh_options):
     """The gap names the action, and the table that came with the program still counts."""
     before = known()
     denied = xml_error("UnauthorizedOperation", "You are not authorized to perform this operation.", 403)
     cloud = Cloud(Aws(dict(PRICES), zones=ZONES))
     cloud.faults.append(lambda asked: denied if b"availability-zone-id" in asked.body else None)
     with serving(cloud):
-        result = refresh(ask_aws(cloud, before, ("us-east-1",)), before, root, accepting(manner))
+        result = refresh(ask_aws(cloud, before, ("us-east-1",)), before, root, accepting(refresh_options))
     assert result.reason == ""
     (gap,) = result.answer.gaps
     assert gap.part == "zones"
@@ -137,7 +139,7 @@ def test_snapshots_without_zones_still_load(root, tmp_path):
     assert catalog.zones(*place) == load_catalog(shipped).zones(*place)
 
 
-def test_google_zones_come_from_both_lists(known, root, manner):
+def test_google_zones_come_from_both_lists(known, root, refresh_options):
     """Machine types by zone; attached accelerators only where the zone has both; an AI zone beside an ordinary one not."""
     types = [
         ("g2-standard-4", "us-central1-a"),
@@ -154,7 +156,7 @@ def test_google_zones_come_from_both_lists(known, root, manner):
     with serving(Cloud(compute_pages(types, accelerators))) as cloud:
         project = gcp.Project("mine", quick(), cloud.url)
         tasks = (priced("us-central1", "g2-standard-4"), *gcp.zone_tasks(machines, project))
-        result = refresh(RefreshJob("gcp", tasks, tells_absence=False), known(), root, accepting(manner))
+        result = refresh(RefreshJob("gcp", tasks, tells_absence=False), known(), root, accepting(refresh_options))
         assert {asked.path for asked in cloud.asked} == {
             f"/projects/mine/aggregated/{what}" for what in ("machineTypes", "acceleratorTypes")
         }
@@ -169,7 +171,7 @@ def test_google_zones_come_from_both_lists(known, root, manner):
     assert catalog.zones(*other) == load_catalog(data_dir("instance_catalog")).zones(*other)
 
 
-def test_azure_zones_are_those_that_the_subscription_may_use(known, root, manner):
+def test_azure_zones_are_those_that_the_subscription_may_use(known, root, refresh_options):
     """Restricted zones are left out; a size sold without a choice of zone is in one; one that is closed is not listed."""
     closed, plain = "Standard_NC40ads_H100_v5", "Standard_NC4as_T4_v3"
     items = [
@@ -184,7 +186,7 @@ def test_azure_zones_are_those_that_the_subscription_may_use(known, root, manner
     with serving(Cloud(sku_pages(items))) as cloud:
         asked = azure.zone_tasks(("eastus",), azure.Subscription("mine", quick(), cloud.url))
         tasks = (priced("eastus", NC), *asked)
-        result = refresh(RefreshJob("azure", tasks, tells_absence=False), known(), root, accepting(manner))
+        result = refresh(RefreshJob("azure", tasks, tells_absence=False), known(), root, accepting(refresh_options))
     assert result.reason == ""
     catalog = known()
     assert catalog.zones("azure", "eastus", NC).names == ("1", "3")
@@ -196,7 +198,7 @@ def test_azure_zones_are_those_that_the_subscription_may_use(known, root, manner
 
 
 @pytest.mark.parametrize("provider", ["gcp", "azure"])
-def test_a_token_that_is_refused_leaves_a_gap(provider, known, root, manner):
+def test_a_token_that_is_refused_leaves_a_gap(provider, known, root, refresh_options):
     """The prices are published, and the remedy names the options; the token is not in it."""
     answer = compute_pages([]) if provider == "gcp" else sku_pages([])
     with serving(Cloud(answer)) as cloud:
@@ -208,7 +210,7 @@ def test_a_token_that_is_refused_leaves_a_gap(provider, known, root, manner):
         )
         region, name = ("us-central1", "g2-standard-4") if provider == "gcp" else ("eastus", NC)
         question = RefreshJob(provider, (priced(region, name), *asked), tells_absence=False)
-        result = refresh(question, known(), root, accepting(manner))
+        result = refresh(question, known(), root, accepting(refresh_options))
     assert result.reason == ""
     (gap,) = result.answer.gaps
     assert gap.denied

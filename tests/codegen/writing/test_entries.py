@@ -136,10 +136,10 @@ def plan_of(*groups):
     return make_fleet_plan(*(make_group(**fact) for fact in facts), policy=Policy.STATIC)
 
 
-def run(directory, language, plan, stage=None, target="", **manner):
+def run(directory, language, plan, stage=None, target="", **write_options):
     """What ``advisor generate`` does."""
     generated = generate(plan, language, Wanted(target=target), former=read_former(directory, stage))
-    return write_files(generated, directory, WriteOptions(**manner))
+    return write_files(generated, directory, WriteOptions(**write_options))
 
 
 def add_flag(path, beside='"--dtype=bfloat16",', backends=1):

@@ -72,12 +72,12 @@ def kill_at(monkeypatch, number):
     return done
 
 
-def run_until(monkeypatch, number, directory, files, manner=None):
+def run_until(monkeypatch, number, directory, files, write_options=None):
     """A run that is killed; False when it ended before that."""
     with monkeypatch.context() as patched:
         done = kill_at(patched, number)
         with contextlib.suppress(Killed):
-            write_files(code(files), directory, manner)
+            write_files(code(files), directory, write_options)
         return bool(done)
 
 
@@ -120,16 +120,16 @@ def test_other_code_after_a_cut_run(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "manner", [WriteOptions(force=True), WriteOptions(conflicts=ConflictPolicy.THEIRS)], ids=["force", "theirs"]
+    "write_options", [WriteOptions(force=True), WriteOptions(conflicts=ConflictPolicy.THEIRS)], ids=["force", "theirs"]
 )
-def test_what_is_overwritten_on_demand_is_nowhere_lost(manner, monkeypatch, tmp_path):
+def test_what_is_overwritten_on_demand_is_nowhere_lost(write_options, monkeypatch, tmp_path):
     """At each moment the person's text lies in the file or in its copy."""
     mine = b"".join(b"mine %d\n" % number for number in range(20))
     for number in range(60):
         directory = tmp_path / str(number)
         prepare(directory)
         (directory / "main.tf").write_bytes(mine)
-        was_cut = run_until(monkeypatch, number, directory, NEW, manner)
+        was_cut = run_until(monkeypatch, number, directory, NEW, write_options)
         assert mine in state(directory).values()
         if not was_cut:
             return

@@ -21,9 +21,9 @@ def code(files, roots=("",)):
     return Generated(files=files, roots=roots, targets=("ec2",), plan_digest="sha256:0", warnings=())
 
 
-def write(directory, files=FILES, **manner):
+def write(directory, files=FILES, **write_options):
     """One run."""
-    return write_files(code(files), directory, WriteOptions(**manner))
+    return write_files(code(files), directory, WriteOptions(**write_options))
 
 
 def snapshot(directory):

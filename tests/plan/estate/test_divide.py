@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.plan.estate.divide import contest_of, divide
+from advisor.plan.estate.divide import contention_of, divide
 from advisor.plan.estate.terms import rows_of
 from advisor.plan.problem.values import FleetSolution, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.optimise import optimise
@@ -24,8 +24,8 @@ CENT = 0.011
 def asks(rate, cheap=1.0, dear=3.0, *, units=1.0, owned=0, regions=None) -> Problem:
     """A workload with a cheap type under the quota, a dear one elsewhere, and perhaps owned instances."""
     tariffs = (Tariff(PurchaseOption.ON_DEMAND, cheap), *((Tariff(PurchaseOption.OWNED, 0.0),) if owned else ()))
-    here = pool_of("small", 1.0, tariffs=tariffs, stand=OWNED[1], quotas={KEY: units})
-    there = pool_of("large", 2.0, dear, stand="aws/there/large")
+    here = pool_of("small", 1.0, tariffs=tariffs, type_in_region=OWNED[1], quotas={KEY: units})
+    there = pool_of("large", 2.0, dear, type_in_region="aws/there/large")
     return problem_of(
         here, there, planned=(rate / 2, rate), quota_limits={KEY: 1000.0}, owned={OWNED[1]: owned} if owned else {},
         max_regions=regions,
@@ -44,7 +44,7 @@ def divided(problems, **limits):
     """The division of named workloads under limits of the quota and the owned instances."""
     known = {QUOTA: limits.get("quota", 1e6), OWNED: limits.get("owned", 0)}
     uses = {name: alone(problem)[0] for name, problem in problems.items()}
-    contentions = {name: contest_of(problem, known) for name, problem in problems.items() if uses[name]}
+    contentions = {name: contention_of(problem, known) for name, problem in problems.items() if uses[name]}
     return divide({name: uses[name] for name in contentions}, contentions, known, map)
 
 
@@ -105,16 +105,16 @@ def test_whoever_is_driven_on_draws_in_the_others():
 
     def both(cheap, dear, price_elsewhere):
         pools = (
-            pool_of("one", 1.0, cheap, stand="aws/here/one", quotas={KEY: 1.0}),
-            pool_of("two", 1.0, dear, stand="aws/there/two", quotas={second: 1.0}),
-            pool_of("three", 1.0, price_elsewhere, stand="aws/far/three"),
+            pool_of("one", 1.0, cheap, type_in_region="aws/here/one", quotas={KEY: 1.0}),
+            pool_of("two", 1.0, dear, type_in_region="aws/there/two", quotas={second: 1.0}),
+            pool_of("three", 1.0, price_elsewhere, type_in_region="aws/far/three"),
         )
         return problem_of(*pools, planned=(2.0,), quota_limits={KEY: 100.0, second: 100.0})
 
     problems = {"first": both(1.0, 9.0, 20.0), "driven": both(1.0, 2.0, 9.0), "there": both(9.0, 1.0, 3.0)}
     limits = {QUOTA: 2.0, detail: 2.0}
     uses = {"first": {QUOTA: 2.0}, "driven": {QUOTA: 2.0}, "there": {detail: 2.0}}
-    contentions = {name: contest_of(problem, limits) for name, problem in problems.items()}
+    contentions = {name: contention_of(problem, limits) for name, problem in problems.items()}
 
     found = divide(uses, contentions, limits, map)
 

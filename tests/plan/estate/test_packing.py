@@ -22,17 +22,19 @@ HOURS = 730
 
 
 def slot_tenant(
-    name, usd, *, copies=1, busy=0.5, stand=STAND, price=3.5, slots=7, quotas=(), part="mig-1g.10gb", most=1
+    name, usd, *, copies=1, busy=0.5, type_in_region=STAND, price=3.5, slots=7, quotas=(), part="mig-1g.10gb", most=1
 ) -> SlotTenant:
     """A workload that fits a slice, or takes turns."""
     usable, need = (9.0, Need(6.0, busy)) if part else (80.0, Need(6.0, busy, most))
-    slot = Slot(stand, part, price, 1, slots, usable, need, tuple(quotas), seat(name, stand, part, busy))
+    slot = Slot(
+        type_in_region, part, price, 1, slots, usable, need, tuple(quotas), seat(name, type_in_region, part, busy)
+    )
     return SlotTenant(name, usd, Seating(copies, (slot,)))
 
 
-def seat(name, stand, part, busy) -> Seat:
+def seat(name, type_in_region, part, busy) -> Seat:
     """Its seat, with weights of 16 GiB."""
-    provider, region, machine = stand.split("/")
+    provider, region, machine = type_in_region.split("/")
     return Seat(
         provider=provider, region=region, instance_type=machine, accelerator="A100", accelerator_count=1.0,
         partition=part, replicas_per_instance=1, tensor_parallel=1, pipeline_parallel=1, precision="fp8",
@@ -74,8 +76,8 @@ def test_a_machine_keeps_the_weights_of_all_on_its_disk():
     slot_tenants = [slot_tenant(f"w{at}", 1000.0, copies=2) for at in range(7)]
     asked = []
 
-    def a_dollar_a_gib(stand, disk_gib):
-        asked.append((stand, disk_gib))
+    def a_dollar_a_gib(type_in_region, disk_gib):
+        asked.append((type_in_region, disk_gib))
         return disk_gib
 
     (machine,) = machines_of(slot_tenants, {}, {}, a_dollar_a_gib)
@@ -340,8 +342,8 @@ slot_tenants = st.lists(
 def test_one_more_workload_never_costs_more_than_its_own_fleet(drawn):
     """What all save together is no less than what they save without any one of them."""
     everyone = [
-        slot_tenant(f"w{at}", usd, copies=copies, busy=busy, stand=stand)
-        for at, (usd, copies, busy, stand) in enumerate(drawn)
+        slot_tenant(f"w{at}", usd, copies=copies, busy=busy, type_in_region=type_in_region)
+        for at, (usd, copies, busy, type_in_region) in enumerate(drawn)
     ]
 
     def saved(tenants):
@@ -356,8 +358,8 @@ def test_one_more_workload_never_costs_more_than_its_own_fleet(drawn):
 def test_sharing_never_costs_more_and_seats_nobody_twice(drawn):
     """Every shared machine costs less than the fleets of its workloads, which are on no other."""
     everyone = [
-        slot_tenant(f"w{at}", usd, copies=copies, busy=busy, stand=stand)
-        for at, (usd, copies, busy, stand) in enumerate(drawn)
+        slot_tenant(f"w{at}", usd, copies=copies, busy=busy, type_in_region=type_in_region)
+        for at, (usd, copies, busy, type_in_region) in enumerate(drawn)
     ]
 
     machines = machines_of(everyone, {}, {}, free)

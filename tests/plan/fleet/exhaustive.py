@@ -71,7 +71,7 @@ def compute_of(problem: Problem, counts: Counts) -> float:
             cost += pool.start_usd * starts / HOURS_PER_WEEK * HOURS_PER_MONTH
         usd_per_hour = tariff.usd_per_hour + tariff.disk_usd_per_hour + tariff.interruption_usd_per_hour
         cost += usd_per_hour * hours / HOURS_PER_WEEK * HOURS_PER_MONTH
-        if problem.running and not problem.running.get(pool.stand):
+        if problem.running and not problem.running.get(pool.type_in_region):
             cost += max(instances) * pool.switching_usd
     return cost
 
@@ -176,8 +176,8 @@ def _owned(problem: Problem, counts: Counts) -> Iterator[bool]:
     for (g, t), instances in counts.items():
         pool = problem.pools[g]
         if pool.tariffs[t].paid is PurchaseOption.OWNED:
-            used[pool.stand] = used.get(pool.stand, 0) + instances[0]
-    return (count <= problem.owned.get(stand, 0) for stand, count in used.items())
+            used[pool.type_in_region] = used.get(pool.type_in_region, 0) + instances[0]
+    return (count <= problem.owned.get(type_in_region, 0) for type_in_region, count in used.items())
 
 
 def _types(problem: Problem, counts: Counts) -> bool:
@@ -192,15 +192,17 @@ def _changed(problem: Problem, counts: Counts) -> bool:
         return True
     by_purchase = bool(problem.running_by_purchase)
     now: dict[tuple[str, bool], int] = {}
-    today = problem.running_by_purchase or {(stand, "on_demand"): count for stand, count in problem.running.items()}
-    for (stand, paid), count in today.items():
-        key = (stand, paid == "spot")
+    today = problem.running_by_purchase or {
+        (type_in_region, "on_demand"): count for type_in_region, count in problem.running.items()
+    }
+    for (type_in_region, paid), count in today.items():
+        key = (type_in_region, paid == "spot")
         now[key] = now.get(key, 0) + count
     hours = range(len(problem.hours))
     planned = {key: [0 for _ in hours] for key in now}
     for (g, t), instances in counts.items():
         pool = problem.pools[g]
-        key = (pool.stand, by_purchase and pool.tariffs[t].paid is PurchaseOption.SPOT)
+        key = (pool.type_in_region, by_purchase and pool.tariffs[t].paid is PurchaseOption.SPOT)
         planned[key] = [sum(both) for both in zip(planned.get(key, [0 for _ in hours]), instances, strict=True)]
     started = sum(max(0, *(count - now.get(key, 0) for count in each)) for key, each in planned.items())
     stopped = sum(max(0, min(now[key] - count for count in planned[key])) for key in now)
@@ -337,7 +339,7 @@ def _lost_with_a_supply(problem: Problem, counts: Counts, h: int) -> float:
         pool = problem.pools[g]
         if pool.tariffs[t].paid is PurchaseOption.SPOT:
             in_zone = usual_rate(problem, pool) * _fullest_zone(instances[h], pool.zones)
-            name = pool.supply or pool.stand
+            name = pool.supply or pool.type_in_region
             lost[name] = lost.get(name, 0.0) + in_zone
     return max(lost.values(), default=0.0)
 

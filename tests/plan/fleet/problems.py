@@ -20,14 +20,14 @@ BILLED = (PurchaseOption.ON_DEMAND, PurchaseOption.SPOT, PurchaseOption.COMMITME
 
 
 def pool_of(
-    name="p0", rate=1.0, usd=1.0, *, tariffs=None, stand=None, kind=None, rates=None, replicas=1, **more
+    name="p0", rate=1.0, usd=1.0, *, tariffs=None, type_in_region=None, kind=None, rates=None, replicas=1, **more
 ) -> Pool:  # fmt: skip
     """A pool with one place and no buckets where nothing else is said."""
     mix = np.atleast_1d(np.asarray(rate, dtype=float))
     return Pool(
         key=name,
         instance_type=kind or name,
-        stand=stand or name,
+        type_in_region=type_in_region or name,
         replicas=replicas,
         mix_rates=mix,
         rates=np.zeros((len(mix), 0)) if rates is None else np.asarray(rates, dtype=float),
@@ -111,7 +111,7 @@ def _with_disk(tariff: Tariff, usd_per_hour: float) -> Tariff:
 def _pool(draw, at: int, paid: tuple[PurchaseOption, ...], places: int, buckets: int) -> Pool:
     kind = f"t{draw(st.integers(0, 1))}"
     region = draw(st.sampled_from(REGIONS))
-    stand = f"{region}/{kind}"
+    type_in_region = f"{region}/{kind}"
     usd, disk = draw(cents), draw(st.sampled_from((0.0, 0.02, 0.3)))
     some_place = st.lists(rates | st.just(0.0) if places > 1 else rates, min_size=places, max_size=places)
     mix = np.array(draw(some_place.filter(any)))
@@ -119,7 +119,7 @@ def _pool(draw, at: int, paid: tuple[PurchaseOption, ...], places: int, buckets:
     return Pool(
         key=f"p{at}",
         instance_type=kind,
-        stand=stand,
+        type_in_region=type_in_region,
         replicas=draw(st.integers(1, 2)),
         mix_rates=mix,
         rates=mix[:, None] * np.array(factors).reshape(places, buckets),
@@ -152,15 +152,15 @@ def problems(draw, limits=None, *, paid=BILLED, columns=3, places=(1, 2), bucket
         pools.append(draw(_pool(len(pools), own, place_count, bucket_count)))
     classes = draw(st.integers(1, 2))
     planned = sorted(draw(st.lists(st.integers(1, 12), min_size=classes, max_size=classes)))
-    stands = sorted({pool.stand for pool in pools})
+    types_in_region = sorted({pool.type_in_region for pool in pools})
     return problem_of(
         *pools,
         hours=hours_of(*(rate / 2 for rate in planned), low=draw(st.sampled_from((0.0, 0.3, 0.7)))),
         limits=draw(limits) if limits is not None else Limits(),
         places=(1.0,) if place_count == 1 else (0.25, 0.75),
         buckets=() if bucket_count == 0 else (0.75, 0.25),
-        running=draw(_some_of((*stands, "here/r0/gone"))) if held else {},
-        owned=draw(_some_of(stands)),
+        running=draw(_some_of((*types_in_region, "here/r0/gone"))) if held else {},
+        owned=draw(_some_of(types_in_region)),
         quota_limits={},
         charges={region: draw(_charges(region)) for region in REGIONS if draw(st.booleans())},
     )
@@ -203,8 +203,11 @@ def _some_of(names):
 def with_purchases(problem: Problem, on_spot: int) -> Problem:
     """The same problem, of whose running instances so many of each stand are on spot."""
     running = {}
-    for stand, count in problem.running.items():
-        running |= {(stand, "spot"): min(on_spot, count), (stand, "on_demand"): max(count - on_spot, 0)}
+    for type_in_region, count in problem.running.items():
+        running |= {
+            (type_in_region, "spot"): min(on_spot, count),
+            (type_in_region, "on_demand"): max(count - on_spot, 0),
+        }
     return replace(problem, running_by_purchase=running)
 
 

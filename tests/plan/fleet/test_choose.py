@@ -581,8 +581,8 @@ def test_a_small_change_of_demand_does_not_flip_the_fleet(change):
 
     after = plan_for(moved, catalog).fleet
 
-    stands = {(group.region, group.instance_type) for group in after.groups}
-    if stands != {(group.region, group.instance_type) for group in before.fleet.groups}:
+    types_in_region = {(group.region, group.instance_type) for group in after.groups}
+    if types_in_region != {(group.region, group.instance_type) for group in before.fleet.groups}:
         assert after.cost.switching_usd_per_month > 0
     assert after.cost.total_usd_per_month - after.cost.switching_usd_per_month >= fresh.cost.total_usd_per_month - 0.01
 

@@ -45,7 +45,7 @@ def carries(problem, solution):
         transitions=np.zeros((1, 1)),
         limits=limits,
         low_band=False,
-        owned={pool.stand: 99 for pool in problem.pools},
+        owned={pool.type_in_region: 99 for pool in problem.pools},
     )
     counts = {key: instances[-1:] for key, instances in counts_of(problem, solution).items()}
     return cost_of(alone, counts) is not None
@@ -127,8 +127,8 @@ def test_a_replay_without_spare_keeps_the_nights():
 
 def test_the_only_pool_near_a_place_is_not_spare():
     """Room in one region is none for users whom only the other one reaches, however dear it is."""
-    near = pool_of("near", (8.0, 0.0), 1.0, stand="a/here/t")
-    far = pool_of("far", (0.0, 8.0), 9.0, stand="a/there/t")
+    near = pool_of("near", (8.0, 0.0), 1.0, type_in_region="a/here/t")
+    far = pool_of("far", (0.0, 8.0), 9.0, type_in_region="a/there/t")
     problem = problem_of(near, far, planned=(2.0,), places=(0.5, 0.5), max_regions=2)
 
     assert list(spare_of(problem, optimise(problem))) == []
@@ -209,7 +209,9 @@ def test_instances_that_neither_a_limit_nor_a_replay_needs_are_taken_away(needed
 @pytest.mark.parametrize(("turns", "left"), [(False, [(1, 1), (0, 3)]), (True, [(1, 0), (0, 3)])])
 def test_a_machine_of_quiet_hours_goes_in_busy_ones_only_where_machines_take_turns(turns, left):
     """One at all hours and three by day, which carry the day without it."""
-    pools = [pool_of(f"aws/r/{name}", rate, rate, stand=f"aws/r/{name}") for name, rate in (("x", 1.0), ("y", 2.0))]
+    pools = [
+        pool_of(f"aws/r/{name}", rate, rate, type_in_region=f"aws/r/{name}") for name, rate in (("x", 1.0), ("y", 2.0))
+    ]
     problem = problem_of(*pools, hours=(HourClass(126, 0.5, 0.9, 0.4), HourClass(42, 5.0, 6.0, 4.0)))
     problem = replace(problem, scaling=replace(problem.scaling, take_turns=turns))
     counts = (1, 1), (0, 3)

@@ -111,7 +111,7 @@ def test_a_longer_deadline_is_never_dearer_and_more_items_are_never_cheaper(mach
 
 def test_what_a_region_charges_has_a_part_in_the_choice():
     """One that is cheaper by the run stands where 100 USD a month come on top: hours that suit the other are first."""
-    cheap, dear = pool_of("a", 2.0, 1.0, stand="x/a/m"), pool_of("b", 1.0, 1.1, stand="x/b/m")
+    cheap, dear = pool_of("a", 2.0, 1.0, type_in_region="x/a/m"), pool_of("b", 1.0, 1.1, type_in_region="x/b/m")
     free = posed(cheap, dear)
     charged = replace(free, charges={"x/a": charges_of("x/a", (100 / 730, {"least": 730.0}))})
 

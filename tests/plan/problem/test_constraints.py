@@ -22,7 +22,7 @@ LARGE = pool_of(
     replicas=2,
     zones=2,
     takes={Constraint.POWER: 2.0, Constraint.CARBON: 0.5},
-    stand="cloud/a/x",
+    type_in_region="cloud/a/x",
     kind="x",
 )
 SMALL = pool_of(
@@ -31,7 +31,7 @@ SMALL = pool_of(
     tariffs=(SPOT,),
     zones=2,
     takes={Constraint.POWER: 0.5, Constraint.CARBON: 0.25},
-    stand="cloud/a/y",
+    type_in_region="cloud/a/y",
     kind="y",
 )
 PLANNED = (2.0, 8.0)
@@ -85,7 +85,7 @@ def test_a_use_is_what_is_worked_out_by_hand(limits, name, expected):
 )
 def test_zones_are_counted_not_instances(large, far, zones):
     """Zones of each region, no more than instances are there."""
-    elsewhere = replace(LARGE, key="far", stand="cloud/b/x", zones=3)
+    elsewhere = replace(LARGE, key="far", type_in_region="cloud/b/x", zones=3)
     allocations = (Allocation(LARGE, STEADY, large), Allocation(elsewhere, STEADY, far))
     problem = problem_of(LARGE, elsewhere, planned=PLANNED, limits=Limits(zones=2))
 
@@ -216,7 +216,9 @@ def test_a_quota_is_what_the_busiest_hours_take_of_it():
 def test_of_what_is_owned_only_what_is_paid_for_so_counts():
     """Three of five that are owned run; two of the same type on demand, and owned ones of another, are none of them."""
     owned = Tariff(PurchaseOption.OWNED, 0.0)
-    here, there = (pool_of(name, 4.0, tariffs=(STEADY, owned), stand=f"a/r/{name}") for name in ("here", "there"))
+    here, there = (
+        pool_of(name, 4.0, tariffs=(STEADY, owned), type_in_region=f"a/r/{name}") for name in ("here", "there")
+    )
     allocations = (Allocation(here, owned, (1, 3)), Allocation(here, STEADY, (0, 2)), Allocation(there, owned, (1, 1)))
     limits = Limits(fault_tolerant_ratio=1.0)
     problem = problem_of(here, there, planned=PLANNED, owned={"a/r/here": 5, "a/r/there": 1}, limits=limits)
@@ -285,7 +287,7 @@ def test_no_headroom_makes_a_base_of_what_carries_too_little_by_itself(ratio, fa
 def test_a_zone_counts_with_what_is_sure_to_stand_in_it(counts, elsewhere, zones, room):
     """Each group spreads by itself: of the rates in each of so many zones the least, in half of equal parts."""
     large, small = (replace(pool, zones=4) for pool in (LARGE, SMALL))
-    far = replace(small, key="far", stand="cloud/b/y")
+    far = replace(small, key="far", type_in_region="cloud/b/y")
     groups = [(large, STEADY, counts[0]), (small, SPOT, counts[1]), (far, SPOT, elsewhere)]
     allocations = tuple(Allocation(pool, tariff, (count,)) for pool, tariff, count in groups if count)
     problem = problem_of(large, small, far, planned=(8.0,), limits=Limits(zones=zones))

@@ -67,7 +67,7 @@ def test_a_zone_takes_its_even_share(instances, zones, lost):
 )
 def test_each_group_loses_its_own_share_of_a_zone(tariffs, counts, left):
     """What is ordered alike is one group over three zones; a group on spot is another, spread by itself."""
-    pool = pool_of("x", 1.0, tariffs=tariffs, zones=3, stand="a/r/x")
+    pool = pool_of("x", 1.0, tariffs=tariffs, zones=3, type_in_region="a/r/x")
     allocations = [Allocation(pool, tariff, (count,)) for tariff, count in zip(tariffs, counts, strict=True)]
     problem = problem_of(pool, planned=(4.0,), limits=Limits(survive=Survive.ZONE))
 
@@ -85,7 +85,7 @@ def test_each_group_loses_its_own_share_of_a_zone(tariffs, counts, left):
 def test_no_placement_of_groups_leaves_less_than_is_told(groups):
     """Each group evenly over its zones, those of its fullest and emptiest ones in every order: the worst is what counts."""
     allocations = [
-        Allocation(pool_of(f"p{at}", rate, zones=zones, stand=f"a/r/{at}"), tariff, (count,))
+        Allocation(pool_of(f"p{at}", rate, zones=zones, type_in_region=f"a/r/{at}"), tariff, (count,))
         for at, (rate, zones, *counts) in enumerate(groups)
         for tariff, count in zip((ON_DEMAND, SPOT), counts, strict=True)
         if count
@@ -113,7 +113,7 @@ def _placements(allocation: Allocation) -> set[tuple[float, ...]]:
 
 def test_zones_hold_where_one_type_is_paid_two_ways():
     """A half more than one carries: a zone takes one of each group, so three on spot stand beside one on demand."""
-    pool = pool_of("x", 1.0, tariffs=(ON_DEMAND, SPOT), zones=3, stand="a/r/x")
+    pool = pool_of("x", 1.0, tariffs=(ON_DEMAND, SPOT), zones=3, type_in_region="a/r/x")
     limits = Limits(zones=2, survive=Survive.ZONE, on_demand_base_ratio=0.5)
 
     assert fleet(problem_of(pool, planned=(1.5,), limits=limits)) == {("x", "on_demand"): 1, ("x", "spot"): 3}
@@ -135,7 +135,10 @@ def test_slices_of_one_machine_are_one_machine():
 
 def test_a_type_of_one_zone_needs_another_beside_it():
     """What is sold in one zone alone carries no zone's loss; beside what is sold in several, it may carry the rest."""
-    lone, spread = pool_of("lone", 1.0, 0.5, stand="a/r/lone"), pool_of("spread", 1.0, 1.0, stand="a/r/spread", zones=2)
+    lone, spread = (
+        pool_of("lone", 1.0, 0.5, type_in_region="a/r/lone"),
+        pool_of("spread", 1.0, 1.0, type_in_region="a/r/spread", zones=2),
+    )
     limits = Limits(zones=2, survive=Survive.NOTHING)
     found = optimise(problem_of(lone, planned=(4.0,), limits=limits))
     assert isinstance(found, Infeasible)
@@ -147,7 +150,7 @@ def test_a_type_of_one_zone_needs_another_beside_it():
 
 def test_another_region_does_not_fail_with_a_zone():
     """Two types of one zone each, in two regions, carry each other's loss."""
-    here, there = (pool_of(name, 1.0, 1.0, stand=f"a/{name}/t") for name in ("here", "there"))
+    here, there = (pool_of(name, 1.0, 1.0, type_in_region=f"a/{name}/t") for name in ("here", "there"))
     chosen = fleet(problem_of(here, there, planned=(3.0,), limits=Limits(zones=2, survive=Survive.ZONE)))
     assert chosen == {("here", "on_demand"): 3, ("there", "on_demand"): 3}
 
@@ -182,7 +185,7 @@ def test_base_on_demand_is_never_on_spot():
 
 def test_what_failures_leave_is_told():
     """Without one machine, one zone and one supply: the share of the load that is left and what was asked for."""
-    pool = pool_of("a", 1.0, tariffs=(ON_DEMAND, SPOT), zones=2, stand="x/r/a")
+    pool = pool_of("a", 1.0, tariffs=(ON_DEMAND, SPOT), zones=2, type_in_region="x/r/a")
     problem = problem_of(pool, planned=(2.0,), limits=Limits(min_replicas=2))
     told = {one.part: one for one in failures(problem, optimise(problem))}
     assert told[Part.MACHINE].left_ratio >= told[Part.MACHINE].needed_ratio == 1

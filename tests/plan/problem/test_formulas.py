@@ -173,8 +173,8 @@ def test_busy_instances_by_hand(mix, rates, share, busy):
 
 def test_a_failure_takes_what_runs_there_in_its_worst_hours():
     """Two on demand and three on spot, in two zones, of which quiet hours run half; hours without load lose nothing."""
-    pool = pool_of("x", 2.0, tariffs=(ON_DEMAND, SPOT), zones=2, stand="a/r/x", supply="a/r/L4")
-    other = pool_of("y", 1.0, tariffs=(ON_DEMAND,), zones=1, stand="a/r/y")
+    pool = pool_of("x", 2.0, tariffs=(ON_DEMAND, SPOT), zones=2, type_in_region="a/r/x", supply="a/r/L4")
+    other = pool_of("y", 1.0, tariffs=(ON_DEMAND,), zones=1, type_in_region="a/r/y")
     problem = problem_of(pool, other, planned=(0.0, 3.0, 10.0))
     allocations = (
         Allocation(pool, ON_DEMAND, (1, 1, 2)),
@@ -227,7 +227,7 @@ def test_an_instance_counts_against_the_quota_of_its_market(paid, market, units)
 def test_what_runs_counts_as_it_was_ordered():
     """What is committed was ordered on demand; where nobody says how it is paid for, only the type counts."""
     running = {("a/r/x", "on_demand"): 2, ("a/r/x", "commitment"): 3, ("a/r/x", "spot"): 4}
-    pool = pool_of("x", stand="a/r/x")
+    pool = pool_of("x", type_in_region="a/r/x")
     told = problem_of(pool, running={"a/r/x": 9}, running_by_purchase=running)
     untold = problem_of(pool, running={"a/r/x": 9})
 

@@ -161,7 +161,7 @@ def test_a_machine_that_others_replace_at_some_hours_is_changed(planned, changed
 def test_no_fleet_keeps_idle_machines_of_today_to_change_fewer():
     """A large machine carries all for a fifth of the cost: where 3 may change, two of today's four run at all hours."""
     small, large = pool_of("small", 1.0), pool_of("large", 4.0, 0.8)
-    asked = problem_of(small, large, planned=(3.5, 4.0), running={small.stand: 4})
+    asked = problem_of(small, large, planned=(3.5, 4.0), running={small.type_in_region: 4})
 
     free = optimise(asked)
     held = optimise(replace(asked, limits=Limits(max_changed_instances=3)))

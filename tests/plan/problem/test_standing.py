@@ -29,7 +29,7 @@ SERVICE = (Tariff(PurchaseOption.SERVERLESS, 2.0, "run"),)
 
 def pool(name, region, **more):
     """A pool of a stand in a region."""
-    return pool_of(name, 5.0, 1.0, stand=f"{region}/{name}", **more)
+    return pool_of(name, 5.0, 1.0, type_in_region=f"{region}/{name}", **more)
 
 
 def problem(*pools, **more):

@@ -46,10 +46,10 @@ def test_a_fleet_that_keeps_to_all_limits_with_more_headroom_is_the_cheapest_the
 
 def test_small_machines_are_mixed_with_large_ones_that_cost_as_much_for_what_they_carry():
     """Eight accelerators in one machine or in eight at nearly one price: both, and nothing that costs much more."""
-    eight = pool_of("a/r/eight", 8.0, 8.0, stand="a/r/eight")
-    single = pool_of("a/r/one", 1.0, 1.02, stand="a/r/one")
-    dear = pool_of("a/r/dear", 1.0, 1.3, stand="a/r/dear")
-    elsewhere = pool_of("a/s/one", 1.0, 0.9, stand="a/s/one")
+    eight = pool_of("a/r/eight", 8.0, 8.0, type_in_region="a/r/eight")
+    single = pool_of("a/r/one", 1.0, 1.02, type_in_region="a/r/one")
+    dear = pool_of("a/r/dear", 1.0, 1.3, type_in_region="a/r/dear")
+    elsewhere = pool_of("a/s/one", 1.0, 0.9, type_in_region="a/s/one")
 
     pools = cheapest_by_payment(problem_of(eight, single, dear, elsewhere))
 

@@ -28,7 +28,7 @@ def test_no_mix_holds_of_kinds_that_all_fail_with_any_headroom(brackets, places,
     rates = {"rate": (1.0,) * len(places)} if len(places) > 1 else {}
     search.__dict__ |= {
         "_brackets": brackets,
-        "_posed": SimpleNamespace(problem=problem_of(pool_of(**rates), places=places)),
+        "_formulation": SimpleNamespace(problem=problem_of(pool_of(**rates), places=places)),
     }
 
     assert search._none_holds({"a", "b"}) == none

@@ -25,8 +25,8 @@ from plan.fleet.problems import LIMITS, pool_of, problem_of, problems
 
 CENTS = 0.06
 NOT_BY_THE_HOUR = (PurchaseOption.COMMITMENT, PurchaseOption.OWNED, PurchaseOption.SERVERLESS)
-NIGHT = pool_of("aws/r/night", 2.0, 1.0, stand="aws/r/night")
-DAY = pool_of("aws/r/day", 9.0, 3.0, stand="aws/r/day")
+NIGHT = pool_of("aws/r/night", 2.0, 1.0, type_in_region="aws/r/night")
+DAY = pool_of("aws/r/day", 9.0, 3.0, type_in_region="aws/r/day")
 IN_TURN = Scaling(take_turns=True)
 TWO_FOR_A_DAY = (("part", 6.0, 1.6), ("rest", 3.0, 0.85))
 
@@ -103,7 +103,7 @@ def test_a_large_machine_is_joined_by_a_small_one_that_serves_the_nights():
 
 def test_machines_of_another_fleet_serve_the_busier_hours():
     """Two kinds that serve the day together for less than one large machine, or several of either kind."""
-    parts = [pool_of(f"aws/r/{name}", rate, usd, stand=f"aws/r/{name}") for name, rate, usd in TWO_FOR_A_DAY]
+    parts = [pool_of(f"aws/r/{name}", rate, usd, type_in_region=f"aws/r/{name}") for name, rate, usd in TWO_FOR_A_DAY]
     problem = problem_of(NIGHT, DAY, *parts, planned=(2.0, 9.0), scaling=IN_TURN)
     other = loaded_fleet(problem, tuple(Allocation(part, part.tariffs[0], (1, 1)) for part in parts))
     large = optimise(replace(problem, pools=(DAY,)))
@@ -118,7 +118,7 @@ def test_what_may_not_change_or_has_too_many_types_is_refused():
     """The machine of the nights is a type, and two changes: it starts, and at night today's machine stops for it."""
     problem = problem_of(NIGHT, DAY, planned=(2.0, 9.0), scaling=IN_TURN)
     best = by_hours(problem, optimise(problem))[0]
-    held = replace(problem, running={DAY.stand: 1}, limits=Limits(max_changed_instances=0))
+    held = replace(problem, running={DAY.type_in_region: 1}, limits=Limits(max_changed_instances=0))
 
     assert not keeps_to_all(replace(problem, limits=Limits(max_instance_types=1)), best)
     assert not keeps_to_all(held, best)
@@ -146,7 +146,7 @@ def test_quotas_and_power_hold_both_while_one_takes_over():
 
 @pytest.mark.parametrize(
     "changed",
-    [{"on_nodes": True}, {"stand": "nebius/r/night", "key": "nebius/r/night"}],
+    [{"on_nodes": True}, {"type_in_region": "nebius/r/night", "key": "nebius/r/night"}],
     ids=["a node of a cluster", "a cloud without hosts"],
 )
 def test_clusters_have_no_machines_for_the_nights_alone(changed):

@@ -47,7 +47,7 @@ def test_equals_the_program(family, data):
 
 def test_leaves_to_the_program_what_is_no_matter_of_rates_alone():
     """Caps, commitments, places, transfer at several prices, several regions where one is allowed, and large grids."""
-    two = problem_of(pool_of("a", stand="c/r0/a"), pool_of("b", stand="c/r1/b"))
+    two = problem_of(pool_of("a", type_in_region="c/r0/a"), pool_of("b", type_in_region="c/r1/b"))
     committed = (Tariff(PurchaseOption.COMMITMENT, 0.5, "1 y", break_even_ratio=0.5),)
     assert is_countable(two)
     assert not is_countable(limited(two, max_replicas=9))

@@ -34,7 +34,7 @@ def one_region(problem):
     pools = (
         replace(
             pool,
-            stand=f"here/r0/{pool.instance_type}",
+            type_in_region=f"here/r0/{pool.instance_type}",
             supply=f"here/r0/{pool.supply[-1]}",
             tariffs=tuple(tariff for tariff in pool.tariffs if pool.instance_type not in kinds or not is_owned(tariff)),
         )
@@ -173,8 +173,8 @@ def test_commitments_at_the_low_edge_lose_nothing_on_demand(problem):
 def test_owned_instances_are_replaced_one_by_one_only():
     """Where two layouts of an owned type share its instances, the one that carries more of something stays."""
     owned = (Tariff(PurchaseOption.OWNED, 0.0, "owned"),)
-    quick = pool_of("quick", 4.0, stand="s", kind="t", tariffs=owned)
-    slow = pool_of("slow", 2.0, stand="s", kind="t", tariffs=owned)
+    quick = pool_of("quick", 4.0, type_in_region="s", kind="t", tariffs=owned)
+    slow = pool_of("slow", 2.0, type_in_region="s", kind="t", tariffs=owned)
     problem = problem_of(slow, quick, planned=(4.0,), owned={"s": 1})
     kept = without_dominated(problem)
     assert [pool.key for pool in kept.pools] == ["quick"]

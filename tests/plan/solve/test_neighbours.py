@@ -57,7 +57,10 @@ def _other_loads_usd(problem, counts):
 
 def test_instances_are_left_out_and_exchanged():
     """Of four large ones: three or two, or one exchanged for as many smaller ones as still cost less."""
-    large, small = pool_of("a/r/large", 3.0, 3.0, stand="a/r/large"), pool_of("a/r/small", 1.0, 1.1, stand="a/r/small")
+    large, small = (
+        pool_of("a/r/large", 3.0, 3.0, type_in_region="a/r/large"),
+        pool_of("a/r/small", 1.0, 1.1, type_in_region="a/r/small"),
+    )
     fleet = optimise(problem_of(large, planned=(12.0,)))
     problem = problem_of(large, small, planned=(5.0,))
 
@@ -73,11 +76,11 @@ def test_instances_are_left_out_and_exchanged():
 def test_other_accelerators_hide_no_neighbour_of_the_own():
     """Whatever else is sold at prices between: each neighbour of the question with its own accelerator alone is there."""
     own = [
-        replace(pool_of(f"a/r/own-{usd}", rate, usd, stand=f"a/r/own-{usd}"), supply="a/r/own")
+        replace(pool_of(f"a/r/own-{usd}", rate, usd, type_in_region=f"a/r/own-{usd}"), supply="a/r/own")
         for usd, rate in ((6.0, 6.0), (2.0, 1.5), (1.0, 1.0))
     ]
     others = [
-        replace(pool_of(f"a/r/other-{usd}", usd / 2, usd, stand=f"a/r/other-{usd}"), supply=f"a/r/other-{usd}")
+        replace(pool_of(f"a/r/other-{usd}", usd / 2, usd, type_in_region=f"a/r/other-{usd}"), supply=f"a/r/other-{usd}")
         for usd in (2.5, 3.0, 3.5, 4.0, 5.0, 7.0, 8.0, 9.0)
     ]
     fleet = optimise(problem_of(own[0], planned=(12.0,)))
@@ -92,7 +95,10 @@ def test_other_accelerators_hide_no_neighbour_of_the_own():
 
 def test_a_fleet_that_fails_is_topped_up_below_the_cost_of_one_that_holds():
     """As many of another pool as the difference pays for, and a few fewer."""
-    large, small = pool_of("a/r/large", 3.0, 3.0, stand="a/r/large"), pool_of("a/r/small", 1.0, 0.5, stand="a/r/small")
+    large, small = (
+        pool_of("a/r/large", 3.0, 3.0, type_in_region="a/r/large"),
+        pool_of("a/r/small", 1.0, 0.5, type_in_region="a/r/small"),
+    )
     problem = problem_of(large, small, planned=(3.0,))
     fleet = optimise(problem_of(large, planned=(3.0,)))
     below = fleet.objective_usd_per_month + 2.1 * 0.5 * 730
@@ -105,8 +111,8 @@ def test_a_fleet_that_fails_is_topped_up_below_the_cost_of_one_that_holds():
 
 def test_a_fleet_is_topped_up_with_what_is_owned_before_any_is_bought():
     """Of four more machines three are owned, and cost nothing; a fleet that buys them has one that does not next to it."""
-    large = pool_of("a/r/large", 3.0, 3.0, stand="a/r/large")
-    bought = pool_of("a/r/small", 1.0, 0.5, stand="a/r/small")
+    large = pool_of("a/r/large", 3.0, 3.0, type_in_region="a/r/large")
+    bought = pool_of("a/r/small", 1.0, 0.5, type_in_region="a/r/small")
     small = replace(bought, tariffs=(Tariff(PurchaseOption.OWNED, 0.0, "owned"), *bought.tariffs))
     problem = replace(problem_of(large, small, planned=(3.0,)), owned={"a/r/small": 3})
     fleet = optimise(problem_of(large, planned=(3.0,)))
@@ -124,7 +130,10 @@ def test_a_fleet_is_topped_up_with_what_is_owned_before_any_is_bought():
 
 def test_a_fleet_is_topped_up_with_no_type_too_many_and_with_nothing_too_far_from_users():
     """Where one type is allowed it stays one; a pool that some users cannot be served from is no part of a fleet."""
-    large, small = pool_of("a/r/large", 3.0, 3.0, stand="a/r/large"), pool_of("a/r/small", 1.0, 0.5, stand="a/r/small")
+    large, small = (
+        pool_of("a/r/large", 3.0, 3.0, type_in_region="a/r/large"),
+        pool_of("a/r/small", 1.0, 0.5, type_in_region="a/r/small"),
+    )
     fleet = optimise(problem_of(large, planned=(3.0,)))
     below = fleet.objective_usd_per_month + 2.1 * 0.5 * 730
     one_type = problem_of(large, small, planned=(3.0,), limits=Limits(max_instance_types=1))
@@ -138,8 +147,11 @@ def test_a_fleet_is_topped_up_with_no_type_too_many_and_with_nothing_too_far_fro
 
 def test_a_fleet_is_topped_up_on_its_own_cloud_alone():
     """Where clouds are not mixed, however many regions a fleet may be in: of two equal pools the one on its cloud."""
-    large, own = pool_of("a/r/large", 3.0, 3.0, stand="a/r/large"), pool_of("a/s/small", 1.0, 0.5, stand="a/s/small")
-    other = pool_of("b/r/small", 1.0, 0.4, stand="b/r/small")
+    large, own = (
+        pool_of("a/r/large", 3.0, 3.0, type_in_region="a/r/large"),
+        pool_of("a/s/small", 1.0, 0.5, type_in_region="a/s/small"),
+    )
+    other = pool_of("b/r/small", 1.0, 0.4, type_in_region="b/r/small")
     fleet = optimise(problem_of(large, planned=(3.0,)))
     below = fleet.objective_usd_per_month + 1.1 * 0.5 * 730
     mixed = problem_of(large, own, other, planned=(3.0,))
@@ -155,7 +167,7 @@ def test_a_fleet_is_topped_up_on_its_own_cloud_alone():
 
 def test_nothing_is_next_to_a_fleet_whose_changes_are_counted():
     """Limits on changes and on types leave the search to the optimiser."""
-    pool = pool_of("a/r/large", 1.0, 1.0, stand="a/r/large")
+    pool = pool_of("a/r/large", 1.0, 1.0, type_in_region="a/r/large")
     problem = problem_of(pool, planned=(4.0,), limits=Limits(max_changed_instances=2), running={"a/r/large": 4})
 
     assert cheaper_neighbours(problem, optimise(limited(problem, max_changed_instances=None))) == []
@@ -163,7 +175,7 @@ def test_nothing_is_next_to_a_fleet_whose_changes_are_counted():
 
 def test_instances_that_a_floor_asks_for_stay_in_quiet_hours():
     """Three replicas at all hours: the fleet of two in the quiet ones is cheaper and none."""
-    pool = pool_of("a/r/one", 3.0, 3.0, stand="a/r/one")
+    pool = pool_of("a/r/one", 3.0, 3.0, type_in_region="a/r/one")
     problem = limited(problem_of(pool, planned=(1.0, 9.0)), min_replicas=3)
     fleet = optimise(problem)
     (group,) = fleet.allocations
@@ -176,7 +188,7 @@ def test_instances_that_a_floor_asks_for_stay_in_quiet_hours():
 @pytest.mark.parametrize(("most", "found"), [(None, [0, 1]), (20, [0, 1]), (1, [0, 1]), (0, [0])])
 def test_a_stated_limit_on_changes_leaves_out_what_changes_more_and_nothing_else(most, found):
     """One of six may go where five run today, and one more where as many may be stopped."""
-    pool = pool_of("a/r/x", 3.0, 3.0, stand="a/r/x")
+    pool = pool_of("a/r/x", 3.0, 3.0, type_in_region="a/r/x")
     fleet = optimise(problem_of(pool, planned=(18.0,)))
     limits = Limits(max_changed_instances=most)
     problem = replace(problem_of(pool, planned=(12.0,), limits=limits), running={"a/r/x": 5})
@@ -191,7 +203,7 @@ def test_a_stated_limit_on_changes_leaves_out_what_changes_more_and_nothing_else
 
 def test_changes_are_counted_against_what_runs_today():
     """Not against the fleet itself, whose instances bound its program."""
-    other, pool = pool_of("a/r/y", 3.0, 3.0, stand="a/r/y"), pool_of("a/r/x", 3.0, 3.0, stand="a/r/x")
+    other, pool = pool_of("a/r/y", 3.0, 3.0, type_in_region="a/r/y"), pool_of("a/r/x", 3.0, 3.0, type_in_region="a/r/x")
     fleet = optimise(problem_of(other, planned=(12.0,)))
     asked = problem_of(other, pool, planned=(12.0,))
     running = {"a/r/x": 4}

@@ -104,8 +104,8 @@ def test_a_service_of_quiet_hours_takes_what_its_region_charges():
     """A region in use at any hour is charged for, the busiest or not; so the service that is there serves both."""
     service = Tariff(PurchaseOption.SERVERLESS, 0.24, "functions", active_ratios=(0.0, 0.5))
     pools = (
-        pool_of("service", 0.5, tariffs=(service,), stand="here/r0/t0"),
-        pool_of("hosts", 0.5, 0.2, stand="here/r1/t0"),
+        pool_of("service", 0.5, tariffs=(service,), type_in_region="here/r0/t0"),
+        pool_of("hosts", 0.5, 0.2, type_in_region="here/r1/t0"),
     )
     charges = {"here/r0": charges_of("here/r0", (1.0, {"anyway": 30.0}))}
     problem = problem_of(*pools, planned=(0.5, 0.5), charges=charges)
@@ -121,7 +121,7 @@ def test_a_service_of_quiet_hours_takes_what_its_region_charges():
 def test_no_region_rests_while_another_serves(most):
     """Callers weigh regions alike at all hours: the dear one keeps its host at night, which the other could do alone."""
     pools = [
-        pool_of(name, 1.0, usd, stand=f"c/{name}/a", quotas={(name, "on_demand"): 1.0})
+        pool_of(name, 1.0, usd, type_in_region=f"c/{name}/a", quotas={(name, "on_demand"): 1.0})
         for name, usd in (("cheap", 1.0), ("dear", 2.0))
     ]
     quotas = {(pool.key, "on_demand"): 1.0 for pool in pools}
@@ -133,7 +133,10 @@ def test_no_region_rests_while_another_serves(most):
 def test_hosts_do_not_rest_while_a_service_serves():
     """Its address is another one, to which nobody moves their share: $693 where they did, and $730 of hosts alone."""
     functions = Tariff(PurchaseOption.SERVERLESS, 0.9, "functions", active_ratios=(1.0, 1.0))
-    pools = (pool_of("hosts", 2.0, stand="c/r/a"), pool_of("functions", 0.5, tariffs=(functions,), stand="c/r/b"))
+    pools = (
+        pool_of("hosts", 2.0, type_in_region="c/r/a"),
+        pool_of("functions", 0.5, tariffs=(functions,), type_in_region="c/r/b"),
+    )
     fleet = optimise(problem_of(*pools, planned=(0.5, 2.0)))
 
     assert {group.pool.key: group.instances for group in fleet.allocations} == {"hosts": (1, 1)}
@@ -299,7 +302,7 @@ print(told(optimise(many())))
 def many():
     """A problem with many equal fleets."""
     pools = [
-        pool_of(f"p{at}", 2.0 + at % 3, 2.0 + at % 3, stand=f"s{at // 2}", kind=f"t{at // 4}", lead_hours=0.1)
+        pool_of(f"p{at}", 2.0 + at % 3, 2.0 + at % 3, type_in_region=f"s{at // 2}", kind=f"t{at // 4}", lead_hours=0.1)
         for at in range(16)
     ]
     return problem_of(*pools, planned=(3.0, 11.0, 29.0), limits=Limits(zones=2, min_replicas=3))

@@ -78,8 +78,8 @@ def test_the_busiest_hours_are_split_by_capacity_where_requests_are_alike(proble
 @pytest.mark.parametrize(("short", "is_alike"), [((1.6, 0.4), True), ((4.0, 0.4), False)])
 def test_prompts_of_all_lengths_have_the_weights_of_the_mix_where_no_other_load_is_more_even(short, is_alike):
     """Where none is faster for some lengths than for the mix, weights follow capacity, the same for every length."""
-    small = pool_of("a/r/small", 1.6, rates=[short], stand="a/r/small")
-    large = pool_of("a/r/large", 3.9, rates=[(3.9, 3.9)], stand="a/r/large")
+    small = pool_of("a/r/small", 1.6, rates=[short], type_in_region="a/r/small")
+    large = pool_of("a/r/large", 3.9, rates=[(3.9, 3.9)], type_in_region="a/r/large")
     fleet = fleet_of((small, (1,)), (large, (3,)))
     problem = problem_of(small, large, planned=(8.0,), buckets=(0.5, 0.5))
     plain = problem_of(small, large, planned=(8.0,))
@@ -92,7 +92,10 @@ def test_prompts_of_all_lengths_have_the_weights_of_the_mix_where_no_other_load_
 
 def test_what_a_failed_instance_leaves_of_its_target_is_as_busy_as_what_any_other_leaves():
     """Three large machines and 21 small ones: a router sends the two that are left what 20 small ones can keep up with."""
-    large, small = pool_of("a/r/large", 6.0, stand="a/r/large"), pool_of("a/s/small", 0.9, stand="a/s/small")
+    large, small = (
+        pool_of("a/r/large", 6.0, type_in_region="a/r/large"),
+        pool_of("a/s/small", 0.9, type_in_region="a/s/small"),
+    )
     fleet = fleet_of((large, (3,)), (small, (21,)))
     problem = problem_of(large, small, planned=(30.0,), limits=Limits(min_replicas=3))
 
@@ -117,8 +120,8 @@ def test_weights_count_on_what_has_to_be_left(limits, left):
 
     Where only two thirds of the load have to be left, two of four that are have room for three.
     """
-    several = pool_of("a/r/several", 2.0, stand="a/r/several", zones=2)
-    single = pool_of("a/r/single", 5.0, stand="a/r/single", zones=2)
+    several = pool_of("a/r/several", 2.0, type_in_region="a/r/several", zones=2)
+    single = pool_of("a/r/single", 5.0, type_in_region="a/r/single", zones=2)
     fleet = fleet_of((several, (4,)), (single, (1,)))
 
     kept = counted_instances(problem_of(several, single, planned=(5.0,), limits=limits), fleet)
@@ -153,7 +156,7 @@ def test_a_failure_hits_every_target_alike(problem):
 
 def test_balancers_that_split_by_what_is_up_count_on_all_instances():
     """Google Cloud's groups take over for each other; hosts that are nodes of a cluster there keep their weights."""
-    few, many = pool_of("few", 6.0, stand="gcp/r/few"), pool_of("many", 0.9, stand="gcp/r/many")
+    few, many = pool_of("few", 6.0, type_in_region="gcp/r/few"), pool_of("many", 0.9, type_in_region="gcp/r/many")
     problem = problem_of(few, many, planned=(30.0,), limits=Limits(min_replicas=3))
 
     assert counted_instances(problem, fleet_of((few, (3,)), (many, (21,))))["few"].item() == 3
@@ -163,7 +166,10 @@ def test_balancers_that_split_by_what_is_up_count_on_all_instances():
 
 def test_answers_cost_what_the_weights_send_to_each_region():
     """A fleet whose program sent all quiet hours to the cheap region pays for the dear one's part of them."""
-    cheap, dear = pool_of("a/r/x", 2.0, stand="a/r/x"), pool_of("a/s/x", 2.0, stand="a/s/x", usd_per_request=1e-5)
+    cheap, dear = (
+        pool_of("a/r/x", 2.0, type_in_region="a/r/x"),
+        pool_of("a/s/x", 2.0, type_in_region="a/s/x", usd_per_request=1e-5),
+    )
     problem = problem_of(cheap, dear, planned=(2.0, 4.0))
     sent = {"a/r/x": np.array([1.0, 0.5]), "a/s/x": np.array([0.0, 0.5])}
     fleet = fleet_of((cheap, (1, 1)), (dear, (1, 1)), shares={key: share[:, None, None] for key, share in sent.items()})
@@ -181,8 +187,14 @@ def test_answers_cost_what_the_weights_send_to_each_region():
 
 def test_pools_that_serve_alike_are_one_target_whatever_is_paid():
     """Sizes of machine and ways of paying do not matter to a load balancer; rates and regions do."""
-    small, large = pool_of("a/r/small", 2.0, stand="a/r/small"), pool_of("a/r/large", 2.0, stand="a/r/large")
-    fast, away = pool_of("a/r/fast", 4.0, stand="a/r/fast"), pool_of("a/s/small", 2.0, stand="a/s/small")
+    small, large = (
+        pool_of("a/r/small", 2.0, type_in_region="a/r/small"),
+        pool_of("a/r/large", 2.0, type_in_region="a/r/large"),
+    )
+    fast, away = (
+        pool_of("a/r/fast", 4.0, type_in_region="a/r/fast"),
+        pool_of("a/s/small", 2.0, type_in_region="a/s/small"),
+    )
     fleet = fleet_of((small, (1,)), (small, (3,), SPOT), (large, (1,)), (fast, (1,)), (away, (1,)))
     problem = problem_of(small, large, fast, away, planned=(8.0,))
 
@@ -206,7 +218,7 @@ def test_pools_that_serve_alike_are_one_target_whatever_is_paid():
 )
 def test_weights_follow_what_an_interruption_of_spot_leaves(limits, paid, share):
     """Two large machines could not keep up with what three are sent, whether that is asked of every instance or not."""
-    large, small = pool_of("large", 6.0, stand="a/r/large"), pool_of("small", 0.9, stand="a/r/small")
+    large, small = pool_of("large", 6.0, type_in_region="a/r/large"), pool_of("small", 0.9, type_in_region="a/r/small")
     fleet = fleet_of((large, (3,), paid[0]), (small, (21,), paid[1]))
 
     found = weights(problem_of(large, small, planned=(25.0,), limits=limits), fleet)
@@ -217,7 +229,7 @@ def test_weights_follow_what_an_interruption_of_spot_leaves(limits, paid, share)
 def test_weights_stay_the_same_as_instances_come_and_go():
     """A router has one weight for each target: half of the instances away leave the share of their target."""
     one, other, third = (
-        pool_of(name, rate, stand=f"a/r/{name}") for name, rate in (("x", 2.0), ("y", 3.0), ("z", 5.0))
+        pool_of(name, rate, type_in_region=f"a/r/{name}") for name, rate in (("x", 2.0), ("y", 3.0), ("z", 5.0))
     )
     fleet = fleet_of((one, (2, 2, 2)), (other, (0, 1, 2)), (third, (0, 0, 1)))
     problem = problem_of(one, other, third, planned=(3.0, 6.0, 14.0))
@@ -231,7 +243,7 @@ def test_weights_stay_the_same_as_instances_come_and_go():
 
 def test_no_paid_group_is_without_load_where_places_differ():
     """What stands by for a failure takes its part too: the least busy is as busy as it can be."""
-    near, far = pool_of("n", (4.0, 2.0), stand="a/n/t"), pool_of("f", (2.0, 4.0), stand="a/f/t")
+    near, far = pool_of("n", (4.0, 2.0), type_in_region="a/n/t"), pool_of("f", (2.0, 4.0), type_in_region="a/f/t")
     problem = problem_of(near, far, planned=(4.0,), places=(0.5, 0.5))
     lazy = {"n": np.array([[[1.0], [1.0]]])}
     fleet = fleet_of((near, (2,)), (far, (2,)), shares=lazy)
@@ -244,7 +256,7 @@ def test_no_paid_group_is_without_load_where_places_differ():
 
 def test_a_pool_that_is_too_slow_for_a_place_gets_none_of_it():
     """Requests go only where they can be served in time."""
-    near, far = pool_of("n", (4.0, 0.0), stand="a/n/t"), pool_of("f", (0.0, 4.0), stand="a/f/t")
+    near, far = pool_of("n", (4.0, 0.0), type_in_region="a/n/t"), pool_of("f", (0.0, 4.0), type_in_region="a/f/t")
     problem = problem_of(near, far, planned=(4.0,), places=(0.75, 0.25))
     fleet = fleet_of((near, (1,)), (far, (1,)), shares={})
 
@@ -316,7 +328,7 @@ def test_no_instance_is_sent_more_than_it_is_planned_to_carry(problem):
 
 def test_what_instances_are_planned_to_carry_covers_the_planned_rate():
     """The sum over running instances is no less than the busiest minute."""
-    near, far = pool_of("n", (4.0, 2.0), stand="a/n/t"), pool_of("f", (2.0, 4.0), stand="a/f/t")
+    near, far = pool_of("n", (4.0, 2.0), type_in_region="a/n/t"), pool_of("f", (2.0, 4.0), type_in_region="a/f/t")
     problem = problem_of(near, far, hours=hours_of(3.0, 11.0), places=(0.5, 0.5))
     fleet = optimise(problem)
 
@@ -327,7 +339,9 @@ def test_what_instances_are_planned_to_carry_covers_the_planned_rate():
 
 def test_hours_in_which_no_weighted_target_runs_are_split_by_capacity():
     """At night two machines run that stand still in the busiest hours: 2 × 2 and 1 × 6 of ten requests."""
-    one, other, day = (pool_of(name, rate, stand=f"a/r/{name}") for name, rate in (("x", 2.0), ("y", 6.0), ("z", 5.0)))
+    one, other, day = (
+        pool_of(name, rate, type_in_region=f"a/r/{name}") for name, rate in (("x", 2.0), ("y", 6.0), ("z", 5.0))
+    )
     fleet = fleet_of((one, (2, 0)), (other, (1, 0)), (day, (0, 3)))
     shares = request_shares(problem_of(one, other, day, planned=(3.0, 14.0)), fleet)
 
@@ -338,7 +352,7 @@ def test_hours_in_which_no_weighted_target_runs_are_split_by_capacity():
 
 def test_targets_of_quieter_hours_weigh_what_they_carry_there():
     """Two machines of the night of 2 beside three of the day of 5: 4 parts and 15, of which each takes all in turn."""
-    night, day = (pool_of(name, rate, stand=f"a/r/{name}") for name, rate in (("x", 2.0), ("z", 5.0)))
+    night, day = (pool_of(name, rate, type_in_region=f"a/r/{name}") for name, rate in (("x", 2.0), ("z", 5.0)))
     fleet = fleet_of((night, (2, 0)), (day, (0, 3)))
     problem = problem_of(night, day, planned=(3.0, 14.0))
     of_target = weights(problem, fleet)
@@ -358,7 +372,7 @@ def test_a_pool_that_receives_nothing_is_planned_at_its_mix():
 
 def test_an_instance_is_planned_for_what_it_receives_where_that_is_more():
     """Two machines for a quarter and three quarters of the places: each is planned for no less than its part of six."""
-    near, far = pool_of("n", (4.0, 0.0), stand="a/n/t"), pool_of("f", (0.0, 4.0), stand="a/f/t")
+    near, far = pool_of("n", (4.0, 0.0), type_in_region="a/n/t"), pool_of("f", (0.0, 4.0), type_in_region="a/f/t")
     problem = problem_of(near, far, planned=(6.0,), places=(0.75, 0.25))
     rates = planned_rates(problem, fleet_of((near, (1,)), (far, (1,)), shares={}))
 
@@ -367,7 +381,7 @@ def test_an_instance_is_planned_for_what_it_receives_where_that_is_more():
 
 def test_without_a_load_weights_are_by_capacity():
     """Places and lengths make no difference to requests that are not there."""
-    near, far = pool_of("n", (4.0, 1.0), stand="a/n/t"), pool_of("f", (1.0, 4.0), stand="a/f/t")
+    near, far = pool_of("n", (4.0, 1.0), type_in_region="a/n/t"), pool_of("f", (1.0, 4.0), type_in_region="a/f/t")
     fleet = fleet_of((near, (3,)), (far, (1,)), shares={})
     for planned, alike in ((0.0, True), (0.5, False)):
         sent = weights(problem_of(near, far, planned=(planned,), places=(0.5, 0.5)), fleet)
@@ -385,7 +399,7 @@ def test_without_a_load_weights_are_by_capacity():
 )
 def test_cost_depends_on_routing_where_regions_charge(regions, charges, depends):
     """What one region charges for requests, another may not; in one region all of them are charged alike."""
-    pools = [pool_of(region, 2.0, stand=f"a/{region}/t") for region in regions]
+    pools = [pool_of(region, 2.0, type_in_region=f"a/{region}/t") for region in regions]
     problem = problem_of(*pools, charges=charges)
     assert depends_on_routing(problem, fleet_of(*((pool, (1,)) for pool in pools))) is depends
 
@@ -393,8 +407,8 @@ def test_cost_depends_on_routing_where_regions_charge(regions, charges, depends)
 @pytest.mark.parametrize("part", [0.0, 0.04841, 0.25, 0.5, 1.0])
 def test_answers_of_one_region_cost_the_same_however_they_are_split(part):
     """They leave it at one price: their bytes are rounded to the cent once."""
-    small = pool_of("a/r/x", 1.0, stand="a/r/x", usd_per_request=1.7e-6)
-    large = pool_of("a/r/y", 8.0, stand="a/r/y", usd_per_request=1.7e-6)
+    small = pool_of("a/r/x", 1.0, type_in_region="a/r/x", usd_per_request=1.7e-6)
+    large = pool_of("a/r/y", 8.0, type_in_region="a/r/y", usd_per_request=1.7e-6)
     problem = problem_of(small, large, planned=(20.16,))
     shares = {"a/r/x": np.full((1, 1, 1), part), "a/r/y": np.full((1, 1, 1), 1 - part)}
     allocations = fleet_of((small, (1,)), (large, (3,)), shares=shares).allocations

@@ -54,8 +54,8 @@ def test_is_as_simple_as_any_fleet_of_little_more_cost(problem, simplicity, plai
 
 def mixed():
     """An odd load that a large and a small instance carry a little cheaper than two large ones."""
-    large = pool_of("large", 4.0, 4.0, stand="a/r/large", backend="a/r/H100/vllm")
-    small = pool_of("small", 1.0, 3.9, stand="a/r/small", backend="a/r/L4/vllm")
+    large = pool_of("large", 4.0, 4.0, type_in_region="a/r/large", backend="a/r/H100/vllm")
+    small = pool_of("small", 1.0, 3.9, type_in_region="a/r/small", backend="a/r/L4/vllm")
     return problem_of(large, small, planned=(5.0,), limits=Limits())
 
 

@@ -22,23 +22,23 @@ def planned(problem) -> FleetSolution:
     return found
 
 
-def stands(found) -> set[str]:
+def types_in_region(found) -> set[str]:
     """Types in regions that a fleet uses."""
-    return {one.pool.stand for one in found.allocations}
+    return {one.pool.type_in_region for one in found.allocations}
 
 
 def after(problem, found):
     """The problem once a fleet runs; each instance of another stand has its cost."""
     running: dict[str, int] = {}
     for one in found.allocations:
-        running[one.pool.stand] = running.get(one.pool.stand, 0) + one.instances[-1]
+        running[one.pool.type_in_region] = running.get(one.pool.type_in_region, 0) + one.instances[-1]
     pools = tuple(replace(pool, switching_usd=max(pool.switching_usd, 1.0)) for pool in problem.pools)
     return replace(problem, running=running, pools=pools)
 
 
 def kept(problem) -> float:
     """Cost of the cheapest fleet of the stands that run; infinite where they cannot carry the demand."""
-    pools = tuple(pool for pool in problem.pools if problem.running.get(pool.stand))
+    pools = tuple(pool for pool in problem.pools if problem.running.get(pool.type_in_region))
     found = optimise(replace(problem, pools=pools))
     return found.objective_usd_per_month if isinstance(found, FleetSolution) else float("inf")
 
@@ -49,7 +49,7 @@ def test_asked_again_nothing_changes(problem):
     """With its own fleet running, the same demand asks for no other stand and costs the same."""
     found = planned(problem)
     again = planned(after(problem, found))
-    assert stands(again) <= stands(found)
+    assert types_in_region(again) <= types_in_region(found)
     assert abs(again.objective_usd_per_month - found.objective_usd_per_month) <= CENTS
 
 
@@ -63,7 +63,7 @@ def test_a_little_more_or_less_demand_flips_nothing_that_does_not_pay(problem, f
     switching = switching_usd_per_month(now, found.allocations)
     saved = kept(now) - (found.objective_usd_per_month - switching)
     assert saved >= switching - CENTS
-    assert switching > 0 or stands(found) <= set(running.running)
+    assert switching > 0 or types_in_region(found) <= set(running.running)
 
 
 @few

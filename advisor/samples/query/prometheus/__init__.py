@@ -40,7 +40,7 @@ _LEAST_SHARE = 0.02
 _NEVER_ZERO_WHEN_BUSY = ("sm_active_ratio", "sm_occupancy_ratio", "dram_active_ratio")
 
 
-def believed(
+def plausible_statistics(
     questions: Questions, fleet: Fleet, metric: str, name: Name, chunk: Sequence[Sighting], stats: ByIdentity
 ) -> ByIdentity:
     """Statistics of a name that can be believed, in our unit; the rest is unknown, and said to be."""
@@ -324,7 +324,7 @@ class PrometheusBackend:
             if name.name not in fleet.names or not waiting:
                 continue
             stats = read_statistics(self.questions, fleet, name, waiting)
-            stats = believed(self.questions, fleet, metric, name, waiting, stats)
+            stats = plausible_statistics(self.questions, fleet, metric, name, waiting, stats)
             for sighting in waiting:
                 if sighting.identity in stats:
                     self.questions.notes.say(f"{metric} is {name.name} of {name.exporter.name}")
