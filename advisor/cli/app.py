@@ -155,7 +155,7 @@ def advisor() -> None:
     """Find the cheapest hardware that serves your measured inference demand, and the code that deploys it.
 
     Exit codes: 0 done, 1 fixable input error, 2 wrong usage, 3 internal error, 4 nothing feasible, or
-    less within the SLO than asked.
+    less within the SLO than asked, 130 interrupted.
     """
 
 

@@ -1,12 +1,14 @@
 """``advisor programme``: thirty days of work from findings, levers and plans."""
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from advisor.cli.options import FILE, Above, wide_option
 from advisor.cli.output import deliver, json_or_page, output_option, page_format_option, read_plan, report_width
+from advisor.levers.values import LeverReport
 from advisor.names import suggestion
 from advisor.programme.billed import billed_month
 from advisor.programme.build import LEVERS, Inputs, programme_of
@@ -27,6 +29,14 @@ def _owners(_context: click.Context, _option: click.Parameter, values: tuple[str
             raise click.BadParameter(f"no item has the owner tag '{tag}'; {suggestion(tag, OWNERS)}")
         owners[tag] = name
     return owners
+
+
+def _levers(path: Path) -> LeverReport:
+    """Levers of a document; a workload's file that is not found from here is the one beside the document."""
+    report = LEVERS.read(path)
+    beside = path.parent / report.path
+    is_elsewhere = bool(report.path) and not Path(report.path).exists() and beside.is_file()
+    return replace(report, path=str(beside)) if is_elsewhere else report
 
 
 @click.command(name="programme")
@@ -88,7 +98,7 @@ def command(
         max_payback_months=max_payback,
         findings=() if audited is None else tuple(audited.findings),
         billed=None if audited is None else billed_month(audited),
-        levers=tuple(map(LEVERS.read, levers)),
+        levers=tuple(map(_levers, levers)),
         plans={str(path): read_plan(path) for path in plans},
         workload_path=workload,
         owners=owners,

@@ -100,6 +100,9 @@ def read_blocks(path: Path, columns: SizeColumns) -> Iterator[Block]:
         bad_line = _first_bad_line(path, names, named["cell"] if named else None)
         hint = "save it as CSV in UTF-8, with a line for each request"
         raise bad_line or InputError(f"not a readable CSV: {error}", where=str(path), hint=hint) from error
+    except OSError as error:
+        told, hint = f"cannot unpack the trace as {path.suffix[1:]}: {error}", "give it the ending of what it is"
+        raise InputError(told, where=str(path), hint=f"{hint}: .csv for a CSV file") from error
     if not rows:
         raise InputError("the trace has a header and no rows", where=str(path), hint="give at least one request")
 
@@ -264,7 +267,7 @@ def _check_cells(batch: Any, path: Path, names: dict[Column, str], rows_before: 
     for index, (kind, name) in enumerate(names.items()):
         column = batch.column(index)
         bad = pc.is_null(column, nan_is_null=True)
-        what = "the value is missing"
+        what = "the value is missing, or no finite number" if index else "the value is missing"
         if index and not pc.any(bad).as_py():
             column = pc.multiply(column, kind.per_cell)
             counts = pc.round(column) if kind.per_cell != 1 else column

@@ -120,9 +120,11 @@ def _mismatch(fleet: Fleet) -> str:
 def _complaint(problem: Any) -> str:  # noqa: ANN401 - the library's error
     """Field, value and what is allowed there; of a value that may also be null, what is wrong with it as a value."""
     branches = getattr(problem.kind, "context", ())
-    deeper = [error for branch in branches for error in branch if len(error.instance_path) > len(problem.instance_path)]
-    if deeper:
-        return _complaint(deeper[0])
+    depth = len(problem.instance_path)
+    all_inside = (error for branch in branches for error in branch)
+    inside = [error for error in all_inside if len(error.instance_path) > depth or not hasattr(error.kind, "types")]
+    if inside:
+        return _complaint(max(inside, key=lambda error: len(error.instance_path)))
     place = ".".join(str(step) for step in problem.instance_path) or "the document"
     allowed = getattr(problem.kind, "options", None)
     if allowed is None:

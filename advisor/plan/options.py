@@ -90,6 +90,7 @@ class Ranking:
                 dear.pool,
                 dear.tariff,
                 Missed(Constraint.BUDGET, dear.usd_per_month, budget_usd, "USD/month"),
+                "by the closed form" if dear.confirmed is None else "as its replay confirms it",
             )
             for dear in self.singles
             if dear not in kept
@@ -245,14 +246,16 @@ def _amount(number: float, unit: str) -> str:
     return f"{number:{digits}}" if unit.startswith("share") else f"{number:{digits}} {unit_words(unit, number)}"
 
 
-def _rejection(formulation: Formulation, pool: Pool, tariff: Tariff, missed: Missed) -> Rejection:
+def _rejection(
+    formulation: Formulation, pool: Pool, tariff: Tariff, missed: Missed, shown_by: str = "by the closed form"
+) -> Rejection:
     source = formulation.pool_set.sources[pool.key]
     needed, available = (_amount(number, missed.unit) for number in (missed.needed, missed.available))
     alone_so = f"alone {_BOUGHT.get(tariff.paid, tariff.paid.value)}"
     limit = _LIMITS.get(missed.constraint, missed.constraint.set_by)
-    reason = f"{alone_so} it takes {needed} by the closed form, and {limit} allows {available}"
+    reason = f"{alone_so} it takes {needed} {shown_by}, and {limit} allows {available}"
     if missed.constraint.row.is_floor:
-        reason = f"{alone_so} it gives {available} by the closed form, and {limit} asks for {needed}"
+        reason = f"{alone_so} it gives {available} {shown_by}, and {limit} asks for {needed}"
     shortfall = Shortfall(missed.constraint.code, missed.unit, missed.needed, missed.available, reason)
     return reject_candidate(source.served.candidate, shortfall, source.offer.region)
 

@@ -328,9 +328,9 @@ def _static_words(fleet: Fleet) -> Iterator[str]:
     share = static.within_slo_ratio
     kept = "not replayed" if share is None else f"{ratio_words(share)} of the replayed requests within the SLO"
     yield (
-        f"static peak: within the same limits {static.instances} × {static.instance_type} in {static.region} alone, "
-        f"{paid} around the clock ({kept}), would be {usd(static.compute_usd_per_month)} of compute; the "
-        f"fleet's is {'the same' if same else verb}"
+        "static peak: within the same limits the fleet's main type alone, "
+        f"{static.instances} × {static.instance_type} in {static.region}, {paid} around the clock ({kept}), would be {usd(static.compute_usd_per_month)} of compute; "
+        f"the fleet's is {'the same' if same else verb}"
     )
 
 

@@ -81,7 +81,7 @@ from advisor.report.words import (
     slo_words,
     whole_percent,
 )
-from advisor.units import counted, kept_words, ratio_words, usd
+from advisor.units import counted, kept_words, ratio_words, rounded, usd
 from advisor.workload.values import WIDE_PRECISIONS
 
 _ROUNDING = 1e-4
@@ -180,6 +180,7 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
 def _fleet_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
     yield _replay_words(plan, fleet)
     yield from _capped_words(plan)
+    yield from _beyond_planned_words(plan, fleet)
     yield from beside_words(fleet)
     yield from _obligation_words(fleet)
     yield from price_words(fleet)
@@ -202,6 +203,21 @@ def _capped_words(plan: Plan) -> Iterator[str]:
     """Minutes that are counted at less than was seen, and how to plan for them in full."""
     if capped := capped_of(plan):
         yield f"Demand: {capped_note(capped)}; {capped_remedy(capped)}."
+
+
+def _beyond_planned_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
+    """A minute that came and that the fleet is not known to hold: nine of ten hours stay within what is planned."""
+    demand, holds = plan.demand, fleet.holds_up_to
+    is_seen = demand.get("window_seconds") is not None and not (demand.get("capped") or demand.get("interval"))
+    if holds is None or fleet.batch is not None or not is_seen:
+        return
+    seen, planned = demand["requests_per_second"]["peak"], fleet.hour_classes[-1].planned_requests_per_second
+    if seen > planned * max(holds.peak_ratio, 1):
+        yield (
+            f"Demand: the busiest minute seen had {rounded(seen)} requests/s; up to {rounded(planned)} are planned, "
+            "which nine of ten hours of their kind stay within, and the fleet holds up to "
+            f"{rounded(planned * holds.peak_ratio)}: requests of such a minute are late."
+        )
 
 
 def _replay_words(plan: Plan, fleet: Fleet) -> str:

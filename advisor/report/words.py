@@ -11,7 +11,7 @@ from advisor.plan.fleet.spare import CLUSTER_OF_SLICES, ITS_CLUSTER
 from advisor.plan.problem.limits import CONSTRAINTS, UNKNOWN_WORDS, Constraint
 from advisor.plan.values import Conflict, RelaxedLimit
 from advisor.plan.words import fleet_turns, group_count_words, hours_words, running_count_words, split_words
-from advisor.units import DAYS_PER_MONTH, MS_PER_SECOND, SECONDS_PER_HOUR, milliseconds, significant, usd
+from advisor.units import DAYS_PER_MONTH, MS_PER_SECOND, SECONDS_PER_HOUR, milliseconds, rounded_up, significant, usd
 from advisor.workload.values import Slo
 
 if TYPE_CHECKING:
@@ -195,7 +195,8 @@ def floor_words(rejected: "Sequence[Rejection]") -> str:
     split = f" on {fastest.tensor_parallel} accelerators" if (fastest.tensor_parallel or 1) > 1 else ""
     return (
         f" The fastest candidate{of_those}, {fastest.instance_type} {fastest.precision}{split}, has "
-        f"{_FLOORS[fastest.code]} {milliseconds(floor_ms)} with no other load; no target below that can be kept."
+        f"{_FLOORS[fastest.code]} {milliseconds(rounded_up(floor_ms))} with no other load; no target below that can be "
+        "kept."
     )
 
 

@@ -239,8 +239,9 @@ def read_limits(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE, us
             "raise max_replicas or lower zones",
         )
     if limits.survival is Survive.ZONE and limits.zones == 1:
+        stated = "zones: 1" if "zones" in fields else "zones: 1 (so many where none is stated)"
         fields["survive"].fail(
-            "survive: zone contradicts zones: 1: with one zone nothing survives its loss",
+            f"survive: zone contradicts {stated}: with one zone nothing survives its loss",
             "give zones: 2 or more, or survive: instance",
         )
     if limits.survival is not Survive.NOTHING and limits.max_replicas == 1:

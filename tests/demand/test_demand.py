@@ -71,6 +71,14 @@ def test_a_trace_that_is_packed_or_in_utf_16_comes_with_the_command_that_mends_i
         assert read_trace(fixed).requests == read_trace(plain).requests
 
 
+def test_a_trace_that_is_not_packed_as_its_name_says_is_refused_by_name(tmp_path):
+    """The place and the ending that misleads are told, not a fault of the disk."""
+    path = write(tmp_path / "plain.csv.gz", ["2023-11-16 18:00:00,100,10"])
+    with pytest.raises(InputError, match=r"plain\.csv\.gz: cannot unpack the trace as gz") as refused:
+        read_trace(path)
+    assert "ending of what it is: .csv for a CSV file" in refused.value.hint
+
+
 def test_a_hand_counted_trace(tmp_path):
     """Five requests in two minutes: every figure can be checked by hand."""
     path = write(

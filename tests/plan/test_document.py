@@ -144,6 +144,7 @@ def test_it_reads_back_as_it_was_written(text):
             'price_quality: "guessed" is none of',
         ),
         (lambda plan: plan["fleet"]["groups"][0].update(evidence="hearsay"), 'evidence: "hearsay" is none of'),
+        (lambda plan: plan["fleet"].pop("groups"), 'fleet: "groups" is a required property'),
     ],
 )
 def test_a_spoiled_plan_is_refused(text, spoil, expected):

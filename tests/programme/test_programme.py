@@ -228,6 +228,25 @@ def test_items_of_two_workloads_name_the_file_of_each(report):
     assert len({item.command for item in items.values() if item.id.endswith("response_cache")}) == len(reports)
 
 
+def test_a_workload_beside_its_levers_is_named_from_where_the_programme_is_made(report, tmp_path, monkeypatch):
+    """Levers that were priced in two folders name the file of each, though both called it workload.yaml there."""
+    monkeypatch.chdir(tmp_path)
+    words = ["--start", "2026-12-01", "--hourly-rate", "100", "--max-payback", "1e6", "--format", "json"]
+    for name in ("chat", "search"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "workload.yaml").write_text("name: it\n")
+        levers = plain(replace(report, workload=name, path="workload.yaml"), "levers")
+        (tmp_path / name / "levers.json").write_text(json.dumps({"schema": SCHEMA} | levers))
+        words += ["--levers", f"{name}/levers.json"]
+    made = json.loads(CliRunner().invoke(command, words).output)
+    commands = {item["id"].split("/")[0]: item["command"] for item in made["items"] if item["id"].endswith("/resize")}
+
+    assert {name: command.split()[2] for name, command in commands.items()} == {
+        "chat": "chat/workload.yaml",
+        "search": "search/workload.yaml",
+    }
+
+
 def test_files_are_read_back(report, tmp_path):
     """A report of levers and a programme are the same after their files; another schema is refused."""
     (tmp_path / "levers.json").write_text(json.dumps({"schema": SCHEMA} | plain(report, "levers")))

@@ -15,6 +15,7 @@ from advisor.plan.fleet.chosen import (
     DoubtfulPrice,
     Failure,
     ForecastUsed,
+    HoldsUpTo,
     PlannedHours,
     PriceRange,
     QuotaNeed,
@@ -28,7 +29,7 @@ from advisor.report.fleet_words import constraint_words, open_words, proof_words
 from advisor.report.option_words import ladder_section
 from advisor.report.plan_words import close_call_words, risk_words
 from advisor.report.verdict import headline, plan_markdown, plan_table, verdict_lines
-from advisor.units import HOURS_PER_MONTH
+from advisor.units import HOURS_PER_MONTH, rounded
 from report.plans import (
     make_fleet,
     make_group,
@@ -561,6 +562,22 @@ def test_shares_of_declared_demand_are_of_its_peak(requests, mean, words):
 
     assert f"keep 61.23% within the SLO{words};" in told["Today"]
     assert f"within the SLO{words} (99% asked" in told["Replay"]
+
+
+@pytest.mark.parametrize(("peak_ratio", "is_told"), [(1.4, True), (1.6, False)])
+def test_a_minute_that_came_and_is_not_held_is_named(peak_ratio, is_told):
+    """Planned is what nine of ten hours stay within: a busier minute that was seen is told unless the fleet holds it."""
+    plan = spot_plan()
+    planned = plan.fleet.hour_classes[-1].planned_requests_per_second
+    demand = {**plan.demand, "window_seconds": 86_400.0, "interval": None}
+    seen = {**demand["requests_per_second"], "peak": 1.5 * planned}
+    fleet = replace(plan.fleet, holds_up_to=HoldsUpTo(peak_ratio, 2.0))
+    told = lines_of(replace(plan, demand={**demand, "requests_per_second": seen}, fleet=fleet))
+
+    assert ("Demand" in told) == is_told
+    if is_told:
+        assert f"had {rounded(1.5 * planned)} requests/s; up to {rounded(planned)} are planned" in told["Demand"]
+        assert f"the fleet holds up to {rounded(1.4 * planned)}" in told["Demand"]
 
 
 def test_a_measured_latency_far_above_its_prediction_is_said_first_with_the_machines_taken_away():
