@@ -327,10 +327,10 @@ def _static_words(fleet: Fleet) -> Iterator[str]:
     paid = "as endpoints" if all(group.purchase == PurchaseOption.MANAGED for group in fleet.groups) else "on demand"
     share = static.within_slo_ratio
     kept = "not replayed" if share is None else f"{ratio_words(share)} of the replayed requests within the SLO"
+    alone = f"{static.instances} × {static.instance_type} in {static.region}, {paid} around the clock ({kept})"
     yield (
-        "static peak: within the same limits the fleet's main type alone, "
-        f"{static.instances} × {static.instance_type} in {static.region}, {paid} around the clock ({kept}), would be {usd(static.compute_usd_per_month)} of compute; "
-        f"the fleet's is {'the same' if same else verb}"
+        f"static peak: within the same limits the fleet's main type alone, {alone}, would be "
+        f"{usd(static.compute_usd_per_month)} of compute; the fleet's is {'the same' if same else verb}"
     )
 
 
