@@ -118,14 +118,15 @@ class FleetSearch(ReplayedFleets):
         return search.alone(formulation if search is self else formulation.at_all_hours())
 
     def _constant_fleet(self, best: Confirmed | None) -> Confirmed | None:
-        """The cheapest fleet with the same instances at all hours that is cheaper than the best one.
+        """The cheapest fleet with the same instances at all hours.
 
-        None where none holds that limits allow.
+        It is cheaper than the best one with its highest counts at all hours: with fewer instances in quieter hours it may
+        cost less than the best. None where none holds that limits allow.
         """
         search = self._at_all_hours(self._formulation)
         if search is self:
             return None
-        limit = None if best is None else _at_highest_counts(best).as_if_at(best.usd_per_month)
+        limit = None if best is None else _at_highest_counts(best)
         fleet = search.confirmed(limit, refined=limit is not None)
         if not isinstance(fleet, Confirmed) or not fleet.confirmation.reached or fleet.is_limit:
             return None
@@ -137,7 +138,17 @@ class FleetSearch(ReplayedFleets):
             return None
         kinds = {self.kind_of(group.pool.key) for group in solution.allocations}
         constant = self._confirmed(formulation, solution, dict.fromkeys(kinds, fleet.confirmation.headroom_factor))
-        return constant if constant.confirmation.reached and constant.usd_per_month < usd_of(best) else None
+        return constant if constant.confirmation.reached else None
+
+    def _thinned_constant(self, best: Confirmed) -> Confirmed:
+        """A fleet, or one of other machines at all hours that is cheaper with fewer of them in quieter hours."""
+        constant = self._constant_fleet(best)
+        if constant is None:
+            return best
+        types, others = ({group.pool.key for group in fleet.solution.allocations} for fleet in (best, constant))
+        if types == others and constant.usd_per_month >= best.usd_per_month:
+            return best
+        return min((best, self._fewer_at_times(unproven(bounded(constant, best)))), key=usd_of)
 
     def _constant_instead(self, failing: Confirmed) -> Confirmed:
         """The cheapest fleet with the same instances at all hours that holds, in place of one that does not."""
@@ -187,12 +198,8 @@ class FleetSearch(ReplayedFleets):
         confirmed = unproven(confirmed) if below is None else held_to(below, confirmed.solution.bound_usd_per_month)
         if not any(start is not None and start.is_limit for start in starts):
             confirmed = self._by_hours(self._fewer_at_times(self._exchanged(confirmed)))
-            if (
-                self._effort.in_full
-                and not confirmed.solution.proven
-                and (constant := self._constant_fleet(confirmed)) is not None
-            ):
-                confirmed = self._fewer_at_times(unproven(bounded(constant, confirmed)))
+            if self._effort.in_full and not confirmed.solution.proven:
+                confirmed = self._thinned_constant(confirmed)
         return self._in_preferred_precision(confirmed)
 
     def alone(self, formulation: Formulation) -> Confirmed | Infeasible:
@@ -539,8 +546,12 @@ def _at_highest_counts(confirmed: Confirmed) -> Confirmed:
     solution = confirmed.solution
     groups = tuple(replace(group, instances=(max(group.instances),)) for group in solution.allocations)
     shares = {key: share[-1:] for key, share in solution.shares.items()}
-    constant = replace(solution, allocations=groups, shares=shares)
-    return replace(confirmed, solution=constant, formulation=confirmed.formulation.at_all_hours())
+    formulation = confirmed.formulation.at_all_hours()
+    usd = objective_usd_per_month(formulation.problem, groups, shares)
+    constant = replace(
+        solution, allocations=groups, shares=shares, objective_usd_per_month=usd, bound_usd_per_month=usd
+    )
+    return replace(confirmed, solution=constant, formulation=formulation, is_limit=True)
 
 
 def _worth_less_than(confirmed: Confirmed) -> Confirmed:

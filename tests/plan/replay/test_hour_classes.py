@@ -312,6 +312,23 @@ def test_hours_that_are_late_get_more_instances_by_themselves():
     assert more.usd_per_month < whole.objective_usd_per_month
 
 
+def test_other_machines_that_are_dearer_at_all_hours_are_tried_with_fewer_in_quieter_hours():
+    """A fleet whose counts follow the hours is compared with others as they would follow them, not at their most."""
+    formulation, context = question_of(6.0, 0.3, {2, 4, 9, 12, 15, 18}, 3)
+    cheap, dear = sorted(formulation.problem.pools, key=lambda pool: mix_rate(formulation.problem, pool))[:2]
+    ratio = 0.85 * mix_rate(formulation.problem, dear) / mix_rate(formulation.problem, cheap)
+    price = cheap.tariffs[0].usd_per_hour * ratio
+    dear = replace(dear, tariffs=(replace(dear.tariffs[0], usd_per_hour=price),))
+    best = ReplayValidator(formulation.of([dear]), context).confirmed(refined=True)
+    search = ReplayValidator(formulation.of([cheap, dear]), context)
+
+    constant, thinned = search._constant_fleet(best), search._thinned_constant(best)
+
+    assert {group.pool.key for group in thinned.solution.allocations} == {cheap.key}
+    assert thinned.confirmation.reached
+    assert thinned.usd_per_month < best.usd_per_month < constant.usd_per_month
+
+
 def test_a_fleet_at_all_hours_in_place_of_one_that_fails_has_the_bound_of_all_fleets():
     """A search that ends with a fleet that is late says nothing of those with counts that follow the hours."""
     formulation, context = question_of(6.0, 0.3, {2, 4, 9, 12, 15, 18}, 3)
