@@ -196,6 +196,17 @@ def test_what_was_judged_for_more_is_judged_the_same_for_less(narrower, model, m
     assert bool(judged) == (narrower in ("another precision first", "less memory", "an engine"))
 
 
+@pytest.mark.parametrize("engines", [(), ("llama.cpp", "vLLM")])
+def test_machines_are_judged_together_as_each_by_itself(engines):
+    """Memory that is worked out once for accelerators alike is that of each machine, its share or its slices."""
+    work = workload(providers=("aws", "gcp", "azure"), precisions=("bf16", "fp8", "int4"), engines=engines)
+    requirements = require(work, find_model(work.model_reference), declared_demand(5, 8, 800, 200), CATALOG)
+    together = match(requirements, CATALOG).judged
+    for (provider, name), parts in together.items():
+        alone = judge(CATALOG.instance_type(provider, name), requirements, CATALOG)
+        assert [outcome for part in parts for outcome in part.outcomes] == list(alone), name
+
+
 CAST = {
     ("bf16",): ("bf16",),
     ("bf16", "fp16"): ("bf16", "fp16"),

@@ -6,7 +6,7 @@ plays its part.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from typing import Any
 
 from advisor.candidates.engines import engines_of, server_on
@@ -171,13 +171,12 @@ def _judged(instance_type: InstanceType, requirements: Requirements, catalog: Ca
 
 
 def _lacking(catalog: Catalog) -> _Lacking:
-    """Shortfall of a candidate in generated code, looked up once for each and once for those that are set up alike."""
-    of_setup = cache(partial(shortfall, catalog=catalog))
+    """Shortfall of a candidate in generated code, looked up once for each."""
     told: dict[int, tuple[Candidate, Shortfall | None]] = {}
 
     def lacking(candidate: Candidate) -> Shortfall | None:
         if id(candidate) not in told:
-            told[id(candidate)] = candidate, of_setup(candidate.setup)
+            told[id(candidate)] = candidate, shortfall(candidate.setup, catalog)
         return told[id(candidate)][1]
 
     return lacking

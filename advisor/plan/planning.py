@@ -126,6 +126,7 @@ def _compared(market: Market, asked: Asked, chosen: Chosen, lower: LowerRungs) -
         rejections = (*choice.rejections, *ranking.rejections)
         if not asked.rungs:
             return Planned(choice, best, options, (), None, lower.current, rejections)
+        _ = context.catalog.content_hash  # the plan names it; other processes work meanwhile
         climbed = ladder.climbed(higher[0], fleet)
     if climbed.cheaper is not None and (cheaper := _in_place_of(confirmed, climbed.cheaper, market)) is not None:
         instead = replace(chosen, fleet=cheaper, ranking=chosen.ranking.with_fleet(cheaper))

@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from advisor.demand.lengths import LengthSpread
 from advisor.errors import InputError
@@ -68,6 +67,8 @@ def read_zone(field: Field | None) -> dt.tzinfo:
     """Time zone of times that name none; UTC where none is stated."""
     if field is None:
         return dt.UTC
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415 - few workloads name a zone
+
     try:
         return ZoneInfo(field.text())
     except (ZoneInfoNotFoundError, ValueError):
