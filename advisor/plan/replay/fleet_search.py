@@ -120,8 +120,8 @@ class FleetSearch(ReplayedFleets):
     def _constant_fleet(self, best: Confirmed | None) -> Confirmed | None:
         """The cheapest fleet with the same instances at all hours.
 
-        It is cheaper than the best one with its highest counts at all hours: with fewer in quieter hours it may cost less
-        than the best. None where none holds that limits allow.
+        It is cheaper than the best one with its highest counts at all hours: with fewer of them in quieter hours it may
+        cost less. None where none holds that limits allow.
         """
         search = self._at_all_hours(self._formulation)
         if search is self:
