@@ -166,6 +166,32 @@ def rank(
     return Ranking(tuple(ranked), (*rejections, *unconfirmed), replays.closest)
 
 
+def refined(
+    ranking: Ranking, formulation: Formulation, validator: ReplayValidator, context: PlanningContext, shown: int
+) -> Ranking:
+    """The ranking with the options that are shown as the questions of their type and way of paying alone have them.
+
+    Where hours differ a whole search has fewer instances in quieter hours than the bisection that ranks them.
+    """
+    if len(formulation.problem.hours) == 1 or not context.effort.in_full:
+        return ranking
+    pools = {pool.key: pool for pool in formulation.problem.pools}
+
+    def alone_of(single: Single) -> Single:
+        if single.confirmed is None or single.pool.key not in pools:
+            return single
+        pool = replace(pools[single.pool.key], tariffs=(single.tariff,))
+        search = validator.within(formulation.of([pool]), context).apart()
+        fleet = search.confirmed(single.confirmed, refined=True)
+        if not isinstance(fleet, Confirmed) or fleet.usd_per_month >= single.usd_per_month - A_CENT:
+            return single
+        return _as_planned(formulation, pool, single.tariff, fleet)
+
+    order = partial(_order, formulation=formulation, context=context)
+    singles = [alone_of(single) for single in ranking.singles[:shown]]
+    return replace(ranking, singles=(*sorted(singles, key=order), *ranking.singles[shown:]))
+
+
 def _at_known(formulation: Formulation, carried: Mapping[Kind, float]) -> Formulation:
     """The question with what replays showed that kinds of replicas sustain."""
     sources = formulation.pool_set.sources

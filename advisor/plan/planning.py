@@ -25,15 +25,15 @@ from advisor.plan.fleet.chosen import Fleet, HoldsUpTo
 from advisor.plan.fleet.describe import batch_beside_of, fleet_of, planning_day
 from advisor.plan.fleet.spare import judged_spare, without_spare
 from advisor.plan.market import Market, beside_batch, hours_of, hours_to_try, in_hours, of_demand, raised_hours_by_cost
-from advisor.plan.options import Ranking
+from advisor.plan.options import Ranking, refined
 from advisor.plan.problem.formulas import falls
 from advisor.plan.problem.hours import HOURS_BESIDE
 from advisor.plan.problem.values import Infeasible, PurchaseOption
 from advisor.plan.relaxing import tried
 from advisor.plan.remedies import held_to_limits, purchase_remedies, rung_remedies
-from advisor.plan.replay.groups import Confirmed, bounded, unproven
+from advisor.plan.replay.groups import Confirmed, bounded, unproven, usd_of
 from advisor.plan.replay.validator import ReplayValidator
-from advisor.plan.rung_fleets import Ladder, LowerRungs
+from advisor.plan.rung_fleets import NOT_CLIMBED, Ladder, LowerRungs
 from advisor.plan.solve.shares import sends_anywhere
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed
 from advisor.plan.today import judged_current, priced_today
@@ -112,6 +112,7 @@ def _compared(market: Market, asked: Asked, chosen: Chosen, lower: LowerRungs) -
         Items(ladder.higher, ladder.higher if is_ahead and asked.rungs else None) as higher,
         Items(holds_up_to, holds_up_to if is_ahead else None) as holds,
     ):
+        ranking = refined(ranking, chosen.every, market.validator, context, asked.replayed)
         fleet = fleet_of(confirmed, context, market.expected, market.validator)
         shown = ranking.first(context.effort.options)
         options = options_of(shown, chosen.every, context, market.expected, fleet)
@@ -124,12 +125,13 @@ def _compared(market: Market, asked: Asked, chosen: Chosen, lower: LowerRungs) -
         choice = replace(choice, notes=(*choice.notes, *engine_notes(market, confirmed)))
         best = recommended(confirmed, context, fleet, options)
         rejections = (*choice.rejections, *ranking.rejections)
-        if not asked.rungs:
-            return Planned(choice, best, options, (), None, lower.current, rejections)
         _ = context.catalog.content_hash  # the plan names it; other processes work meanwhile
-        climbed = ladder.climbed(higher[0], fleet)
-    if climbed.cheaper is not None and (cheaper := _in_place_of(confirmed, climbed.cheaper, market)) is not None:
-        instead = replace(chosen, fleet=cheaper, ranking=chosen.ranking.with_fleet(cheaper))
+        climbed = ladder.climbed(higher[0], fleet) if asked.rungs else NOT_CLIMBED
+    below = ranking.cheapest_confirmed
+    option = below if usd_of(below) < usd_of(chosen.ranking.cheapest_confirmed) - A_CENT else None
+    other = min((climbed.cheaper, option), key=usd_of)
+    if other is not None and (cheaper := _in_place_of(confirmed, other, market)) is not None:
+        instead = replace(chosen, fleet=cheaper, ranking=ranking.with_fleet(cheaper))
         return _compared(market, asked, instead, lower)
     return Planned(choice, best, options, climbed.rungs, climbed.as_stated, lower.current, rejections)
 

@@ -297,10 +297,13 @@ class Climbed:
     """The ladder, as far as it goes."""
 
     rungs: tuple[Rung, ...]
-    as_stated: Rung
-    """The recommendation as a rung."""
+    as_stated: Rung | None
+    """The recommendation as a rung; None where no rung is asked for."""
     cheaper: Confirmed | None
     """Fleet of a rung within what is stated that costs less than the recommendation, which is no simpler."""
+
+
+NOT_CLIMBED = Climbed((), None, None)
 
 
 class Ladder:
