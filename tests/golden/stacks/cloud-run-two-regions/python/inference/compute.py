@@ -89,7 +89,7 @@ def _mounts(source: str) -> list[gcp.cloudrunv2.ServiceTemplateContainerVolumeMo
 
 
 def arguments(context: Context, key: str) -> list[str]:
-    """Of the container: weights in a mounted bucket, or in the image, are found by their path."""
+    """Arguments of the container: weights in a mounted bucket, or in the image, are found by their path."""
     settings, group = context.settings, context.fleet.groups[key]
     backend, pinned = context.fleet.backends[group.backend], context.fleet.pinned
     revision = pinned(settings.model_revisions, group.backend) if settings.model_source == "hub" else None

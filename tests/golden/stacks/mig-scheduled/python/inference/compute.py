@@ -10,7 +10,7 @@ from pathlib import Path
 import pulumi
 import pulumi_gcp as gcp
 
-from inference.configuration import known, text
+from inference.configuration import resolved, text
 from inference.context import HOST_PORT, Context
 from inference.identity import Identity
 from inference.network import Subnetworks
@@ -173,7 +173,7 @@ def _in_time(context: Context, needed: list[pulumi.Resource]) -> pulumi.Resource
 
 def _startup_script(context: Context, key: str) -> pulumi.Output[str]:
     """The script that a host runs at each start."""
-    return known(context.settings).apply(lambda settings: _filled(replace(context, settings=settings), key))
+    return resolved(context.settings).apply(lambda settings: _filled(replace(context, settings=settings), key))
 
 
 def _filled(context: Context, key: str) -> str:
