@@ -32,6 +32,7 @@ from advisor.codegen.targets.target import (
     against_adapters,
     container_facts,
     entrance_weight,
+    entrypoint_of,
     health_path,
     in_each,
     obstacle_to_entrances,
@@ -308,6 +309,7 @@ def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
     return {
         "region": backend.region,
         **container_facts(backend),
+        "entrypoint": entrypoint_of(container),
         "arguments": [*_arguments(container), *_drains(stack, backend)],
         "revision_option": container.revision_option,
         "environment": _environment(container),

@@ -26,7 +26,6 @@ from advisor.codegen.targets.target import (
     health_path,
     in_each,
     obstacle_to_entrances,
-    serving_arguments,
 )
 from advisor.codegen.turns import has_hand_overs, waits_of
 from advisor.cost.services import HOSTS
@@ -201,8 +200,7 @@ def _profile(
 
 
 def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
-    port = stack.load_balancer.host_port
-    facts = backend_facts(backend, serving_arguments(backend.container, port, _TLS_FILE, _TLS_FILE))
+    facts = backend_facts(backend, stack.load_balancer.host_port, _TLS_FILE, _TLS_FILE)
     more = {"entrance_weight": entrance_weight(stack.backends, backend), "metrics": _metrics(backend.container.engine)}
     return {**facts, **more}
 

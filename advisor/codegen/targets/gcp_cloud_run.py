@@ -17,7 +17,15 @@ from advisor.codegen.quotas import quotas_of_updates
 from advisor.codegen.quoting import marked_slug
 from advisor.codegen.rendering import render
 from advisor.codegen.serving import pin_key
-from advisor.codegen.targets.target import Files, Paid, Target, against_adapters, container_facts, in_each
+from advisor.codegen.targets.target import (
+    Files,
+    Paid,
+    Target,
+    against_adapters,
+    container_facts,
+    entrypoint_of,
+    in_each,
+)
 from advisor.cost.services import accelerated_container_price
 from advisor.deployable import CONTAINER_ENGINE_GIB
 from advisor.records import dataclass, picked, replace
@@ -215,6 +223,7 @@ def _backend(backend: Backend) -> Mapping[str, object]:
     container = backend.container
     return {
         **container_facts(backend),
+        "entrypoint": entrypoint_of(container),
         "image": _image(container.image),
         "revision_option": container.revision_option,
         "arguments": _arguments(container),

@@ -21,7 +21,6 @@ from advisor.codegen.targets.target import (
     in_each,
     obstacle_to_entrances,
     obstacle_to_hosts,
-    serving_arguments,
     stop_times,
 )
 from advisor.codegen.turns import has_hand_overs
@@ -156,8 +155,8 @@ def _scaling(stack: Stack, google_group: gcp_values.GoogleGroup) -> Mapping[str,
 
 
 def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
-    arguments = serving_arguments(backend.container, stack.load_balancer.host_port)
-    return {**backend_facts(backend, arguments), "scraped": scraped(backend.container.engine)}
+    facts = backend_facts(backend, stack.load_balancer.host_port)
+    return {**facts, "scraped": scraped(backend.container.engine)}
 
 
 def _example_network(stack: Stack, region: Region) -> Mapping[str, object]:

@@ -24,7 +24,6 @@ locals {
       image        = "vllm/vllm-omni:v0.30.0"
       model        = "openai/whisper-large-v3"
       checkpoint   = "the planned model"
-      entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
@@ -37,7 +36,7 @@ locals {
         "--ssl-certfile=/etc/inference/certificate.pem",
       ]
       revision_option  = "--revision="
-      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620"]
+      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"]
       health_path      = "/health"
       scraped          = "vllm:e2e_request_latency_seconds_bucket|vllm:e2e_request_latency_seconds_count|vllm:e2e_request_latency_seconds_sum|vllm:num_requests_running|vllm:num_requests_waiting"
     }

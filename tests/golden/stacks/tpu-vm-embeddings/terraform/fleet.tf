@@ -24,7 +24,6 @@ locals {
       image        = "vllm/vllm-tpu:v0.27.0"
       model        = "Qwen/Qwen3-Embedding-8B"
       checkpoint   = "the planned model"
-      entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
@@ -41,7 +40,7 @@ locals {
         "--ssl-certfile=/etc/inference/certificate.pem",
       ]
       revision_option  = "--revision="
-      docker_arguments = ["--privileged", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620"]
+      docker_arguments = ["--privileged", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"]
       health_path      = "/health"
       scraped          = "vllm:e2e_request_latency_seconds_bucket|vllm:e2e_request_latency_seconds_count|vllm:e2e_request_latency_seconds_sum|vllm:num_requests_running|vllm:num_requests_waiting"
     }

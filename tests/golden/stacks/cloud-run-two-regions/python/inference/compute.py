@@ -103,9 +103,10 @@ def arguments(context: Context, key: str) -> list[str]:
 
 
 def _weights(context: Context, key: str) -> str:
-    source, model = context.settings.model_source, context.model(key)
+    source, backend = context.settings.model_source, context.fleet.groups[key].backend
+    model = context.model(backend)
     if source == "hub":
-        return f"{context.fleet.backends[context.fleet.groups[key].backend].model_prefix}{model}"
+        return f"{context.fleet.backends[backend].model_prefix}{model}"
     return f"{f'/{WEIGHTS}' if source.startswith('gs://') else source}/{model}"
 
 

@@ -74,6 +74,14 @@ class Context:
         project = gcp.organizations.get_project_output(project_id=self.settings.project_id, opts=self.asking)
         return project.number
 
+    def image(self, key: str) -> pulumi.Input[str]:
+        """Serving image of a backend."""
+        return self.fleet.pinned(self.settings.container_images, key) or self.fleet.backends[key].image
+
+    def model(self, key: str) -> str:
+        """Name of a backend's model on the hub; "" where only the user knows it."""
+        return self.fleet.pinned(self.settings.model_ids, key) or self.fleet.backends[key].model or ""
+
     def service(self, key: str) -> str:
         """Name of the service of a group."""
         return self.named(self.fleet.groups[key].service)
@@ -82,12 +90,3 @@ class Context:
     def network_tag(self) -> str:
         """Tag of the services' interfaces in the network."""
         return self.named("service")
-
-    def image(self, key: str) -> pulumi.Input[str]:
-        """The serving image of a backend."""
-        return self.fleet.pinned(self.settings.container_images, key) or self.fleet.backends[key].image
-
-    def model(self, key: str) -> str:
-        """The model of a group, by its name on the hub."""
-        backend = self.fleet.groups[key].backend
-        return self.fleet.pinned(self.settings.model_ids, backend) or self.fleet.backends[backend].model or ""

@@ -76,15 +76,15 @@ class Context:
         project = gcp.organizations.get_project_output(project_id=self.settings.project_id, opts=self.asking)
         return project.number
 
+    def image(self, key: str) -> pulumi.Input[str]:
+        """Serving image of a backend."""
+        return self.fleet.pinned(self.settings.container_images, key) or self.fleet.backends[key].image
+
+    def model(self, key: str) -> str:
+        """Name of a backend's model on the hub; "" where only the user knows it."""
+        return self.fleet.backends[key].model or ""
+
     def group_name(self, key: str, zones: Sequence[str]) -> str:
         """Name of a managed group: Google gives it no other zones, and its successor is made before it goes."""
         mark = hashlib.sha256(" ".join([key, *sorted(zones)]).encode()).hexdigest()[:4]
         return f"{self.named(key)[:58]}-{mark}"
-
-    def image(self, key: str) -> pulumi.Input[str]:
-        """The serving image of a backend."""
-        return self.fleet.pinned(self.settings.container_images, key) or self.fleet.backends[key].image
-
-    def model(self, key: str) -> str:
-        """The model of a backend, by its name on the hub."""
-        return self.fleet.backends[key].model or ""

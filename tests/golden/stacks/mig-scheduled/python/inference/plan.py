@@ -33,7 +33,6 @@ class Backend:
     """None: only the user knows where the weights are."""
     checkpoint: str
     """What the weights have to be."""
-    entrypoint: str
     command: Sequence[str]
     model_option: str
     arguments: Sequence[str]

@@ -230,7 +230,6 @@ def _words(context: Context, key: str, backend: Backend) -> list[str]:
     return [
         *backend.docker_arguments,
         *([f"--env={before_model}{model}"] if variable else []),
-        *([f"--entrypoint={backend.entrypoint}"] if backend.entrypoint else []),
         text(context.image(key)),
         *backend.command,
         *([] if variable else [f"{backend.model_option}{model}"]),

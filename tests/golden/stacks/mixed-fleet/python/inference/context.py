@@ -60,19 +60,10 @@ class Context:
         """Log group of the serving containers."""
         return f"/inference/{self.settings.name}"
 
-    def image(self, key: str) -> pulumi.Input[str]:
-        """Serving image of a backend."""
-        pinned = self.fleet.pinned(self.settings.container_images, key)
-        return self.fleet.backends[key].image if pinned is None else pinned
-
     @property
     def metrics_namespace(self) -> str:
         """CloudWatch namespace of the host metrics; the hosts may write to no other."""
         return "Inference/Hosts"
-
-    def model(self, key: str) -> str:
-        """Name of a backend's model on the hub."""
-        return self.fleet.backends[key].model or ""
 
     @property
     def is_from_hub(self) -> bool:
@@ -105,3 +96,11 @@ class Context:
     def asking(self) -> pulumi.InvokeOptions:
         """Options of data sources: on whose behalf they are asked."""
         return pulumi.InvokeOptions(parent=self.parent, provider=self.provider)
+
+    def image(self, key: str) -> pulumi.Input[str]:
+        """Serving image of a backend."""
+        return self.fleet.pinned(self.settings.container_images, key) or self.fleet.backends[key].image
+
+    def model(self, key: str) -> str:
+        """Name of a backend's model on the hub; "" where only the user knows it."""
+        return self.fleet.backends[key].model or ""

@@ -76,22 +76,22 @@ def _permissions(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) 
     weights = BUCKET.findall(f"{context.settings.model_source}/")
     permissions: dict[str, dict[str, Any]] = {
         "PutMetrics": {
-            "actions": ["cloudwatch:PutMetricData"],
-            "resources": ["*"],
-            "condition": {"StringEquals": {"cloudwatch:namespace": context.metrics_namespace}},
+            "Action": ["cloudwatch:PutMetricData"],
+            "Resource": ["*"],
+            "Condition": {"StringEquals": {"cloudwatch:namespace": context.metrics_namespace}},
         },
-        "NameTheGroup": {"actions": ["ec2:DescribeTags"], "resources": ["*"]},
+        "NameTheGroup": {"Action": ["ec2:DescribeTags"], "Resource": ["*"]},
         "WriteLogs": {
-            "actions": ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
-            "resources": [pulumi.Output.format("{0}:*", logs[region].arn) for region in context.fleet.regions],
+            "Action": ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+            "Resource": [pulumi.Output.format("{0}:*", logs[region].arn) for region in context.fleet.regions],
         },
         "TellTheGroup": {
-            "actions": [
+            "Action": [
                 "autoscaling:CompleteLifecycleAction",
                 "autoscaling:RecordLifecycleActionHeartbeat",
                 "autoscaling:TerminateInstanceInAutoScalingGroup",
             ],
-            "resources": [
+            "Resource": [
                 pulumi.Output.format(
                     "arn:{0}:autoscaling:*:{1}:autoScalingGroup:*:autoScalingGroupName/{2}-*",
                     context.partition,
@@ -99,28 +99,28 @@ def _permissions(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) 
                     context.settings.name,
                 ),
             ],
-            "condition": {"StringEquals": {"autoscaling:ResourceTag/Deployment": context.settings.name}},
+            "Condition": {"StringEquals": {"autoscaling:ResourceTag/Deployment": context.settings.name}},
         },
         "ReadSecrets": {
-            "actions": ["secretsmanager:GetSecretValue"],
-            "resources": [value for value in [context.settings.hf_token_secret_arn] if value is not None],
+            "Action": ["secretsmanager:GetSecretValue"],
+            "Resource": [value for value in [context.settings.hf_token_secret_arn] if value is not None],
         },
         "ReadWeights": {
-            "actions": ["s3:GetObject"],
-            "resources": [
+            "Action": ["s3:GetObject"],
+            "Resource": [
                 pulumi.Output.format("arn:{0}:s3:::{1}/{2}*", context.partition, place[0], place[1])
                 for place in weights
             ],
         },
         "ListWeights": {
-            "actions": ["s3:ListBucket"],
-            "resources": [pulumi.Output.format("arn:{0}:s3:::{1}", context.partition, place[0]) for place in weights],
-            "condition": {"StringLike": {"s3:prefix": [f"{place[1]}*" for place in weights]}},
+            "Action": ["s3:ListBucket"],
+            "Resource": [pulumi.Output.format("arn:{0}:s3:::{1}", context.partition, place[0]) for place in weights],
+            "Condition": {"StringLike": {"s3:prefix": [f"{place[1]}*" for place in weights]}},
         },
-        "LogIntoRegistries": {"actions": ["ecr:GetAuthorizationToken"], "resources": ["*"] if repositories else []},
+        "LogIntoRegistries": {"Action": ["ecr:GetAuthorizationToken"], "Resource": ["*"] if repositories else []},
         "PullImages": {
-            "actions": ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-            "resources": [
+            "Action": ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+            "Resource": [
                 pulumi.Output.format("arn:{0}:ecr:{1}:{2}:repository/{3}", context.partition, repo[1], repo[0], repo[2])
                 for repo in repositories
             ],

@@ -57,20 +57,11 @@ class Context:
         """Where SageMaker writes what the containers print."""
         return f"/aws/sagemaker/Endpoints/{self.settings.name}"
 
-    def image(self, key: str) -> pulumi.Input[str]:
-        """Image of a backend."""
-        pinned = self.fleet.pinned(self.settings.container_images, key)
-        return self.fleet.backends[key].image if pinned is None else pinned
-
-    def model(self, key: str) -> str | None:
-        """Name of a backend's model on the hub; None: only the user knows it."""
-        return self.fleet.pinned(self.settings.model_ids, key) or self.fleet.backends[key].model
-
     def model_data(self, key: str) -> pulumi.Input[str] | None:
         """Where the weights of a backend lie in S3; None: they come from the hub."""
         place = self.fleet.pinned(self.settings.model_data, key)
         source, model = self.settings.model_source, self.model(key)
-        if place is not None or source == "hub" or model is None:
+        if place is not None or source == "hub" or not model:
             return place
         return f"{source.removesuffix('/')}/{model}/"
 
@@ -94,3 +85,11 @@ class Context:
     def asking(self) -> pulumi.InvokeOptions:
         """Options of data sources: on whose behalf they are asked."""
         return pulumi.InvokeOptions(parent=self.parent, provider=self.provider)
+
+    def image(self, key: str) -> pulumi.Input[str]:
+        """Serving image of a backend."""
+        return self.fleet.pinned(self.settings.container_images, key) or self.fleet.backends[key].image
+
+    def model(self, key: str) -> str:
+        """Name of a backend's model on the hub; "" where only the user knows it."""
+        return self.fleet.pinned(self.settings.model_ids, key) or self.fleet.backends[key].model or ""

@@ -82,36 +82,36 @@ def _permissions(
     networks = context.settings.networks.items()
     subnets = [(region, subnet) for region, network in networks for subnet in network.private_subnet_ids]
     permissions: dict[str, dict[str, Any]] = {
-        "LogIntoRegistries": {"actions": ["ecr:GetAuthorizationToken"], "resources": ["*"]},
+        "LogIntoRegistries": {"Action": ["ecr:GetAuthorizationToken"], "Resource": ["*"]},
         "PullImages": {
-            "actions": ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-            "resources": [
+            "Action": ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+            "Resource": [
                 pulumi.Output.format("arn:{0}:ecr:{1}:{2}:repository/{3}", context.partition, repo[1], repo[0], repo[2])
                 for repo in repositories
             ],
         },
         "WriteLogs": {
-            "actions": ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
-            "resources": [pulumi.Output.format("{0}:*", logs[region].arn) for region in context.fleet.regions],
+            "Action": ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+            "Resource": [pulumi.Output.format("{0}:*", logs[region].arn) for region in context.fleet.regions],
         },
         "PutMetrics": {
-            "actions": ["cloudwatch:PutMetricData"],
-            "resources": ["*"],
-            "condition": {"StringLike": {"cloudwatch:namespace": ["AWS/SageMaker", "/aws/sagemaker/*"]}},
+            "Action": ["cloudwatch:PutMetricData"],
+            "Resource": ["*"],
+            "Condition": {"StringLike": {"cloudwatch:namespace": ["AWS/SageMaker", "/aws/sagemaker/*"]}},
         },
         "SeeTheNetwork": {
-            "actions": [
+            "Action": [
                 "ec2:DescribeDhcpOptions",
                 "ec2:DescribeNetworkInterfaces",
                 "ec2:DescribeSecurityGroups",
                 "ec2:DescribeSubnets",
                 "ec2:DescribeVpcs",
             ],
-            "resources": ["*"],
+            "Resource": ["*"],
         },
         "CreateNetworkInterfaces": {
-            "actions": ["ec2:CreateNetworkInterface"],
-            "resources": [
+            "Action": ["ec2:CreateNetworkInterface"],
+            "Resource": [
                 pulumi.Output.format("arn:{0}:ec2:*:{1}:network-interface/*", context.partition, context.account_id),
                 *[group.arn for group in groups.values()],
                 *[
@@ -127,38 +127,38 @@ def _permissions(
             ],
         },
         "AttachNetworkInterfaces": {
-            "actions": [
+            "Action": [
                 "ec2:CreateNetworkInterfacePermission",
                 "ec2:DeleteNetworkInterface",
                 "ec2:DeleteNetworkInterfacePermission",
             ],
-            "resources": [
+            "Resource": [
                 pulumi.Output.format("arn:{0}:ec2:*:{1}:network-interface/*", context.partition, context.account_id),
             ],
         },
         "EncryptVolumes": {
-            "actions": ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"],
-            "resources": [key.arn for key in keys.values()],
+            "Action": ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"],
+            "Resource": [key.arn for key in keys.values()],
         },
         "LendTheKey": {
-            "actions": ["kms:CreateGrant"],
-            "resources": [key.arn for key in keys.values()],
-            "condition": {"Bool": {"kms:GrantIsForAWSResource": "true"}},
+            "Action": ["kms:CreateGrant"],
+            "Resource": [key.arn for key in keys.values()],
+            "Condition": {"Bool": {"kms:GrantIsForAWSResource": "true"}},
         },
         "ReadWeights": {
-            "actions": ["s3:GetObject"],
-            "resources": [
+            "Action": ["s3:GetObject"],
+            "Resource": [
                 pulumi.Output.format("arn:{0}:s3:::{1}/{2}*", context.partition, place[0], place[1])
                 for place in weights
             ],
         },
         "ListWeights": {
-            "actions": ["s3:ListBucket"],
-            "resources": [
+            "Action": ["s3:ListBucket"],
+            "Resource": [
                 pulumi.Output.format("arn:{0}:s3:::{1}", context.partition, bucket)
                 for bucket in list(dict.fromkeys([place[0] for place in weights]))
             ],
-            "condition": {"StringLike": {"s3:prefix": list(dict.fromkeys([f"{place[1]}*" for place in weights]))}},
+            "Condition": {"StringLike": {"s3:prefix": list(dict.fromkeys([f"{place[1]}*" for place in weights]))}},
         },
     }
     return allowing(permissions)

@@ -219,7 +219,6 @@ def _container_arguments(context: Context, key: str) -> list[str]:
     revision = pinned(settings.model_revisions, key) if takes_revision else None
     return [
         *backend.docker_arguments,
-        *([f"--entrypoint={backend.entrypoint}"] if backend.entrypoint else []),
         text(image_of(settings, context.fleet, key)),
         *backend.command,
         f"{backend.model_option}{_model_word(context, key)}",
