@@ -1,13 +1,14 @@
 """Target: a way of running containers on a cloud, how its code is rendered, and what hosts and entrances ask of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from advisor.catalog.values import Price
 from advisor.codegen.container import Backend, Container, Language, Quota
 from advisor.codegen.model import ComputeGroup, Stack
 from advisor.codegen.quotas import quotas_needed
+from advisor.codegen.rendering import render
 from advisor.records import dataclass, field, replace
 
 _KEY = "/etc/inference/key.pem"
@@ -149,6 +150,21 @@ Render = Callable[[Stack], Files]
 def in_each(files: Callable[[Language, Stack], Files]) -> Mapping[Language, Render]:
     """Renderers of a target that is written in every language."""
     return {language: partial(files, language) for language in Language}
+
+
+def templated(
+    folder: str,
+    facts_of: Callable[[Stack], Mapping[str, Any]],
+    without: Callable[[Stack], Collection[str]] = lambda _stack: (),
+) -> Mapping[Language, Render]:
+    """Renderers of a target that is its templates and no more.
+
+    Args:
+        folder: of the templates, in each language.
+        facts_of: values that they use beside the stack.
+        without: templates that a stack does not need.
+    """
+    return in_each(lambda language, stack: render(language, folder, stack, facts_of(stack), without=without(stack)))
 
 
 def nothing_against(_stack: Stack) -> str:

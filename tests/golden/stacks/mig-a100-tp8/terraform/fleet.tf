@@ -54,7 +54,6 @@ locals {
       fewest_zones          = 1
       zones                 = []
       machine_type          = "a2-ultragpu-8g"
-      other_machine_types   = []
       provisioning_model    = "STANDARD"
       image                 = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type             = "pd-balanced"

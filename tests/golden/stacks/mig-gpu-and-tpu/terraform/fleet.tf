@@ -85,7 +85,6 @@ locals {
       fewest_zones          = 2
       zones                 = ["us-central1-a", "us-central1-b"]
       machine_type          = "g2-standard-8"
-      other_machine_types   = []
       provisioning_model    = "STANDARD"
       image                 = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type             = "pd-balanced"
@@ -103,7 +102,6 @@ locals {
       fewest_zones          = 1
       zones                 = ["us-east5-a", "us-east5-b"]
       machine_type          = "ct6e-standard-1t"
-      other_machine_types   = []
       provisioning_model    = "STANDARD"
       image                 = "projects/ubuntu-os-accelerator-images/global/images/family/ubuntu-accel-2204-amd64-tpu-v5e-v5p-v6e"
       tpu                   = true

@@ -54,7 +54,6 @@ locals {
       fewest_zones          = 1
       zones                 = []
       machine_type          = "a3-ultragpu-8g"
-      other_machine_types   = []
       provisioning_model    = "RESERVATION_BOUND"
       image                 = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type             = "hyperdisk-balanced"

@@ -51,7 +51,6 @@ locals {
       fewest_zones          = 2
       zones                 = ["us-central1-a", "us-central1-b"]
       machine_type          = "g2-standard-4"
-      other_machine_types   = []
       provisioning_model    = "STANDARD"
       image                 = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type             = "pd-balanced"

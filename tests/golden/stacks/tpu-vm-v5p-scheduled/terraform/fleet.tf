@@ -54,7 +54,6 @@ locals {
       fewest_zones          = 2
       zones                 = ["us-east5-a", "us-east5-b"]
       machine_type          = "ct5p-hightpu-4t"
-      other_machine_types   = []
       provisioning_model    = "STANDARD"
       image                 = "projects/ubuntu-os-accelerator-images/global/images/family/ubuntu-accel-2204-amd64-tpu-v5e-v5p-v6e"
       tpu                   = true

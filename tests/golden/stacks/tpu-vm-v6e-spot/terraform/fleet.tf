@@ -54,7 +54,6 @@ locals {
       fewest_zones          = 1
       zones                 = []
       machine_type          = "ct6e-standard-1t"
-      other_machine_types   = []
       provisioning_model    = "SPOT"
       image                 = "projects/ubuntu-os-accelerator-images/global/images/family/ubuntu-accel-2204-amd64-tpu-v5e-v5p-v6e"
       tpu                   = true

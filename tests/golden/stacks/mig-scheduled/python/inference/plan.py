@@ -71,8 +71,6 @@ class Group:
     zones: Sequence[str]
     """Those that sell the machine type; empty where the plan does not know them."""
     machine_type: str
-    other_machine_types: Sequence[str] = ()
-    """Those that the plan rates alike."""
     attached: Attached | None = None
     provisioning_model: str
     """STANDARD, SPOT or RESERVATION_BOUND."""

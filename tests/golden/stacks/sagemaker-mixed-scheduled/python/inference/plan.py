@@ -61,8 +61,6 @@ class Group:
     """In the busiest hours."""
     weight: int
     """Per mille of all requests in the busiest hours."""
-    start_seconds: int
-    """Longest time that a container takes to answer."""
     volume_gib: int | None
     """None: the machine has a disk of its own."""
     host_image: str
