@@ -17,9 +17,7 @@ from advisor.codegen.targets.target import (
     Files,
     Target,
     backend_facts,
-    container_variables,
     in_each,
-    serving_arguments,
 )
 from advisor.codegen.turns import has_hand_overs, steps_of, waits_of
 from advisor.records import replace
@@ -301,11 +299,7 @@ def _steps(stack: Stack, backend: Backend) -> Mapping[str, object]:
 def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
     container = backend.container
     return {
-        **backend_facts(
-            backend,
-            serving_arguments(container, stack.load_balancer.host_port),
-            _docker_arguments(stack, container),
-        ),
+        **backend_facts(backend, stack.load_balancer.host_port),
         "weight": stack.share_of(backend),
         **_model_variable(stack, container),
         "metrics": _metrics(stack, container),
@@ -330,13 +324,6 @@ def _metrics(stack: Stack, container: Container) -> Mapping[str, object] | None:
         "target_seconds": next(targets, 0.0),
         **own_port,
     }
-
-
-def _docker_arguments(stack: Stack, container: Container) -> list[str]:
-    environment = dict(container_variables(container))
-    if container.port_environment:
-        environment[container.port_environment] = str(stack.load_balancer.host_port)
-    return [*container.device_arguments, *(f"--env={name}={value}" for name, value in environment.items())]
 
 
 def _told_by_variable(container: Container) -> bool:

@@ -20,11 +20,11 @@ from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.codegen.alarms import Missing, WatchedMetric
 from advisor.codegen.aws_places import registry_of
-from advisor.codegen.container import Backend, Engine, Language, Quota, Region, Runtime
+from advisor.codegen.container import Backend, Engine, Quota, Region, Runtime
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.quotas import quotas_of_updates
-from advisor.codegen.rendering import render, scaling_left_out
-from advisor.codegen.targets.target import Files, Paid, Target, against_adapters, in_each
+from advisor.codegen.rendering import scaling_left_out
+from advisor.codegen.targets.target import Paid, Target, against_adapters, templated
 from advisor.records import dataclass, picked
 from advisor.tables import read_rows
 
@@ -280,10 +280,6 @@ def _against_image(stack: Stack) -> str:
     return next((reason for reason in reasons if reason), "")
 
 
-def _files(language: Language, stack: Stack) -> Files:
-    return render(language, _FOLDER, stack, _known(stack), without=scaling_left_out(stack))
-
-
 def _known(stack: Stack) -> Mapping[str, Any]:
     """Values that the templates use beside the stack."""
     alarms = alarms_of(stack)
@@ -363,7 +359,6 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "instances": group.instances,
         "weight": stack.share_of(group),
         **_scaling(stack, group),
-        "start_seconds": group.start_seconds,
         "volume_gib": None if has_own_disk(group.instance_type) else group.root_volume_gib,
         "host_image": host_image(stack.backend_of(group)),
     }
@@ -384,6 +379,7 @@ def _scaling(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "max_instances": group.max_instances,
         "initial_instances": group.instances if is_at_rest else group.max_instances,
         "requests_per_minute": 0 if is_at_rest else group.requests_per_second_per_instance * _SECONDS_PER_MINUTE,
+        "start_seconds": group.start_seconds,
     }
 
 
@@ -453,7 +449,7 @@ SAGEMAKER = Target(
     title="SageMaker",
     check="aws sagemaker describe-endpoint --region {region} --endpoint-name {name} --query "
     "'ProductionVariants[].[VariantName,CurrentInstanceCount,DesiredInstanceCount]'",
-    renderers=in_each(_files),
+    renderers=templated(_FOLDER, _known, without=scaling_left_out),
     obstacle=_obstacle,
     paid=_paid,
     own_quotas=_quotas,

@@ -10,13 +10,12 @@ from typing import Any
 
 from advisor.catalog import load_catalog
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.container import Backend, Container, Engine, Language, Quota
+from advisor.codegen.container import Backend, Container, Engine, Quota
 from advisor.codegen.engines import vllm
 from advisor.codegen.kubernetes_scaling import windows
 from advisor.codegen.model import START_PATIENCE, ComputeGroup, Stack
 from advisor.codegen.quotas import quotas_of_updates
 from advisor.codegen.quoting import marked_slug
-from advisor.codegen.rendering import render
 from advisor.codegen.targets.azure_values import (
     EXAMPLE_IDS,
     EXAMPLE_VAULT,
@@ -26,15 +25,15 @@ from advisor.codegen.targets.azure_values import (
 )
 from advisor.codegen.targets.target import (
     ENTRANCE_HEALTH,
-    Files,
     Paid,
     Target,
     against_adapters,
     container_facts,
     entrance_weight,
+    entrypoint_of,
     health_path,
-    in_each,
     obstacle_to_entrances,
+    templated,
 )
 from advisor.cost.services import HOSTS, accelerated_container_price
 from advisor.records import dataclass
@@ -145,10 +144,6 @@ def _paid(group: ComputeGroup) -> Paid:
         accelerated_container_price(load_catalog(), service, group.region, profile.accelerator, size),
         is_planned=group.is_serverless,
     )
-
-
-def _files(language: Language, stack: Stack) -> Files:
-    return render(language, _FOLDER, stack, _known(stack))
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
@@ -308,6 +303,7 @@ def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
     return {
         "region": backend.region,
         **container_facts(backend),
+        "entrypoint": entrypoint_of(container),
         "arguments": [*_arguments(container), *_drains(stack, backend)],
         "revision_option": container.revision_option,
         "environment": _environment(container),
@@ -355,7 +351,7 @@ CONTAINER_APPS = Target(
     provider="azure",
     title="Azure Container Apps",
     check="az containerapp list --query \"[?tags.Group=='{key}'].[name,properties.runningStatus]\"",
-    renderers=in_each(_files),
+    renderers=templated(_FOLDER, _known),
     obstacle=_obstacle,
     completed=lambda stack: containers(stack).within(stack),
     paid=_paid,

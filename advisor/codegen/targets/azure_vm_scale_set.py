@@ -4,10 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from advisor.codegen.container import Backend, Engine, Language
+from advisor.codegen.container import Backend, Engine
 from advisor.codegen.engines.metrics import METRICS
 from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack, fewest_at_once
-from advisor.codegen.rendering import render
 from advisor.codegen.targets.azure_values import (
     EXAMPLE_IDS,
     EXAMPLE_VAULT,
@@ -19,14 +18,12 @@ from advisor.codegen.targets.azure_values import (
 from advisor.codegen.targets.target import (
     ENTRANCE_ALIVE,
     ENTRANCE_HEALTH,
-    Files,
     Target,
     backend_facts,
     entrance_weight,
     health_path,
-    in_each,
     obstacle_to_entrances,
-    serving_arguments,
+    templated,
 )
 from advisor.codegen.turns import has_hand_overs, waits_of
 from advisor.cost.services import HOSTS
@@ -67,10 +64,6 @@ def _obstacle(stack: Stack) -> str:
     ):
         return "the engine does not say how many requests it answers, which a reactive fleet scales by"
     return obstacle_to_entrances(stack)
-
-
-def _files(language: Language, stack: Stack) -> Files:
-    return render(language, _FOLDER, stack, _known(stack), without=() if _autoscales(stack) else ("scaling",))
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
@@ -201,8 +194,7 @@ def _profile(
 
 
 def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
-    port = stack.load_balancer.host_port
-    facts = backend_facts(backend, serving_arguments(backend.container, port, _TLS_FILE, _TLS_FILE))
+    facts = backend_facts(backend, stack.load_balancer.host_port, _TLS_FILE, _TLS_FILE)
     more = {"entrance_weight": entrance_weight(stack.backends, backend), "metrics": _metrics(backend.container.engine)}
     return {**facts, **more}
 
@@ -233,7 +225,7 @@ VM_SCALE_SET = Target(
     title="Azure virtual machine scale sets",
     check="az vmss get-instance-view --instance-id '*' --query '[].vmHealth.status.code' --ids $(az vmss "
     "list --query \"[?tags.Group=='{key}'].id\" --output tsv)",
-    renderers=in_each(_files),
+    renderers=templated(_FOLDER, _known, without=lambda stack: () if _autoscales(stack) else ("scaling",)),
     takes_cache=True,
     obstacle=_obstacle,
     completed=lambda stack: machines(stack).within(stack),

@@ -10,14 +10,20 @@ from typing import Any
 
 from advisor.catalog import load_catalog
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.container import Backend, Container, Language, Quota
+from advisor.codegen.container import Backend, Container, Quota
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.platforms import GPUS, LONGEST_START_SECONDS, Gpu, Size, is_redundant, quota_of
 from advisor.codegen.quotas import quotas_of_updates
 from advisor.codegen.quoting import marked_slug
-from advisor.codegen.rendering import render
 from advisor.codegen.serving import pin_key
-from advisor.codegen.targets.target import Files, Paid, Target, against_adapters, container_facts, in_each
+from advisor.codegen.targets.target import (
+    Paid,
+    Target,
+    against_adapters,
+    container_facts,
+    entrypoint_of,
+    templated,
+)
 from advisor.cost.services import accelerated_container_price
 from advisor.deployable import CONTAINER_ENGINE_GIB
 from advisor.records import dataclass, picked, replace
@@ -146,10 +152,6 @@ def _size(gpu: Gpu, files_gib: int) -> Size | None:
     return next((size for size in gpu.sizes if size.memory_gib >= files_gib + CONTAINER_ENGINE_GIB), None)
 
 
-def _files(language: Language, stack: Stack) -> Files:
-    return render(language, _FOLDER, stack, _known(stack))
-
-
 def _known(stack: Stack) -> Mapping[str, Any]:
     """Values that the templates use beside the stack."""
     return {
@@ -215,6 +217,7 @@ def _backend(backend: Backend) -> Mapping[str, object]:
     container = backend.container
     return {
         **container_facts(backend),
+        "entrypoint": entrypoint_of(container),
         "image": _image(container.image),
         "revision_option": container.revision_option,
         "arguments": _arguments(container),
@@ -305,7 +308,7 @@ CLOUD_RUN = Target(
     provider="gcp",
     title="Cloud Run",
     check="gcloud run services list --region {region}",
-    renderers=in_each(_files),
+    renderers=templated(_FOLDER, _known),
     obstacle=_obstacle,
     paid=_paid,
     own_quotas=_quotas,

@@ -7,22 +7,20 @@ themselves form an ordinary managed instance group.
 from collections.abc import Mapping
 from typing import Any
 
-from advisor.codegen.container import Backend, Language, Region, Runtime
+from advisor.codegen.container import Backend, Region, Runtime
 from advisor.codegen.model import Scaling, Stack
 from advisor.codegen.quotas import instances_while_replaced
-from advisor.codegen.rendering import ANSWERS, render, scaling_left_out
+from advisor.codegen.rendering import ANSWERS, scaling_left_out
 from advisor.codegen.targets import gcp_values
 from advisor.codegen.targets.gcp_values import descriptions, host_alerts, log_alerts, metric_alerts, scraped
 from advisor.codegen.targets.target import (
-    Files,
     Target,
     backend_facts,
     health_path,
-    in_each,
     obstacle_to_entrances,
     obstacle_to_hosts,
-    serving_arguments,
     stop_times,
+    templated,
 )
 from advisor.codegen.turns import has_hand_overs
 
@@ -42,14 +40,10 @@ _WITHOUT_HOSTS = "tpu-v5-lite-podslice"
 """Google starts TPU v5e through GKE and the older Cloud TPU API only."""
 
 
-def _files(language: Language, stack: Stack) -> Files:
-    return render(language, _FOLDER, stack, {**known_of(stack), "answers": _ANSWERS}, without=scaling_left_out(stack))
-
-
-def known_of(stack: Stack) -> Mapping[str, Any]:
+def _known(stack: Stack) -> Mapping[str, Any]:
     """Values that the templates use beside the stack."""
     groups = gcp_values.google_groups(stack)
-    return _facts(stack, groups) | _choices(stack, groups)
+    return _facts(stack, groups) | _choices(stack, groups) | {"answers": _ANSWERS}
 
 
 def _facts(stack: Stack, groups: tuple[gcp_values.GoogleGroup, ...]) -> dict[str, Any]:
@@ -108,19 +102,16 @@ def _region(stack: Stack, region: Region) -> Mapping[str, object]:
 
 def _group(stack: Stack, google_group: gcp_values.GoogleGroup, capacity: float) -> Mapping[str, object]:
     group = google_group.group
-    attached = (
-        {"attached": {"type": google_group.accelerator_type, "count": google_group.attached}}
-        if google_group.attached
-        else {}
-    )
-    flexible = {"other_machine_types": list(google_group.interchangeable_types)}
+    attached = {"type": google_group.accelerator_type, "count": google_group.attached}
+    others = list(google_group.interchangeable_types)
     return {
         "region": group.region,
         "backend": group.backend,
         "fewest_zones": group.zones,
         "zones": list(google_group.zones),
         "machine_type": google_group.machine_type,
-        **(attached or flexible),
+        **({"attached": attached} if google_group.attached else {}),
+        **({"other_machine_types": others} if others else {}),
         "provisioning_model": google_group.provisioning_model,
         "image": google_group.image,
         **({"tpu": True} if group.platform.runtime is Runtime.TPU else {}),
@@ -156,8 +147,8 @@ def _scaling(stack: Stack, google_group: gcp_values.GoogleGroup) -> Mapping[str,
 
 
 def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
-    arguments = serving_arguments(backend.container, stack.load_balancer.host_port)
-    return {**backend_facts(backend, arguments), "scraped": scraped(backend.container.engine)}
+    facts = backend_facts(backend, stack.load_balancer.host_port)
+    return {**facts, "scraped": scraped(backend.container.engine)}
 
 
 def _example_network(stack: Stack, region: Region) -> Mapping[str, object]:
@@ -198,7 +189,7 @@ MIG = Target(
     provider="gcp",
     title="Managed instance groups",
     check=_CHECK,
-    renderers=in_each(_files),
+    renderers=templated(_FOLDER, _known, without=scaling_left_out),
     takes_cache=True,
     obstacle=_obstacle,
 )
@@ -207,6 +198,6 @@ TPU_VM = Target(
     provider="gcp",
     title="TPU VMs",
     check=_CHECK,
-    renderers=in_each(_files),
+    renderers=templated(_FOLDER, _known, without=scaling_left_out),
     obstacle=_obstacle_of_tpus,
 )

@@ -15,7 +15,6 @@ from advisor.codegen.targets.target import (
     Target,
     backend_facts,
     obstacle_to_hosts,
-    serving_arguments,
     stop_times,
 )
 
@@ -53,10 +52,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         # Plans of answers in one pass take requests to go round in turn (docs/kinds.md).
         "balancing": "round_robin" if stack.unit.is_one_pass else "least_connections",
         "groups": {group.key: _group(stack, group) for group in stack.groups},
-        "backends": {
-            backend.key: backend_facts(backend, serving_arguments(backend.container, stack.load_balancer.host_port))
-            for backend in stack.backends
-        },
+        "backends": {backend.key: backend_facts(backend, stack.load_balancer.host_port) for backend in stack.backends},
         "regions": {region.name: {"zones": region.zones}},
         "subnets": _example_subnets(region),
         "sold_in": sorted({zone for group in stack.groups if group.zones_verified for zone in group.zone_names}),

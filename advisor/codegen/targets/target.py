@@ -1,13 +1,14 @@
 """Target: a way of running containers on a cloud, how its code is rendered, and what hosts and entrances ask of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from advisor.catalog.values import Price
 from advisor.codegen.container import Backend, Container, Language, Quota
 from advisor.codegen.model import ComputeGroup, Stack
 from advisor.codegen.quotas import quotas_needed
+from advisor.codegen.rendering import render
 from advisor.records import dataclass, field, replace
 
 _KEY = "/etc/inference/key.pem"
@@ -27,42 +28,51 @@ def container_facts(backend: Backend) -> Mapping[str, object]:
         "image": container.image,
         "model": container.checkpoint.model_id,
         "checkpoint": container.checkpoint.needed,
-        "entrypoint": [container.entrypoint] if container.entrypoint else [],
         "command": list(container.command),
         "model_option": container.model_option,
     }
 
 
+def entrypoint_of(container: Container) -> list[str]:
+    """The program of a container in place of that of its image; [] where the image's own serves."""
+    return [container.entrypoint] if container.entrypoint else []
+
+
 def backend_facts(
-    backend: Backend, arguments: Sequence[str], docker_arguments: Sequence[str] | None = None
+    backend: Backend, host_port: int, key: str = _KEY, certificate: str = _CERTIFICATE
 ) -> Mapping[str, object]:
-    """The plan's side of a backend, under the names that templates and programs use.
+    """The plan's side of a backend on hosts, under the names that templates and programs use.
 
     Args:
         backend: what answers.
-        arguments: of the serving command, with those that the target adds.
-        docker_arguments: devices and variables of the container, where a target adds to those of the plan.
+        host_port: port that its container answers at.
+        key: path of the key, where the engine speaks TLS itself.
+        certificate: path of the certificate.
     """
     container = backend.container
-    variables = [f"--env={name}={value}" for name, value in container_variables(container).items()]
+    variables = _variables(container, host_port)
     return {
         "region": backend.region,
         **container_facts(backend),
-        "entrypoint": container.entrypoint,
-        "arguments": list(arguments),
+        "arguments": list(_serving_arguments(container, host_port, key, certificate)),
         "revision_option": container.revision_option,
-        "docker_arguments": list(docker_arguments or [*container.device_arguments, *variables]),
+        "docker_arguments": [
+            *container.device_arguments,
+            *(f"--env={name}={value}" for name, value in variables.items()),
+            *(f"--entrypoint={program}" for program in entrypoint_of(container)),
+        ],
         "health_path": container.health_path,
     }
 
 
-def container_variables(container: Container) -> Mapping[str, str]:
+def _variables(container: Container, host_port: int) -> Mapping[str, str]:
     """The variables of a container on a host, whose cache outlives it."""
-    folders = {
-        container.compiled_environment: container.compiled_folder,
-        container.cache_environment: container.cache_folder,
+    given = {
+        container.compiled_environment: f"{_CACHE}/{container.compiled_folder}",
+        container.cache_environment: f"{_CACHE}/{container.cache_folder}",
+        container.port_environment: f"{host_port}",
     }
-    return {**container.environment, **{name: f"{_CACHE}/{folder}" for name, folder in folders.items() if name}}
+    return {**container.environment, **{name: value for name, value in given.items() if name}}
 
 
 def obstacle_to_hosts(stack: Stack) -> str:
@@ -79,9 +89,7 @@ def stop_times(stack: Stack) -> Mapping[str, int]:
     return {"stop_seconds": stack.load_balancer.drain_seconds + _STOP_MARGIN_SECONDS, "kill_seconds": _KILL_SECONDS}
 
 
-def serving_arguments(
-    container: Container, host_port: int, key: str = _KEY, certificate: str = _CERTIFICATE
-) -> tuple[str, ...]:
+def _serving_arguments(container: Container, host_port: int, key: str, certificate: str) -> tuple[str, ...]:
     """Arguments of the plan with the port, and the paths of key and certificate where the engine speaks TLS itself."""
     port = [f"{container.port_option}{host_port}"] if container.port_option else []
     paths = zip(container.tls_options or (), (key, certificate), strict=False)
@@ -142,6 +150,21 @@ Render = Callable[[Stack], Files]
 def in_each(files: Callable[[Language, Stack], Files]) -> Mapping[Language, Render]:
     """Renderers of a target that is written in every language."""
     return {language: partial(files, language) for language in Language}
+
+
+def templated(
+    folder: str,
+    facts_of: Callable[[Stack], Mapping[str, Any]],
+    without: Callable[[Stack], Collection[str]] = lambda _stack: (),
+) -> Mapping[Language, Render]:
+    """Renderers of a target that is its templates and no more.
+
+    Args:
+        folder: of the templates, in each language.
+        facts_of: values that they use beside the stack.
+        without: templates that a stack does not need.
+    """
+    return in_each(lambda language, stack: render(language, folder, stack, facts_of(stack), without=without(stack)))
 
 
 def nothing_against(_stack: Stack) -> str:

@@ -21,9 +21,9 @@ locals {
       image           = "docker.io/vllm/vllm-openai:v0.33.0"
       model           = null
       checkpoint      = "the hub name of the planned model"
-      entrypoint      = ["vllm"]
       command         = ["serve"]
       model_option    = ""
+      entrypoint      = ["vllm"]
       revision_option = "--revision="
       arguments = [
         "--dtype=bfloat16",

@@ -18,9 +18,9 @@ locals {
       image           = "docker.io/vllm/vllm-openai:v0.30.0"
       model           = "RedHatAI/Meta-Llama-3.1-8B-Instruct-quantized.w4a16"
       checkpoint      = "a 4-bit (AWQ, GPTQ or compressed-tensors) checkpoint of the planned model"
-      entrypoint      = ["vllm"]
       command         = ["serve"]
       model_option    = ""
+      entrypoint      = ["vllm"]
       revision_option = "--revision="
       arguments = [
         "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",

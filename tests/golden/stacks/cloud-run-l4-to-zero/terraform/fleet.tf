@@ -21,9 +21,9 @@ locals {
       image           = "docker.io/vllm/vllm-openai:v0.30.0"
       model           = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint      = "the planned model"
-      entrypoint      = ["vllm"]
       command         = ["serve"]
       model_option    = ""
+      entrypoint      = ["vllm"]
       revision_option = "--revision="
       arguments = [
         "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",

@@ -18,9 +18,9 @@ locals {
       image             = "nvcr.io/nim/meta/llama-3.2-3b-instruct:1.10.1"
       model             = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint        = "the planned model"
-      entrypoint        = []
       command           = []
       model_option      = ""
+      entrypoint        = []
       revision_option   = ""
       arguments         = []
       model_environment = "NIM_MODEL_PATH"

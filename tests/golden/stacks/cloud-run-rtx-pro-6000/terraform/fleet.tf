@@ -18,9 +18,9 @@ locals {
       image           = "docker.io/vllm/vllm-openai:v0.30.0"
       model           = "Qwen/Qwen3-32B-FP8"
       checkpoint      = "an FP8 checkpoint of the planned model"
-      entrypoint      = ["vllm"]
       command         = ["serve"]
       model_option    = ""
+      entrypoint      = ["vllm"]
       revision_option = "--revision="
       arguments = [
         "--served-model-name=Qwen/Qwen3-32B",

@@ -21,9 +21,9 @@ locals {
       image           = "docker.io/vllm/vllm-openai:v0.30.0"
       model           = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint      = "the planned model"
-      entrypoint      = ["vllm"]
       command         = ["serve"]
       model_option    = ""
+      entrypoint      = ["vllm"]
       revision_option = "--revision="
       arguments = [
         "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",
@@ -46,9 +46,9 @@ locals {
       image           = "docker.io/vllm/vllm-openai:v0.30.0"
       model           = "RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8-dynamic"
       checkpoint      = "an FP8 checkpoint of the planned model"
-      entrypoint      = ["vllm"]
       command         = ["serve"]
       model_option    = ""
+      entrypoint      = ["vllm"]
       revision_option = "--revision="
       arguments = [
         "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",
@@ -71,9 +71,9 @@ locals {
       image           = "docker.io/vllm/vllm-openai:v0.30.0"
       model           = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint      = "the planned model"
-      entrypoint      = ["vllm"]
       command         = ["serve"]
       model_option    = ""
+      entrypoint      = ["vllm"]
       revision_option = "--revision="
       arguments = [
         "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",

@@ -61,9 +61,9 @@ locals {
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
-      entrypoint   = ["vllm"]
       command      = ["serve"]
       model_option = ""
+      entrypoint   = ["vllm"]
       arguments = [
         "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",
         "--dtype=bfloat16",
@@ -88,9 +88,9 @@ locals {
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
-      entrypoint   = ["vllm"]
       command      = ["serve"]
       model_option = ""
+      entrypoint   = ["vllm"]
       arguments = [
         "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",
         "--dtype=bfloat16",

@@ -42,9 +42,9 @@ locals {
       image        = "vllm/vllm-openai:v0.33.0"
       model        = null
       checkpoint   = "the hub name of the planned model"
-      entrypoint   = ["vllm"]
       command      = ["serve"]
       model_option = ""
+      entrypoint   = ["vllm"]
       arguments = [
         "--dtype=half",
         "--tensor-parallel-size=1",

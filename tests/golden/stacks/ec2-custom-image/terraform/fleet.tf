@@ -23,7 +23,6 @@ locals {
       image            = "nvcr.io/nim/meta/llama-3.1-8b-instruct:2.0.9"
       model            = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint       = "the planned model"
-      entrypoint       = ""
       command          = []
       model_option     = ""
       arguments        = []

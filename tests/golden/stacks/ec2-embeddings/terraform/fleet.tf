@@ -23,7 +23,6 @@ locals {
       image        = "vllm/vllm-openai-cpu:v0.30.0-arm64"
       model        = "BAAI/bge-m3"
       checkpoint   = "the planned model"
-      entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
@@ -37,9 +36,14 @@ locals {
         "--ssl-keyfile=/etc/inference/key.pem",
         "--ssl-certfile=/etc/inference/certificate.pem",
       ]
-      revision_option  = "--revision="
-      docker_arguments = ["--cap-add=SYS_NICE", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--env=VLLM_CPU_KVCACHE_SPACE=2"]
-      health_path      = "/health"
+      revision_option = "--revision="
+      docker_arguments = [
+        "--cap-add=SYS_NICE",
+        "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620",
+        "--env=VLLM_CPU_KVCACHE_SPACE=2",
+        "--entrypoint=vllm",
+      ]
+      health_path = "/health"
       metrics = {
         path           = "/metrics"
         latency        = "vllm:e2e_request_latency_seconds"
@@ -55,7 +59,6 @@ locals {
       image        = "ghcr.io/huggingface/text-embeddings-inference:89-1.9.3"
       model        = "BAAI/bge-m3"
       checkpoint   = "the planned model"
-      entrypoint   = ""
       command      = []
       model_option = "--model-id="
       arguments = [

@@ -23,7 +23,6 @@ locals {
       image      = "ghcr.io/ggml-org/llama.cpp:server-b11151"
       model      = null
       checkpoint = "the planned model as GGUF in Q4_K_M (of a repository of the hub neither size nor digest is verified); a file of your own goes into a bucket or folder that model_source names, below the name of the model"
-      entrypoint = "bash"
       command = [
         "-euc",
         <<-EOT
@@ -76,7 +75,7 @@ locals {
         "--port=8443",
       ]
       revision_option  = ""
-      docker_arguments = ["--cap-add=SYS_NICE"]
+      docker_arguments = ["--cap-add=SYS_NICE", "--entrypoint=bash"]
       health_path      = "/health"
       metrics = {
         path           = "/metrics"
@@ -93,7 +92,6 @@ locals {
       image      = "ghcr.io/ggml-org/llama.cpp:server-cuda-b11151"
       model      = null
       checkpoint = "the planned model as GGUF in Q4_K_M (of a repository of the hub neither size nor digest is verified); a file of your own goes into a bucket or folder that model_source names, below the name of the model"
-      entrypoint = "bash"
       command = [
         "-euc",
         <<-EOT
@@ -146,7 +144,7 @@ locals {
         "--port=8443",
       ]
       revision_option  = ""
-      docker_arguments = ["--gpus=all"]
+      docker_arguments = ["--gpus=all", "--entrypoint=bash"]
       health_path      = "/health"
       metrics = {
         path           = "/metrics"

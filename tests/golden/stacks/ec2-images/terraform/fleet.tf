@@ -23,7 +23,6 @@ locals {
       image      = "openvino/model_server:2026.1"
       model      = null
       checkpoint = "the planned model as ONNX, a folder with a model.onnx whose first dimension is free and whose inputs are pixel_values (fp32, 3 × 224 × 224)"
-      entrypoint = "bash"
       command = [
         "-euc",
         <<-EOT
@@ -67,7 +66,7 @@ locals {
         "--rest_port=8443",
       ]
       revision_option  = "--revision="
-      docker_arguments = ["--cap-add=SYS_NICE", "--user=0"]
+      docker_arguments = ["--cap-add=SYS_NICE", "--user=0", "--entrypoint=bash"]
       health_path      = "/v2/health/ready"
       metrics = {
         path           = "/metrics"
@@ -84,7 +83,6 @@ locals {
       image      = "nvcr.io/nvidia/tritonserver:26.08-py3"
       model      = null
       checkpoint = "the planned model as ONNX, a folder with a model.onnx whose first dimension is free and whose inputs are pixel_values (fp32, 3 × 224 × 224)"
-      entrypoint = "bash"
       command = [
         "-euc",
         <<-EOT
@@ -158,6 +156,7 @@ locals {
           ]
         EOT
         ,
+        "--entrypoint=bash",
       ]
       health_path = "/v2/health/ready"
       metrics = {

@@ -23,7 +23,6 @@ locals {
       image      = "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference-neuronx:2.8.0-transformers4.55.4-neuronx-py310-sdk2.26.0-ubuntu22.04"
       model      = null
       checkpoint = "the planned model, compiled once on such a machine: optimum-cli export neuron --model MODEL --task feature-extraction --batch_size 1 --sequence_length 512 --auto_cast matmul --auto_cast_type bf16 FOLDER"
-      entrypoint = "bash"
       command = [
         "-euc",
         <<-EOT
@@ -52,6 +51,7 @@ locals {
         "--env=HF_OPTIMUM_BATCH_SIZE=1",
         "--env=HF_OPTIMUM_SEQUENCE_LENGTH=512",
         "--env=SAGEMAKER_MODEL_SERVER_TIMEOUT=3600",
+        "--entrypoint=bash",
       ]
       health_path = "/ping"
       metrics     = null
@@ -64,7 +64,6 @@ locals {
       image      = "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference-neuronx:2.8.0-transformers4.55.4-neuronx-py310-sdk2.26.0-ubuntu22.04"
       model      = null
       checkpoint = "the planned model, compiled once on such a machine: optimum-cli export neuron --model MODEL --task feature-extraction --batch_size 1 --sequence_length 512 --auto_cast matmul --auto_cast_type bf16 FOLDER"
-      entrypoint = "bash"
       command = [
         "-euc",
         <<-EOT
@@ -98,6 +97,7 @@ locals {
         "--env=HF_OPTIMUM_BATCH_SIZE=1",
         "--env=HF_OPTIMUM_SEQUENCE_LENGTH=512",
         "--env=SAGEMAKER_MODEL_SERVER_TIMEOUT=3600",
+        "--entrypoint=bash",
       ]
       health_path = "/ping"
       metrics     = null

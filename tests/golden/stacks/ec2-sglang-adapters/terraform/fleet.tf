@@ -23,7 +23,6 @@ locals {
       image        = "lmsysorg/sglang:v0.5.23"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
-      entrypoint   = "python3"
       command      = ["-m", "sglang.launch_server"]
       model_option = "--model-path="
       arguments = [
@@ -52,7 +51,7 @@ locals {
         "--ssl-certfile=/etc/inference/certificate.pem",
       ]
       revision_option  = "--revision="
-      docker_arguments = ["--gpus=all", "--env=SGLANG_TIMEOUT_KEEP_ALIVE=620"]
+      docker_arguments = ["--gpus=all", "--env=SGLANG_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=python3"]
       health_path      = "/health"
       metrics = {
         path           = "/metrics"

@@ -23,7 +23,6 @@ locals {
       image        = "lmsysorg/sglang:v0.5.9"
       model        = "RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic"
       checkpoint   = "an FP8 checkpoint of the planned model"
-      entrypoint   = "python3"
       command      = ["-m", "sglang.launch_server"]
       model_option = "--model-path="
       arguments = [
@@ -40,7 +39,7 @@ locals {
         "--port=8443",
       ]
       revision_option  = "--revision="
-      docker_arguments = ["--gpus=all", "--env=SGLANG_TIMEOUT_KEEP_ALIVE=620"]
+      docker_arguments = ["--gpus=all", "--env=SGLANG_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=python3"]
       health_path      = "/health"
       metrics = {
         path           = "/metrics"

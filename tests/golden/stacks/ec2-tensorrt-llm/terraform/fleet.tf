@@ -23,7 +23,6 @@ locals {
       image        = "nvcr.io/nvidia/tensorrt-llm/release:1.2.1"
       model        = "nvidia/Llama-3.3-70B-Instruct-FP8"
       checkpoint   = "an FP8 checkpoint made with NVIDIA Model Optimizer of the planned model"
-      entrypoint   = "trtllm-serve"
       command      = ["serve"]
       model_option = ""
       arguments = [
@@ -36,7 +35,7 @@ locals {
         "--port=8443",
       ]
       revision_option  = "--revision="
-      docker_arguments = ["--gpus=all"]
+      docker_arguments = ["--gpus=all", "--entrypoint=trtllm-serve"]
       health_path      = "/health"
       metrics          = null
       protocol         = "HTTP"

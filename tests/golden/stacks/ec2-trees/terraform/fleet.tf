@@ -23,7 +23,6 @@ locals {
       image      = "nvcr.io/nvidia/tritonserver:26.08-py3"
       model      = null
       checkpoint = "the planned model, a folder with an xgboost.ubj, an xgboost.json, a model.txt of LightGBM or a checkpoint.tl of treelite"
-      entrypoint = "bash"
       command = [
         "-euc",
         <<-EOT
@@ -160,6 +159,7 @@ locals {
           instance_group [ { kind: KIND_AUTO } ]
         EOT
         ,
+        "--entrypoint=bash",
       ]
       health_path = "/v2/health/ready"
       metrics = {
@@ -178,7 +178,6 @@ locals {
       image      = "nvcr.io/nvidia/tritonserver:26.08-py3"
       model      = null
       checkpoint = "the planned model, a folder with an xgboost.ubj, an xgboost.json, a model.txt of LightGBM or a checkpoint.tl of treelite"
-      entrypoint = "bash"
       command = [
         "-euc",
         <<-EOT
@@ -315,6 +314,7 @@ locals {
           instance_group [ { kind: KIND_AUTO } ]
         EOT
         ,
+        "--entrypoint=bash",
       ]
       health_path = "/v2/health/ready"
       metrics = {

@@ -23,7 +23,6 @@ locals {
       image        = "registry.example.com/vllm-arm64@sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
       model        = "meta-llama/Llama-3.2-3B-Instruct"
       checkpoint   = "the planned model"
-      entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
@@ -39,7 +38,7 @@ locals {
         "--ssl-certfile=/etc/inference/certificate.pem",
       ]
       revision_option  = "--revision="
-      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620"]
+      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"]
       health_path      = "/health"
       metrics = {
         path           = "/metrics"

@@ -23,7 +23,6 @@ locals {
       image        = "public.ecr.aws/neuron/pytorch-inference-vllm-neuronx:0.16.0-neuronx-py312-sdk2.30.0-ubuntu24.04"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
-      entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
@@ -42,6 +41,7 @@ locals {
         "--device=/dev/neuron0",
         "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620",
         "--env=NEURON_COMPILED_ARTIFACTS=/root/.cache/models/meta-llama/Llama-3.1-8B-Instruct/neuron-26647b42d5db",
+        "--entrypoint=vllm",
       ]
       health_path = "/health"
       metrics = {
@@ -59,7 +59,6 @@ locals {
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
-      entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
@@ -75,7 +74,7 @@ locals {
         "--ssl-certfile=/etc/inference/certificate.pem",
       ]
       revision_option  = "--revision="
-      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620"]
+      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"]
       health_path      = "/health"
       metrics = {
         path           = "/metrics"

@@ -23,7 +23,6 @@ locals {
       image        = "vllm/vllm-openai:v0.33.0"
       model        = null
       checkpoint   = "the hub name of the planned model"
-      entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
@@ -38,7 +37,7 @@ locals {
         "--ssl-certfile=/etc/inference/certificate.pem",
       ]
       revision_option  = "--revision="
-      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620"]
+      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"]
       health_path      = "/health"
       metrics = {
         path           = "/metrics"

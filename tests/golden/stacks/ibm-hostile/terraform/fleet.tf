@@ -22,7 +22,6 @@ locals {
       image        = "vault.habana.ai/gaudi-docker/1.24.1/ubuntu24.04/habanalabs/vllm-0.26.0-ptupstream-2.11.0:latest"
       model        = null
       checkpoint   = "the hub name of the planned model"
-      entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
@@ -43,6 +42,7 @@ locals {
         "--cap-add=sys_nice",
         "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620",
         "--env=HABANA_LOGS=/tmp/habana_logs",
+        "--entrypoint=vllm",
       ]
       health_path = "/health"
     }

@@ -23,7 +23,6 @@ locals {
       image        = "public.ecr.aws/neuron/pytorch-inference-vllm-neuronx:0.16.0-neuronx-py312-sdk2.30.0-ubuntu24.04"
       model        = "meta-llama/Llama-3.2-3B-Instruct"
       checkpoint   = "the planned model"
-      entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
@@ -42,6 +41,7 @@ locals {
         "--device=/dev/neuron0",
         "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620",
         "--env=NEURON_COMPILED_ARTIFACTS=/root/.cache/models/meta-llama/Llama-3.2-3B-Instruct/neuron-09f34f60294c",
+        "--entrypoint=vllm",
       ]
       health_path = "/health"
       metrics = {

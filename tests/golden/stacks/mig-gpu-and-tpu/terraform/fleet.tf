@@ -29,7 +29,6 @@ locals {
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
-      entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
@@ -45,7 +44,7 @@ locals {
         "--ssl-certfile=/etc/inference/certificate.pem",
       ]
       revision_option  = "--revision="
-      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620"]
+      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"]
       health_path      = "/health"
       scraped          = "vllm:num_requests_running|vllm:num_requests_waiting|vllm:time_to_first_token_seconds_bucket|vllm:time_to_first_token_seconds_count|vllm:time_to_first_token_seconds_sum"
     }
@@ -56,7 +55,6 @@ locals {
       image        = "vllm/vllm-tpu:v0.29.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
-      entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
@@ -72,7 +70,7 @@ locals {
         "--ssl-certfile=/etc/inference/certificate.pem",
       ]
       revision_option  = "--revision="
-      docker_arguments = ["--privileged", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620"]
+      docker_arguments = ["--privileged", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"]
       health_path      = "/health"
       scraped          = "vllm:num_requests_running|vllm:num_requests_waiting|vllm:time_to_first_token_seconds_bucket|vllm:time_to_first_token_seconds_count|vllm:time_to_first_token_seconds_sum"
     }
@@ -87,7 +85,6 @@ locals {
       fewest_zones          = 2
       zones                 = ["us-central1-a", "us-central1-b"]
       machine_type          = "g2-standard-8"
-      other_machine_types   = []
       provisioning_model    = "STANDARD"
       image                 = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type             = "pd-balanced"
@@ -105,7 +102,6 @@ locals {
       fewest_zones          = 1
       zones                 = ["us-east5-a", "us-east5-b"]
       machine_type          = "ct6e-standard-1t"
-      other_machine_types   = []
       provisioning_model    = "STANDARD"
       image                 = "projects/ubuntu-os-accelerator-images/global/images/family/ubuntu-accel-2204-amd64-tpu-v5e-v5p-v6e"
       tpu                   = true
@@ -164,7 +160,7 @@ locals {
     }
   }
 
-  # Of each group: fewer hosts than it has in its quietest hours.
+  # Alarm of each group: fewer hosts than it has in its quietest hours.
   host_alerts = {
     unhealthy-hosts = {
       description = "Fewer hosts answer than the plan needs, for longer than one takes to start."

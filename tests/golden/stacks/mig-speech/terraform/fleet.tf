@@ -24,7 +24,6 @@ locals {
       image        = "vllm/vllm-omni:v0.30.0"
       model        = "openai/whisper-large-v3"
       checkpoint   = "the planned model"
-      entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
@@ -37,7 +36,7 @@ locals {
         "--ssl-certfile=/etc/inference/certificate.pem",
       ]
       revision_option  = "--revision="
-      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620"]
+      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"]
       health_path      = "/health"
       scraped          = "vllm:e2e_request_latency_seconds_bucket|vllm:e2e_request_latency_seconds_count|vllm:e2e_request_latency_seconds_sum|vllm:num_requests_running|vllm:num_requests_waiting"
     }
@@ -52,7 +51,6 @@ locals {
       fewest_zones          = 2
       zones                 = ["us-central1-a", "us-central1-b"]
       machine_type          = "g2-standard-4"
-      other_machine_types   = []
       provisioning_model    = "STANDARD"
       image                 = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type             = "pd-balanced"
@@ -95,7 +93,7 @@ locals {
     }
   }
 
-  # Of each group: fewer hosts than it has in its quietest hours.
+  # Alarm of each group: fewer hosts than it has in its quietest hours.
   host_alerts = {
     unhealthy-hosts = {
       description = "Fewer hosts answer than the plan needs, for longer than one takes to start."

@@ -29,7 +29,6 @@ locals {
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
-      entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
@@ -45,7 +44,7 @@ locals {
         "--ssl-certfile=/etc/inference/certificate.pem",
       ]
       revision_option  = "--revision="
-      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620"]
+      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"]
       health_path      = "/health"
       scraped          = "vllm:num_requests_running|vllm:num_requests_waiting|vllm:time_to_first_token_seconds_bucket|vllm:time_to_first_token_seconds_count|vllm:time_to_first_token_seconds_sum"
     }
@@ -56,7 +55,6 @@ locals {
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
-      entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
@@ -72,7 +70,7 @@ locals {
         "--ssl-certfile=/etc/inference/certificate.pem",
       ]
       revision_option  = "--revision="
-      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620"]
+      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"]
       health_path      = "/health"
       scraped          = "vllm:num_requests_running|vllm:num_requests_waiting|vllm:time_to_first_token_seconds_bucket|vllm:time_to_first_token_seconds_count|vllm:time_to_first_token_seconds_sum"
     }
@@ -87,7 +85,6 @@ locals {
       fewest_zones          = 1
       zones                 = ["europe-west4-a", "europe-west4-b"]
       machine_type          = "a2-highgpu-1g"
-      other_machine_types   = []
       provisioning_model    = "STANDARD"
       image                 = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type             = "pd-balanced"
@@ -105,7 +102,6 @@ locals {
       fewest_zones          = 2
       zones                 = ["us-central1-a", "us-central1-b"]
       machine_type          = "g2-standard-8"
-      other_machine_types   = []
       provisioning_model    = "SPOT"
       image                 = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type             = "pd-balanced"
@@ -123,7 +119,6 @@ locals {
       fewest_zones          = 2
       zones                 = ["us-central1-a", "us-central1-b"]
       machine_type          = "g2-standard-8"
-      other_machine_types   = []
       provisioning_model    = "STANDARD"
       image                 = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type             = "pd-balanced"
@@ -191,7 +186,7 @@ locals {
     }
   }
 
-  # Of each group: fewer hosts than it has in its quietest hours.
+  # Alarm of each group: fewer hosts than it has in its quietest hours.
   host_alerts = {
     unhealthy-hosts = {
       description = "Fewer hosts answer than the plan needs, for longer than one takes to start."

@@ -6,7 +6,6 @@ locals {
     for key, backend in local.backends : key => [
       for word in concat(
         backend.docker_arguments,
-        backend.entrypoint == "" ? [] : ["--entrypoint=${backend.entrypoint}"],
         [local.images[key]],
         backend.command,
         ["${backend.model_option}${local.model_words[key]}"],

@@ -8,32 +8,32 @@ locals {
   # What hosts may do: report, say that they are ready, read what is given, and nothing else.
   permissions = {
     PutMetrics = {
-      actions   = ["cloudwatch:PutMetricData"]
-      resources = ["*"]
-      condition = { StringEquals = { "cloudwatch:namespace" = local.metrics_namespace } }
+      Action    = ["cloudwatch:PutMetricData"]
+      Resource  = ["*"]
+      Condition = { StringEquals = { "cloudwatch:namespace" = local.metrics_namespace } }
     }
-    NameTheGroup = { actions = ["ec2:DescribeTags"], resources = ["*"] }
+    NameTheGroup = { Action = ["ec2:DescribeTags"], Resource = ["*"] }
     WriteLogs = {
-      actions   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
-      resources = [for region in keys(local.regions) : "${aws_cloudwatch_log_group.serving[region].arn}:*"]
+      Action   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+      Resource = [for region in keys(local.regions) : "${aws_cloudwatch_log_group.serving[region].arn}:*"]
     }
     # Ready once the model answers, and gone when spot capacity (a former plan's too) is taken back; the tag tells groups apart.
     TellTheGroup = {
-      actions   = ["autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat", "autoscaling:TerminateInstanceInAutoScalingGroup"]
-      resources = ["arn:${data.aws_partition.current.partition}:autoscaling:*:${data.aws_caller_identity.current.account_id}:autoScalingGroup:*:autoScalingGroupName/${var.name}-*"]
-      condition = { StringEquals = { "autoscaling:ResourceTag/Deployment" = var.name } }
+      Action    = ["autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat", "autoscaling:TerminateInstanceInAutoScalingGroup"]
+      Resource  = ["arn:${data.aws_partition.current.partition}:autoscaling:*:${data.aws_caller_identity.current.account_id}:autoScalingGroup:*:autoScalingGroupName/${var.name}-*"]
+      Condition = { StringEquals = { "autoscaling:ResourceTag/Deployment" = var.name } }
     }
-    ReadSecrets = { actions = ["secretsmanager:GetSecretValue"], resources = compact([var.hf_token_secret_arn]) }
-    ReadWeights = { actions = ["s3:GetObject"], resources = [for place in local.weights : "arn:${data.aws_partition.current.partition}:s3:::${place[0]}/${place[1]}*"] }
+    ReadSecrets = { Action = ["secretsmanager:GetSecretValue"], Resource = compact([var.hf_token_secret_arn]) }
+    ReadWeights = { Action = ["s3:GetObject"], Resource = [for place in local.weights : "arn:${data.aws_partition.current.partition}:s3:::${place[0]}/${place[1]}*"] }
     ListWeights = {
-      actions   = ["s3:ListBucket"]
-      resources = [for place in local.weights : "arn:${data.aws_partition.current.partition}:s3:::${place[0]}"]
-      condition = { StringLike = { "s3:prefix" = [for place in local.weights : "${place[1]}*"] } }
+      Action    = ["s3:ListBucket"]
+      Resource  = [for place in local.weights : "arn:${data.aws_partition.current.partition}:s3:::${place[0]}"]
+      Condition = { StringLike = { "s3:prefix" = [for place in local.weights : "${place[1]}*"] } }
     }
-    LogIntoRegistries = { actions = ["ecr:GetAuthorizationToken"], resources = length(local.repositories) == 0 ? [] : ["*"] }
+    LogIntoRegistries = { Action = ["ecr:GetAuthorizationToken"], Resource = length(local.repositories) == 0 ? [] : ["*"] }
     PullImages = {
-      actions = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-      resources = [
+      Action = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+      Resource = [
         for repo in local.repositories :
         "arn:${data.aws_partition.current.partition}:ecr:${repo[1]}:${repo[0]}:repository/${repo[2]}"
       ]
@@ -61,10 +61,8 @@ resource "aws_iam_role_policy" "host" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
-      for sid, permission in local.permissions : merge(
-        { Sid = sid, Effect = "Allow", Action = permission.actions, Resource = permission.resources },
-        try({ Condition = permission.condition }, {}),
-      ) if length(permission.resources) > 0
+      for sid, permission in local.permissions : merge({ Sid = sid, Effect = "Allow" }, permission)
+      if length(permission.Resource) > 0
     ]
   })
 }

@@ -40,7 +40,6 @@ locals {
       gpu           = false
       instances     = 3
       weight        = 1000
-      start_seconds = 2880
       volume_gib    = 164
       host_image    = "al2-ami-sagemaker-inference-neuron-2"
     }

@@ -47,7 +47,6 @@ locals {
       gpu           = true
       instances     = 1
       weight        = 1000
-      start_seconds = 960
       volume_gib    = null
       host_image    = "al2-ami-sagemaker-inference-gpu-3-1"
     }

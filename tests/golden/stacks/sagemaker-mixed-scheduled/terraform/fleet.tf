@@ -75,9 +75,8 @@ locals {
         "0648-12345" = { recurrence = "cron(48 6 ? * MON,TUE,WED,THU,FRI *)", instances = 4 }
         "1900-12345" = { recurrence = "cron(0 19 ? * MON,TUE,WED,THU,FRI *)", instances = 2 }
       }
-      start_seconds = 720
-      volume_gib    = null
-      host_image    = "al2023-ami-sagemaker-inference-gpu-4-1"
+      volume_gib = null
+      host_image = "al2023-ami-sagemaker-inference-gpu-4-1"
     }
     us-east-1-g6-xlarge-bf16-tp1-on-demand = {
       region        = "us-east-1"
@@ -93,9 +92,8 @@ locals {
         "0648-12345" = { recurrence = "cron(48 6 ? * MON,TUE,WED,THU,FRI *)", instances = 4 }
         "1900-12345" = { recurrence = "cron(0 19 ? * MON,TUE,WED,THU,FRI *)", instances = 2 }
       }
-      start_seconds = 720
-      volume_gib    = null
-      host_image    = "al2023-ami-sagemaker-inference-gpu-4-1"
+      volume_gib = null
+      host_image = "al2023-ami-sagemaker-inference-gpu-4-1"
     }
   }
 

@@ -10,53 +10,53 @@ locals {
 
   # What models may do: be pulled, write logs and metrics, stand in the network, read their weights.
   permissions = {
-    LogIntoRegistries = { actions = ["ecr:GetAuthorizationToken"], resources = ["*"] }
+    LogIntoRegistries = { Action = ["ecr:GetAuthorizationToken"], Resource = ["*"] }
     PullImages = {
-      actions = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-      resources = [
+      Action = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+      Resource = [
         for repo in local.repositories :
         "arn:${data.aws_partition.current.partition}:ecr:${repo[1]}:${repo[0]}:repository/${repo[2]}"
       ]
     }
     WriteLogs = {
-      actions   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
-      resources = [for region in keys(local.regions) : "${aws_cloudwatch_log_group.endpoint[region].arn}:*"]
+      Action   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+      Resource = [for region in keys(local.regions) : "${aws_cloudwatch_log_group.endpoint[region].arn}:*"]
     }
     PutMetrics = {
-      actions   = ["cloudwatch:PutMetricData"]
-      resources = ["*"]
-      condition = { StringLike = { "cloudwatch:namespace" = ["AWS/SageMaker", "/aws/sagemaker/*"] } }
+      Action    = ["cloudwatch:PutMetricData"]
+      Resource  = ["*"]
+      Condition = { StringLike = { "cloudwatch:namespace" = ["AWS/SageMaker", "/aws/sagemaker/*"] } }
     }
     SeeTheNetwork = {
-      actions   = ["ec2:DescribeDhcpOptions", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"]
-      resources = ["*"]
+      Action   = ["ec2:DescribeDhcpOptions", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"]
+      Resource = ["*"]
     }
     CreateNetworkInterfaces = {
-      actions = ["ec2:CreateNetworkInterface"]
-      resources = concat(
+      Action = ["ec2:CreateNetworkInterface"]
+      Resource = concat(
         ["arn:${data.aws_partition.current.partition}:ec2:*:${data.aws_caller_identity.current.account_id}:network-interface/*"],
         [for group in aws_security_group.model : group.arn],
         [for subnet in local.subnets : "arn:${data.aws_partition.current.partition}:ec2:${subnet[0]}:${data.aws_caller_identity.current.account_id}:subnet/${subnet[1]}"],
       )
     }
     AttachNetworkInterfaces = {
-      actions   = ["ec2:CreateNetworkInterfacePermission", "ec2:DeleteNetworkInterface", "ec2:DeleteNetworkInterfacePermission"]
-      resources = ["arn:${data.aws_partition.current.partition}:ec2:*:${data.aws_caller_identity.current.account_id}:network-interface/*"]
+      Action   = ["ec2:CreateNetworkInterfacePermission", "ec2:DeleteNetworkInterface", "ec2:DeleteNetworkInterfacePermission"]
+      Resource = ["arn:${data.aws_partition.current.partition}:ec2:*:${data.aws_caller_identity.current.account_id}:network-interface/*"]
     }
-    EncryptVolumes = { actions = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"], resources = local.keys }
+    EncryptVolumes = { Action = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"], Resource = local.keys }
     LendTheKey = {
-      actions   = ["kms:CreateGrant"]
-      resources = local.keys
-      condition = { Bool = { "kms:GrantIsForAWSResource" = "true" } }
+      Action    = ["kms:CreateGrant"]
+      Resource  = local.keys
+      Condition = { Bool = { "kms:GrantIsForAWSResource" = "true" } }
     }
     ReadWeights = {
-      actions   = ["s3:GetObject"]
-      resources = [for place in local.weights : "arn:${data.aws_partition.current.partition}:s3:::${place[0]}/${place[1]}*"]
+      Action   = ["s3:GetObject"]
+      Resource = [for place in local.weights : "arn:${data.aws_partition.current.partition}:s3:::${place[0]}/${place[1]}*"]
     }
     ListWeights = {
-      actions   = ["s3:ListBucket"]
-      resources = [for bucket in distinct([for place in local.weights : place[0]]) : "arn:${data.aws_partition.current.partition}:s3:::${bucket}"]
-      condition = { StringLike = { "s3:prefix" = distinct([for place in local.weights : "${place[1]}*"]) } }
+      Action    = ["s3:ListBucket"]
+      Resource  = [for bucket in distinct([for place in local.weights : place[0]]) : "arn:${data.aws_partition.current.partition}:s3:::${bucket}"]
+      Condition = { StringLike = { "s3:prefix" = distinct([for place in local.weights : "${place[1]}*"]) } }
     }
   }
 }
@@ -86,10 +86,8 @@ resource "aws_iam_role_policy" "execution" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
-      for sid, permission in local.permissions : merge(
-        { Sid = sid, Effect = "Allow", Action = permission.actions, Resource = permission.resources },
-        try({ Condition = permission.condition }, {}),
-      ) if length(permission.resources) > 0
+      for sid, permission in local.permissions : merge({ Sid = sid, Effect = "Allow" }, permission)
+      if length(permission.Resource) > 0
     ]
   })
 }

@@ -47,7 +47,6 @@ locals {
       gpu           = true
       instances     = 2
       weight        = 1000
-      start_seconds = 2220
       volume_gib    = null
       host_image    = "al2023-ami-sagemaker-inference-gpu-4-1"
     }

@@ -23,7 +23,6 @@ locals {
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
-      entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
@@ -39,7 +38,7 @@ locals {
         "--ssl-certfile=/etc/inference/certificate.pem",
       ]
       revision_option  = "--revision="
-      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620"]
+      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"]
       health_path      = "/health"
       metrics = {
         path           = "/metrics"
@@ -56,7 +55,6 @@ locals {
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
-      entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
@@ -72,7 +70,7 @@ locals {
         "--ssl-certfile=/etc/inference/certificate.pem",
       ]
       revision_option  = "--revision="
-      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620"]
+      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"]
       health_path      = "/health"
       metrics = {
         path           = "/metrics"

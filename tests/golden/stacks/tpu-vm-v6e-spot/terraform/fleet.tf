@@ -24,7 +24,6 @@ locals {
       image        = "vllm/vllm-tpu:v0.29.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
-      entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
@@ -40,7 +39,7 @@ locals {
         "--ssl-certfile=/etc/inference/certificate.pem",
       ]
       revision_option  = "--revision="
-      docker_arguments = ["--privileged", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620"]
+      docker_arguments = ["--privileged", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"]
       health_path      = "/health"
       scraped          = "vllm:num_requests_running|vllm:num_requests_waiting|vllm:time_to_first_token_seconds_bucket|vllm:time_to_first_token_seconds_count|vllm:time_to_first_token_seconds_sum"
     }
@@ -55,7 +54,6 @@ locals {
       fewest_zones          = 1
       zones                 = []
       machine_type          = "ct6e-standard-1t"
-      other_machine_types   = []
       provisioning_model    = "SPOT"
       image                 = "projects/ubuntu-os-accelerator-images/global/images/family/ubuntu-accel-2204-amd64-tpu-v5e-v5p-v6e"
       tpu                   = true
@@ -99,7 +97,7 @@ locals {
     }
   }
 
-  # Of each group: fewer hosts than it has in its quietest hours.
+  # Alarm of each group: fewer hosts than it has in its quietest hours.
   host_alerts = {
     unhealthy-hosts = {
       description = "Fewer hosts answer than the plan needs, for longer than one takes to start."

@@ -23,7 +23,6 @@ locals {
       image        = "public.ecr.aws/neuron/pytorch-inference-vllm-neuronx:0.16.0-neuronx-py312-sdk2.30.0-ubuntu24.04"
       model        = "meta-llama/Llama-3.3-70B-Instruct"
       checkpoint   = "the planned model"
-      entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
@@ -57,6 +56,7 @@ locals {
         "--device=/dev/neuron15",
         "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620",
         "--env=NEURON_COMPILED_ARTIFACTS=/root/.cache/models/meta-llama/Llama-3.3-70B-Instruct/neuron-b2852ede2949",
+        "--entrypoint=vllm",
       ]
       health_path = "/health"
       metrics = {

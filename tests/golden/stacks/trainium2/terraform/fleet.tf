@@ -23,7 +23,6 @@ locals {
       image        = "public.ecr.aws/neuron/pytorch-inference-vllm-neuronx:0.24.0.1.1.0-neuronx-py313-sdk2.32.0-ubuntu24.04"
       model        = "meta-llama/Llama-3.3-70B-Instruct"
       checkpoint   = "the planned model"
-      entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
@@ -55,6 +54,7 @@ locals {
         "--device=/dev/neuron14",
         "--device=/dev/neuron15",
         "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620",
+        "--entrypoint=vllm",
       ]
       health_path = "/health"
       metrics = {

@@ -26,7 +26,6 @@ locals {
       image        = "vllm/vllm-openai-rocm:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
-      entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
@@ -48,6 +47,7 @@ locals {
         "--device=/dev/dri",
         "--group-add=video",
         "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620",
+        "--entrypoint=vllm",
       ]
       health_path     = "/health"
       entrance_weight = 256

@@ -32,7 +32,6 @@ locals {
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
-      entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
@@ -48,7 +47,7 @@ locals {
         "--ssl-certfile=/run/inference/tls.pem",
       ]
       revision_option  = "--revision="
-      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620"]
+      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"]
       health_path      = "/health"
       entrance_weight  = 256
       metrics = {
@@ -67,7 +66,6 @@ locals {
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8-dynamic"
       checkpoint   = "an FP8 checkpoint of the planned model"
-      entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
@@ -83,7 +81,7 @@ locals {
         "--ssl-certfile=/run/inference/tls.pem",
       ]
       revision_option  = "--revision="
-      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620"]
+      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"]
       health_path      = "/health"
       entrance_weight  = 128
       metrics = {
@@ -102,7 +100,6 @@ locals {
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
-      entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
@@ -118,7 +115,7 @@ locals {
         "--ssl-certfile=/run/inference/tls.pem",
       ]
       revision_option  = "--revision="
-      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620"]
+      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"]
       health_path      = "/health"
       entrance_weight  = 256
       metrics = {

@@ -26,7 +26,6 @@ locals {
       image        = "vllm/vllm-omni:v0.30.0"
       model        = "stabilityai/stable-diffusion-xl-base-1.0"
       checkpoint   = "the planned model"
-      entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
@@ -38,7 +37,7 @@ locals {
         "--ssl-certfile=/run/inference/tls.pem",
       ]
       revision_option  = "--revision="
-      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620"]
+      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"]
       health_path      = "/health"
       entrance_weight  = 256
       metrics = {

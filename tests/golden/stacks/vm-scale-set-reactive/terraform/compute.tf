@@ -68,7 +68,6 @@ locals {
   container_arguments = {
     for key, backend in local.backends : key => concat(
       backend.docker_arguments,
-      backend.entrypoint == "" ? [] : ["--entrypoint=${backend.entrypoint}"],
       [local.images[key]],
       backend.command,
       ["${backend.model_option}${local.model_words[key]}"],

@@ -25,7 +25,7 @@ SETTINGS = Settings(
 
 
 class StackTest(unittest.TestCase):
-    """What is registered with example settings."""
+    """Resources that are registered with example settings."""
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -36,9 +36,9 @@ class StackTest(unittest.TestCase):
 
     def test_nodes_are_encrypted_and_for_accelerators_only(self) -> None:
         """Disks are encrypted, and only pods that ask for an accelerator run on the nodes."""
-        for one in self.pools:
-            self.assertTrue(one["hostEncryptionEnabled"])
-            self.assertTrue(one["nodeTaints"])
+        for pool in self.pools:
+            self.assertTrue(pool["hostEncryptionEnabled"])
+            self.assertTrue(pool["nodeTaints"])
 
     def test_budget_covers_the_plan(self) -> None:
         """The budget filters on the tag of the deployment."""
@@ -51,8 +51,8 @@ class StackTest(unittest.TestCase):
         kind = "armmsi/federatedIdentityCredential:FederatedIdentityCredential"
         self.assertEqual(inputs_of(self.resources, kind), [])
         issuing = {
-            region: replace(one, oidc_issuer_url="https://oidc.example.com/")
-            for region, one in SETTINGS.clusters.items()
+            region: replace(cluster, oidc_issuer_url="https://oidc.example.com/")
+            for region, cluster in SETTINGS.clusters.items()
         }
         settings = replace(
             SETTINGS,

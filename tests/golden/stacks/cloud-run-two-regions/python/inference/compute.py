@@ -89,7 +89,7 @@ def _mounts(source: str) -> list[gcp.cloudrunv2.ServiceTemplateContainerVolumeMo
 
 
 def arguments(context: Context, key: str) -> list[str]:
-    """Of the container: weights in a mounted bucket, or in the image, are found by their path."""
+    """Arguments of the container: weights in a mounted bucket, or in the image, are found by their path."""
     settings, group = context.settings, context.fleet.groups[key]
     backend, pinned = context.fleet.backends[group.backend], context.fleet.pinned
     revision = pinned(settings.model_revisions, group.backend) if settings.model_source == "hub" else None
@@ -103,9 +103,10 @@ def arguments(context: Context, key: str) -> list[str]:
 
 
 def _weights(context: Context, key: str) -> str:
-    source, model = context.settings.model_source, context.model(key)
+    source, backend = context.settings.model_source, context.fleet.groups[key].backend
+    model = context.model(backend)
     if source == "hub":
-        return f"{context.fleet.backends[context.fleet.groups[key].backend].model_prefix}{model}"
+        return f"{context.fleet.backends[backend].model_prefix}{model}"
     return f"{f'/{WEIGHTS}' if source.startswith('gs://') else source}/{model}"
 
 

@@ -46,7 +46,7 @@ def _endpoint(context: Context, key: str, uri: pulumi.Output[str]) -> dict[str, 
     fleet, group = context.fleet, context.fleet.groups[key]
     return {
         "url": uri.apply("{}/v1".format),
-        "model": context.model(key),
+        "model": context.model(group.backend),
         "region": group.region,
         "region_weight": fleet.regions[group.region].weight,
         "weight": fleet.backends[group.backend].weight,

@@ -25,7 +25,7 @@ SETTINGS = Settings(
 
 
 class StackTest(unittest.TestCase):
-    """What is registered with example settings."""
+    """Resources that are registered with example settings."""
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -36,25 +36,25 @@ class StackTest(unittest.TestCase):
 
     def test_names_are_short_enough(self) -> None:
         """Names of services have at most 49 characters."""
-        self.assertTrue(all(len(one["name"]) <= 49 for one in self.services))
+        self.assertTrue(all(len(service["name"]) <= 49 for service in self.services))
 
     def test_services_are_private(self) -> None:
         """Only the network reaches them, everything leaves through it, and only the invokers may call."""
-        for one in self.services:
-            self.assertEqual(one["ingress"], "INGRESS_TRAFFIC_INTERNAL_ONLY")
-            self.assertEqual(one["template"]["vpcAccess"]["egress"], "ALL_TRAFFIC")
+        for service in self.services:
+            self.assertEqual(service["ingress"], "INGRESS_TRAFFIC_INTERNAL_ONLY")
+            self.assertEqual(service["template"]["vpcAccess"]["egress"], "ALL_TRAFFIC")
         granted = inputs_of(self.resources, "cloudrunv2/serviceIamMember:ServiceIamMember")
-        self.assertEqual({one["member"] for one in granted}, set(SETTINGS.invokers))
+        self.assertEqual({grant["member"] for grant in granted}, set(SETTINGS.invokers))
 
     def test_mounted_weights_need_the_smallest_container(self) -> None:
         """They are mounted read-only, and called by their name."""
         settings = replace(SETTINGS, model_source="gs://weights/models")
         args = DeploymentArgs(settings=settings, fleet=FLEET)
         services = inputs_of(registered_by(lambda: Deployment("mounted", args)), "cloudrunv2/service:Service")
-        for one in services:
-            self.assertTrue(one["template"]["volumes"][0]["gcs"]["readOnly"])
-        limits = [one["template"]["containers"][0]["resources"]["limits"] for one in services]
-        self.assertEqual(limits, [dict(one.mounting) for one in FLEET.groups.values()])
+        for service in services:
+            self.assertTrue(service["template"]["volumes"][0]["gcs"]["readOnly"])
+        limits = [service["template"]["containers"][0]["resources"]["limits"] for service in services]
+        self.assertEqual(limits, [dict(group.mounting) for group in FLEET.groups.values()])
 
     def test_bad_settings_are_refused(self) -> None:
         """The message names what is wrong and says what to give."""

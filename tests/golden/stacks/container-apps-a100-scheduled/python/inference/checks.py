@@ -14,7 +14,7 @@ STREAMING_ENGINES = ["vllm"]
 
 @dataclass(frozen=True, kw_only=True)
 class DeploymentArgs:
-    """What a deployment is made from."""
+    """Arguments that a deployment is made from."""
 
     settings: Settings
     fleet: Fleet

@@ -175,7 +175,7 @@ def _model(context: Context, key: str) -> str:
 
 
 def _model_word(context: Context, key: str) -> str:
-    """As the container is told: a name on the hub, a folder of the image, or what the engine streams."""
+    """The model as the container is told: a name on the hub, a folder of the image, or what the engine streams."""
     source, model = context.settings.model_source, _model(context, key)
     blobs = BlobSource.of(source)
     if blobs is not None:

@@ -30,9 +30,9 @@ class Deployment(pulumi.ComponentResource):
         context = Context.of(self, args.settings, args.fleet, ambient=args.ambient_provider)
         logs = workspaces(context)
         places = environments(context, logs)
-        found = apps(context, places, identities(context))
-        gates = entrances(context, places, found)
-        alarms(context, found, gates, logs)
+        serving = apps(context, places, identities(context))
+        gates = entrances(context, places, serving)
+        alarms(context, serving, gates, logs)
         budget(context)
 
         urls = {
@@ -41,5 +41,5 @@ class Deployment(pulumi.ComponentResource):
         }
         self.endpoints = pulumi.Output.all(**urls)
         self.region_weights = {key: region.weight for key, region in args.fleet.regions.items()}
-        self.log_analytics_workspace_ids = pulumi.Output.all(**{region: one.id for region, one in logs.items()})
+        self.log_analytics_workspace_ids = pulumi.Output.all(**{region: log.id for region, log in logs.items()})
         self.register_outputs({"endpoints": self.endpoints})

@@ -22,7 +22,7 @@ def _entrance(context: Context, region: str, place: Environment, apps: Mapping[s
         {"name": f"client-{number}", "action": "Allow", "ip_address_range": cidr}
         for number, cidr in enumerate(context.settings.allowed_cidrs or ())
     ]
-    configuration = place.default_domain.apply(lambda known: _configuration(context, region, known))
+    configuration = place.default_domain.apply(lambda domain: _configuration(context, region, domain))
     return azure.containerapp.App(
         context.named("entrance", region),
         name=f"entrance-{region}",
@@ -75,7 +75,7 @@ def _entrance(context: Context, region: str, place: Environment, apps: Mapping[s
 
 
 def _configuration(context: Context, region: str, domain: str) -> str:
-    """Of HAProxy; an app that may have no replica is not asked how it is."""
+    """Configuration of HAProxy; an app that may have no replica is not asked how it is."""
     fleet = context.fleet
     groups = [fleet.groups[key] for key in fleet.groups_of(region)]
     names = [f"{group.app}.internal.{domain}" for group in groups]

@@ -25,7 +25,7 @@ SETTINGS = Settings(
 
 
 class StackTest(unittest.TestCase):
-    """What is registered with example settings."""
+    """Resources that are registered with example settings."""
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -34,16 +34,16 @@ class StackTest(unittest.TestCase):
         cls.resources = registered_by(lambda: Deployment(SETTINGS.name, args))
 
     def test_region_has_one_endpoint(self) -> None:
-        """What clients reach is the app in front of the others, and none of these."""
+        """Clients reach the app in front of the others, and none of these."""
         apps = inputs_of(self.resources, "containerapp/app:App")
-        external = sorted(one["name"] for one in apps if one["ingress"]["externalEnabled"])
+        external = sorted(app["name"] for app in apps if app["ingress"]["externalEnabled"])
         self.assertEqual(external, sorted(f"entrance-{region}" for region in FLEET.regions))
 
     def test_environments_are_internal(self) -> None:
         """The internet does not reach them."""
-        for one in inputs_of(self.resources, "containerapp/environment:Environment"):
-            self.assertTrue(one["internalLoadBalancerEnabled"])
-            self.assertEqual(one["publicNetworkAccess"], "Disabled")
+        for environment in inputs_of(self.resources, "containerapp/environment:Environment"):
+            self.assertTrue(environment["internalLoadBalancerEnabled"])
+            self.assertEqual(environment["publicNetworkAccess"], "Disabled")
 
     def test_bad_settings_are_refused(self) -> None:
         """The message names what is wrong and says what to give."""

@@ -14,7 +14,7 @@ from inference.weights import let_pods_reach_the_bucket
 
 
 class Deployment(pulumi.ComponentResource):
-    """What Karpenter needs to start nodes in each region's cluster, watched and within a budget."""
+    """Resources that Karpenter needs to start nodes in each region's cluster, watched and within a budget."""
 
     cluster_names: pulumi.Output[Mapping[str, str]]
     """Cluster of each region; apply kubernetes/<region> to it."""

@@ -25,7 +25,7 @@ SETTINGS = Settings(
 
 
 class StackTest(unittest.TestCase):
-    """What is registered with example settings."""
+    """Resources that are registered with example settings."""
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -36,22 +36,22 @@ class StackTest(unittest.TestCase):
     def test_nodes_may_join_each_cluster(self) -> None:
         """The role of the nodes has an entry in each region's cluster."""
         entries = inputs_of(self.resources, "eks/accessEntry:AccessEntry")
-        self.assertEqual({one["region"] for one in entries}, set(FLEET.regions))
-        self.assertEqual({one["type"] for one in entries}, {"EC2_LINUX"})
+        self.assertEqual({entry["region"] for entry in entries}, set(FLEET.regions))
+        self.assertEqual({entry["type"] for entry in entries}, {"EC2_LINUX"})
 
     def test_every_group_is_watched(self) -> None:
         """Someone is told where fewer replicas answer than the plan needs; a group that may be empty has no fewest."""
         watched = {
-            one["dimensions"]["PodName"]
-            for one in inputs_of(self.resources, "cloudwatch/metricAlarm:MetricAlarm")
-            if one.get("metricName") == "status_replicas_available"
+            alarm["dimensions"]["PodName"]
+            for alarm in inputs_of(self.resources, "cloudwatch/metricAlarm:MetricAlarm")
+            if alarm.get("metricName") == "status_replicas_available"
         }
         self.assertEqual(watched, {group.workload for group in FLEET.groups.values() if group.min_replicas > 0})
 
     def test_everything_is_tagged(self) -> None:
-        """What takes tags has that of the deployment, which the budget filters on."""
-        tags = [one.inputs["tags"] for one in self.resources if isinstance(one.inputs.get("tags"), dict)]
-        self.assertEqual({one["Deployment"] for one in tags}, {SETTINGS.name})
+        """Everything that takes tags has that of the deployment, which the budget filters on."""
+        tags = [resource.inputs["tags"] for resource in self.resources if isinstance(resource.inputs.get("tags"), dict)]
+        self.assertEqual({tag_set["Deployment"] for tag_set in tags}, {SETTINGS.name})
         (budget,) = inputs_of(self.resources, "budgets/budget:Budget")
         self.assertGreaterEqual(float(budget["limitAmount"]), FLEET.planned_usd_per_month)
         self.assertEqual(budget["costFilters"][0]["values"], [f"user:Deployment${SETTINGS.name}"])
@@ -62,7 +62,7 @@ class StackTest(unittest.TestCase):
         self.assertEqual(inputs_of(self.resources, kind), [])
         args = DeploymentArgs(settings=replace(SETTINGS, model_source="s3://weights/llm"), fleet=FLEET)
         given = inputs_of(registered_by(lambda: Deployment(SETTINGS.name, args)), kind)
-        accounts = {(one["region"], one["serviceAccount"]) for one in given}
+        accounts = {(association["region"], association["serviceAccount"]) for association in given}
         self.assertEqual(
             accounts, {(region, account) for region in FLEET.regions for account in ("inference", "copy-weights")}
         )
@@ -71,7 +71,7 @@ class StackTest(unittest.TestCase):
         """The message names what is wrong and says what to give."""
         region = next(iter(SETTINGS.clusters))
         with self.assertRaisesRegex(pulumi.RunError, f"clusters lacks {region}: give its name"):
-            others = {name: one for name, one in SETTINGS.clusters.items() if name != region}
+            others = {name: cluster for name, cluster in SETTINGS.clusters.items() if name != region}
             DeploymentArgs(settings=replace(SETTINGS, clusters=others), fleet=FLEET)
         with self.assertRaisesRegex(pulumi.RunError, "name: 'a cluster' is not the name of a cluster"):
             replace(SETTINGS.clusters[region], name="a cluster")

@@ -125,7 +125,7 @@ def _node_group(context: Context, key: str, role: NodeRole) -> aws.eks.NodeGroup
 
 
 def _describe_to_autoscaler(context: Context, key: str, node_group: aws.eks.NodeGroup) -> None:
-    """What the Cluster Autoscaler has to know of a node before there is one."""
+    """Tags that tell the Cluster Autoscaler of a node before there is one."""
     group = context.fleet.groups[key]
     disk_gib = max(group.volume_gib, group.local_gib)
     amounts = {"ephemeral-storage": f"{disk_gib}Gi", group.accelerator: str(group.accelerators)}

@@ -42,7 +42,7 @@ class Deployment(pulumi.ComponentResource):
 
         self.cluster_names = pulumi.Output.all(**context.clusters)
         self.region_weights = {name: region.weight for name, region in args.fleet.regions.items()}
-        self.node_group_names = pulumi.Output.all(**{key: one.node_group_name for key, one in groups.items()})
+        self.node_group_names = pulumi.Output.all(**{key: group.node_group_name for key, group in groups.items()})
         self.node_role_arn = role.arn
         self.alerts_topic_arns = pulumi.Output.all(**alerts)
         self.register_outputs({"cluster_names": self.cluster_names})

@@ -15,7 +15,7 @@ from inference.policies import document
 
 def topics(context: Context, keys: Mapping[str, aws.kms.Key]) -> Mapping[str, pulumi.Output[str]]:
     """The ARN of the topic of each region's alerts, which is known once alarms and budget may publish there."""
-    found = {}
+    arns = {}
     for region in context.fleet.regions:
         topic = aws.sns.Topic(
             context.named("alerts", region),
@@ -51,8 +51,8 @@ def topics(context: Context, keys: Mapping[str, aws.kms.Key]) -> Mapping[str, pu
                 endpoint=address,
                 opts=context.options(),
             )
-        found[region] = policy.arn
-    return found
+        arns[region] = policy.arn
+    return arns
 
 
 def alarms(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -> None:

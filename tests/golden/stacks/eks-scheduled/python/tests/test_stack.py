@@ -23,7 +23,7 @@ SETTINGS = Settings(
 
 
 class StackTest(unittest.TestCase):
-    """What is registered with example settings."""
+    """Resources that are registered with example settings."""
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -38,21 +38,21 @@ class StackTest(unittest.TestCase):
             self.assertEqual((options["httpTokens"], options["httpPutResponseHopLimit"]), ("required", 1))
             self.assertEqual(template["blockDeviceMappings"][0]["ebs"]["encrypted"], "true")
         for group in inputs_of(self.resources, "eks/nodeGroup:NodeGroup"):
-            self.assertEqual([one["effect"] for one in group["taints"]], ["NO_SCHEDULE"])
+            self.assertEqual([taint["effect"] for taint in group["taints"]], ["NO_SCHEDULE"])
 
     def test_every_group_is_watched(self) -> None:
         """Someone is told where fewer replicas answer than the plan needs; a group that may be empty has no fewest."""
         watched = {
-            one["dimensions"]["PodName"]
-            for one in inputs_of(self.resources, "cloudwatch/metricAlarm:MetricAlarm")
-            if one.get("metricName") == "status_replicas_available"
+            alarm["dimensions"]["PodName"]
+            for alarm in inputs_of(self.resources, "cloudwatch/metricAlarm:MetricAlarm")
+            if alarm.get("metricName") == "status_replicas_available"
         }
         self.assertEqual(watched, {group.workload for group in FLEET.groups.values() if group.min_replicas > 0})
 
     def test_everything_is_tagged(self) -> None:
-        """What takes tags has that of the deployment, which the budget filters on."""
-        tags = [one.inputs["tags"] for one in self.resources if isinstance(one.inputs.get("tags"), dict)]
-        self.assertEqual({one["Deployment"] for one in tags}, {SETTINGS.name})
+        """Everything that takes tags has that of the deployment, which the budget filters on."""
+        tags = [resource.inputs["tags"] for resource in self.resources if isinstance(resource.inputs.get("tags"), dict)]
+        self.assertEqual({tag_set["Deployment"] for tag_set in tags}, {SETTINGS.name})
         (budget,) = inputs_of(self.resources, "budgets/budget:Budget")
         self.assertGreaterEqual(float(budget["limitAmount"]), FLEET.planned_usd_per_month)
         self.assertEqual(budget["costFilters"][0]["values"], [f"user:Deployment${SETTINGS.name}"])
@@ -63,7 +63,7 @@ class StackTest(unittest.TestCase):
         self.assertEqual(inputs_of(self.resources, kind), [])
         args = DeploymentArgs(settings=replace(SETTINGS, model_source="s3://weights/llm"), fleet=FLEET)
         given = inputs_of(registered_by(lambda: Deployment(SETTINGS.name, args)), kind)
-        accounts = {(one["region"], one["serviceAccount"]) for one in given}
+        accounts = {(association["region"], association["serviceAccount"]) for association in given}
         self.assertEqual(
             accounts, {(region, account) for region in FLEET.regions for account in ("inference", "copy-weights")}
         )
@@ -72,7 +72,7 @@ class StackTest(unittest.TestCase):
         """The message names what is wrong and says what to give."""
         region = next(iter(SETTINGS.clusters))
         with self.assertRaisesRegex(pulumi.RunError, f"clusters lacks {region}: give its name"):
-            others = {name: one for name, one in SETTINGS.clusters.items() if name != region}
+            others = {name: cluster for name, cluster in SETTINGS.clusters.items() if name != region}
             DeploymentArgs(settings=replace(SETTINGS, clusters=others), fleet=FLEET)
         with self.assertRaisesRegex(pulumi.RunError, "name: 'a cluster' is not the name of a cluster"):
             replace(SETTINGS.clusters[region], name="a cluster")

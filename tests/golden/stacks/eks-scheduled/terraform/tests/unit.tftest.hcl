@@ -9,11 +9,11 @@ mock_provider "aws" {
   }
   mock_resource "aws_iam_role" { defaults = { arn = "arn:aws:iam::123456789012:role/x" } }
   mock_resource "aws_kms_key" { defaults = { arn = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000" } }
-  mock_resource "aws_sns_topic" { defaults = { arn = "arn:aws:sns:us-east-1:123456789012:x" } }
-  mock_data "aws_caller_identity" { defaults = { account_id = "123456789012" } }
   mock_data "aws_eks_cluster" {
     defaults = { arn = "arn:aws:eks:us-east-1:123456789012:cluster/x" }
   }
+  mock_resource "aws_sns_topic" { defaults = { arn = "arn:aws:sns:us-east-1:123456789012:x" } }
+  mock_data "aws_caller_identity" { defaults = { account_id = "123456789012" } }
   mock_data "aws_partition" { defaults = { partition = "aws", dns_suffix = "amazonaws.com" } }
 }
 

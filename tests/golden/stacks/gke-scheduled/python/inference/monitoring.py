@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import pulumi
 import pulumi_gcp as gcp
 
-from inference.configuration import known, text
+from inference.configuration import resolved, text
 from inference.context import Context
 from inference.plan import Fleet, Query
 from inference.settings import Cluster
@@ -45,15 +45,15 @@ def _asked(context: Context) -> Iterator[tuple[str, Query, Sequence[str]]]:
         if name != "missing_replicas":
             yield name, alert, list(fleet.regions)
             continue
-        for region, one in fleet.regions.items():
-            if one.min_replicas:
+        for region, facts in fleet.regions.items():
+            if facts.min_replicas:
                 yield f"{name}-{region}", alert, [region]
 
 
 def _filled(context: Context, title: str, query: str, regions: Sequence[str]) -> pulumi.Output[str]:
-    """What the words in capitals stand for, and the fewest replicas of a region."""
+    """Values of the words in capitals, and the fewest replicas of a region."""
     fleet = context.fleet
-    clusters = known([context.settings.clusters[region] for region in regions])
+    clusters = resolved([context.settings.clusters[region] for region in regions])
     asked = clusters.apply(lambda clusters: _worded(fleet, query, clusters))
     is_of_region = title.startswith("missing_replicas")
     return pulumi.Output.concat(asked, f" < {fleet.regions[regions[0]].min_replicas}") if is_of_region else asked
@@ -61,8 +61,8 @@ def _filled(context: Context, title: str, query: str, regions: Sequence[str]) ->
 
 def _worded(fleet: Fleet, query: str, clusters: Sequence[Cluster]) -> str:
     words = {
-        "LOCATIONS": _any(one.location for one in clusters),
-        "CLUSTERS": _any(text(one.name) for one in clusters),
+        "LOCATIONS": _any(cluster.location for cluster in clusters),
+        "CLUSTERS": _any(text(cluster.name) for cluster in clusters),
         "NAMESPACE": fleet.namespace,
         "NODES": _any(group.label for group in fleet.groups.values()),
     }

@@ -31,7 +31,7 @@ SETTINGS = Settings(
 
 
 class StackTest(unittest.TestCase):
-    """What is registered with example settings."""
+    """Resources that are registered with example settings."""
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -42,21 +42,21 @@ class StackTest(unittest.TestCase):
 
     def test_names_are_short_enough(self) -> None:
         """Names of node pools have at most 40 characters."""
-        self.assertTrue(all(len(one["name"]) <= 40 for one in self.pools))
+        self.assertTrue(all(len(pool["name"]) <= 40 for pool in self.pools))
 
     def test_nodes_are_private_and_hardened(self) -> None:
         """They have no external address, boot signed software, and keep their identity from pods."""
-        for one in self.pools:
-            self.assertTrue(one["networkConfig"]["enablePrivateNodes"])
-            self.assertTrue(one["nodeConfig"]["shieldedInstanceConfig"]["enableSecureBoot"])
-            self.assertEqual(one["nodeConfig"]["workloadMetadataConfig"]["mode"], "GKE_METADATA")
+        for pool in self.pools:
+            self.assertTrue(pool["networkConfig"]["enablePrivateNodes"])
+            self.assertTrue(pool["nodeConfig"]["shieldedInstanceConfig"]["enableSecureBoot"])
+            self.assertEqual(pool["nodeConfig"]["workloadMetadataConfig"]["mode"], "GKE_METADATA")
 
     def test_the_budget_covers_the_plan(self) -> None:
-        """It filters on the label that every node carries."""
+        """The budget filters on the label that every node carries."""
         (budget,) = inputs_of(self.resources, "billing/budget:Budget")
         self.assertGreaterEqual(float(budget["amount"]["specifiedAmount"]["units"]), FLEET.planned_usd_per_month)
-        for one in self.pools:
-            self.assertEqual(one["nodeConfig"]["resourceLabels"]["deployment"], SETTINGS.name)
+        for pool in self.pools:
+            self.assertEqual(pool["nodeConfig"]["resourceLabels"]["deployment"], SETTINGS.name)
 
     def test_pods_reach_a_bucket_only_where_weights_lie_in_one(self) -> None:
         """Both service accounts have a role below the prefix; without a bucket there is none."""
@@ -64,8 +64,8 @@ class StackTest(unittest.TestCase):
         self.assertEqual(inputs_of(self.resources, kind), [])
         args = DeploymentArgs(settings=replace(SETTINGS, model_source="gs://weights/llm"), fleet=FLEET)
         given = inputs_of(registered_by(lambda: Deployment(SETTINGS.name, args)), kind)
-        self.assertEqual(sorted(one["member"].rpartition("/")[2] for one in given), ["copy-weights", "inference"])
-        self.assertTrue(all("/buckets/weights/objects/llm/" in one["condition"]["expression"] for one in given))
+        self.assertEqual(sorted(grant["member"].rpartition("/")[2] for grant in given), ["copy-weights", "inference"])
+        self.assertTrue(all("/buckets/weights/objects/llm/" in grant["condition"]["expression"] for grant in given))
 
     def test_bad_settings_are_refused(self) -> None:
         """The message names what is wrong and says what to give."""

@@ -27,7 +27,7 @@ class Cloud(Mocks):
 
 
 def registered_by(program: Callable[[], pulumi.ComponentResource]) -> list[MockResourceArgs]:
-    """What *program* registers, in its order."""
+    """Resources that *program* registers, in its order."""
     REGISTERED.clear()
     set_mocks(Cloud(), project="inference", stack="test", preview=False)
     test(program)()
@@ -36,4 +36,4 @@ def registered_by(program: Callable[[], pulumi.ComponentResource]) -> list[MockR
 
 def inputs_of(resources: list[MockResourceArgs], kind: str) -> list[dict[Any, Any]]:
     """Inputs of the resources whose type ends with *kind*, such as ``autoscaling/group:Group``."""
-    return [one.inputs for one in resources if one.typ.endswith(kind)]
+    return [resource.inputs for resource in resources if resource.typ.endswith(kind)]

@@ -22,7 +22,7 @@ SETTINGS = Settings(
 
 
 class StackTest(unittest.TestCase):
-    """What is registered with example settings."""
+    """Resources that are registered with example settings."""
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -38,7 +38,7 @@ class StackTest(unittest.TestCase):
         self.assertEqual(sorted(contexts), sorted(cluster.context for cluster in SETTINGS.clusters.values()))
 
     def test_pools_have_room_for_the_planned_nodes(self) -> None:
-        """As many in the busiest hours as may be there, and no fewer than in the quietest."""
+        """Sizes lie between those of the quietest and the busiest hours."""
         for pool in FLEET.node_pools.values():
             self.assertLessEqual(pool.min_nodes, pool.nodes)
             self.assertLessEqual(pool.nodes, pool.max_nodes)

@@ -11,7 +11,7 @@ from inference.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class DeploymentArgs:
-    """What a deployment is made from."""
+    """Arguments that a deployment is made from."""
 
     settings: Settings
     fleet: Fleet

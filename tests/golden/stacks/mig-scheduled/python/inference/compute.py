@@ -10,7 +10,7 @@ from pathlib import Path
 import pulumi
 import pulumi_gcp as gcp
 
-from inference.configuration import known, text
+from inference.configuration import resolved, text
 from inference.context import HOST_PORT, Context
 from inference.identity import Identity
 from inference.network import Subnetworks
@@ -173,7 +173,7 @@ def _in_time(context: Context, needed: list[pulumi.Resource]) -> pulumi.Resource
 
 def _startup_script(context: Context, key: str) -> pulumi.Output[str]:
     """The script that a host runs at each start."""
-    return known(context.settings).apply(lambda settings: _filled(replace(context, settings=settings), key))
+    return resolved(context.settings).apply(lambda settings: _filled(replace(context, settings=settings), key))
 
 
 def _filled(context: Context, key: str) -> str:
@@ -202,9 +202,8 @@ def _words(context: Context, key: str) -> list[str]:
     from_hub = settings.model_source == "hub"
     revision = pinned(settings.model_revisions, key) if from_hub else None
     return [
-        *backend.docker_arguments,
         *([] if from_hub else ["--env=HF_HUB_OFFLINE=1"]),
-        *([f"--entrypoint={backend.entrypoint}"] if backend.entrypoint else []),
+        *backend.docker_arguments,
         text(context.image(key)),
         *backend.command,
         f"{backend.model_option}{_folder(settings.model_source)}{context.model(key)}",

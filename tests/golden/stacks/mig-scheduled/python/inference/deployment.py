@@ -43,9 +43,9 @@ class Deployment(pulumi.ComponentResource):
         budget(context, channels)
 
         self.endpoints = pulumi.Output.all(
-            **{region: one.address.apply("https://{}/v1".format) for region, one in addresses.items()}
+            **{region: address.address.apply("https://{}/v1".format) for region, address in addresses.items()}
         )
         self.region_weights = {name: region.weight for name, region in args.fleet.regions.items()}
-        self.instance_group_names = pulumi.Output.all(**{key: one.name for key, one in groups.items()})
+        self.instance_group_names = pulumi.Output.all(**{key: group.name for key, group in groups.items()})
         self.service_account_email = identity.email
         self.register_outputs({"endpoints": self.endpoints})

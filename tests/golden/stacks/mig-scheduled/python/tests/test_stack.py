@@ -28,7 +28,7 @@ SETTINGS = Settings(
 
 
 class StackTest(unittest.TestCase):
-    """What is registered with example settings."""
+    """Resources that are registered with example settings."""
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -39,8 +39,8 @@ class StackTest(unittest.TestCase):
     def test_groups_of_a_region_take_over_from_each_other(self) -> None:
         """One load balancer reaches all groups of a region, with capacities that make the planned weights."""
         services = inputs_of(self.resources, "compute/regionBackendService:RegionBackendService")
-        self.assertEqual(sorted(one["region"] for one in services), sorted(FLEET.regions))
-        spread = sorted(one["capacityScaler"] for service in services for one in service["backends"])
+        self.assertEqual(sorted(service["region"] for service in services), sorted(FLEET.regions))
+        spread = sorted(backend["capacityScaler"] for service in services for backend in service["backends"])
         self.assertEqual(spread, sorted(group.capacity for group in FLEET.groups.values()))
 
     def test_hosts_are_private_and_encrypted(self) -> None:
@@ -54,9 +54,9 @@ class StackTest(unittest.TestCase):
                 self.assertEqual(rule["allows"][0]["ports"], ["443"])
 
     def test_everything_is_labelled(self) -> None:
-        """What takes labels has that of the deployment, which the budget filters on."""
-        labels = [one.inputs["labels"] for one in self.resources if "deployment" in one.inputs.get("labels", {})]
-        self.assertEqual({one["deployment"] for one in labels}, {SETTINGS.name})
+        """Everything that takes labels has that of the deployment, which the budget filters on."""
+        given = [resource.inputs.get("labels", {}) for resource in self.resources]
+        self.assertEqual({labels["deployment"] for labels in given if "deployment" in labels}, {SETTINGS.name})
         (budget,) = inputs_of(self.resources, "billing/budget:Budget")
         self.assertGreaterEqual(float(budget["amount"]["specifiedAmount"]["units"]), FLEET.planned_usd_per_month)
         self.assertEqual(budget["budgetFilter"]["labels"], {"deployment": SETTINGS.name})

@@ -12,7 +12,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from inference.configuration import known, text
+from inference.configuration import resolved, text
 from inference.context import HOST_PORT, Context
 from inference.identity import HostRole
 from inference.network import Entrances
@@ -177,12 +177,12 @@ def _user_data(context: Context, key: str, logs: aws.cloudwatch.LogGroup) -> pul
         return base64.b64encode(gzip.compress(text_of_host.encode(), mtime=0)).decode()
 
     return pulumi.Output.all(
-        dns_suffix=context.dns_suffix, log_group=logs.name, settings=known(context.settings)
+        dns_suffix=context.dns_suffix, log_group=logs.name, settings=resolved(context.settings)
     ).apply(script)
 
 
 def _holes(context: Context, key: str) -> dict[str, str]:
-    """What the script is filled with; the settings are known."""
+    """Values that the script is filled with; the settings are known."""
     settings, group = context.settings, context.fleet.groups[key]
     backend = context.fleet.backends[group.backend]
     return {
@@ -230,7 +230,6 @@ def _words(context: Context, key: str, backend: Backend) -> list[str]:
     return [
         *backend.docker_arguments,
         *([f"--env={before_model}{model}"] if variable else []),
-        *([f"--entrypoint={backend.entrypoint}"] if backend.entrypoint else []),
         text(context.image(key)),
         *backend.command,
         *([] if variable else [f"{backend.model_option}{model}"]),

@@ -103,9 +103,9 @@ def too_few(place: str, given: Mapping[str, Any], fewest: Mapping[str, int]) -> 
 
 def refuse(problems: Iterable[str]) -> None:
     """End the program with all problems at once, if there are any."""
-    found = "\n  ".join(problems)
-    if found:
-        raise pulumi.RunError(f"Wrong configuration:\n  {found}")
+    lines = "\n  ".join(problems)
+    if lines:
+        raise pulumi.RunError(f"Wrong configuration:\n  {lines}")
 
 
 def is_known(value: Any) -> bool:
@@ -113,23 +113,23 @@ def is_known(value: Any) -> bool:
     return not any(isinstance(leaf, LATER) for leaf in _leaves(value))
 
 
-def known(value: T) -> pulumi.Output[T]:
+def resolved(value: T) -> pulumi.Output[T]:
     """*value*, once every output in it is known."""
-    found: Any = value
+    inputs: Any = value
     if isinstance(value, Mapping):
-        found = {key: known(inner) for key, inner in value.items()}
+        inputs = {key: resolved(inner) for key, inner in value.items()}
     elif is_dataclass(value):
-        parts = {one.name: known(getattr(value, one.name)) for one in _fields(value)}
-        return pulumi.Output.from_input(parts).apply(lambda resolved: replace(found, **resolved))
+        parts = {part.name: resolved(getattr(value, part.name)) for part in _fields(value)}
+        return pulumi.Output.from_input(parts).apply(lambda values: replace(inputs, **values))
     elif isinstance(value, list | tuple):
-        found = [known(inner) for inner in value]
-    return pulumi.Output.from_input(found)
+        inputs = [resolved(inner) for inner in value]
+    return pulumi.Output.from_input(inputs)
 
 
 def check_once_known(given: T, checking: Callable[[T], object]) -> None:
     """Call *checking* with the settings as they are in the end, where some are not known yet."""
     if not is_known(given):
-        known(given).apply(checking)
+        resolved(given).apply(checking)
 
 
 def text(value: pulumi.Input[str] | None) -> str:
@@ -140,7 +140,7 @@ def text(value: pulumi.Input[str] | None) -> str:
 
 
 def label(value: pulumi.Input[str], number: int) -> str:
-    """What a resource is called after: the text, or its number where that is not known yet."""
+    """The text that a resource is called after, or its number where that is not known yet."""
     return value if isinstance(value, str) else str(number)
 
 
@@ -158,8 +158,8 @@ def _plain(hint: Any) -> Any:
 
 
 def _mismatches(given: Any, region: str = ANY_REGION) -> Iterator[str]:
-    for one in _fields(given):
-        value, facts, name = getattr(given, one.name), one.metadata, one.name
+    for part in _fields(given):
+        value, facts, name = getattr(given, part.name), part.metadata, part.name
         taken = [(key, why) for key, why in facts.get("taken", {}).items() if key in (value or {})]
         yield from (f"{name}: {key} is taken, {why}" for key, why in taken)
         for key in _innermost_keys(value) if facts.get("key_pattern") else ():
@@ -197,7 +197,7 @@ def _is_network(text: str) -> bool:
 def _leaves(value: Any) -> Iterator[Any]:
     """Texts, numbers and outputs, at any depth."""
     if is_dataclass(value):
-        value = [getattr(value, one.name) for one in _fields(value)]
+        value = [getattr(value, part.name) for part in _fields(value)]
     if isinstance(value, str | None) or not isinstance(value, Sequence | Mapping):
         yield value
         return
@@ -219,9 +219,9 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
     if is_dataclass(plain) and isinstance(value, Mapping):
         return _filled(plain, value, f"{name}.")
     if get_origin(plain) is Sequence and isinstance(value, list | tuple):
-        return [_typed(one, get_args(plain)[0], name) for one in value]
+        return [_typed(item, get_args(plain)[0], name) for item in value]
     if get_origin(plain) is Mapping and isinstance(value, Mapping):
-        return {key: _typed(one, get_args(plain)[1], f"{name}.{key}") for key, one in value.items()}
+        return {key: _typed(item, get_args(plain)[1], f"{name}.{key}") for key, item in value.items()}
     if plain is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(plain, type) and isinstance(value, plain) and isinstance(value, bool) == (plain is bool):
@@ -239,10 +239,10 @@ def _filled(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
     if unknown:
         raise ValueError(f"{prefix}{', '.join(unknown)} is none of {', '.join(hints)}")
     missing = [
-        f"{prefix}{one.name} is missing. {one.metadata.get('description', '')}"
-        for one in _fields(kind)
-        if one.name not in given and one.default is MISSING and one.default_factory is MISSING
+        f"{prefix}{part.name} is missing. {part.metadata.get('description', '')}"
+        for part in _fields(kind)
+        if part.name not in given and part.default is MISSING and part.default_factory is MISSING
     ]
     if missing:
         raise ValueError("\n  ".join(missing))
-    return kind(**{key: _typed(one, hints[key], f"{prefix}{key}") for key, one in given.items()})
+    return kind(**{key: _typed(item, hints[key], f"{prefix}{key}") for key, item in given.items()})

@@ -52,11 +52,11 @@ class Deployment(pulumi.ComponentResource):
 
         balancers = entrance.load_balancers
         self.endpoints = pulumi.Output.all(
-            **{region: one.dns_name.apply("https://{}/v1".format) for region, one in balancers.items()}
+            **{region: lb.dns_name.apply("https://{}/v1".format) for region, lb in balancers.items()}
         )
         self.region_weights = {name: region.weight for name, region in args.fleet.regions.items()}
-        self.load_balancer_zone_ids = pulumi.Output.all(**{region: one.zone_id for region, one in balancers.items()})
-        self.autoscaling_group_names = pulumi.Output.all(**{key: one.name for key, one in groups.items()})
+        self.load_balancer_zone_ids = pulumi.Output.all(**{region: lb.zone_id for region, lb in balancers.items()})
+        self.autoscaling_group_names = pulumi.Output.all(**{key: group.name for key, group in groups.items()})
         self.role_arn = role.arn
         self.alerts_topic_arns = pulumi.Output.all(**alerts)
         self.log_group_name = context.log_group

@@ -20,7 +20,6 @@ FLEET = Fleet(
             image="vllm/vllm-openai:v0.30.0",
             model="meta-llama/Llama-3.1-8B-Instruct",
             checkpoint="the planned model",
-            entrypoint="vllm",
             command=["serve"],
             model_option="",
             arguments=[
@@ -36,7 +35,7 @@ FLEET = Fleet(
                 "--ssl-certfile=/etc/inference/certificate.pem",
             ],
             revision_option="--revision=",
-            docker_arguments=["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620"],
+            docker_arguments=["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"],
             health_path="/health",
             metrics={
                 "path": "/metrics",
@@ -53,7 +52,6 @@ FLEET = Fleet(
             image="vllm/vllm-openai:v0.30.0",
             model="meta-llama/Llama-3.1-8B-Instruct",
             checkpoint="the planned model",
-            entrypoint="vllm",
             command=["serve"],
             model_option="",
             arguments=[
@@ -69,7 +67,7 @@ FLEET = Fleet(
                 "--ssl-certfile=/etc/inference/certificate.pem",
             ],
             revision_option="--revision=",
-            docker_arguments=["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620"],
+            docker_arguments=["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"],
             health_path="/health",
             metrics={
                 "path": "/metrics",

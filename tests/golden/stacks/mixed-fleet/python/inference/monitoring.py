@@ -33,7 +33,7 @@ def log_groups(context: Context, keys: Mapping[str, aws.kms.Key]) -> Mapping[str
 
 def topics(context: Context, keys: Mapping[str, aws.kms.Key]) -> Mapping[str, pulumi.Output[str]]:
     """The ARN of the topic of each region's alerts, which is known once alarms and budget may publish there."""
-    found = {}
+    arns = {}
     for region in context.fleet.regions:
         topic = aws.sns.Topic(
             context.named("alerts", region),
@@ -67,8 +67,8 @@ def topics(context: Context, keys: Mapping[str, aws.kms.Key]) -> Mapping[str, pu
                 endpoint=address,
                 opts=context.options(),
             )
-        found[region] = policy.arn
-    return found
+        arns[region] = policy.arn
+    return arns
 
 
 @dataclass(frozen=True)
@@ -182,9 +182,11 @@ def _watched(
         "gpu": with_gpu,
         "agent": {} if settings.agent_package is None else with_gpu,
         "engine": {key: host for key, host in hosts.items() if backends[fleet.groups[key].backend].metrics},
-        "load_balancer": {key: Watched(one.region, fewest[key], ELB, paths[key]) for key, one in backends.items()},
+        "load_balancer": {
+            key: Watched(backend.region, fewest[key], ELB, paths[key]) for key, backend in backends.items()
+        },
         "entrance": {
-            region: Watched(region, 0, ELB, {"LoadBalancer": one.arn_suffix}) for region, one in balancers.items()
+            region: Watched(region, 0, ELB, {"LoadBalancer": lb.arn_suffix}) for region, lb in balancers.items()
         },
         "kernel_log": {region: Watched(region, 0, own, {}) for region in _gpu_regions(context)},
     }

@@ -14,14 +14,9 @@ def statement(sid: str, actions: Sequence[str], resources: Any, condition: Any =
 
 
 def allowing(permissions: Mapping[str, Mapping[str, Any]]) -> pulumi.Output[str]:
-    """The JSON of a policy of permissions by name: actions, resources and a condition; those on nothing are left out."""
-    return document(
-        *(
-            statement(sid, allowed["actions"], allowed["resources"], allowed.get("condition"))
-            for sid, allowed in permissions.items()
-            if allowed["resources"]
-        )
-    )
+    """The JSON of a policy of permissions by name; those on no resource are left out."""
+    allowed = {sid: permission for sid, permission in permissions.items() if permission["Resource"]}
+    return document(*({"Sid": sid, "Effect": "Allow", **permission} for sid, permission in allowed.items()))
 
 
 def document(*statements: dict[str, Any]) -> pulumi.Output[str]:

@@ -26,7 +26,7 @@ SETTINGS = Settings(
 
 
 class StackTest(unittest.TestCase):
-    """What is registered with example settings."""
+    """Resources that are registered with example settings."""
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -37,8 +37,8 @@ class StackTest(unittest.TestCase):
     def test_weights_follow_the_plan(self) -> None:
         """The listeners spread the requests over all backends of their region."""
         listeners = inputs_of(self.resources, "lb/listener:Listener")
-        targets = [target for one in listeners for target in one["defaultActions"][0]["forward"]["targetGroups"]]
-        weights = sorted(target["weight"] for target in targets)
+        forwards = [listener["defaultActions"][0]["forward"] for listener in listeners]
+        weights = sorted(target["weight"] for forward in forwards for target in forward["targetGroups"])
         self.assertEqual(weights, sorted(min(backend.weight, 999) for backend in FLEET.backends.values()))
         self.assertEqual(len(listeners), len(FLEET.regions))
 
@@ -53,9 +53,9 @@ class StackTest(unittest.TestCase):
             self.assertTrue("referencedSecurityGroupId" in rule or rule["toPort"] == 443)
 
     def test_everything_is_tagged(self) -> None:
-        """What takes tags has that of the deployment, which the budget filters on."""
-        tags = [one.inputs["tags"] for one in self.resources if isinstance(one.inputs.get("tags"), dict)]
-        self.assertEqual({one["Deployment"] for one in tags}, {SETTINGS.name})
+        """Everything that takes tags has that of the deployment, which the budget filters on."""
+        tags = [resource.inputs["tags"] for resource in self.resources if isinstance(resource.inputs.get("tags"), dict)]
+        self.assertEqual({tag_set["Deployment"] for tag_set in tags}, {SETTINGS.name})
         (budget,) = inputs_of(self.resources, "budgets/budget:Budget")
         self.assertGreaterEqual(float(budget["limitAmount"]), FLEET.planned_usd_per_month)
         self.assertEqual(budget["costFilters"][0]["values"], [f"user:Deployment${SETTINGS.name}"])

@@ -49,15 +49,14 @@ class Deployment(pulumi.ComponentResource):
         budget(context, alerts)
         cost_anomalies(context, alerts)
 
+        address = "https://runtime.sagemaker.{0}.{1}/endpoints/{2}/invocations"
         self.endpoints = pulumi.Output.all(
             **{
-                region: pulumi.Output.format(
-                    "https://runtime.sagemaker.{0}.{1}/endpoints/{2}/invocations", region, context.dns_suffix, one.name
-                )
-                for region, one in served.items()
+                region: pulumi.Output.format(address, region, context.dns_suffix, endpoint.name)
+                for region, endpoint in served.items()
             }
         )
-        self.endpoint_arns = pulumi.Output.all(**{region: one.arn for region, one in served.items()})
+        self.endpoint_arns = pulumi.Output.all(**{region: endpoint.arn for region, endpoint in served.items()})
         self.region_weights = {name: region.weight for name, region in args.fleet.regions.items()}
         self.invoke_policy_json = invoke_policy(served)
         self.role_arn = role.arn

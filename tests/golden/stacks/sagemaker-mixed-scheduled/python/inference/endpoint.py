@@ -17,7 +17,7 @@ def endpoints(
     logs: Mapping[str, aws.cloudwatch.LogGroup],
 ) -> Mapping[str, aws.sagemaker.Endpoint]:
     """The endpoint of each region; *rollbacks* are the alarms of each group that roll an update back."""
-    found = {}
+    served = {}
     for region in context.fleet.regions:
         # A type with disks of its own (no volume) encrypts them in hardware, and SageMaker refuses a key beside it.
         takes_key = all(context.fleet.groups[key].volume_gib is not None for key in context.fleet.groups_of(region))
@@ -45,7 +45,7 @@ def endpoints(
             ],
             opts=context.options(),
         )
-        found[region] = aws.sagemaker.Endpoint(
+        served[region] = aws.sagemaker.Endpoint(
             context.named("endpoint", region),
             region=region,
             name=context.settings.name,
@@ -75,7 +75,7 @@ def endpoints(
             },
             opts=context.options(depends_on=[logs[region]]),
         )
-    return found
+    return served
 
 
 def _host_image(context: Context, key: str) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pulumi
 import pulumi_aws as aws
 
-from inference.configuration import known
+from inference.configuration import resolved
 from inference.context import Context
 from inference.identity import ExecutionRole
 
@@ -30,7 +30,7 @@ def _model(
     return aws.sagemaker.Model(
         context.named(key),
         region=backend.region,
-        name=known(context.settings).apply(lambda settings: _name(replace(context, settings=settings), key)),
+        name=resolved(context.settings).apply(lambda settings: _name(replace(context, settings=settings), key)),
         execution_role_arn=role.arn,
         primary_container={
             "image": context.image(key),

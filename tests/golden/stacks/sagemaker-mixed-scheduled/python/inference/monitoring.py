@@ -33,7 +33,7 @@ def log_groups(context: Context, keys: Mapping[str, aws.kms.Key]) -> Mapping[str
 
 def topics(context: Context, keys: Mapping[str, aws.kms.Key]) -> Mapping[str, pulumi.Output[str]]:
     """The ARN of the topic of each region's alerts, which is known once alarms and budget may publish there."""
-    found = {}
+    arns = {}
     for region in context.fleet.regions:
         topic = aws.sns.Topic(
             context.named("alerts", region),
@@ -69,8 +69,8 @@ def topics(context: Context, keys: Mapping[str, aws.kms.Key]) -> Mapping[str, pu
                 endpoint=address,
                 opts=context.options(),
             )
-        found[region] = policy.arn
-    return found
+        arns[region] = policy.arn
+    return arns
 
 
 def alarms(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -> Mapping[str, pulumi.Output[str]]:

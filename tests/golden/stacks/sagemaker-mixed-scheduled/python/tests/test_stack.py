@@ -23,7 +23,7 @@ SETTINGS = Settings(
 
 
 class StackTest(unittest.TestCase):
-    """What is registered with example settings."""
+    """Resources that are registered with example settings."""
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -40,14 +40,14 @@ class StackTest(unittest.TestCase):
             self.assertTrue(model["vpcConfig"]["subnets"])
         for rule in inputs_of(self.resources, "vpc/securityGroupEgressRule:SecurityGroupEgressRule"):
             self.assertEqual((rule["fromPort"], rule["toPort"]), (443, 443))
-        for one in inputs_of(self.resources, "sagemaker/endpointConfiguration:EndpointConfiguration"):
-            has_volumes = all(variant.get("volumeSizeInGb") for variant in one["productionVariants"])
-            self.assertEqual(bool(one.get("kmsKeyArn")), has_volumes)
+        for configuration in inputs_of(self.resources, "sagemaker/endpointConfiguration:EndpointConfiguration"):
+            has_volumes = all(variant.get("volumeSizeInGb") for variant in configuration["productionVariants"])
+            self.assertEqual(bool(configuration.get("kmsKeyArn")), has_volumes)
 
     def test_everything_is_tagged(self) -> None:
-        """What takes tags has that of the deployment, which the budget filters on."""
-        tags = [one.inputs["tags"] for one in self.resources if isinstance(one.inputs.get("tags"), dict)]
-        self.assertEqual({one["Deployment"] for one in tags}, {SETTINGS.name})
+        """Everything that takes tags has that of the deployment, which the budget filters on."""
+        tags = [resource.inputs["tags"] for resource in self.resources if isinstance(resource.inputs.get("tags"), dict)]
+        self.assertEqual({tag_set["Deployment"] for tag_set in tags}, {SETTINGS.name})
         (budget,) = inputs_of(self.resources, "budgets/budget:Budget")
         self.assertGreaterEqual(float(budget["limitAmount"]), FLEET.planned_usd_per_month)
         self.assertEqual(budget["costFilters"][0]["values"], [f"user:Deployment${SETTINGS.name}"])

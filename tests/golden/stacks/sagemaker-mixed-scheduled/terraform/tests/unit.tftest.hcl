@@ -40,7 +40,7 @@ run "follows_the_plan" {
   assert {
     condition = alltrue([
       for size in values(local.scheduled_sizes) :
-      size.instances >= local.groups[size.group].min_instances && size.instances <= local.groups[size.group].max_instances
+      size.instances >= local.groups[size.group].min_instances && size.instances <= local.groups[size.group].instances
     ])
     error_message = "Each scheduled size must lie between the quietest and the busiest hours."
   }

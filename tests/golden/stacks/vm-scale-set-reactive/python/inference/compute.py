@@ -12,7 +12,7 @@ from typing import Any
 import pulumi
 import pulumi_azure as azure
 
-from inference.configuration import known, text
+from inference.configuration import resolved, text
 from inference.context import Context
 from inference.identity import Identities
 from inference.network import HOST_PORT, Entrances
@@ -147,15 +147,15 @@ def _custom_data(
     script = (HERE / "user_data.sh").read_text(encoding="utf-8")
     program = (HERE / "host.py").read_text(encoding="utf-8")
 
-    def filled(found: list[Any]) -> str:
-        client_id, known_settings = found
-        settings = json.dumps(_host_settings(replace(context, settings=known_settings), group, client_id))
-        package = "" if group.amd else known_settings.agent_package or ""
+    def filled(values: list[Any]) -> str:
+        client_id, given = values
+        settings = json.dumps(_host_settings(replace(context, settings=given), group, client_id))
+        package = "" if group.amd else given.agent_package or ""
         whole = script.replace("${agent_package}", package).replace("${settings}", settings)
         whole = whole.replace("${program}", program)
         return base64.b64encode(whole.encode()).decode()
 
-    return pulumi.Output.all(identity.client_id, known(context.settings)).apply(filled)
+    return pulumi.Output.all(identity.client_id, resolved(context.settings)).apply(filled)
 
 
 def _host_settings(context: Context, group: Group, client_id: str) -> dict[str, object]:
@@ -191,7 +191,7 @@ def _model(context: Context, key: str) -> str:
 
 
 def _weights(context: Context, key: str) -> dict[str, str] | None:
-    """What a host copies; None where the engine finds the model by itself."""
+    """Weights that a host copies; None where the engine finds the model by itself."""
     source, model = BlobSource.of(context.settings.model_source), _model(context, key)
     if source is None:
         return None
@@ -200,7 +200,7 @@ def _weights(context: Context, key: str) -> dict[str, str] | None:
 
 
 def _model_word(context: Context, key: str) -> str:
-    """As the container is told: a name on the hub, or a folder."""
+    """The model as the container is told: a name on the hub, or a folder."""
     source, model = context.settings.model_source, _model(context, key)
     if source == "hub":
         return model
@@ -213,13 +213,12 @@ def secret_url(context: Context, secret_id: str) -> str:
 
 
 def _container_arguments(context: Context, key: str) -> list[str]:
-    """Of docker run, image and serving arguments included."""
+    """Arguments of docker run, image and serving arguments included."""
     settings, backend, pinned = context.settings, context.fleet.backends[key], context.fleet.pinned
     takes_revision = backend.revision_option != "" and settings.model_source == "hub"
     revision = pinned(settings.model_revisions, key) if takes_revision else None
     return [
         *backend.docker_arguments,
-        *([f"--entrypoint={backend.entrypoint}"] if backend.entrypoint else []),
         text(image_of(settings, context.fleet, key)),
         *backend.command,
         f"{backend.model_option}{_model_word(context, key)}",

@@ -49,9 +49,9 @@ class Deployment(pulumi.ComponentResource):
         addresses = {key: entrance.load_balancers[key].private_ip_address for key in args.fleet.backends}
         self.backend_addresses = pulumi.Output.all(**addresses)
         self.region_weights = {key: region.weight for key, region in args.fleet.regions.items()}
-        self.scale_set_ids = pulumi.Output.all(**{key: one.id for key, one in sets.items()})
+        self.scale_set_ids = pulumi.Output.all(**{key: scale_set.id for key, scale_set in sets.items()})
         self.identity_principal_ids = pulumi.Output.all(
-            **{region: one.principal_id for region, one in hosts.by_region.items()}
+            **{region: identity.principal_id for region, identity in hosts.by_region.items()}
         )
-        self.log_analytics_workspace_ids = pulumi.Output.all(**{region: one.id for region, one in logs.items()})
+        self.log_analytics_workspace_ids = pulumi.Output.all(**{region: log.id for region, log in logs.items()})
         self.register_outputs({"endpoints": self.endpoints})

@@ -12,7 +12,7 @@ import pulumi
 import pulumi_azure as azure
 
 from inference.compute import DRAIN_SECONDS, ScaleSet, scale_set_name, secret_url
-from inference.configuration import known, text
+from inference.configuration import resolved, text
 from inference.context import Context
 from inference.network import CLIENT_PORT, HOST_PORT, Entrances, entrance_of
 from inference.registries import grant
@@ -180,7 +180,7 @@ def _custom_data(
         script = script.replace("${program}", (HERE / "host.py").read_text(encoding="utf-8"))
         return base64.b64encode(script.replace("${configuration}", configuration).encode()).decode()
 
-    settings = known(context.settings)
+    settings = resolved(context.settings)
     return pulumi.Output.all(client_id=identity.client_id, addresses=addresses, settings=settings).apply(filled)
 
 

@@ -32,7 +32,7 @@ def collect(
     logs: Mapping[str, azure.operationalinsights.AnalyticsWorkspace],
     sets: Mapping[str, ScaleSet],
 ) -> None:
-    """Of each host; local0: a report a minute, local1: the serving container, kern: errors of the accelerators."""
+    """Collect the logs of hosts; local0: a report a minute, local1: the serving container, kern: errors of accelerators."""
     rules = {
         region: azure.monitoring.DataCollectionRule(
             context.named("collects", region),

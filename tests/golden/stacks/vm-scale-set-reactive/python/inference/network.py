@@ -42,7 +42,9 @@ def entrance_of(region: str) -> str:
 
 def balanced(fleet: Fleet) -> Mapping[str, Place]:
     """One for each backend, and one for the entrance of each region: HAProxy says whether a backend is up."""
-    backends = {key: Place(region=one.region, health_path=one.health_path) for key, one in fleet.backends.items()}
+    backends = {
+        key: Place(region=backend.region, health_path=backend.health_path) for key, backend in fleet.backends.items()
+    }
     entrances = {entrance_of(region): Place(region=region, health_path="/entrance/health") for region in fleet.regions}
     return {**backends, **entrances}
 
@@ -245,7 +247,7 @@ def _rule(
 def _url(
     context: Context, region: str, balancer: azure.lb.LoadBalancer, proxies: pulumi.Resource
 ) -> pulumi.Output[str]:
-    """By the name in the private zone, or else by the address."""
+    """URL by the name in the private zone, or else by the address."""
     zone = context.settings.private_dns_zone_id
     if zone is None:
         return balancer.private_ip_address.apply(lambda address: f"https://{address}/v1")

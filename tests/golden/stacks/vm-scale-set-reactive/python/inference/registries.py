@@ -34,7 +34,7 @@ def is_azure(server: str) -> bool:
 def registry_problems(settings: Settings, fleet: Fleet) -> Iterator[str]:
     """Registries that nobody could be allowed to pull from."""
     for server in sorted({server_of(settings, fleet, key) for key in fleet.backends}):
-        if is_azure(server) and not any(_serves(one, server) for one in settings.container_registry_ids):
+        if is_azure(server) and not any(_serves(registry, server) for registry in settings.container_registry_ids):
             yield f"container_registry_ids: images come from {server}; give its resource id"
 
 
@@ -45,7 +45,7 @@ def registry_grants(
     settings, fleet = context.settings, context.fleet
     servers = [server_of(settings, fleet, key) for key in fleet.backends]
     given = settings.container_registry_ids
-    used = [one for one in given if any(not server or _serves(one, server) for server in servers)]
+    used = [registry for registry in given if any(not server or _serves(registry, server) for server in servers)]
     for region, identity in by_region.items():
         for registry in used:
             yield grant(context, ("registry", registry.split("/")[-1], region), registry, "AcrPull", identity)

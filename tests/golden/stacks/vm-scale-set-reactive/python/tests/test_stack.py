@@ -27,7 +27,7 @@ SETTINGS = Settings(
 
 
 class StackTest(unittest.TestCase):
-    """What is registered with example settings."""
+    """Resources that are registered with example settings."""
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -40,16 +40,17 @@ class StackTest(unittest.TestCase):
 
     def test_region_has_one_endpoint(self) -> None:
         """Two hosts stand in front of the others."""
-        found = [(one["location"], one["instances"]) for one in self._sets() if "Group" not in one["tags"]]
-        self.assertEqual(sorted(found), sorted((region, 2) for region in FLEET.regions))
+        entrances = [scale_set for scale_set in self._sets() if "Group" not in scale_set["tags"]]
+        sizes = sorted((entrance["location"], entrance["instances"]) for entrance in entrances)
+        self.assertEqual(sizes, sorted((region, 2) for region in FLEET.regions))
 
     def test_hosts_are_private_and_encrypted(self) -> None:
         """Hosts have no public address and encrypt their disks; load balancers are internal."""
-        for one in self._sets():
-            self.assertTrue(one["encryptionAtHostEnabled"])
-            self.assertNotIn("publicIpAddresses", one["networkInterfaces"][0]["ipConfigurations"][0])
-        for one in inputs_of(self.resources, "lb/loadBalancer:LoadBalancer"):
-            self.assertNotIn("publicIpAddressId", one["frontendIpConfigurations"][0])
+        for scale_set in self._sets():
+            self.assertTrue(scale_set["encryptionAtHostEnabled"])
+            self.assertNotIn("publicIpAddresses", scale_set["networkInterfaces"][0]["ipConfigurations"][0])
+        for balancer in inputs_of(self.resources, "lb/loadBalancer:LoadBalancer"):
+            self.assertNotIn("publicIpAddressId", balancer["frontendIpConfigurations"][0])
 
     def test_budget_covers_the_plan(self) -> None:
         """The budget filters on the tag of the deployment."""
