@@ -14,7 +14,7 @@ from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, reque
 from advisor.plan.problem.limits import Constraint
 from advisor.plan.problem.values import FleetSolution, Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.replay.below import at_need
-from advisor.plan.replay.groups import closer, worst_share
+from advisor.plan.replay.groups import closer, same, worst_share
 from advisor.plan.replay.headroom import Kind, kind_of
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.solve.alone import ROUNDING, Missed, alone, load_of
@@ -167,18 +167,24 @@ def rank(
 
 
 def refined(
-    ranking: Ranking, formulation: Formulation, validator: ReplayValidator, context: PlanningContext, shown: int
+    ranking: Ranking,
+    recommended: Confirmed,
+    formulation: Formulation,
+    validator: ReplayValidator,
+    context: PlanningContext,
+    shown: int,
 ) -> Ranking:
     """The ranking with the options that are shown as the questions of their type and way of paying alone have them.
 
-    Where hours differ a whole search has fewer instances in quieter hours than the bisection that ranks them.
+    Where hours differ a whole search has fewer instances in quieter hours than the bisection that ranks them. What is
+    recommended has been searched for so.
     """
     if len(formulation.problem.hours) == 1 or not context.effort.in_full:
         return ranking
     pools = {pool.key: pool for pool in formulation.problem.pools}
 
     def alone_of(single: Single) -> Single:
-        if single.confirmed is None or single.pool.key not in pools:
+        if single.confirmed is None or single.pool.key not in pools or same(single.confirmed, recommended):
             return single
         pool = replace(pools[single.pool.key], tariffs=(single.tariff,))
         search = validator.within(formulation.of([pool]), context).apart()

@@ -112,7 +112,7 @@ def _compared(market: Market, asked: Asked, chosen: Chosen, lower: LowerRungs) -
         Items(ladder.higher, ladder.higher if is_ahead and asked.rungs else None) as higher,
         Items(holds_up_to, holds_up_to if is_ahead else None) as holds,
     ):
-        ranking = refined(ranking, chosen.every, market.validator, context, asked.replayed)
+        ranking = refined(ranking, confirmed, chosen.every, market.validator, context, asked.replayed)
         fleet = fleet_of(confirmed, context, market.expected, market.validator)
         shown = ranking.first(context.effort.options)
         options = options_of(shown, chosen.every, context, market.expected, fleet)
