@@ -1,7 +1,7 @@
 """Trials of fleets by replay: the sample of the week, what may fail, and how far a fleet holds."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -122,8 +122,12 @@ class Trials:
         week = formulation.week.by_hours or formulation.week
         self._calendar = Calendar(week.schedule, tuple(hour.mean_rate for hour in week.classes), week.added_rates)
         demand = self._requirements.demand
-        most = demand.requests_per_second.peak + self._calendar.most_added()
-        self._peak_rates = tuple(np.minimum([hour.planned_rate for hour in week.classes], most).tolist())
+        self._peak_rates = tuple(
+            np.minimum(
+                [hour.planned_rate for hour in week.classes],
+                demand.requests_per_second.peak + self._calendar.most_added(),
+            ).tolist()
+        )
         """Requests per second in the busiest minute of each class of hours: as planned, but no more than observed with
         what batch work adds to it."""
         peak = busiest_rate(demand, self._calendar)
@@ -200,7 +204,8 @@ class Trials:
         def routes_to(left: Sequence[ReplayGroup]) -> tuple[Route, ...]:
             return routes_left(routes, groups, left) if follows else routes
 
-        beyond = None if every or whole else self._beyond_little(groups, routes_to, loses_one=survives)
+        loads = self._steady_loads(groups, routes_to, loses_one=survives)
+        beyond = None if every or whole else self._first_beyond_little(loads)
         if beyond is not None:
             return self._trial(groups, beyond, [], [])
         failures = self._failures(groups, routes_to, every=every, whole=whole) if survives else []
@@ -265,9 +270,14 @@ class Trials:
         whole = [replace(group, lost_at=None) for group in groups]
         small = self._small(whole, routes)
 
-        def holds(**stress: float) -> bool:
+        loads = list(self._steady_loads(whole, lambda _: routes, loses_one=False))
+
+        def holds(peak_ratio: float = 1.0, dispersion_ratio: float = 1.0) -> bool:
+            if self._first_beyond_little(loads, peak_ratio) is not None:
+                return False
             made_up = stressed(
-                self._requirements.demand, self.rehearsal.busiest.stop, small.rehearsal.scale, self._calendar, **stress
+                self._requirements.demand, self.rehearsal.busiest.stop, small.rehearsal.scale, self._calendar,
+                peak_ratio=peak_ratio, dispersion_ratio=dispersion_ratio,
             )  # fmt: skip
             requests = thinned(self._from_places(made_up), small.share)
             cutoff = Cutoff(
@@ -403,14 +413,15 @@ class Trials:
                     return replace(seen, late_class=load.hour_class)
         return None
 
-    def _beyond_little(self, groups: Sequence[ReplayGroup], routes_to: Routing, *, loses_one: bool) -> _Seen | None:
-        """The first steady load of which replicas would have to run more requests than they can; None without any.
+    def _first_beyond_little(self, loads: Iterable["_SteadyLoad"], ratio: float = 1.0) -> _Seen | None:
+        """The first load, times a ratio, of which replicas would have to run more requests than they can.
 
         By Little's law that is ``rate · seconds with a full replica > requests that it runs``: a queue grows without
-        end, which a rehearsal that begins with empty replicas hides where each request is with one for long.
+        end, which a rehearsal that begins with empty replicas hides where each request is with one for long. None
+        without any.
         """
-        for load in self._steady_loads(groups, routes_to, loses_one=loses_one):
-            if load.is_long and (late := _overloaded(load, self._full_rate)):
+        for load in loads:
+            if load.is_long and (late := _overloaded(load.times(ratio), self._full_rate)):
                 return _Seen(0.0, 0.0, None, None, late, is_whole=False, late_class=load.hour_class)
         return None
 
@@ -445,9 +456,7 @@ class Trials:
     def _full_replica(self, group: ReplayGroup) -> tuple[float, float]:
         if group.steps not in self._full:
             tokens = self._requirements.demand.tokens
-            self._full[group.steps] = full_replica(
-                group.steps, tokens.mean_input_tokens(), tokens.mean_output_tokens()
-            )
+            self._full[group.steps] = full_replica(group.steps, tokens.mean_input_tokens(), tokens.mean_output_tokens())
         return self._full[group.steps]
 
     def _at_rate(self, load: "_SteadyLoad") -> _Seen:
@@ -630,6 +639,10 @@ class _SteadyLoad:
         """Whether requests are with replicas for so long that a short rehearsal from empty ones on hides a queue."""
         return self.minutes > STEADY_MINUTES
 
+    def times(self, ratio: float) -> "_SteadyLoad":
+        """The same with so many times the requests."""
+        return replace(self, rate=ratio * self.rate)
+
 
 def _overloaded(load: _SteadyLoad, rate_of: Callable[[ReplayGroup], float]) -> tuple[int, ...]:
     """Positions of groups that get more than they serve: all where the fleet does, else those with too large a weight.
@@ -642,9 +655,7 @@ def _overloaded(load: _SteadyLoad, rate_of: Callable[[ReplayGroup], float]) -> t
         return tuple(range(len(load.groups))) if sum(rates) < load.rate else ()
     shares = [load.routes[0].shares.get(group.name, 0.0) for _, group in serving]
     return tuple(
-        at
-        for (at, _), own, share in zip(serving, rates, shares, strict=True)
-        if own * sum(shares) < load.rate * share
+        at for (at, _), own, share in zip(serving, rates, shares, strict=True) if own * sum(shares) < load.rate * share
     )
 
 
