@@ -31,6 +31,8 @@ MOST_IN_A_MINUTE = 3
 """Times the requests that are asked for: of a demand with more in its busiest minute a share is rehearsed."""
 STEADY_MINUTES = 20
 """So long at the mean rate of the busiest hours: several times as long as a queue takes to show an overload."""
+SETTLING_RATIO = 0.25
+"""Share of a longer time in which replicas that were empty fill up with requests."""
 CHANGE_MINUTES = 30
 """So long at most before and after an hour change."""
 _WINDOWS = (6, 10, 10)
@@ -177,12 +179,12 @@ def busiest_rate(demand: Demand, calendar: Calendar) -> float:
     return float(np.nanmax(_minutes(demand, MOST_REQUESTS, calendar).requests_per_minute)) / SECONDS_PER_MINUTE
 
 
-def sustained_ratio(profile: DemandProfile) -> float:
-    """Mean rate of the 20 minutes about the busiest minute ÷ that minute's own, above 0 to 1."""
+def sustained_ratio(profile: DemandProfile, minutes: int = STEADY_MINUTES) -> float:
+    """Mean rate of so many minutes about the busiest one ÷ that minute's own, above 0 to 1."""
     counts = np.nan_to_num(profile.requests_per_minute)
     peak = int(np.argmax(counts))
-    first = min(max(peak - STEADY_MINUTES // 2, 0), max(counts.size - STEADY_MINUTES, 0))
-    return float(counts[first : first + STEADY_MINUTES].mean() / max(counts[peak], 1.0))
+    first = min(max(peak - minutes // 2, 0), max(counts.size - minutes, 0))
+    return float(counts[first : first + minutes].mean() / max(counts[peak], 1.0))
 
 
 def classes_of(calendar: Calendar, seconds: Floats) -> Integers:
@@ -205,21 +207,36 @@ def _weights(calendar: Calendar, seconds: Floats) -> Floats | None:
     return None if not whole or np.ptp(weights) <= ROUNDING * whole else weights * (weights.size / whole)
 
 
-def steady(demand: Demand, requests_per_second: float, start_seconds: float, most_requests: int) -> Requests:
+def steady(
+    demand: Demand,
+    requests_per_second: float,
+    start_seconds: float,
+    most_requests: int,
+    long_minutes: int = STEADY_MINUTES,
+) -> Requests:
     """Random arrivals (Poisson) at one rate for 20 minutes, as long as those of the demand; at least one.
+
+    Where it takes longer until replicas are as full as they stay, the first ones stand for none.
 
     Args:
         demand: what they are of.
         requests_per_second: mean rate of some hours.
         start_seconds: when they start, since 1970, UTC.
-        most_requests: about so many at most, in whole minutes: the more a replica serves, the sooner its queue shows.
+        most_requests: about so many at most in the 20 minutes, in whole minutes: the more a replica serves, the sooner
+            its queue shows.
+        long_minutes: so long instead, whatever the number, where it is more.
     """
     per_minute = requests_per_second * SECONDS_PER_MINUTE
     minutes = min(max(int(most_requests / max(per_minute, 1e-9)), 1), STEADY_MINUTES)
-    counts = _random_counts(start_seconds, np.full(minutes, per_minute))
+    is_long = long_minutes > STEADY_MINUTES
+    counts = _random_counts(start_seconds, np.full(long_minutes if is_long else minutes, per_minute))
     if not counts.any():
-        counts[0] = 1
-    return _requests(demand, [DemandProfile(start_seconds, counts)])
+        counts[-1] = 1
+    requests = _requests(demand, [DemandProfile(start_seconds, counts)])
+    if not is_long:
+        return requests
+    settled_seconds = start_seconds + SETTLING_RATIO * long_minutes * SECONDS_PER_MINUTE
+    return replace(requests, weights=np.where(requests.seconds < settled_seconds, 0.0, 1.0))
 
 
 def _minutes(demand: Demand, most_requests: int, calendar: Calendar | None) -> DemandProfile:

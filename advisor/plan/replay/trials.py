@@ -1,7 +1,7 @@
 """Trials of fleets by replay: the sample of the week, what may fail, and how far a fleet holds."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -27,7 +27,7 @@ from advisor.plan.problem.formulas import hardest_losses, losses_in_quieter_hour
 from advisor.plan.problem.supply import PoolSource
 from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption
 from advisor.plan.replay.engine import Times, serve_idle
-from advisor.plan.replay.fleet import any_split, simulate
+from advisor.plan.replay.fleet import any_split, full_replica, simulate
 from advisor.plan.replay.groups import (
     Key,
     ScaledFleet,
@@ -56,6 +56,9 @@ Routing = Callable[[Sequence[ReplayGroup]], tuple[Route, ...]]
 
 BISECTIONS = 5
 PLACE_SEED = 20_230_102
+LIFETIMES = 20
+"""Times as long as a request is with a full replica for which a steady load is replayed: replicas that start empty take
+several of them to fill up."""
 IDLE_RATIO = 1.5
 """Rate that replicas sustain ÷ rate that they get, from which on a few of them queue as little as many."""
 
@@ -119,8 +122,12 @@ class Trials:
         week = formulation.week.by_hours or formulation.week
         self._calendar = Calendar(week.schedule, tuple(hour.mean_rate for hour in week.classes), week.added_rates)
         demand = self._requirements.demand
-        most = demand.requests_per_second.peak + self._calendar.most_added()
-        self._peak_rates = tuple(np.minimum([hour.planned_rate for hour in week.classes], most).tolist())
+        self._peak_rates = tuple(
+            np.minimum(
+                [hour.planned_rate for hour in week.classes],
+                demand.requests_per_second.peak + self._calendar.most_added(),
+            ).tolist()
+        )
         """Requests per second in the busiest minute of each class of hours: as planned, but no more than observed with
         what batch work adds to it."""
         peak = busiest_rate(demand, self._calendar)
@@ -134,11 +141,12 @@ class Trials:
         """By their scale."""
         self.rehearsal = self._rehearsed(None)
         self._steps: dict[Key, Times] = {}
-        self._steady: dict[float, Requests] = {}
-        """Random arrivals by their rate."""
+        self._steady: dict[tuple[float, int], Requests] = {}
+        """Random arrivals by their rate, and the minutes in which they come."""
         self._busy_stretches: dict[tuple[float, float], Requests] = {}
         """Busiest stretches by the ratio of their requests to those observed, and their scale."""
-        self._steady_rates = self._rates_for_long()
+        self._full: dict[Times, tuple[float, float]] = {}
+        """Requests of a mean size that a full replica runs, and seconds that one is with it, by its times."""
         requests = self.rehearsal.requests
         self._is_stretch = self.rehearsal.busiest.stop == requests.seconds.size and requests.weights is None
         self._known: dict[Key, _Seen] = {}
@@ -155,16 +163,18 @@ class Trials:
         """Whether items of batch work, which may wait, are among the requests of a class of hours."""
         return bool(self._calendar.most_added()[number] > 0)
 
-    def _rates_for_long(self) -> tuple[float, ...]:
+    def _steady_rates(self, minutes: int) -> tuple[float, ...]:
         """Requests per second of each class of hours for as long as a queue takes to show.
 
-        The mean rate, or what of the planned one the minutes about the busiest minute have where their rehearsal is
-        shorter than that.
+        The mean rate, or what of the planned one the minutes about the busiest minute have: where their rehearsal is
+        shorter than they, or a request is with its replica for longer than a minute, so that those of as long meet.
         """
-        means, seconds = self._calendar.mean_rates, self.rehearsal.requests.seconds[self.rehearsal.busiest]
-        if self._requirements.demand.profile is None or np.ptp(seconds) >= STEADY_MINUTES * SECONDS_PER_MINUTE / 2:
+        means, profile = self._calendar.mean_rates, self._requirements.demand.profile
+        seconds = self.rehearsal.requests.seconds[self.rehearsal.busiest]
+        is_whole = np.ptp(seconds) >= STEADY_MINUTES * SECONDS_PER_MINUTE / 2 and minutes == STEADY_MINUTES
+        if profile is None or is_whole:
             return means
-        ratio = sustained_ratio(self._requirements.demand.profile)
+        ratio = sustained_ratio(profile, max(minutes // LIFETIMES, STEADY_MINUTES))
         return tuple(max(mean, ratio * rate) for mean, rate in zip(means, self._peak_rates, strict=True))
 
     def of(
@@ -194,10 +204,13 @@ class Trials:
         def routes_to(left: Sequence[ReplayGroup]) -> tuple[Route, ...]:
             return routes_left(routes, groups, left) if follows else routes
 
+        loads = self._steady_loads(groups, routes_to, loses_one=survives)
+        beyond = None if every or whole else self._first_beyond_little(loads)
+        if beyond is not None:
+            return self._trial(groups, beyond, [], [])
         failures = self._failures(groups, routes_to, every=every, whole=whole) if survives else []
-        least = min((failure.share for failure in failures), default=None)
-        worst = 1.0 if least is None else least
-        if every or whole or least is None or worst >= self.wanted:
+        worst = min((failure.share for failure in failures), default=1.0)
+        if every or whole or worst >= self.wanted:
             sample = self._seen(groups, routes, whole=whole)
         else:
             sample = min(failures, key=lambda failure: failure.share)
@@ -209,7 +222,12 @@ class Trials:
                 or self._steadily(groups, routes_to, loses_one=survives)
                 or sample
             )
-        least_part = min((failure.share for failure in parts), default=None)
+        return self._trial(groups, sample, failures, parts)
+
+    def _trial(
+        self, groups: Sequence[ReplayGroup], sample: _Seen, failures: Sequence[_Seen], parts: Sequence[_Seen]
+    ) -> Trial:
+        """Outcome of a fleet by its replays: of the sample, without each machine, and without larger parts."""
         worst = min((failure.share for failure in (*failures, *parts)), default=1.0)
         late = {at for seen in (*failures, *parts, sample) for at in seen.late}
         return Trial(
@@ -217,8 +235,8 @@ class Trials:
             rehearsal=self.rehearsal,
             within_slo_ratio=sample.share,
             busiest_ratio=sample.busiest_share,
-            without_one_ratio=least,
-            without_part_ratio=least_part,
+            without_one_ratio=min((failure.share for failure in failures), default=None),
+            without_part_ratio=min((failure.share for failure in parts), default=None),
             ttft_p95_ms=sample.ttft_p95_ms,
             tpot_p95_ms=sample.tpot_p95_ms,
             late=tuple(sorted(late)) or tuple(range(len(groups))),
@@ -252,9 +270,14 @@ class Trials:
         whole = [replace(group, lost_at=None) for group in groups]
         small = self._small(whole, routes)
 
-        def holds(**stress: float) -> bool:
+        loads = list(self._steady_loads(whole, lambda _: routes, loses_one=False))
+
+        def holds(peak_ratio: float = 1.0, dispersion_ratio: float = 1.0) -> bool:
+            if self._first_beyond_little(loads, peak_ratio) is not None:
+                return False
             made_up = stressed(
-                self._requirements.demand, self.rehearsal.busiest.stop, small.rehearsal.scale, self._calendar, **stress
+                self._requirements.demand, self.rehearsal.busiest.stop, small.rehearsal.scale, self._calendar,
+                peak_ratio=peak_ratio, dispersion_ratio=dispersion_ratio,
             )  # fmt: skip
             requests = thinned(self._from_places(made_up), small.share)
             cutoff = Cutoff(
@@ -382,42 +405,72 @@ class Trials:
         None where there is none: a short rehearsal hides that replicas get more than they serve, and the closed form
         says of all others that they serve it. The same without each machine in turn where one has to be survived.
         """
-        least = min(self.wanted, self._slo.latency_percentile)
-        whole, every = [without_lost(group) for group in groups], [replace(group, lost_at=None) for group in groups]
-        for left in (whole, *(_without_each(every) if loses_one else ())):
-            routes = routes_to(left)
-            for number, rate in enumerate(self._steady_rates):
-                if self._has_items(number):
-                    continue
-                of_week = self._calendar.schedule.index(number)
-                there = _with_counts(left, [group.instances_by_hour[of_week] for group in left])
-                if self._may_be_too_slow(there, routes, rate):
-                    seen = self._at_rate(there, routes, rate)
-                    if seen.share < least:
-                        return replace(seen, late_class=number)
+        for load in self._steady_loads(groups, routes_to, loses_one=loses_one):
+            if _overloaded(load, lambda group: group.weight):
+                least = self.wanted if load.is_long else min(self.wanted, self._slo.latency_percentile)
+                seen = self._at_rate(load)
+                if seen.share < least:
+                    return replace(seen, late_class=load.hour_class)
         return None
 
-    def _may_be_too_slow(self, groups: Sequence[ReplayGroup], routes: tuple[Route, ...], rate: float) -> bool:
-        """Whether a fleet, or a group at its weight, gets more than the closed form says that it serves."""
-        serving = [group for group in groups if group.instances_by_hour[0]]
-        rates = [group.instances_by_hour[0] * group.replicas_per_instance * group.weight for group in serving]
-        if sum(rates) < rate or len(routes) > 1:
-            return sum(rates) < rate
-        shares = [routes[0].shares.get(group.name, 0.0) for group in serving]
-        return any(own * sum(shares) < rate * share for own, share in zip(rates, shares, strict=True))
+    def _first_beyond_little(self, loads: Iterable["_SteadyLoad"], ratio: float = 1.0) -> _Seen | None:
+        """The first load, times a ratio, of which replicas would have to run more requests than they can.
 
-    def _at_rate(self, groups: Sequence[ReplayGroup], routes: tuple[Route, ...], rate: float) -> _Seen:
+        By Little's law that is ``rate · seconds with a full replica > requests that it runs``: a queue grows without
+        end, which a rehearsal that begins with empty replicas hides where each request is with one for long. None
+        without any.
+        """
+        for load in loads:
+            if load.is_long and (late := _overloaded(load.times(ratio), self._full_rate)):
+                return _Seen(0.0, 0.0, None, None, late, is_whole=False, late_class=load.hour_class)
+        return None
+
+    def _steady_loads(
+        self, groups: Sequence[ReplayGroup], routes_to: Routing, *, loses_one: bool
+    ) -> Iterator["_SteadyLoad"]:
+        """Steady load of each class of hours that all requests of are in time, and without each machine in turn."""
+        whole, every = [without_lost(group) for group in groups], [replace(group, lost_at=None) for group in groups]
+        minutes = self._settling_minutes(groups)
+        for left in (whole, *(_without_each(every) if loses_one else ())):
+            routes = routes_to(left)
+            for number, rate in enumerate(self._steady_rates(minutes)):
+                if not self._has_items(number):
+                    of_week = self._calendar.schedule.index(number)
+                    there = _with_counts(left, [group.instances_by_hour[of_week] for group in left])
+                    yield _SteadyLoad(number, there, routes, rate, minutes)
+
+    def _settling_minutes(self, groups: Sequence[ReplayGroup]) -> int:
+        """Minutes until it shows whether replicas keep up: many times as long as a request is with a full one.
+
+        In steps of twice as many, so that fleets are tried with the same requests.
+        """
+        seconds = max(self._full_replica(group)[1] for group in groups)
+        ratio = LIFETIMES * seconds / (STEADY_MINUTES * SECONDS_PER_MINUTE)
+        return STEADY_MINUTES << math.ceil(math.log2(max(ratio, 1.0)))
+
+    def _full_rate(self, group: ReplayGroup) -> float:
+        """Requests per second that a replica never serves more than for long."""
+        running, seconds = self._full_replica(group)
+        return running / seconds
+
+    def _full_replica(self, group: ReplayGroup) -> tuple[float, float]:
+        if group.steps not in self._full:
+            tokens = self._requirements.demand.tokens
+            self._full[group.steps] = full_replica(group.steps, tokens.mean_input_tokens(), tokens.mean_output_tokens())
+        return self._full[group.steps]
+
+    def _at_rate(self, load: "_SteadyLoad") -> _Seen:
         """Random arrivals at one rate, at a scale that keeps them few."""
-        most = MOST_IN_A_MINUTE * MOST_REQUESTS
-        scale = min(most / max(rate * STEADY_MINUTES * SECONDS_PER_MINUTE, 1.0), 1.0)
-        groups, routes = scaled(groups, routes, scale)
-        key = ("steady", rate, *_key(list(groups), routes))
+        most, rate, minutes = MOST_IN_A_MINUTE * MOST_REQUESTS, load.rate, load.minutes
+        scale = min(most / max(rate * minutes * SECONDS_PER_MINUTE, 1.0), 1.0)
+        groups, routes = scaled(load.groups, load.routes, scale)
+        key = ("steady", rate, minutes, *_key(list(groups), routes))
         if key not in self._known:
             rate *= max(sum(route.shares.values()) for route in routes)
-            if rate not in self._steady:
-                made_up = steady(self._requirements.demand, rate, self.rehearsal.busiest_seconds, most)
-                self._steady[rate] = self._from_places(made_up)
-            self._known[key] = self._judged(groups, routes, self._steady[rate])
+            if (rate, minutes) not in self._steady:
+                made_up = steady(self._requirements.demand, rate, self.rehearsal.busiest_seconds, most, minutes)
+                self._steady[rate, minutes] = self._from_places(made_up)
+            self._known[key] = self._judged(groups, routes, self._steady[rate, minutes])
         return self._known[key]
 
     def _seen(
@@ -568,6 +621,44 @@ class Trials:
         return replace(requests, places=places.astype(np.int32))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _SteadyLoad:
+    """Requests that arrive at one rate for long, and what of a fleet is there to serve them."""
+
+    hour_class: int
+    groups: Sequence[ReplayGroup]
+    """With one number of instances each."""
+    routes: tuple[Route, ...]
+    rate: float
+    """Requests per second."""
+    minutes: int
+    """Minutes until it shows whether replicas keep up."""
+
+    @property
+    def is_long(self) -> bool:
+        """Whether requests are with replicas for so long that a short rehearsal from empty ones on hides a queue."""
+        return self.minutes > STEADY_MINUTES
+
+    def times(self, ratio: float) -> "_SteadyLoad":
+        """The same with so many times the requests."""
+        return replace(self, rate=ratio * self.rate)
+
+
+def _overloaded(load: _SteadyLoad, rate_of: Callable[[ReplayGroup], float]) -> tuple[int, ...]:
+    """Positions of groups that get more than they serve: all where the fleet does, else those with too large a weight.
+
+    *rate_of* has the requests per second that one replica of a group serves.
+    """
+    serving = [(at, group) for at, group in enumerate(load.groups) if group.instances_by_hour[0]]
+    rates = [group.instances_by_hour[0] * group.replicas_per_instance * rate_of(group) for _, group in serving]
+    if sum(rates) < load.rate or len(load.routes) > 1:
+        return tuple(range(len(load.groups))) if sum(rates) < load.rate else ()
+    shares = [load.routes[0].shares.get(group.name, 0.0) for _, group in serving]
+    return tuple(
+        at for (at, _), own, share in zip(serving, rates, shares, strict=True) if own * sum(shares) < load.rate * share
+    )
+
+
 def _no_faster(formulation: Formulation, solution: FleetSolution) -> FleetSolution:
     """A fleet whose replicas are planned to sustain no more than the closed form says, whatever they were found with.
 
@@ -612,7 +703,8 @@ def _with_counts(groups: Sequence[ReplayGroup], counts: Sequence[int]) -> list[R
 
 def _shares(kept: Flags, judged: Flags, requests: Requests, count: int | None) -> tuple[float, float]:
     """Share of the judged requests that is kept, of a week and of the first *count* by themselves."""
-    return weighted_share(kept, judged, requests.weights), weighted_share(kept[:count], judged[:count])
+    counted = judged if requests.weights is None else judged & (requests.weights > 0)
+    return weighted_share(kept, judged, requests.weights), weighted_share(kept[:count], counted[:count])
 
 
 def largest(holds: Callable[[float], bool]) -> float:
