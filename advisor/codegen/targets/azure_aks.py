@@ -11,7 +11,7 @@ from typing import Any
 
 from advisor.codegen import kubernetes
 from advisor.codegen.container import Language, Runtime
-from advisor.codegen.forms import with_objects, workloads_pattern
+from advisor.codegen.forms import with_objects
 from advisor.codegen.gpu_sharing import SharingKind
 from advisor.codegen.kubernetes_weights import AZURE_BLOBS
 from advisor.codegen.model import ComputeGroup, Stack
@@ -19,6 +19,7 @@ from advisor.codegen.prometheus_rules import watched_words
 from advisor.codegen.rendering import render
 from advisor.codegen.targets.azure_values import EXAMPLE_SUBSCRIPTION, example_subnet, planned_alarm, query_rule
 from advisor.codegen.targets.target import CHECK_OF_PODS, Files, Target, in_each
+from advisor.codegen.workloads import workloads_pattern
 from advisor.records import replace
 
 _FOLDER = "azure-aks"
