@@ -308,8 +308,8 @@ def kubernetes_files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, 
         "user": _UNPRIVILEGED_USER,
     }
     entrances = {region.name: _entrance_in(stack, region.name, cluster_facts) for region in stack.regions}
-    whole["weighted"] = [name for name, entrance in entrances.items() if entrance.is_weighted]
-    whole["alerts"] = alerts_of(stack, whole["weighted"])
+    weighted = [name for name, entrance in entrances.items() if entrance.is_weighted]
+    whole |= {"weighted": weighted, "alerts": alerts_of(stack, weighted)}
     files = {
         **weights_files(stack, cluster_facts.bucket, whole),
         IGNORED_FINDINGS: fill(_FOLDER, "trivyignore.yaml.j2", whole),
@@ -323,7 +323,7 @@ def kubernetes_files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, 
             "entrance": entrances[region.name],
             "routes": routes_of(stack, served),
             "model_maps": {name: loads for server in served for name, loads in server.model_maps.items()},
-            "rules": rules_of(stack, region.name, is_weighted=entrances[region.name].is_weighted),
+            "rules": rules_of(stack, region.name, is_weighted=region.name in weighted),
             "metrics_ports": sorted({container.metrics_port or _PORT for container in containers} - {_PORT}),
             "has_metrics": any(server.metrics is not None for server in served),
             # Engines whose image takes arguments.
