@@ -27,9 +27,11 @@ from advisor.codegen.pricing.costs import (
     NoHours,
     Project,
     breakdown_of,
+    in_cents,
     monthly_of,
 )
 from advisor.codegen.pricing.sources import CACHES, read_projects
+from advisor.records import replace
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK
 
 _VERSION = "0.2"
@@ -101,9 +103,13 @@ def _hour_lines(project: Project) -> Iterator[str]:
         return
     yield "hours of the plan, with starts and stops, as its schedules beside the code have them (.advisor):"
     for hours in project.hours:
+        if hours.is_edited:
+            yield f"  {hours.group}: unknown, since its code is no longer what was generated"
+            continue
         mean = hours.instance_hours_per_week / HOURS_PER_WEEK
         yield (
-            f"  {hours.group}: {hours.running_hours_per_week:.4g} hours a week, {mean:.3g} instances on average, "
+            f"  {hours.group}: in use {hours.running_hours_per_week:,.2f} hours a week, "
+            f"{hours.instance_hours_per_week:,.2f} instance-hours paid for ({mean:.3g} instances on average), "
             f"{_money(hours.monthly)} USD a month"
         )
 
@@ -114,17 +120,15 @@ def _scheduled_monthly(now: Breakdown, planned: Sequence[GroupHours]) -> Decimal
     None where the price of a group is not known.
     """
     amounts = [hours.monthly for hours in planned]
-    beside = [
-        monthly_of(cost.hourly)
-        for cost in now.costs
-        if cost.hourly is not None and not any(group.is_of(cost.resource.address) for group in planned)
-    ]
-    known_amounts = [amount for amount in (*amounts, *beside) if amount is not None]
-    return sum(known_amounts, Decimal(0)) if None not in amounts else None
+    beside = replace(
+        now,
+        costs=tuple(cost for cost in now.costs if not any(group.is_of(cost.resource.address) for group in planned)),
+    )
+    return None if None in amounts else sum(map(in_cents, (*amounts, beside.monthly)), Decimal(0))
 
 
 def _money(value: Decimal | None) -> str:
-    return "unknown" if value is None else f"{value:,.2f}"
+    return "unknown" if value is None else f"{in_cents(value):,.2f}"
 
 
 def infracost_document(projects: Sequence[Project], when: datetime) -> dict[str, Any]:
