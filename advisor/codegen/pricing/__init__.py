@@ -27,11 +27,9 @@ from advisor.codegen.pricing.costs import (
     NoHours,
     Project,
     breakdown_of,
-    in_cents,
     monthly_of,
 )
 from advisor.codegen.pricing.sources import CACHES, read_projects
-from advisor.records import replace
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK
 
 _VERSION = "0.2"
@@ -120,15 +118,18 @@ def _scheduled_monthly(now: Breakdown, planned: Sequence[GroupHours]) -> Decimal
     None where the price of a group is not known.
     """
     amounts = [hours.monthly for hours in planned]
-    beside = replace(
-        now,
-        costs=tuple(cost for cost in now.costs if not any(group.is_of(cost.resource.address) for group in planned)),
-    )
-    return None if None in amounts else sum(map(in_cents, (*amounts, beside.monthly)), Decimal(0))
+    beside = [
+        monthly_of(cost.hourly)
+        for cost in now.costs
+        if cost.hourly is not None and not any(group.is_of(cost.resource.address) for group in planned)
+    ]
+    known_amounts = [amount for amount in (*amounts, *beside) if amount is not None]
+    return sum(known_amounts, Decimal(0)) if None not in amounts else None
 
 
 def _money(value: Decimal | None) -> str:
-    return "unknown" if value is None else f"{in_cents(value):,.2f}"
+    # Half a cent goes where the sums of a plan let it go.
+    return "unknown" if value is None else f"{round(float(value), 2):,.2f}"
 
 
 def infracost_document(projects: Sequence[Project], when: datetime) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from advisor.codegen.pricing.resources import Resource, Resources, Rules, Use, p
 from advisor.cost.services import accelerated_container_price, container_price
 from advisor.records import dataclass
 from advisor.tables import read_rows
-from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, to_cents
+from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK
 
 _ZONE = re.compile(r"(?P<region>[a-z]+-[a-z]+)-[1-9]")
 _ACCELERATED = re.compile(r"gx\d")
@@ -116,11 +116,8 @@ class Breakdown:
 
     @property
     def monthly(self) -> Decimal | None:
-        """USD a month of what is known, each line in whole cents as it is shown; None where nothing is known."""
-        if self.hourly is None:
-            return None
-        known = (cost for cost in self.costs if cost.hourly is not None)
-        return sum((in_cents(component.monthly) for cost in known for component in cost.components), Decimal(0))
+        """USD a month of what is known; None where nothing is."""
+        return monthly_of(self.hourly)
 
     @property
     def unknown(self) -> tuple[str, ...]:
@@ -191,11 +188,6 @@ class Project:
         """Types of resources that may change numbers of machines by the clock or by load, with how many there are."""
         others = {**self.now.free, **self.now.unsupported}
         return {kind: number for kind, number in sorted(others.items()) if _SCALING.search(kind)}
-
-
-def in_cents(amount: Decimal | None) -> Decimal:
-    """An amount in whole cents, as the lines show it; an unknown one is nothing of a sum of what is known."""
-    return Decimal(str(to_cents(float(amount or 0))))
 
 
 def monthly_of(hourly: Decimal | None) -> Decimal | None:

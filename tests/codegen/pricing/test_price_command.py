@@ -1,6 +1,7 @@
 """``advisor price`` as a user runs it, and the shape of what it says."""
 
 import json
+import math
 import re
 import shutil
 import sys
@@ -282,6 +283,24 @@ def test_the_last_file_of_variables_counts(last, price, tmp_path):
 SPOT = "us-east-1-g6-xlarge-bf16-tp1-spot"
 
 
+@pytest.mark.parametrize("target", ["ec2", "eks"])
+def test_the_readme_counts_the_hours_of_its_target(target, price, tmp_path):
+    """Compute, total and budget hold how long a target pays for an instance after its last hour, as this command does."""
+    usd_per_hour = catalog_price("g6e.xlarge")
+    plan = plan_of(workload(), catalog_of(offer("g6e.xlarge", on_demand=usd_per_hour)), week_of_days(20.0))
+    write_files(generate(plan, wanted=Wanted(target=target)), tmp_path / "infra")
+    readme = (tmp_path / "infra" / "README.md").read_text().replace("\\", "")
+    (by_hours,) = re.findall(r"; ([\d,.]+) by the hours of its plan", price("infra")[1])
+    assert f"| Compute | ${by_hours} a month" in readme
+    more = float(by_hours.replace(",", "")) - plan.fleet.cost.compute_usd_per_month
+    assert (f"This code costs ${more:,.2f} a month more than the plan counts" in readme) is (target == "eks")
+    total = plan.fleet.cost.total_usd_per_month + more
+    assert f"| Total | ${total:,.2f} a month |" in readme
+    assert (
+        f"planned_usd_per_month = {round(total, 2):g}" in (tmp_path / "infra" / "fleet.tf").read_text() or total > 1e6
+    )
+
+
 @pytest.mark.parametrize(
     ("file", "text", "on_demand"),
     [
@@ -353,14 +372,14 @@ def test_edits_that_start_no_other_machine_leave_the_hours(path, price, tmp_path
     assert price("infra")[1] == before
 
 
-def test_the_total_is_that_of_the_lines():
-    """Each line in whole cents, of which the total is the sum: what is cut off them does not add up to another cent."""
-    part = Component("Instance usage", Decimal(1), Decimal("7.304") / 730)
-    costs = tuple(Cost(Resource(f"aws_instance.x{at}", "aws_instance", "x", {}), (part,)) for at in range(2))
+def test_half_a_cent_goes_where_a_plan_lets_it_go():
+    """The sum of 6,043.743 and 11,126.952 is 17,170.69 in the compute of a plan, and here."""
+    parts = (Component("a", Decimal(9), Decimal("0.9199")), Component("b", Decimal(4), Decimal("3.8106")))
+    costs = (Cost(Resource("aws_instance.x", "aws_instance", "x", {}), parts),)
     nothing = Breakdown((), {}, {})
     text = price_table(Project("infra", "infra", CODE, Breakdown(costs, {}, {}), nothing))
-    assert text.count(" 7.30\n") == 2
-    assert "total of what is known: 14.60 USD" in text
+    assert "total of what is known: 17,170.69 USD" in text
+    assert round(math.fsum((9 * 0.9199 * 730, 4 * 3.8106 * 730)), 2) == 17170.69
 
 
 def test_spot_and_on_demand_have_their_own_prices(priced):
