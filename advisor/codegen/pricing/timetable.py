@@ -86,7 +86,7 @@ def _edited(directory: Path, keys: Sequence[str]) -> set[str]:
         base = record.base_of(path, digest_of(content)) if content is not None else None
         generated = base_text(holder, base) if content is not None and base != digest_of(content) and base else None
         if facts_of and content is not None and generated is not None:
-            now, then = facts_of(content.decode()), facts_of(generated.decode())
+            now, then = facts_of(content.decode(errors="replace")), facts_of(generated.decode())
             edited |= {key for key in keys if now(key) != then(key)}
     return edited
 
@@ -105,12 +105,16 @@ def _facts_in(path: Path) -> Callable[[str], _Facts] | None:
 def _of_code(text: str) -> _Facts:
     documents = [read_hcl(text, "fleet.tf")]
     groups, backends = (local_map(documents, name) or {} for name in ("groups", "backends"))
-    steps = [step for backend in backends.values() for step in backend.get("steps", ())]
+    steps = [step for backend in backends.values() if isinstance(backend, dict) for step in backend.get("steps", ())]
     return lambda key: (groups.get(key), [step for step in steps if key in step.get("groups", ())])
 
 
 def _of_objects(text: str) -> _Facts:
     import yaml  # noqa: PLC0415 - only where objects were edited
 
-    scaled = [one for one in yaml.safe_load_all(text) if isinstance(one, dict) and one.get("kind") == "ScaledObject"]
-    return lambda key: [one.get("spec") for one in scaled if one["metadata"]["name"] == key]
+    try:
+        objects = [content for content in yaml.safe_load_all(text) if isinstance(content, dict)]
+    except yaml.YAMLError:  # says nothing that was generated
+        return lambda _key: None
+    scaled = [content for content in objects if content.get("kind") == "ScaledObject"]
+    return lambda key: [content.get("spec") for content in scaled if (content.get("metadata") or {}).get("name") == key]
