@@ -20,6 +20,7 @@ from advisor.codegen import Language, generate, write_files
 from advisor.performance.model import shipped_model
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.report.plan_diff import plan_diff
+from codegen.plans import make_fleet_plan, make_group
 from codegen.scenarios import SCENARIOS
 
 ROOT = Path(__file__).parents[1]
@@ -241,6 +242,20 @@ def test_nodes_that_manifests_need_are_those_of_the_plan(tmp_path):
     ((rule, _, message, _),) = code_of.look_at_code(scenario.plan, tmp_path, load_catalog(), [])
     assert rule == "CHK301"
     assert "in the code, " in message
+
+
+@pytest.mark.parametrize(("kept", "told"), [("g6.xlarge", 1), ("", 0)])
+def test_a_machine_stands_in_for_one_type_alone(kept, told, tmp_path):
+    """Where the code lacks two types of the plan, none of its others is said to be there in place of both."""
+    plan = make_fleet_plan(make_group(instance_type="g6.xlarge"), make_group(instance_type="g6e.xlarge"))
+    write_files(generate(plan, Language.TERRAFORM), tmp_path)
+    fleet = tmp_path / "fleet.tf"
+    types = [name for name in ("g6.xlarge", "g6e.xlarge") if name != kept]
+    fleet.write_text(re.sub("|".join(f'"{re.escape(name)}"' for name in types), '"g5.xlarge"', fleet.read_text()))
+    looked = code_of.look_at_code(plan, tmp_path, load_catalog(), [])
+    machines = {subject: message for rule, subject, message, _ in looked if rule == "CHK301"}
+    assert sum("the code has" in message for message in machines.values()) == told
+    assert "0 in the plan" in machines["g5.xlarge"]
 
 
 def caches_told(plan, infra):

@@ -198,14 +198,14 @@ def _machines(plan: Plan, deployed: _Deployed, *, is_retiring: bool) -> Iterator
 
 
 def _instead(machine: tuple[str, str, str, str], deployed: Machines, wanted: Machines) -> str:
-    """Machines of the code that the plan has not, in the region where one of the plan is missing."""
+    """Machines of the code that the plan has not, in the region where a single type of the plan is missing."""
     others = [
         f"{deployed[other]} × {' on '.join(filter(None, other[2:]))}"
         for other in sorted(deployed)
         if other[:2] == machine[:2] and other not in wanted
     ]
-    missing = wanted[machine] > deployed[machine]
-    return f"; the code has {' and '.join(others)} there instead" if missing and others else ""
+    missing = [other for other in wanted if other[:2] == machine[:2] and wanted[other] > deployed[other]]
+    return f"; the code has {' and '.join(others)} there instead" if missing == [machine] and others else ""
 
 
 def _planned(plan: Plan) -> Machines:

@@ -10,7 +10,7 @@ Gateways (networking.gke.io/v1), and KServe's issue 5311 on routes that GKE refu
 import itertools
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from advisor.catalog import load_catalog
 from advisor.codegen.container import Backend, Container, Form, HeldModel, Runtime
@@ -41,6 +41,8 @@ _OF_GOOGLE = ("google-gateway.yaml", "google-pod-monitoring.yaml")
 _GOOGLE_RANGES = ("35.191.0.0/16", "130.211.0.0/22")
 """Health checks of Google's load balancers come from there; the requests too where a Gateway is a global one."""
 _PORT = 8000
+_PORT_NAMES = {Form.PRODUCTION_STACK: "container-port", Form.DYNAMO: "system"}
+"""What a project calls the port with the engines' metrics, where it is not ours to name."""
 _UNPRIVILEGED_USER = 2000
 _SHARED_MEMORY_GIB = 2
 """For each accelerator: NCCL asks for 1."""
@@ -143,6 +145,8 @@ class Served:
     arguments: tuple[str, ...]
     """Of a container that serves one replica."""
     pods: tuple[Pods, ...]
+    metrics_port_name: str
+    """Name of the port that metrics are read at."""
 
     @property
     def model_maps(self) -> Mapping[str, Container | HeldModel]:
@@ -152,11 +156,6 @@ class Served:
     def map_of(self, loads: Container | HeldModel) -> str:
         """Name of the map of one of its models."""
         return model_map_name(self.backend, loads) if isinstance(loads, HeldModel) else self.model_map
-
-    @property
-    def metrics_port_name(self) -> str:
-        """Name of the port that metrics are read at."""
-        return "http" if self.backend.container.metrics_port is None else "metrics"
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,8 +308,8 @@ def kubernetes_files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, 
         "user": _UNPRIVILEGED_USER,
     }
     entrances = {region.name: _entrance_in(stack, region.name, cluster_facts) for region in stack.regions}
-    whole["weighted"] = [name for name, entrance in entrances.items() if entrance.is_weighted]
-    whole["alerts"] = _alerts(stack, entrances)
+    weighted = [name for name, entrance in entrances.items() if entrance.is_weighted]
+    whole |= {"weighted": weighted, "alerts": alerts_of(stack, weighted)}
     files = {
         **weights_files(stack, cluster_facts.bucket, whole),
         IGNORED_FINDINGS: fill(_FOLDER, "trivyignore.yaml.j2", whole),
@@ -324,7 +323,7 @@ def kubernetes_files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, 
             "entrance": entrances[region.name],
             "routes": routes_of(stack, served),
             "model_maps": {name: loads for server in served for name, loads in server.model_maps.items()},
-            "rules": rules_of(stack, region.name, is_weighted=entrances[region.name].is_weighted),
+            "rules": rules_of(stack, region.name, is_weighted=region.name in weighted),
             "metrics_ports": sorted({container.metrics_port or _PORT for container in containers} - {_PORT}),
             "has_metrics": any(server.metrics is not None for server in served),
             # Engines whose image takes arguments.
@@ -377,11 +376,31 @@ def _lonely(stack: Stack) -> Sequence[tuple[Sequence[str], bool]]:
     return [(keys, others) for keys, others in parts if keys]
 
 
-def _alerts(stack: Stack, entrances: Mapping[str, Entrance]) -> Mapping[tuple[str, str], str]:
+def monitoring_files(stack: Stack, cluster_facts: ClusterFacts, weighted: Collection[str]) -> Mapping[str, str]:
+    """Monitors and alerts of each region, of a form in which a project's own objects run the pods.
+
+    Args:
+        stack: what runs there.
+        cluster_facts: of the cloud's clusters.
+        weighted: regions with a program that looks after weights.
+    """
+    # The chart of Dynamo's platform has PodMonitors of all its pods; another would count each request twice.
+    monitors = [] if stack.form is Form.DYNAMO else ["pod-monitor.yaml"]
+    google = ["google-pod-monitoring.yaml"] if cluster_facts.has_google_gateways else []
+    files = {}
+    for region in stack.regions:
+        rules = rules_of(stack, region.name, is_weighted=region.name in weighted)
+        context = {"stack": stack, "served": served_in(stack, region.name, cluster_facts), "rules": rules}
+        for name in ("prometheus-rule.yaml", *monitors, *google):
+            files[f"{_FOLDER}/{region.name}/{name}"] = fill(_FOLDER, f"{name}.j2", context)
+    return files
+
+
+def alerts_of(stack: Stack, weighted: Collection[str]) -> Mapping[tuple[str, str], str]:
     """Name of each Prometheus alert of the stack, and the workload whose model it watches or "" → its meaning."""
     workloads = {model.workload for model in stack.models}
-    weighted = {name: entrance.is_weighted for name, entrance in entrances.items()}
-    rules = (rule for name, is_weighted in weighted.items() for rule in rules_of(stack, name, is_weighted=is_weighted))
+    regions = [region.name for region in stack.regions]
+    rules = (rule for name in regions for rule in rules_of(stack, name, is_weighted=name in weighted))
     return {(rule.name, rule.subject if rule.subject in workloads else ""): rule.summary for rule in rules}
 
 
@@ -408,6 +427,7 @@ def _served(stack: Stack, backend: Backend, cluster_facts: ClusterFacts) -> Serv
             *container.adapter_arguments,
         ),
         pods=tuple(_pods(stack, group, cluster_facts) for group in stack.groups if group.backend == backend.key),
+        metrics_port_name=_PORT_NAMES.get(stack.form, "http" if container.metrics_port is None else "metrics"),
     )
 
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 from advisor.codegen.container import Engine
 from advisor.codegen.engines.metrics import EngineMetrics, published
 from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack, sizes_together
+from advisor.codegen.workloads import pods_start
 from advisor.records import dataclass
 from advisor.units import MINUTES_PER_DAY, MINUTES_PER_WEEK
 
@@ -74,7 +75,7 @@ def scale_of(stack: Stack, group: ComputeGroup) -> Scale | None:
 
 
 def _triggers(stack: Stack, group: ComputeGroup, metrics: EngineMetrics) -> tuple[Trigger, ...]:
-    matchers = f'namespace="{stack.name}",pod=~"{group.key}-.+"'
+    matchers = f'namespace="{stack.name}",pod=~"{pods_start(stack, group)}-.+"'
     pods, served = f"{{{matchers}}}", ",".join(filter(None, (matchers, metrics.served)))
     container = stack.backend_of(group).container
     sustained = group.requests_per_second_per_instance / group.replicas_per_instance * container.finished_per_request

@@ -1,17 +1,19 @@
 """The SLO alarms of a stack as Prometheus queries on engines and kube-state-metrics, and what alarms leave out.
 
-Source: the list of pod metrics of kube-state-metrics, read in November 2026.
+Sources: the list of pod metrics of kube-state-metrics, read in November 2026; Dynamo's catalog of metrics and
+``lib/llm/src/http/service/metrics.rs``, read in December 2026.
 """
 
 from collections.abc import Iterator, Sequence
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.container import Backend, Engine
-from advisor.codegen.engines.metrics import METRICS, published, without_times
+from advisor.codegen.container import Backend, Engine, Form
+from advisor.codegen.engines.metrics import METRICS, Answers, EngineMetrics, published, without_times
 from advisor.codegen.model import ComputeGroup, Stack, WatchedModel
+from advisor.codegen.workloads import pods_start
 from advisor.plan.values import Plan
 from advisor.plan.words import unit_of
-from advisor.records import dataclass
+from advisor.records import dataclass, replace
 
 
 def file_cautions(plan: Plan, engines: Sequence[Engine]) -> Iterator[str]:
@@ -64,6 +66,8 @@ def shared_left_out(groups: Sequence[ComputeGroup]) -> Iterator[str]:
 
 
 _WINDOW_SECONDS = 300
+_FRONTEND_ANSWERS = Answers("dynamo_frontend_requests_total", "", 'status="error"')
+"""Of Dynamo, whose workers speak no HTTP; its errors include those of clients."""
 _ENDED = 'phase=~"Failed|Succeeded"'
 _NOT_READY = "pods_not_ready"
 _SUBJECTS = {
@@ -102,18 +106,20 @@ def rules_of(stack: Stack, region: str, *, is_weighted: bool = False) -> tuple[R
     groups = [group for group in stack.groups if group.region == region]
     watched: list[tuple[WatchedModel | None, Alarm]] = [(None, alarm) for alarm in stack.slo_alarms]
     watched += [(model, alarm) for model in stack.models for alarm in model.alarms]
-    slo = (
+    slo = [
         Rule(
             name=_alert_name(alarm.name),
             subject=model.workload if model else backend.key,
             expression=query,
             wait_seconds=wait_seconds(alarm),
-            summary=alert_words(alarm, backend),
+            summary=alert_words(stack, alarm, backend),
         )
         for model, alarm in watched
         for backend in backends
         if (query := slo_query(stack, alarm, backend, f'namespace="{stack.name}"', "namespace", model))
-    )
+    ]
+    # Dynamo's frontend answers for all backends of a region.
+    slo = list({rule.expression: rule for rule in reversed(slo)}.values())[::-1]
     weights = [_unweighted(stack)] if is_weighted else []
     return (*slo, *(_not_ready(stack, group) for group in groups), *weights)
 
@@ -151,10 +157,11 @@ def left_out(stack: Stack) -> Iterator[str]:
             yield f"no alarm on server errors of {engine.value}, which has no known count of its answers by status"
 
 
-def alert_words(alarm: Alarm, backend: Backend) -> str:
+def alert_words(stack: Stack, alarm: Alarm, backend: Backend) -> str:
     """Words of an alert; engines that count failures without their status count those of clients, too."""
     metrics = published(backend.container.engine)
-    if alarm.name != "server_errors" or metrics is None or not metrics.failed:
+    counts_clients = stack.form is Form.DYNAMO or (metrics is not None and bool(metrics.failed))
+    if alarm.name != "server_errors" or not counts_clients:
         return alarm.description
     return f"More than {alarm.threshold:g} percent of the requests fail, those that clients sent wrong among them."
 
@@ -178,7 +185,7 @@ def slo_query(
         model: that of the server's that is asked for; None: it has one.
     """
     groups = [group for group in stack.groups if group.backend == backend.key]
-    of_pods = f'{series},pod=~"({"|".join(group.key for group in groups)})-.+"'
+    of_pods = f'{series},pod=~"({"|".join(pods_start(stack, group) for group in groups)})-.+"'
     of_pods += f',model="{model.name}"' if model else ""
     planned = [group.requests_per_second_per_instance / group.replicas_per_instance for group in groups]
     rate = model.requests_per_second if model else min(planned)
@@ -186,7 +193,7 @@ def slo_query(
     if metrics is None:
         return ""
     if alarm.name == "server_errors":
-        rates = metrics.error_rates(of_pods, f"{_WINDOW_SECONDS}s", by)
+        rates = _error_rates(stack, metrics, series, of_pods, by)
         return f"100 * {rates[0]} / {rates[1]} > {alarm.threshold:g}" if rates else ""
     if alarm.name == "waiting_requests":
         waiting = f"avg by ({by}) (avg_over_time({metrics.waiting}{{{of_pods}}}[{_WINDOW_SECONDS}s]))"
@@ -198,12 +205,20 @@ def slo_query(
     return f"{quantile} > {alarm.target_seconds:g}"
 
 
+def _error_rates(
+    stack: Stack, metrics: EngineMetrics, series: str, of_pods: str, by: str
+) -> tuple[str, str] | None:  # fmt: skip
+    if stack.form is Form.DYNAMO:
+        metrics, of_pods = replace(metrics, answers=_FRONTEND_ANSWERS), f'{series},pod=~"{stack.name}-frontend-.+"'
+    return metrics.error_rates(of_pods, f"{_WINDOW_SECONDS}s", by)
+
+
 def _not_ready(stack: Stack, group: ComputeGroup) -> Rule:
     """The alert on a pod that is not ready for longer than the plan's start time.
 
     Pods that ended, as those of a spot node that was taken back do, are waited for by nobody.
     """
-    pods = f'namespace="{stack.name}",pod=~"{group.key}-.+"'
+    pods = f'namespace="{stack.name}",pod=~"{pods_start(stack, group)}-.+"'
     unready = f'max by (namespace, pod) (kube_pod_status_ready{{{pods},condition="true"}}) == 0'
     ended = f"max by (namespace, pod) (kube_pod_status_phase{{{pods},{_ENDED}}}) == 1"
     return Rule(

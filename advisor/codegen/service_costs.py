@@ -1,17 +1,20 @@
-"""Costs of code for services of containers and endpoints, whose prices are not those of a plan's machines."""
+"""Costs of code on targets whose prices, or hours after an instance's last one, are not those of a plan's machines."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 
 from advisor.catalog import load_catalog
+from advisor.codegen.container import Serves
 from advisor.codegen.model import ComputeGroup, Row, Scaling, Stack
 from advisor.codegen.selection import Choice
-from advisor.codegen.summary import part_rows, standing_rows
+from advisor.codegen.summary import Machine, part_rows, rows_of, standing_rows
 from advisor.codegen.targets import target_of
 from advisor.codegen.targets.target import Paid
 from advisor.cost.services import Deployed, EntranceLoad, region_charges
 from advisor.cost.standing import Further, StandingCharge
 from advisor.deployable import logs_requests
 from advisor.plan.fleet.costs import FleetCost
+from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import Plan
 from advisor.plan.words import unit_of
 from advisor.records import replace
@@ -38,7 +41,7 @@ def at_service_prices(stack: Stack, plan: Plan, choice: Choice, *, is_whole: boo
     paid = {} if paid_of is None else {group.key: paid_of(group) for group in stack.groups}
     counted = choice.option.cost if choice.option is not None else plan.fleet.cost if plan.fleet is not None else None
     if counted is None or all(each.is_planned for each in paid.values()):
-        return stack
+        return stack if counted is None else _by_hours_of_target(stack, plan, choice, counted, is_whole=is_whole)
     unpriced = [f"{paid[group.key].what} in {group.region}" for group in stack.groups if paid[group.key].price is None]
     if unpriced:
         return _without_total(stack, " and ".join(dict.fromkeys(unpriced)), is_whole=is_whole)
@@ -63,6 +66,65 @@ def at_service_prices(stack: Stack, plan: Plan, choice: Choice, *, is_whole: boo
     further = () if is_whole else _marked(stack)
     summary = replace(stack.summary, cost=(*prices, *own, _planned_row(stack, is_whole=is_whole), *further))
     return replace(stack, groups=groups, budget=budget, summary=summary).with_cautions(told)
+
+
+def _by_hours_of_target(
+    stack: Stack, plan: Plan, choice: Choice, planned: FleetCost, *, is_whole: bool
+) -> Stack:  # fmt: skip
+    """The stack whose target bills instances for another time after their last hour than the plan counts."""
+    fact = load_catalog().scale_ins.get(stack.target)
+    is_by_clock = stack.scaling is Scaling.SCHEDULED and not any(group.is_serverless for group in stack.groups)
+    if fact is None or not is_by_clock:
+        return stack
+    stop = whole_minutes(fact.value)
+    # None of what the plan never stops, or counts no time of.
+    planned_stop = {_machine(member.serves): member.minutes_after or stop for member in choice.members}
+    groups = tuple(_by_schedule(group, stop) for group in stack.groups)
+    counted = [_by_schedule(group, planned_stop[_machine(group)]) for group in groups]
+    # Sums in cents, as the plan's is: their difference leads from one to the other.
+    now, then = (round(math.fsum(group.usd_per_month for group in some), 2) for some in (groups, counted))
+    more = round(now - then, 2)
+    if not more:
+        return stack
+    change = f"{usd(abs(more))} a month {'more' if more > 0 else 'less'} than the plan counts"
+    told = f"This code costs {change}: here an instance is paid for until {stop:g} min after its last hour."
+    rows = stack.summary.cost
+    more_of: dict[Machine, float] = {}
+    for group, before in zip(groups, counted, strict=True):
+        more_of[_machine(group)] = more_of.get(_machine(group), 0.0) + group.usd_per_month - before.usd_per_month
+    if is_whole:
+        total = round(planned.total_usd_per_month + more, 2)
+        cost = at_total(replace(planned, compute_usd_per_month=round(planned.compute_usd_per_month + more, 2)), total)
+        rows = tuple(rows_of(plan, choice, cost, more_of))
+    budget = replace(
+        stack.budget.with_more(more, of="what this code runs, by the hours of its target,"), difference=told
+    )
+    summary = replace(stack.summary, cost=rows)
+    return replace(stack, groups=groups, budget=budget, summary=summary).with_cautions(told)
+
+
+def _machine(runs: ComputeGroup | Serves) -> Machine:
+    is_spot = runs.is_spot if isinstance(runs, ComputeGroup) else runs.purchase == PurchaseOption.SPOT
+    return runs.region, runs.instance_type, is_spot
+
+
+def _by_schedule(group: ComputeGroup, stop_minutes: float) -> ComputeGroup:
+    """A group by its schedule, paid for until so long after its last hour; what is bought ahead costs the same."""
+    if group.committed_instances:
+        return group
+    mean = group.hours_per_week(stop_minutes / MINUTES_PER_HOUR).billed / HOURS_PER_WEEK
+    return replace(group, usd_per_month=mean * group.usd_per_hour * HOURS_PER_MONTH)
+
+
+def at_total(cost: FleetCost, total: float) -> FleetCost:
+    """A cost with another total, and amounts of a request and a token by it."""
+    ratio = total / cost.total_usd_per_month
+    return replace(
+        cost,
+        total_usd_per_month=total,
+        usd_per_million_output_tokens=ratio * cost.usd_per_million_output_tokens,
+        usd_per_1000_requests=ratio * cost.usd_per_1000_requests,
+    )
 
 
 def at_paid_prices(stack: Stack, groups: Iterable[ComputeGroup]) -> tuple[ComputeGroup, ...] | None:
@@ -114,10 +176,9 @@ def _at_price(stack: Stack, group: ComputeGroup, paid: Paid) -> ComputeGroup:
         return group
     price = group.containers(stack.target) * paid.price.usd_per_hour
     if stack.scaling is Scaling.SCHEDULED and not group.is_serverless:
-        stop_hours = whole_minutes(load_catalog().scale_ins[stack.target].value) / MINUTES_PER_HOUR
-        mean = group.hours_per_week(stop_hours).billed / HOURS_PER_WEEK
-    else:
-        mean = group.usd_per_month / (group.usd_per_hour * HOURS_PER_MONTH)
+        stop = whole_minutes(load_catalog().scale_ins[stack.target].value)
+        return _by_schedule(replace(group, usd_per_hour=price), stop)
+    mean = group.usd_per_month / (group.usd_per_hour * HOURS_PER_MONTH)
     return replace(group, usd_per_hour=price, usd_per_month=mean * price * HOURS_PER_MONTH)
 
 
@@ -148,14 +209,7 @@ def _at_services(stack: Stack, plan: Plan, choice: Choice, planned: FleetCost) -
         obligation_usd=0.0,
         obligation_until=None,
     )
-    total = round(sum(parts.parts_usd_per_month.values()), 2)
-    ratio = total / planned.total_usd_per_month
-    return replace(
-        parts,
-        total_usd_per_month=total,
-        usd_per_million_output_tokens=ratio * planned.usd_per_million_output_tokens,
-        usd_per_1000_requests=ratio * planned.usd_per_1000_requests,
-    ), standing
+    return at_total(parts, round(sum(parts.parts_usd_per_month.values()), 2)), standing
 
 
 def _standing(stack: Stack, plan: Plan, choice: Choice) -> Iterator[StandingCharge]:

@@ -208,6 +208,27 @@ def _fleet_cost(fleet: Fleet | None, unit: Unit) -> Iterator[Row]:
     yield from standing_rows(fleet.standing)
 
 
+Machine = tuple[str, str, bool]
+"""Region and type of a machine, and whether it is bought on spot."""
+
+
+def rows_of(plan: Plan, choice: Choice, cost: FleetCost, more_of: Mapping[Machine, float]) -> Iterator[Row]:
+    """Rows of a cost that is not the plan's: USD a month that the code pays more, or less, for a machine are in it."""
+    option, fleet, unit = choice.option, plan.fleet, unit_of(plan.demand)
+    if option is not None:
+        yield _price(option, option.cost, "")
+        yield from part_rows(cost, unit, [option])
+    elif fleet is not None:
+        machines = [
+            (group.region, group.instance_type, group.purchase == PurchaseOption.SPOT) for group in fleet.groups
+        ]
+        for group, machine in zip(fleet.groups, machines, strict=True):
+            month = f", {usd(group.compute_usd_per_month + more_of.get(machine, 0.0))} a month"
+            yield _price(group, group, month if machines.count(machine) == 1 else "")
+        yield from part_rows(cost, unit, fleet.groups)
+        yield from standing_rows(fleet.standing)
+
+
 def standing_rows(standing: Iterable[StandingCharge]) -> Iterator[Row]:
     """Rows of what regions charge beside machines."""
     for charge in standing:

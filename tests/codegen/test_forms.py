@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 
 from advisor.cli.app import main
 from advisor.codegen import Engine, Form, Language, Wanted, generate
-from advisor.codegen.forms import kubernetes_files, workload_name, workloads_pattern
-from advisor.codegen.forms.shared import short_name
+from advisor.codegen.forms import kubernetes_files
 from advisor.codegen.kubernetes import ClusterFacts
+from advisor.codegen.kubernetes_scaling import scale_of
+from advisor.codegen.model import Scaling
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
+from advisor.codegen.workloads import short_name, workload_name, workloads_pattern
 from advisor.errors import InputError
 from advisor.plan.document import plan_to_json
 from codegen.forms import FORMS
@@ -526,3 +528,84 @@ def test_missing_replicas_are_those_of_the_plan_s_pods(form, beside):
     assert all(pattern.fullmatch(name) for name in names)
     assert not any(pattern.fullmatch(beside.format(key=group.key, name=stack.name)) for group in stack.groups)
     assert bool(pattern.fullmatch(f"{names[0]}-1a2b3c")) is (form is Form.DYNAMO)
+
+
+OF_PROJECTS = (Form.KSERVE, Form.PRODUCTION_STACK, Form.DYNAMO)
+"""Forms in which a project's own objects name the pods."""
+
+
+def _pod_names(files, form, name):
+    """Names that Kubernetes gives the pods of what a project makes: cut to 58 characters, and five at random."""
+    if form is Form.KSERVE:
+        made = [f"{one['metadata']['name']}-kserve" for one in of_kind(files, "LLMInferenceService")]
+    elif form is Form.PRODUCTION_STACK:
+        specs = [one["servingEngineSpec"] for path, one in documents(files) if path.endswith("values.yaml")]
+        made = [f"{name}-{model['name']}-deployment-vllm" for spec in specs for model in spec["modelSpec"]]
+    else:
+        graphs = [one["spec"]["components"] for one in of_kind(files, "DynamoGraphDeployment")]
+        made = [f"{name}-{one['name'].lower()}-0a1b2c3d" for graph in graphs for one in graph]
+    return {f"{one}-6d4cf56db6-"[:58] + "x7k2p" for one in made}
+
+
+@pytest.mark.parametrize("form", OF_PROJECTS)
+@pytest.mark.parametrize("group", ["us-central1-g2-standard-4-bf16", "us-central1-a2-highgpu-1g-bf16-a16f34-on-demand"])
+def test_alerts_and_triggers_ask_for_pods_by_their_names(form, group):
+    """Every query on pods has some, whatever the project calls them and however long that is."""
+    scenario = SCENARIOS["gke-l4-spot"]()
+    (stack,) = stacks_of(scenario.plan, choose(scenario.plan, scenario.wanted, lambda _: None), scenario.wanted)
+    (planned,) = stack.groups
+    stack = dataclasses.replace(
+        stack,
+        form=form,
+        groups=(dataclasses.replace(planned, key=group),),
+        scaling=Scaling.REACTIVE,
+        models=(),
+    )
+    files = kubernetes_files(stack, ClusterFacts(has_google_gateways=True))
+    pods = _pod_names(files, form, stack.name)
+    rules = [rule["expr"] for one in of_kind(files, "PrometheusRule") for rule in one["spec"]["groups"][0]["rules"]]
+    asked = [*rules, *(trigger.query for trigger in scale_of(stack, *stack.groups).triggers)]
+    patterns = {found for query in asked for found in re.findall(r'pod=~"([^"]+)"', query)}
+
+    assert len(patterns) >= len(stack.groups)
+    assert all(any(re.fullmatch(pattern, pod) for pod in pods) for pattern in patterns)
+    assert all(any(re.fullmatch(pattern, pod) for pattern in patterns) for pod in pods)
+
+
+@pytest.mark.parametrize("form", OF_PROJECTS)
+@pytest.mark.parametrize("name", ["gke-l4-spot", "eks-l4-spot", "aks-scheduled"])
+def test_every_form_has_what_its_alerts_read(name, form):
+    """Monitors select the pods by a label and a port that they have, and the README lists the alerts."""
+    scenario = SCENARIOS[name]()
+    try:
+        files = files_of(scenario, form)
+    except InputError as refusal:
+        pytest.skip(str(refusal))
+    whole = "".join(text for path, text in files.items() if not path.endswith(("monitor.yaml", "monitoring.yaml")))
+    google = of_kind(files, "PodMonitoring")
+    monitors = [*of_kind(files, "PodMonitor"), *google]
+    alerts = {rule["alert"] for one in of_kind(files, "PrometheusRule") for rule in one["spec"]["groups"][0]["rules"]}
+
+    assert bool(google) is name.startswith("gke")
+    assert bool(of_kind(files, "PodMonitor")) is (form is not Form.DYNAMO)  # whose platform has them
+    for one in monitors:
+        ((label, value),) = one["spec"]["selector"]["matchLabels"].items()
+        assert f"{label}: {value}" in whole or label == "nvidia.com/dynamo-component-type"
+        (port,) = (read["port"] for read in one["spec"].get("endpoints") or one["spec"]["podMetricsEndpoints"])
+        assert port in {Form.KSERVE: "http", Form.PRODUCTION_STACK: "container-port"}.get(form, "http system")
+    assert {"InferenceTtft", "InferenceWaitingRequests", "InferenceServerErrors", "InferencePodsNotReady"} <= alerts
+    assert all(f"- `{alert}`" in files["kubernetes/README.md"] for alert in alerts)
+
+
+def test_errors_of_dynamo_are_those_of_its_frontend():
+    """Its workers speak no HTTP: what counts answers is the frontend, once for all backends of a region."""
+    files = files_of(SCENARIOS["gke-l4-spot"](), Form.DYNAMO)
+    (rule,) = (
+        rule
+        for one in of_kind(files, "PrometheusRule")
+        for rule in one["spec"]["groups"][0]["rules"]
+        if rule["alert"] == "InferenceServerErrors"
+    )
+    assert 'pod=~"support-chat-frontend-.+",status="error"' in rule["expr"]
+    assert "http_requests_total" not in rule["expr"]
+    assert "clients sent wrong" in rule["annotations"]["summary"]

@@ -12,9 +12,8 @@ from advisor.catalog import load_catalog
 from advisor.catalog.deployment import GENERATED
 from advisor.catalog.values import Purchase
 from advisor.codegen import Language, Wanted, generate
-from advisor.codegen.hcl import read_hcl
+from advisor.codegen.hcl import local_map, read_hcl
 from advisor.codegen.platforms import machine_of, platform_of
-from advisor.codegen.pricing.sources import local_map
 from advisor.codegen.selection import choose, of_fleet, scheduled_sizes
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets.gcp_values import capacities, google_groups, windows_of

@@ -34,7 +34,7 @@ def plan_of(target, quiet_ratio):
 
 
 @pytest.mark.parametrize("language", list(Language))
-@pytest.mark.parametrize("target", MACHINES)
+@pytest.mark.parametrize("target", [target for target in MACHINES if target != "aks"])
 @pytest.mark.sampled(4)
 def test_no_hour_that_the_plan_expects_rings(target, language):
     """A machine that may fail has a spare, and both are little used at night: 5 % of their rate is what was planned."""
@@ -52,6 +52,17 @@ def test_without_an_alarm_the_readme_says_why(target, language):
     assert not any(IDLE.search(text) for text in files.values())
     assert "no alarm on idle accelerators" in files["README.md"]
     assert "have 1 percent of the requests" in files["README.md"]
+
+
+@pytest.mark.parametrize("language", list(Language))
+def test_aks_has_no_alarm_that_cannot_ring(language):
+    """Container Insights collects no use of GPUs: no query asks it for one, and the README says so."""
+    files = generate(plan_of("aks", 0.05), language, Wanted(target="aks")).files
+    assert not any(
+        "gpu" in query.lower() for text in files.values() for query in re.findall(r"InsightsMetrics.*", text)
+    )
+    assert not any(IDLE.search(text) for text in files.values())
+    assert "no alarms on idle GPUs and their memory: from Kubernetes 1.20 on" in files["README.md"]
 
 
 @pytest.mark.parametrize(("ratio", "percent"), [(0.0, None), (0.019, None), (0.02, 1.0), (0.1, 5.0), (0.9, 10.0)])

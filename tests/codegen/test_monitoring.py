@@ -171,6 +171,15 @@ def test_every_query_of_the_dashboard_is_one(read, tmp_path):
     promtool(tmp_path, "check", "rules", "panels.yaml")
 
 
+@pytest.mark.parametrize("name", ["${datasource}", "$datasource", "[[datasource]]", "plain"])
+def test_no_title_has_a_variable(read, name):
+    """Grafana replaces ``${x}``, ``$x`` and ``[[x]]`` in titles; a workload's name stays what it is to the eye."""
+    workload = {**read.workload, "name": name}
+    title = json.loads(monitoring_files(replace(read, workload=workload))["advisor-dashboard.json"])["title"]
+    assert not re.search(r"\$\w|\$\{|\[\[", title)
+    assert title.replace("\u200b", "") == f"{name}: plan and reality"
+
+
 @pytest.mark.sampled(2)
 def test_a_second_run_changes_nothing_and_code_of_another_kind_stays(plan, run_advisor, tmp_path):
     """Files are written once; a directory of Terraform is refused, and so is Terraform over these files."""

@@ -20,11 +20,12 @@ _US_PER_SECOND = MICROSECONDS_PER_MS * MS_PER_SECOND
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Counter of HTTP answers of an engine, and its labels."""
+    """Counter of answers of an engine, and matchers of its labels."""
 
     counter: str
-    path_label: str
-    status_label: str
+    requests: str
+    """Of those to clients; "": all of them are."""
+    errors: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +93,8 @@ class EngineMetrics:
             return failing, f"({rate(self.finished, self.served)} + {failing})"
         if self.answers is None:
             return None
-        every = f'{self.answers.path_label}=~"/v1/.+"'  # probes and scrapes are not requests
-        failed = f'{self.answers.status_label}=~"5.."'
-        return rate(self.answers.counter, every, failed), rate(self.answers.counter, every)
+        every = self.answers.requests
+        return rate(self.answers.counter, every, self.answers.errors), rate(self.answers.counter, every)
 
     def quantile_query(self, quantile: float, matchers: str, window: str, by: str = "") -> str:
         """Query for a quantile of the times in seconds over a window, such as ``300s``.
@@ -128,7 +128,10 @@ def _metrics(row: Record) -> EngineMetrics:
     names = _page_names(row)
     is_token_by_token = row.text("latency") != _WHOLE_ANSWER
     counter = row.optional_text("answers")
-    answers = Answers(counter, row.text("answers_path"), row.text("answers_status")) if counter else None
+    answers = None
+    if counter:  # probes and scrapes are not requests
+        every, failed = f'{row.text("answers_path")}=~"/v1/.+"', f'{row.text("answers_status")}=~"5.."'
+        answers = Answers(counter, every, failed)
     return EngineMetrics(
         path=row.text("metrics_path"),
         waiting=names["requests_waiting"],

@@ -7,18 +7,18 @@ on the form.
 from collections.abc import Callable, Mapping
 
 from advisor.codegen import kubernetes
-from advisor.codegen.container import Form
+from advisor.codegen.container import MANIFEST_FORMS, Form
 from advisor.codegen.forms import dynamo, kserve, pools, production_stack, shared
 from advisor.codegen.forms.shared import with_fixed_replicas, with_node_disks, with_own_entrance
 from advisor.codegen.kubernetes import ClusterFacts
-from advisor.codegen.model import ComputeGroup, Stack
+from advisor.codegen.model import Stack
 from advisor.codegen.prometheus_rules import left_out
 from advisor.codegen.rollout import AT_ONCE
 from advisor.codegen.templates import fill
 from advisor.errors import InputError
 from advisor.records import replace
 
-__all__ = ["adapted", "kubernetes_files", "with_objects", "workload_name", "workloads_pattern"]
+__all__ = ["adapted", "kubernetes_files", "with_objects"]
 
 _FOLDER = "kubernetes/"
 _README = f"{_FOLDER}README.md"
@@ -74,8 +74,12 @@ def kubernetes_files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, 
         at_once = f"; {AT_ONCE}" if stack.cut_over else ""
         raise InputError(obstacle, where=f"--form {stack.form}", hint=f"forms that can: {', '.join(others)}{at_once}")
     files = dict(_FILES[stack.form](stack, cluster_facts))
+    weighted = {path.split("/")[1] for path, text in files.items() if _WEIGHTS in text and path != _README}
+    if stack.form not in MANIFEST_FORMS:
+        files |= kubernetes.monitoring_files(stack, cluster_facts, weighted)
+        alerts = {"stack": stack, "alerts": kubernetes.alerts_of(stack, weighted), "facts": cluster_facts}
+        files[_README] += fill("kubernetes", "forms/alerts.md.j2", alerts)
     if cluster_facts.has_own_nodes:
-        weighted = {path.split("/")[1] for path, text in files.items() if _WEIGHTS in text and path != _README}
         files[_README] += shared.words(stack, weighted)  # else the code that applies them removes what is left
     return files
 
@@ -112,21 +116,3 @@ def _objects_of(stack: Stack, cluster_facts_of: Callable[[Stack], ClusterFacts])
 
 def _obstacle(stack: Stack, form: Form) -> str:
     return _OBSTACLES[form](stack) if form in _OBSTACLES else ""
-
-
-def workload_name(stack: Stack, group: ComputeGroup) -> str:
-    """The Deployment that runs the pods of a group."""
-    names = {
-        Form.KSERVE: kserve.workload_name,
-        Form.PRODUCTION_STACK: production_stack.workload_name,
-        Form.DYNAMO: dynamo.workload_name,
-    }
-    return names[stack.form](stack, group) if stack.form in names else group.key
-
-
-def workloads_pattern(stack: Stack) -> str:
-    """Regular expression of the Deployments that run the pods of all groups, and of none beside them."""
-    names = sorted({workload_name(served, group) for served in stack.serving for group in served.groups})
-    # Dynamo's operator may end a worker's name with a mark of its specification.
-    end = "(-[0-9a-z]+)?" if stack.form is Form.DYNAMO else ""
-    return f"({'|'.join(names)}){end}"

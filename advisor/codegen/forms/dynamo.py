@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from advisor.codegen.container import Runtime
 from advisor.codegen.forms import shared
 from advisor.codegen.kubernetes import ClusterFacts, Pods, Served
-from advisor.codegen.model import ComputeGroup, Stack
+from advisor.codegen.model import Stack
+from advisor.codegen.workloads import part_name
 from advisor.records import replace
 
 VERSION = "1.4.2"
 IMAGE = f"nvcr.io/nvidia/ai-dynamo/vllm-runtime:{VERSION}"
-_LONGEST_COMPONENT = 24
-"""With the name of the deployment and what the operator adds, within 63 characters."""
 _MOST_COMPONENTS = 25
 _SYSTEM_PORT = 9090
 _FRONTENDS = 2
@@ -46,7 +45,7 @@ def files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, str]:
     adapter = {"apiVersion": "nvidia.com/v1alpha1", "kind": "DynamoGraphDeploymentScalingAdapter"}
 
     def objects(groups: list[tuple[Served, Pods]]) -> list[shared.Document]:
-        return [_graph(stack, groups), *shared.scaled_objects(stack, groups, workload_name, adapter)]
+        return [_graph(stack, groups), *shared.scaled_objects(stack, groups, adapter)]
 
     return shared.region_files(stack, cluster_facts, "dynamo.yaml", objects)
 
@@ -76,7 +75,7 @@ def _frontend(served: Served) -> shared.Document:
 
 def _worker(stack: Stack, served: Served, pods: Pods) -> shared.Document:
     return {
-        "name": _name(pods.group),
+        "name": part_name(stack, pods.group),
         "type": "worker",
         "replicas": pods.replicas,
         **({} if pods.scale is None else {"scalingAdapter": {}}),
@@ -109,12 +108,3 @@ def _pod(stack: Stack, served: Served, pods: Pods) -> shared.Document:
         "containers": [main],
         "volumes": [shared.disk_volume("cache", pods)],
     }
-
-
-def _name(group: ComputeGroup) -> str:
-    return shared.short_name(group.key, _LONGEST_COMPONENT)
-
-
-def workload_name(stack: Stack, group: ComputeGroup) -> str:
-    """The start of what the operator makes for a component."""
-    return f"{stack.name}-{_name(group)}"

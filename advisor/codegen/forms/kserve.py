@@ -16,6 +16,7 @@ from advisor.codegen.kubernetes import ClusterFacts, Pods, Served
 from advisor.codegen.kubernetes_scaling import resting_minutes
 from advisor.codegen.model import ComputeGroup, Stack
 from advisor.codegen.route_weights import WeightedBackend, route_weights
+from advisor.codegen.workloads import workload_name
 
 _CONTAINER = "main"
 _SERVICES = "llm-inference-services.yaml"
@@ -32,7 +33,7 @@ def files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, str]:
 
     def objects(groups: list[tuple[Served, Pods]]) -> list[shared.Document]:
         # KServe leaves the number of a Deployment alone where the service names none.
-        scaled = shared.scaled_objects(stack, groups, workload_name)
+        scaled = shared.scaled_objects(stack, groups)
         return [*(_service(stack, served, pods) for served, pods in groups), *scaled]
 
     written = dict(shared.region_files(stack, cluster_facts, _SERVICES, objects))
@@ -79,6 +80,7 @@ def _pod(stack: Stack, served: Served, pods: Pods) -> shared.Document:
             {
                 "name": _CONTAINER,
                 "image": served.backend.container.image,
+                "ports": [{"name": served.metrics_port_name, "containerPort": shared.PORT, "protocol": "TCP"}],
                 "args": [shared.container_word(shlex.quote(argument)) for argument in arguments],
                 "env": shared.environment(served),
                 "resources": shared.resources(served, pods),
@@ -88,8 +90,3 @@ def _pod(stack: Stack, served: Served, pods: Pods) -> shared.Document:
         ],
         "volumes": [shared.memory_volume("dshm", pods)],
     }
-
-
-def workload_name(_stack: Stack, group: ComputeGroup) -> str:
-    """The Deployment that KServe makes."""
-    return f"{group.key}-kserve"

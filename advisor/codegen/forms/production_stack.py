@@ -10,10 +10,9 @@ from advisor.codegen.container import Runtime
 from advisor.codegen.engines import vllm
 from advisor.codegen.forms import shared
 from advisor.codegen.kubernetes import ClusterFacts, Pods, Served, repository
-from advisor.codegen.model import ComputeGroup, Stack
+from advisor.codegen.model import Stack
+from advisor.codegen.workloads import part_name
 
-_LONGEST = 47
-"""Of release and model with a hyphen: ``-engine-service`` follows."""
 _PATIENCE: Mapping[str, Mapping[str, int]] = {
     "readinessProbe": {"periodSeconds": 5, "timeoutSeconds": 5, "failureThreshold": 3},
     "livenessProbe": {"periodSeconds": shared.PROBE_SECONDS, "timeoutSeconds": 10, "failureThreshold": 6},
@@ -49,7 +48,7 @@ def files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, str]:
 
 def _values(stack: Stack, groups: list[tuple[Served, Pods]]) -> shared.Document:
     served, _ = groups[0]
-    scaled = shared.scaled_objects(stack, groups, workload_name)
+    scaled = shared.scaled_objects(stack, groups)
     starts = {"periodSeconds": shared.PROBE_SECONDS, "failureThreshold": max(pods.start_probes for _, pods in groups)}
     return {
         "servingEngineSpec": {
@@ -82,7 +81,7 @@ def _model(stack: Stack, served: Served, pods: Pods) -> shared.Document:
     selected = [{"key": key, "operator": "In", "values": [value]} for key, value in pods.node_labels.items()]
     arguments = (*served.arguments, *vllm.drain_arguments(container, _DRAIN_SECONDS))
     return {
-        "name": _name(stack, pods.group),
+        "name": part_name(stack, pods.group),
         "repository": name,
         "tag": container.image.removeprefix(f"{name}:"),
         "modelURL": container.checkpoint.model_id,
@@ -104,12 +103,3 @@ def _model(stack: Stack, served: Served, pods: Pods) -> shared.Document:
             "extraArgs": [shared.container_word(argument) for argument in arguments],
         },
     }
-
-
-def _name(stack: Stack, group: ComputeGroup) -> str:
-    return shared.short_name(group.key, _LONGEST - len(stack.name))
-
-
-def workload_name(stack: Stack, group: ComputeGroup) -> str:
-    """The Deployment that the chart makes, in a release of the name of the stack."""
-    return f"{stack.name}-{_name(stack, group)}-deployment-vllm"

@@ -101,9 +101,13 @@ def _hour_lines(project: Project) -> Iterator[str]:
         return
     yield "hours of the plan, with starts and stops, as its schedules beside the code have them (.advisor):"
     for hours in project.hours:
+        if hours.is_edited:
+            yield f"  {hours.group}: unknown, since its code is no longer what was generated"
+            continue
         mean = hours.instance_hours_per_week / HOURS_PER_WEEK
         yield (
-            f"  {hours.group}: {hours.running_hours_per_week:.4g} hours a week, {mean:.3g} instances on average, "
+            f"  {hours.group}: in use {hours.running_hours_per_week:,.2f} hours a week, "
+            f"{hours.instance_hours_per_week:,.2f} instance-hours paid for ({mean:.3g} instances on average), "
             f"{_money(hours.monthly)} USD a month"
         )
 
@@ -124,7 +128,8 @@ def _scheduled_monthly(now: Breakdown, planned: Sequence[GroupHours]) -> Decimal
 
 
 def _money(value: Decimal | None) -> str:
-    return "unknown" if value is None else f"{value:,.2f}"
+    # Half a cent goes where the sums of a plan let it go.
+    return "unknown" if value is None else f"{round(float(value), 2):,.2f}"
 
 
 def infracost_document(projects: Sequence[Project], when: datetime) -> dict[str, Any]:

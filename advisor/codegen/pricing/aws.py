@@ -85,10 +85,15 @@ def _of_group(resource: Resource, template: Resource | None) -> tuple[Use, ...]:
     if number is None:
         purchase = Purchase.SPOT if base == above == 0 else Purchase.ON_DEMAND if above == 100 else None
         return (_use(resource, kind, purchase, None),)
+    return mixed(_use(resource, kind, Purchase.ON_DEMAND, number), number, base, above)
+
+
+def mixed(use: Use, number: float, base: float, above: float = 0) -> tuple[Use, ...]:
+    """Instances of a group on demand and on spot: a base, and a percentage above it, rounded up, on demand."""
     on_demand = min(number, base + math.ceil(max(0.0, number - base) * above / 100))
     parts = ((Purchase.ON_DEMAND, on_demand), (Purchase.SPOT, number - on_demand))
-    uses = tuple(_use(resource, kind, purchase, count) for purchase, count in parts if count)
-    return uses or (_use(resource, kind, Purchase.ON_DEMAND, 0),)
+    uses = tuple(replace(use, purchase=purchase, number=count) for purchase, count in parts if count)
+    return uses or (replace(use, purchase=Purchase.ON_DEMAND),)
 
 
 def _node_group(resource: Resource, everything: Resources) -> tuple[Use, ...]:

@@ -8,8 +8,9 @@ from typing import Any
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
 from advisor.codegen.applying.resolving import Module
-from advisor.codegen.hcl import NOT_LITERAL, Block, Document, literal, read_hcl, traversal
+from advisor.codegen.hcl import NOT_LITERAL, Block, Document, literal, local_map, read_hcl, traversal
 from advisor.codegen.pricing import azure
+from advisor.codegen.pricing.aws import mixed
 from advisor.codegen.pricing.costs import CODE, RULES, Breakdown, NoHours, Project, breakdown_of, cost_of
 from advisor.codegen.pricing.gcp import container, region_of, with_attached
 from advisor.codegen.pricing.resources import Resource, Resources, Use, first_known, planned, prior, purchase_of, text
@@ -41,6 +42,9 @@ _PLANS = ("plan.json", "tfplan.json")
 _HOW = "make one with `terraform plan -out=tfplan && terraform show -json tfplan > plan.json`"
 _BY_KARPENTER = "Karpenter starts its machines, which kubernetes/karpenter names"
 _ELSEWHERE = "made outside of this code"
+_BASE = "on_demand_base"
+"""Variable: instances of a spot group that are always bought on demand, by its key."""
+_COMPUTED = f"{_BASE} is computed"
 _GROUPS, _REGIONS, _POOLS = "groups", "regions", "node_pools"
 _PROVIDERS = {"aws": "aws", "google": "gcp", "azurerm": "azure", "ibm": "ibm"}
 """How types of resources begin → provider in the catalog."""
@@ -158,33 +162,24 @@ def _of_code(directory: Path, catalog: Catalog) -> Project:
         raise InputError(
             "there is neither a plan as JSON nor code that advisor generated", where=str(directory), hint=_HOW
         )
-    takes_bucket = _model_source(directory, documents) != "hub"
-    uses = (*_uses(documents, groups or {}, takes_bucket=takes_bucket), *_pools(pools or {}))
+    given = {name: _given(directory, documents, name) for name in ("model_source", _BASE)}
+    uses = (*_uses(documents, groups or {}, given), *_pools(pools or {}))
     now = Breakdown(tuple(cost_of(*use, catalog) for use in uses), {}, {})
     hours = planned_hours(directory, now, catalog)
     return Project(directory.resolve().name, str(directory), CODE, now, before=Breakdown((), {}, {}), hours=hours)
 
 
-def _model_source(directory: Path, documents: Sequence[Document]) -> object:
-    """Where weights come from: as a file of variables sets it, else by default."""
-    given = Module(directory, directory).given_value("model_source")
+def _given(directory: Path, documents: Sequence[Document], name: str) -> object:
+    """Value of a variable: as a file of variables sets it, else by default; None without either."""
+    given = Module(directory, directory).given_value(name)
     declared = [
         block.attributes.get("default")
         for document in documents
         for block in document.body.of("variable")
-        if block.labels == ("model_source",)
+        if block.labels == (name,)
     ]
     defaults = [literal(attribute.value.node) for attribute in declared if attribute is not None]
-    return given if given is not None else defaults[-1] if defaults else NOT_LITERAL
-
-
-def local_map(documents: Iterable[Document], name: str) -> Mapping[str, Any] | None:
-    """A local value that is a map; None where there is none."""
-    for block in (block for document in documents for block in document.body.of("locals")):
-        value = literal(block.attributes[name].value.node) if name in block.attributes else NOT_LITERAL
-        if isinstance(value, dict):
-            return value
-    return None
+    return given if given is not None else defaults[-1] if defaults else None
 
 
 def _pools(pools: Mapping[str, Any]) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
@@ -197,26 +192,36 @@ def _pools(pools: Mapping[str, Any]) -> Iterator[tuple[Resource, tuple[Use, ...]
 
 
 def _uses(
-    documents: list[Document], groups: Mapping[str, Any], *, takes_bucket: bool
-) -> Iterator[tuple[Resource, tuple[Use, ...]]]:  # fmt: skip
-    """The machines of each group, under the resource that starts them, or else under the group."""
+    documents: list[Document], groups: Mapping[str, Any], given: Mapping[str, object]
+) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
+    """The machines of each group, under the resource that starts them, or else under the group.
+
+    Args:
+        documents: code of a root.
+        groups: entry of each by its key.
+        given: variables of the root that decide what is paid for.
+    """
     resources = [block for document in documents for block in document.body.of("resource")]
     starting = [block for block in resources if block.labels[0] in RULES and _is_of(block, _GROUPS)]
     clouds = [_PROVIDERS[cloud] for block in resources if (cloud := block.labels[0].partition("_")[0]) in _PROVIDERS]
     for block in starting:
         kind, name = block.labels
         for key, group in groups.items():
-            yield (
-                Resource(f'{kind}.{name}["{key}"]', kind, name, {}),
-                (_use(clouds[0], kind, group, takes_bucket=takes_bucket),),
-            )
+            use = _use(clouds[0], kind, group, takes_bucket=given["model_source"] != "hub")
+            yield Resource(f'{kind}.{name}["{key}"]', kind, name, {}), _bought(use, key, given[_BASE])
     yield from _beside(documents, [block for block in resources if block not in starting])
     if not starting and clouds:
         for key, group in groups.items():
-            yield (
-                Resource(f'local.groups["{key}"]', "local", _GROUPS, {}),
-                (_use(clouds[0], "", group, takes_bucket=takes_bucket),),
-            )
+            yield Resource(f'local.groups["{key}"]', "local", _GROUPS, {}), (_use(clouds[0], "", group),)
+
+
+def _bought(use: Use, key: str, bases: object) -> tuple[Use, ...]:
+    """Instances of a group, of a spot group those apart that ``on_demand_base`` always buys on demand."""
+    base = (bases or {}).get(key, 0) if isinstance(bases, dict | None) else bases
+    if use.purchase is not Purchase.SPOT or use.number is None or base == 0:
+        return (use,)
+    number = first_known(base)
+    return (replace(use, unpriced=_COMPUTED),) if number is None else mixed(use, use.number, number)
 
 
 def _beside(documents: list[Document], resources: list[Block]) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
@@ -282,7 +287,7 @@ def _is_of(block: Block, name: str) -> bool:
     return for_each is not None and traversal(for_each.value.node) == ("local", name)
 
 
-def _use(provider: str, kind: str, group: Mapping[str, Any], *, takes_bucket: bool) -> Use:
+def _use(provider: str, kind: str, group: Mapping[str, Any], *, takes_bucket: bool = True) -> Use:
     place = text(_first(group, _PLACES))
     region = region_of(place) if provider == "gcp" else place
     if kind == "google_cloud_run_v2_service":

@@ -15,7 +15,7 @@ from advisor.codegen import kubernetes
 from advisor.codegen.alarms import WatchedMetric
 from advisor.codegen.aws_places import has_budgets, is_sold_in_blocks, roomy_types
 from advisor.codegen.container import Language, Region, Runtime
-from advisor.codegen.forms import with_objects, workload_name
+from advisor.codegen.forms import with_objects
 from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
 from advisor.codegen.kubernetes_weights import COPY_ACCOUNT
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
@@ -24,6 +24,7 @@ from advisor.codegen.quotas import vcpus_of
 from advisor.codegen.rendering import ANSWERS, render
 from advisor.codegen.targets.target import CHECK_OF_PODS, Files, Target, in_each
 from advisor.codegen.templates import fill
+from advisor.codegen.workloads import workload_name
 from advisor.cost.services import local_disks_gib
 from advisor.records import dataclass, picked, replace
 

@@ -1,7 +1,7 @@
 """Node pools for existing AKS clusters, and the Kubernetes objects that run on them.
 
-Sources: Microsoft's guides to node pools, spot node pools, NVIDIA and AMD GPUs on AKS, and to the tables of Container
-Insights, read in November 2026.
+Sources: Microsoft's guides to node pools, spot node pools, NVIDIA and AMD GPUs on AKS, to the tables of Container
+Insights and to its monitoring of GPUs, read in November and December 2026.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from typing import Any
 
 from advisor.codegen import kubernetes
 from advisor.codegen.container import Language, Runtime
-from advisor.codegen.forms import with_objects, workloads_pattern
+from advisor.codegen.forms import with_objects
 from advisor.codegen.gpu_sharing import SharingKind
 from advisor.codegen.kubernetes_weights import AZURE_BLOBS
 from advisor.codegen.model import ComputeGroup, Stack
@@ -19,6 +19,7 @@ from advisor.codegen.prometheus_rules import watched_words
 from advisor.codegen.rendering import render
 from advisor.codegen.targets.azure_values import EXAMPLE_SUBSCRIPTION, example_subnet, planned_alarm, query_rule
 from advisor.codegen.targets.target import CHECK_OF_PODS, Files, Target, in_each
+from advisor.codegen.workloads import workloads_pattern
 from advisor.records import replace
 
 _FOLDER = "azure-aks"
@@ -149,12 +150,12 @@ def pool_name(stack: Stack, group: ComputeGroup) -> str:
 def alarms_of_pods(stack: Stack) -> Mapping[str, Mapping[str, object]]:
     """The stack's alarms, by name, as queries of what Container Insights collects of the cluster.
 
-    Container Insights knows no driver errors (Xid) and no agent.
+    Container Insights knows no driver errors (Xid), no agent and, from Kubernetes 1.20 on, no use of GPUs.
     """
     namespace = _namespaces(stack)
     pods = _PODS.format(of_cluster=_OF_CLUSTER, namespace=namespace)
     unhealthy = planned_alarm(stack, "unhealthy_hosts")
-    alarms = {
+    return {
         "unavailable-replicas": query_rule(
             unhealthy,
             _READY.format(namespace=namespace, workloads=workloads_pattern(stack)),
@@ -174,23 +175,6 @@ def alarms_of_pods(stack: Stack) -> Mapping[str, Mapping[str, object]]:
             " | summarize value = max(100.0 * used / whole) | where isnotnull(value)",
         ),
     }
-    if any(alarm.name == "gpu_memory" for alarm in stack.alarms):
-        gpus = (
-            f"InsightsMetrics | where Computer in (({pods} | distinct Computer))"
-            ' | where Namespace == "container.azm.ms/gpu"'
-        )
-        if any(alarm.name == "gpu_idle" for alarm in stack.alarms):
-            alarms["gpu-idle"] = query_rule(
-                planned_alarm(stack, "gpu_idle"),
-                f'{gpus} and Name == "containerGpuDutyCycle" | summarize value = avg(Val) | where isnotnull(value)',
-            )
-        alarms["gpu-memory"] = query_rule(
-            planned_alarm(stack, "gpu_memory"),
-            f"{gpus} | summarize used = avgif(Val, Name == 'containerGpumemoryUsedBytes'),"
-            " whole = avgif(Val, Name == 'containerGpumemoryTotalBytes') by Computer"
-            " | where whole > 0 | summarize value = max(100.0 * used / whole) | where isnotnull(value)",
-        )
-    return alarms
 
 
 def _namespaces(stack: Stack) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from advisor.codegen import kubernetes
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.container import Language, Region, Runtime
-from advisor.codegen.forms import with_objects, workloads_pattern
+from advisor.codegen.forms import with_objects
 from advisor.codegen.kubernetes_weights import GOOGLE_STORAGE
 from advisor.codegen.model import Stack, WatchedModel
 from advisor.codegen.prometheus_rules import alert_words, slo_query, wait_seconds
@@ -18,6 +18,7 @@ from advisor.codegen.quoting import marked_slug
 from advisor.codegen.rendering import ANSWERS, render
 from advisor.codegen.targets.gcp_values import GoogleGroup, example_zones, google_groups
 from advisor.codegen.targets.target import CHECK_OF_PODS, Files, Target, in_each
+from advisor.codegen.workloads import workloads_pattern
 
 _FOLDER = "gcp-gke"
 _OF_CLUSTER = {
@@ -205,7 +206,7 @@ def _in_namespaces(entry: Mapping[str, object], names: str, subject: str = "") -
 def _slo_query(stack: Stack, alarm: Alarm, model: WatchedModel | None = None) -> Mapping[str, object]:
     """*alarm* on every backend whose engine publishes what it asks, on one of its models; empty where none does."""
     asked = {
-        query: alert_words(alarm, backend)
+        query: alert_words(stack, alarm, backend)
         for backend in stack.backends
         if (query := slo_query(stack, alarm, backend, _OF_PROMETHEUS, "cluster", model))
     }

@@ -222,7 +222,7 @@ def result_of(groups: Sequence[ReplayGroup], requests: Requests, slo: Slo, serve
         preemptions=sum(served.preemptions),
         interruptions=sum(group_result.interruptions for group_result in by_group),
         cost_usd=cost,
-        usd_per_month=cost / window.seconds * SECONDS_PER_MONTH,
+        usd_per_month=round(cost / window.seconds * SECONDS_PER_MONTH, 2),  # as the compute of a plan
         window_seconds=window.seconds,
         hours=window.seconds / SECONDS_PER_HOUR,
         by_group=by_group,

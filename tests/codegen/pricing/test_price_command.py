@@ -1,6 +1,7 @@
 """``advisor price`` as a user runs it, and the shape of what it says."""
 
 import json
+import math
 import re
 import shutil
 import sys
@@ -13,6 +14,9 @@ from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.cli.app import main
 from advisor.codegen import Wanted, generate, read_former, write_files
+from advisor.codegen.pricing import CODE, Breakdown, Project, price_table
+from advisor.codegen.pricing.costs import Component, Cost
+from advisor.codegen.pricing.resources import Resource
 from advisor.codegen.selection import of_fleet
 from advisor.codegen.stack import stacks_of
 from advisor.plan.fleet.chosen import Policy
@@ -276,6 +280,108 @@ def test_the_last_file_of_variables_counts(last, price, tmp_path):
     assert "4 vCPUs and 16 GiB" in price("infra")[1]
 
 
+SPOT = "us-east-1-g6-xlarge-bf16-tp1-spot"
+
+
+@pytest.mark.parametrize("target", ["ec2", "eks"])
+def test_the_readme_counts_the_hours_of_its_target(target, price, tmp_path):
+    """Compute, total and budget hold how long a target pays for an instance after its last hour, as this command does."""
+    usd_per_hour = catalog_price("g6e.xlarge")
+    plan = plan_of(workload(), catalog_of(offer("g6e.xlarge", on_demand=usd_per_hour)), week_of_days(20.0))
+    write_files(generate(plan, wanted=Wanted(target=target)), tmp_path / "infra")
+    readme = (tmp_path / "infra" / "README.md").read_text().replace("\\", "")
+    (by_hours,) = re.findall(r"; ([\d,.]+) by the hours of its plan", price("infra")[1])
+    assert f"| Compute | ${by_hours} a month" in readme
+    more = float(by_hours.replace(",", "")) - plan.fleet.cost.compute_usd_per_month
+    assert (f"This code costs ${more:,.2f} a month more than the plan counts" in readme) is (target == "eks")
+    total = plan.fleet.cost.total_usd_per_month + more
+    assert f"| Total | ${total:,.2f} a month |" in readme
+    assert (
+        f"planned_usd_per_month = {round(total, 2):g}" in (tmp_path / "infra" / "fleet.tf").read_text() or total > 1e6
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "on_demand"),
+    [
+        ("terraform.tfvars", "", 0),
+        ("terraform.tfvars", f"on_demand_base = {{ {SPOT} = 0 }}\n", 0),
+        ("terraform.tfvars", f"on_demand_base = {{ {SPOT} = 1 }}\n", 1),
+        ("mine.auto.tfvars", f'on_demand_base = {{ "{SPOT}" = 2 }}\n', 2),
+        ("terraform.tfvars.json", json.dumps({"on_demand_base": {SPOT: 5}}), 3),
+        ("other.tfvars", f"on_demand_base = {{ {SPOT} = 1 }}\n", 0),
+    ],
+)
+def test_a_base_on_demand_is_paid_for_on_demand(file, text, on_demand, price, tmp_path):
+    """Instances of a spot group that a file of variables buys on demand are lines of their own, at their price."""
+    write_files(generate(make_fleet_plan(make_group(purchase="spot", instances=(3, 3)))), tmp_path / "infra")
+    (tmp_path / "infra" / file).write_text(text)
+    (line,) = json.loads(price("infra", "--format", "json")[1])["projects"][0]["breakdown"]["resources"]
+    parts = {part["name"].split("(")[1].split(",")[0]: float(part["hourlyQuantity"]) for part in line["costComponents"]}
+    assert parts == {kind: count for kind, count in (("on-demand", on_demand), ("spot", 3 - on_demand)) if count}
+    prices = [Decimal(str(catalog_price("g6.xlarge", purchase=kind))) for kind in ("on_demand", "spot")]
+    assert Decimal(line["hourlyCost"]) == on_demand * prices[0] + (3 - on_demand) * prices[1]
+
+
+def test_a_computed_base_leaves_the_price_unknown(price, tmp_path):
+    """How many are on demand is not known without Terraform."""
+    write_files(generate(make_fleet_plan(make_group(purchase="spot"))), tmp_path / "infra")
+    (tmp_path / "infra" / "terraform.tfvars").write_text(f'on_demand_base = {{ {SPOT} = "${{1 + 1}}" }}\n')
+    assert "on_demand_base is computed" in price("infra")[1]
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "old", "new"),
+    [
+        ("ec2", "fleet.tf", r"(\n +instances +=) 2", r"\1 1"),
+        ("ec2", "fleet.tf", r"(\n +spot +=) true", r"\1 false"),
+        ("ec2", "fleet.tf", r'\["g6.xlarge"', '["g6.2xlarge"'),
+        ("ec2", "fleet.tf", "instances = 2 }", "instances = 1 }"),
+        (
+            "eks",
+            "kubernetes/us-east-1/us-east-1-1xl4-bf16-tp1-vllm.yaml",
+            'desiredReplicas: "2"',
+            'desiredReplicas: "1"',
+        ),
+        ("ec2", "terraform.tfvars", "", f"on_demand_base = {{ {SPOT} = 1 }}\n"),
+    ],
+)
+def test_hours_of_code_that_was_edited_are_unknown(target, path, old, new, price, tmp_path):
+    """The recorded timetable says nothing of other machines, another purchase or other hours."""
+    plan = make_fleet_plan(make_group(purchase="spot", instances=(0, 2)))
+    write_files(generate(plan, wanted=Wanted(target=target)), tmp_path / "infra")
+    assert "unknown" not in price("infra")[1]
+    file = tmp_path / "infra" / path
+    text = file.read_text() if file.is_file() else ""
+    changed = re.sub(old, new, text) if old else new
+    assert changed != text
+    file.write_text(changed)
+    out = price("infra")[1]
+    assert "unknown by the hours of its plan" in out
+    assert "unknown, since its code is no longer what was generated" in out
+
+
+@pytest.mark.parametrize("path", ["fleet.tf", "variables.tf"])
+def test_edits_that_start_no_other_machine_leave_the_hours(path, price, tmp_path):
+    """A comment, a default elsewhere."""
+    plan = make_fleet_plan(make_group(purchase="spot", instances=(0, 2)))
+    write_files(generate(plan), tmp_path / "infra")
+    before = price("infra")[1]
+    with (tmp_path / "infra" / path).open("a") as file:
+        file.write("# a comment\n")
+    assert price("infra")[1] == before
+
+
+def test_half_a_cent_goes_where_a_plan_lets_it_go():
+    """The sum of 6,043.743 and 11,126.952 is 17,170.69 in the compute of a plan, and here."""
+    parts = (Component("a", Decimal(9), Decimal("0.9199")), Component("b", Decimal(4), Decimal("3.8106")))
+    costs = (Cost(Resource("aws_instance.x", "aws_instance", "x", {}), parts),)
+    nothing = Breakdown((), {}, {})
+    text = price_table(Project("infra", "infra", CODE, Breakdown(costs, {}, {}), nothing))
+    assert "total of what is known: 17,170.69 USD" in text
+    assert round(math.fsum((9 * 0.9199 * 730, 4 * 3.8106 * 730)), 2) == 17170.69
+
+
 def test_spot_and_on_demand_have_their_own_prices(priced):
     """A mixed group is two components."""
     policy = {
@@ -372,7 +478,8 @@ def test_the_hours_of_the_plan_stand_beside_the_total(target, price, tmp_path):
     assert heads.endswith("USD/month  by its hours")
     assert row.split()[-1] == usd
     assert f"USD a month of 730 hours; {usd} by the hours of its plan" in out
-    assert f"  {group.key}: {60 + 5 * ahead:.4g} hours a week, {hours / 168:.3g} instances on average, {usd} USD" in out
+    paid = f"{hours:,.2f} instance-hours paid for ({hours / 168:.3g} instances on average), {usd} USD"
+    assert f"  {group.key}: in use {60 + 5 * ahead:,.2f} hours a week, {paid}" in out
 
 
 def test_the_hours_of_the_code_cost_what_its_plan_says(price, tmp_path):

@@ -56,18 +56,5 @@ locals {
       threshold   = 95
       window      = "PT15M"
     }
-    gpu-idle = {
-      description = "GPUs below 10 percent for an hour: paid for and not used."
-      query       = "InsightsMetrics | where Computer in ((KubePodInventory | where ClusterId =~ \"<cluster>\" and Namespace == \"support-chat\" | distinct Computer)) | where Namespace == \"container.azm.ms/gpu\" and Name == \"containerGpuDutyCycle\" | summarize value = avg(Val) | where isnotnull(value)"
-      operator    = "LessThan"
-      threshold   = 10
-      window      = "PT1H"
-    }
-    gpu-memory = {
-      description = "GPU memory above 97 percent, where the engine may take 90."
-      query       = "InsightsMetrics | where Computer in ((KubePodInventory | where ClusterId =~ \"<cluster>\" and Namespace == \"support-chat\" | distinct Computer)) | where Namespace == \"container.azm.ms/gpu\" | summarize used = avgif(Val, Name == 'containerGpumemoryUsedBytes'), whole = avgif(Val, Name == 'containerGpumemoryTotalBytes') by Computer | where whole > 0 | summarize value = max(100.0 * used / whole) | where isnotnull(value)"
-      threshold   = 97
-      window      = "PT15M"
-    }
   }
 }
