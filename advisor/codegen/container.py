@@ -148,8 +148,6 @@ class Platform:
     machine_image: str
     """AWS: public SSM parameter; Google: ``project/family``; Azure: ``publisher:offer:sku:version``."""
     quota: Quota
-    cores_per_accelerator: int = 1
-    """Cores that an accelerator shows to software: NeuronCores of a chip; 1 for a GPU."""
 
     @property
     def debian_architecture(self) -> str:
