@@ -15,6 +15,7 @@ from advisor.codegen.container import (
     Backend,
     Form,
     LoadBalancer,
+    Pin,
     Platform,
     Quota,
     Region,
@@ -430,6 +431,8 @@ class Stack:
     """Rare inputs that its code takes, by name."""
     check: str = ""
     """Command of its target that shows whether the instances of a group serve."""
+    pins: tuple[Pin, ...] = ()
+    """Names of engines among pins: of its backends, and of what the directory had before."""
     left_weights: bool = False
     """Whether former code left the weights of its entrances to a state machine."""
 

@@ -19,7 +19,19 @@ from advisor.codegen.alarms import (
     slo_alarms,
     visible_requests,
 )
-from advisor.codegen.container import Agent, Backend, Container, LoadBalancer, Platform, Region, Runtime, Serves, Wanted
+from advisor.codegen.container import (
+    Agent,
+    Backend,
+    Container,
+    LoadBalancer,
+    Platform,
+    Region,
+    Runtime,
+    Serves,
+    Wanted,
+    pinned_by,
+    pins_of,
+)
 from advisor.codegen.engines import demanded
 from advisor.codegen.engines.request import adapter_words
 from advisor.codegen.gpu_sharing import sharing_of
@@ -165,7 +177,8 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         advisor_version=version,
         plan_digest=plan_digest,
         groups=tuple(sorted(groups, key=lambda group: group.key)),
-        backends=tuple(_with_workers(backend, groups, promised) for backend in backends),
+        backends=pinned_by([_with_workers(backend, groups, promised) for backend in backends], pins_of(backends)),
+        pins=pins_of(backends),
         regions=_regions(plan, groups),
         scaling=scaling,
         load_balancer=LoadBalancer(),
