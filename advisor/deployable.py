@@ -363,7 +363,7 @@ def _in_time(setup: Setup, catalog: Catalog) -> Shortfall | None:
 def _start_within(setup: Setup, target: str, catalog: Catalog) -> Shortfall | None:
     longest = catalog.deployment.number(target, "longest_start_seconds")
     _, _, converts_s = catalog.cold_start.conversion_s(setup.precision, setup.converted_gib)
-    needed = start_seconds(setup.checkpoint_gib, compiles=False, converts_s=converts_s)
+    needed = start_seconds(setup.checkpoint_gib, converts_s=converts_s)
     if longest is None or needed <= longest:
         return None
     reason = f"{needed:.0f} s until the model answers, and {target} waits {longest:.0f} s"

@@ -75,6 +75,38 @@ def test_heads_that_cannot_be_split_are_named():
 
 
 @pytest.mark.parametrize(
+    ("instance_type", "model", "accelerators", "told"),
+    [
+        ("inf2.48xlarge", "Qwen/Qwen2.5-32B-Instruct", 8, ("parallel_degree", 16, 8)),
+        ("inf2.24xlarge", "Qwen/Qwen2.5-32B-Instruct", 6, ("parallel_degree", 12, 8)),
+        ("inf2.48xlarge", "Qwen/Qwen2.5-32B-Instruct", 12, ("parallelism", 24, 40)),
+        ("inf2.24xlarge", "Qwen/Qwen2.5-7B-Instruct", 4, ("parallelism", 8, 28)),
+        ("trn1.32xlarge", "Qwen/Qwen2.5-32B-Instruct", 2, ("parallel_degree", 4, 2)),
+        ("trn2.48xlarge", "Qwen/Qwen2.5-32B-Instruct", 4, ("parallelism", 16, 40)),
+    ],
+)
+def test_neuron_is_split_by_cores(instance_type, model, accelerators, told):
+    """Two NeuronCores of a chip (four of Trainium2) are ranks: AWS names the degrees, which divide the heads."""
+    found = outcomes(instance_type, model, precisions=("bf16",))
+
+    (rejection,) = [one for one in found if not isinstance(one, Candidate) and one.tensor_parallel == accelerators]
+    assert (rejection.code, rejection.needed, rejection.available) == told
+    assert f"{told[1]} cores" in rejection.message
+
+
+def test_neuron_holds_a_copy_of_a_key_value_head_in_each_core():
+    """Qwen2.5 32B has 8 of them: on 8 cores one each, which leaves room for 7 requests of 22,784 tokens at a time."""
+    four = fit("Qwen/Qwen2.5-32B-Instruct", "Inferentia2", accelerator_count=4, context_tokens=22_784).memory
+    sixteen = fit("meta-llama/Llama-3.3-70B-Instruct", "Trainium1", accelerator_count=8, context_tokens=8192).memory
+
+    assert four.max_concurrency == 7
+    bytes_per_token = sixteen.kv_cache_gib_available * 2**30 / sixteen.kv_cache_tokens
+    assert bytes_per_token == pytest.approx(2 * sixteen.kv_bytes_per_token, rel=1e-3)
+    with pytest.raises(InputError, match="over 16 cores is not supported on Inferentia2, which has 1, 2, 4, 8, 24"):
+        fit("Qwen/Qwen2.5-32B-Instruct", "Inferentia2", accelerator_count=8)
+
+
+@pytest.mark.parametrize(
     ("instance_type", "precision", "code"),
     [
         ("g4dn.xlarge", "bf16", "precision_unsupported"),
@@ -123,10 +155,10 @@ def test_the_engine_is_the_vendors():
         name: next(
             one.engine for one in outcomes(name, provider=provider, precisions=("bf16",)) if isinstance(one, Candidate)
         )
-        for provider, name in (("aws", "g6e.xlarge"), ("aws", "inf2.48xlarge"), ("gcp", "ct6e-standard-1t"))
+        for provider, name in (("aws", "g6e.xlarge"), ("aws", "inf2.24xlarge"), ("gcp", "ct6e-standard-1t"))
     }
 
-    assert engines == {"g6e.xlarge": "vLLM", "inf2.48xlarge": "vLLM-NxDI", "ct6e-standard-1t": "vLLM-TPU"}
+    assert engines == {"g6e.xlarge": "vLLM", "inf2.24xlarge": "vLLM-NxDI", "ct6e-standard-1t": "vLLM-TPU"}
 
 
 def test_an_accelerator_without_a_machine_is_no_offer():

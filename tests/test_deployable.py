@@ -459,14 +459,14 @@ def test_limits_are_those_of_the_generator(target, limit, value):
 
 def test_a_start_takes_longer_with_more_weights_and_with_compilation():
     """900 s, half an hour to compile, ten seconds for each GiB."""
-    assert start_seconds(15.0, compiles=False) == 1050
-    assert start_seconds(15.0, compiles=True) == 2850
+    assert start_seconds(15.0) == 1050
+    assert start_seconds(15.0, compiles_s=CATALOG.cold_start.compilation("aws", 15.0).high) == 2850
 
 
 @pytest.mark.parametrize(("boot_s", "seconds"), [(None, 1050), (60.0, 1050), (900.0, 1770), (1800.0, 2670)])
 def test_a_start_takes_longer_on_machines_that_boot_longer(boot_s, seconds):
     """Three of the fifteen minutes are for the machine to be there."""
-    assert start_seconds(15.0, compiles=False, boot_s=boot_s) == seconds
+    assert start_seconds(15.0, boot_s=boot_s) == seconds
 
 
 def test_each_target_says_how_long_a_machine_is_billed_after_its_last_hour():

@@ -10,10 +10,11 @@ from advisor.candidates.values import (
     reject,
     reject_candidate,
     reject_undeployable,
+    split_shortfall,
 )
 from advisor.deployable import Shortfall
 
 __all__ = [
     "ANY", "Candidate", "Matches", "Rejection", "Shortfall", "divides_heads", "judge", "judge_hardware", "match",
-    "parallel_choices", "reject", "reject_candidate", "reject_undeployable",
+    "parallel_choices", "reject", "reject_candidate", "reject_undeployable", "split_shortfall",
 ]  # fmt: skip

@@ -14,11 +14,11 @@ from advisor.candidates.values import (
     Candidate,
     Rejection,
     Slot,
-    divides_heads,
     parallelism_of,
     reject,
     reject_undeployable,
     slots_of,
+    split_shortfall,
 )
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
@@ -282,20 +282,20 @@ def _judge_one(
     requirements: Requirements,
     catalog: Catalog,
 ) -> Candidate | Rejection:
-    if tensor_parallel > 1 and not divides_heads(requirements.model, tensor_parallel):
-        heads = requirements.model.n_heads
-        reason = f"{heads} attention heads cannot be split over {tensor_parallel} accelerators"
-        unsplit = Shortfall("parallelism", "attention heads", tensor_parallel, heads, reason)
-        return reject(instance_type, unsplit, engine.precision, tensor_parallel)
     unit = requirements.demand.unit
     own = requirements.model
+    # Servers of models that answer in one pass hold a copy of them on each accelerator.
+    accelerator = replace(slot.accelerator, cores=1) if unit.is_one_pass else slot.accelerator
+    unsplit = split_shortfall(own, accelerator, tensor_parallel, catalog)
+    if unsplit is not None:
+        return reject(instance_type, unsplit, engine.precision, tensor_parallel)
     served = own if unit.is_one_pass else loaded_by(own, engine.engine, engine.precision)
     memory = _fit(
         served,
         FitRequest(
-            accelerator_memory_gib=slot.accelerator.memory_gib,
-            accelerator_count=tensor_parallel,
-            tensor_parallel=tensor_parallel,
+            accelerator_memory_gib=accelerator.rank_memory_gib,
+            accelerator_count=accelerator.ranks(tensor_parallel),
+            tensor_parallel=accelerator.ranks(tensor_parallel),
             pipeline_parallel=1,
             precision=engine.precision,
             kv_precision=AUTO,

@@ -38,11 +38,33 @@ def parallelism_of(
     return (1,) if is_copied else parallel_choices(instance_type.accelerator_count or 0.0)
 
 
-def divides_heads(model: Model, tensor_parallel: int) -> bool:
+def split_shortfall(
+    model: Model, accelerator: Accelerator, tensor_parallel: int, catalog: Catalog
+) -> Shortfall | None:  # fmt: skip
+    """Why a model cannot be split over so many accelerators; None where it can.
+
+    The degree, in ranks of the serving software, has to be among those that its runtime supports, where they are
+    stated, and every rank has the same number of heads, of key-value heads too.
+    """
+    degree = accelerator.ranks(tensor_parallel)
+    supported = tuple(map(int, catalog.deployment.words(accelerator.name, "parallel_degrees")))
+    ranks = f"{degree} cores" if accelerator.cores > 1 else f"{degree} accelerators"
+    if supported and degree not in supported:
+        listed = ", ".join(map(str, supported))
+        reason = f"tensor parallelism over {ranks} is not supported on {accelerator.name}, which has {listed}"
+        largest = max((each for each in supported if each < degree), default=supported[0])
+        return Shortfall("parallel_degree", "TP", degree, largest, reason)
+    if degree == 1 or divides_heads(model, degree):
+        return None
+    reason = f"{model.n_heads} attention heads cannot be split over {ranks}"
+    return Shortfall("parallelism", "attention heads", degree, model.n_heads, reason)
+
+
+def divides_heads(model: Model, degree: int) -> bool:
     """Whether attention can be split: every rank has the same number of heads, of key-value heads too."""
-    if model.n_heads % tensor_parallel:
+    if model.n_heads % degree:
         return False
-    return model.n_kv_heads % tensor_parallel == 0 or tensor_parallel % model.n_kv_heads == 0
+    return model.n_kv_heads % degree == 0 or degree % model.n_kv_heads == 0
 
 
 def slots_of(

@@ -306,6 +306,19 @@ class StartFacts:
             math.fsum(size / rate.low for rate in rates),
         )
 
+    def compilation(self, vendor: str, checkpoint_gib: float, *, is_cached: bool = False) -> Fact | None:
+        """Seconds of what an engine does at its start beside what vLLM does on GPUs; None: nothing.
+
+        Args:
+            vendor: of the accelerators.
+            checkpoint_gib: of the model; large ones take longer on Neuron.
+            is_cached: the result of an earlier start is there.
+        """
+        name = _COMPILATIONS.get((vendor, is_cached))
+        large_from = self.parts.get(f"{name}_large_from")
+        is_large = large_from is not None and checkpoint_gib >= large_from.value
+        return None if name is None else self.parts[f"{name}_large" if is_large else name]
+
     def machine(self, provider: str, instance_type: str, service: str) -> Fact | None:
         """Start of a machine that a service orders; None: it starts as others of its kind."""
         for row in self.machines:
@@ -314,26 +327,32 @@ class StartFacts:
         return None
 
 
+_COMPILATIONS = {
+    ("aws", False): "compile_neuron",
+    ("google", False): "compile_tpu",
+    ("google", True): "compile_tpu_cached",
+    ("intel", False): "warm_up_gaudi",
+    ("intel", True): "warm_up_gaudi",
+}
+"""Rows of cold_start.csv by vendor and whether the cache of the engine is filled."""
 _START_SECONDS = 900
 """Boot, image pull and engine start: 90 to 280 s measured for the engine alone (vLLM on 8 × H100, RTX 5090)."""
 _BOOT_SECONDS = 180
 """Part of that for a machine to be there, as in cold_start.csv at most."""
-_COMPILE_SECONDS = 1800
-"""Ahead-of-time compilation for Neuron and TPU: more than 10 minutes for a 32 B model."""
 _DOWNLOAD_GIB_PER_SECOND = 0.1
 """Six times slower than measured from the hub on a p5.48xlarge (0.6 GiB/s): small instances have slower networks."""
 
 
 def start_seconds(
-    checkpoint_gib: float, *, compiles: bool, boot_s: float | None = None, converts_s: float = 0.0
+    checkpoint_gib: float, *, compiles_s: float = 0.0, boot_s: float | None = None, converts_s: float = 0.0
 ) -> float:  # fmt: skip
     """Seconds from the order of an instance until the model answers, on the safe side.
 
     Args:
         checkpoint_gib: what is downloaded.
-        compiles: whether the engine compiles the model first.
+        compiles_s: longest time that the engine compiles the model first, by :meth:`StartFacts.compilation`.
         boot_s: longest time until the machine is there; None: as of most.
         converts_s: longest time that a GGUF of published weights takes, by :meth:`StartFacts.conversion_s`.
     """
-    more = max((boot_s or 0.0) - _BOOT_SECONDS, 0.0) + (_COMPILE_SECONDS if compiles else 0) + converts_s
+    more = max((boot_s or 0.0) - _BOOT_SECONDS, 0.0) + compiles_s + converts_s
     return _START_SECONDS + more + checkpoint_gib / _DOWNLOAD_GIB_PER_SECOND

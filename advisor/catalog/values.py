@@ -117,6 +117,17 @@ class Accelerator:
     tdp_watts: float | None
     launch_year: int | None
     provenance: Provenance
+    cores: int = 1
+    """Cores that serving software counts as ranks, and that share its memory; 1 of a GPU: it is one rank."""
+
+    @property
+    def rank_memory_gib(self) -> float:
+        """Memory of one rank of tensor parallelism."""
+        return self.memory_gib / self.cores
+
+    def ranks(self, accelerators: int) -> int:
+        """Degree of tensor parallelism over so many accelerators: ``accelerators × cores``."""
+        return accelerators * self.cores
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,14 @@
 """Values of generated code: languages, engines, wishes beyond the plan, platforms, containers, backends, regions."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from advisor.plan.estate.seats import Seat
 from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.values import Option
 from advisor.reading import OMITTED_AT_DEFAULT
-from advisor.records import dataclass, field
+from advisor.records import dataclass, field, replace
 
 
 class Language(StrEnum):
@@ -148,8 +149,6 @@ class Platform:
     machine_image: str
     """AWS: public SSM parameter; Google: ``project/family``; Azure: ``publisher:offer:sku:version``."""
     quota: Quota
-    cores_per_accelerator: int = 1
-    """Cores that an accelerator shows to software: NeuronCores of a chip; 1 for a GPU."""
 
     @property
     def debian_architecture(self) -> str:
@@ -314,11 +313,52 @@ class Backend:
     runtime: Runtime
     former_keys: tuple[str, ...] = ()
     """Keys that it had, by which Pulumi's state may still know it."""
+    pin_name: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """Name of its engine among pins where that is not the engine's own; see :func:`pins_of`."""
+
+    @property
+    def pin(self) -> str:
+        """Name by which pins of its engine hold for it."""
+        return self.pin_name or self.container.engine.value
 
     @property
     def probe(self) -> tuple[bool, str]:
         """Whether it speaks TLS, and the path that answers once its model does."""
         return self.container.tls_options is not None, self.container.health_path
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """Name by which images and arguments are pinned for an engine on one runtime."""
+
+    name: str
+    engine: Engine
+    runtime: Runtime
+
+
+def pins_of(backends: Sequence[Backend], former: Sequence[Pin] = ()) -> tuple[Pin, ...]:
+    """Names for pins of backends, and those of *former* code, which go on meaning the same.
+
+    An image for one runtime does not start on another. An engine that comes on one runtime is named by itself; on each
+    further one, and where it comes on several at once, by the runtime too: ``vllm``, ``vllm-neuron``.
+    """
+    names = {(pin.engine, pin.runtime): pin.name for pin in former}
+    kinds = list(dict.fromkeys((backend.container.engine, backend.runtime) for backend in backends))
+    known_engines = Counter(engine for engine, _ in dict.fromkeys([*names, *kinds]))
+    for engine, runtime in kinds:
+        qualified = f"{engine.value}-{runtime.value}" if known_engines[engine] > 1 else engine.value
+        names.setdefault((engine, runtime), qualified)
+    return tuple(Pin(name, *kind) for kind, name in names.items())
+
+
+def pinned_by(backends: Sequence[Backend], pins: Sequence[Pin]) -> tuple[Backend, ...]:
+    """Backends with their names among pins."""
+    names = {(pin.engine, pin.runtime): pin.name for pin in pins}
+    return tuple(
+        replace(backend, pin_name="" if name == backend.container.engine.value else name)
+        for backend in backends
+        for name in [names[backend.container.engine, backend.runtime]]
+    )
 
 
 @dataclass(frozen=True, slots=True)

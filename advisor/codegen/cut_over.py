@@ -16,7 +16,7 @@ beside the code as a :class:`~advisor.codegen.rollout.Rollout` for each root; th
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from advisor.codegen.container import Language, Stage
+from advisor.codegen.container import Language, Stage, pinned_by
 from advisor.codegen.cut_over_words import checks, removals, with_first_section
 from advisor.codegen.kept import (
     is_spread_over_backends,
@@ -26,6 +26,7 @@ from advisor.codegen.kept import (
     with_former_disks,
     with_former_keys,
     with_former_maximum,
+    with_former_pins,
     with_former_places,
     with_former_types,
     with_keys_apart,
@@ -181,6 +182,7 @@ def rollout_of(stack: Stack, root: str, former: Former, language: Language = Lan
     """
     last, planned = former.rollouts.get(root), _deployed(stack)
     is_other = is_another(root, last, planned, former)
+    planned = with_former_pins(planned, None if is_other or last is None else last)
     if last is None or is_other:
         return Rollout(planned)
     ran = joint(last)
@@ -254,7 +256,8 @@ def _renamed(former: Deployed, now: Deployed, language: Language) -> Mapping[str
 def staged(stack: Stack, rollout: Rollout) -> Stack:
     """Stack in the stage of its rollout."""
     planned = rollout.planned
-    stack = replace(stack, groups=planned.groups, backends=planned.backends, left_weights=planned.left_weights)
+    stack = replace(stack, groups=planned.groups, backends=planned.backends, pins=planned.pins)
+    stack = replace(stack, left_weights=planned.left_weights)
     if rollout.stage is None:
         return stack
     runs = joint(rollout)
@@ -269,7 +272,7 @@ def staged(stack: Stack, rollout: Rollout) -> Stack:
     return replace(
         stack,
         groups=runs.groups,
-        backends=runs.backends,
+        backends=pinned_by(runs.backends, planned.pins),
         regions=runs.regions,
         alarms=runs.alarms,
         agent=runs.agent,

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.aws_places import roomy_types
-from advisor.codegen.container import MANIFEST_FORMS, Backend, Form, Region, Stage
+from advisor.codegen.container import MANIFEST_FORMS, Backend, Form, Pin, Region, Stage, pinned_by, pins_of
 from advisor.codegen.engines.request import SERVED_NAME
 from advisor.codegen.kubernetes_scaling import follows_load
 from advisor.codegen.model import ComputeGroup, Scaling
@@ -178,6 +178,33 @@ _PROBED_BY_BACKEND = ("ec2",)
 def with_former_disks(planned: Deployed, former: Deployed) -> Deployed:
     """Groups with room for what they had room for before, where a smaller disk takes new machines."""
     return _kept(planned, former, _as_roomy) if planned.target in _NEVER_SHRINKING else planned
+
+
+def with_former_pins(planned: Deployed, last: Rollout | None) -> Deployed:
+    """Backends with the names that pins of their engine and runtime had before, and names of their own otherwise."""
+    pins = pins_of(planned.backends, () if last is None else pins_before(last))
+    return replace(planned, backends=pinned_by(planned.backends, pins), pins=pins)
+
+
+def pins_before(last: Rollout) -> tuple[Pin, ...]:
+    """Names of engines among pins that code of a former run has."""
+    return last.planned.pins or pins_of(joint(last).backends)
+
+
+def repinning(planned: Deployed, last: Rollout) -> Iterator[str]:
+    """Warning of pins that do not hold for an engine on a runtime that it comes to."""
+    before = pins_before(last)
+    was_shared = not last.planned.pins
+    for pin in planned.pins:
+        others = [other for other in before if other.engine is pin.engine and other.runtime is not pin.runtime]
+        is_new = pin not in before or (was_shared and pin.name != pin.engine.value)
+        if others and is_new:
+            held = " and ".join(sorted({pin.engine.value} if was_shared else {other.name for other in others}))
+            runtimes = " and ".join(sorted(other.runtime.value for other in others))
+            yield (
+                f"pins under {held} were made for {pin.engine} on {runtimes} and are not carried over to "
+                f"{pin.runtime}: name images, models, revisions and arguments for it under {pin.name}"
+            )
 
 
 def with_former_maximum(planned: Deployed, former: Deployed) -> Deployed:

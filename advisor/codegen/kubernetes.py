@@ -317,7 +317,8 @@ def kubernetes_files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, 
     }
     for region in stack.regions:
         served = served_in(stack, region.name, cluster_facts)
-        containers = [server.backend.container for server in served]
+        backends = [server.backend for server in served]
+        containers = [backend.container for backend in backends]
         context = whole | {
             "served": served,
             "entrance": entrances[region.name],
@@ -327,7 +328,7 @@ def kubernetes_files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, 
             "metrics_ports": sorted({container.metrics_port or _PORT for container in containers} - {_PORT}),
             "has_metrics": any(server.metrics is not None for server in served),
             # Engines whose image takes arguments.
-            "engines": sorted({container.engine.value for container in containers if not container.model_environment}),
+            "engines": sorted({backend.pin for backend in backends if not backend.container.model_environment}),
             "repositories": sorted({repository(container.image) for container in containers}),
             "google_ranges": _GOOGLE_RANGES,
             "group_label": GROUP_LABEL,

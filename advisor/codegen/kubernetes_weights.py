@@ -121,7 +121,7 @@ def streaming_engines(stack: Stack) -> tuple[str, ...]:
     able = [backend for backend in stack.backends if backend.container.engine in STREAMING]
     if stack.adapters or any(backend.runtime not in _STREAMED_TO for backend in able):
         return ()
-    return tuple(sorted({backend.container.engine.value for backend in able}))
+    return tuple(sorted({backend.pin for backend in able}))
 
 
 def copies_of(stack: Stack) -> tuple[Copy, ...]:

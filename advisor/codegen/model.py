@@ -15,6 +15,7 @@ from advisor.codegen.container import (
     Backend,
     Form,
     LoadBalancer,
+    Pin,
     Platform,
     Quota,
     Region,
@@ -151,6 +152,8 @@ class ComputeGroup:
     """Its Deployment had a fixed number of pods in this directory: a number stays in it, though another decides."""
     loaded: tuple[ScheduledSize, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
     """As the schedule, of the instances that the planned rate takes, without spare; empty: all of them."""
+    compile_minutes: int = field(default=0, metadata=OMITTED_AT_DEFAULT)
+    """Part of its start in which the engine compiles the model, where no earlier result is there."""
     former_maximum: int = field(default=0, metadata=OMITTED_AT_DEFAULT)
     """Most nodes that it could have in this directory, where that is no less than now: so many may run."""
 
@@ -428,6 +431,8 @@ class Stack:
     """Rare inputs that its code takes, by name."""
     check: str = ""
     """Command of its target that shows whether the instances of a group serve."""
+    pins: tuple[Pin, ...] = ()
+    """Names of engines among pins: of its backends, and of what the directory had before."""
     left_weights: bool = False
     """Whether former code left the weights of its entrances to a state machine."""
 
@@ -480,6 +485,11 @@ class Stack:
     def start_seconds(self) -> int:
         """The longest start of any group."""
         return max(group.start_seconds for group in self.groups)
+
+    @property
+    def compile_minutes(self) -> int:
+        """The longest compilation of any group."""
+        return max(group.compile_minutes for group in self.groups)
 
     @property
     def latency_words(self) -> str:

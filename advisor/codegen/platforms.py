@@ -32,8 +32,6 @@ class AwsFamily:
     """A group of EC2 instance families that boot and are limited alike."""
 
     runtime: Runtime
-    cores_per_accelerator: int
-    """NeuronCores that a chip shows to software (2 by default on Trainium2: logical cores); 1 for a GPU."""
     quota: str
     quota_name: str
     spot_quota: str
@@ -69,7 +67,6 @@ def _aws_platform(serves: Serves) -> Platform:
         cpu_architecture=architecture,
         machine_image=_ami_parameter(family.runtime, architecture),
         quota=family.quota_of(serves.purchase),
-        cores_per_accelerator=family.cores_per_accelerator,
     )
 
 

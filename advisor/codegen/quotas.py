@@ -51,6 +51,15 @@ def converted_gib(serves: Serves) -> float:
     return max(serves.checkpoint_gib - serves.weights_gib, 0.0) if is_converted else 0.0
 
 
+def compilation_s(serves: Serves) -> float:
+    """Longest time that the engine compiles the model at the start of a host without a cache; 0 where it does not."""
+    catalog = load_catalog()
+    accelerator = catalog.accelerators.get(serves.accelerator)
+    vendor = "" if accelerator is None else accelerator.vendor
+    compilation = catalog.cold_start.compilation(vendor, serves.checkpoint_gib)
+    return 0.0 if compilation is None else compilation.high
+
+
 def _accelerator_gib(serves: Serves) -> float | None:
     """Memory of the accelerator, or of the slice of it, that a rank has; None: not known."""
     catalog = load_catalog()

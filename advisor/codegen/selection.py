@@ -449,7 +449,7 @@ def _group(key: str, groups: Sequence[ComputeGroup]) -> ComputeGroup:
     """Pods of the server: what each model takes adds up, and they are downloaded one after another."""
     checkpoint_gib = sum(group.checkpoint_gib for group in groups)
     first = max(groups, key=lambda group: group.start_seconds)
-    others_s = start_seconds(checkpoint_gib, compiles=False) - start_seconds(first.checkpoint_gib, compiles=False)
+    others_s = start_seconds(checkpoint_gib) - start_seconds(first.checkpoint_gib)
     return replace(
         first,
         key=key,

@@ -211,27 +211,28 @@ def pin_values(stack: Stack) -> Mapping[str, object]:
         "engines": _pin_engines(stack),
         "models": sorted({model or _UNNAMED for _, model in checkpoints}),
         "example_models": {pin_key(stack, backend): _UNNAMED for backend, model in checkpoints if model is None},
-        "example_images": {backend.container.engine.value: backend.container.image for backend in stack.backends},
+        "example_images": {backend.pin: backend.container.image for backend in stack.backends},
     }
 
 
 def pin_key(stack: Stack, backend: Backend) -> str:
     """The name of the engine, which outlives a changed plan, unless another backend has it with other weights."""
-    container = backend.container
-    alike = [backend.container for backend in stack.backends if backend.container.engine is container.engine]
-    return container.engine.value if all(other.checkpoint == container.checkpoint for other in alike) else backend.key
+    checkpoints = [other.container.checkpoint for other in stack.backends if other.pin == backend.pin]
+    return backend.pin if all(other == backend.container.checkpoint for other in checkpoints) else backend.key
 
 
 def _pin_engines(stack: Stack) -> list[str]:
-    """Engines that may be keys of pins: all that answer what those of the stack do.
+    """Engines that may be keys of pins: all that answer what those of the stack do, and their names on its runtimes.
 
     Of language models llama.cpp only where it is one of them: a plan of other weights does not come to it by itself.
     """
     used = {backend.container.engine for backend in stack.backends}
     has_files = stack.unit.is_one_pass or Engine.LLAMA_CPP_SERVER in used
     passed_over = () if has_files else (Engine.LLAMA_CPP_SERVER,)
-    return [
-        engine.value
+    engines = [
+        engine
         for engine in Engine
         if engine is Engine.CUSTOM or (stack.unit in served_units(engine) and engine not in passed_over)
     ]
+    names = {engine: [pin.name for pin in stack.pins if pin.engine is engine] for engine in engines}
+    return [name for engine in engines for name in names[engine] or [engine.value]]

@@ -19,14 +19,26 @@ from advisor.codegen.alarms import (
     slo_alarms,
     visible_requests,
 )
-from advisor.codegen.container import Agent, Backend, Container, LoadBalancer, Platform, Region, Runtime, Serves, Wanted
+from advisor.codegen.container import (
+    Agent,
+    Backend,
+    Container,
+    LoadBalancer,
+    Platform,
+    Region,
+    Runtime,
+    Serves,
+    Wanted,
+    pinned_by,
+    pins_of,
+)
 from advisor.codegen.engines import demanded
 from advisor.codegen.engines.request import adapter_words
 from advisor.codegen.gpu_sharing import sharing_of
 from advisor.codegen.model import Budget, ComputeGroup, Scaling, ScheduledSize, Stack
 from advisor.codegen.platforms import platform_of
 from advisor.codegen.prometheus_rules import file_cautions, shared_left_out, slo_left_out
-from advisor.codegen.quotas import converted_gib, quotas_needed
+from advisor.codegen.quotas import compilation_s, converted_gib, quotas_needed
 from advisor.codegen.quoting import slug
 from advisor.codegen.selection import (
     LONGEST_NAME,
@@ -52,7 +64,7 @@ from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import Plan
 from advisor.plan.words import unit_of
 from advisor.records import replace
-from advisor.units import HOURS_PER_MONTH
+from advisor.units import HOURS_PER_MONTH, SECONDS_PER_MINUTE
 from advisor.workload.values import Survive
 
 _EXAMPLE_PACKAGE = (
@@ -62,7 +74,6 @@ _CUT = (
     "Resources are named {name}: the workload's name is cut to what every service takes. Another workload of the "
     "account that starts alike would have the same name: set name for one of them."
 )
-_COMPILED = (Runtime.NEURON, Runtime.TPU)
 _DEAREST_ALTERNATIVE = 1.5
 """Times the price of the planned type."""
 _VERSION = re.compile(r"\d+(\.\d+)*([abc.+-][0-9a-z.+-]*)?")
@@ -166,7 +177,8 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         advisor_version=version,
         plan_digest=plan_digest,
         groups=tuple(sorted(groups, key=lambda group: group.key)),
-        backends=tuple(_with_workers(backend, groups, promised) for backend in backends),
+        backends=pinned_by([_with_workers(backend, groups, promised) for backend in backends], pins_of(backends)),
+        pins=pins_of(backends),
         regions=_regions(plan, groups),
         scaling=scaling,
         load_balancer=LoadBalancer(),
@@ -299,7 +311,7 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         loaded=_loaded(member) if scaling is Scaling.SCHEDULED else (),
         requests_per_second_per_instance=member.requests_per_second_per_instance,
         root_volume_gib=root_volume_gib(on_disk_gib),
-        start_seconds=math.ceil(_start_seconds(member, platform, on_disk_gib) / 60) * 60,
+        start_seconds=math.ceil(_start_seconds(member, on_disk_gib) / 60) * 60,
         usd_per_hour=member.usd_per_hour,
         usd_per_month=member.compute_usd_per_month if serves.purchase == "serverless" else _monthly(member),
         replicas_per_instance=serves.replicas_per_instance,
@@ -308,6 +320,7 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         concurrent_requests_per_instance=_concurrent_requests(plan, serves),
         priced_disk_gib=root_volume_gib(on_disk_gib) if serves.disk_gib is None else serves.disk_gib,
         sharing=sharing_of(serves.partition, serves.replicas_per_instance, serves.accelerator_count),
+        compile_minutes=math.ceil(compilation_s(serves) / SECONDS_PER_MINUTE),
     )
 
 
@@ -327,7 +340,7 @@ def _concurrent_requests(plan: Plan, serves: Serves) -> int:
     return each * serves.replicas_per_instance
 
 
-def _start_seconds(member: Member, platform: Platform, on_disk_gib: float) -> float:
+def _start_seconds(member: Member, on_disk_gib: float) -> float:
     """The time that the plan orders instances ahead by; an estimate on the safe side where it knows none."""
     if member.cold_start_seconds is not None:
         return member.cold_start_seconds
@@ -336,8 +349,8 @@ def _start_seconds(member: Member, platform: Platform, on_disk_gib: float) -> fl
     boot_s = None if machine is None else machine.high
     published_gib = converted_gib(member.serves)
     _, _, converts_s = catalog.cold_start.conversion_s(member.serves.precision, published_gib)
-    compiles = platform.runtime in _COMPILED
-    return start_seconds(published_gib or on_disk_gib, compiles=compiles, boot_s=boot_s, converts_s=converts_s)
+    compiles_s = compilation_s(member.serves)
+    return start_seconds(published_gib or on_disk_gib, compiles_s=compiles_s, boot_s=boot_s, converts_s=converts_s)
 
 
 def most_instances(member: Member) -> int:

@@ -278,7 +278,7 @@ def _row(deployment: Deployment) -> tuple[float, ...]:
         adapter_numbers = float(load.count), load.bytes_per_accelerator, load.step_ratio, copy_s
     return (
         *_model_numbers(shape),
-        kv_copies(shape, 1 if layered else deployment.tensor_parallel),
+        kv_copies(shape, 1 if layered else accelerator.ranks(deployment.tensor_parallel)),
         shape.kv_elements_per_token,
         shape.window_tokens,
         shape.window_kv_share,

@@ -284,12 +284,13 @@ def _deploy(
         model = loaded_by(model, name, precisions.weights)
     version = setup.engine_version or (engine.engine_version if engine and not setup.engine else "")
     groups = layout.attention_data_parallel
+    held_on = accelerator if model.is_generative else replace(accelerator, cores=1)
     fit = fit_memory(
         model,
         FitRequest(
-            accelerator_memory_gib=accelerator.memory_gib,
-            accelerator_count=setup.accelerator_count,
-            tensor_parallel=layout.tensor_parallel * groups,
+            accelerator_memory_gib=held_on.rank_memory_gib,
+            accelerator_count=held_on.ranks(setup.accelerator_count),
+            tensor_parallel=held_on.ranks(layout.tensor_parallel * groups),
             pipeline_parallel=layout.pipeline_parallel,
             precision=precisions.weights,
             kv_precision=precisions.cache,

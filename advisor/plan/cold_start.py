@@ -39,14 +39,6 @@ _IMAGES = {
     "intel": "image_vllm_gaudi",
     "google": "image_vllm_tpu",
 }
-_COMPILES = {
-    ("aws", False): "compile_neuron",
-    ("google", False): "compile_tpu",
-    ("google", True): "compile_tpu_cached",
-    ("intel", False): "warm_up_gaudi",
-    ("intel", True): "warm_up_gaudi",
-}
-"""What an engine does beside what vLLM does on GPUs, by vendor and whether its cache is filled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +87,13 @@ def cold_start(candidate: Candidate, facts: StartFacts, machine_s: Fact | None =
     image = _seconds(size, facts["pull"], min(network, DISK_GB_PER_SECOND))
     weights = _from_hub((_downloaded_gib(candidate), served_gib), candidate.tensor_parallel, network, facts)
     conversion = Interval(*facts.conversion_s(candidate.precision, candidate.converted_gib))
-    engine = _engine(weights_gib, vendor, facts, cached=False)
+    compiled, recompiled = (
+        facts.compilation(vendor, memory.checkpoint_gib, is_cached=is_cached) for is_cached in (False, True)
+    )
+    engine = _engine(weights_gib, compiled, facts, cached=False)
     kept = _seconds(_exactly(served_gib), facts["weights_volume"], _in_gib(DISK_GB_PER_SECOND))
     made = _sum(weights, conversion)
-    resumed = (_range(facts["launch_vm"]), _fastest(kept, made), _engine(weights_gib, vendor, facts, cached=True))
+    resumed = (_range(facts["launch_vm"]), _fastest(kept, made), _engine(weights_gib, recompiled, facts, cached=True))
     total = _sum(launch, image, made, engine)
     return ColdStart(launch, image, weights, conversion, engine, total, _sum(*resumed))
 
@@ -159,13 +154,12 @@ def _in_gib(gb: float) -> float:
     return gb * BYTES_PER_GB / BYTES_PER_GIB
 
 
-def _engine(weights_gib: float, vendor: str, facts: StartFacts, *, cached: bool) -> Interval:
+def _engine(weights_gib: float, compiled: Fact | None, facts: StartFacts, *, cached: bool) -> Interval:
     """``process + base + seconds per GiB × weights`` (a line through runs of 8B to 235B), and compilation elsewhere."""
     kind = "engine_init_cached" if cached else "engine_init"
     line = facts[f"{kind}_base"].value + facts[f"{kind}_per_weights"].value * weights_gib
     init = Interval(line, max(line - ENGINE_RESIDUAL_S, 0.0), line + ENGINE_RESIDUAL_S)
-    compiled = _COMPILES.get((vendor, cached))
-    extra = [] if compiled is None else [_range(facts[compiled])]
+    extra = [] if compiled is None else [_range(compiled)]
     return _sum(_range(facts["process_start"]), init, *extra)
 
 

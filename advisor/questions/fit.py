@@ -5,9 +5,11 @@ from math import isfinite
 
 import numpy as np
 
+from advisor.candidates import split_shortfall
 from advisor.candidates.engines import adapter_shortfall, beyond_half, server_on, serves_file
 from advisor.catalog import load_catalog
 from advisor.catalog.processors import hardware_named
+from advisor.catalog.values import Accelerator
 from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models import (
@@ -43,6 +45,10 @@ RESULT_COLUMNS = (
 _CONCURRENCIES = ("max_concurrency", "max_concurrency_low", "max_concurrency_high")
 _DECIMALS = 4
 _FALLBACK = "vLLM"
+_SPLIT_HINTS = {
+    "parallelism": "give a divisor of the number of heads",
+    "parallel_degree": "give another number of accelerators",
+}
 _UNSTATED_CONTEXT = 512
 """For a model that states no longest context, such as one for images."""
 
@@ -72,7 +78,9 @@ def fit_case(cells: Mapping[str, str]) -> FitCase:
     accelerator, machine = hardware_named(load_catalog(), _required(cells, "accelerator"))
     count = _whole(cells, "accelerator_count", 1)
     tensor_parallel = _whole(cells, "tensor_parallel", count)
-    _check_split(model, count, tensor_parallel)
+    is_of_tokens = UNITS.get(model.task, Unit.TOKENS) is Unit.TOKENS
+    held_on = accelerator if is_of_tokens else replace(accelerator, cores=1)
+    _check_split(model, held_on, (count, tensor_parallel))
     stated = cells.get("precision", "").strip()
     precision = parse_precision(stated) if stated else model.checkpoint.precision
     on_cores = machine is not None
@@ -86,9 +94,9 @@ def fit_case(cells: Mapping[str, str]) -> FitCase:
     if reason := beyond_half(model, engine, precision, accelerator):
         raise InputError(reason, where="precision", hint="ask for bf16 on an accelerator that computes in it")
     request = FitRequest(
-        accelerator_memory_gib=accelerator.memory_gib,
-        accelerator_count=count,
-        tensor_parallel=tensor_parallel,
+        accelerator_memory_gib=held_on.rank_memory_gib,
+        accelerator_count=held_on.ranks(count),
+        tensor_parallel=held_on.ranks(tensor_parallel),
         pipeline_parallel=count // tensor_parallel,
         precision=precision,
         kv_precision=parse_kv_precision(cells.get("kv_precision", "")),
@@ -101,11 +109,11 @@ def fit_case(cells: Mapping[str, str]) -> FitCase:
     )
     inputs: dict[str, object] = {"model": model.name}
     inputs |= {name: value for name, value in asdict(request).items() if name != "accelerator_memory_gib"}
+    inputs |= {"accelerator_count": count, "tensor_parallel": tensor_parallel}
     inputs["accelerator_memory_gib"] = accelerator.memory_gib
     if model.adapters is not None:
         inputs |= {"adapters": model.adapters.slots, "adapter_rank": model.adapters.rank}
     inputs["kv_precision"] = kv_cache_precision(request.kv_precision, precision, model.checkpoint.kv_precision)
-    is_of_tokens = UNITS.get(model.task, Unit.TOKENS) is Unit.TOKENS
     loaded = loaded_by(model, engine, precision) if is_of_tokens else model
     slots = load_catalog().token_server(engine, accelerator.vendor) if is_of_tokens else None
     return FitCase(model, loaded, request, inputs, None if slots is None else slots.max_batch_items)
@@ -214,20 +222,18 @@ def _engine_of_files(cells: Mapping[str, str]) -> tuple[str, str]:
     return (load_catalog().engine_named(engine) if engine else LLAMA_CPP), version
 
 
-def _check_split(model: Model, count: int, tensor_parallel: int) -> None:
-    """Refuse a parallelism that the accelerators or the attention heads cannot be split by."""
+def _check_split(model: Model, accelerator: Accelerator, split: tuple[int, int]) -> None:
+    """Refuse a parallelism that accelerators or attention heads cannot be split by, or that has no support."""
+    count, tensor_parallel = split
     if count % tensor_parallel:
         raise InputError(
             f"{count} accelerators cannot be split into groups of {tensor_parallel}",
             where="tensor_parallel",
             hint="accelerators that tensor parallelism leaves over are used as pipeline stages",
         )
-    if model.n_heads % tensor_parallel:
-        raise InputError(
-            f"{model.n_heads} attention heads cannot be split over {tensor_parallel} accelerators",
-            where="tensor_parallel",
-            hint="give a divisor of the number of heads",
-        )
+    shortfall = split_shortfall(model, accelerator, tensor_parallel, load_catalog())
+    if shortfall is not None:
+        raise InputError(shortfall.reason, where="tensor_parallel", hint=_SPLIT_HINTS[shortfall.code])
 
 
 def _required(cells: Mapping[str, str], name: str) -> str:

@@ -49,6 +49,7 @@ CODE_WORDS = {
     "not_generated": "no code generated for it",
     "not_listed": "no listed and recent price",
     "not_sold": "not sold in these regions",
+    "parallel_degree": "TP not supported",
     "parallelism": "attention heads not divisible by TP",
     "precision_unsupported": "precision not supported",
     "precision_untested": "precision untested",

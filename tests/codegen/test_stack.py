@@ -119,7 +119,9 @@ def test_replicas_of_an_instance_share_a_port():
 
 def test_neuron_counts_cores():
     """Six Inferentia2 chips are twelve NeuronCores and six devices; GPU arguments are left out."""
-    neuron = container(instance_type="inf2.24xlarge", accelerator_count=6.0, tensor_parallel=6)
+    neuron = container(
+        instance_type="inf2.24xlarge", accelerator="Inferentia2", accelerator_count=6.0, tensor_parallel=6
+    )
     assert "--tensor-parallel-size=12" in neuron.arguments
     assert neuron.device_arguments == tuple(f"--device=/dev/neuron{chip}" for chip in range(6))
     assert not any("gpu-memory" in argument or "kv-cache" in argument for argument in neuron.arguments)

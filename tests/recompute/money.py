@@ -81,7 +81,9 @@ def stages(layout):
         start_fact("engine_init_per_weights"),
     )
     init = base[0] + slope[0] * layout["weights_gib"]
-    compiled = start_fact(COMPILERS[maker]) if maker in COMPILERS else (0, 0, 0)
+    is_large = maker == "aws" and layout["checkpoint_gib"] >= start_fact("compile_neuron_large_from")[0]
+    compiler = f"{COMPILERS.get(maker)}{'_large' if is_large else ''}"
+    compiled = start_fact(compiler) if maker in COMPILERS else (0, 0, 0)
     engine = (process[0] + init + compiled[0], process[2] + init + 13 + compiled[2])
     return [(launch[0], launch[2]), image, weights, conversion, engine]
 

@@ -17,6 +17,7 @@ from advisor.codegen.engines.request import (
     checkpoint_of,
     device_arguments,
     program,
+    ranks_of,
     refusal,
     served_name,
 )
@@ -90,7 +91,7 @@ def vllm_container(request: Request) -> Container:
         "--task=embed",
         f"--batch-size={serves.max_concurrency}",
         f"--sequence-length={serves.context_tokens}",
-        f"--tensor-parallel-size={serves.tensor_parallel * request.platform.cores_per_accelerator}",
+        f"--tensor-parallel-size={ranks_of(serves)}",
         "--allow-non-cached-model",
     )
     return Container(

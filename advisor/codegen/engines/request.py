@@ -294,6 +294,12 @@ def memory_gib(request: Request) -> float | None:
     return None if accelerator is None else accelerator.memory_gib
 
 
+def ranks_of(serves: Serves) -> int:
+    """Degree of tensor parallelism in ranks of the engine; that of the plan of an accelerator that is not known."""
+    accelerator = load_catalog().accelerators.get(serves.accelerator)
+    return serves.tensor_parallel if accelerator is None else accelerator.ranks(serves.tensor_parallel)
+
+
 _PROGRAMS = Path(__file__).with_name("programs")
 _PART = re.compile(r"^( *)@([\w.]+)(?: (.+))?\n", re.MULTILINE)
 

@@ -28,6 +28,7 @@ from advisor.codegen.engines.request import (
     exact_version,
     logs_of,
     precision_arguments,
+    ranks_of,
     refusal,
     release_of,
     served_name,
@@ -296,7 +297,7 @@ def _arguments(request: Request, checkpoint: Checkpoint, *, half: bool) -> list[
     arguments = [
         *served_name(request),
         *precision_arguments(serves.precision, checkpoint, half=half),
-        f"--tensor-parallel-size={serves.tensor_parallel * platform.cores_per_accelerator}",
+        f"--tensor-parallel-size={ranks_of(serves)}",
         f"--max-model-len={serves.context_tokens}",
         f"--max-num-seqs={serves.max_concurrency}",
     ]

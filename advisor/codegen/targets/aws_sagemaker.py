@@ -406,7 +406,7 @@ def _backend(backend: Backend) -> Mapping[str, object]:
     container = backend.container
     return {
         "region": backend.region,
-        "engine": container.engine.value,
+        "engine": backend.pin,
         "image": image(backend),
         "model": container.checkpoint.model_id,
         "checkpoint": container.checkpoint.needed,

@@ -23,7 +23,7 @@ def container_facts(backend: Backend) -> Mapping[str, object]:
     """Facts of a backend's container that hosts and services of containers are given, by their names in templates."""
     container = backend.container
     return {
-        "engine": container.engine.value,
+        "engine": backend.pin,
         "weight": backend.weight,
         "image": container.image,
         "model": container.checkpoint.model_id,

@@ -420,6 +420,9 @@ def _unrecorded(directory: Path) -> list[str]:
     return [place.relative_to(directory).as_posix() for place in places if place.is_file()]
 
 
+_FORMER_FIELDS = ("cores_per_accelerator",)
+
+
 def read_rollouts(directory: Path) -> Mapping[str, Rollout]:
     """Root → what its code holds; empty where no run left it.
 
@@ -432,11 +435,18 @@ def read_rollouts(directory: Path) -> Mapping[str, Rollout]:
         return {}
     try:
         return {
-            str(root): from_plain(Rollout, plain)
+            str(root): from_plain(Rollout, _of_today(plain))
             for root, plain in _roots(json_of(content.decode(), str(path))).items()
         }
     except (InputError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(_DAMAGED_ROLLOUTS, where=str(path), hint=_HINT) from error
+
+
+def _of_today(plain: Any) -> Any:  # noqa: ANN401 - any value
+    """A recorded value without the fields that are of the catalog now."""
+    if isinstance(plain, Mapping):
+        return {name: _of_today(value) for name, value in plain.items() if name not in _FORMER_FIELDS}
+    return [_of_today(value) for value in plain] if isinstance(plain, list) else plain
 
 
 def _roots(document: Mapping[str, Any]) -> Mapping[str, Any]:

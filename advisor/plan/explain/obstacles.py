@@ -18,6 +18,7 @@ _FITTING = (
     "memory",
     "adapters_memory",
     "adapters_unsupported",
+    "parallel_degree",
     "parallelism",
     "precision_unsupported",
     "precision_untested",

@@ -42,15 +42,15 @@ VERSIONS = {
 }
 
 
-def platform(runtime=Runtime.CUDA, cores=1):
-    """A platform of which engines read runtime and cores only."""
-    return Platform(runtime, "x86_64", "image", Quota("L-1", "instances"), cores)
+def platform(runtime=Runtime.CUDA):
+    """A platform of which engines read the runtime only."""
+    return Platform(runtime, "x86_64", "image", Quota("L-1", "instances"))
 
 
-def container(engine=None, *, model=MODEL, runtime=Runtime.CUDA, cores=1, image="", planned="vLLM", **changes):
+def container(engine=None, *, model=MODEL, runtime=Runtime.CUDA, image="", planned="vLLM", **changes):
     """The container of one option that was planned for the engine *planned*, with *changes* to it."""
     changes["engine"] = planned
-    return container_of(make_option(**changes), model, platform(runtime, cores), Wanted(engine=engine, image=image))
+    return container_of(make_option(**changes), model, platform(runtime), Wanted(engine=engine, image=image))
 
 
 def value_of(arguments, option):
@@ -294,7 +294,7 @@ def test_vllm_is_told_what_the_plan_decides(changes, options):
 
 
 NXDI = {
-    "runtime": Runtime.NEURON, "cores": 2, "instance_type": "inf2.24xlarge", "accelerator": "Inferentia2", "tensor_parallel": 6,
+    "runtime": Runtime.NEURON, "instance_type": "inf2.24xlarge", "accelerator": "Inferentia2", "tensor_parallel": 6,
     "planned": "vLLM-NxDI",
 }  # fmt: skip
 
@@ -322,7 +322,7 @@ def test_nxd_inference_starts_without_prefix_caching():
 def test_neuron_counts_cores_and_chips():
     """Six Inferentia2 chips are twelve cores and six devices; there is no share of memory to set."""
     made = container(
-        runtime=Runtime.NEURON, cores=2, instance_type="inf2.24xlarge", accelerator="Inferentia2", tensor_parallel=6,
+        runtime=Runtime.NEURON, instance_type="inf2.24xlarge", accelerator="Inferentia2", tensor_parallel=6,
         planned="vLLM-NxDI",
     )  # fmt: skip
     assert "--tensor-parallel-size=12" in made.arguments

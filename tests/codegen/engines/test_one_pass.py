@@ -245,7 +245,7 @@ def test_the_toolkit_on_neuron_is_told_the_task_and_given_a_compiled_model(model
         engine="Optimum Neuron", accelerator="Inferentia2", accelerator_count=6.0, replicas_per_instance=6,
         instance_type="inf2.24xlarge", context_tokens=512, engine_version="", region="eu-west-1",
     )  # fmt: skip
-    platform = Platform(Runtime.NEURON, "x86_64", "image", Quota("L-1", "instances"), cores_per_accelerator=2)
+    platform = Platform(Runtime.NEURON, "x86_64", "image", Quota("L-1", "instances"))
     made = container_of(option, model, platform, Wanted(), Demanded(unit))
     assert made.image.startswith("763104351884.dkr.ecr.eu-west-1.amazonaws.com/huggingface-pytorch-inference-neuronx:")
     assert made.environment["HF_TASK"] == task

@@ -18,7 +18,7 @@ locals {
   backends = {
     us-east-1-1xinferentia2-bf16-tp-5fba0f = {
       region       = "us-east-1"
-      engine       = "vllm"
+      engine       = "vllm-neuron"
       weight       = 500
       image        = "public.ecr.aws/neuron/pytorch-inference-vllm-neuronx:0.16.0-neuronx-py312-sdk2.30.0-ubuntu24.04"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
@@ -54,7 +54,7 @@ locals {
     }
     us-east-1-1xl4-bf16-tp1-vllm = {
       region       = "us-east-1"
-      engine       = "vllm"
+      engine       = "vllm-cuda"
       weight       = 500
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"

@@ -81,8 +81,8 @@ locals {
       min_instances       = 2
       max_instances       = 3
       longest_queue       = 1.2
-      start_seconds       = 4020
-      start_limit_seconds = 10800
+      start_seconds       = 5820
+      start_limit_seconds = 14400
       root_volume_gib     = 308
       ami_parameter       = "/aws/service/neuron/dlami/multi-framework/ubuntu-24.04/latest/image_id"
     }
@@ -109,7 +109,7 @@ locals {
       below         = true
       threshold     = 1
       per           = "min_instances"
-      periods       = 15
+      periods       = 21
       missing       = "breaching"
       needs_someone = true
     }
@@ -122,7 +122,7 @@ locals {
       threshold     = 5
       per           = "min_instances"
       tolerated     = 2
-      periods       = 15
+      periods       = 21
       missing       = "breaching"
       needs_someone = true
     }
