@@ -18,7 +18,7 @@ locals {
   backends = {
     us-east-1-1x4-cores-of-intel-xe-df60af = {
       region     = "us-east-1"
-      engine     = "llama.cpp-server"
+      engine     = "llama.cpp-server-cpu"
       weight     = 500
       image      = "ghcr.io/ggml-org/llama.cpp:server-b11151"
       model      = null
@@ -87,7 +87,7 @@ locals {
     }
     us-east-1-1xt4-int4-tp1-llama-c-527d38 = {
       region     = "us-east-1"
-      engine     = "llama.cpp-server"
+      engine     = "llama.cpp-server-cuda"
       weight     = 500
       image      = "ghcr.io/ggml-org/llama.cpp:server-cuda-b11151"
       model      = null

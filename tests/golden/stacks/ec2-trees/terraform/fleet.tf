@@ -18,7 +18,7 @@ locals {
   backends = {
     us-east-1-1x4-cores-of-intel-xe-db2183 = {
       region     = "us-east-1"
-      engine     = "triton-fil"
+      engine     = "triton-fil-cpu"
       weight     = 500
       image      = "nvcr.io/nvidia/tritonserver:26.08-py3"
       model      = null
@@ -173,7 +173,7 @@ locals {
     }
     us-east-1-1xt4-fp32-tp1-triton-fil = {
       region     = "us-east-1"
-      engine     = "triton-fil"
+      engine     = "triton-fil-cuda"
       weight     = 500
       image      = "nvcr.io/nvidia/tritonserver:26.08-py3"
       model      = null

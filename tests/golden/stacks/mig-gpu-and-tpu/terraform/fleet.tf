@@ -24,7 +24,7 @@ locals {
   backends = {
     us-central1-1xl4-bf16-tp1-vllm = {
       region       = "us-central1"
-      engine       = "vllm"
+      engine       = "vllm-cuda"
       weight       = 500
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
@@ -50,7 +50,7 @@ locals {
     }
     us-east5-1xtpu-v6e-bf16-tp1-vllm = {
       region       = "us-east5"
-      engine       = "vllm"
+      engine       = "vllm-tpu"
       weight       = 500
       image        = "vllm/vllm-tpu:v0.29.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
