@@ -408,7 +408,7 @@ class Trials:
         for load in self._steady_loads(groups, routes_to, loses_one=loses_one):
             if _overloaded(load, lambda group: group.weight):
                 least = self.wanted if load.is_long else min(self.wanted, self._slo.latency_percentile)
-                seen = self._at_rate(load)
+                seen = self._at_rate(load, least)
                 if seen.share < least:
                     return replace(seen, late_class=load.hour_class)
         return None
@@ -459,8 +459,8 @@ class Trials:
             self._full[group.steps] = full_replica(group.steps, tokens.mean_input_tokens(), tokens.mean_output_tokens())
         return self._full[group.steps]
 
-    def _at_rate(self, load: "_SteadyLoad") -> _Seen:
-        """Random arrivals at one rate, at a scale that keeps them few."""
+    def _at_rate(self, load: "_SteadyLoad", least: float) -> _Seen:
+        """Random arrivals at one rate, at a scale that keeps them few, of which some share has to be in time."""
         most, rate, minutes = MOST_IN_A_MINUTE * MOST_REQUESTS, load.rate, load.minutes
         scale = min(most / max(rate * minutes * SECONDS_PER_MINUTE, 1.0), 1.0)
         groups, routes = scaled(load.groups, load.routes, scale)
@@ -470,7 +470,7 @@ class Trials:
             if (rate, minutes) not in self._steady:
                 made_up = steady(self._requirements.demand, rate, self.rehearsal.busiest_seconds, most, minutes)
                 self._steady[rate, minutes] = self._from_places(made_up)
-            self._known[key] = self._judged(groups, routes, self._steady[rate, minutes])
+            self._known[key] = self._judged(groups, routes, self._steady[rate, minutes], wanted=least)
         return self._known[key]
 
     def _seen(
@@ -510,6 +510,7 @@ class Trials:
         *,
         count: int | None = None,
         whole: bool = False,
+        wanted: float | None = None,
     ) -> _Seen:
         """Replay of requests, until too many are late unless all of it is asked for.
 
@@ -519,8 +520,9 @@ class Trials:
             requests: that it is tried with.
             count: of the first ones, which are judged by themselves as well.
             whole: whether to simulate all of them.
+            wanted: share that has to be within every target; without, that of the rehearsal.
         """
-        most_late_ratio = math.inf if whole else 1 - self.wanted
+        most_late_ratio = math.inf if whole else 1 - (wanted or self.wanted)
         cutoff = Cutoff(
             self._slo, most_late_ratio, self._most_served, count, is_share_asked=whole, serve=self._timelines
         )
