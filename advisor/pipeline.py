@@ -52,7 +52,6 @@ from advisor.records import dataclass, field, replace
 from advisor.requirements import Requirements, check_names
 from advisor.workload.document import read_workload
 from advisor.workload.holds import holdings_of, with_holdings
-from advisor.workload.measured_demand import PrometheusDemand
 from advisor.workload.values import Routing, Workload
 
 if TYPE_CHECKING:
@@ -118,7 +117,6 @@ def recommend(
     progress: CountProgress | None = None,
     basis: Basis | None = None,
     previous: Plan | None = None,
-    prometheus: PrometheusDemand | None = None,
 ) -> Plan:
     """Plan for a workload file.
 
@@ -128,14 +126,13 @@ def recommend(
         progress: called with the number of requests read while a trace is counted.
         basis: what is known of prices and performance.
         previous: what was planned before and runs now; leaving it has to be worth its cost.
-        prometheus: server to take demand from, in place of the source that a file names.
 
     Raises:
         InputError: something in the workload, its demand or its model that the user can fix.
     """
     basis = basis or Basis()
     model = load_model(basis.calibration)
-    workload = asked if isinstance(asked, Workload) else read_workload(asked, prometheus)
+    workload = asked if isinstance(asked, Workload) else read_workload(asked)
     workload = replace(
         workload,
         compare=tuple(dict.fromkeys((*workload.compare, *basis.compare))),

@@ -114,8 +114,7 @@ class Table:
     @property
     def where(self) -> str:
         """Their names, for messages."""
-        more = f" and {len(self.paths) - 1} more" if len(self.paths) > 1 else ""
-        return f"{self.paths[0]}{more}"
+        return first_names([str(path) for path in self.paths], 1)
 
 
 def files_of(places: Sequence[str], what: str) -> list[Path]:

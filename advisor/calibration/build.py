@@ -93,12 +93,7 @@ def rebuild(
         held.append(hold_out(observed, split))
     tell("fitting on everything")
     files = files_of(fit(observed), spreads_of(Misses.of(held)), families_of(observed))
-    return files | {ONE_PASS: one_pass_bytes(measurements, catalog)}
-
-
-def one_pass_bytes(measurements: Sequence[Measurement], catalog: Catalog) -> bytes:
-    """Fit for models that answer in one pass, as the bytes of its file."""
-    return document_text(fit_one_pass(measurements, catalog)).encode()
+    return files | {ONE_PASS: document_text(fit_one_pass(measurements, catalog)).encode()}
 
 
 def own_files(calibration: Calibration, own: Observations, catalog_directory: Path) -> dict[str, bytes]:
@@ -128,7 +123,7 @@ def files_of(
             [(*key, spread.low, spread.high) for key, spread in spreads.items()],
         ),
         MEASURED: _table(_MEASURED_COLUMNS, _measured_rows(calibration.reach, families)),
-        RESIDUAL: archive_of(calibration.residuals),
+        RESIDUAL: _archive(_arrays(calibration.residuals)),
     }
 
 
@@ -141,11 +136,6 @@ def write_files(files: dict[str, bytes], directory: Path) -> None:
     make_directory(directory)
     for name, content in files.items():
         write_bytes(directory / name, content)
-
-
-def archive_of(residuals: Mapping[Group, Residual]) -> bytes:
-    """Residuals as one archive of plain arrays; NumPy dates every member alike, so the bytes are the same."""
-    return _archive(_arrays(residuals))
 
 
 def _arrays(residuals: Mapping[Group, Residual]) -> dict[str, npt.NDArray[Any]]:

@@ -70,7 +70,10 @@ class _Pricing:
 
     def report(self, *, tornado: bool) -> CaseReport:
         stages = self._stages(self._case.stages, self._values)
-        swings = [self._swing(assumption) for assumption in self._case.assumptions] if tornado else []
+        swings = [
+            Swing(assumption.name, *(self._outcome(assumption, factor) for factor in (_HALVED, _DOUBLED)))
+            for assumption in (self._case.assumptions if tornado else ())
+        ]
         base = stages[-1].saving_ratio
         return CaseReport(
             case=self._case,
@@ -78,9 +81,6 @@ class _Pricing:
             stages=stages,
             tornado=tuple(sorted(swings, key=lambda swing: _by_width(swing, base))),
         )
-
-    def _swing(self, assumption: Assumption) -> Swing:
-        return Swing(assumption.name, *(self._outcome(assumption, factor) for factor in (_HALVED, _DOUBLED)))
 
     def _outcome(self, assumption: Assumption, factor: float) -> Outcome:
         """Saving of the last stage against the first with an assumption at another value."""

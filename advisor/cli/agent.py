@@ -6,6 +6,7 @@ from datetime import timedelta
 from difflib import unified_diff
 from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,6 +25,7 @@ from advisor.codegen.agent_files import (
     systemd_files,
 )
 from advisor.errors import InputError
+from advisor.records import fields
 from advisor.samples.agent.command import COMMANDS, run
 from advisor.samples.agent.compaction import HELP as UPLOAD_HELP
 from advisor.samples.agent.settings import HELP as LABEL_HELP
@@ -78,28 +80,12 @@ def _writes_files(command: Callable[..., Mapping[str, str]]) -> Callable[..., No
         output: Path | None,
         dry_run: bool,
         force: bool,
-        directory: str,
         interval: timedelta,
-        engines: Sequence[str],
-        page: str | None,
         page_tls: Sequence[str] | None,
-        labels: Sequence[str],
-        keep_days: int | None,
-        upload: str | None,
-        host: str | None = None,
-        **options: object,
+        **options: Any,  # noqa: ANN401 - fields of the agent's task, and options of the command
     ) -> None:
-        agent = AgentRun(
-            directory,
-            format_duration(interval),
-            tuple(engines),
-            page,
-            tuple(page_tls or ()),
-            host,
-            tuple(labels),
-            keep_days,
-            upload,
-        )
+        task = {each.name: options.pop(each.name) for each in fields(AgentRun) if each.name in options}
+        agent = AgentRun(**task, interval=format_duration(interval), page_tls=tuple(page_tls or ()))
         _deliver(command(agent, **options), output, dry_run=dry_run, force=force)
 
     return run

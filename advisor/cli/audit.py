@@ -251,8 +251,6 @@ def _one_finding(opened: "Opened", wanted: str, output_format: str, width: int |
     Raises:
         InputError: the audit has none of that id.
     """
-    import json  # noqa: PLC0415 - as above
-
     from advisor.report.bill import documents, table  # noqa: PLC0415 - as above
 
     audit = opened.audit
@@ -261,8 +259,7 @@ def _one_finding(opened: "Opened", wanted: str, output_format: str, width: int |
         there = ", ".join(finding.id for finding in audit.findings) or "none"
         raise InputError(f"this bill has no finding {wanted}", where="--finding", hint=f"it has: {there}")
     if output_format == "json":
-        entry = documents.finding_entry(finding, is_in_usd=audit.is_in_usd)
-        return json.dumps(entry, indent=2, ensure_ascii=False) + "\n"
+        return documents.json_text(documents.finding_entry(finding, is_in_usd=audit.is_in_usd))
     return table.finding_table(finding, audit.bill.currency, width)
 
 

@@ -14,6 +14,7 @@ from advisor.cli.options import FILE, FOLDER, PATH
 from advisor.cli.output import quiet_option, tell
 from advisor.data_files import data_dir
 from advisor.errors import InputError
+from advisor.names import first_names
 from advisor.report.text_table import render_table
 
 if TYPE_CHECKING:
@@ -128,8 +129,7 @@ def left_out_text(left_out: Sequence["LeftOut"]) -> str:
         places[scenario.reason].append(scenario.where)
     lines = [f"left out: {len(left_out)}"]
     for reason, where in sorted(places.items(), key=lambda item: -len(item[1])):
-        more = f" and {len(where) - SHOWN_PLACES} more" if len(where) > SHOWN_PLACES else ""
-        lines.append(f"  {len(where):>5}  {reason}: {', '.join(where[:SHOWN_PLACES])}{more}")
+        lines.append(f"  {len(where):>5}  {reason}: {first_names(where, SHOWN_PLACES)}")
     return "\n".join(lines)
 
 

@@ -47,7 +47,7 @@ from advisor.reading import read_text
 from advisor.records import picked
 from advisor.report.refresh_words import change_words, changes_json
 from advisor.report.text_table import Column
-from advisor.units import bytes_to_gib
+from advisor.units import bytes_to_gib, counted
 
 
 @click.command("diff")
@@ -148,7 +148,7 @@ def lock_command(plan_file: Path, output: Path | None) -> None:
     write_lock(lock, target)
     dates = " to ".join(dict.fromkeys((lock.oldest_as_of, lock.newest_as_of)))
     of_dates = f", those that are paid of {dates}" if dates else ""
-    tell(f"{target}: prices of {len(lock.offers)} offer{'' if len(lock.offers) == 1 else 's'}{of_dates}", err=False)
+    tell(f"{target}: prices of {counted(len(lock.offers), 'offer')}{of_dates}", err=False)
 
 
 @click.group()

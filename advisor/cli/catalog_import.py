@@ -1,6 +1,7 @@
 """``advisor catalog import-gpuhunt``, ``import-skypilot``, ``publish`` and ``update``: prices from and for others."""
 
 import datetime as dt
+import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,7 @@ from advisor.catalog.imports import PROVIDERS, SKYPILOT_PROVIDERS
 from advisor.catalog.imports.reading import read_files, read_published, read_tables
 from advisor.catalog.imports.rows import Listing, mapped
 from advisor.catalog.layers.importing import import_listing
-from advisor.catalog.layers.publication import Publication, forget_kept, place_of, read_publication
+from advisor.catalog.layers.publication import Publication, place_of, read_publication
 from advisor.catalog.layers.publishing import publish, tables_to_publish
 from advisor.catalog.layers.snapshot import forget, providers
 from advisor.catalog.layers.updating import update
@@ -124,7 +125,7 @@ def _read(origin: str, names: tuple[str, ...], allowed_signers: Path | None, roo
     place, kept = place_of(origin, is_signed=allowed is not None), root / _KEPT
     is_web = "://" in origin
     publication = read_publication(place, names, allowed, kept if is_web else None)
-    forget_kept(kept)
+    shutil.rmtree(kept, ignore_errors=True)  # what a run that broke off left behind
     return publication
 
 

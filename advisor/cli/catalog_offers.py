@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -151,24 +152,20 @@ class Filters:
 @list_format_option
 @output_option
 def command(
-    providers: tuple[str, ...],
-    regions: tuple[str, ...],
-    instance_types: tuple[str, ...],
-    accelerators: tuple[str, ...],
-    cpu: bool,
     with_zones: bool,
     output_format: str,
     output: Path | None,
+    **wanted: Any,  # noqa: ANN401 - fields of the filters
 ) -> None:
     """List instance types by region with their prices in USD per hour, or with the zones that sell them."""
     warn_of_layers()
-    catalog = load_catalog()
-    offers = select(catalog, Filters(providers, regions, instance_types, accelerators, cpu))
+    catalog, filters = load_catalog(), Filters(**wanted)
+    offers = select(catalog, filters)
     if not offers:
         tell("note: nothing in the catalog is sold that way")
-    describe, table = (_cpu_entry, _cpu_table) if cpu else (_offer_entry, _offer_table)
+    describe, table = (_cpu_entry, _cpu_table) if filters.cpu else (_offer_entry, _offer_table)
     entries = [describe(catalog, offer) for offer in offers]
-    keys: tuple[str, ...] = _OFFER_KEYS + (_CPU_KEYS if cpu else ())
+    keys: tuple[str, ...] = _OFFER_KEYS + (_CPU_KEYS if filters.cpu else ())
     if with_zones:
         entries = [{**entry, **_zone_entry(catalog, offer)} for entry, offer in zip(entries, offers, strict=True)]
         keys += _ZONE_KEYS

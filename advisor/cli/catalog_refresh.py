@@ -14,7 +14,7 @@ import click
 from advisor.catalog import engines_dir, load_catalog, refreshed_dir, user_catalog
 from advisor.catalog.layers.layered import LayeredCatalog
 from advisor.catalog.layers.merging import REFRESHED
-from advisor.catalog.layers.refreshing import Refreshed, RefreshedEngines, RefreshOptions, refresh, refresh_engines
+from advisor.catalog.layers.refreshing import Refreshed, RefreshOptions, refresh, refresh_engines
 from advisor.catalog.layers.snapshot import (
     RELEASES,
     Damaged,
@@ -40,12 +40,11 @@ from advisor.names import suggestion, without_credentials
 from advisor.reading import read_text
 from advisor.records import dataclass
 from advisor.report.refresh_words import (
-    engine_refresh_json,
+    change_words,
+    changes_json,
     engine_refresh_words,
     refresh_json,
     refresh_words,
-    release_change_words,
-    release_changes_json,
 )
 from advisor.tables import read_rows
 
@@ -70,7 +69,7 @@ Given = TypeVar("Given", str | None, tuple[str, ...])
 
 
 class NotPublished(AdvisorError):  # noqa: N818 - an outcome
-    """A refresh that was not taken; the old prices hold."""
+    """A refresh that was not taken; the old prices or releases hold."""
 
 
 def without_password(_context: click.Context, _option: click.Parameter, given: Given) -> Given:
@@ -131,7 +130,7 @@ def command(
     if ENGINES in names:
         check_alone(names)
         if is_forgotten:
-            _forget_releases()
+            _forget(ENGINES, engines_dir(), RELEASES, "releases")
         else:
             refresh_options = RefreshOptions(frozenset(confirmed), max_move, dry_run, jobs)
             _refresh_engines(refresh_options, endpoint_url, output_format, output)
@@ -146,8 +145,7 @@ def command(
         if dry_run:
             raise click.UsageError("--forget and --dry-run exclude each other")
         for name in wanted:
-            done = forget(refreshed_dir(), name)
-            click.echo(f"{name}: {'back to the prices that came with the program' if done else 'was not refreshed'}")
+            _forget(name, refreshed_dir(), name, "prices")
         return
     regions_of = _regions_by_provider(wanted, regions)
     project = _Account(gcp_project, gcp_token_file, "--gcp-project", "--gcp-token-file")
@@ -232,7 +230,7 @@ def _refresh_each(
 def _check(results: Sequence[Refreshed], not_asked: Mapping[str, InputError]) -> None:
     """Refuse to call it done where a provider's prices were not taken."""
     failed = [result for result in results if not result.is_sound]
-    reasons = {refreshed.provider: refreshed.reason for refreshed in failed} | {
+    reasons = {refreshed.answer.provider: refreshed.reason for refreshed in failed} | {
         name: input_error.message for name, input_error in not_asked.items()
     }
     if not reasons:
@@ -385,11 +383,13 @@ def _confirmations(held: Sequence[tuple[str, str]]) -> Iterator[str]:
         yield from (f"--confirm {key}" for key in ([guard] if by_guard and len(keys) > 1 else keys))
 
 
+def _forget(name: str, root: Path, kept: str, noun: str) -> None:
+    """Go back to the prices or releases that came with the program."""
+    done = forget(root, kept)
+    click.echo(f"{name}: {f'back to the {noun} that came with the program' if done else 'was not refreshed'}")
+
+
 _ENGINES_HINT = "run `advisor catalog refresh engines`"
-
-
-class ReleasesNotPublished(AdvisorError):  # noqa: N818 - an outcome
-    """A refresh of releases that was not taken; the old ones hold."""
 
 
 def check_alone(names: tuple[str, ...]) -> None:
@@ -402,7 +402,7 @@ def _refresh_engines(refresh_options: RefreshOptions, url: str | None, output_fo
     """Ask an index for releases; what is read counts when it is whole and sound.
 
     Raises:
-        ReleasesNotPublished: it is not.
+        NotPublished: it is not.
     """
     address = url or engines.URL
     job = RefreshJob(ENGINES, tuple(engines.tasks(Client(), address)), asker=address)
@@ -411,24 +411,18 @@ def _refresh_engines(refresh_options: RefreshOptions, url: str | None, output_fo
             job, user_catalog().releases, engines_dir(), refresh_options,
             lambda done, total, _: progress.watch("answers of the package index", done, total),
         )  # fmt: skip
-    deliver(engine_refresh_json(result) if output_format == "json" else engine_refresh_words(result), output)
+    deliver(refresh_json([result]) if output_format == "json" else engine_refresh_words(result), output)
     if not result.is_sound:
-        raise ReleasesNotPublished(f"engines: {result.reason}; the old releases hold", hint=_engines_remedy(result))
+        raise NotPublished(f"engines: {result.reason}; the old releases hold", hint=_engines_remedy(result))
 
 
-def _engines_remedy(result: RefreshedEngines) -> str:
+def _engines_remedy(result: Refreshed) -> str:
     if any(held.guard is engines.ReleaseGuard.FUTURE for held in result.held):
         return "a release of the future cannot be accepted: check this machine's clock, or ask another index"
     if result.held:
         confirmations = " ".join(f"--confirm {held}" for held in sorted({held.key for held in result.held}))
         return f"if these releases are right, run again with {confirmations}"
     return next((gap.remedy for gap in result.answer.gaps), "")
-
-
-def _forget_releases() -> None:
-    """Go back to the releases that came with the program."""
-    done = forget(engines_dir(), RELEASES)
-    click.echo(f"engines: {'back to the releases that came with the program' if done else 'was not refreshed'}")
 
 
 def diff_engines(*, shipped: bool, output_format: str, output: Path | None) -> None:
@@ -445,4 +439,4 @@ def diff_engines(*, shipped: bool, output_format: str, output: Path | None) -> N
     before = None if shipped else previous(engines_dir(), RELEASES)
     old = releases_of(before) if before else load_catalog(data_dir("instance_catalog")).releases
     changes = release_changes(old, releases_of(now))
-    deliver(release_changes_json(changes) if output_format == "json" else release_change_words(changes), output)
+    deliver(changes_json(changes) if output_format == "json" else change_words(changes), output)

@@ -24,7 +24,7 @@ from advisor.records import picked
 from advisor.report.audit_words import audit_json, audit_markdown, audit_words
 from advisor.report.text_table import render_table
 from advisor.report.words import SOLD_UNPRICED
-from advisor.units import price_usd
+from advisor.units import counted, price_usd
 
 _WORDS = {"table": audit_words, "json": audit_json, "markdown": audit_markdown}
 
@@ -49,7 +49,7 @@ def audit_command(day: datetime | None, strict: bool, output_format: str, output
     deliver(_WORDS[output_format](result), output)
     if strict and result.problems:
         raise NotSound(
-            f"{len(result.problems)} problem{'s' if len(result.problems) > 1 else ''} in the catalog",
+            f"{counted(len(result.problems), 'problem')} in the catalog",
             hint="`advisor catalog refresh all` or `advisor catalog update` brings newer prices",
         )
 

@@ -60,15 +60,9 @@ class DoesNotPass(AdvisorError):  # noqa: N818 - an outcome
 @calibration_option
 def command(
     file: Path,
-    demand: Path | None,
-    prometheus: str | None,
-    infra: Path | None,
-    policy: Path | None,
-    tolerance: float | None,
-    max_price_age: int | None,
     output_format: str,
     output: Path | None,
-    calibration: Path | None,
+    **options: Any,  # noqa: ANN401 - fields of what is told
 ) -> None:
     """Check a committed plan against what is true now; exit code 1 when it no longer holds, 4 when it never did.
 
@@ -78,24 +72,22 @@ def command(
 
     Of a lock that `advisor catalog lock` wrote: the prices alone. Refresh the catalog first to compare with today's.
     """
+    told = _Told(**options)
     if _schema_of(file).startswith("advisor.plan/"):
-        if demand is not None and prometheus is not None:
+        if told.demand is not None and told.prometheus is not None:
             raise click.UsageError("give --demand or --prometheus, not both")
-        told = _Told(demand, prometheus, infra, policy, tolerance, max_price_age, calibration)
         _check_plan(file, told, output_format, output)
         return
-    _refuse_estate(file, infra)
-    if any(given is not None for given in (demand, prometheus, infra, policy)) or output_format not in (
-        "table",
-        "json",
-    ):
+    _refuse_estate(file, told.infra)
+    of_plans = (told.demand, told.prometheus, told.infra, told.policy)
+    if any(given is not None for given in of_plans) or output_format not in ("table", "json"):
         raise click.UsageError(
             f"{file} is not a plan: --demand, --prometheus, --infra, --policy, markdown, sarif and junit are for plans"
         )
     catalog, lock = load_catalog(), read_lock(file)
     warn_of_layers()
     today = dt.datetime.now(dt.UTC).date()
-    drift = drift_of(lock, catalog, 0.05 if tolerance is None else tolerance, today, max_price_age)
+    drift = drift_of(lock, catalog, 0.05 if told.tolerance is None else told.tolerance, today, told.max_price_age)
     deliver(drift_json(drift) if output_format == "json" else drift_words(drift, today), output)
     if not drift.holds:
         changed = {(change.provider, change.region, change.instance_type) for change in drift.changes}

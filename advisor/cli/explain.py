@@ -38,10 +38,10 @@ _PREFIX = "slo."
 class _Asked:
     """Questions of the command line."""
 
-    changes: str | None
-    instance_type: str | None
-    region: str | None
-    fronts: str | None
+    changes: str | None = None
+    instance_type: str | None = None
+    region: str | None = None
+    fronts: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,25 +80,22 @@ class _Explanation:
 @calibration_option
 def command(
     plan: Path,
-    instance_type: str | None,
-    region: str | None,
-    changes: str | None,
-    fronts: str | None,
     cost: bool,
     litellm: Path | None,
     wide: bool,
     output_format: str,
     output: Path | None,
     calibration: Path | None,
+    **questions: str | None,
 ) -> None:
     """Explain a PLAN (JSON of `advisor recommend`): what binds it, and why the winner wins.
 
     The plan is made again from the question it holds; no workload file, trace or config.json is needed. Beside
     --what-if, --why and --pareto answer for the changed question.
     """
-    if region is not None and instance_type is None:
+    asked = _Asked(**questions)
+    if asked.region is not None and asked.instance_type is None:
         raise click.UsageError("--region says where --why is to look; give --why INSTANCE_TYPE")
-    asked = _Asked(changes, instance_type, region, fronts)
     read = read_plan(plan)
     if litellm is not None:
         _alone(asked, "--litellm reads")
@@ -155,7 +152,7 @@ def _beside_total(plan: Plan, fleet: Fleet) -> tuple[str, ...]:
 
 def _alone(asked: _Asked, subject: str) -> None:
     """Refuse questions for which a plan is made again."""
-    if asked != _Asked(None, None, None, None):
+    if asked != _Asked():
         raise click.UsageError(f"{subject} the plan as it is; leave out the other questions")
 
 

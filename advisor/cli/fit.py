@@ -1,9 +1,6 @@
 """``advisor fit``: whether a model fits an accelerator, one question at a time or a table of them."""
 
-import csv
-import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -18,10 +15,8 @@ from advisor.cli.output import (
     deliver,
     options_given,
     output_option,
-    tell,
+    read_cases,
 )
-from advisor.errors import InputError
-from advisor.names import unread_columns
 from advisor.questions.fit import (
     ADAPTERS_COLUMN,
     INPUT_COLUMNS,
@@ -35,7 +30,6 @@ from advisor.reading import read_text
 from advisor.report.text_table import wrap
 
 _REQUIRED = ("model", "accelerator")
-_EXTRA = "_extra"
 _LARGE = 1e6
 """From here on a number is shown by its power of ten."""
 
@@ -105,41 +99,15 @@ def _batch(path: Path, output_format: str) -> str:
     Raises:
         InputError: the file is unreadable, empty or no table with the columns needed.
     """
-    header, rows = _read_cases(path)
+    text = read_text(path, "table of cases", "save it as CSV in UTF-8")
+    header, rows = read_cases(text, str(path), _REQUIRED, INPUT_COLUMNS, RESULT_COLUMNS)
     kept = [name for name in header if name not in RESULT_COLUMNS]
     more = (ADAPTERS_COLUMN,) if "adapters" in header else ()
     none = dict.fromkeys([*kept, *RESULT_COLUMNS, *more])
     answers = []
     for row in rows:
-        result = no_answer("the row has more cells than the header") if _EXTRA in row else answer_row(row)
-        answered = {**none, **{name: row.get(name, "") for name in kept}, **result}
+        cells = dict(zip(header, row, strict=False))
+        result = answer_row(cells) if len(row) == len(header) else no_answer("the row has more cells than the header")
+        answered = {**none, **{name: cells[name] for name in kept}, **result}
         answers.append({name: answered[name] for name in none})
     return answers_text(answers, output_format, [*none])
-
-
-def _read_cases(path: Path) -> tuple[list[str], Iterator[dict[str, str]]]:
-    text = read_text(path, "table of cases", "save it as CSV in UTF-8").removeprefix("\ufeff")
-    reader = csv.DictReader(io.StringIO(text), restkey=_EXTRA, restval="")
-    try:
-        header = [name.strip() for name in reader.fieldnames or []]
-    except csv.Error as error:
-        raise InputError(f"not a CSV table: {error}", where=str(path)) from error
-    if not header:
-        raise InputError("the file is empty", where=str(path), hint=f"columns: {', '.join(INPUT_COLUMNS)}")
-    missing = [name for name in _REQUIRED if name not in header]
-    if missing:
-        raise InputError(
-            f"column {', '.join(map(repr, missing))} is missing", where=f"{path}:1", hint=f"the header is {header}"
-        )
-    for note in unread_columns((name for name in header if name not in RESULT_COLUMNS), INPUT_COLUMNS):
-        tell(f"note: {path}: {note}")
-    reader.fieldnames = header
-    return header, _rows(reader, path)
-
-
-def _rows(reader: "csv.DictReader[str]", path: Path) -> Iterator[dict[str, str]]:
-    """The rows, with an error that says where the table breaks off."""
-    try:
-        yield from reader
-    except csv.Error as error:
-        raise InputError(f"not a CSV table: {error}", where=f"{path}:{reader.reader.line_num}") from error

@@ -3,6 +3,7 @@
 import datetime as dt
 import math
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -66,12 +67,14 @@ def _efforts(_context: click.Context, _option: click.Parameter, values: tuple[st
 )
 @click.option(
     "--hourly-rate",
+    "hourly_rate_usd",
     type=Above("work is not free; leave it out to see hours alone"),
     metavar="USD",
     help="Cost of an hour of work: prices the effort, and says when it is paid back.",
 )
 @click.option(
     "--max-payback",
+    "max_payback_months",
     type=Above("give months, such as 6"),
     metavar="MONTHS",
     help="With --hourly-rate: leave out levers that are paid back later.",
@@ -84,11 +87,19 @@ def _efforts(_context: click.Context, _option: click.Parameter, values: tuple[st
 )
 @click.option(
     "--false-hits",
+    "most_false_hits",
     type=Above("give the share of the hits that may be false, such as 0.01", 1),
     metavar="SHARE",
     help="With --cache: largest share of a semantic cache's hits that may answer another question.",
 )
-@click.option("--effort", multiple=True, callback=_efforts, metavar="LEVER=HOURS", help="Your own hours. Repeatable.")
+@click.option(
+    "--effort",
+    "effort_hours",
+    multiple=True,
+    callback=_efforts,
+    metavar="LEVER=HOURS",
+    help="Your own hours. Repeatable.",
+)
 @wide_option
 @click.option("--verbose", is_flag=True, help="With what others measured or say of each lever.")
 @format_option("table", "json", "ndjson", "csv", "markdown", "html", note="csv: a lever a row; html: `advisor report`")
@@ -96,27 +107,23 @@ def _efforts(_context: click.Context, _option: click.Parameter, values: tuple[st
 @calibration_option
 def command(
     workload: Path,
-    quality_floor: float | None,
-    prompt_shorter: float | None,
-    hourly_rate: float | None,
-    max_payback: float | None,
     cache_file: Path | None,
-    false_hits: float | None,
-    effort: dict[str, float],
     wide: bool,
     verbose: bool,
     output_format: str,
     output: Path | None,
     calibration: Path | None,
+    **figures: Any,  # noqa: ANN401 - fields of the settings
 ) -> None:
     """Say what else would save for WORKLOAD (a YAML file), what each lever takes, and what all save together.
 
     A lever's saving is the difference of two plans as `advisor recommend` makes them. Claims of vendors and figures of
     second hand are shown with --verbose and never enter a price. Exit code 4 when nothing is feasible.
     """
-    if max_payback is not None and hourly_rate is None:
+    settings = LeverSettings(**figures)
+    if settings.max_payback_months is not None and settings.hourly_rate_usd is None:
         raise click.UsageError("--max-payback needs --hourly-rate: without it no effort has a cost")
-    if false_hits is not None and cache_file is None:
+    if settings.most_false_hits is not None and cache_file is None:
         raise click.UsageError("--false-hits needs --cache: a replay says which hits are false")
     catalog, model = load_catalog(), load_model(calibration)
     stated = with_account(read_workload(workload), catalog)
@@ -130,8 +137,7 @@ def command(
     def posed(asked: PlanRequest) -> Market:
         return market_of_requests(asked, catalog, model, timelines).market
 
-    cache = None if cache_file is None else read_measured_cache(cache_file)
-    settings = LeverSettings(quality_floor, prompt_shorter, hourly_rate, max_payback, cache, false_hits, effort)
+    settings = replace(settings, cache=None if cache_file is None else read_measured_cache(cache_file))
     at_a_time = min(usable_processors(), _MOST_AT_A_TIME)
     report = price_levers(question, catalog, posed, settings, at_a_time=at_a_time)
     given = {

@@ -1,10 +1,12 @@
 """Where results and progress go: stdout, or a file that is replaced in one step, and stderr."""
 
+import csv
+import io
 import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -15,6 +17,7 @@ from click.core import ParameterSource
 from advisor.atomic_files import write_output
 from advisor.cli.options import EXISTING_FOLDER, FILE
 from advisor.errors import InputError
+from advisor.names import unread_columns
 from advisor.tables import csv_text
 
 if TYPE_CHECKING:
@@ -204,6 +207,39 @@ def answers_format(output_format: str | None, batch: Path | None) -> str:
     if batch is not None and output_format == "table":
         raise click.UsageError("--batch gives csv, ndjson or json; a table is of a single question")
     return output_format or ("table" if batch is None else "csv")
+
+
+def read_cases(
+    text: str, where: str, required: Sequence[str], inputs: Sequence[str], results: Collection[str]
+) -> tuple[list[str], list[list[str]]]:  # fmt: skip
+    """Header and rows of a table of cases, each row as long as the header at least.
+
+    Args:
+        text: the table as CSV.
+        where: its file.
+        required: columns that it has to have.
+        inputs: columns that are read.
+        results: columns that answers add, and that a table of answers has already.
+
+    Raises:
+        InputError: it is empty, or no table with the columns needed.
+    """
+    reader = csv.reader(io.StringIO(text.removeprefix("\ufeff")))
+    try:
+        rows = [row for row in reader if row]
+    except csv.Error as error:
+        raise InputError(f"not a CSV table: {error}", where=f"{where}:{reader.line_num}") from error
+    if not rows:
+        raise InputError("the file is empty", where=where, hint=f"columns: {', '.join(inputs)}")
+    header = [name.strip() for name in rows[0]]
+    missing = [name for name in required if name not in header]
+    if missing:
+        raise InputError(
+            f"column {', '.join(map(repr, missing))} is missing", where=f"{where}:1", hint=f"the header is {header}"
+        )
+    for note in unread_columns((name for name in header if name not in results), inputs):
+        tell(f"note: {where}: {note}")
+    return header, [row + [""] * (len(header) - len(row)) for row in rows[1:]]
 
 
 def answers_text(rows: Sequence[Mapping[str, object]], output_format: str, columns: Sequence[str] = ()) -> str:

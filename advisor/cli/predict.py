@@ -20,11 +20,10 @@ from advisor.cli.output import (
     deliver,
     options_given,
     output_option,
+    read_cases,
     report_width,
-    tell,
 )
 from advisor.errors import InputError
-from advisor.names import unread_columns
 from advisor.performance.constants import TABLE
 from advisor.performance.explain import Explanation, Terms
 from advisor.performance.model import PerformanceModel, load_model
@@ -224,42 +223,22 @@ def predict_table(text: str, where: str, model: PerformanceModel | None = None, 
     Raises:
         InputError: the text is empty or no table with the columns needed.
     """
-    header, rows = _read_table(text.removeprefix("\ufeff"), where)
+    header, rows = read_cases(text, where, REQUIRED_COLUMNS, INPUT_COLUMNS, RESULT_COLUMNS)
+    if not rows:
+        raise InputError("the file has a header and no rows", where=where)
     kept = [at for at, name in enumerate(header) if name not in RESULT_COLUMNS]
-    width = len(header)
-    padded = [row + [""] * (width - len(row)) for row in rows]
-    answers = answer_rows((dict(zip(header, row, strict=False)) for row in padded), load_catalog(), model)
-    for at, row in enumerate(padded):
-        if len(row) > width:
+    answers = answer_rows((dict(zip(header, row, strict=False)) for row in rows), load_catalog(), model)
+    for at, row in enumerate(rows):
+        if len(row) > len(header):
             answers.silence(at, "the row has more cells than the header")
     if output_format != "csv":
-        rows_asked = ({header[at]: row[at] for at in kept} for row in padded)
+        rows_asked = ({header[at]: row[at] for at in kept} for row in rows)
         answered = [{**_as_numbers(asked), **result_of(answers, at)} for at, asked in enumerate(rows_asked)]
         return answers_text(answered, output_format)
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
     writer.writerow([*(header[at] for at in kept), *RESULT_COLUMNS])
     writer.writerows(
-        [*(row[at] for at in kept), *cells] for row, cells in zip(padded, result_cells(answers), strict=True)
+        [*(row[at] for at in kept), *cells] for row, cells in zip(rows, result_cells(answers), strict=True)
     )
     return written.getvalue()
-
-
-def _read_table(text: str, where: str) -> tuple[list[str], list[list[str]]]:
-    try:
-        rows = [row for row in csv.reader(io.StringIO(text)) if row]
-    except csv.Error as error:
-        raise InputError(f"not a CSV table: {error}", where=where) from error
-    if not rows:
-        raise InputError("the file is empty", where=where, hint=f"columns: {', '.join(INPUT_COLUMNS)}")
-    header = [name.strip() for name in rows[0]]
-    missing = [name for name in REQUIRED_COLUMNS if name not in header]
-    if missing:
-        raise InputError(
-            f"column {', '.join(map(repr, missing))} is missing", where=f"{where}:1", hint=f"the header is {header}"
-        )
-    if len(rows) == 1:
-        raise InputError("the file has a header and no rows", where=where)
-    for note in unread_columns((name for name in header if name not in RESULT_COLUMNS), INPUT_COLUMNS):
-        tell(f"note: {where}: {note}")
-    return header, rows[1:]

@@ -3,6 +3,7 @@
 import datetime as dt
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -44,13 +45,18 @@ def _levers(path: Path) -> LeverReport:
 @click.option("--levers", multiple=True, type=FILE, help="Levers: JSON of `advisor levers`. (repeatable)")
 @click.option("--plan", "plans", multiple=True, type=FILE, help="Plan to deploy. (repeatable)")
 @click.option(
-    "--workload", default="workload.yaml", show_default=True, help="Workload file, where levers do not name theirs."
+    "--workload",
+    "workload_path",
+    default="workload.yaml",
+    show_default=True,
+    help="Workload file, where levers do not name theirs.",
 )
 @click.option(
     "--start", type=click.DateTime(["%Y-%m-%d"]), required=True, metavar="DATE", help="First day, such as 2026-12-01."
 )
 @click.option(
     "--hourly-rate",
+    "hourly_rate_usd",
     type=Above("work is not free; give what an hour of it costs, such as 100"),
     required=True,
     metavar="USD",
@@ -58,6 +64,7 @@ def _levers(path: Path) -> LeverReport:
 )
 @click.option(
     "--max-payback",
+    "max_payback_months",
     type=Above("give months, such as 6"),
     default=12.0,
     show_default=True,
@@ -74,14 +81,11 @@ def command(
     audit: Path | None,
     levers: tuple[Path, ...],
     plans: tuple[Path, ...],
-    workload: str,
     start: dt.datetime,
-    hourly_rate: float,
-    max_payback: float,
-    owners: dict[str, str],
     wide: bool,
     output_format: str,
     output: Path | None,
+    **stated: Any,  # noqa: ANN401 - fields of the inputs
 ) -> None:
     """Plan thirty days: week 1 assess and instrument, weeks 2 and 3 quick wins, week 4 strategic.
 
@@ -94,14 +98,11 @@ def command(
     audited = None if audit is None else read_audit(audit)
     inputs = Inputs(
         start=start.date(),
-        hourly_rate_usd=hourly_rate,
-        max_payback_months=max_payback,
         findings=() if audited is None else tuple(audited.findings),
         billed=None if audited is None else billed_month(audited),
         levers=tuple(map(_levers, levers)),
         plans={str(path): read_plan(path) for path in plans},
-        workload_path=workload,
-        owners=owners,
+        **stated,
     )
     programme = programme_of(inputs)
     if output_format in ("json", "html"):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -102,11 +103,6 @@ def command(
     verbose: bool,
     previous: Path | None,
     prometheus: str | None,
-    selector: str,
-    window: timedelta,
-    token_file: Path | None,
-    ca_file: Path | None,
-    metrics_file: Path | None,
     compare: tuple[str, ...],
     terraform_dir: Path | None,
     listed_only: bool,
@@ -115,6 +111,7 @@ def command(
     jobs: int,
     backend: str,
     scheduler: str | None,
+    **watched: Any,  # noqa: ANN401 - how the server is asked
 ) -> None:
     """Say what to run for WORKLOAD (a YAML file), what it costs and risks, and what else would do.
 
@@ -133,7 +130,7 @@ def command(
         return
     if output is not None and output.is_dir():
         raise click.UsageError(f"--output {output} is a directory, and a workload file gives one plan")
-    asked = read_workload(workload, _watched(prometheus, selector, window, token_file, ca_file, metrics_file))
+    asked = read_workload(workload, _server(prometheus, **watched))
     _refuse_inputs(output, asked)
     running = read_plan(previous) if previous else None
     with Progress("requests read") as progress:
@@ -188,23 +185,13 @@ def _refuse_inputs(output: Path | None, workload: Workload) -> None:
             raise click.UsageError(f"--output {output} is {name}, and the plan would be written over it")
 
 
-def _watched(
-    url: str | None,
-    selector: str,
-    window: timedelta,
-    token_file: Path | None,
-    ca_file: Path | None,
-    metrics_file: Path | None,
-) -> PrometheusDemand | None:
+def _server(url: str | None, *, window: timedelta, **asked: Any) -> PrometheusDemand | None:  # noqa: ANN401 - as above
     """The server that demand is taken from; None: the workload file says where it is from."""
     if url is None:
         return None
-    days = window / timedelta(days=1)
     from advisor.samples.query.prometheus.endpoint import shown_url  # noqa: PLC0415 - only servers take its time to load
 
-    return PrometheusDemand(
-        shown_url(url), days, selector, token_file=token_file, ca_file=ca_file, metrics_file=metrics_file
-    )
+    return PrometheusDemand(shown_url(url), window / timedelta(days=1), **asked)
 
 
 def _render(plan: Plan, output_format: str, shown: int, width: int | None, *, verbose: bool) -> str:

@@ -28,6 +28,7 @@ from advisor.discovery.launches import launch_of, launches_of_lines, stored_mode
 from advisor.discovery.monitored import survey, unmatched_services, with_observed
 from advisor.discovery.values import Inventory, Latency, Launch, Machine, Observed, Service, window_text
 from advisor.errors import InputError
+from advisor.names import first_names
 from advisor.records import dataclass, replace
 from advisor.samples.agent.host_facts import ENGINES, INSTANCE_TYPE, PROVIDER, PURCHASE, REGION
 from advisor.samples.bounded_http import parse_address
@@ -210,9 +211,8 @@ def _instances(asker: _Asker, catalog: Catalog, seen: Collection[str]) -> Invent
             silent.append(f"{len(machines)} × {machines[0].instance_type} {name}")
     if not silent:
         return Inventory(tuple(services))
-    more = f" and {len(silent) - _MOST_SHOWN} more" if len(silent) > _MOST_SHOWN else ""
     note = (
-        f"EC2 does not say what these serve: {', '.join(silent[:_MOST_SHOWN])}{more}; tag them `model`, sample them "
+        f"EC2 does not say what these serve: {first_names(silent, _MOST_SHOWN)}; tag them `model`, sample them "
         "(`advisor agent run`) and give --samples, or give the --prometheus that scrapes their engines"
     )
     return Inventory(tuple(services), (note,))

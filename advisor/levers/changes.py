@@ -40,31 +40,21 @@ from advisor.workload.values import (
 _OF_WORKLOAD = "hit ratio of the workload, measured or stated there"
 
 
-def cache_levers(
-    question: PlanRequest, settings: LeverSettings, stated: Workload, without: Workload, catalog: Catalog
-) -> Mapping[str, Change | Reason]:
-    """Changes that caches make of a question; of an embedder the cache of its answers is the embedding cache.
-
-    Args:
-        question: model and demand.
-        settings: replay of the user's own log, and what may be false of it.
-        stated: workload as it is stated, with its regions.
-        without: the workload without any lever, whose first region the nodes stand in.
-        catalog: nodes and their prices.
-    """
-    caches = _Caches(question, settings, stated, without, catalog)
-    return {"prefix_cache": caches.prefix(), **(caches.of_embedder() if caches.embeds else caches.of_answers())}
-
-
 @dataclass(frozen=True, slots=True)
 class _Caches:
     """Question with what is measured of its caches."""
 
     question: PlanRequest
     settings: LeverSettings
+    """Replay of the user's own log, and what may be false of it."""
     stated: Workload
     without: Workload
+    """The workload without any lever, whose first region the nodes stand in."""
     catalog: Catalog
+
+    def levers(self) -> Mapping[str, Change | Reason]:
+        """Changes that caches make of the question; of an embedder the cache of its answers is the embedding cache."""
+        return {"prefix_cache": self.prefix(), **(self.of_embedder() if self.embeds else self.of_answers())}
 
     @property
     def embeds(self) -> bool:
@@ -278,7 +268,7 @@ def changes_of(question: PlanRequest, catalog: Catalog, settings: LeverSettings)
             **_scaling(stated, question.demand),
             "routing": _routing(stated),
             "prompt": _prompt(question, settings.prompt_shorter),
-            **cache_levers(question, settings, stated, without, catalog),
+            **_Caches(question, settings, stated, without, catalog).levers(),
             "edge": _edge(question, catalog),
             "model": _smaller_model(question, catalog, settings.quality_floor),
             **_of_one_pass(question, settings.prompt_shorter),

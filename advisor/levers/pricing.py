@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from advisor.catalog import Catalog
-from advisor.catalog.planning_tables import LeverEntry
 from advisor.cost.standing import cache_usd_per_month
 from advisor.errors import InputError, NothingFeasible
 from advisor.levers.changes import Changes, changes_of
@@ -411,7 +410,9 @@ class _Pricing:
     def _unpriced(self, reasons: Mapping[str, Reason]) -> Iterator[UnpricedLever]:
         """Levers without a price, each with why."""
         for entry in self._entries.values():
-            reason = reasons.get(entry.lever) or self._changes.by_lever.get(entry.lever) or _of_every_workload(entry)
+            reason = reasons.get(entry.lever) or self._changes.by_lever.get(entry.lever)
+            if reason is None and entry.why_unpriced:  # no workload has a price of it
+                reason = Reason(ReasonCode(entry.code), entry.why_unpriced)
             if isinstance(reason, Reason):
                 yield UnpricedLever(entry.lever, entry.title, reason.why, entry.facts, reason.code)
 
@@ -419,11 +420,6 @@ class _Pricing:
         """Services that sell the tokens of what the plan with every lever serves, as that plan compares them."""
         requirements = together.requirements
         return compared_with_fleet(requirements, self._catalog, together.usd_per_month, cache_usd)
-
-
-def _of_every_workload(entry: LeverEntry) -> Reason | None:
-    """Why no workload has a price of a lever; None where some have."""
-    return Reason(ReasonCode(entry.code), entry.why_unpriced) if entry.why_unpriced else None
 
 
 def _of_services(services: Sequence[TokenApi], cache_usd: float, *, all_may_wait: bool) -> Mapping[str, Reason]:

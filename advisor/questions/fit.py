@@ -175,14 +175,11 @@ def item_work(model: Model, tokens: int | None) -> tuple[float | None, str]:
     """
     if model.hidden and one_pass(model):
         flop = float(flop_of_sample(model, np.array([tokens or np.nan]))[0])
-        return (flop, _text_words(model, tokens)) if isfinite(flop) else (None, "not known: no length is stated")
+        text = f"one text of {tokens:,} tokens" if tokens else model.sample or "one text of the usual length"
+        return (flop, text) if isfinite(flop) else (None, "not known: no length is stated")
     if model.is_generative:
         return 2.0 * model.parameters_active, "one token, without its attention to others"
     return model.flop_per_sample, model.sample or model.source.partition("FLOPs of ")[2] or "one sample"
-
-
-def _text_words(model: Model, tokens: int | None) -> str:
-    return f"one text of {tokens:,} tokens" if tokens else model.sample or "one text of the usual length"
 
 
 def answer_row(cells: Mapping[str, str]) -> dict[str, object]:

@@ -138,7 +138,11 @@ def why_section(why: Why, what_if: WhatIf | None = None) -> Section:
         why: the answer.
         what_if: changes of the question that it answers; None: there are none.
     """
-    demand = "the changed" if what_if and any(_is_of_demand(change.key) for change in what_if.changes) else "today's"
+    demand = (
+        "the changed"
+        if what_if and any(change.key.partition(".")[0] == "demand" for change in what_if.changes)
+        else "today's"
+    )
     place = f" in {why.region}" if why.region else ""
     name = f"{why.instance_type}{place}"
     lines = list(_own_words(why))
@@ -242,10 +246,6 @@ def _target_words(target_change: TargetChange, *, wins: bool) -> str:
     name = f"{_NAMES[target_change.target]} (now {milliseconds(target_change.stated_ms)})"
     never = "changes nothing" if wins else "never makes it part of the cheapest fleet found"
     return f"{name}: {' and '.join(ways) or f'a target up to 16 times looser or tighter {never}'}"
-
-
-def _is_of_demand(key: str) -> bool:
-    return key.partition(".")[0] == "demand"
 
 
 def _load_words(ranges: Sequence[LoadRange], demand: str, *, wins: bool) -> str:

@@ -73,7 +73,10 @@ def detail_sections(fleet: Fleet) -> list[Section]:
         Section(
             "routing of prompts in the busiest hours",
             headers=("prompts up to", *letters(fleet)),
-            rows=tuple(_bucket_rows(fleet)),
+            rows=tuple(
+                (f"{longest:,.0f} tokens", *(f"{group.bucket_shares[at]:.0%}" for group in fleet.groups))
+                for at, longest in enumerate(fleet.bucket_max_input_tokens)
+            ),
         ),
         Section(
             "what a failure leaves of the planned rate, in the hours that it hits hardest"
@@ -163,11 +166,6 @@ def _hour_rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:
     for at, hour in enumerate(fleet.hour_classes if len(fleet.hour_classes) > 1 else ()):
         rates = (rounded(hour.mean_requests_per_second), rounded(hour.planned_requests_per_second))
         yield (str(hour.hours_per_week), *rates, *(str(group.instances[at]) for group in fleet.groups))
-
-
-def _bucket_rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:
-    for at, longest in enumerate(fleet.bucket_max_input_tokens):
-        yield (f"{longest:,.0f} tokens", *(f"{group.bucket_shares[at]:.0%}" for group in fleet.groups))
 
 
 _FORECASTS = {

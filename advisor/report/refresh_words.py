@@ -2,20 +2,21 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from advisor.catalog.imports.rows import Reason, counted
+from advisor.catalog.imports.rows import Reason, by_reason
 from advisor.catalog.layers.importing import Beside, Imported
 from advisor.catalog.layers.publication import Publication
-from advisor.catalog.layers.refreshing import Refreshed, RefreshedEngines
+from advisor.catalog.layers.refreshing import Refreshed
 from advisor.catalog.layers.snapshot import Change, Kind, ReleaseChange
 from advisor.catalog.layers.updating import Updated
 from advisor.catalog.refresh.values import Found, Gap, ReleaseRow, Sold
+from advisor.names import first_names
 from advisor.report.text_table import dashed, render_table
 from advisor.report.words import name_words
-from advisor.units import price_usd
+from advisor.units import counted, price_usd
 
 _MOST_NAMED_ROWS = 8
 _REASON_WORDS = {
@@ -46,6 +47,7 @@ _KINDS = {
 }
 """Singular and plural of each kind of row."""
 _MOST_NAMED = 6
+_PRICE_CHANGE = ("change", "type", "region", "paid", "before", "now", "")
 
 
 def imports_words(program: str, results: Sequence[Imported], unread: Sequence[str]) -> str:
@@ -58,7 +60,7 @@ def imports_words(program: str, results: Sequence[Imported], unread: Sequence[st
 
 def _import_lines(program: str, result: Imported) -> Iterator[str]:
     mapped = result.mapped
-    yield f"{mapped.provider}: {_rows(mapped.read)} of {mapped.source}"
+    yield f"{mapped.provider}: {counted(mapped.read, 'row')} of {mapped.source}"
     theirs = [beside for beside in result.beside if beside.counts]
     if mapped.rows:
         new = sum(their.ours is None for their in theirs)
@@ -72,14 +74,10 @@ def _import_lines(program: str, result: Imported) -> Iterator[str]:
         yield f"  of these, other by more than a tenth: {len(different):,}{examples}"
     unpriced = _unpriced(result)
     if unpriced:
-        yield f"  sold at a price that is not stated: {_rows(unpriced)}"
-    for reason, count, names in counted(result.left_out):
+        yield f"  sold at a price that is not stated: {counted(unpriced, 'row')}"
+    for reason, count, names in by_reason(result.left_out):
         named = "" if reason in _NOT_NAMED else f": {_named_rows(names)}"
-        yield f"  left out: {_rows(count)}, {_REASON_WORDS[reason]}{named}"
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row{'' if count == 1 else 's'}"
+        yield f"  left out: {counted(count, 'row')}, {_REASON_WORDS[reason]}{named}"
 
 
 def _unpriced(result: Imported) -> int:
@@ -117,7 +115,7 @@ def _import_entry(program: str, result: Imported) -> dict[str, Any]:
         "unpriced": _unpriced(result),
         "left_out": [
             {"reason": reason.value, "rows": count, "names": list(names)}
-            for reason, count, names in counted(result.left_out)
+            for reason, count, names in by_reason(result.left_out)
         ],
         "differing": [
             {
@@ -134,7 +132,7 @@ def _import_entry(program: str, result: Imported) -> dict[str, Any]:
     }
 
 
-def engine_refresh_words(result: RefreshedEngines) -> str:
+def engine_refresh_words(result: Refreshed) -> str:
     """Summary of what was read, left out, missing or held back, and what changed."""
     counts = Counter(row.engine for row in result.answer.rows if isinstance(row, ReleaseRow))
     read = ", ".join(f"{number:,} of {engine}" for engine, number in sorted(counts.items()))
@@ -143,69 +141,26 @@ def engine_refresh_words(result: RefreshedEngines) -> str:
     lines += _skipped(result)
     lines += [f"  held back: {held}" for held in result.held]
     if result.is_sound:
-        lines.append(release_change_words(result.changes).rstrip("\n"))
+        lines.append(change_words(result.changes).rstrip("\n"))
         outcome = f"releases of {result.snapshot.read_on} count from now on" if result.snapshot else ""
         lines.append(f"engines: {outcome or 'this was a dry run, so the old releases hold'}")
     return "\n".join(lines) + "\n"
 
 
-def _skipped(result: RefreshedEngines) -> Iterator[str]:
+def _skipped(result: Refreshed) -> Iterator[str]:
     """Releases that are left out, by engine and reason."""
     versions: dict[tuple[str, str], list[str]] = {}
     for row in result.skipped:
         versions.setdefault((row.engine, row.reason), []).append(row.version)
     for (engine, reason), texts in versions.items():
-        shown = ", ".join(map(repr, texts[:_MOST_LISTED]))
-        more = f" and {len(texts) - _MOST_LISTED} more" if len(texts) > _MOST_LISTED else ""
-        yield f"  left out of {engine}: {shown}{more}: {reason}"
-
-
-def release_change_words(changes: Sequence[ReleaseChange]) -> str:
-    """A table of changes, the first ones, and how many there are of each kind."""
-    if not changes:
-        return "nothing changed\n"
-    rows = [
-        (name_words(change.kind), change.engine, change.version, change.before or "-", change.now or "-")
-        for change in changes
-    ]
-    kinds = dict.fromkeys(change.kind for change in changes)
-    return _change_table(("change", "engine", "version", "before", "now"), rows, kinds)
-
-
-def _change_table(headers: Sequence[str], rows: Sequence[Sequence[str]], kinds: Iterable[str]) -> str:
-    """The first rows, each of which begins with its kind, and how many there are of each kind."""
-    counts = Counter(row[0] for row in rows)
-    words = ", ".join(f"{counts[name_words(kind)]:,} {name_words(kind)}" for kind in kinds if counts[name_words(kind)])
-    more = f"\nand {len(rows) - _MOST_LISTED:,} more; --format json has all" if len(rows) > _MOST_LISTED else ""
-    return f"{render_table(headers, rows[:_MOST_LISTED])}{more}\n{words}\n"
-
-
-def release_changes_json(changes: Sequence[ReleaseChange]) -> str:
-    """Every change."""
-    return json.dumps([asdict(change) for change in changes], indent=2) + "\n"
-
-
-def engine_refresh_json(result: RefreshedEngines) -> str:
-    """The refresh with all that was held back or left out, gaps and changes; a list, as of providers."""
-    entry: dict[str, Any] = {
-        "provider": "engines",
-        "published": result.snapshot is not None,
-        "reason": result.reason,
-        "read_on": result.snapshot.read_on if result.snapshot else None,
-        "rows": dict(sorted(Counter(row.kind for row in result.answer.rows).items())),
-        "missing": [asdict(gap) for gap in result.answer.gaps],
-        "held": [{"confirm": held.key} | asdict(held) for held in result.held],
-        "left_out": [asdict(row) for row in result.skipped],
-        "changes": [asdict(change) for change in result.changes],
-    }
-    return json.dumps([entry], indent=2) + "\n"
+        yield f"  left out of {engine}: {first_names([*map(repr, texts)], _MOST_LISTED)}: {reason}"
 
 
 def refresh_words(result: Refreshed) -> str:
     """Summary of a refresh: rows read, missing or held back, and changes."""
-    rows = Counter(row.kind for row in result.answer.rows)
+    rows, provider = Counter(row.kind for row in result.answer.rows), result.answer.provider
     counts = ", ".join(_counted(number, kind) for kind, number in sorted(rows.items())) or "nothing"
-    lines = [f"{result.provider}: read {counts}", *_origin(result.answer), *_missing(result.answer.gaps)]
+    lines = [f"{provider}: read {counts}", *_origin(result.answer), *_missing(result.answer.gaps)]
     lines += [f"  held back: {violation}" for violation in result.held[:_MOST_LISTED]]
     if len(result.held) > _MOST_LISTED:
         lines.append(f"  and {len(result.held) - _MOST_LISTED} more")
@@ -214,9 +169,9 @@ def refresh_words(result: Refreshed) -> str:
     if result.is_sound:
         lines.append(change_words(result.changes).rstrip("\n"))
     if result.snapshot is not None:
-        lines.append(f"{result.provider}: prices of {result.snapshot.read_on} count from now on")
+        lines.append(f"{provider}: prices of {result.snapshot.read_on} count from now on")
     elif result.is_sound:
-        lines.append(f"{result.provider}: this was a dry run, so the old prices hold")
+        lines.append(f"{provider}: this was a dry run, so the old prices hold")
     return "\n".join(lines) + "\n"
 
 
@@ -244,49 +199,60 @@ def _missing(gaps: Sequence[Gap]) -> Iterator[str]:
         yield f"  missing: {', '.join(names)}{where}{more}: {reason}\n    to fix it: {remedy}"
 
 
-def change_words(changes: Sequence[Change]) -> str:
-    """A table of changes, the first ones, and how many there are of each kind."""
+def change_words(changes: Sequence[Change | ReleaseChange]) -> str:
+    """A table of changes, all of prices or all of releases: the first ones, and how many there are of each kind."""
     if not changes:
         return "nothing changed\n"
-    rows = [
-        (
-            name_words(change.kind.value), change.instance_type, change.region,
-            name_words(change.purchase.value) if change.purchase else "",
-            dashed(change.before_usd_per_hour, "{:.5g}".format), dashed(change.now_usd_per_hour, "{:.5g}".format),
-            "" if change.moved_ratio is None else f"{change.moved_ratio:+.1%}",
-        )
-        for change in changes
-    ]  # fmt: skip
-    return _change_table(("change", "type", "region", "paid", "before", "now", ""), rows, [kind.value for kind in Kind])
+    is_of_prices = isinstance(changes[0], Change)
+    headers = _PRICE_CHANGE if is_of_prices else ("change", "engine", "version", "before", "now")
+    more = f"\nand {len(changes) - _MOST_LISTED:,} more; --format json has all" if len(changes) > _MOST_LISTED else ""
+    counts = Counter(change.kind.value for change in changes)
+    kinds = [kind.value for kind in Kind if kind.value in counts] if is_of_prices else counts
+    words = ", ".join(f"{counts[kind]:,} {name_words(kind)}" for kind in kinds)
+    return f"{render_table(headers, [*map(_change_row, changes[:_MOST_LISTED])])}{more}\n{words}\n"
 
 
-def changes_json(changes: Sequence[Change]) -> str:
+def _change_row(change: Change | ReleaseChange) -> Sequence[str]:
+    kind = name_words(change.kind.value)
+    if isinstance(change, ReleaseChange):
+        return kind, change.engine, change.version, change.before or "-", change.now or "-"
+    return (
+        kind, change.instance_type, change.region, name_words(change.purchase.value) if change.purchase else "",
+        dashed(change.before_usd_per_hour, "{:.5g}".format), dashed(change.now_usd_per_hour, "{:.5g}".format),
+        "" if change.moved_ratio is None else f"{change.moved_ratio:+.1%}",
+    )  # fmt: skip
+
+
+def changes_json(changes: Sequence[Change | ReleaseChange]) -> str:
     """Every change."""
     return json.dumps([_entry(change) for change in changes], indent=2) + "\n"
 
 
-def _entry(change: Change) -> dict[str, Any]:
-    return asdict(change) | {"moved_ratio": change.moved_ratio}
+def _entry(change: Change | ReleaseChange) -> dict[str, Any]:
+    return asdict(change) | ({"moved_ratio": change.moved_ratio} if isinstance(change, Change) else {})
 
 
 def refresh_json(results: Sequence[Refreshed]) -> str:
-    """Every refresh with all of its rows that were held back, gaps and changes."""
-    entries = [
-        {
-            "provider": result.provider,
-            "published": result.snapshot is not None,
-            "reason": result.reason,
-            "read_on": result.snapshot.read_on if result.snapshot else None,
-            "origin": asdict(result.answer.origin) if result.answer.origin else None,
-            "rows": dict(sorted(Counter(row.kind for row in result.answer.rows).items())),
-            "missing": [asdict(gap) for gap in result.answer.gaps],
-            "held": [{"confirm": held.key} | asdict(held) for held in result.held],
-            "unknown_types": list(result.unknown_types),
-            "changes": [_entry(change) for change in result.changes],
-        }
-        for result in results
-    ]  # fmt: skip
-    return json.dumps(entries, indent=2) + "\n"
+    """Every refresh with all that was held back or left out, gaps and changes."""
+    return json.dumps([_refresh_entry(result) for result in results], indent=2) + "\n"
+
+
+def _refresh_entry(result: Refreshed) -> dict[str, Any]:
+    origin = {"origin": asdict(result.answer.origin) if result.answer.origin else None}
+    unknown = {"unknown_types": list(result.unknown_types)}
+    skipped = {"left_out": [asdict(row) for row in result.skipped]}
+    return {
+        "provider": result.answer.provider,
+        "published": result.snapshot is not None,
+        "reason": result.reason,
+        "read_on": result.snapshot.read_on if result.snapshot else None,
+        **({} if result.is_of_releases else origin),
+        "rows": dict(sorted(Counter(row.kind for row in result.answer.rows).items())),
+        "missing": [asdict(gap) for gap in result.answer.gaps],
+        "held": [{"confirm": held.key} | asdict(held) for held in result.held],
+        **(skipped if result.is_of_releases else unknown),
+        "changes": [_entry(change) for change in result.changes],
+    }
 
 
 def update_words(publication: Publication, results: Sequence[Updated], where: str) -> str:
@@ -320,7 +286,7 @@ def _named(left_out: Mapping[str, int]) -> str:
     names = list(left_out)
     more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
     rows = sum(left_out.values())
-    return f"{rows:,} row{'' if rows == 1 else 's'} of {', '.join(names[:_MOST_NAMED])}{more}"
+    return f"{counted(rows, 'row')} of {', '.join(names[:_MOST_NAMED])}{more}"
 
 
 def update_json(publication: Publication, results: Sequence[Updated]) -> str:

@@ -88,7 +88,7 @@ def curve(accelerator: Timeline, engines: Sequence[Timeline], need: AcceleratorN
     signal, words = next(((name, words) for name, words in _SIGNALS if accelerator.knows(name)), ("busy_ratio", ""))
     kv_used = _points(engines[0].mean("kv_cache_used_ratio"), points, np.nanmean) if len(engines) == 1 else None
     return Curve(
-        label=label_of(need),
+        label=f"{name_of(need)} {need.who.product or 'unknown'}",
         signal=words,
         mean=_points(accelerator.mean(signal), points, np.nanmean),
         peak=_points(accelerator.greatest(signal), points, np.nanmax),
@@ -97,11 +97,6 @@ def curve(accelerator: Timeline, engines: Sequence[Timeline], need: AcceleratorN
         end=_time(accelerator.grid.start_seconds + accelerator.grid.seconds),
         need=need,
     )
-
-
-def label_of(need: AcceleratorNeed) -> str:
-    """Host, number and product of an accelerator."""
-    return f"{name_of(need)} {need.who.product or 'unknown'}"
 
 
 def name_of(need: AcceleratorNeed) -> str:

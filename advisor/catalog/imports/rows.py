@@ -224,7 +224,7 @@ class _Mapper:
         return accelerators.values()
 
 
-def counted(left_out: Iterable[LeftOut]) -> Iterator[tuple[Reason, int, tuple[str, ...]]]:
+def by_reason(left_out: Iterable[LeftOut]) -> Iterator[tuple[Reason, int, tuple[str, ...]]]:
     """Reason, rows, and what they are of, each once and sorted."""
     by_reason: dict[Reason, list[str]] = {}
     for item in left_out:

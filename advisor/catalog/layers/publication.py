@@ -17,7 +17,6 @@ import datetime as dt
 import io
 import json
 import re
-import shutil
 import subprocess
 import tempfile
 import zipfile
@@ -402,11 +401,6 @@ def read_publication(
     return Publication(
         name, manifest.text("made_at", _TIME), signer, manifest.fields.get("is_signed") is True, providers
     )  # fmt: skip
-
-
-def forget_kept(kept: Path) -> None:
-    """Remove what a run that broke off left behind; that this fails harms nobody."""
-    shutil.rmtree(kept, ignore_errors=True)
 
 
 def _document(place: Place, path: str, content: bytes) -> _Document:

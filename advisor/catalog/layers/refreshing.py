@@ -32,7 +32,7 @@ from advisor.catalog.layers.snapshot import (
     take,
 )
 from advisor.catalog.one_pass_engines import Releases
-from advisor.catalog.refresh.engines import HeldReleases, ReleaseGuard, held_releases
+from advisor.catalog.refresh.engines import ENGINES, HeldReleases, ReleaseGuard, held_releases
 from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard, Violation, violations
 from advisor.catalog.refresh.http import short_words
 from advisor.catalog.refresh.values import (
@@ -50,6 +50,7 @@ from advisor.catalog.refresh.values import (
 )
 from advisor.catalog.values import Quality
 from advisor.records import dataclass
+from advisor.units import counted
 
 _HOPELESS = 8
 """After as many failures and nothing else, the network or the login is what is wrong, and the rest is not asked."""
@@ -181,46 +182,45 @@ class RefreshOptions:
     clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
 
 
-def why_not_published(snapshot: Snapshot | None, answer: Found, missing: str, held: int, noun: str) -> str:
-    """Why a refresh published nothing; empty where it published a snapshot.
-
-    Args:
-        snapshot: what was published.
-        answer: what was read.
-        missing: what could not be read at all, as a sentence; "": nothing.
-        held: how many rows or findings keep the rest from being published.
-        noun: how one of them is called.
-    """
-    if snapshot is not None:
-        return ""
-    if answer.failed:
-        return f"{len(answer.failed)} part{'s' if len(answer.failed) > 1 else ''} could not be read"
-    if missing or not held:
-        return missing or DRY_RUN
-    return f"{held} {noun}{'s are' if held > 1 else ' is'} held back"
-
-
 @dataclass(frozen=True, slots=True)
 class Refreshed:
     """Result of a refresh."""
 
-    provider: str
     answer: Found
-    held: tuple[Violation, ...]
+    held: tuple[Violation | HeldReleases, ...]
     """Rows that keep it from being published."""
-    changes: tuple[Change, ...]
+    changes: tuple[Change | ReleaseChange, ...] = ()
     """Against what was known before; empty where it got no further than the guards."""
-    snapshot: Snapshot | None
-    """None: nothing was published, and the old prices hold."""
-    unknown_types: tuple[str, ...]
+    snapshot: Snapshot | None = None
+    """None: nothing was published, and what was known before holds."""
+    unknown_types: tuple[str, ...] = ()
     """New types whose accelerator the catalog does not know."""
+
+    @property
+    def skipped(self) -> tuple[SkippedRow, ...]:
+        """Releases that are left out."""
+        return tuple(row for row in self.answer.rows if isinstance(row, SkippedRow))
+
+    @property
+    def is_of_releases(self) -> bool:
+        """Whether releases of engines were asked for, and no prices of a provider."""
+        return self.answer.provider == ENGINES
 
     @property
     def reason(self) -> str:
         """Why nothing was published; empty when something was."""
-        has_prices = any(part == "prices" for _, part in self.answer.complete)
-        missing = "" if has_prices else "no price could be read"
-        return why_not_published(self.snapshot, self.answer, missing, len(self.held), "row")
+        if self.snapshot is not None:
+            return ""
+        if self.answer.failed:
+            return f"{counted(len(self.answer.failed), 'part')} could not be read"
+        if not any(self.is_of_releases or part == "prices" for _, part in self.answer.complete):
+            return f"no {'release' if self.is_of_releases else 'price'} could be read"
+        noun = "finding" if self.is_of_releases else "row"
+        return (
+            f"{counted(len(self.held), noun)} {'are' if len(self.held) > 1 else 'is'} held back"
+            if self.held
+            else DRY_RUN
+        )
 
     @property
     def is_sound(self) -> bool:
@@ -247,7 +247,7 @@ def refresh(
     before = {place: offer for place, offer in offers_of(listed, provider).items() if not offer.withdrawn}
     usual = usual_usd_per_hour(listed, answer)
     held = violations(answer, before, refresh_options.confirmed, refresh_options.most_moved_ratio, usual)
-    nothing = Refreshed(provider, answer, held, (), None, ())
+    nothing = Refreshed(answer, held)
     if answer.failed or not any(part == "prices" for _, part in answer.complete):
         return nothing
     if any(violation.guard is Guard.NO_PRICE for violation in held):
@@ -262,44 +262,15 @@ def refresh(
         unknown = tuple(line.split(",")[0] for line in (staged.directory / "unknown_types.csv").read_text().split()[1:])
         if held or refresh_options.dry_run:
             discard(root, staged)
-            return Refreshed(provider, answer, held, differences, None, unknown)
+            return Refreshed(answer, held, differences, None, unknown)
         take(root, staged)
         journal.clear()
-        return Refreshed(provider, answer, held, differences, staged, unknown)
-
-
-@dataclass(frozen=True, slots=True)
-class RefreshedEngines:
-    """Result of a refresh of releases."""
-
-    answer: Found
-    held: tuple[HeldReleases, ...]
-    """What keeps it from being published."""
-    changes: tuple[ReleaseChange, ...]
-    """Against what was known before; empty where it got no further than the guards."""
-    snapshot: Snapshot | None
-    """None: nothing was published, and what was known before holds."""
-
-    @property
-    def skipped(self) -> tuple[SkippedRow, ...]:
-        """Releases that are left out."""
-        return tuple(row for row in self.answer.rows if isinstance(row, SkippedRow))
-
-    @property
-    def reason(self) -> str:
-        """Why nothing was published; empty when something was."""
-        missing = "" if self.answer.complete else "no release could be read"
-        return why_not_published(self.snapshot, self.answer, missing, len(self.held), "finding")
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether it was published, or would have been."""
-        return self.reason in ("", DRY_RUN)
+        return Refreshed(answer, held, differences, staged, unknown)
 
 
 def refresh_engines(
     question: RefreshJob, before: Releases, root: Path, refresh_options: RefreshOptions, progress: Progress | None
-) -> RefreshedEngines:
+) -> Refreshed:
     """Ask an index for the releases of every engine, and take the answer if it is whole and sound.
 
     Raises:
@@ -310,17 +281,17 @@ def refresh_engines(
     now = refresh_options.clock()
     held = held_releases(answer, before, now.date(), refresh_options.confirmed)
     if answer.failed or not answer.complete or any(release.guard is ReleaseGuard.FUTURE for release in held):
-        return RefreshedEngines(answer, held, (), None)
+        return Refreshed(answer, held)
     gaps = [f"{gap.part}: {gap.reason}" for gap in answer.gaps]
     with sole_writer(root):
         staged = stage(root, RELEASES, _tables(answer, before, now.date(), question.asker), f"{now:%Y-%m-%d}", gaps)
         changes = release_changes(before, releases_of(staged))
         if held or refresh_options.dry_run:
             discard(root, staged)
-            return RefreshedEngines(answer, held, changes, None)
+            return Refreshed(answer, held, changes)
         take(root, staged)
         journal.clear()
-        return RefreshedEngines(answer, held, changes, staged)
+        return Refreshed(answer, held, changes, staged)
 
 
 def _tables(answer: Found, before: Releases, today: dt.date, asker: str) -> dict[str, str]:

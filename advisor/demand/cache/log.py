@@ -421,10 +421,6 @@ def _number(value: object) -> float:
         return math.nan
 
 
-def _no_number(_: str) -> NoReturn:
-    _refuse("NaN and Infinity are not numbers of JSON")
-
-
 def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
@@ -432,7 +428,9 @@ def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_fields, parse_constant=_no_number)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_fields, parse_constant=lambda _: _refuse("NaN and Infinity are not numbers of JSON")
+)
 
 
 def _vector(value: object, others: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:

@@ -106,10 +106,6 @@ def _made(node: Node, shapes: Shapes) -> int:
     return prod(shapes.known[node.outputs[0]])
 
 
-def _filters(node: Node, shapes: Shapes) -> float:
-    return _made(node, shapes) * prod(shapes.of(node, 3 if node.operation == "QLinearConv" else 1)[1:])
-
-
 def _steps(node: Node, shapes: Shapes) -> float:
     steps, batch, _ = shapes.of(node, 0)
     return float(steps * batch * (prod(shapes.of(node, 1)) + prod(shapes.of(node, 2))))
@@ -145,7 +141,12 @@ _WORK: Mapping[str, Callable[[Node, Shapes], float]] = {
         ("MatMul", "MatMulInteger", "FusedMatMul", "QLinearMatMul"),
         lambda node, shapes: _made(node, shapes) * shapes.of(node, 0)[-1],
     ),
-    **dict.fromkeys(("Conv", "ConvInteger", "QLinearConv", "FusedConv"), _filters),
+    **dict.fromkeys(
+        ("Conv", "ConvInteger", "QLinearConv", "FusedConv"),
+        lambda node, shapes: (
+            _made(node, shapes) * prod(shapes.of(node, 3 if node.operation == "QLinearConv" else 1)[1:])
+        ),
+    ),
     **dict.fromkeys(("LSTM", "GRU", "RNN"), _steps),
     "Gemm": lambda node, shapes: _made(node, shapes) * shapes.of(node, 0)[0 if node.integer("transA", 0) else 1],
     "ConvTranspose": lambda node, shapes: float(prod(shapes.of(node, 0)) * prod(shapes.of(node, 1)[1:])),

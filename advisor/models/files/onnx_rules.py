@@ -70,10 +70,6 @@ class UnknownShape(LookupError):  # noqa: N818 - a value that is missing, met by
     """A shape or a value that cannot be told."""
 
 
-def _axes(node: Node, given: Sequence[Integers]) -> list[int]:
-    return [int(axis) for axis in given[1].ravel()] if len(given) > 1 else node.integers("axes")
-
-
 def _folded_slice(_node: Node, given: Sequence[Integers]) -> Integers:
     starts = given[1].ravel()
     axes = given[3].ravel() if len(given) > 3 else np.arange(len(starts))
@@ -92,7 +88,8 @@ def _folded_filling(node: Node, given: Sequence[Integers]) -> Integers:
 
 
 def _folded_unsqueeze(node: Node, given: Sequence[Integers]) -> Integers:
-    return given[0] if given[0].ndim else given[0].reshape((1,) * max(len(_axes(node, given)), 1))
+    axes = given[1].size if len(given) > 1 else len(node.integers("axes"))
+    return given[0] if given[0].ndim else given[0].reshape((1,) * max(axes, 1))
 
 
 def _folded_range(_node: Node, given: Sequence[Integers]) -> Integers:

@@ -61,10 +61,9 @@ def mapped(path: Path, what: str, hint: str) -> memoryview:
 class Cursor:
     """A place in bytes, from which numbers and texts are taken one after the other."""
 
-    def __init__(self, data: memoryview, at: int = 0) -> None:
-        """Begin at byte *at*."""
-        self.data = data
-        self.at = at
+    def __init__(self, data: memoryview) -> None:
+        """Begin at the first byte."""
+        self.data, self.at = data, 0
 
     def take(self, count: int) -> memoryview:
         """The next *count* bytes, without a copy.

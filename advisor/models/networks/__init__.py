@@ -208,19 +208,22 @@ def siglip_vision(fields: ConfigFields) -> Network:
     return Network(body + pooling + norm(width) + Work(width), "vision", _image(side))
 
 
+_MOST_STAGES = 16
+
+
 def width_of(fields: ConfigFields, default: int) -> int:
     """Width of the hidden state."""
     return fields.integer_or(default, "hidden_size", least=1)
 
 
-def sizes(fields: ConfigFields, name: str, most: int = 16) -> list[int]:
-    """Whole numbers of a list, one for each of at most *most* stages.
+def sizes(fields: ConfigFields, name: str) -> list[int]:
+    """Whole numbers of a list, one for each of at most :data:`_MOST_STAGES` stages.
 
     Raises:
         InputError: there are none, or they are not sizes.
     """
     listed = fields.items(name)
-    if not 1 <= len(listed) <= most or prod(isinstance(size, int) for size in listed) == 0:
+    if not 1 <= len(listed) <= _MOST_STAGES or prod(isinstance(size, int) for size in listed) == 0:
         raise fields.missing((name,))
     return [ConfigFields({name: size}, fields.where).integer(name) for size in listed]
 

@@ -174,36 +174,28 @@ def audit_json(audit: Audit) -> str:
     document = {
         "schema": SCHEMA,
         "bill": {
-            "billed_cost": _number(audit.bill.billed_cost),
-            "effective_cost": _number(audit.bill.effective_cost),
-            "currency": audit.bill.currency,
+            **picked(audit.bill, "billed_cost", "effective_cost", "currency"),
             "from": _time(audit.bill.start),
             "until": _time(audit.bill.end),
             "rows": audit.bill.rows,
-            "cost": audit.bill.basis.value,
+            "cost": audit.bill.basis,
         },
-        "kinds": _amounts(audit.kinds),
-        "by": {column: _amounts(amounts) for column, amounts in audit.by.items()},
-        "compute_split": _amounts(audit.split.parts),
+        **picked(audit, "kinds", "by"),
+        "compute_split": audit.split.parts,
         "hosts": _hosts(audit.split),
         "endpoints": [_endpoint(endpoint) for endpoint in audit.endpoints],
         "requests": _traffic(audit.traffic),
-        "tags": {
-            table.key: {"values": _amounts(table.values), "untagged": float(table.untagged)} for table in audit.tags
-        },
-        "chargeback": {column: _amounts(amounts) for column, amounts in audit.chargeback.items()},
+        "tags": {table.key: picked(table, "values", "untagged") for table in audit.tags},
+        "chargeback": audit.chargeback,
         "findings": [finding_entry(finding, is_in_usd=audit.is_in_usd) for finding in audit.findings],
-        "notes": list(audit.notes),
+        "notes": audit.notes,
     }
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return json_text(document)
 
 
-def _number(amount: Decimal | None) -> float | None:
-    return None if amount is None else float(amount)
-
-
-def _amounts(amounts: Mapping[str, Decimal]) -> dict[str, float]:
-    return {name: float(amount) for name, amount in amounts.items()}
+def json_text(document: Mapping[str, Any]) -> str:
+    """A document as JSON; amounts of money are numbers in it."""
+    return json.dumps(document, indent=2, ensure_ascii=False, default=float) + "\n"
 
 
 def _time(moment: datetime | None) -> str | None:
@@ -216,15 +208,15 @@ def _hosts(split: ComputeSplit) -> list[dict[str, Any]]:
             "resource": host.resource,
             "host": host.use.host,
             "instance_type": host.instance_type,
-            "cost": float(host.cost),
-            **_amounts(host.parts),
+            "cost": host.cost,
+            **host.parts,
             "accelerators": host.use.accelerators,
             "busy_mean": host.use.mean,
             "busy_p95": host.use.p95,
             "observed_ratio": host.use.observed_ratio,
-            "verdicts": list(host.use.verdicts),
+            "verdicts": host.use.verdicts,
             **picked(host, "provider", "region", "observed_billed_ratio"),
-            "sampled_seconds": list(host.use.seconds),
+            "sampled_seconds": host.use.seconds,
             "kv_max": host.use.kv_max,
         }
         for host in split.hosts
@@ -232,12 +224,10 @@ def _hosts(split: ComputeSplit) -> list[dict[str, Any]]:
 
 
 def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
-    amounts = picked(endpoint, *(f"cost_per_{unit}" for unit in _UNITS), "error_cost")
     return {
-        "name": endpoint.name,
-        "cost": _number(endpoint.cost),
+        **picked(endpoint, "name", "cost"),
         "cost_source": endpoint.cost_source or None,
-        **{name: _number(amount) for name, amount in amounts.items()},
+        **picked(endpoint, *(f"cost_per_{unit}" for unit in _UNITS), "error_cost"),
         **_usage(endpoint.usage),
     }
 
@@ -270,19 +260,13 @@ def finding_entry(finding: Finding, *, is_in_usd: bool) -> dict[str, Any]:
 
     The interval is in the currency of the bill, as ``per_month`` is.
     """
-    amounts = picked(finding, "per_month", "low", "high")
     return {
-        "id": finding.id,
-        "title": finding.title,
-        "usd_per_month": _number(finding.per_month) if is_in_usd else None,
-        **{name: _number(amount) for name, amount in amounts.items()},
-        "basis": finding.basis,
-        "effort": finding.effort.value,
-        **picked(finding, "evidence", "risk", "command", "look"),
+        **picked(finding, "id", "title"),
+        "usd_per_month": finding.per_month if is_in_usd else None,
+        **picked(finding, "per_month", "low", "high", "basis", "effort", "evidence", "risk", "command", "look"),
         "why_no_action": finding.why_no_action or None,
-        "resources": [{"name": name, "cost": float(cost)} for name, cost in finding.resources[:SHOWN_RESOURCES]],
-        "machines": list(finding.machines),
-        "named": _amounts(finding.named),
+        "resources": [{"name": name, "cost": cost} for name, cost in finding.resources[:SHOWN_RESOURCES]],
+        **picked(finding, "machines", "named"),
     }
 
 
@@ -293,8 +277,7 @@ def sarif_text(rules: Sequence[dict[str, Any]], results: Sequence[dict[str, Any]
     """One run of this program: its rules, and what they found."""
     driver = {"name": "advisor", "version": __version__, "rules": list(rules)}
     runs = [{"tool": {"driver": driver}, "results": list(results)}]
-    document = {"$schema": _SCHEMA, "version": "2.1.0", "runs": runs}
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return json_text({"$schema": _SCHEMA, "version": "2.1.0", "runs": runs})
 
 
 def sarif_place(path: str) -> list[dict[str, Any]]:

@@ -356,7 +356,10 @@ def _chart(signal: _Signal, mean: Floats, greatest: Floats, hours: list[dt.datet
         told=signal.told,
         mean=tuple(blocks(means, axis)),
         greatest=tuple(blocks(most, axis)),
-        y_marks=tuple((css_percent(100.0 - axis.at(mark)), _mark(signal, mark)) for mark in axis.marks()),
+        y_marks=tuple(
+            (css_percent(100.0 - axis.at(mark)), f"{mark:.0%}" if signal.is_share else f"{mark:,g}")
+            for mark in axis.marks()
+        ),
         x_marks=tuple((css_percent(100.0 * at / count), f"{hours[at]:%m-%d}") for at in midnights[::every]),
         columns=tuple((css_percent(100.0 * at / count), words) for at, words in enumerate(told)),
         hour_width=css_percent(100.0 / count),
@@ -366,10 +369,6 @@ def _chart(signal: _Signal, mean: Floats, greatest: Floats, hours: list[dt.datet
             "the table below holds every hour."
         ),
     )
-
-
-def _mark(signal: _Signal, mark: float) -> str:
-    return f"{mark:.0%}" if signal.is_share else f"{mark:,g}"
 
 
 def _words(signal: _Signal, value: float) -> str:

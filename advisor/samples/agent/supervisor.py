@@ -181,7 +181,9 @@ class Supervisor:
         for source in self._sources:
             source.stop()
         started = time.monotonic()
-        while any(map(_may_end, self._sources)) and time.monotonic() - started < _ENDING_SECONDS:
+        while time.monotonic() - started < _ENDING_SECONDS and any(
+            source.is_running and source.state != "silent" for source in self._sources
+        ):
             self._turn(_QUICK_TURN_SECONDS)
         records = [record for source in self._sources for record in source.finish(time.monotonic(), until_us)]
         if records:
@@ -204,10 +206,6 @@ class Supervisor:
         status = self._status.write(state, self._sources, self._keeper, self._compaction)
         if self.watcher is not None:
             self.watcher.status = status
-
-
-def _may_end(source: SupervisedSource) -> bool:
-    return source.is_running and source.state != "silent"
 
 
 def _now_us() -> int:

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from advisor.names import first_names
 from advisor.records import dataclass, field
 from advisor.samples import places
 from advisor.samples.agent.host_facts import ENGINES as ENGINE_LINES
@@ -292,10 +293,9 @@ class RunningFleet:
         """How many hosts do not say what they are, and what to do; empty where all do."""
         if not self.unknown:
             return ""
-        more = f" and {len(self.unknown) - _SHOWN} more" if len(self.unknown) > _SHOWN else ""
         remedy = "run the agent with --label provider=…, region=…, instance_type=… and purchase=… there"
         verb = "is" if len(self.unknown) == 1 else "are"
-        return f"no metadata service says what {', '.join(self.unknown[:_SHOWN])}{more} {verb}: {remedy}"
+        return f"no metadata service says what {first_names(self.unknown, _SHOWN)} {verb}: {remedy}"
 
 
 def is_meant(host: str, patterns: Sequence[str]) -> bool:
