@@ -200,13 +200,12 @@ def _document(path: Path) -> Part:
     return document
 
 
-def _named(document: Part, kind: str) -> Iterator[Part]:
-    entries = document.get(kind)
-    yield from (entry for entry in (entries if isinstance(entries, list) else ()) if isinstance(entry, dict))
+def _mappings(document: Part, key: str) -> Iterator[Part]:
+    return (entry for entry in items(document, key) if isinstance(entry, dict))
 
 
 def _choices(documents: Sequence[tuple[Path, Part]], kind: str) -> str:
-    names = [entry.get("name") for _, document in documents for entry in _named(document, kind)]
+    names = [entry.get("name") for _, document in documents for entry in _mappings(document, kind)]
     texts = [name for name in names if isinstance(name, str)]
     return ", ".join([*texts[:_MOST_CHOICES], *(["…"] if len(texts) > _MOST_CHOICES else [])])
 
@@ -214,7 +213,7 @@ def _choices(documents: Sequence[tuple[Path, Part]], kind: str) -> str:
 def _entry(documents: Sequence[tuple[Path, Part]], kind: str, key: str, name: str) -> _Entry:
     """The first entry of that name, as kubectl merges files."""
     for path, document in documents:
-        for entry in _named(document, kind):
+        for entry in _mappings(document, kind):
             if entry.get("name") == name and isinstance(entry.get(key), dict):
                 return _Entry(entry[key], path)
     where = ", ".join(str(path) for path, _ in documents)
@@ -390,8 +389,7 @@ class KubernetesApi:
 
     def _pages(self, resource: Resource, page: Item) -> Iterator[Item]:
         for _ in range(_MOST_PAGES):
-            items = page.get("items")
-            yield from (item for item in (items if isinstance(items, list) else ()) if isinstance(item, dict))
+            yield from _mappings(page, "items")
             following = mapping(page, "metadata").get("continue")
             following_page = self._page(resource, str(following)) if following else None
             if following_page is None:

@@ -410,6 +410,3 @@ def _accelerator(name: Name, dimensions: Mapping[str, str]) -> Accelerator | Non
     if not host or not digits.isdecimal():
         return None
     return Accelerator(host, int(digits), None, None, product or None)
-
-
-__all__ = ["CloudWatchApi", "CloudWatchBackend", "Metric", "Points", "Span"]
