@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -436,15 +437,13 @@ class KubernetesApi:
             raise InputError(
                 f"{address.shown} would send the token in clear text", where=self.where, hint="use an https:// server"
             )
-        connection = Connection(address, _LIMITS, self.access.tls)
+        headers = {"Accept": "application/json", "User-Agent": "advisor", **self.access.headers}
         try:
-            headers = {"Accept": "application/json", "User-Agent": "advisor", **self.access.headers}
-            return connection.exchange("GET", headers)
+            with closing(Connection(address, _LIMITS, self.access.tls)) as connection:
+                return connection.exchange("GET", headers)
         except ExchangeError as error:
             hint = "`kubectl get nodes` shows whether it can be reached; proxies (HTTPS_PROXY) are not used here"
             raise InputError(f"{address.shown}: {error}", where=self.where, hint=hint) from None
-        finally:
-            connection.close()
 
     def _failed(self, status: int, said: str) -> InputError:
         words = f": {printable(said)[:_SHOWN]}" if said else ""
