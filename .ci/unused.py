@@ -10,7 +10,7 @@ from vulture import Vulture
 ROOT = Path(__file__).parent.parent
 USED_ELSEWHERE = frozenset((Path(__file__).with_name("used_elsewhere.txt")).read_text(encoding="utf-8").split())
 """Names that other programs read or set: libraries, type checkers, benchmarks."""
-LOADED_BY_NAME = re.compile(r"(Amd|Gaudi|Neuron|Tpu)Source")
+LOADED_BY_NAME = re.compile(r"(Amd|Gaudi|Neuron|Nvml|Tpu)Source")
 """Sources of samples, which a table names."""
 
 

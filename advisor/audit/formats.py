@@ -373,8 +373,6 @@ AZURE = Format(
 )
 FORMATS = (FOCUS, CUR, AZURE, GCP)
 
-__all__ = ["FORMATS"]
-
 
 def format_of(table: Table, stated: str | None) -> Format:
     """The format whose mandatory columns a table has.

@@ -20,7 +20,7 @@ The JSON (``advisor.audit/v1``)::
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -107,7 +107,10 @@ def _words(name: str, value: object) -> Iterator[str]:
     help="CSV with the columns host and resource, where names in samples and bill differ.",
 )
 @click.option(
-    "--extrapolate", is_flag=True, help="Take the time of the bill that was not sampled to be like the sampled."
+    "--extrapolate",
+    "extrapolates",
+    is_flag=True,
+    help="Take the time of the bill that was not sampled to be like the sampled.",
 )
 @click.option(
     "--duplicates",
@@ -137,19 +140,14 @@ def _words(name: str, value: object) -> Iterator[str]:
 @format_option(*_FORMATS, note="focus: the bill's charges with kind and part of compute")
 @click.option("--wide", is_flag=True, help="Every value, endpoint and finding, whatever the terminal's width.")
 @output_option
-@click.pass_context
 def command(
-    context: click.Context,
     bill: tuple[str, ...],
     samples: tuple[str, ...],
     prometheus: str | None,
-    requests: tuple[str, ...],
     cost: str,
     rates: dict[str, Decimal],
     tags: tuple[str, ...],
-    endpoint_tag: str | None,
     hosts: Path | None,
-    extrapolate: bool,
     duplicates: str,
     bill_format: str | None,
     jobs: int,
@@ -162,6 +160,7 @@ def command(
     output_format: str,
     wide: bool,
     output: Path | None,
+    **taken: Any,  # noqa: ANN401 - fields of the inputs
 ) -> None:
     """Say what a BILL was spent on, how much of it was needed, and what to do first.
 
@@ -182,14 +181,12 @@ def command(
     inputs = Inputs(
         bill=bill,
         telemetry=(prometheus,) if prometheus else samples,
-        requests=requests,
         question=Question(Basis(cost), rates, bill_format, counts_repeated_once=duplicates == "once"),
         tags=tags,
-        endpoint_tag=endpoint_tag,
         host_names=read_host_names(hosts),
-        extrapolates=extrapolate,
         spread=None if jobs == 1 and backend == BACKENDS[0] else Spread(jobs, backend, scheduler),
-        option_words=_option_words(context),
+        option_words=_option_words(click.get_current_context()),
+        **taken,
     )
     with Progress("percent of the bill read") as progress, audited(inputs, progress.watch) as opened:
         if into is not None:

@@ -27,7 +27,7 @@ from advisor.demand.trace_columns import KIND_COLUMNS, OF_TIMES, OF_TOKENS, Size
 from advisor.demand.values import Backtest, Demand, Forecast, Unit
 from advisor.errors import InputError
 from advisor.models import find_model
-from advisor.report.text_table import Section, dashed, render_table, sections_markdown, sections_text
+from advisor.report.text_table import Section, dashed, render_table, sections_as
 from advisor.units import counted, size_words
 from advisor.workload.kinds import UNITS, is_embedder, trace_columns
 
@@ -135,8 +135,7 @@ def _vectors(embedder: str | None, dimension: int | None, number_bytes: int) -> 
 def _rendered(replay: CacheReplay, output_format: str, width: int | None) -> str:
     if output_format == "json":
         return json.dumps({"schema": SCHEMA} | asdict(replay), indent=1) + "\n"
-    sections = list(_sections(replay))
-    return sections_markdown(sections) if output_format == "markdown" else sections_text(sections, width)
+    return sections_as(output_format, list(_sections(replay)), width)
 
 
 def _sections(replay: CacheReplay) -> Iterator[Section]:

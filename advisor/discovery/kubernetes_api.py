@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -200,13 +201,12 @@ def _document(path: Path) -> Part:
     return document
 
 
-def _named(document: Part, kind: str) -> Iterator[Part]:
-    entries = document.get(kind)
-    yield from (entry for entry in (entries if isinstance(entries, list) else ()) if isinstance(entry, dict))
+def _mappings(document: Part, key: str) -> Iterator[Part]:
+    return (entry for entry in items(document, key) if isinstance(entry, dict))
 
 
 def _choices(documents: Sequence[tuple[Path, Part]], kind: str) -> str:
-    names = [entry.get("name") for _, document in documents for entry in _named(document, kind)]
+    names = [entry.get("name") for _, document in documents for entry in _mappings(document, kind)]
     texts = [name for name in names if isinstance(name, str)]
     return ", ".join([*texts[:_MOST_CHOICES], *(["…"] if len(texts) > _MOST_CHOICES else [])])
 
@@ -214,7 +214,7 @@ def _choices(documents: Sequence[tuple[Path, Part]], kind: str) -> str:
 def _entry(documents: Sequence[tuple[Path, Part]], kind: str, key: str, name: str) -> _Entry:
     """The first entry of that name, as kubectl merges files."""
     for path, document in documents:
-        for entry in _named(document, kind):
+        for entry in _mappings(document, kind):
             if entry.get("name") == name and isinstance(entry.get(key), dict):
                 return _Entry(entry[key], path)
     where = ", ".join(str(path) for path, _ in documents)
@@ -390,8 +390,7 @@ class KubernetesApi:
 
     def _pages(self, resource: Resource, page: Item) -> Iterator[Item]:
         for _ in range(_MOST_PAGES):
-            items = page.get("items")
-            yield from (item for item in (items if isinstance(items, list) else ()) if isinstance(item, dict))
+            yield from _mappings(page, "items")
             following = mapping(page, "metadata").get("continue")
             following_page = self._page(resource, str(following)) if following else None
             if following_page is None:
@@ -438,15 +437,13 @@ class KubernetesApi:
             raise InputError(
                 f"{address.shown} would send the token in clear text", where=self.where, hint="use an https:// server"
             )
-        connection = Connection(address, _LIMITS, self.access.tls)
+        headers = {"Accept": "application/json", "User-Agent": "advisor", **self.access.headers}
         try:
-            headers = {"Accept": "application/json", "User-Agent": "advisor", **self.access.headers}
-            return connection.exchange("GET", headers)
+            with closing(Connection(address, _LIMITS, self.access.tls)) as connection:
+                return connection.exchange("GET", headers)
         except ExchangeError as error:
             hint = "`kubectl get nodes` shows whether it can be reached; proxies (HTTPS_PROXY) are not used here"
             raise InputError(f"{address.shown}: {error}", where=self.where, hint=hint) from None
-        finally:
-            connection.close()
 
     def _failed(self, status: int, said: str) -> InputError:
         words = f": {printable(said)[:_SHOWN]}" if said else ""

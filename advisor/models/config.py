@@ -25,7 +25,7 @@ from advisor.models.decoder import read_decoder
 from advisor.models.layer_kinds import SAME_AS, TRAITS
 from advisor.models.layers import AttentionOptions, FeedForward, Heads, Layer, Mixer, MixerKind, attention, dense
 from advisor.models.model import Checkpoint, Model, ModelInput, Scope, Surroundings
-from advisor.models.networks import NETWORKS, labels, network_model
+from advisor.models.networks import NETWORKS, labels, whole_model
 from advisor.models.pictures import VisionTower, rule_of
 from advisor.reading import read_json
 from advisor.records import dataclass, replace
@@ -404,9 +404,9 @@ def model_from_config(values: Mapping[str, Any], *, name: str, where: str, tower
     """
     outer = ConfigFields(values, where)
     checkpoint = read_checkpoint(outer)
-    if outer.text("", "model_type") in NETWORKS:
-        network = network_model(outer, name, checkpoint)
-        return replace(network, inputs=exported_inputs(network.family, outer), outputs=class_scores(outer))
+    if (family := outer.text("", "model_type")) in NETWORKS:
+        network = whole_model(NETWORKS[family](outer), family, name, checkpoint)
+        return replace(network, inputs=exported_inputs(family, outer), outputs=class_scores(outer))
     text = _text_fields(outer)
     model_type = text.text("", "model_type")
     if model_type in ENCODER_TYPES:

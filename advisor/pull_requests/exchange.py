@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
@@ -138,14 +139,12 @@ class Client:
             )
         headers = {**self.host.headers(self.token, self.token_variable), "User-Agent": "advisor"}
         headers |= {"Content-Type": "application/json"} if body else {}
-        connection = Connection(address, _LIMITS)
         try:
-            answer = connection.exchange(method, headers, body)
+            with closing(Connection(address, _LIMITS)) as connection:
+                answer = connection.exchange(method, headers, body)
         except ExchangeError as error:
             hint = "check the address, the network, and that no proxy is needed; then run it again"
             raise Refused(str(error), status=0, where=address.shown, hint=hint) from None
-        finally:
-            connection.close()
         if answer.status not in _DONE:
             raise self._refusal(answer, address.shown)
         return answer.headers, self._document(answer, address.shown)

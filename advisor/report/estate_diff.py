@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from advisor.plan.estate.values import PLANNED, Estate, WorkloadRow
 from advisor.records import asdict, dataclass
 from advisor.report.text_table import Column, Section, dashed, escape_markdown, sections_markdown, sections_text
-from advisor.units import counted, ratio_words, usd
+from advisor.report.words import HALF_A_CENT, change_of_cost
+from advisor.units import counted, ratio_words
 
 SCHEMA = "advisor.estate-diff/v1"
 _SHOWN = 40
 """Workloads in a table, so that a comment keeps to 60 lines."""
-_A_CENT = 0.005
 _SUMS = ("workloads", "planned", "infeasible", "failed", "fleets_usd_per_month", "total_usd_per_month")
 _SUM_COLUMNS = (Column(""), Column("before"), Column("after"), Column("change"))
 _COLUMNS = (
@@ -83,11 +83,8 @@ def estate_diff_json(diff: EstateDiff) -> str:
 
 def headline(diff: EstateDiff) -> str:
     """Total of both, and how many workloads changed."""
-    before, after = diff.before.totals.total_usd_per_month, diff.after.totals.total_usd_per_month
-    more = after - before
-    cost = f"{usd(after)} a month, as before" if abs(more) < _A_CENT else f"{usd(before)} → {usd(after)} a month"
-    ratio = f" ({'+' if more > 0 else ''}{usd(more)}{f', {more / before:+.0%}' if before else ''})"
-    return f"estate: {cost}{'' if abs(more) < _A_CENT else ratio}; {counted(len(diff.changes), 'workload')} changed"
+    cost = change_of_cost(diff.before.totals.total_usd_per_month, diff.after.totals.total_usd_per_month)
+    return f"estate: {cost}; {counted(len(diff.changes), 'workload')} changed"
 
 
 def _facts(row: WorkloadRow | None) -> tuple[object, ...] | None:
@@ -117,7 +114,7 @@ def _sum_rows(diff: EstateDiff) -> Iterator[tuple[str, ...]]:
         before, after = getattr(diff.before.totals, name), getattr(diff.after.totals, name)
         is_usd = name.endswith("usd_per_month")
         form = ",.2f" if is_usd else ","
-        change = "" if abs(after - before) < _A_CENT else f"{after - before:+{form}}"
+        change = "" if abs(after - before) < HALF_A_CENT else f"{after - before:+{form}}"
         words = name.removesuffix("_usd_per_month") + ", USD/month" * is_usd
         yield words, f"{before:{form}}", f"{after:{form}}", change
 

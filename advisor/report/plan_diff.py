@@ -21,7 +21,7 @@ from advisor.report.text_table import (
     sections_markdown,
     sections_text,
 )
-from advisor.report.words import PART_WORDS, short_words
+from advisor.report.words import HALF_A_CENT, PART_WORDS, change_of_cost, short_words
 from advisor.units import milliseconds, ratio_words, usd
 
 _WEAKEST_FIRST = ("roofline", "calibrated", "measured")
@@ -184,7 +184,6 @@ SCHEMA = "advisor.plan-diff/v1"
 _SHOWN = 8
 """Lines of each list; the rest is counted, so that a comment keeps to 60 lines."""
 _LONGEST_VALUE = 60
-_A_CENT = 0.005
 _COLUMNS = (Column(""), Column("before", prose=20), Column("after", prose=20), Column("change"))
 _NOTHING = "-"
 _FIELDS = {
@@ -226,14 +225,11 @@ def diff_json(diff: PlanDiff, code: Mapping[str, Any]) -> str:
 
 def headline(diff: PlanDiff) -> str:
     """``support-chat: $2,895.09 → $4,102.40 a month (+$1,207.31, +42%)``."""
-    before, after, more = diff.before.usd_per_month, diff.after.usd_per_month, diff.usd_per_month_more
-    if more is None:
+    before, after = diff.before.usd_per_month, diff.after.usd_per_month
+    if before is None or after is None:
         told = ("no fleet" if amount is None else f"{usd(amount)} a month" for amount in (before, after))
         return f"{diff.workload}: {' → '.join(told)}"
-    if abs(more) < _A_CENT:
-        return f"{diff.workload}: {usd(after or 0.0)} a month, as before"
-    sign, ratio = "+" if more > 0 else "", "" if diff.ratio_more is None else f", {diff.ratio_more:+.0%}"
-    return f"{diff.workload}: {usd(before or 0.0)} → {usd(after or 0.0)} a month ({sign}{usd(more)}{ratio})"
+    return f"{diff.workload}: {change_of_cost(before, after)}"
 
 
 def _warnings(diff: PlanDiff) -> Iterator[str]:
@@ -294,7 +290,7 @@ def _amounts(name: str, before: float | None, after: float | None) -> tuple[str,
     if before is None or after is None:
         return name, told[0], told[1], ""
     more = after - before
-    return name, told[0], told[1], "" if abs(more) < _A_CENT else f"{more:+,.2f}"
+    return name, told[0], told[1], "" if abs(more) < HALF_A_CENT else f"{more:+,.2f}"
 
 
 def _kept(facts: PlanFacts) -> str:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 _CENTURY_MONTHS = 1200
+HALF_A_CENT = 0.005
+"""USD: amounts that are less apart read alike."""
 SOLD_UNPRICED = "sold, price unknown"
 """Of an offer that nobody prices: not absent, and not free."""
 
@@ -154,19 +156,14 @@ def _short_words(
     return " + ".join(told) + (f" ({places[0]})" if same else "")
 
 
-def deadline_words(slo: Mapping[str, Any]) -> str:
-    """Deadline of batch work: ``6 h``."""
-    deadline_ms = slo.get("latency_ms") or slo["e2e_p95_ms"]
-    return hours_words(deadline_ms / MS_PER_SECOND / SECONDS_PER_HOUR)
-
-
 NO_TARGET = "no latency target"
 
 
 def slo_words(slo: Mapping[str, Any]) -> str:
     """``TTFT p95 ≤ 1 s, TPOT p95 ≤ 50 ms``; of batch work ``every item within 6 h``."""
     if slo.get("latency_is_deadline"):
-        return f"every item within {deadline_words(slo)}"
+        deadline_ms = slo.get("latency_ms") or slo["e2e_p95_ms"]
+        return f"every item within {hours_words(deadline_ms / MS_PER_SECOND / SECONDS_PER_HOUR)}"
     names = {
         "ttft_p95_ms": "TTFT p95",
         "tpot_p95_ms": "TPOT p95 (per token after the first)",
@@ -207,6 +204,15 @@ def savings_words(current: "CurrentCost", usd_per_month: float, ratio: float) ->
     if usd_per_month < 0:
         return f"{usd(-usd_per_month)} ({-ratio:.0%}) more than {today}"
     return f"{usd(usd_per_month)} ({ratio:.0%}) less than {today}"
+
+
+def change_of_cost(before: float, after: float) -> str:
+    """``$2,895.09 → $4,102.40 a month (+$1,207.31, +42%)``."""
+    more = after - before
+    if abs(more) < HALF_A_CENT:
+        return f"{usd(after)} a month, as before"
+    ratio = f", {more / before:+.0%}" if before else ""
+    return f"{usd(before)} → {usd(after)} a month ({'+' if more > 0 else ''}{usd(more)}{ratio})"
 
 
 def rejection_counts(rejected: "Sequence[Rejection]") -> str:

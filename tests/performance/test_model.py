@@ -42,12 +42,15 @@ def ask(found, asked):
     )
 
 
-@given(
+ladders_of_users = given(
     setup=setups,
     scenario=st.sampled_from(COUNTED),
     users=st.lists(st.floats(1, 10_000), min_size=2, max_size=20),
     asked=lengths,
 )
+
+
+@ladders_of_users
 @settings(max_examples=60)
 def test_more_users_never_lower_the_time_per_token(setup, scenario, users, asked):
     """Along any ladder of users TPOT only rises, for every catalogued accelerator and kind of model."""
@@ -55,12 +58,7 @@ def test_more_users_never_lower_the_time_per_token(setup, scenario, users, asked
     assert np.all(tpot[1:] >= tpot[:-1] * (1 - TOLERANCE))
 
 
-@given(
-    setup=setups,
-    scenario=st.sampled_from(COUNTED),
-    users=st.lists(st.floats(1, 10_000), min_size=2, max_size=20),
-    asked=lengths,
-)
+@ladders_of_users
 @settings(max_examples=60)
 def test_more_users_never_lower_the_time_to_first_token(setup, scenario, users, asked):
     """Along any ladder of users TTFT only rises, for every catalogued accelerator and kind of model."""

@@ -334,7 +334,8 @@ class Context:
         if action == "agent":
             return "advisor agent install systemd"
         if action == "cache":
-            logs = [log for log in self._request_logs() if log.endswith(_JSON_LINES)]
+            pairs = zip(self.audit_words, self.audit_words[1:], strict=False)
+            logs = [word for option, word in pairs if option == "--requests" and word.endswith(_JSON_LINES)]
             return " && ".join(f"advisor demand cache {shlex.quote(log)}" for log in logs) or audit
         if not self.telemetry_words or action == "list":
             return audit
@@ -344,11 +345,6 @@ class Context:
         option = "--prometheus" if places.startswith(("http://", "https://")) else "--samples"
         sources = " ".join(f"{option} {shlex.quote(place)}" for place in self.telemetry_words)
         return f"advisor init {sources} --out workloads --yes && advisor recommend workloads/"
-
-    def _request_logs(self) -> list[str]:
-        """Logs that the audit was given."""
-        pairs = zip(self.audit_words, self.audit_words[1:], strict=False)
-        return [log for option, log in pairs if option == "--requests"]
 
 
 def positive(amount: Decimal) -> Decimal:

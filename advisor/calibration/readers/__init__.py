@@ -322,7 +322,6 @@ def _scaled(cell: str, factor: float) -> str:
 
 NOTHING_TOLD: checks.Cells = MappingProxyType({})
 _DocumentReader = Callable[[object, str, checks.Cells], Iterator[checks.Item]]
-__all__ = ["FileFormat", "read_measurements", "write_own_csv"]
 
 
 class FileFormat(StrEnum):

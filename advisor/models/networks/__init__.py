@@ -448,16 +448,6 @@ NETWORKS: Mapping[str, Callable[[ConfigFields], Network]] = {
 """Readers by ``model_type``."""
 
 
-def network_model(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Model:
-    """A model of one of :data:`NETWORKS`.
-
-    Raises:
-        InputError: a field that decides a size is missing or makes no sense.
-    """
-    kind = fields.text("", "model_type")
-    return whole_model(NETWORKS[kind](fields), kind, name, checkpoint)
-
-
 def whole_model(network: Network, family: str, name: str, checkpoint: Checkpoint) -> Model:
     """A model of which totals count and no layer: nothing of it is split or cached."""
     model = read_declared(ConfigFields({"parameters_total": network.work.parameters}, name), name, checkpoint)

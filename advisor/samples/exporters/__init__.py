@@ -386,6 +386,3 @@ def _likeness(words: frozenset[str], by_word: Mapping[str, set[frozenset[str]]])
     if words & _TELLING:
         return max(most, _LEAST_LIKENESS)
     return most if most > 0.5 else 0.0
-
-
-__all__ = ["Exporter", "Name", "NameTable", "near_miss_words", "shipped", "table_with"]

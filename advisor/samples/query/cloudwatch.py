@@ -156,20 +156,11 @@ class CloudWatchApi:
     def metrics(self, namespace: str, name: str, **dimensions: str) -> Iterator[Metric]:
         """Series with these dimensions, among others, that have points in the last two weeks."""
         wanted = [{"Name": key, "Value": value} for key, value in dimensions.items()]
-        for page in self._pages("list_metrics", Namespace=namespace, MetricName=name, Dimensions=wanted):
+        for page in self.pages("list_metrics", Namespace=namespace, MetricName=name, Dimensions=wanted):
             for listed in page.get("Metrics", ()):
                 pairs = tuple((pair["Name"], pair["Value"]) for pair in listed.get("Dimensions", ()))
                 if dimensions.items() <= dict(pairs).items():
                     yield Metric(namespace, name, pairs)
-
-    def _pages(self, operation: str, **arguments: Any) -> Iterator[Mapping[str, Any]]:  # noqa: ANN401 - boto3's
-        token: dict[str, str] = {}
-        while True:
-            page = self.call(operation, **arguments, **token)
-            yield page
-            if not page.get("NextToken"):
-                return
-            token = {"NextToken": page["NextToken"]}
 
     def points(self, queries: Sequence[tuple[Metric, str]], span: Span) -> list[Points]:
         """Points of each series and statistic, in as many requests as the limits ask for."""
@@ -221,8 +212,8 @@ class CloudWatchApi:
             hint="ask for a later window",
         )
 
-    def call(self, operation: str, **arguments: Any) -> Mapping[str, Any]:  # noqa: ANN401 - boto3's
-        """CloudWatch's answer.
+    def pages(self, operation: str, **arguments: Any) -> Iterator[Mapping[str, Any]]:  # noqa: ANN401 - boto3's
+        """CloudWatch's answer, page by page.
 
         Raises:
             InputError: it refuses, or cannot be reached.
@@ -231,7 +222,7 @@ class CloudWatchApi:
 
         where = f"cloudwatch {self.region}"
         try:
-            answer: Mapping[str, Any] = getattr(self._client, operation)(**arguments)
+            yield from self._client.get_paginator(operation).paginate(**arguments)
         except ClientError as error:
             said = error.response.get("Error", {})
             code = said.get("Code", "refused")
@@ -243,7 +234,6 @@ class CloudWatchApi:
         except BotoCoreError as error:
             hint = unreached_hint(self._session, "cloudwatch", self.region)
             raise InputError(str(error), where=where, hint=hint) from error
-        return answer
 
     def _results(self, queries: Sequence[Mapping[str, Any]], span: Span) -> Iterator[Mapping[str, Any]]:
         asked = {
@@ -253,7 +243,7 @@ class CloudWatchApi:
             "ScanBy": "TimestampAscending",
             "MaxDatapoints": MOST_POINTS,
         }
-        for page in self._pages("get_metric_data", **asked):
+        for page in self.pages("get_metric_data", **asked):
             for message in page.get("Messages", ()):
                 self.messages[f"CloudWatch says: {message.get('Value', '')}"] = None
             for result in page.get("MetricDataResults", ()):
@@ -410,6 +400,3 @@ def _accelerator(name: Name, dimensions: Mapping[str, str]) -> Accelerator | Non
     if not host or not digits.isdecimal():
         return None
     return Accelerator(host, int(digits), None, None, product or None)
-
-
-__all__ = ["CloudWatchApi", "CloudWatchBackend", "Metric", "Points", "Span"]

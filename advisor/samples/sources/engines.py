@@ -445,6 +445,3 @@ class EngineSource:
         """Close the connections."""
         for endpoint in self._endpoints:
             endpoint.close()
-
-
-__all__ = ["EngineSource"]

@@ -29,6 +29,7 @@ from advisor.cli.catalog import command
 from advisor.data_files import data_dir
 from advisor.errors import AdvisorError, InputError
 from advisor.report.price_age import refresh_hint
+from catalog.imports.importing import run
 from catalog.refresh.clouds import Cloud, Reply, serving
 
 NEW_DAY = "2027-02-03"
@@ -43,15 +44,6 @@ def reader(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     return tmp_path / "cache/advisor/published"
-
-
-def run(*arguments):
-    """Result of the command; an error of ours is raised as the program's boundary would see it."""
-    result = CliRunner().invoke(command, list(map(str, arguments)))
-    if isinstance(result.exception, AdvisorError):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result
 
 
 def edited(tables, table, change):

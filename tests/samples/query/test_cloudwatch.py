@@ -131,7 +131,7 @@ def test_refusals_are_said_with_what_to_do(backend_of, monkeypatch):
     with cloudwatch(NOW) as server:
         backend = backend_of(server)
         with pytest.raises(InputError, match="AccessDenied") as caught:
-            backend._api.call("list_dashboards")
+            list(backend._api.pages("list_dashboards"))
         assert "cloudwatch:GetMetricData" in caught.value.hint
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
         with pytest.raises(InputError, match="credentials") as caught:

@@ -22,9 +22,6 @@ from advisor.samples.sources import counted
 from advisor.samples.sources.nvml import counters
 from advisor.samples.sources.nvml.counters import Device, UnsupportedError, attempted, supported
 
-__all__ = ["NvmlSource"]
-
-
 _METRICS = ((2, "sm_active_ratio"), (3, "sm_occupancy_ratio"), (5, "tensor_active_ratio"), (10, "dram_active_ratio"))
 """NVML_GPM_METRIC_SM_UTIL, …_SM_OCCUPANCY, …_ANY_TENSOR_UTIL and …_DRAM_BW_UTIL, all in percent."""
 _PERCENT = 100.0
