@@ -60,12 +60,13 @@ def main() -> int:
     for path in sorted(ROOT.rglob("*.py")):
         package = path.relative_to(ROOT).parts[0] if path.parent != ROOT else "."
         packages[package] = packages.get(package, Counter()) + figures_of(path)
-    packages["(programs)"] = sum(map(figures_of, PROGRAMS.rglob("*.py")), Counter())
-    total = sum(packages.values(), Counter())
+    programs = sum(map(figures_of, PROGRAMS.rglob("*.py")), Counter())
+    own = sum(packages.values(), Counter())
     columns = ("files", "lines", *MOST)
     print(f"{'package':12}" + "".join(f"{column:>12}" for column in columns))
-    for package, figures in (*packages.items(), ("all", total)):
+    for package, figures in (*packages.items(), ("all", own), ("(programs)", programs)):
         print(f"{package:12}" + "".join(f"{figures[column]:>12,}" for column in columns))
+    total = own + programs
     worse = [f"{total[column]} vague {column}, at most {most}" for column, most in MOST.items() if total[column] > most]
     print("\n".join(worse), end="\n" if worse else "")
     return 1 if worse else 0
