@@ -82,21 +82,18 @@ _COLUMNS = (
 @table_or_json_option
 @quiet_option
 def command(
-    contexts: tuple[str, ...],
-    kubeconfig: Path | None,
-    namespace: str,
     urls: tuple[str, ...],
     selector: str,
     window: timedelta,
     until: datetime | None,
     token_file: Path | None,
     ca_file: Path | None,
-    samples: tuple[str, ...],
     regions: tuple[str, ...],
     profile: str | None,
     out: Path,
     yes: bool,
     output_format: str,
+    **looked: Any,  # noqa: ANN401 - fields of the places
 ) -> None:
     """Find the models that are served today, and write a workload file for each.
 
@@ -105,22 +102,19 @@ def command(
     A file that was edited is never overwritten. What cannot be planned yet goes to the folder `incomplete` below, with
     what is missing.
     """
-    if not (contexts or urls or samples or regions):
+    if not (urls or regions or looked["contexts"] or looked["samples"]):
         raise click.UsageError("name a place to look: --kubernetes, --prometheus URL, --samples DIR or --aws")
     if until is not None and not urls:
         raise click.UsageError("--until is for --prometheus: samples end with the last one")
     days = window / timedelta(days=1)
     places = Places(
         out=out,
-        contexts=contexts,
-        kubeconfig=kubeconfig,
-        namespace=namespace,
         servers=tuple(
             Server(url, days, selector, token_file, ca_file, until and until.replace(tzinfo=UTC)) for url in urls
         ),
-        samples=samples,
         accounts=tuple(Account(region or None, profile, window_text(days)) for region in regions),
         window_days=days,
+        **looked,
     )
     catalog = load_catalog()
     inventory = find_services(places, catalog)
@@ -132,7 +126,7 @@ def command(
     asks, span = not yes and asks_a_person(), f"{days:g} days" if days >= 2 else f"{days * 24:g} h"
     stems = file_names((service.name, service.namespace or service.origin) for service in inventory.services)
     rows = [
-        _write(service, stem, _Run(out, catalog, span, asks, watched=bool(urls or samples)))
+        _write(service, stem, _Run(out, catalog, span, asks, watched=bool(urls or places.samples)))
         for service, stem in zip(inventory.services, stems, strict=True)
     ]
     if output_format == "json":

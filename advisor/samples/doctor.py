@@ -199,10 +199,10 @@ _LACKS = (
 )
 
 
-def accelerator_findings(machine: Machine, limit_seconds: float = LIMIT_SECONDS) -> list[Finding]:
+def accelerator_findings(machine: Machine) -> list[Finding]:
     """One finding for each kind of accelerator that there is a source for."""
     programs = [by_program(machine, tool) for tool in TOOLS]
-    return [nvidia(machine, limit_seconds), amd(machine, limit_seconds), *programs, tpu(machine)]
+    return [nvidia(machine), amd(machine), *programs, tpu(machine)]
 
 
 def nvidia(machine: Machine, limit_seconds: float = LIMIT_SECONDS) -> Finding:
@@ -232,11 +232,11 @@ def _nvidia_troubles(read: Sequence[Reading | Missed]) -> Iterator[Trouble]:
             yield Trouble(f"of accelerator {', '.join(which)}: {lack.what}", lack.fix)
 
 
-def amd(machine: Machine, limit_seconds: float = LIMIT_SECONDS) -> Finding:
+def amd(machine: Machine) -> Finding:
     """AMD accelerators, through the library of ROCm."""
     if not (machine.devices("kfd") or machine.has_pci(_AMD, _PROCESSING)):
         return Finding("amd", State.ABSENT, "no AMD accelerator")
-    seen = look("amd", limit_seconds)
+    seen = look("amd")
     if seen.trouble:
         fix = seen.fix or "see that amd-smi list works, and that this user is in the groups video and render"
         return Finding("amd", State.BROKEN, "nothing", (Trouble(seen.trouble, fix),))
