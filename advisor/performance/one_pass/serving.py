@@ -212,7 +212,15 @@ def too_slow(replica: Replica, requirements: Requirements) -> Shortfall:
     decisive = order[np.argmax(slower <= 1 - slo.rehearsed_ratio + ROUNDING)]
     floor, target = float(alone_ms[decisive]), float(limits_ms[decisive])
     named = f"latency p{100 * slo.rehearsed_ratio:.4g} is {milliseconds(rounded_up(floor))}"
-    return Shortfall("slo_latency", "ms", target, floor, f"{named} with no other load, {milliseconds(target)} wanted")
+    factor = slo.real_time_factor
+    of_recording = "" if factor is None or target == slo.latency_ms else _of_recording(factor, target)
+    reason = f"{named} with no other load, {milliseconds(target)} wanted{of_recording}"
+    return Shortfall("slo_latency", "ms", target, floor, reason)
+
+
+def _of_recording(factor: float, target_ms: float) -> str:
+    """Recording whose factor is the target, in words."""
+    return f" ({factor:g} × a recording of {milliseconds(target_ms / factor)})"
 
 
 def _of_a_replica(replica: Replica, tokens: TokenHistogram) -> TokenHistogram:
