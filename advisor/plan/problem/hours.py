@@ -161,12 +161,16 @@ class Week:
         return rates[list(self.schedule)]
 
     def of_requests(self, requests: "Week") -> "Week":
-        """The same hour classes with the rates of the requests alone, planned for the most of any hour of a class."""
+        """The same hour classes with the rates of the requests alone: planned for the most of any hour of a class.
+
+        Hours of several classes of the requests are planned for no more than with the batch work, which is enough.
+        """
         schedule, rates = np.array(self.schedule), requests.rates_by_hour
         classes = []
         for at, hour in enumerate(self.classes):
             mean, _, low = rates[schedule == at].mean(axis=0).tolist()
-            classes.append(HourClass(hour.hours_per_week, mean, float(rates[schedule == at, 1].max()), low))
+            planned = min(float(rates[schedule == at, 1].max()), hour.planned_rate)
+            classes.append(HourClass(hour.hours_per_week, mean, planned, low))
         return Week(tuple(classes), self.schedule, self.transitions)
 
     def with_items(self, requests: "Week", added: Floats, weight: float, sent_ratio: float) -> "Week":
