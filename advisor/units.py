@@ -145,6 +145,11 @@ def span_words(seconds: float) -> str:
     return counted(int(seconds // size), name)
 
 
+def is_same(value: float, other: float) -> bool:
+    """Whether two figures differ by no more than the rounding of conversions between units."""
+    return math.isclose(value, other, rel_tol=ROUNDING)
+
+
 def whole_minutes(seconds: float) -> int:
     """Whole minutes that hold a span, as schedules of generated code count them."""
     return math.ceil(seconds / SECONDS_PER_MINUTE - ROUNDING)

@@ -26,6 +26,7 @@ from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.whatif import outcome_of, what_if
 from advisor.plan.fleet.describe import batch_beside_of
 from advisor.plan.request import read_question
+from advisor.plan.solve.neighbours import loaded_fleet
 from advisor.plan.words import hours_words, replayed_run_words, spare_hours, start_hours
 from advisor.report.explain_plan import litellm_config, outcome_sections
 from advisor.report.plan_words import question_words, risk_words
@@ -564,6 +565,33 @@ def test_items_of_the_night_take_no_machine_by_day(tmp_path):
 
     assert usd[1] <= usd[0] + 5
     assert not market.fill.adds_machines
+
+
+@pytest.mark.parametrize("limits", [{}, {"min_replicas": 2}])
+def test_hours_beside_items_keep_what_the_requests_need(tmp_path, limits):
+    """With as many instances as a fleet for both has there, every hour of the requests alone holds in its replay.
+
+    Their busiest minutes were not replayed where the hours with items were busier.
+    """
+    busy_by_day(tmp_path)
+    night = IN_THE_NIGHT | {"items": 600_000, "input_tokens": 1500, "output_tokens": 200}
+    asked = SUMMARIES | BESIDE | {"demand": {"summary": "demand.json", "batch": night}, "accelerators": ["L4"]}
+    asked |= {"instance_types": ["g6.xlarge"], "precisions": ["fp8"], "limits": limits}
+    (tmp_path / "workload.yaml").write_text(json.dumps(asked))
+    catalog, model = load_catalog(), shipped_model()
+    question = question_for(read_workload(tmp_path / "workload.yaml"), catalog, model)
+    alone, market = market_of_requests(question, catalog, model).market, market_for(question, catalog, model).market
+    both = recommended_fleet(market)
+    hours = np.array(alone.week.schedule)
+    by_hour = [np.array(group.instances)[list(both.formulation.week.schedule)] for group in both.solution.allocations]
+    groups = tuple(
+        replace(group, instances=tuple(int(counts[hours == at].max()) for at in range(len(alone.week.classes))))
+        for group, counts in zip(both.solution.allocations, by_hour, strict=True)
+    )
+    fleet = loaded_fleet(alone.formulation.problem, groups)
+
+    assert both.confirmation.reached
+    assert alone.validator.replayed(alone.formulation, fleet).reached
 
 
 def test_more_items_than_a_replay_can_confirm_are_refused_beside_requests(tmp_path):

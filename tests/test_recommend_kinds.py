@@ -30,10 +30,11 @@ from advisor.performance.model import shipped_model
 from advisor.performance.one_pass.servers import shipped_effects
 from advisor.performance.one_pass.work import flop_of_sample
 from advisor.performance.stage import one_pass_stage, serve
-from advisor.pipeline import plan_question, question_for, recommend
+from advisor.pipeline import market_for, plan_question, question_for, recommend, under_targets
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.obstacles import obstacles_of
 from advisor.plan.explain.whatif import what_if
+from advisor.plan.explain.why import why
 from advisor.plan.fleet.chosen import Policy
 from advisor.plan.replay.engine import alone_ends
 from advisor.plan.replay.fleet import replay
@@ -1045,6 +1046,24 @@ def test_the_latency_of_a_rejection_is_that_of_the_quantile_that_decides(tmp_pat
         layout = rejection.instance_type, rejection.precision
         assert layout not in missed(rounded_up(rejection.available))
         assert layout in missed(0.99 * rejection.available)
+
+
+def test_why_looks_first_at_the_target_that_lone_requests_keep(tmp_path):
+    """4,007 ms are not quite so much in seconds and back: the target that wins was not looked at, 16 times as much was."""
+    path = write(tmp_path, (*KINDS["diffusion"][:2], "latency_p95: 4007ms"))
+    path.write_text(path.read_text().replace(f"instance_types: {MACHINES}", "instance_types: [g6.xlarge, g6e.xlarge]"))
+    asked, catalog = question_for(read_workload(path), load_catalog(), shipped_model()), load_catalog()
+
+    def under(targets_ms, sold, demand_factor):
+        other = under_targets(asked, targets_ms)
+        return market_for(replace(other, demand=other.demand.times(demand_factor)), sold, shipped_model())
+
+    found = why(under, catalog, "g6.xlarge")
+    (reason,) = (each for each in found.obstacles if each.code == "slo_latency")
+    (target,) = found.targets
+
+    assert not found.wins
+    assert target.looser_ms == pytest.approx(rounded_up(reason.available))
 
 
 def test_a_factor_of_speech_that_lone_recordings_keep_is_named(tmp_path):

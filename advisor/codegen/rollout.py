@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.container import Agent, Backend, Engine, Form, Language, Pin, Region, Runtime, Stage
+from advisor.codegen.container import Agent, Backend, Form, Language, Pin, Region, Stage
 from advisor.codegen.model import ComputeGroup, Scaling, Stack, size_at
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field, replace
@@ -228,7 +228,7 @@ def successors(former: Deployed, now: Deployed, renamed_keys: Mapping[str, str])
 
 
 def former_engines(former: Deployed, now: Deployed, pairs: Mapping[str, str]) -> Mapping[str, str]:
-    """New key → engine of what it follows, of groups and backends that another engine, or another runtime, serves now.
+    """New key → engine of what it follows, of groups and backends that another engine serves now.
 
     Args:
         former: what was deployed last.
@@ -237,16 +237,11 @@ def former_engines(former: Deployed, now: Deployed, pairs: Mapping[str, str]) ->
     """
     was, are = _engines(former), _engines(now)
     origins = {**{new: old for old, new in pairs.items()}, **{key: key for key in was}}
-    changed = [(new, old) for new, old in origins.items() if old in was and new in are and was[old] != are[new]]
-    return {
-        new: f"{engine.value} on {runtime.value}" if engine is are[new][0] else engine.value
-        for new, old in changed
-        for engine, runtime in [was[old]]
-    }
+    return {new: was[old] for new, old in origins.items() if old in was and new in are and was[old] != are[new]}
 
 
-def _engines(deployed: Deployed) -> Mapping[str, tuple[Engine, Runtime]]:
-    engines = {backend.key: (backend.container.engine, backend.runtime) for backend in deployed.backends}
+def _engines(deployed: Deployed) -> Mapping[str, str]:
+    engines = {backend.key: backend.container.engine.value for backend in deployed.backends}
     return {**engines, **{group.key: engines[group.backend] for group in deployed.groups}}
 
 

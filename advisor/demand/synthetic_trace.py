@@ -230,7 +230,7 @@ def steady(
     minutes = min(max(int(most_requests / max(per_minute, 1e-9)), 1), STEADY_MINUTES)
     is_long = long_minutes > STEADY_MINUTES
     counts = _random_counts(start_seconds, np.full(long_minutes if is_long else minutes, per_minute))
-    if not counts.any():
+    if not counts[len(counts) // 2 :].any():
         counts[-1] = 1
     requests = _requests(demand, [DemandProfile(start_seconds, counts)])
     if not is_long:

@@ -43,6 +43,8 @@ _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _FIRST_YEAR, _LAST_YEAR = 1677, 2262
 """Years of the times that 64 bits hold in nanoseconds: neither is whole."""
 _NAMED_CELL = re.compile(r"invalid value '(?P<cell>.*)'", re.DOTALL)
+_PACKED = (".gz", ".bz2", ".lz4", ".zst")
+"""Endings by which pyarrow unpacks a file."""
 _NULLS = ["", "nan", "NaN", "NAN", "null", "None", "NA", "inf", "-inf"]
 
 
@@ -101,8 +103,10 @@ def read_blocks(path: Path, columns: SizeColumns) -> Iterator[Block]:
         hint = "save it as CSV in UTF-8, with a line for each request"
         raise bad_line or InputError(f"not a readable CSV: {error}", where=str(path), hint=hint) from error
     except OSError as error:
-        told, hint = f"cannot unpack the trace as {path.suffix[1:]}: {error}", "give it the ending of what it is"
-        raise InputError(told, where=str(path), hint=f"{hint}: .csv for a CSV file") from error
+        is_packed = path.suffix in _PACKED
+        told = f"cannot unpack the trace as {path.suffix[1:]}" if is_packed else "cannot read the trace"
+        hint = "give it the ending of what it is: .csv for a CSV file" if is_packed else ""
+        raise InputError(f"{told}: {error}", where=str(path), hint=hint) from error
     if not rows:
         raise InputError("the trace has a header and no rows", where=str(path), hint="give at least one request")
 

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from advisor.plan.fleet.spare import without_spare
 from advisor.plan.market import Market
@@ -54,6 +54,10 @@ class Chosen:
     ranking: Ranking
 
 
+Improved = Callable[[Market, Chosen], Chosen]
+"""A cheaper answer to a question without a budget, or the same."""
+
+
 def recommended_fleet(market: Market) -> Confirmed | Infeasible | None:
     """The fleet that a plan recommends; None where nothing could serve."""
     return chosen_fleet(market, Asked()).fleet
@@ -72,13 +76,22 @@ def likely_fleet(market: Market) -> Confirmed | Infeasible | None:
     return market.validator.simplest(fleet) if isinstance(fleet, Confirmed) else fleet
 
 
-def chosen_fleet(market: Market, asked: Asked) -> Chosen:
+def _as_chosen(_: Market, chosen: Chosen) -> Chosen:
+    return chosen
+
+
+def chosen_fleet(market: Market, asked: Asked, improved: Improved = _as_chosen) -> Chosen:
     """The simplest of the cheapest fleets that their replays confirm, options among them.
 
     Where a fleet may scale to zero or be committed, the question is answered without the former too, and the cheaper
     answer is taken.
+
+    Args:
+        market: the question.
+        asked: extent of the answer.
+        improved: makes an answer cheaper before it is held to a budget.
     """
-    chosen = _chosen_within_budget(market, asked)
+    chosen = _chosen_within_budget(market, asked, improved)
     formulation = never_at_zero(market.formulation)
     if formulation is None:
         return chosen
@@ -87,7 +100,7 @@ def chosen_fleet(market: Market, asked: Asked) -> Chosen:
     context = replace(market.context, requirements=replace(requirements, workload=workload))
     validator = market.validator.within(formulation, context)
     running = replace(market, context=context, formulation=formulation, validator=validator)
-    other = _chosen_within_budget(running, asked)
+    other = _chosen_within_budget(running, asked, improved)
     market.validator.learn(validator)
     fleet, before = other.fleet, chosen.fleet
     if not isinstance(fleet, Confirmed) or not fleet.confirmation.reached:
@@ -115,18 +128,19 @@ def never_at_zero(formulation: Formulation) -> Formulation | None:
     return replace(own, problem=replace(own.problem, scaling=replace(problem.scaling, scale_to_zero=False)))
 
 
-def _chosen_within_budget(market: Market, asked: Asked) -> Chosen:
+def _chosen_within_budget(market: Market, asked: Asked, improved: Improved) -> Chosen:
     """The same with the scaling that is allowed.
 
     A budget has no part in the search: what is cheapest without one is within it, or nothing is that was found.
     """
     budget = market.formulation.problem.limits.max_usd_per_month
     if budget is None:
-        return _chosen_below(market, asked, math.inf)
+        return improved(market, _chosen_below(market, asked, math.inf))
     limits = replace(market.formulation.problem.limits, max_usd_per_month=None)
     formulation = held_to_limits(market.formulation, limits)
     validator = market.validator.within(formulation, market.context)
-    chosen = _chosen_below(replace(market, formulation=formulation, validator=validator), asked, budget)
+    unlimited = replace(market, formulation=formulation, validator=validator)
+    chosen = improved(unlimited, _chosen_below(unlimited, asked, budget))
     market.validator.learn(validator)
     confirmed = chosen.fleet
     if (

@@ -181,7 +181,7 @@ def _expecting(market: Market, expected: Forecast, added: _Added | None = None, 
         week = week_of(expected, scheduled=workload.scaling.scheduled)
     else:
         kinds = [2 * number + (hour in raised) for hour, number in enumerate(market.week.schedule)]
-        week = week_of(expected, scheduled=workload.scaling.scheduled, kinds=kinds).with_items(*added)
+        week = week_of(expected, scheduled=workload.scaling.scheduled, kinds=kinds).with_items(market.week, *added)
     formulation = formulate(market.context, narrowed(market.supply, workload), week)
     validator = ReplayValidator(formulation, market.context)
     return replace(market, expected=expected, week=week, formulation=formulation, validator=validator)

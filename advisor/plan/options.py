@@ -193,9 +193,8 @@ def refined(
             return single
         return _as_planned(formulation, pool, single.tariff, fleet)
 
-    order = partial(_order, formulation=formulation, context=context)
-    singles = [alone_of(single) for single in ranking.singles[:shown]]
-    return replace(ranking, singles=(*sorted(singles, key=order), *ranking.singles[shown:]))
+    singles = sorted(map(alone_of, ranking.singles[:shown]), key=lambda single: single.usd_per_month)
+    return replace(ranking, singles=(*singles, *ranking.singles[shown:]))
 
 
 def _at_known(formulation: Formulation, carried: Mapping[Kind, float]) -> Formulation:

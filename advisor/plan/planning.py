@@ -129,10 +129,13 @@ def _compared(market: Market, asked: Asked, chosen: Chosen, lower: LowerRungs) -
         climbed = ladder.climbed(higher[0], fleet) if asked.rungs else NOT_CLIMBED
     below = ranking.cheapest_confirmed
     option = below if usd_of(below) < usd_of(chosen.ranking.cheapest_confirmed) - A_CENT else None
-    other = min((climbed.cheaper, option), key=usd_of)
-    if other is not None and (cheaper := _in_place_of(confirmed, other, market)) is not None:
-        instead = replace(chosen, fleet=cheaper, ranking=ranking.with_fleet(cheaper))
-        return _compared(market, asked, instead, lower)
+    others = sorted((other for other in (climbed.cheaper, option) if other is not None), key=usd_of)
+    cheaper = next(
+        (instead for other in others if (instead := _in_place_of(confirmed, other, market)) is not None), None
+    )
+    if cheaper is not None:
+        cheaper_chosen = replace(chosen, fleet=cheaper, ranking=ranking.with_fleet(cheaper))
+        return _compared(market, asked, cheaper_chosen, lower)
     return Planned(choice, best, options, climbed.rungs, climbed.as_stated, lower.current, rejections)
 
 
@@ -172,7 +175,8 @@ def _in_place_of(confirmed: Confirmed, cheaper: Confirmed, market: Market) -> Co
     whole = market.validator.in_full(cheaper)
     if not whole.confirmation.reached:
         return None
-    best = market.validator.simplest(unproven(bounded(whole, confirmed)))
+    budget = market.workload.limits.max_usd_per_month
+    best = market.validator.simplest(unproven(bounded(whole, confirmed)), math.inf if budget is None else budget)
     best = without_spare(best, market.validator.replayed)
     return best if best.usd_per_month < confirmed.usd_per_month - A_CENT else None
 
@@ -246,13 +250,13 @@ def _answer_beside(
 ) -> tuple[Market, Chosen]:
     """The answer with the batch work in the first so many open hours of each run, machines added in some or all."""
     other = beside_batch(market, alone, hours, raised)
-    chosen = _with_hours_alone(other, alone, chosen_fleet(other, asked))
+    chosen = chosen_fleet(other, asked, partial(_with_hours_alone, alone))
     adds = not isinstance(chosen.fleet, Confirmed) or adds_machines(chosen.fleet, alone)
     fill = None if other.fill is None else replace(other.fill, adds_machines=adds)
     return replace(other, fill=fill), chosen
 
 
-def _with_hours_alone(market: Market, alone: Confirmed, chosen: Chosen) -> Chosen:
+def _with_hours_alone(alone: Confirmed, market: Market, chosen: Chosen) -> Chosen:
     """An answer, or a cheaper one with the fleet of the requests alone in all hours, or in those without items."""
     fleet = chosen.fleet
     if not isinstance(fleet, Confirmed) or not fleet.confirmation.reached or not adds_machines(fleet, alone):

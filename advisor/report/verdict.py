@@ -111,6 +111,8 @@ _WHY_SPARE = {
     "none": "which no limit asks for",
     "whole instances": "since instances come whole",
 }
+_MORE_THAN_PLANNED = 1.01
+"""Minutes that are busier than planned by no more are planned for."""
 
 
 def headline(plan: Plan) -> str:
@@ -206,17 +208,16 @@ def _capped_words(plan: Plan) -> Iterator[str]:
 
 
 def _beyond_planned_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
-    """A minute that came and that the fleet is not known to hold: nine of ten hours stay within what is planned."""
-    demand, holds = plan.demand, fleet.holds_up_to
+    """A minute that came and is busier than any that is planned."""
+    demand = plan.demand
     is_seen = demand.get("window_seconds") is not None and not (demand.get("capped") or demand.get("interval"))
-    if holds is None or fleet.batch is not None or not is_seen:
+    if fleet.batch is not None or not is_seen:
         return
     seen, planned = demand["requests_per_second"]["peak"], fleet.hour_classes[-1].planned_requests_per_second
-    if seen > planned * max(holds.peak_ratio, 1):
+    if seen > planned * _MORE_THAN_PLANNED:
         yield (
             f"Demand: the busiest minute seen had {rounded(seen)} requests/s; up to {rounded(planned)} are planned, "
-            "which nine of ten hours of their kind stay within, and the fleet holds up to "
-            f"{rounded(planned * holds.peak_ratio)}: requests of such a minute are late."
+            "which nine of ten hours of their kind stay within: requests of busier minutes may be late."
         )
 
 

@@ -9,7 +9,7 @@ from advisor.plan.problem.supply import SERVICE
 from advisor.plan.remedies import distance
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
-from advisor.units import rounded_up
+from advisor.units import is_same, rounded_up
 from advisor.workload.values import PRECISIONS, Slo, Workload
 
 NOT_ASKED = "not_asked"
@@ -112,7 +112,7 @@ def _lifted_by(rejection: Rejection, requirements: Requirements, catalog: Catalo
 
 def _looser_target(code: str, floor_ms: float, target_ms: float, slo: Slo) -> str:
     """The target that lone requests keep: of speech the factor on its length, where that is what they miss."""
-    if code == "slo_latency" and slo.real_time_factor is not None and target_ms != slo.latency_ms:
+    if code == "slo_latency" and slo.real_time_factor is not None and not is_same(target_ms, slo.latency_ms or 0.0):
         return f"slo.real_time_factor={rounded_up(slo.real_time_factor * floor_ms / target_ms):.12g}"
     return f"{_TARGETS[code]}={rounded_up(floor_ms):.12g}ms"
 

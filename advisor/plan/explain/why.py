@@ -31,7 +31,7 @@ from advisor.plan.words import short_share_words
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field, replace
 from advisor.requirements import Requirements, demand_factors
-from advisor.units import A_CENT, rounded_up
+from advisor.units import A_CENT, is_same, rounded_up
 
 PRICE_UNKNOWN = "price_unknown"
 _SUPPOSED_USD = "1"
@@ -338,7 +338,14 @@ class _Case:
         """
         stated = self.stated(name) or 0.0
         code = f"slo_{name.removesuffix('_ms').removesuffix('_p95')}"
-        kept = next((each.available for each in obstacles if (each.code, each.needed) == (code, stated)), None)
+        kept = next(
+            (
+                each.available
+                for each in obstacles
+                if each.code == code and isinstance(each.needed, int | float) and is_same(each.needed, stated)
+            ),
+            None,
+        )
 
         def turns(factor: float) -> bool:
             return self._wins({name: stated * factor}, 1.0) != wins

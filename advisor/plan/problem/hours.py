@@ -151,11 +151,33 @@ class Week:
     """Requests that one of its items counts for."""
     by_hours: "Week | None" = None
     """The week in the demand's own hour classes; None: these are they."""
+    requests: "Week | None" = None
+    """The week of the requests alone, in hour classes of its own, where batch work adds to them; None: it does not."""
 
-    def with_items(self, added: Floats, weight: float, sent_ratio: float) -> "Week":
+    @property
+    def rates_by_hour(self) -> Floats:
+        """Mean and planned rate, and that at the low edge, of each hour of the week, (168, 3)."""
+        rates: Floats = np.array([(hour.mean_rate, hour.planned_rate, hour.low_rate) for hour in self.classes])
+        return rates[list(self.schedule)]
+
+    def of_requests(self, requests: "Week") -> "Week":
+        """The same hour classes with the rates of the requests alone: planned for the most of any hour of a class.
+
+        Hours of several classes of the requests are planned for no more than with the batch work, which is enough.
+        """
+        schedule, rates = np.array(self.schedule), requests.rates_by_hour
+        classes = []
+        for at, hour in enumerate(self.classes):
+            mean, _, low = rates[schedule == at].mean(axis=0).tolist()
+            planned = min(float(rates[schedule == at, 1].max()), hour.planned_rate)
+            classes.append(HourClass(hour.hours_per_week, mean, planned, low))
+        return Week(tuple(classes), self.schedule, self.transitions)
+
+    def with_items(self, requests: "Week", added: Floats, weight: float, sent_ratio: float) -> "Week":
         """The week with what batch work adds to it, which its classes count as requests.
 
         Args:
+            requests: the week without.
             added: requests per second in each hour of the week, (168,).
             weight: requests that an item counts for by the time of a replica.
             sent_ratio: requests that it counts for by the bytes of its answer.
@@ -165,9 +187,15 @@ class Week:
             replace(hour, sent_rate=hour.mean_rate - float(added[schedule == at].mean()) * (1 - sent_ratio / weight))
             for at, hour in enumerate(self.classes)
         )
-        by_hours = self.by_hours and self.by_hours.with_items(added, weight, sent_ratio)
-        added_rates = tuple(added.tolist())
-        return replace(self, classes=classes, added_rates=added_rates, item_weight=weight, by_hours=by_hours)
+        in_classes = requests.by_hours or requests
+        return replace(
+            self,
+            classes=classes,
+            added_rates=tuple(added.tolist()),
+            item_weight=weight,
+            by_hours=self.by_hours and self.by_hours.with_items(in_classes, added, weight, sent_ratio),
+            requests=in_classes,
+        )
 
 
 def week_of(forecast: Forecast, *, scheduled: bool, kinds: Sequence[int] = (0,) * HOURS_PER_WEEK) -> Week:
@@ -176,14 +204,18 @@ def week_of(forecast: Forecast, *, scheduled: bool, kinds: Sequence[int] = (0,) 
     Args:
         forecast: requests per second of each hour of the week.
         scheduled: whether instance counts may follow the hours.
-        kinds: of each hour of the week; hours of several are cut apart, and joined again where they are planned alike.
+        kinds: of each hour of the week; hours of several are cut apart.
     """
     order = np.argsort(forecast.peak, kind="stable")
     is_batch = forecast.method == BATCH
     groups, of_kind = np.split(order, np.cumsum(CLASS_HOURS)[:-1]), np.array(kinds)
     parts = [group[of_kind[group] == kind] for group in groups for kind in np.unique(of_kind[group])]
-    rates, schedule = np.unique(_planned_rates(parts, forecast.peak), return_inverse=True)
-    classes = tuple(_class_of(forecast, np.flatnonzero(schedule == at), rate) for at, rate in enumerate(rates.tolist()))
+    planned = np.stack([_planned_rates(parts, forecast.peak), of_kind], axis=1)
+    rates, schedule = np.unique(planned, axis=0, return_inverse=True)
+    schedule = schedule.reshape(-1)
+    classes = tuple(
+        _class_of(forecast, np.flatnonzero(schedule == at), rate) for at, (rate, _) in enumerate(rates.tolist())
+    )
     week = Week(classes, tuple(schedule.tolist()), _transitions(schedule, len(classes)))
     return week if scheduled or is_batch else at_all_hours(week)
 

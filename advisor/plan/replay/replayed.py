@@ -131,7 +131,7 @@ class ReplayedFleets:
     def apart(self) -> Self:
         """The same with a memory of its own: what either finds from here on is not known to the other."""
         other = with_own_memory(self)
-        other._trials = with_own_memory(self._trials)  # noqa: SLF001 - of its own class
+        other._trials = self._trials.apart()  # noqa: SLF001 - of its own class
         return other
 
     def learn(self, other: Self) -> None:

@@ -10,7 +10,7 @@ from advisor.demand.spread import hours_of_week
 from advisor.demand.trace_columns import Requests
 from advisor.plan.replay.values import Billing, ReplayGroup, Route
 from advisor.records import dataclass
-from advisor.units import SECONDS_PER_HOUR
+from advisor.units import SECONDS_PER_HOUR, SECONDS_PER_MINUTE, whole_minutes
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
@@ -100,6 +100,8 @@ def billed_hours(
 ) -> float:  # fmt: skip
     """Instance hours paid for: every hour of the window, or each run with its start-up and draining.
 
+    A start-up counts in whole minutes, by which the plan and the generated schedule order instances ahead.
+
     Args:
         group: what is billed.
         sessions: its sessions.
@@ -113,10 +115,10 @@ def billed_hours(
     for session in sessions:
         starts[session.run] = min(starts.get(session.run, inf), session.start)
         ends[session.run] = max(ends.get(session.run, -inf), session.end)
-    seconds = 0.0
+    lead_s, seconds = whole_minutes(group.lead_seconds) * SECONDS_PER_MINUTE, 0.0
     for run, start in starts.items():
         end = min(max(ends[run], busy_until.get(run, -inf)), window.end)
-        seconds += max(end - max(start - group.lead_seconds, window.start), 0.0)
+        seconds += max(end - max(start - lead_s, window.start), 0.0)
     return seconds / SECONDS_PER_HOUR
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from advisor.demand.trace_columns import Requests
 from advisor.performance.stage import times_of
 from advisor.plan.fleet.chosen import LARGEST_RATIO, HoldsUpTo, LatencyDistribution
 from advisor.plan.problem.formulas import hardest_losses, losses_in_quieter_hours, mix_rate
+from advisor.plan.problem.hours import Week
 from advisor.plan.problem.supply import PoolSource
 from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption
 from advisor.plan.replay.engine import Times, serve_idle
@@ -45,7 +47,7 @@ from advisor.plan.replay.result import distributions, latencies_s, p95_ms, weigh
 from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Route
 from advisor.plan.solve.shares import splits_by_what_is_up, targets
 from advisor.plan.solve.stage import Formulation, PlanningContext
-from advisor.records import dataclass, replace
+from advisor.records import dataclass, replace, with_own_memory
 from advisor.units import SECONDS_PER_MINUTE
 from advisor.workload.values import Survive
 
@@ -114,23 +116,23 @@ class _Seen:
 class Trials:
     """Replays fleets of one question; what is costly to prepare is kept between them."""
 
-    def __init__(self, formulation: Formulation, context: PlanningContext) -> None:
-        """Make up the requests that every fleet is tried with."""
-        self._requirements = context.requirements
-        self._model = context.model
+    def __init__(self, formulation: Formulation, context: PlanningContext, sampled: Week | None = None) -> None:
+        """Make up the requests that every fleet is tried with.
+
+        Args:
+            formulation: the question.
+            context: what it is about.
+            sampled: a week of which an hour change of each class is replayed; None: the question's own.
+        """
+        self._requirements, self._model = context.requirements, context.model
         self._slo = context.requirements.workload.slo
         week = formulation.week.by_hours or formulation.week
-        self._calendar = Calendar(week.schedule, tuple(hour.mean_rate for hour in week.classes), week.added_rates)
+        self._calendar, self._sampled = _calendar_of(week), _calendar_of(sampled or week)
+        self._of_requests = self._with_requests_alone(formulation.in_week(week), context)
         demand = self._requirements.demand
-        self._peak_rates = tuple(
-            np.minimum(
-                [hour.planned_rate for hour in week.classes],
-                demand.requests_per_second.peak + self._calendar.most_added(),
-            ).tolist()
-        )
-        """Requests per second in the busiest minute of each class of hours: as planned, but no more than observed with
-        what batch work adds to it."""
-        peak = busiest_rate(demand, self._calendar)
+        most, peak = demand.requests_per_second.peak, busiest_rate(demand, self._sampled)
+        self._peak_rates = tuple(min(hour.planned_rate, most) for hour in week.classes)
+        """Requests per second in the busiest minute of each class of hours: as planned, but no more than observed."""
         self._peak_ratios = tuple(rate / peak if peak else 1.0 for rate in self._peak_rates)
         """The same ÷ that of the busiest stretch, from whose requests they are made."""
         self.wanted = self._slo.rehearsed_ratio
@@ -152,16 +154,27 @@ class Trials:
         self._known: dict[Key, _Seen] = {}
         self._timelines = context.timelines
 
+    def _with_requests_alone(self, formulation: Formulation, context: PlanningContext) -> Self | None:
+        """Trials with the requests of a question alone, of which failures and hours are; None without batch work.
+
+        Classes of hours are the question's, and the sample is that of the question without its batch work.
+        """
+        sampled = formulation.week.requests
+        return None if sampled is None else type(self)(_of_requests(formulation), context, sampled)
+
+    def apart(self) -> Self:
+        """The same with a memory of its own."""
+        other = with_own_memory(self)
+        if self._of_requests is not None:
+            other._of_requests = self._of_requests.apart()  # noqa: SLF001 - of its own class
+        return other
+
     def _rehearsed(self, scale: float | None) -> SyntheticTrace:
         """Requests modelled on a share of the demand, each with the place of its user; at the usual scale without."""
         if scale not in self._rehearsals:
-            rehearsal = rehearse(self._requirements.demand, self._most_served, self._calendar, scale)
+            rehearsal = rehearse(self._requirements.demand, self._most_served, self._sampled, scale)
             self._rehearsals[scale] = replace(rehearsal, requests=self._from_places(rehearsal.requests))
         return self._rehearsals[scale]
-
-    def _has_items(self, number: int) -> bool:
-        """Whether items of batch work, which may wait, are among the requests of a class of hours."""
-        return bool(self._calendar.most_added()[number] > 0)
 
     def _steady_rates(self, minutes: int) -> tuple[float, ...]:
         """Requests per second of each class of hours for as long as a queue takes to show.
@@ -197,6 +210,10 @@ class Trials:
                 and late groups are estimates otherwise.
         """
         formulation, solution = formulation.by_hours(solution)
+        if self._of_requests is not None:
+            trial = self._of_requests.of(_of_requests(formulation), solution, every=every, whole=whole)
+            if not trial.reached:
+                return trial
         groups, routes = self._groups(formulation, solution), tuple(routes_of(formulation, solution))
         survives = formulation.problem.limits.survival is not Survive.NOTHING
         follows = splits_by_what_is_up(solution)
@@ -217,11 +234,12 @@ class Trials:
         parts: list[_Seen] = []
         if min(sample.share, sample.busiest_share, worst) >= self.wanted:
             parts = self._part_failures(formulation, solution, groups, routes_to, every=every or whole)
-            sample = (
-                self._in_other_hours(formulation, solution, groups, routes)
-                or self._steadily(groups, routes_to, loses_one=survives)
-                or sample
-            )
+            if self._of_requests is None:
+                sample = (
+                    self._in_other_hours(formulation, solution, groups, routes)
+                    or self._steadily(groups, routes_to, loses_one=survives)
+                    or sample
+                )
         return self._trial(groups, sample, failures, parts)
 
     def _trial(
@@ -276,7 +294,7 @@ class Trials:
             if self._first_beyond_little(loads, peak_ratio) is not None:
                 return False
             made_up = stressed(
-                self._requirements.demand, self.rehearsal.busiest.stop, small.rehearsal.scale, self._calendar,
+                self._requirements.demand, self.rehearsal.busiest.stop, small.rehearsal.scale, self._sampled,
                 peak_ratio=peak_ratio, dispersion_ratio=dispersion_ratio,
             )  # fmt: skip
             requests = thinned(self._from_places(made_up), small.share)
@@ -330,7 +348,7 @@ class Trials:
             seens.append(self._seen(left, routes_to(left), stretch=True, whole=False, share=share))
             if seens[-1].share < self.wanted and not every:
                 return seens
-        if len(self._peak_ratios) == 1:
+        if len(self._peak_ratios) == 1 or self._of_requests is not None:
             return seens
         problem, solution = formulation.problem, _no_faster(formulation, solution)
         for at, remaining, share in losses_in_quieter_hours(problem, solution.allocations):
@@ -377,7 +395,7 @@ class Trials:
         most = [allocation.instances[of_peak] for allocation in solution.allocations]
         for at, hour in enumerate(problem.hours):
             counts = [allocation.instances[at] for allocation in solution.allocations]
-            if counts == most or self._has_items(at):
+            if counts == most:
                 continue
             if carried_rate(problem, solution, routes, counts) < IDLE_RATIO * hour.planned_rate:
                 left = _with_counts(groups, counts)
@@ -393,7 +411,7 @@ class Trials:
             small = self._small(groups, routes)
             scale, most = small.rehearsal.scale, self.rehearsal.busiest.stop
             if (peak_ratio, scale) not in self._busy_stretches:
-                made_up = stressed(self._requirements.demand, most, scale, self._calendar, peak_ratio=peak_ratio)
+                made_up = stressed(self._requirements.demand, most, scale, self._sampled, peak_ratio=peak_ratio)
                 self._busy_stretches[peak_ratio, scale] = self._from_places(made_up)
             requests = thinned(self._busy_stretches[peak_ratio, scale], small.share)
             self._known[key] = self._judged(small.groups, small.routes, requests)
@@ -434,10 +452,9 @@ class Trials:
         for left in (whole, *(_without_each(every) if loses_one else ())):
             routes = routes_to(left)
             for number, rate in enumerate(self._steady_rates(minutes)):
-                if not self._has_items(number):
-                    of_week = self._calendar.schedule.index(number)
-                    there = _with_counts(left, [group.instances_by_hour[of_week] for group in left])
-                    yield _SteadyLoad(number, there, routes, rate, minutes)
+                of_week = self._calendar.schedule.index(number)
+                there = _with_counts(left, [group.instances_by_hour[of_week] for group in left])
+                yield _SteadyLoad(number, there, routes, rate, minutes)
 
     def _settling_minutes(self, groups: Sequence[ReplayGroup]) -> int:
         """Minutes until it shows whether replicas keep up: many times as long as a request is with a full one.
@@ -659,6 +676,16 @@ def _overloaded(load: _SteadyLoad, rate_of: Callable[[ReplayGroup], float]) -> t
     return tuple(
         at for (at, _), own, share in zip(serving, rates, shares, strict=True) if own * sum(shares) < load.rate * share
     )
+
+
+def _calendar_of(week: Week) -> Calendar:
+    return Calendar(week.schedule, tuple(hour.mean_rate for hour in week.classes), week.added_rates)
+
+
+def _of_requests(formulation: Formulation) -> Formulation:
+    """A question as one of its requests alone, in the same hour classes; itself where it has no batch work."""
+    week = formulation.week
+    return formulation if week.requests is None else formulation.in_week(week.of_requests(week.requests))
 
 
 def _no_faster(formulation: Formulation, solution: FleetSolution) -> FleetSolution:

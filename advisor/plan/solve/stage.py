@@ -155,11 +155,11 @@ class Formulation:
         classes = len(week.classes)
         groups = tuple(replace(group, instances=group.instances * classes) for group in solution.allocations)
         shares = {key: np.repeat(share, classes, axis=0) for key, share in solution.shares.items()}
-        problem = replace(self.problem, hours=week.classes, transitions=week.transitions)
-        return (
-            replace(self, week=week, problem=problem),
-            replace(solution, allocations=groups, shares=shares),
-        )
+        return self.in_week(week), replace(solution, allocations=groups, shares=shares)
+
+    def in_week(self, week: Week) -> "Formulation":
+        """The question with the hour classes of another week."""
+        return replace(self, week=week, problem=replace(self.problem, hours=week.classes, transitions=week.transitions))
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,6 +127,13 @@ def test_scaling_is_billed_with_start_up_and_draining():
     assert early.ttft_p95_ms == plain.ttft_p95_ms
 
 
+def test_a_start_up_is_billed_in_whole_minutes():
+    """As the plan and the generated schedule count it: 610 seconds are 11 minutes."""
+    load = requests(np.arange(0, 3 * HOUR, 5.0))
+    plain, early = (replay([group(instances=week(1, 2, 1), lead_seconds=lead)], load, LOOSE) for lead in (0.0, 610.0))
+    assert early.cost_usd - plain.cost_usd == pytest.approx(660 / HOUR)
+
+
 def test_a_commitment_is_paid_in_every_hour():
     """Its largest number of instances, though fewer run."""
     found = replay([group(instances=week(1, 3, 1, 1), billing=Billing.ALWAYS)], EVEN, LOOSE)
