@@ -55,7 +55,8 @@ def _of_group(
         for component in cost.components
     ]
     price = parts[0].usd_per_hour if parts else None
-    is_bought_otherwise = any(part.usd_per_hour is not None and part.is_spot != group.is_spot for part in parts)
+    priced = (part for part in parts if part.usd_per_hour is not None and part.number != 0)
+    is_bought_otherwise = any(part.is_spot != group.is_spot for part in priced)
     billed *= group.containers(target)
     return GroupHours(group.key, running, billed, price, is_edited=is_edited or is_bought_otherwise)
 

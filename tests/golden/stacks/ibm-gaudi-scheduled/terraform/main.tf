@@ -33,8 +33,8 @@ locals {
   # The words of docker run after those that are the same everywhere; of the engine's options, the last one of a kind wins.
   words = {
     for key, backend in local.backends : key => concat(
-      var.model_source == "hub" ? [] : ["--env=HF_HUB_OFFLINE=1"],
       backend.docker_arguments,
+      var.model_source == "hub" ? [] : ["--env=HF_HUB_OFFLINE=1"],
       [local.images[key]],
       backend.command,
       ["${backend.model_option}${local.weights_folder}${local.models[key]}"],

@@ -202,8 +202,8 @@ def _words(context: Context, key: str) -> list[str]:
     from_hub = settings.model_source == "hub"
     revision = pinned(settings.model_revisions, key) if from_hub else None
     return [
-        *([] if from_hub else ["--env=HF_HUB_OFFLINE=1"]),
         *backend.docker_arguments,
+        *([] if from_hub else ["--env=HF_HUB_OFFLINE=1"]),
         text(context.image(key)),
         *backend.command,
         f"{backend.model_option}{_folder(settings.model_source)}{context.model(key)}",
