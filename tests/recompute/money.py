@@ -178,6 +178,11 @@ def stop_s(layout):
     return 0 if row is None else number(row["value"])
 
 
+def hours_of_a_start(layout):
+    """Hours that an instance is billed before its first hour and after its last, each in whole minutes."""
+    return Fraction(sum(ceil(seconds / 60) for seconds in (cold_start_s(layout)[1], stop_s(layout))), 60)
+
+
 class Week:
     """Instances and hours of a week, one hour after the other."""
 
@@ -206,7 +211,7 @@ def group_usd(layout, week):
     """USD a month of a group: compute, disks, starts, and the two ends of what interruptions may cost."""
     counts, paid = layout["instances"], layout["purchase"]
     starts = 0 if paid in NEVER_STARTED else week.starts(counts)
-    beside = 0 if paid in NEVER_STARTED else starts * (cold_start_s(layout)[1] + stop_s(layout)) / SECONDS
+    beside = 0 if paid in NEVER_STARTED else starts * hours_of_a_start(layout)
     hours = week.running_hours(counts) + beside
     low, high = interruption_usd_per_hour(layout) if paid == "spot" else (0, 0)
     return {
@@ -400,9 +405,7 @@ def machine_hours(groups, week):
     hours = 0
     for group in groups:
         starts = 0 if group["purchase"] in NEVER_STARTED else week.starts(group["instances"])
-        hours += week.running_hours(group["instances"]) + (
-            starts and starts * (cold_start_s(group)[1] + stop_s(group)) / SECONDS
-        )
+        hours += week.running_hours(group["instances"]) + (starts and starts * hours_of_a_start(group))
     return hours
 
 
