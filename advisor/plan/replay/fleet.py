@@ -93,14 +93,15 @@ def backlog_ratios(times: Times, ttft_s: Floats, prompts: Integers, answers: Int
     Returns:
         Above 1 for requests of a replica that does not keep up.
     """
-    alone_s = _alone_s(times, prompts, answers)
+    (alone,) = serve_idle(times, np.zeros(ttft_s.size), prompts, answers, ())
+    alone_s = times.ttft_factor * (alone.first_s + alone.lag_s)
     running, seconds = _full(times, float(alone_s.mean()), float(prompts.mean()), float(answers.mean()))
     ratios: Floats = (ttft_s - alone_s) / (seconds * max(running, LEAST_QUEUE) / running)
     return ratios
 
 
 def full_replica(times: Times, prompt: float, answer: float) -> tuple[float, float]:
-    """Requests that a full replica runs, and seconds that one of such a size is with it.
+    """Requests that a full replica runs, and seconds that one of such a size is with it from when it is taken in.
 
     Little's law: it sustains no more than the one ÷ the other, in requests per second.
 
@@ -109,15 +110,7 @@ def full_replica(times: Times, prompt: float, answer: float) -> tuple[float, flo
         prompt: tokens, at least 1; or the size of an item.
         answer: tokens, at least 1; or items.
     """
-    sizes = (np.array([round(size)], dtype=np.int32) for size in (prompt, answer))
-    return _full(times, float(_alone_s(times, *sizes)[0]), prompt, answer)
-
-
-def _alone_s(times: Times, prompts: Integers, answers: Integers) -> Floats:
-    """Seconds to the first token of each request on a replica that serves no other, or to its whole answer."""
-    (alone,) = serve_idle(times, np.zeros(prompts.size), prompts, answers, ())
-    seconds: Floats = times.ttft_factor * (alone.first_s + alone.lag_s)
-    return seconds
+    return _full(times, 0.0, prompt, answer)
 
 
 def _full(times: Times, alone_s: float, prompt: float, answer: float) -> tuple[float, float]:

@@ -44,6 +44,7 @@ from advisor.plan.replay.groups import (
     without_lost,
 )
 from advisor.plan.replay.result import distributions, latencies_s, p95_ms, weighted_share, within
+from advisor.plan.replay.steady import LIFETIMES, SteadyLoad, settling_minutes
 from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Route
 from advisor.plan.solve.shares import splits_by_what_is_up, targets
 from advisor.plan.solve.stage import Formulation, PlanningContext
@@ -58,9 +59,6 @@ Routing = Callable[[Sequence[ReplayGroup]], tuple[Route, ...]]
 
 BISECTIONS = 5
 PLACE_SEED = 20_230_102
-LIFETIMES = 20
-"""Times as long as a request is with a full replica for which a steady load is replayed: replicas that start empty take
-several of them to fill up."""
 IDLE_RATIO = 1.5
 """Rate that replicas sustain ÷ rate that they get, from which on a few of them queue as little as many."""
 
@@ -234,12 +232,8 @@ class Trials:
         parts: list[_Seen] = []
         if min(sample.share, sample.busiest_share, worst) >= self.wanted:
             parts = self._part_failures(formulation, solution, groups, routes_to, every=every or whole)
-            if self._of_requests is None:
-                sample = (
-                    self._in_other_hours(formulation, solution, groups, routes)
-                    or self._steadily(groups, routes_to, loses_one=survives)
-                    or sample
-                )
+            in_hours = None if self._of_requests else self._in_other_hours(formulation, solution, groups, routes)
+            sample = in_hours or self._steadily(groups, routes_to, loses_one=survives) or sample
         return self._trial(groups, sample, failures, parts)
 
     def _trial(
@@ -424,14 +418,14 @@ class Trials:
         says of all others that they serve it. The same without each machine in turn where one has to be survived.
         """
         for load in self._steady_loads(groups, routes_to, loses_one=loses_one):
-            if _overloaded(load, lambda group: group.weight):
+            if load.overloaded(lambda group: group.weight) or (load.is_long and load.overloaded(self._full_rate)):
                 least = self.wanted if load.is_long else min(self.wanted, self._slo.latency_percentile)
                 seen = self._at_rate(load, least)
                 if seen.share < least:
                     return replace(seen, late_class=load.hour_class)
         return None
 
-    def _first_beyond_little(self, loads: Iterable["_SteadyLoad"], ratio: float = 1.0) -> _Seen | None:
+    def _first_beyond_little(self, loads: Iterable[SteadyLoad], ratio: float = 1.0) -> _Seen | None:
         """The first load, times a ratio, of which replicas would have to run more requests than they can.
 
         By Little's law that is ``rate · seconds with a full replica > requests that it runs``: a queue grows without
@@ -439,31 +433,24 @@ class Trials:
         without any.
         """
         for load in loads:
-            if load.is_long and (late := _overloaded(load.times(ratio), self._full_rate)):
+            if load.is_long and (late := load.times(ratio).overloaded(self._full_rate)):
                 return _Seen(0.0, 0.0, None, None, late, is_whole=False, late_class=load.hour_class)
         return None
 
     def _steady_loads(
         self, groups: Sequence[ReplayGroup], routes_to: Routing, *, loses_one: bool
-    ) -> Iterator["_SteadyLoad"]:
-        """Steady load of each class of hours that all requests of are in time, and without each machine in turn."""
+    ) -> Iterator[SteadyLoad]:
+        """Steady load of each class of hours, and without each machine in turn; none with items, which may wait."""
+        if self._of_requests is not None:
+            return
         whole, every = [without_lost(group) for group in groups], [replace(group, lost_at=None) for group in groups]
-        minutes = self._settling_minutes(groups)
+        minutes = settling_minutes(max(self._full_replica(group)[1] for group in groups))
         for left in (whole, *(_without_each(every) if loses_one else ())):
             routes = routes_to(left)
             for number, rate in enumerate(self._steady_rates(minutes)):
                 of_week = self._calendar.schedule.index(number)
                 there = _with_counts(left, [group.instances_by_hour[of_week] for group in left])
-                yield _SteadyLoad(number, there, routes, rate, minutes)
-
-    def _settling_minutes(self, groups: Sequence[ReplayGroup]) -> int:
-        """Minutes until it shows whether replicas keep up: many times as long as a request is with a full one.
-
-        In steps of twice as many, so that fleets are tried with the same requests.
-        """
-        seconds = max(self._full_replica(group)[1] for group in groups)
-        ratio = LIFETIMES * seconds / (STEADY_MINUTES * SECONDS_PER_MINUTE)
-        return STEADY_MINUTES << math.ceil(math.log2(max(ratio, 1.0)))
+                yield SteadyLoad(number, there, routes, rate, minutes)
 
     def _full_rate(self, group: ReplayGroup) -> float:
         """Requests per second that a replica never serves more than for long."""
@@ -476,7 +463,7 @@ class Trials:
             self._full[group.steps] = full_replica(group.steps, tokens.mean_input_tokens(), tokens.mean_output_tokens())
         return self._full[group.steps]
 
-    def _at_rate(self, load: "_SteadyLoad", least: float) -> _Seen:
+    def _at_rate(self, load: SteadyLoad, least: float) -> _Seen:
         """Random arrivals at one rate, at a scale that keeps them few, of which some share has to be in time."""
         most, rate, minutes = MOST_IN_A_MINUTE * MOST_REQUESTS, load.rate, load.minutes
         scale = min(most / max(rate * minutes * SECONDS_PER_MINUTE, 1.0), 1.0)
@@ -638,44 +625,6 @@ class Trials:
         generator = np.random.default_rng(PLACE_SEED)
         places = generator.choice(self._shares.size, requests.seconds.size, p=self._shares / self._shares.sum())
         return replace(requests, places=places.astype(np.int32))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _SteadyLoad:
-    """Requests that arrive at one rate for long, and what of a fleet is there to serve them."""
-
-    hour_class: int
-    groups: Sequence[ReplayGroup]
-    """With one number of instances each."""
-    routes: tuple[Route, ...]
-    rate: float
-    """Requests per second."""
-    minutes: int
-    """Minutes until it shows whether replicas keep up."""
-
-    @property
-    def is_long(self) -> bool:
-        """Whether requests are with replicas for so long that a short rehearsal from empty ones on hides a queue."""
-        return self.minutes > STEADY_MINUTES
-
-    def times(self, ratio: float) -> "_SteadyLoad":
-        """The same with so many times the requests."""
-        return replace(self, rate=ratio * self.rate)
-
-
-def _overloaded(load: _SteadyLoad, rate_of: Callable[[ReplayGroup], float]) -> tuple[int, ...]:
-    """Positions of groups that get more than they serve: all where the fleet does, else those with too large a weight.
-
-    *rate_of* has the requests per second that one replica of a group serves.
-    """
-    serving = [(at, group) for at, group in enumerate(load.groups) if group.instances_by_hour[0]]
-    rates = [group.instances_by_hour[0] * group.replicas_per_instance * rate_of(group) for _, group in serving]
-    if sum(rates) < load.rate or len(load.routes) > 1:
-        return tuple(range(len(load.groups))) if sum(rates) < load.rate else ()
-    shares = [load.routes[0].shares.get(group.name, 0.0) for _, group in serving]
-    return tuple(
-        at for (at, _), own, share in zip(serving, rates, shares, strict=True) if own * sum(shares) < load.rate * share
-    )
 
 
 def _calendar_of(week: Week) -> Calendar:

@@ -20,7 +20,7 @@ from plan.fleet.test_choose import plan_of
 
 RATE, PROMPT = 5.0, 800
 LIFETIMES = 6
-"""Of which the first is left out."""
+"""Times as long as a request is with a full replica; the first of them is left out."""
 CATALOG = catalog_of(
     offer("p5.4xlarge", on_demand=6.9), offer("p4de.24xlarge", on_demand=27.4), offer("p5en.48xlarge", on_demand=63.3)
 )

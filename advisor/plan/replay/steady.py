@@ -1,0 +1,62 @@
+"""Requests that arrive at one rate for long: what a fleet serves then, and how long it takes to show."""
+
+import math
+from collections.abc import Callable, Sequence
+
+from advisor.demand.synthetic_trace import STEADY_MINUTES
+from advisor.plan.replay.values import ReplayGroup, Route
+from advisor.records import dataclass, replace
+from advisor.units import SECONDS_PER_MINUTE
+
+LIFETIMES = 20
+"""Times as long as a request is with a full replica for which a steady load is replayed: replicas that start empty take
+several of them to fill up."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SteadyLoad:
+    """Requests that arrive at one rate for long, and what of a fleet is there to serve them."""
+
+    hour_class: int
+    groups: Sequence[ReplayGroup]
+    """With one number of instances each."""
+    routes: tuple[Route, ...]
+    rate: float
+    """Requests per second."""
+    minutes: int
+    """Minutes until it shows whether replicas keep up."""
+
+    @property
+    def is_long(self) -> bool:
+        """Whether requests are with replicas for so long that a short rehearsal from empty ones on hides a queue."""
+        return self.minutes > STEADY_MINUTES
+
+    def times(self, ratio: float) -> "SteadyLoad":
+        """The same with so many times the requests."""
+        return replace(self, rate=ratio * self.rate)
+
+    def overloaded(self, rate_of: Callable[[ReplayGroup], float]) -> tuple[int, ...]:
+        """Positions of groups that get more than they serve: all where the fleet does, else those weighted too high.
+
+        Args:
+            rate_of: requests per second that one replica of a group serves.
+        """
+        serving = [(at, group) for at, group in enumerate(self.groups) if group.instances_by_hour[0]]
+        rates = [group.instances_by_hour[0] * group.replicas_per_instance * rate_of(group) for _, group in serving]
+        if sum(rates) < self.rate or len(self.routes) > 1:
+            return tuple(range(len(self.groups))) if sum(rates) < self.rate else ()
+        shares = [self.routes[0].shares.get(group.name, 0.0) for _, group in serving]
+        return tuple(
+            at
+            for (at, _), own, share in zip(serving, rates, shares, strict=True)
+            if own * sum(shares) < self.rate * share
+        )
+
+
+def settling_minutes(lifetime_s: float) -> int:
+    """Minutes until it shows whether replicas keep up: many times as long as a request is with a full one.
+
+    In steps of twice as many, so that fleets are tried with the same requests.
+    """
+    ratio = LIFETIMES * lifetime_s / (STEADY_MINUTES * SECONDS_PER_MINUTE)
+    return STEADY_MINUTES << math.ceil(math.log2(max(ratio, 1.0)))
