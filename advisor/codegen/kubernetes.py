@@ -42,7 +42,7 @@ _GOOGLE_RANGES = ("35.191.0.0/16", "130.211.0.0/22")
 """Health checks of Google's load balancers come from there; the requests too where a Gateway is a global one."""
 _PORT = 8000
 _PORT_NAMES = {Form.PRODUCTION_STACK: "container-port", Form.DYNAMO: "system"}
-"""What a project calls the port with the engines' metrics, where it is not ours to name."""
+"""Name that a project gives the port with the engines' metrics, where it is not ours to name."""
 _UNPRIVILEGED_USER = 2000
 _SHARED_MEMORY_GIB = 2
 """For each accelerator: NCCL asks for 1."""

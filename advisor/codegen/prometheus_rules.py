@@ -67,7 +67,7 @@ def shared_left_out(groups: Sequence[ComputeGroup]) -> Iterator[str]:
 
 _WINDOW_SECONDS = 300
 _FRONTEND_ANSWERS = Answers("dynamo_frontend_requests_total", "", 'status="error"')
-"""Of Dynamo, whose workers speak no HTTP; its errors include those of clients."""
+"""Counter of Dynamo, whose workers speak no HTTP; its errors include those of clients."""
 _ENDED = 'phase=~"Failed|Succeeded"'
 _NOT_READY = "pods_not_ready"
 _SUBJECTS = {

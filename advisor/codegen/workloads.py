@@ -11,11 +11,11 @@ from advisor.codegen.model import ComputeGroup, Stack
 
 _HASH_DIGITS = 6
 _LONGEST_COMPONENT = 24
-"""Of Dynamo: with the name of the deployment and what the operator adds, within 63 characters."""
+"""Characters for Dynamo: with the name of the deployment and what the operator adds, within 63."""
 _LONGEST_RELEASE = 47
-"""Of a release of production-stack and its model with a hyphen: ``-engine-service`` follows."""
+"""Characters of a release of production-stack and its model with a hyphen: ``-engine-service`` follows."""
 _LONGEST_POD_START = 58
-"""Of 63 characters of a pod's name, of which the last five are random."""
+"""Characters of a pod's name before five random ones, of 63."""
 
 
 def short_name(key: str, longest: int) -> str:

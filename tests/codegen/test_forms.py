@@ -37,10 +37,10 @@ FREE = ("containerSecurityContext", "livenessProbe", "readinessProbe")
 def strict(schema, name=""):
     """A schema in which what it does not name is an error."""
     if isinstance(schema, list):
-        return [strict(one) for one in schema]
+        return [strict(entry) for entry in schema]
     if not isinstance(schema, dict):
         return schema
-    tightened = {key: strict(one, key) for key, one in schema.items()}
+    tightened = {key: strict(entry, key) for key, entry in schema.items()}
     is_open = "additionalProperties" in schema or "x-kubernetes-preserve-unknown-fields" in schema or name in FREE
     if isinstance(schema.get("properties"), dict) and not is_open:
         tightened["additionalProperties"] = False
@@ -71,29 +71,29 @@ def files_of(scenario, form=None):
 def documents(files):
     """All documents of all YAML files, with their paths."""
     return [
-        (path, one)
+        (path, entry)
         for path, text in files.items()
         if path.endswith(".yaml")
-        for one in yaml.safe_load_all(text)
-        if one is not None
+        for entry in yaml.safe_load_all(text)
+        if entry is not None
     ]
 
 
 def of_kind(files, kind):
     """Objects of a kind."""
-    return [one for _, one in documents(files) if one.get("kind") == kind]
+    return [entry for _, entry in documents(files) if entry.get("kind") == kind]
 
 
 def replicas(files):
     """Group → pods of it in the busiest hours, or the bounds of its scaling, as the manifests have them."""
-    scaled = {one["metadata"]["name"]: one["spec"] for one in of_kind(files, "ScaledObject")}
+    scaled = {entry["metadata"]["name"]: entry["spec"] for entry in of_kind(files, "ScaledObject")}
     return {
-        one["metadata"]["name"]: (
-            (one["spec"]["replicas"],) * 2
-            if one["metadata"]["name"] not in scaled
-            else tuple(scaled[one["metadata"]["name"]][bound] for bound in ("minReplicaCount", "maxReplicaCount"))
+        entry["metadata"]["name"]: (
+            (entry["spec"]["replicas"],) * 2
+            if entry["metadata"]["name"] not in scaled
+            else tuple(scaled[entry["metadata"]["name"]][bound] for bound in ("minReplicaCount", "maxReplicaCount"))
         )
-        for one in of_kind(files, "Deployment")
+        for entry in of_kind(files, "Deployment")
     }
 
 
@@ -112,11 +112,11 @@ def test_every_number_is_that_of_the_manifests(name):
         asked = {key: str(value) for key, value in container["resources"]["requests"].items()}
         assert found[group].resources == asked
         assert found[group].nodes == pod["nodeSelector"]
-        assert found[group].taints == {one["key"] for one in pod["tolerations"]}
+        assert found[group].taints == {entry["key"] for entry in pod["tolerations"]}
         assert found[group].replicas == replicas(usual)[group]
         assert found[group].start_probes >= container["startupProbe"]["failureThreshold"]
-        own = [one for one in container["args"] if one.startswith("--max")]
-        assert [one for one in found[group].arguments if one.startswith("--max")] == own
+        own = [entry for entry in container["args"] if entry.startswith("--max")]
+        assert [entry for entry in found[group].arguments if entry.startswith("--max")] == own
         if scenario.wanted.form is not Form.DYNAMO:
             assert found[group].image == container["image"]
 
@@ -138,14 +138,14 @@ class Pod:
 def _pods(files, form):
     """The pods of a form, by its own structure."""
     if form is Form.KSERVE:
-        bounds = {one["spec"]["scaleTargetRef"]["name"]: one["spec"] for one in of_kind(files, "ScaledObject")}
-        return [_of_service(one, bounds) for one in of_kind(files, "LLMInferenceService")]
+        bounds = {entry["spec"]["scaleTargetRef"]["name"]: entry["spec"] for entry in of_kind(files, "ScaledObject")}
+        return [_of_service(entry, bounds) for entry in of_kind(files, "LLMInferenceService")]
     if form is Form.PRODUCTION_STACK:
-        return [pod for path, one in documents(files) if path.endswith("/values.yaml") for pod in _of_values(one)]
+        return [pod for path, entry in documents(files) if path.endswith("/values.yaml") for pod in _of_values(entry)]
     if form is Form.DYNAMO:
-        bounds = {one["spec"]["scaleTargetRef"]["name"]: one["spec"] for one in of_kind(files, "ScaledObject")}
-        return [pod for one in of_kind(files, "DynamoGraphDeployment") for pod in _of_graph(one, bounds)]
-    return [_of_template(one["spec"]["template"], replicas(files)) for one in of_kind(files, "Deployment")]
+        bounds = {entry["spec"]["scaleTargetRef"]["name"]: entry["spec"] for entry in of_kind(files, "ScaledObject")}
+        return [pod for entry in of_kind(files, "DynamoGraphDeployment") for pod in _of_graph(entry, bounds)]
+    return [_of_template(entry["spec"]["template"], replicas(files)) for entry in of_kind(files, "Deployment")]
 
 
 def _pod(group, count, spec, probe=None):
@@ -155,7 +155,7 @@ def _pod(group, count, spec, probe=None):
         count,
         {key: str(value) for key, value in container["resources"]["requests"].items()},
         spec["nodeSelector"],
-        {one["key"] for one in spec["tolerations"]},
+        {entry["key"] for entry in spec["tolerations"]},
         (probe or container["startupProbe"])["failureThreshold"],
         container["args"],
         container["image"],
@@ -176,7 +176,7 @@ def _of_service(service, bounds):
 
 def _of_values(values):
     engine = values["servingEngineSpec"]
-    bounds = {one["spec"]["scaleTargetRef"]["name"]: one["spec"] for one in values.get("extraObjects", ())}
+    bounds = {entry["spec"]["scaleTargetRef"]["name"]: entry["spec"] for entry in values.get("extraObjects", ())}
     for model in engine["modelSpec"]:
         scale = bounds.get(f"support-chat-{model['name']}-deployment-vllm")
         (term,) = model["nodeSelectorTerms"]
@@ -184,8 +184,8 @@ def _of_values(values):
             model["podLabels"]["inference/group"],
             (scale["minReplicaCount"], scale["maxReplicaCount"]) if scale else (model["replicaCount"],) * 2,
             model["resources"]["requests"],
-            {one["key"]: one["values"][0] for one in term["matchExpressions"]},
-            {one["key"] for one in model["tolerations"]},
+            {entry["key"]: entry["values"][0] for entry in term["matchExpressions"]},
+            {entry["key"] for entry in model["tolerations"]},
             engine["startupProbe"]["failureThreshold"],
             model["vllmConfig"]["extraArgs"],
             f"{model['repository']}:{model['tag']}",
@@ -193,11 +193,11 @@ def _of_values(values):
 
 
 def _of_graph(graph, bounds):
-    for one in graph["spec"]["components"]:
-        if one["type"] == "worker":
-            scale = bounds.get(f"{graph['metadata']['name']}-{one['name']}")
-            count = (scale["minReplicaCount"], scale["maxReplicaCount"]) if scale else (one["replicas"],) * 2
-            template = one["podTemplate"]
+    for entry in graph["spec"]["components"]:
+        if entry["type"] == "worker":
+            scale = bounds.get(f"{graph['metadata']['name']}-{entry['name']}")
+            count = (scale["minReplicaCount"], scale["maxReplicaCount"]) if scale else (entry["replicas"],) * 2
+            template = entry["podTemplate"]
             yield _pod(template["metadata"]["labels"]["inference/group"], count, template["spec"])
 
 
@@ -217,8 +217,8 @@ def test_objects_are_valid_for_their_resource(scenario, form, schema, kind):
     """The schema of the project takes each object, and an unknown field is none that it would drop in silence."""
     found = of_kind(files_of(SCENARIOS[scenario](), form), kind)
     assert found
-    for one in found:
-        assert mistakes(schema, one | {"metadata": {}}) == []
+    for entry in found:
+        assert mistakes(schema, entry | {"metadata": {}}) == []
     assert mistakes(schema, found[0] | {"metadata": {}, "spec": found[0]["spec"] | {"unknownField": 1}})
 
 
@@ -235,10 +235,10 @@ def test_objects_are_valid_for_their_resource(scenario, form, schema, kind):
 def test_values_are_valid_for_their_chart(scenario, form, schema):
     """The schema of the chart takes the values, and none is one that the chart does not know."""
     files = files_of(SCENARIOS[scenario](), form)
-    values = [one for path, one in documents(files) if path.endswith("values.yaml")]
+    values = [entry for path, entry in documents(files) if path.endswith("values.yaml")]
     assert values
-    for one in values:
-        assert mistakes(schema, one) == []
+    for entry in values:
+        assert mistakes(schema, entry) == []
     section = next(iter(values[0]))
     assert mistakes(schema, values[0] | {section: values[0][section] | {"unknownValue": 1}})
 
@@ -247,11 +247,11 @@ def test_kserve_weights_groups_by_the_plan():
     """All services are of one routing group, with the plan's per mille; the shell of KServe leaves arguments whole."""
     files = files_of(FORMS["eks-kserve"]())
     services = of_kind(files, "LLMInferenceService")
-    routes = [one["spec"]["router"]["route"] for one in services]
-    assert {one["group"] for one in routes} == {"support-chat"}
-    assert sum(one["weight"] for one in routes) == 1000
-    for one in services:
-        arguments = one["spec"]["template"]["containers"][0]["args"]
+    routes = [entry["spec"]["router"]["route"] for entry in services]
+    assert {entry["group"] for entry in routes} == {"support-chat"}
+    assert sum(entry["weight"] for entry in routes) == 1000
+    for entry in services:
+        arguments = entry["spec"]["template"]["containers"][0]["args"]
         assert [shlex.split(word) for word in arguments] == [[word] for word in arguments]
         assert not [word for word in arguments if "served-model-name" in word]
 
@@ -259,15 +259,15 @@ def test_kserve_weights_groups_by_the_plan():
 def test_production_stack_probes_and_ends_pods_with_patience():
     """The chart's own probes give a busy engine a second; of its 30 seconds to end, open requests get most."""
     files = files_of(FORMS["aks-production-stack"]())
-    (values,) = [one for path, one in documents(files) if path.endswith("/values.yaml")]
+    (values,) = [entry for path, entry in documents(files) if path.endswith("/values.yaml")]
     usual = of_kind(files_of(FORMS["aks-production-stack"](), Form.MANIFESTS), "Deployment")
-    manifests = [one["spec"]["template"]["spec"]["containers"][0] for one in usual]
+    manifests = [entry["spec"]["template"]["spec"]["containers"][0] for entry in usual]
     engine = values["servingEngineSpec"]
     for probe in ("readinessProbe", "livenessProbe"):
         for container in manifests:
             assert engine[probe] == {**container[probe], "httpGet": {"path": "/health", "port": 8000}}
     for model in engine["modelSpec"]:
-        assert [one for one in model["vllmConfig"]["extraArgs"] if "shutdown" in one] == ["--shutdown-timeout=25"]
+        assert [entry for entry in model["vllmConfig"]["extraArgs"] if "shutdown" in entry] == ["--shutdown-timeout=25"]
     assert "longer answers are cut off" in files["kubernetes/README.md"]
 
 
@@ -282,15 +282,15 @@ def test_production_stack_says_where_nothing_drains():
 
 def names_by_kind(files):
     """Lower-case plural of a kind → names of its objects."""
-    objects = [one for text in files.values() for one in yaml.safe_load_all(text) if isinstance(one, dict)]
-    named = [one for one in objects if "metadata" in one and "kind" in one]
-    kinds = {f"{one['kind'].lower()}s": set() for one in named}
-    for one in named:
-        kinds[f"{one['kind'].lower()}s"].add(one["metadata"]["name"])
+    objects = [entry for text in files.values() for entry in yaml.safe_load_all(text) if isinstance(entry, dict)]
+    named = [entry for entry in objects if "metadata" in entry and "kind" in entry]
+    kinds = {f"{entry['kind'].lower()}s": set() for entry in named}
+    for entry in named:
+        kinds[f"{entry['kind'].lower()}s"].add(entry["metadata"]["name"])
     return kinds
 
 
-@pytest.mark.parametrize("form", [one for one in Form if one not in (Form.LLM_D, Form.PRODUCTION_STACK)])
+@pytest.mark.parametrize("form", [entry for entry in Form if entry not in (Form.LLM_D, Form.PRODUCTION_STACK)])
 def test_what_another_form_made_is_removed_by_name(form):
     """Each command that the README of another form names takes away objects that this form really makes.
 
@@ -323,8 +323,8 @@ def test_what_a_plan_no_longer_has_is_found_by_its_label(form):
         kinds = re.findall(r"--prune-allowlist \S+/(\w+)", command)
         path = f"kubernetes/{command.split()[-1]}"
         assert any(name == path or name.startswith(f"{path}/") for name in files)
-        for one in (one for kind in kinds for one in of_kind(files, kind)):
-            assert one["metadata"]["labels"]["app.kubernetes.io/part-of"] == "support-chat"
+        for entry in (entry for kind in kinds for entry in of_kind(files, kind)):
+            assert entry["metadata"]["labels"]["app.kubernetes.io/part-of"] == "support-chat"
 
 
 @pytest.mark.parametrize("form", [Form.INFERENCE_POOL, Form.LLM_D])
@@ -332,16 +332,16 @@ def test_the_route_leads_to_pools_of_the_pods(form):
     """Each backend of the route is a pool that the pods' labels and the picker's name fit."""
     files = files_of(SCENARIOS["gke-scheduled"](), form)
     for route in of_kind(files, "HTTPRoute"):
-        for one in route["spec"]["rules"][0]["backendRefs"]:
-            assert (one["group"], one["kind"]) == ("inference.networking.k8s.io", "InferencePool")
-            assert one["weight"] > 0
-            selected = {"inference/backend": one["name"]}
+        for entry in route["spec"]["rules"][0]["backendRefs"]:
+            assert (entry["group"], entry["kind"]) == ("inference.networking.k8s.io", "InferencePool")
+            assert entry["weight"] > 0
+            selected = {"inference/backend": entry["name"]}
             pods = [pod for pod in of_kind(files, "Deployment") if selected.items() <= _labels(pod).items()]
             assert pods
-    targets = [one["spec"]["targetRef"] for one in of_kind(files, "HealthCheckPolicy")]
-    assert {one["kind"] for one in targets} == ({"InferencePool"} if form is Form.INFERENCE_POOL else set())
+    targets = [entry["spec"]["targetRef"] for entry in of_kind(files, "HealthCheckPolicy")]
+    assert {entry["kind"] for entry in targets} == ({"InferencePool"} if form is Form.INFERENCE_POOL else set())
     (enforced,) = {
-        one["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] for one in of_kind(files, "Namespace")
+        entry["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] for entry in of_kind(files, "Namespace")
     }
     assert enforced == ("baseline" if form is Form.LLM_D else "restricted")
 
@@ -364,12 +364,12 @@ def _targets(files, region):
     """(kind, name) of what the objects of a region make, and of what its routes and policies lead to."""
     here = {path: text for path, text in files.items() if path.startswith(f"kubernetes/{region}/")}
     released = {("InferencePool", Path(path).name.removesuffix(".values.yaml")) for path in here if "/router/" in path}
-    objects = [one for _, one in documents(here) if "kind" in one]
-    made = {(one["kind"], one["metadata"]["name"]) for one in objects if "metadata" in one} | released
-    routes = [one for one in objects if one["kind"] == "HTTPRoute"]
-    led = [reference for one in routes for rule in one["spec"]["rules"] for reference in rule["backendRefs"]]
-    aimed = [one["spec"]["targetRef"] for one in objects if "targetRef" in one.get("spec", {})]
-    return made, {(one.get("kind", "Service"), one["name"]) for one in (*led, *aimed)}
+    objects = [entry for _, entry in documents(here) if "kind" in entry]
+    made = {(entry["kind"], entry["metadata"]["name"]) for entry in objects if "metadata" in entry} | released
+    routes = [entry for entry in objects if entry["kind"] == "HTTPRoute"]
+    led = [reference for entry in routes for rule in entry["spec"]["rules"] for reference in rule["backendRefs"]]
+    aimed = [entry["spec"]["targetRef"] for entry in objects if "targetRef" in entry.get("spec", {})]
+    return made, {(entry.get("kind", "Service"), entry["name"]) for entry in (*led, *aimed)}
 
 
 @pytest.mark.sampled(12)
@@ -396,17 +396,17 @@ def test_pools_of_like_replicas_take_their_shares(form):
     """No pool is over two backends: each has one of its own, with its per mille, and no Service is over them all."""
     files = files_of(LIKE_REPLICAS, form)
     (route,) = of_kind(files, "HTTPRoute")
-    backends = {one["metadata"]["labels"]["inference/backend"] for one in _templates(files)}
-    weights = {one["name"]: one["weight"] for one in route["spec"]["rules"][0]["backendRefs"]}
+    backends = {entry["metadata"]["labels"]["inference/backend"] for entry in _templates(files)}
+    weights = {entry["name"]: entry["weight"] for entry in route["spec"]["rules"][0]["backendRefs"]}
     assert weights == dict.fromkeys(backends, 500)
-    assert "inference" not in {one["metadata"]["name"] for one in of_kind(files, "Service")}
+    assert "inference" not in {entry["metadata"]["name"] for entry in of_kind(files, "Service")}
     assert "the Service `inference`" not in files["kubernetes/README.md"]
 
 
 def _templates(files):
     """Those of the engines; what looks after the weights of a route is no engine."""
-    of_all = [one["spec"]["template"] for one in of_kind(files, "Deployment")]
-    return [one for one in of_all if one["metadata"]["labels"]["app.kubernetes.io/component"] != "route-weights"]
+    of_all = [entry["spec"]["template"] for entry in of_kind(files, "Deployment")]
+    return [entry for entry in of_all if entry["metadata"]["labels"]["app.kubernetes.io/component"] != "route-weights"]
 
 
 def _labels(deployment):
@@ -446,7 +446,7 @@ def test_a_group_without_requests_is_none_for_an_even_spread():
             kubernetes_files(dataclasses.replace(stack, form=form), ClusterFacts())
     files = kubernetes_files(dataclasses.replace(stack, form=Form.KSERVE), ClusterFacts())
     services = of_kind(files, "LLMInferenceService")
-    assert {one["spec"]["router"]["route"]["weight"] for one in services} >= {0}
+    assert {entry["spec"]["router"]["route"]["weight"] for entry in services} >= {0}
 
 
 def test_what_does_not_tell_its_load_has_no_picker():
@@ -470,7 +470,7 @@ def test_dynamo_says_that_its_vllm_is_another():
     assert "vLLM of its own" in files["README.md"]
     own = dataclasses.replace(scenario.wanted, image="example.com/dynamo:1")
     (graph,) = of_kind(generate(scenario.plan, Language.TERRAFORM, own).files, "DynamoGraphDeployment")
-    images = {one["podTemplate"]["spec"]["containers"][0]["image"] for one in graph["spec"]["components"]}
+    images = {entry["podTemplate"]["spec"]["containers"][0]["image"] for entry in graph["spec"]["components"]}
     assert images == {"example.com/dynamo:1"}
 
 
@@ -537,14 +537,14 @@ OF_PROJECTS = (Form.KSERVE, Form.PRODUCTION_STACK, Form.DYNAMO)
 def _pod_names(files, form, name):
     """Names that Kubernetes gives the pods of what a project makes: cut to 58 characters, and five at random."""
     if form is Form.KSERVE:
-        made = [f"{one['metadata']['name']}-kserve" for one in of_kind(files, "LLMInferenceService")]
+        made = [f"{entry['metadata']['name']}-kserve" for entry in of_kind(files, "LLMInferenceService")]
     elif form is Form.PRODUCTION_STACK:
-        specs = [one["servingEngineSpec"] for path, one in documents(files) if path.endswith("values.yaml")]
+        specs = [entry["servingEngineSpec"] for path, entry in documents(files) if path.endswith("values.yaml")]
         made = [f"{name}-{model['name']}-deployment-vllm" for spec in specs for model in spec["modelSpec"]]
     else:
-        graphs = [one["spec"]["components"] for one in of_kind(files, "DynamoGraphDeployment")]
-        made = [f"{name}-{one['name'].lower()}-0a1b2c3d" for graph in graphs for one in graph]
-    return {f"{one}-6d4cf56db6-"[:58] + "x7k2p" for one in made}
+        graphs = [entry["spec"]["components"] for entry in of_kind(files, "DynamoGraphDeployment")]
+        made = [f"{name}-{entry['name'].lower()}-0a1b2c3d" for graph in graphs for entry in graph]
+    return {f"{entry}-6d4cf56db6-"[:58] + "x7k2p" for entry in made}
 
 
 @pytest.mark.parametrize("form", OF_PROJECTS)
@@ -563,9 +563,9 @@ def test_alerts_and_triggers_ask_for_pods_by_their_names(form, group):
     )
     files = kubernetes_files(stack, ClusterFacts(has_google_gateways=True))
     pods = _pod_names(files, form, stack.name)
-    rules = [rule["expr"] for one in of_kind(files, "PrometheusRule") for rule in one["spec"]["groups"][0]["rules"]]
+    rules = [rule["expr"] for entry in of_kind(files, "PrometheusRule") for rule in entry["spec"]["groups"][0]["rules"]]
     asked = [*rules, *(trigger.query for trigger in scale_of(stack, *stack.groups).triggers)]
-    patterns = {found for query in asked for found in re.findall(r'pod=~"([^"]+)"', query)}
+    patterns = {pattern for query in asked for pattern in re.findall(r'pod=~"([^"]+)"', query)}
 
     assert len(patterns) >= len(stack.groups)
     assert all(any(re.fullmatch(pattern, pod) for pod in pods) for pattern in patterns)
@@ -584,14 +584,16 @@ def test_every_form_has_what_its_alerts_read(name, form):
     whole = "".join(text for path, text in files.items() if not path.endswith(("monitor.yaml", "monitoring.yaml")))
     google = of_kind(files, "PodMonitoring")
     monitors = [*of_kind(files, "PodMonitor"), *google]
-    alerts = {rule["alert"] for one in of_kind(files, "PrometheusRule") for rule in one["spec"]["groups"][0]["rules"]}
+    alerts = {
+        rule["alert"] for entry in of_kind(files, "PrometheusRule") for rule in entry["spec"]["groups"][0]["rules"]
+    }
 
     assert bool(google) is name.startswith("gke")
     assert bool(of_kind(files, "PodMonitor")) is (form is not Form.DYNAMO)  # whose platform has them
-    for one in monitors:
-        ((label, value),) = one["spec"]["selector"]["matchLabels"].items()
+    for entry in monitors:
+        ((label, value),) = entry["spec"]["selector"]["matchLabels"].items()
         assert f"{label}: {value}" in whole or label == "nvidia.com/dynamo-component-type"
-        (port,) = (read["port"] for read in one["spec"].get("endpoints") or one["spec"]["podMetricsEndpoints"])
+        (port,) = (read["port"] for read in entry["spec"].get("endpoints") or entry["spec"]["podMetricsEndpoints"])
         assert port in {Form.KSERVE: "http", Form.PRODUCTION_STACK: "container-port"}.get(form, "http system")
     assert {"InferenceTtft", "InferenceWaitingRequests", "InferenceServerErrors", "InferencePodsNotReady"} <= alerts
     assert all(f"- `{alert}`" in files["kubernetes/README.md"] for alert in alerts)
@@ -602,8 +604,8 @@ def test_errors_of_dynamo_are_those_of_its_frontend():
     files = files_of(SCENARIOS["gke-l4-spot"](), Form.DYNAMO)
     (rule,) = (
         rule
-        for one in of_kind(files, "PrometheusRule")
-        for rule in one["spec"]["groups"][0]["rules"]
+        for entry in of_kind(files, "PrometheusRule")
+        for rule in entry["spec"]["groups"][0]["rules"]
         if rule["alert"] == "InferenceServerErrors"
     )
     assert 'pod=~"support-chat-frontend-.+",status="error"' in rule["expr"]

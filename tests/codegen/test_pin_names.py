@@ -12,7 +12,7 @@ ON_CUDA = {**A10G, "region": "us-east-1"}
 
 
 def run(directory, *groups, **wanted):
-    """What ``advisor generate`` does with a plan of these groups; the warnings about pins."""
+    """Generate code of a plan of these groups; the warnings about pins."""
     share = round(1 / len(groups), 3)
     plan = make_fleet_plan(*(make_group(request_shares=(share, share), **group) for group in groups))
     generated = generate(plan, Language.TERRAFORM, Wanted(**wanted), former=read_former(directory))
@@ -29,7 +29,7 @@ def engines(directory):
 
 
 def keys(directory):
-    """What pins may be keyed by beside backends."""
+    """Keys that pins may have beside backends."""
     (listed,) = re.findall(
         r"pin_keys = concat\(keys\(local.backends\), \[([^]]*)\]", (directory / "variables.tf").read_text()
     )

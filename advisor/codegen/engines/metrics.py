@@ -24,7 +24,7 @@ class Answers:
 
     counter: str
     requests: str
-    """Of those to clients; "": all of them are."""
+    """Matcher of those to clients; "": all of them are."""
     errors: str
 
 
