@@ -153,7 +153,8 @@ def prepared(workload: Workload, catalog: Catalog, *, previous: Plan | None = No
     if previous is not None:
         workload = replace(workload, running=tuple(running_of(previous).items()))
     workload = with_account(workload, catalog)
-    if workload.as_of is None and (workload.commitments or Purchase.COMMITMENT in workload.purchase):
+    is_dated = workload.commitments or Purchase.COMMITMENT in workload.purchase or workload.timezone
+    if workload.as_of is None and is_dated:
         return replace(workload, as_of=dt.datetime.now(dt.UTC).date())
     return workload
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 import numpy as np
@@ -21,6 +22,7 @@ from advisor.cli.output import (
 )
 from advisor.demand.cache.log import BLOCK_TOKENS, MOST_BLOCK_TOKENS, read_log
 from advisor.demand.cache.replay import SCHEMA, CacheCurve, CacheReplay, Vectors, replay_caches
+from advisor.demand.clocks import LocalClock
 from advisor.demand.forecast import DAYS, forecast
 from advisor.demand.summary import read_summary, summary_json
 from advisor.demand.trace_columns import KIND_COLUMNS, OF_TIMES, OF_TOKENS, SizeColumns, is_of_times_alone, told_unit
@@ -238,6 +240,16 @@ def _sizes_of(trace: Path, name: str | None) -> tuple[Unit, SizeColumns]:
     return unit, columns
 
 
+def _local_clock(_context: click.Context, _parameter: click.Parameter, name: str | None) -> LocalClock | None:
+    if name is None:
+        return None
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise click.BadParameter(f"'{name}' is not a time zone: write it as Europe/Berlin") from error
+    return LocalClock(name)
+
+
 @command.command(name="forecast")
 @click.argument("demand", type=PATH)
 @click.option(
@@ -250,10 +262,20 @@ def _sizes_of(trace: Path, name: str | None) -> tuple[Unit, SizeColumns]:
 @click.option(
     "--growth-per-year", type=float, help="Growth as a share, such as 0.3; default: the trend of three weeks or more."
 )
+@click.option(
+    "--timezone",
+    callback=_local_clock,
+    help="Time zone whose clocks the requests follow, such as Europe/Berlin.  [default: UTC]",
+)
 @table_or_json_option
 @output_option
 def forecast_command(
-    demand: Path, horizon: timedelta, growth_per_year: float | None, output_format: str, output: Path | None
+    demand: Path,
+    horizon: timedelta,
+    growth_per_year: float | None,
+    timezone: LocalClock | None,
+    output_format: str,
+    output: Path | None,
 ) -> None:
     """Forecast every hour of the week from DEMAND, a trace (CSV) or its summary (JSON).
 
@@ -262,7 +284,12 @@ def forecast_command(
     measured = _read(demand)
     if measured.profile is None:
         raise InputError("the demand says nothing of when requests came", where=str(demand))
-    coming = forecast(measured.profile, horizon_days=horizon / timedelta(days=1), growth_per_year=growth_per_year)
+    coming = forecast(
+        measured.profile,
+        horizon_days=horizon / timedelta(days=1),
+        growth_per_year=growth_per_year,
+        clock=timezone,
+    )
     notes = (*measured.notes, *coming.notes)
     deliver(_as_json(coming, notes) if output_format == "json" else _as_table(coming, notes), output)
 

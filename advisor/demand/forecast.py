@@ -3,18 +3,32 @@
 import math
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.demand import forecast_methods as methods
 from advisor.demand.forecast_methods import HourlyDemand, Method, by_hour, growth_factors, measured_growth
-from advisor.demand.spread import HIGH, LOW, MOST_BEYOND, Band, calibrated, hours_of_week, pinball, weeks_after
+from advisor.demand.spread import (
+    HIGH,
+    LOW,
+    MOST_BEYOND,
+    Band,
+    calibrated,
+    hours_of_week,
+    is_dated,
+    pinball,
+    weeks_after,
+)
 from advisor.demand.values import Backtest, BatchRun, DemandProfile, Floats, Forecast
 from advisor.errors import InputError
 from advisor.percentiles import percentiles
 from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK, SECONDS_PER_HOUR
+
+if TYPE_CHECKING:
+    from advisor.demand.clocks import LocalClock
 
 MOST_ORIGINS = 28
 FIRST_SHARE = 2 / 3
@@ -127,7 +141,11 @@ def run_trials(history: HourlyDemand, methods: Mapping[str, Method], bands: Band
 
 @lru_cache(maxsize=8)
 def forecast(
-    profile: DemandProfile, *, horizon_days: float = _DEFAULT_HORIZON_DAYS, growth_per_year: float | None = None
+    profile: DemandProfile,
+    *,
+    horizon_days: float = _DEFAULT_HORIZON_DAYS,
+    growth_per_year: float | None = None,
+    clock: "LocalClock | None" = None,
 ) -> Forecast:
     """Requests per second in each hour of the week over the coming *horizon_days*.
 
@@ -140,6 +158,7 @@ def forecast(
         profile: the observed demand.
         horizon_days: how far the forecast has to hold.
         growth_per_year: stated growth (0.3: 30 % more a year from now); None: what at least three weeks show.
+        clock: local clock that requests follow; None: UTC.
 
     Raises:
         InputError: nothing of the demand is known, or a number makes no sense.
@@ -152,12 +171,30 @@ def forecast(
             "forecast from",
             hint="give a trace or samples with at least one whole minute",
         )
+    if clock is not None:
+        history = _by_local_hours(history, clock)
     known_hours = int(np.count_nonzero(~np.isnan(history.mean)))
     week = _flat_week(history, known_hours) if known_hours < _FLAT_BELOW_HOURS else _seasonal_week(history)
+    if clock is not None and known_hours >= _FLAT_BELOW_HOURS:
+        week = clock.ahead(week, history.first_hour + len(history.mean), horizon_days)
     growth, growth_notes = measured_growth(history.mean, growth_per_year)
     grown = _grown(week, growth, horizon_days)
     notes = (*history.notes, *week.notes, *growth_notes, *_beyond_notes(history, week, grown))
     return replace(grown, notes=notes)
+
+
+def _by_local_hours(history: HourlyDemand, clock: "LocalClock") -> HourlyDemand:
+    """A history whose hours are those of a local clock.
+
+    Raises:
+        InputError: its hours have no dates.
+    """
+    if not is_dated(history.first_hour * SECONDS_PER_HOUR):
+        raise InputError(
+            f"the times of the demand show no date, so the hours of {clock.zone} are not known",
+            hint="give times with dates, or leave the time zone (demand.timezone) out",
+        )
+    return clock.aligned(history)
 
 
 def flat_forecast(

@@ -259,6 +259,7 @@ def workload_document(requirements: Requirements) -> dict[str, Any]:
         **({} if requirements.model.answer is TextAnswer.VECTOR else {"model_answer": requirements.model.answer.value}),
         **({"model_type": requirements.model.answer_type} if requirements.model.answer_type else {}),
         **({"tags": dict(workload.tags)} if workload.tags else {}),
+        **({"timezone": workload.timezone} if workload.timezone else {}),
         **_adapters(requirements),
         **({"response_cache": plain(workload.response_cache, "response_cache")} if workload.response_cache else {}),
     }

@@ -8,6 +8,7 @@ from itertools import islice
 
 from advisor.candidates import Candidate, Rejection
 from advisor.catalog.values import Purchase
+from advisor.demand.spread import is_dated
 from advisor.performance.groups import deployment_for
 from advisor.plan.alternatives import options_of, recommended
 from advisor.plan.batch_work import Fill, adds_machines, fleets_beside
@@ -391,6 +392,7 @@ def _order(chosen: Chosen) -> tuple[bool, float]:
 def scaling_notes(market: Market, fleet: Fleet) -> Iterator[str]:
     """Whether a fleet uses what ``scaling`` allows, why it does not, and what that takes."""
     yield from _turn_notes(market.formulation, fleet)
+    yield from _clock_notes(market, fleet)
     addresses = {(group.provider, group.region, group.purchase == PurchaseOption.SERVERLESS) for group in fleet.groups}
     on_hosts = not all(is_service for _, _, is_service in addresses)
     if len(market.formulation.problem.hours) > 1 and len(addresses) > 1 and on_hosts:
@@ -400,6 +402,17 @@ def scaling_notes(market: Market, fleet: Fleet) -> Iterator[str]:
         )
     if market.formulation.problem.scaling.scale_to_zero:
         yield _zero_note(market, fleet)
+
+
+def _clock_notes(market: Market, fleet: Fleet) -> Iterator[str]:
+    """Whose hours instances follow, where the workload names no time zone."""
+    profile = market.context.requirements.demand.profile
+    is_known = profile is not None and is_dated(profile.start_seconds)
+    if is_known and not market.workload.timezone and any(len(set(group.instances)) > 1 for group in fleet.groups):
+        yield (
+            "instances follow hours of UTC: once summer time begins or ends, users are an hour off; state "
+            "demand.timezone, such as Europe/Berlin, to plan for both"
+        )
 
 
 def _zero_note(market: Market, fleet: Fleet) -> str:

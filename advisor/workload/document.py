@@ -17,6 +17,7 @@ from advisor.workload.declared_fields import (
     read_declared,
     read_prometheus,
     read_recorded,
+    read_zone,
 )
 from advisor.workload.measured_demand import CloudWatchDemand, PrometheusDemand, SampleDemand, TraceDemand
 from advisor.workload.planning_fields import (
@@ -68,7 +69,7 @@ _TIMES = "times"
 _MOST_TIMES = 1e6
 _MOST_CURRENT_INSTANCES = 100_000
 _PROMPT_TIMES = "prompt_times"
-_BESIDE_SOURCE = (_HIT_RATIO, "growth_per_year", "horizon", _TIMES, _PROMPT_TIMES)
+_BESIDE_SOURCE = (_HIT_RATIO, "growth_per_year", "horizon", "timezone", _TIMES, _PROMPT_TIMES)
 _SAMPLE_KEYS = ("path", "hosts", *RECORDED_KEYS)
 _CLOUDWATCH_KEYS = ("region", "profile", "endpoint", "hosts", *RECORDED_KEYS)
 _CURRENT_KEYS = ("provider", "region", "instance_type", "count", "purchase", "measured")
@@ -263,6 +264,9 @@ def _read_beside(demand: Field | None) -> dict[str, Any]:
         values["growth_per_year"] = fields["growth_per_year"].number(-1, exclusive=True, maximum=MOST_GROWTH_PER_YEAR)
     if "horizon" in fields:
         values["horizon_days"] = fields["horizon"].days()
+    if "timezone" in fields:
+        read_zone(fields["timezone"])
+        values["timezone"] = fields["timezone"].text()
     for key, name in ((_TIMES, "demand_times"), (_PROMPT_TIMES, "prompt_times")):
         if key in fields:
             values[name] = fields[key].number(0, exclusive=True, maximum=_MOST_TIMES)

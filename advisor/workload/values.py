@@ -4,7 +4,7 @@ import datetime as dt
 import math
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from advisor.catalog.values import Purchase
 from advisor.demand.lengths import LengthSpread
@@ -12,6 +12,9 @@ from advisor.models.model import ENDINGS, Adapters
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field, replace
 from advisor.workload.measured_demand import CloudWatchDemand, OnePassSize, PrometheusDemand, SampleDemand, TraceDemand
+
+if TYPE_CHECKING:
+    from advisor.demand.clocks import LocalClock
 
 PRECISIONS = ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "nvfp4", "mxfp4")
 """Every precision that weights can be served in."""
@@ -374,10 +377,21 @@ class Workload:
     """Planned demand ÷ measured or declared demand."""
     prompt_times: float = field(default=1.0, metadata=OMITTED_AT_DEFAULT)
     """Length of the planned prompts ÷ that of the measured or declared ones."""
+    timezone: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """Time zone whose clocks the requests follow, such as Europe/Berlin; empty: UTC."""
     batch: DeclaredDemand | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Batch work beside the demand, on the same machines."""
     adapters: Adapters | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """LoRA adapters that are served on the model; None: none that the workload names."""
+
+    @property
+    def clock(self) -> "LocalClock | None":
+        """Local clock that requests follow; None: UTC."""
+        if not self.timezone:
+            return None
+        from advisor.demand.clocks import LocalClock  # noqa: PLC0415 - few workloads name a zone
+
+        return LocalClock(self.timezone, self.as_of)
 
     @property
     def answered_ratio(self) -> float:

@@ -18,7 +18,7 @@ from advisor.plan.request import PlanRequest
 from advisor.records import dataclass, fields, replace
 from advisor.units import span_words
 from advisor.workload.closed_loop import batch_run, deadline_slo
-from advisor.workload.declared_fields import read_deadline_hours
+from advisor.workload.declared_fields import read_deadline_hours, read_zone
 from advisor.workload.planning_fields import (
     CACHE_KEYS,
     read_adapters,
@@ -301,6 +301,11 @@ def _show_adapters(name: str, question: PlanRequest) -> str:
     return str(adapters.slots if name == "active" else getattr(adapters, name))
 
 
+def _zone_name(field: Field) -> str:
+    read_zone(field)
+    return field.text()
+
+
 _WORKLOAD_FIELDS: Mapping[str, Callable[[Field], Any]] = {
     "purchase": lambda field: tuple(Purchase(name) for name in field.choices([kind.value for kind in Purchase])),
     "precisions": lambda field: field.choices(PRECISIONS),
@@ -309,6 +314,7 @@ _WORKLOAD_FIELDS: Mapping[str, Callable[[Field], Any]] = {
     "context_tokens": lambda field: field.count(1),
     "prefix_cache_hit_ratio": lambda field: field.number(0, maximum=0.999),
     "growth_per_year": lambda field: field.number(-1, exclusive=True, maximum=MOST_GROWTH_PER_YEAR),
+    "timezone": _zone_name,
     "listed_only": lambda field: field.truth(),
     **{key: lambda field: () if field.texts() == ("all",) else field.texts() for key in HELD[2:]},
 }

@@ -88,7 +88,12 @@ def forecast_of(requirements: Requirements, batch_hours: int | None = None) -> F
         return flat_forecast(
             rate.mean, rate.peak, horizon_days=workload.horizon_days, growth_per_year=workload.growth_per_year
         )
-    expected = forecast(demand.profile, horizon_days=workload.horizon_days, growth_per_year=workload.growth_per_year)
+    expected = forecast(
+        demand.profile,
+        horizon_days=workload.horizon_days,
+        growth_per_year=workload.growth_per_year,
+        clock=workload.clock,
+    )
     if not expected.mean.any():
         minutes = demand.profile.requests_per_minute.size
         raise InputError(

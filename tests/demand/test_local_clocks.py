@@ -1,0 +1,161 @@
+"""Demand that follows local clocks is planned for the offsets from UTC of its horizon."""
+
+import datetime as dt
+import json
+
+import numpy as np
+import pytest
+
+from advisor.demand.clocks import LocalClock
+from advisor.demand.forecast import forecast
+from advisor.demand.values import DemandProfile
+from advisor.errors import InputError
+
+BERLIN = "Europe/Berlin"
+WINTER = dt.datetime(2026, 11, 2, tzinfo=dt.UTC)
+BEFORE_WINTER = dt.datetime(2026, 10, 5, tzinfo=dt.UTC)
+"""Clocks change on 25 October."""
+SUMMER = dt.datetime(2026, 7, 6, tzinfo=dt.UTC)
+
+
+def office(start, days, zone_hours, edges=(8, 18)):
+    """Ten requests a minute in office hours of a local clock, one otherwise.
+
+    Args:
+        start: first moment, a Monday 00:00 UTC.
+        days: how many.
+        zone_hours: offset from UTC of each hour since 1970.
+        edges: first hour of work, and the hour after the last.
+    """
+    first = round(start.timestamp()) // 3600
+    hours = first + np.arange(24 * days)
+    local = (hours + zone_hours(hours)) % 24
+    rates = np.where((local >= edges[0]) & (local < edges[1]), 10.0, 1.0)
+    return DemandProfile(start.timestamp(), np.repeat(rates, 60))
+
+
+def busy_hours(rates):
+    """Hours of Wednesday, UTC, with more than half of the busiest rate."""
+    wednesday = np.asarray(rates)[48:72]
+    return np.flatnonzero(wednesday > wednesday.max() / 2).tolist()
+
+
+def week(start, days, offset, horizon_days=30.0, planning_day=None):
+    """Forecast of an office by the clocks of Berlin, in which it was seen at one offset."""
+    profile = office(start, days, lambda hours: np.full(len(hours), offset))
+    return forecast(profile, horizon_days=horizon_days, clock=LocalClock(BERLIN, planning_day))
+
+
+def test_a_horizon_of_one_offset_is_the_history_again():
+    """In winter an office from 8 to 18 o'clock is busy from 7 to 17 o'clock UTC; the note says how long that holds."""
+    coming = week(WINTER, 14, 1)
+
+    assert busy_hours(coming.peak) == busy_hours(coming.mean) == list(range(7, 17))
+    assert any("change on 2027-03-28, after the 30 days planned" in note for note in coming.notes)
+
+
+def test_both_offsets_of_a_horizon_are_planned_for():
+    """Summer time moves the office an hour ahead: it is planned from 6 to 17 o'clock UTC, and expected as it was."""
+    coming = week(WINTER, 14, 1, horizon_days=180.0)
+
+    assert busy_hours(coming.peak) == busy_hours(coming.high) == list(range(6, 17))
+    assert busy_hours(coming.mean) == list(range(7, 17))
+    assert busy_hours(coming.low_peak) == list(range(7, 16))
+    assert any("change on 2027-03-28, within the 180 days planned" in note for note in coming.notes)
+
+
+def test_a_history_of_summer_is_planned_in_winter():
+    """An old trace is moved to the offset of the day that the plan is made on."""
+    coming = week(SUMMER, 14, 2, planning_day=dt.date(2026, 12, 1))
+
+    assert busy_hours(coming.peak) == busy_hours(coming.mean) == list(range(7, 17))
+
+
+def test_a_history_across_a_change_is_of_its_last_offset():
+    """Three weeks of summer and one of winter time are four weeks of the same office, whose hours are those of winter."""
+    clock = LocalClock(BERLIN)
+    profile = office(BEFORE_WINTER, 28, clock.offsets_hours)
+    by_clock, in_utc = (forecast(profile, clock=one_clock) for one_clock in (clock, None))
+
+    assert busy_hours(by_clock.peak) == list(range(7, 17))
+    assert len(busy_hours(in_utc.high)) >= len(busy_hours(by_clock.high))
+    errors = [min(row.wape for row in coming.backtest if row.chosen) for coming in (by_clock, in_utc)]
+    assert errors[0] < 0.02 < errors[1]
+
+
+@pytest.mark.parametrize(
+    ("zone", "expected"), [("Asia/Kolkata", range(7, 17)), ("Etc/UTC", range(7, 17)), ("Australia/Lord_Howe", None)]
+)
+def test_zones_without_whole_changes(zone, expected):
+    """Where clocks never change nothing is added; where they change by half an hour, the whole hour is planned."""
+    profile = office(WINTER, 14, lambda hours: np.full(len(hours), 1))
+    coming = forecast(profile, horizon_days=360.0, clock=LocalClock(zone))
+
+    hours = busy_hours(coming.peak)
+    if expected is None:
+        assert set(range(7, 17)) < set(hours)
+    else:
+        assert hours == list(expected)
+        assert not any("clocks" in note for note in coming.notes)
+
+
+def test_edges_stand_about_the_mean():
+    """Whatever the offsets: low ≤ mean ≤ high ≤ peak, in every hour."""
+    for horizon_days in (1.0, 30.0, 145.0, 400.0):
+        coming = week(WINTER, 21, 1, horizon_days=horizon_days)
+        assert (coming.low <= coming.mean).all()
+        assert (coming.mean <= coming.high).all()
+        assert (coming.high <= coming.peak).all()
+        assert (coming.low_peak <= coming.peak).all()
+
+
+def test_times_without_dates_have_no_local_hours():
+    """The remedy names the key."""
+    profile = DemandProfile(4.0 * 86_400, np.full(3 * 24 * 60, 5.0))
+
+    with pytest.raises(InputError, match="show no date") as caught:
+        forecast(profile, clock=LocalClock(BERLIN))
+    assert "demand.timezone" in caught.value.hint
+
+
+def test_the_command_takes_a_time_zone(tmp_path, run_advisor):
+    """``--timezone`` is checked, and moves the planned hours."""
+    times = np.repeat(np.arange(14 * 24 * 60) * 60.0 + WINTER.timestamp(), 1)
+    rows = [f"{time:.0f},100,20" for time in times for _ in range(5 if 7 <= time // 3600 % 24 < 17 else 1)]
+    (tmp_path / "trace.csv").write_text("\n".join(["timestamp,input_tokens,output_tokens", *rows]) + "\n")
+    command = ("demand", "forecast", str(tmp_path / "trace.csv"), "--horizon", "180d", "--format", "json")
+    wrong = run_advisor(*command, "--timezone", "Berlin")
+    told = json.loads(run_advisor(*command, "--timezone", BERLIN).stdout)
+
+    assert wrong.returncode == 2
+    assert "'Berlin' is not a time zone" in wrong.stderr
+    assert busy_hours(told["requests_per_second_by_hour_of_week"]["peak"]) == list(range(6, 17))
+
+
+@pytest.mark.parametrize("zone", ["", BERLIN])
+def test_instances_are_there_in_summer_too(zone, tmp_path, run_advisor):
+    """Without the time zone the hosts of the day come an hour late from the end of March on, as a note says."""
+    generator = np.random.default_rng(3)
+    rows = ["timestamp,input_tokens,output_tokens"]
+    for hour in range(14 * 24):
+        count = generator.poisson(5_400 if 7 <= hour % 24 < 17 else 45)
+        times = np.sort(generator.uniform(0, 3600, count)) + WINTER.timestamp() + hour * 3600
+        rows += [f"{time:.2f},{generator.integers(200, 900)},{generator.integers(60, 220)}" for time in times]
+    (tmp_path / "trace.csv").write_text("\n".join(rows) + "\n")
+    stated = f", timezone: {zone}" if zone else ""
+    (tmp_path / "workload.yaml").write_text(
+        "name: office\nmodel: Qwen/Qwen3-4B\n"
+        f"demand: {{trace: trace.csv, times: 4, horizon: 180d{stated}}}\n"
+        "slo: {ttft_p95: 1s, tpot_p95: 60ms}\n"
+        "providers: [aws]\nregions: [eu-central-1]\ninstance_types: [g6.xlarge]\n"
+    )
+    done = run_advisor("recommend", str(tmp_path / "workload.yaml"), "--format", "json")
+
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    (group,) = plan["fleet"]["groups"]
+    day = [group["instances"][at] for at in plan["fleet"]["schedule"][48:72]]
+    assert (day[6] == day[12]) == bool(zone)
+    assert day[7] == day[12] > day[2]
+    assert plan["workload"].get("timezone", "") == zone
+    assert any("demand.timezone" in note for note in plan["notes"]) != bool(zone)
