@@ -1,8 +1,11 @@
 """Manifests: what runs, where, how many, and that no text of a plan changes their structure."""
 
 import re
+import sys
 from dataclasses import replace
 from datetime import datetime, timedelta
+from fnmatch import fnmatch
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -189,6 +192,50 @@ def test_each_checkpoint_is_copied_once():
     (job,) = of_kind(objects_of(plan), "Job")
     assert copied(job) == "organisation/model"
     assert "# Name it: a 4-bit" in kubernetes_files(stack_of(plan), PLAIN)["kubernetes/weights/copy/jobs.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("names", "copied_names"),
+    [
+        (
+            "config.json model-00001-of-2.safetensors original/consolidated.00.pth original/params.json",
+            "config.json model-00001-of-2.safetensors",
+        ),
+        (
+            "model.safetensors metal/model.bin original/model--00001.safetensors tokenizer.json",
+            "model.safetensors tokenizer.json",
+        ),
+        (
+            "consolidated-00001-of-2.safetensors model-00001-of-2.safetensors tekken.json",
+            "model-00001-of-2.safetensors tekken.json",
+        ),
+        ("consolidated.safetensors params.json tekken.json", "consolidated.safetensors params.json tekken.json"),
+        (
+            "model.safetensors pytorch_model.bin tf_model.h5 1_Pooling/config.json onnx/model.onnx",
+            "1_Pooling/config.json model.safetensors onnx/model.onnx",
+        ),
+        ("config.json pytorch_model-00001-of-2.bin", "config.json pytorch_model-00001-of-2.bin"),
+    ],
+)
+def test_weights_are_copied_once(names, copied_names, monkeypatch):
+    """Volumes of jobs and pods have room for one checkpoint: a repository may hold it two and three times."""
+    (job,) = of_kind(objects_of(make_fleet_plan(make_group())), "Job")
+    script = job["spec"]["template"]["spec"]["initContainers"][0]["command"][-1]
+    got = {}
+
+    def snapshot_download(model, *, revision, local_dir, allow_patterns, ignore_patterns):
+        assert (model, revision, local_dir, allow_patterns) == ("a/b", "main", "/download/a/b", None)
+        got["names"] = sorted(
+            name for name in names.split() if not any(fnmatch(name, pattern) for pattern in ignore_patterns)
+        )
+
+    hub = SimpleNamespace(list_repo_files=lambda *_, **__: names.split(), snapshot_download=snapshot_download)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    monkeypatch.setenv("MODEL_ID", "a/b")
+    monkeypatch.setenv("MODEL_REVISION", "main")
+    exec(script, {})
+
+    assert got["names"] == sorted(copied_names.split())
 
 
 @pytest.mark.parametrize(
