@@ -229,3 +229,22 @@ def test_terraform_is_written_beside_the_plan(tmp_path, run_advisor):
 
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "infra" / "versions.tf").exists()
+
+
+def test_published_weights_come_first_in_layouts_that_others_outdo(tmp_path, run_advisor):
+    """The same machines hold in bf16 at TP 4, which TP 2 outdoes by the closed form: fp8 would save seven dollars."""
+    workload = tmp_path / "workload.yaml"
+    workload.write_text(
+        "name: code\nmodel: Qwen/Qwen3-32B\nprecisions: [bf16, fp8]\nslo: {ttft_p95: 2s, tpot_p95: 60ms}\n"
+        f"demand: {{summary: {EXAMPLES / 'code/demand.json'}, horizon: 90d}}\n"
+        "providers: [aws]\nregions: [us-west-2]\npurchase: [on_demand, spot]\n"
+        "limits: {min_replicas: 2, zones: 2, survive: instance}\ninstance_types: [p6-b300.48xlarge]\n"
+    )
+    plan = tmp_path / "plan.json"
+    done = run_advisor("recommend", str(workload), "--format", "json", "-o", str(plan))
+    asked = run_advisor("explain", str(plan), "--what-if", "precisions=bf16", "--format", "json")
+
+    assert done.returncode == asked.returncode == 0, done.stderr + asked.stderr
+    fleet, alone = json.loads(plan.read_text())["fleet"], json.loads(asked.stdout)["what_if"]["after"]
+    assert [group["precision"] for group in fleet["groups"]] == ["bf16"]
+    assert fleet["cost"]["total_usd_per_month"] == alone["total_usd_per_month"]

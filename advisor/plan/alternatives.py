@@ -27,6 +27,7 @@ from advisor.plan.scaling import minutes_of
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.plan.spot import interruption_words
 from advisor.plan.values import CurrentCost, Option, OptionCost, Predicted, Rung, RungGroup
+from advisor.plan.words import today_short_words
 from advisor.records import fields, replace
 from advisor.units import A_CENT, ratio_words
 from advisor.workload.values import Survive
@@ -194,12 +195,12 @@ def saved_ratio(usd_per_month: float, current: CurrentCost | None) -> float | No
     return 1 - usd_per_month / current.total_usd_per_month
 
 
-def as_is(current: CurrentCost | None, scope: RungScope, survival: Survive) -> Rung:
+def as_is(current: CurrentCost | None, scope: RungScope, survival: Survive, within_ratio: float) -> Rung:
     """Today's instances, where they keep the SLO and the limits, and the workload allows them."""
     if current is None:
         return no_rung(scope)
     needed, kept = current.instances_needed, current.within_slo_ratio
-    why = scope.why_none or _why_not_enough(current, survival)
+    why = scope.why_none or _why_not_enough(current, survival, within_ratio)
     if why:
         return replace(no_rung(scope), why_none=why, within_slo_ratio=kept)
     spare = current.instances - (needed or 0)
@@ -213,7 +214,7 @@ def as_is(current: CurrentCost | None, scope: RungScope, survival: Survive) -> R
     )  # fmt: skip
 
 
-def _why_not_enough(current: CurrentCost, survival: Survive) -> str:
+def _why_not_enough(current: CurrentCost, survival: Survive, within_ratio: float) -> str:
     needed, kept = current.instances_needed, current.within_slo_ratio
     if needed is None or kept is None or current.not_judged:
         return current.not_judged
@@ -223,7 +224,7 @@ def _why_not_enough(current: CurrentCost, survival: Survive) -> str:
     covered = "" if survival is Survive.NOTHING else " with failures covered"
     return (
         f"{current.instances} × {current.instance_type} {verb} {ratio_words(kept)} of the replayed requests within the "
-        f"SLO; {needed} {'is' if needed == 1 else 'are'} needed{covered}"
+        f"SLO; {today_short_words(current, within_ratio)}{covered}"
     )
 
 

@@ -344,7 +344,8 @@ class Ladder:
             rungs[scope.step] = self._told(scope, answer)
             if isinstance(answer, RungFleet) and self._is_preferred(answer):
                 cheaper[scope.step] = answer.usd_per_month
-        first = as_is(self._current, self._lower.every[0], self._context.requirements.workload.limits.survival)
+        stated = self._context.requirements.workload
+        first = as_is(self._current, self._lower.every[0], stated.limits.survival, stated.slo.within_ratio)
         others = (as_today(rungs[scope.step], first, self._current) for scope in self._lower.every[1:])
         as_stated = replace(self._described(_AS_STATED, self._recommended), recommended=True)
         return Climbed(tuple(_marked([first, *others], fleet)), as_stated, self._cheapest(cheaper, higher.cheaper_usd))

@@ -9,7 +9,7 @@ from advisor.plan.fleet.chosen import Confirmation, Fleet
 from advisor.plan.fleet.costs import BatchPlan
 from advisor.plan.problem.formulas import falls
 from advisor.plan.problem.values import PurchaseOption
-from advisor.plan.values import ComparedLatency, Option, RungGroup
+from advisor.plan.values import ComparedLatency, CurrentCost, Option, RungGroup
 from advisor.units import (
     HOURS_PER_DAY,
     HOURS_PER_WEEK,
@@ -78,6 +78,15 @@ def short_share_words(replay: Confirmation, slo: Slo) -> str:
     if replay.least[0] >= slo.within_ratio:
         asked = f"{ratio_words(slo.rehearsed_ratio)} are wanted of it, {ratio_words(slo.within_ratio)} and a margin"
     return f"{least_share_words(replay)}, {asked}"
+
+
+def today_short_words(current: CurrentCost, within_ratio: float) -> str:
+    """Instances that today's machines lack, and for what, where they keep the stated share: ``64 are needed``."""
+    needed = f"{current.instances_needed} {'is' if current.instances_needed == 1 else 'are'} needed"
+    if current.within_slo_ratio is None or current.within_slo_ratio < within_ratio:
+        return needed
+    wanted, asked = ratio_words(Slo(within_ratio=within_ratio).rehearsed_ratio), ratio_words(within_ratio)
+    return f"{needed} for the {wanted} that plans keep, {asked} and a margin"
 
 
 def spare_hours(fleet: Fleet) -> float | None:

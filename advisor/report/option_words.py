@@ -27,7 +27,7 @@ _SPOT = "spot"
 
 
 def ladder_section(plan: Plan, *, verbose: bool = False) -> Section:
-    """Each rung on its row; what a rung takes and risks is said where the rung before does not.
+    """Each rung on its row; what a rung takes and risks is said where its fleet is not that of the rung before.
 
     The recommendation stands above the first rung that allows more than the workload states.
     """
@@ -149,7 +149,7 @@ def _told(rung: Rung, before: Rung | None, current: CurrentCost | None, beside_s
     else:
         fleet += _why_less(rung, current)
     takes = _new("takes", rung.requires, before.requires if before and is_same else ())
-    risks = _new("risks", rung.risks, before.risks if before else ())
+    risks = _new("risks", rung.risks, before.risks if before and is_same else ())
     return f"{fleet}{beside_spot}{takes}{risks}"
 
 

@@ -21,6 +21,7 @@ from advisor.plan.words import (
     replayed_words,
     spare_hours,
     start_hours,
+    today_short_words,
 )
 from advisor.report.fleet_words import (
     detail_sections,
@@ -443,17 +444,17 @@ def _today_words(plan: Plan) -> Iterator[str]:
     precision = f" in {current.precision}" if current.precision else ""
     kept = f"{ratio_words(current.within_slo_ratio)} within the SLO{at_the_peak(plan)}{precision}"
     code = current.not_generated and f"; no code is generated for it: {current.not_generated}"
-    yield f"Today: {running} {verb} {kept}; {_needed(current)}{code}."
+    yield f"Today: {running} {verb} {kept}; {_needed(current, wanted_ratio(plan))}{code}."
 
 
-def _needed(current: CurrentCost) -> str:
+def _needed(current: CurrentCost, within_ratio: float) -> str:
     needed = current.instances_needed
     if needed is None or current.not_judged:
         return current.not_judged or "no number of them would do"
     if needed == current.instances:
         return "that many are needed"
     if needed > current.instances:
-        return f"{needed} are needed"
+        return today_short_words(current, within_ratio)
     return f"{needed} would do{' by predictions that users do not get' if current.slower else ''}"
 
 

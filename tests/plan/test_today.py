@@ -300,11 +300,15 @@ def test_a_further_way_of_paying_makes_no_change_of_machines_dearer():
 
 
 @pytest.mark.parametrize(
-    ("survival", "words"),
-    [(Survive.NOTHING, "SLO; 3 are needed"), (Survive.INSTANCE, "SLO; 3 are needed with failures covered")],
-)
-def test_failures_are_covered_only_where_they_have_to_be(survival, words):
-    """A workload that survives nothing needs no machine for it."""
-    current = CurrentCost("aws", "us-east-1", "g5.xlarge", "on_demand", 2, 2.0, 1460.0, 0.5, 3)
+    ("survival", "kept", "words"),
+    [
+        (Survive.NOTHING, 0.5, "SLO; 3 are needed"),
+        (Survive.INSTANCE, 0.5, "SLO; 3 are needed with failures covered"),
+        (Survive.NOTHING, 0.9914, "99.14% of the replayed requests within the SLO; 3 are needed for the 99.25% that plans keep, 99% and a margin"),
+    ],
+)  # fmt: skip
+def test_failures_and_margins_are_covered_only_where_they_have_to_be(survival, kept, words):
+    """A workload that survives nothing needs no machine for it; machines that keep the stated share lack the margin."""
+    current = CurrentCost("aws", "us-east-1", "g5.xlarge", "on_demand", 2, 2.0, 1460.0, kept, 3)
 
-    assert as_is(current, RungScope(Step.AS_IS, workload()), survival).why_none.endswith(words)
+    assert as_is(current, RungScope(Step.AS_IS, workload()), survival, 0.99).why_none.endswith(words)

@@ -58,7 +58,11 @@ class ReplayValidator(FleetSearch):
     def _within_rank(self, confirmed: Confirmed, rank: int, limit: float) -> Confirmed | None:
         """The fleet to prefer of those in precisions that lose less quality; None where none is within a cost."""
         other = self._of_rank(rank)
-        cheapest = other.on_the_same_machines(confirmed, limit) or other.cheaper_than(confirmed, limit)
+        cheapest = (
+            other.on_the_same_machines(confirmed, limit)
+            or self._of_rank(rank, every=True).on_the_same_machines(confirmed, limit)
+            or other.cheaper_than(confirmed, limit)
+        )
         return None if cheapest is None else _preferred(other.simplest_within(cheapest, limit), confirmed)
 
     def on_the_same_machines(self, confirmed: Confirmed, limit: float) -> Confirmed | None:
@@ -85,8 +89,8 @@ class ReplayValidator(FleetSearch):
         holds = isinstance(fleet, Confirmed) and fleet.confirmation.reached and fleet.usd_per_month <= limit
         return fleet if isinstance(fleet, Confirmed) and holds else None
 
-    def _of_rank(self, rank: int) -> "ReplayValidator":
-        """The same for the precisions up to a rank alone, whose layouts are not pools where others outdo them."""
+    def _of_rank(self, rank: int, *, every: bool = False) -> "ReplayValidator":
+        """The same for the precisions up to a rank alone, in all layouts or those that no other outdoes."""
         requirements = self._context.requirements
         named = requirements.workload.precisions
         kept = tuple(precision for precision in named if requirements.loss_rank(precision) <= rank)
@@ -95,7 +99,8 @@ class ReplayValidator(FleetSearch):
         # Its limits are those of the question, which may leave out the workload's budget.
         workload = replace(requirements.workload, precisions=kept, limits=self._formulation.problem.limits)
         context = replace(self._context, requirements=replace(requirements, workload=workload))
-        formulation = formulate(context, narrowed_supply(self._formulation.supply, workload), self._formulation.week)
+        supply = narrowed_supply(self._formulation.supply, workload)
+        formulation = formulate(context, supply, self._formulation.week, every=every)
         types_in_region = {pool.type_in_region for pool in self.problem.pools}
         return self.within(
             formulation.of(pool for pool in formulation.problem.pools if pool.type_in_region in types_in_region),
