@@ -207,3 +207,6 @@ def test_host_serves_from_bucket_and_registry_and_ends_well(start, host):
     assert "--no-should-decrement-desired-capacity" in host.commands()[left]
     with pytest.raises(OSError, match=r"refused|reset|closed|EOF"):
         host.ask("/health")
+    unhealthy = host.place_of("aws", "autoscaling", "set-instance-health")
+    assert unhealthy > stopped
+    assert host.commands()[unhealthy][-2:] == ["--health-status", "Unhealthy"]
