@@ -261,7 +261,7 @@ def _audit(database: Database, inputs: Inputs) -> Opened:
     ledger = _ledger(database, inputs, catalog)
     telemetry = None
     if inputs.telemetry:
-        from advisor.audit.telemetry import read_telemetry  # noqa: PLC0415 - a bill alone needs no readers of samples
+        from advisor.audit.split import read_telemetry  # noqa: PLC0415 - a bill alone needs no readers of samples
 
         telemetry = read_telemetry(inputs.telemetry, ledger.bill, extrapolates=inputs.extrapolates)
     counts = {

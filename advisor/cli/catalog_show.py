@@ -21,7 +21,7 @@ from advisor.cli.served import warn_of_layers
 from advisor.errors import AdvisorError, InputError
 from advisor.names import suggestion
 from advisor.records import picked
-from advisor.report.audit_words import audit_json, audit_markdown, audit_words
+from advisor.report.refresh_words import audit_json, audit_markdown, audit_words
 from advisor.report.text_table import render_table
 from advisor.report.words import SOLD_UNPRICED
 from advisor.units import counted, price_usd

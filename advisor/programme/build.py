@@ -16,9 +16,19 @@ from advisor.plan.plain_values import Document
 from advisor.plan.values import CurrentCost, Plan, Rung, RungGroup
 from advisor.plan.words import group_count_words
 from advisor.programme import rules
-from advisor.programme.billed import BilledMonth, as_billed
 from advisor.programme.rules import Assignment
-from advisor.programme.values import DAYS, NOTHING, Combination, Item, LeftOut, Programme, Saving, total_of
+from advisor.programme.values import (
+    DAYS,
+    NOTHING,
+    BilledMonth,
+    Combination,
+    Item,
+    LeftOut,
+    Programme,
+    Saving,
+    as_billed,
+    total_of,
+)
 from advisor.records import dataclass, field, replace
 from advisor.units import A_CENT, ratio_words
 
