@@ -143,9 +143,7 @@ def _cells_of(kind: Any) -> tuple[tuple[str, Callable[[Record, str], object], bo
 def read_records(path: Path, holding: str = "") -> Iterator[Record]:
     """Rows of a CSV file with a header line, each with its place.
 
-    Args:
-        path: the file.
-        holding: a text on the lines of the rows that are wanted; others may be left out unread. "": all are read.
+    *holding*: a text on the lines of the rows that are wanted; others may be left out unread. "": all are read.
 
     Raises:
         InputError: the file cannot be read, or a row has another number of cells than the header.

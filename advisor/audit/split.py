@@ -150,12 +150,8 @@ def split_compute(
 ) -> ComputeSplit:
     """The cost of compute by part.
 
-    Args:
-        ledger: the bill.
-        telemetry: use of hosts; None: there is none.
-        accelerator_counts: accelerators of a type of machine, by provider and name.
-        names: resource in the bill of a host, where their names differ.
-        extrapolates: the time that was not sampled is taken to have been like the rest.
+    *accelerator_counts*: accelerators of a type of machine, by provider and name. *names*: resource in the bill of a
+    host, where their names differ. *extrapolates*: the time that was not sampled is taken to have been like the rest.
     """
     total = ledger.cost_of("kind = 'compute'")
     unused = ledger.cost_of("kind = 'compute' AND unused IS NOT NULL")
@@ -304,10 +300,8 @@ class Telemetry:
 def read_telemetry(places: Sequence[str], bill: Bill, *, extrapolates: bool) -> Telemetry:
     """Use of each host in the part of the bill's period that was sampled.
 
-    Args:
-        places: directories of samples, or the address of a server.
-        bill: its period bounds what is asked.
-        extrapolates: samples from outside the period count too; the period is then taken to have been alike.
+    *places* are directories of samples, or the address of a server. With *extrapolates* samples from outside the period
+    count too; the period is then taken to have been alike.
 
     Raises:
         InputError: nothing can be read there.

@@ -79,13 +79,9 @@ ARRAYS = ("nodes", "mean", "deviation", "relevance", "points", "weights", "linea
 def rebuild(
     observed: Observations, measurements: Sequence[Measurement], catalog: Catalog, tell: Callable[[str], None]
 ) -> dict[str, bytes]:  # fmt: skip
-    """Content of every file of the calibration, by name.
+    """Content of every file of the calibration, by name; *tell* is told what is done, for there are minutes of it.
 
-    Args:
-        observed: what the token models rest on.
-        measurements: all of them; those of models that answer in one pass are taken from here.
-        catalog: what they name.
-        tell: is told what is being done, for there are minutes of it.
+    Token models rest on *observed*; models that answer in one pass on those of *measurements* that are theirs.
     """
     held: list[HeldOut] = []
     for split in SPLITS:

@@ -130,12 +130,7 @@ def read_price_table(
 ) -> tuple[Offer, ...]:
     """Offers of one provider, in the order of the file.
 
-    Args:
-        path: the file.
-        provider: whose it is.
-        sources: titles of what it names.
-        managed: what services that run endpoints ask for the same machines.
-        instance_type: the only one that is read; "": all.
+    *managed*: what services that run endpoints ask for the same machines. *instance_type*: the only one read; "": all.
     """
     own = {place: service for place, service in managed.items() if place[0] == provider}
     rows = (row for row in read_records(path, instance_type) if instance_type in ("", row.text("instance_type")))

@@ -42,9 +42,7 @@ places_argument = click.argument("places", metavar="PLACE...", nargs=-1, require
 def fleet_at(places: Sequence[str], span: timedelta | None = None) -> Fleet:
     """Accelerators of directories and what each needs; files that are left out are named on stderr.
 
-    Args:
-        places: directories, or addresses in object storage.
-        span: so long before the newest row; None: all there is.
+    *places* are directories, or addresses in object storage; *span*: so long before the newest row, None: all there is.
 
     Raises:
         InputError: one of them is another kind of address, or there are no samples in them.

@@ -51,12 +51,7 @@ def on_the_calendar(seconds: float) -> float:
 
 
 def hours_of_week(first_hour: int, hours: int) -> npt.NDArray[np.int64]:
-    """Index in the week (0: Monday 00:00 UTC) of consecutive hours.
-
-    Args:
-        first_hour: the first, in hours since 1970 (a Thursday).
-        hours: how many.
-    """
+    """Index in the week (0: Monday 00:00 UTC) of consecutive hours, the first so many since 1970 (a Thursday)."""
     return (first_hour + _HOURS_FROM_MONDAY_TO_1970 + np.arange(hours)) % HOURS_PER_WEEK
 
 

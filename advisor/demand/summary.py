@@ -23,12 +23,7 @@ def summary_json(tally: RequestTally, source: str, attribution: str, unit: Unit 
     """The summary of a tally as JSON text.
 
     Of a one-pass unit the input tokens are the sizes of the items in it, and the output tokens the items of a request.
-
-    Args:
-        tally: a counted trace.
-        source: where the trace is from, in words.
-        attribution: what its licence asks to be said ("" for one's own data).
-        unit: of the requests.
+    *source*: where the trace is from, in words. *attribution*: what its licence asks to be said; "" for one's own data.
     """
     demand = tally.demand(source)
     tokens, profile = demand.tokens, tally.profile()

@@ -312,13 +312,7 @@ def _minute_of(seconds: float) -> int:
 
 
 def with_lengths(demand: Demand, seconds: Floats, numbers: Floats) -> Requests:
-    """Arrivals with prompts and answers as long as those of the demand.
-
-    Args:
-        demand: what they are of.
-        seconds: of the arrivals, ascending, (n,).
-        numbers: random numbers from 0 to below 1, (3, n).
-    """
+    """Arrivals, ascending, (n,), with lengths like those of the demand, by random numbers in [0, 1), (3, n)."""
     chances = demand.tokens.probability.cumsum()
     cells = np.searchsorted(chances, numbers[0] * chances[-1], side="right")
     lengths = [demand.tokens.input_tokens[cells], demand.tokens.output_tokens[cells]]

@@ -509,12 +509,7 @@ def _stated(lever: PricedLever) -> str:
 
 
 def _combination(report: LeverReport, plan: Fleet | None) -> Combination:
-    """Levers of a workload against what is paid, or against the plan without any where nothing runs.
-
-    Args:
-        report: the levers.
-        plan: fleet that costs less than all of them together and counts in their place; None: there is none.
-    """
+    """Levers of a workload against what is paid, or the plan without any; a *plan* that costs less counts instead."""
     paid, levers_usd = report.paid_usd_per_month, report.together.plan.total_usd_per_month
     together = levers_usd if plan is None else _fleet_usd(plan)
     alone = {

@@ -359,11 +359,8 @@ def as_billed(
 ) -> tuple[Combination, str]:
     """A combination that saves of what the bill has, and a note where that is not known or differs; "" elsewhere.
 
-    Args:
-        combination: priced against today's deployment, or against a plan.
-        month: the bill; None: there is none.
-        left_usd_per_month: of the bill, beside what is paid of other combinations.
-        runs_today: it is priced against today's deployment.
+    *left_usd_per_month*: of the bill, beside what is paid of other combinations. *runs_today*: it is priced against
+    today's deployment, else against a plan.
     """
     stated = combination.paid_usd_per_month
     if month is None:

@@ -169,9 +169,7 @@ def stored_bytes(model: Model) -> int:
 def item_work(model: Model, tokens: int | None) -> tuple[float | None, str]:
     """FLOPs of one item, None where they are not known, and what an item is.
 
-    Args:
-        model: what takes the item.
-        tokens: length of a text, for models that answer one in one pass.
+    *tokens*: length of a text, for models that answer one in one pass.
     """
     if model.hidden and one_pass(model):
         flop = float(flop_of_sample(model, np.array([tokens or np.nan]))[0])

@@ -199,13 +199,7 @@ _ANY_IF_EMPTY = ("workload.regions", "workload.accelerators", "workload.instance
 
 
 def diff_table(diff: PlanDiff, code: Sequence[str], width: int | None) -> str:
-    """Table for a terminal.
-
-    Args:
-        diff: the plans.
-        code: what their code replaces, in sentences.
-        width: characters of a line; None: no limit.
-    """
+    """Table for a terminal in lines of a width (None: no limit); *code*: what the plans' code replaces."""
     head = bullets(list(_warnings(diff)), width)
     return "\n".join([headline(diff), *head, "", sections_text(_sections(diff, code), width)])
 

@@ -77,14 +77,7 @@ class Curve:
 
 
 def curve(accelerator: Timeline, engines: Sequence[Timeline], need: AcceleratorNeed, points: int) -> Curve:
-    """One accelerator in at most so many points.
-
-    Args:
-        accelerator: what is drawn.
-        engines: those that may be on it; the KV use is drawn where it is one.
-        need: what was judged of it.
-        points: the most, at least 1.
-    """
+    """One accelerator in at most so many points; the KV use is drawn where a single engine may be on it."""
     signal, words = next(((name, words) for name, words in _SIGNALS if accelerator.knows(name)), ("busy_ratio", ""))
     kv_used = _points(engines[0].mean("kv_cache_used_ratio"), points, np.nanmean) if len(engines) == 1 else None
     return Curve(

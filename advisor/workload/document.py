@@ -111,9 +111,7 @@ _READERS: Mapping[str, Callable[[Field], Any]] = {
 def read_workload(path: Path | str, prometheus: PrometheusDemand | None = None) -> Workload:
     """Read and validate a workload file.
 
-    Args:
-        path: the file.
-        prometheus: server to take demand from, in place of the source that the file names, which may then be missing.
+    *prometheus*: server to take demand from, in place of the source that the file names, which may then be missing.
 
     Raises:
         InputError: with file, line, field, and how to fix it.
@@ -229,12 +227,7 @@ def _demand(field: Field) -> DemandSource:
 
 
 def _batch_beside(field: Field | None, *, is_stated: bool) -> DeclaredDemand | None:
-    """Batch work beside another source; None where there is none, or it is all that is asked for.
-
-    Args:
-        field: the key ``demand``.
-        is_stated: whether the demand is what the file states, and not another source in its place.
-    """
+    """Batch work of the key ``demand`` beside another source; None where there is none, or nothing else."""
     sources = {} if field is None else _sources(field)
     if _BATCH not in sources or (is_stated and len(sources) == 1):
         return None

@@ -70,13 +70,9 @@ def update(
 ) -> tuple[Updated, ...]:
     """Take a published catalog as the layer between what was shipped and what was refreshed: all of it, or nothing.
 
-    Args:
-        published: what was read, verified.
-        catalog: what is known now.
-        root: directory of the published snapshots.
-        confirmed: keys of violations that a person accepts.
-        most_moved: largest move of an on-demand price that needs nobody, as a share of it.
-        dry_run: compare only.
+    *published* is verified; *root*: directory of the published snapshots; *confirmed*: keys of violations that a person
+    accepts; *most_moved*: largest move of an on-demand price that needs nobody, as a share of it; *dry_run*: compare
+    only.
 
     Raises:
         InputError: it is older than what is there, a table is wrong, or it cannot be written.

@@ -82,16 +82,11 @@ def _earlier_and_smaller(values: Indices) -> Indices:
 
 
 def peak_held(last: Indices, distances: Indices, entries: int, sizes: npt.NDArray[np.float32]) -> float:
-    """Most that a least-recently-used cache ever holds, in the unit of the sizes.
+    """Most that a least-recently-used cache of C *entries* ever holds, in the unit of the sizes.
 
     It evicts entries in the order of their last accesses, from the miss after the one that fills it on: after miss m it
-    holds what the first m misses brought, less the first m - C of the accesses that no hit follows.
-
-    Args:
-        last: position of the last access of the same key.
-        distances: stack distances of the accesses.
-        entries: C, most that it holds.
-        sizes: size of each access's entry, the same for all accesses of a key.
+    holds what the first m misses brought, less the first m - C of the accesses that no hit follows. Of each access:
+    position of the last one of its key, stack distance, and the size of its entry, the same for all of a key.
     """
     is_hit = distances < entries
     is_end = np.ones(last.size, np.bool_)
@@ -102,12 +97,9 @@ def peak_held(last: Indices, distances: Indices, entries: int, sizes: npt.NDArra
 
 
 def misses_of_ttl(is_new: npt.NDArray[np.bool_], times_s: npt.NDArray[np.float64], ttl_s: float) -> int:
-    """Misses of a cache whose entries count for a time after they were written, and keep their room beyond it.
+    """Misses of a cache whose entries count for *ttl_s* seconds after they were written, and keep their room beyond it.
 
-    Args:
-        is_new: whether the cache does not hold the entry of an access, which is written then; accesses stand by key.
-        times_s: times of the accesses.
-        ttl_s: seconds for which an entry counts.
+    *is_new*: the cache does not hold the entry of an access, which is written then; accesses stand by key.
     """
     misses, written = 0, 0.0
     for absent, now in zip(is_new.tobytes(), times_s.data, strict=True):
@@ -314,11 +306,9 @@ def replay_caches(
 ) -> CacheReplay:
     """Replay a log against caches of every size.
 
-    Args:
-        log: requests as hashes, with times where *ttl_s* is given.
-        ttl_s: seconds for which an answer counts after it was written; None: for ever.
-        thresholds: cosine similarities of semantic caches.
-        vectors: answers of an embedder; None: those of the log.
+    *ttl_s*: seconds for which an answer counts after it was written, None: for ever; the log has times where it is
+    given. *thresholds*: cosine similarities of semantic caches. *vectors*: answers of an embedder; None: those of the
+    log.
     """
     notes = []
     answers = np.frombuffer(log.answer_bytes, np.float32)
