@@ -121,11 +121,7 @@ def hardware_named(catalog: Catalog, name: str) -> tuple[Accelerator, InstanceTy
 
 
 def _only_accelerator(catalog: Catalog, machine: InstanceType) -> Accelerator:
-    """The one accelerator that a machine has.
-
-    Raises:
-        InputError: it has a part of one, or several.
-    """
+    """The one accelerator that a machine has."""
     if machine.accelerator_count != 1:
         count = "an unknown number of" if machine.accelerator_count is None else f"{machine.accelerator_count:g} ×"
         raise InputError(

@@ -243,11 +243,7 @@ def _change(
 
 
 def _one_finding(opened: "Opened", wanted: str, output_format: str, width: int | None) -> str:
-    """One finding.
-
-    Raises:
-        InputError: the audit has none of that id.
-    """
+    """One finding."""
     from advisor.report.bill import documents, table  # noqa: PLC0415 - as above
 
     audit = opened.audit

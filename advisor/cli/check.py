@@ -120,11 +120,7 @@ def _schema_of(file: Path) -> str:
 
 
 def _refuse_estate(file: Path, infra: Path | None) -> None:
-    """Refuse the plan of several workloads.
-
-    Raises:
-        InputError: it is one; the hint is a check of one of its workloads.
-    """
+    """Refuse the plan of several workloads."""
     if not _schema_of(file).startswith("advisor.estate/"):
         return
     plans = sorted(file.parent.glob(f"*{PLAN_SUFFIX}"))

@@ -113,11 +113,7 @@ def cache_command(
 
 
 def _vectors(embedder: str | None, dimension: int | None, number_bytes: int) -> Vectors | None:
-    """Answers of the embedder; None without one.
-
-    Raises:
-        InputError: the model answers with something else.
-    """
+    """Answers of the embedder; None without one."""
     if embedder is None:
         if dimension is not None:
             raise click.UsageError("--dimension says how long the vectors of --embedder are: give both")
@@ -208,11 +204,7 @@ def summarise(trace: Path, source: str, attribution: str, model: str | None, out
 
 
 def _sizes_of(trace: Path, name: str | None) -> tuple[Unit, SizeColumns]:
-    """Unit of the requests of a trace and its columns, by their model or by the header.
-
-    Raises:
-        InputError: no summary is made of requests of this kind.
-    """
+    """Unit of the requests of a trace and its columns, by their model or by the header."""
     from advisor.demand.trace import header_of  # noqa: PLC0415 - as above
 
     told = None

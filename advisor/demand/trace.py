@@ -297,11 +297,7 @@ def _integers(batch: Any, column: Column, names: dict[Column, str]) -> Integers:
 
 
 def _product(factors: Sequence[Integers], columns: SizeColumns, path: Path, rows_before: int) -> Integers:
-    """Sizes of a batch of requests; of one factor that factor.
-
-    Raises:
-        InputError: one is larger than any size that is kept.
-    """
+    """Sizes of a batch of requests; of one factor that factor."""
     if len(factors) == 1:
         return factors[0]
     sizes = np.prod(np.stack(factors).astype(np.float64), axis=0)

@@ -149,11 +149,7 @@ def _with_adapters(model: Model, cells: Mapping[str, str]) -> Model:
 
 
 def _check_adapters(model: Model, engine: str, accelerator: str) -> None:
-    """Refuse adapters on an engine that serves none, or none of their rank, as plans do.
-
-    Raises:
-        InputError: with the engine's reason.
-    """
+    """Refuse adapters on an engine that serves none, or none of their rank, as plans do."""
     if model.adapters is None:
         return
     shortfall = adapter_shortfall(load_catalog().engine_named(engine), accelerator, model.adapters)

@@ -90,11 +90,7 @@ def _value(form: Form, control: Control) -> str:
 
 
 def _amount(typed: str, control: Control) -> str:
-    """A typed amount; a percentage of the demand as a factor.
-
-    Raises:
-        InputError: it is none.
-    """
+    """A typed amount; a percentage of the demand as a factor."""
     is_demand = control.key == DEMAND
     percent = _PERCENT.fullmatch(typed) if is_demand else None
     if percent and len(typed) < _LONGEST:

@@ -293,11 +293,7 @@ def _cloudwatch(field: Field, *, cache_is_stated: bool) -> CloudWatchDemand:
 
 
 def _current_of_samples(field: Field, demand: DemandSource) -> Deployment:
-    """Deployment that the hosts of the samples report.
-
-    Raises:
-        InputError: they are not sampled, are of several kinds, or do not say.
-    """
+    """Deployment that the hosts of the samples report."""
     from advisor.samples.store.hosts import running_fleet  # noqa: PLC0415 - few workloads ask, and it loads pyarrow
 
     field.choice((_OF_SAMPLES,))

@@ -233,11 +233,7 @@ def _records(path: Path) -> Iterator[Record]:
 
 
 def _check_cells(path: Path, today: dt.date) -> None:
-    """Refuse cells that no table has: lines, formulas, days to come, and rows that say something twice.
-
-    Raises:
-        InputError: there is such a cell.
-    """
+    """Refuse cells that no table has: lines, formulas, days to come, and rows that say something twice."""
     key = _UNIQUE.get(path.name, ())
     rows: set[tuple[str, ...]] = set()
     for record in _records(path):
@@ -263,11 +259,7 @@ def _check_cell(record: Record, column: str, cell: str, today: dt.date) -> None:
 
 
 def _check_tables(directory: Path, provider: str) -> None:
-    """Read every table as the catalog will.
-
-    Raises:
-        InputError: a row is wrong.
-    """
+    """Read every table as the catalog will."""
     sources = readers.Sources(directory)
     for name in ("instances.csv", "commitments.csv", "managed.csv", "serverless.csv"):
         for record in _records(directory / name):

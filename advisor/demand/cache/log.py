@@ -434,11 +434,7 @@ _DECODER = json.JSONDecoder(
 
 
 def _vector(value: object, others: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    """Embedding of length 1.
-
-    Raises:
-        ValueError: it is not a vector of numbers, all zero, or of another length than those before.
-    """
+    """Embedding of length 1."""
     if not isinstance(value, list) or not set(map(type, value)) <= {int, float}:
         _refuse("embedding: no list of numbers")
     if len(value) > _MOST_DIMENSIONS:

@@ -144,12 +144,7 @@ class Bucket:
         return f"{self.url.root}/{name}"
 
     def _tried(self, action: Callable[[], T], *, may_miss: bool = False) -> T:
-        """Result of an action, tried again while it fails by what may pass.
-
-        Raises:
-            FileNotFoundError: there is no such file, which may be.
-            InputError: it is refused, or still fails.
-        """
+        """Result of an action, tried again while it fails by what may pass."""
         for pause in (*self._pauses, None):
             try:
                 return action()
