@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cache, cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -152,11 +153,10 @@ def read_regions(sources: Sources) -> dict[tuple[str, str], Region]:
     listed = [_region(row, sources) for row in sources.rows("regions")]
     without = _price_tables(sources).keys() - {region.provider for region in listed}
     unprinted = [replace(_UNPRINTED, provider=provider) for provider in without]
-    return {(region.provider, region.name): region for region in sorted(listed + unprinted, key=_region_key)}
-
-
-def _region_key(region: Region) -> tuple[str, str]:
-    return region.provider, region.name
+    return {
+        (region.provider, region.name): region
+        for region in sorted(listed + unprinted, key=attrgetter("provider", "name"))
+    }
 
 
 def _price_tables(sources: Sources) -> dict[str, Path]:

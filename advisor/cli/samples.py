@@ -83,7 +83,6 @@ from advisor.report.samples_chart import (
     verdict_words,
 )
 from advisor.report.text_table import render_markdown_table, render_table
-from advisor.samples.need.engines import Bounds
 from advisor.samples.need.fleet import (
     METRICS_NEEDED,
     SIGNALS,
@@ -231,7 +230,10 @@ def entry(need: AcceleratorNeed) -> dict[str, Any]:
         "verdict": verdict.code.value,
         "likely": verdict.likely.value,
         "missing": list(verdict.missing),
-        "compared": {name: _compared(bounds, verdict.limits[name]) for name, bounds in verdict.numbers.items()},
+        "compared": {
+            name: picked(bounds, "value", "low", "high", "coverage_ratio", "basis") | {"limit": verdict.limits[name]}
+            for name, bounds in verdict.numbers.items()
+        },
         **_memory_entry(need.memory),
         "queue_p95": need.queue_p95,
         **{f"{signal}_p95": need.ratio(signal) for signal in ("busy", *_PROFILED)},
@@ -239,10 +241,6 @@ def entry(need: AcceleratorNeed) -> dict[str, Any]:
         "coverage_ratio": verdict.coverage_ratio,
         "advice": need.advice,
     }
-
-
-def _compared(bounds: Bounds, limit: float) -> dict[str, Any]:
-    return {**picked(bounds, "value", "low", "high", "coverage_ratio", "basis"), "limit": limit}
 
 
 def _memory_entry(memory: MemoryNeed | None) -> dict[str, Any]:

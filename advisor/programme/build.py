@@ -89,7 +89,7 @@ class _Builder:
         items = [*self._of_levers(), *self._of_plans()]
         items += self._of_findings()
         items += self._to_assess()
-        items.sort(key=_order)
+        items.sort(key=lambda item: (item.week, item.payback_months or 0.0, item.id))
         by_id = {combination.id: combination.saving for combination in self._combinations}
         own = [item.saving for item in items if item.saving is not None and not item.counted_in]
         total = self._within_bill(total_of((*by_id.values(), *own)))
@@ -594,8 +594,3 @@ def _payback(usd: float, saving: Saving) -> float | None:
 
 def _by_saving(item: Item) -> tuple[float, str]:
     return (0.0 if item.saving is None else -item.saving.usd_per_month), item.id
-
-
-def _order(item: Item) -> tuple[int, float, str]:
-    """Sort key: week, then the soonest paid back."""
-    return item.week, item.payback_months or 0.0, item.id
