@@ -1,23 +1,6 @@
 """``advisor samples``: peak against average, what is needed, and what limits it.
 
-The JSON is a list with one object for each accelerator and metric::
-
-    host                string
-    accelerator_index   number on the host
-    mig_index           number of the MIG instance; null for a whole accelerator
-    accelerator_uuid    string; null when it never answered
-    accelerator         product name; null when it never answered
-    metric              name with its unit: memory_used_bytes, busy_ratio, power_watts, ...
-    p50, p95, max, mean over the known values; null when there is none
-    peak_to_mean        max ÷ mean; null when the mean is 0 or unknown
-    coverage_ratio      share of the host's sampled time in which the value is known (0..1)
-    samples             readings of the accelerator
-    missed_ticks        readings that should have been there and are not
-    energy_joules       used from the first to the last sample; null when there is no counter
-    verdict             what limits the accelerator; see `advisor samples need`
-    need_gib, need_low_gib, need_high_gib   memory that it needs of what it holds; null where unknown
-
-An accelerator that gave no value at all has one object whose metric is null.
+The keys of the JSON of ``show`` are in docs/agent.md.
 
 ``advisor samples need``: what each accelerator needs, and what limits it.
 
