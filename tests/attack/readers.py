@@ -43,9 +43,8 @@ from advisor.programme.build import programme_of
 from advisor.programme.values import PROGRAMME as PROGRAMME_DOCUMENT
 from advisor.report.bill import documents, table
 from advisor.report.bill.documents import read_audit
-from advisor.report.estate_diff import estate_diff, estate_diff_markdown
 from advisor.report.pages import estate_page, page_of, plan_page
-from advisor.report.plan_diff import diff_markdown, plan_diff
+from advisor.report.plan_diff import diff_markdown, estate_diff, estate_diff_markdown, plan_diff
 from advisor.report.programme import programme_json, review_json
 from advisor.report.verdict import plan_table
 from advisor.workload.document import read_workload
