@@ -62,7 +62,7 @@ def test_only_workloads_that_changed_are_listed():
 
     assert [one.file for one in diff.changes] == [MIXED.file, NONE.file, SPOT.file]
     assert [one.usd_per_month_more for one in diff.changes] == [None, None, 10.0]
-    assert headline(diff) == "estate: $100.00 → $150.50 a month (+$50.50, +50%); 3 workloads changed"
+    assert estate_headline(diff) == "estate: $100.00 → $150.50 a month (+$50.50, +50%); 3 workloads changed"
     gone = estate_diff(before, estate_of(MIXED)).changes
     assert [(one.file, one.usd_per_month_more) for one in gone] == [(SPOT.file, -SPOT.usd_per_month)]
     assert estate_diff(before, before).changes == ()
