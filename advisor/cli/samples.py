@@ -185,7 +185,7 @@ def _rendered(needs: Sequence[AcceleratorNeed], output_format: str) -> str:
 
 def advice_lines(needs: Sequence[AcceleratorNeed]) -> list[str]:
     """Advice, each line once for all accelerators that it is given for, and which products are oversized."""
-    lines = grouped([(f"{need.who.host} #{place_of(need)}", need.advice) for need in needs])
+    lines = grouped([(f"{need.who.host} #{need.who.number}", need.advice) for need in needs])
     return [f"- {line}" for line in (*lines, *map(_oversized_line, oversized(needs)))]
 
 
@@ -196,11 +196,6 @@ def _oversized_line(spare: Oversized) -> str:
         f"oversized: {spare.accelerators:,} × {spare.product or 'accelerator'} ({hosts}) busy "
         f"{percent(spare.busy_p95)} at p95; {spare.enough:,} would do at {percent(WORKING.value)} use"
     )
-
-
-def place_of(need: AcceleratorNeed) -> str:
-    """Number on the host, and of the MIG instance."""
-    return str(need.who.index) if need.who.mig_index is None else f"{need.who.index}.{need.who.mig_index}"
 
 
 def entry(need: AcceleratorNeed) -> dict[str, Any]:
@@ -246,7 +241,7 @@ def _long_need_row(need: AcceleratorNeed) -> list[str]:
     least = "≥" if numbers["need_is_exceeded"] else ""
     return [
         need.who.host,
-        place_of(need),
+        need.who.number,
         verdict_words(need.verdict),
         *("-" if value is None else f"{least if not at else ''}{value:.1f}" for at, value in enumerate(gib)),
         percent(numbers["kv_p95"]),
@@ -353,7 +348,7 @@ def _tables(fleet: Fleet, output_format: str) -> str:
     render = render_markdown_table if output_format == "markdown" else render_table
     rows = [_row(accelerator) for accelerator in fleet.accelerators]
     needs = [
-        (need.who.host, place_of(need), verdict_words(need.verdict), need_words(need.memory)) for need in fleet.needs
+        (need.who.host, need.who.number, verdict_words(need.verdict), need_words(need.memory)) for need in fleet.needs
     ]
     parts = [
         "\n".join([render(_HEADERS, rows), "", _MEANING, *_gap_lines(fleet.accelerators)]),
@@ -413,7 +408,7 @@ def _row(counted: Counted) -> list[str]:
     ratio, energy = busy and _peak_to_mean(busy), _energy_joules(counted)
     return [
         who.host,
-        str(who.index) if who.mig_index is None else f"{who.index}.{who.mig_index}",
+        who.number,
         who.product or "unknown",
         f"{counted.rows / counted.grid.rows:.1%}",
         *((_gib(memory.mean), _gib(memory.max)) if memory else ("-", "-")),

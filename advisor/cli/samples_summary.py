@@ -187,7 +187,7 @@ def _row(row: Summary) -> Sequence[str]:
         unit, numbers = "GiB", [bytes_to_gib(number) for number in numbers]
     return [
         who.host,
-        str(who.index) if who.mig_index is None else f"{who.index}.{who.mig_index}",
+        who.number,
         _of_words(row),
         row.metric,
         unit,
