@@ -200,22 +200,22 @@ def _rendered(
     opened: "Opened", inputs: "Inputs", output_format: str, finding: str | None, width: int | None
 ) -> Iterable[str]:
     """The audit in the format that was asked for, in pieces."""
-    from advisor.report.bill import documents, table  # noqa: PLC0415 - help shows without them
+    from advisor.report import bill_documents, bill_table  # noqa: PLC0415 - help shows without them
 
     audit = opened.audit
     if finding is not None:
         return [_one_finding(opened, finding, output_format, width)]
     match output_format:
         case "json" | "html":
-            return [json_or_page(documents.audit_json(audit), output_format)]
+            return [json_or_page(bill_documents.audit_json(audit), output_format)]
         case "markdown":
-            return [table.audit_markdown(audit)]
+            return [bill_table.audit_markdown(audit)]
         case "sarif":
-            return [documents.audit_sarif(audit, Path(inputs.bill[0]))]
+            return [bill_documents.audit_sarif(audit, Path(inputs.bill[0]))]
         case "focus":
-            return documents.focus_rows(audit, opened.ledger)
+            return bill_documents.focus_rows(audit, opened.ledger)
         case _:
-            return [table.audit_table(audit, width, whole=width is None)]
+            return [bill_table.audit_table(audit, width, whole=width is None)]
 
 
 def _change(
@@ -244,7 +244,7 @@ def _change(
 
 def _one_finding(opened: "Opened", wanted: str, output_format: str, width: int | None) -> str:
     """One finding."""
-    from advisor.report.bill import documents, table  # noqa: PLC0415 - as above
+    from advisor.report import bill_documents, bill_table  # noqa: PLC0415 - as above
 
     audit = opened.audit
     finding = next((finding for finding in audit.findings if finding.id == wanted.upper()), None)
@@ -252,8 +252,8 @@ def _one_finding(opened: "Opened", wanted: str, output_format: str, width: int |
         there = ", ".join(finding.id for finding in audit.findings) or "none"
         raise InputError(f"this bill has no finding {wanted}", where="--finding", hint=f"it has: {there}")
     if output_format == "json":
-        return documents.json_text(documents.finding_entry(finding, is_in_usd=audit.is_in_usd))
-    return table.finding_table(finding, audit.bill.currency, width)
+        return bill_documents.json_text(bill_documents.finding_entry(finding, is_in_usd=audit.is_in_usd))
+    return bill_table.finding_table(finding, audit.bill.currency, width)
 
 
 def _deliver(pieces: Iterable[str], output: Path | None) -> None:

@@ -19,8 +19,8 @@ from advisor.cli.output import (
     table_or_json_option,
     tell,
 )
-from advisor.demand.cache.log import BLOCK_TOKENS, MOST_BLOCK_TOKENS, read_log
-from advisor.demand.cache.replay import SCHEMA, CacheCurve, CacheReplay, Vectors, replay_caches
+from advisor.demand.cache_log import BLOCK_TOKENS, MOST_BLOCK_TOKENS, read_log
+from advisor.demand.cache_replay import SCHEMA, CacheCurve, CacheReplay, Vectors, replay_caches
 from advisor.demand.forecast import DAYS, forecast
 from advisor.demand.summary import read_summary, summary_json
 from advisor.demand.trace_columns import KIND_COLUMNS, OF_TIMES, OF_TOKENS, SizeColumns, is_of_times_alone, told_unit

@@ -14,7 +14,7 @@ from advisor.names import suggestion
 from advisor.programme.build import LEVERS, Inputs, programme_of
 from advisor.programme.rules import OWNERS
 from advisor.programme.values import billed_month
-from advisor.report.bill.documents import read_audit
+from advisor.report.bill_documents import read_audit
 from advisor.report.programme import programme_json, programme_sections
 from advisor.report.text_table import sections_as
 

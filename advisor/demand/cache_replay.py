@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.cache.log import MOST_REQUESTS, RequestLog
+from advisor.demand.cache_log import MOST_REQUESTS, RequestLog
 from advisor.records import dataclass
 from advisor.units import BYTES_PER_GIB
 
