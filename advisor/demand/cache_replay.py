@@ -22,12 +22,9 @@ NEVER = np.iinfo(np.int32).max
 def stack_distances(last: Indices) -> Indices:
     """Number of other keys that were accessed since the last access of the same key; :data:`NEVER` for a first access.
 
-    A least-recently-used cache of C entries hits exactly those accesses whose distance is below C (Mattson et al.,
-    IBM Systems Journal 9(2), 1970). With p(i) the last access before i of the same key, distance(i) =
-    #{j < i: p(j) ≤ p(i)} - (p(i) + 1), where p of a first access is -1.
-
-    Args:
-        last: p, as of :func:`last_access`.
+    A least-recently-used cache of C entries hits exactly those accesses whose distance is below C (Mattson et al., IBM
+    Systems Journal 9(2), 1970). With p(i) (*last*, see :func:`last_access`) the last access before i of the same key,
+    distance(i) = #{j < i: p(j) ≤ p(i)} - (p(i) + 1), where p of a first access is -1.
     """
     hits = np.flatnonzero(last >= 0).astype(np.int32)
     distances = np.full(last.size, NEVER, np.int32)
@@ -150,15 +147,10 @@ def semantic_point(
 ) -> SemanticPoint:
     """Replay: a request takes the answer of the most similar stored one, and is stored where none is similar enough.
 
-    Only entries of its own model and scope answer a request, as those of an exact cache do.
-
-    Args:
-        vectors: embeddings of length 1, shape (requests, dimensions), in the order of the log.
-        scopes: hash of each request's model and scope.
-        answers: hash of each request's own answer.
-        threshold: cosine similarity.
-        entry_bytes: size of each request's entry without its embedding; None: no answer has a size.
-        expiry: when entries stop counting, and leave; None: never.
+    Only entries of its own model and scope answer a request, as those of an exact cache do. *vectors*: embeddings of
+    length 1, shape (requests, dimensions), in the order of the log. *scopes*, *answers*: hashes of each request's model
+    and scope, and of its own answer. *threshold*: cosine similarity. *entry_bytes*: size of each request's entry
+    without its embedding; None: no answer has a size. *expiry*: when entries stop counting, and leave; None: never.
     """
     nearest = _nearest_in_scope(vectors, scopes, threshold, expiry)
     hits, stored = np.flatnonzero(nearest >= 0), np.flatnonzero(nearest < 0)

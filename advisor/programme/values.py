@@ -197,13 +197,9 @@ def pattern_of(days: Sequence[dt.date], costs: Floats, breaks: Sequence[dt.date]
     """Expected cost = (level between breaks + slope × day) × factor of the weekday, each a median.
 
     The slope is the median over pairs of days a whole number of weeks apart, in one stretch (Theil 1950, Sen 1968);
-    none unless 80 % of the pairs agree on its direction. Days on which something changed on purpose begin a level of
-    their own. The three are found in turns, as each takes the others out of the costs.
-
-    Args:
-        days: in order; some may be missing.
-        costs: cost of each.
-        breaks: days from which another level holds.
+    none unless 80 % of the pairs agree on its direction. *breaks*: days on which something changed on purpose begin a
+    level of their own. The three are found in turns, as each takes the others out of the costs. Some of the days may be
+    missing.
     """
     number = np.array([(day - days[0]).days for day in days], np.float64)
     stretch = np.array([sum(day >= change for change in set(breaks)) for day in days])
