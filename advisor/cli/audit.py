@@ -1,21 +1,4 @@
-"""``advisor audit``: a bill by what it was spent on, and what to do about it.
-
-The JSON (``advisor.audit/v1``)::
-
-    bill           billed_cost, effective_cost (null: not stated), currency, from, until, rows, cost (the one split)
-    kinds          compute, storage, network, managed, other; their sum is the bill
-    by             provider, region, family (of compute), purchase
-    compute_split  needed, headroom, idle, unused_commitment, unattributed; their sum is compute
-    hosts          one for each billed machine with telemetry
-    endpoints      name, cost, cost_per_request, cost_per_million_input_tokens, peak_ratio, error_ratio, ...
-    requests       teams, environments; null without request logs
-    tags           by key: values, untagged; their sum is the bill
-    chargeback     cost of the endpoints by team and environment of their requests
-    findings       id, title, usd_per_month (null: the bill is in another currency), per_month, low, high (in the
-                   bill's currency; null: its period is unknown), basis, effort, evidence, risk, command (acts, and can
-                   be taken back), look (shows first), why_no_action (null: command acts; else it is look), resources
-    notes          what a reader has to know
-"""
+"""``advisor audit``: a bill by what it was spent on, and what to do about it; its JSON is in docs/audit.md."""
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal

@@ -1,29 +1,6 @@
 """``advisor samples``: peak against average, what is needed, and what limits it.
 
-The keys of the JSON of ``show`` are in docs/agent.md.
-
-``advisor samples need``: what each accelerator needs, and what limits it.
-
-The JSON is a list with one object for each accelerator::
-
-    host, accelerator, mig_index, uuid, product   which one
-    verdict           idle, memory_bound, throttled, compute_and_bandwidth_bound, compute_bound, bandwidth_bound,
-                      busy_not_saturated, within_limits or unknown
-    likely            what it would be if what was not observed had been like the rest
-    missing           signals that the verdict lacks
-    compared          by limit: value, low, high, coverage_ratio, basis and the limit itself
-    held_gib, total_gib                           the most memory that was held, and what there is
-    need_gib          null where no engine says what it used, or --model is not stated
-    need_low_gib, need_high_gib                   what the need can be; "at least" where need_is_exceeded
-    need_is_exceeded  the KV cache was full while requests queued: more would have been used
-    kv_p95, kv_max    use of the KV cache; null where no engine says
-    queue_p95         requests waiting
-    busy_p95, sm_active_p95, dram_active_p95, tensor_active_p95
-    bytes_per_second  mean rates over nvlink_sent_bytes, pcie_received_bytes, ... as far as they were counted
-    oversized         accelerators of its product in hosts that have as many, and enough: so many would do at the use
-                      from which nothing is to spare (0.8); null where none is to spare, or its use is unknown
-    coverage_ratio    the least of the signals that the verdict rests on
-    advice            one sentence
+The keys of the JSON are in docs/agent.md (``show``) and docs/need.md (``need``).
 """
 
 import json
