@@ -201,9 +201,8 @@ def _pictures_of(path: Path, demand: Demand) -> Pictures:
 def _demand_of_samples(
     sampled: SampleDemand, workload: Workload, model: Model, catalog: Catalog, performance: PerformanceModel
 ) -> Demand:  # fmt: skip
-    from advisor.demand.recorded import hourly_use, read_fleet
+    from advisor.demand.recorded import busy_profile, hourly_use, read_fleet
     from advisor.demand.services import demand_of_views
-    from advisor.samples.busy import busy_profile
     from advisor.samples.need.fleet import notes_on
     from advisor.samples.store.reading import Store
 

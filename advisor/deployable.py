@@ -212,13 +212,7 @@ def stop_seconds(provider: str, instance_type: str, purchase: str, catalog: Cata
     """Seconds that a machine is billed after its last hour, as code takes it away by the clock.
 
     A service without machines keeps idle containers as its price says, and of providers without code nobody knows: 0.
-
-    Args:
-        provider: of the machine.
-        instance_type: as the provider names it.
-        purchase: way of paying.
-        catalog: tables.
-        on_nodes: whether code runs it as a node of a cluster; see :func:`needs_cluster`.
+    *on_nodes*: code runs it as a node of a cluster; see :func:`needs_cluster`.
     """
     if purchase == SERVERLESS:
         return 0.0

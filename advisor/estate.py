@@ -129,15 +129,9 @@ def plan_estate(
     calibration: Path | None = None,
     watch: Watch | None = None,
 ) -> Planned:
-    """Plan all workload files of a directory together.
+    """Plan all workload files of a directory together, with what they share in an ``estate.yaml``.
 
-    A file that cannot be read does not stop the others: its row says why.
-
-    Args:
-        directory: with workload files, and what they share in an ``estate.yaml``.
-        spread: over which processes the work is spread; this one alone without.
-        calibration: directory of a calibration of one's own; the catalog's without.
-        watch: called as workloads are done.
+    A file that cannot be read does not stop the others: its row says why. *watch* is called as workloads are done.
 
     Raises:
         InputError: the directory holds no workload files, or its ``estate.yaml`` has to be fixed.

@@ -23,6 +23,7 @@ MOST_BYTES = 512 * BYTES_PER_MIB
 IN_THE_WAY = "move it away: only files are read here"
 MOST_DIGITS = 40
 """Longest whole number of a JSON text; a float holds 17 digits."""
+_SAVE_ANEW = "save it as UTF-8"
 _HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
 _PATIENCE_SECONDS = 3.0
 _PIECE_BYTES = BYTES_PER_MIB
@@ -43,7 +44,9 @@ def read_text(path: Path, what: str, hint: str = "", most_bytes: int = MOST_BYTE
             text += decoder.decode(piece)  # grows in place: a large file is in memory once
         text += decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
-        raise InputError(f"the {what} is not UTF-8 text", where=str(path), hint=hint) from error
+        line = 1 + text.count("\n") + error.object.count(b"\n", 0, error.start)
+        told = f"the {what} is not UTF-8 text: byte {error.object[error.start]:#04x}"
+        raise InputError(told, where=f"{path}:{line}", hint=hint or _SAVE_ANEW) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -140,10 +140,8 @@ def _defaults(arguments: list[Field[Any]]) -> dict[str, Any]:
 def _init_code(shape: tuple[tuple[bool, bool, str], ...], *, ends: bool) -> CodeType:
     """Code that sets fields by their numbers.
 
-    Args:
-        shape: of each field whether it is an argument, whether by name only, and what its default is: "value", "make"
-            (a function makes it) or "".
-        ends: whether ``__post_init__`` is called.
+    *shape*: of each field whether it is an argument, whether by name only, and what its default is: "value", "make" (a
+    function makes it) or "". *ends*: ``__post_init__`` is called.
     """
     arguments: list[str] = []
     by_name: list[str] = []

@@ -16,6 +16,7 @@ from advisor.errors import InputError
 Row = Mapping[str, str]
 Choice = TypeVar("Choice", bound=StrEnum)
 Value = TypeVar("Value")
+AnyRecord = TypeVar("AnyRecord", bound="Record")
 _FORMULA, _NUMBER = re.compile(r"[=+\-@\t\r]"), re.compile(r"-?[0-9.]+(?:e[+-][0-9]+)?")
 CELLS_HINT = "give the row as many cells as the header has; quote a cell that holds commas"
 OptionalText = Annotated[str, "empty"]
@@ -104,9 +105,9 @@ class Record:
         }
         return kind(**cells, **given)
 
-    def fail(self, column: str, message: str) -> NoReturn:
+    def fail(self, column: str, message: str, hint: str = "") -> NoReturn:
         """Raise an error that names the file, the row and the column."""
-        raise InputError(message, where=f"{self.path}:{self.line}: {column}")
+        raise InputError(message, where=f"{self.path}:{self.line}: {column}", hint=hint)
 
     def _fail_empty(self, column: str) -> NoReturn:
         if column in self.cells:
@@ -141,19 +142,22 @@ def _cells_of(kind: Any) -> tuple[tuple[str, Callable[[Record, str], object], bo
 
 
 def read_records(path: Path, holding: str = "") -> Iterator[Record]:
-    """Rows of a CSV file with a header line, each with its place.
+    """Rows of a CSV file with a header line, each with its place; see :func:`records_of`."""
+    return records_of(Record, path, holding)
 
-    Args:
-        path: the file.
-        holding: a text on the lines of the rows that are wanted; others may be left out unread. "": all are read.
+
+def records_of(kind: type[AnyRecord], path: Path, holding: str = "") -> Iterator[AnyRecord]:
+    """Rows of a CSV file with a header line as records of a kind.
+
+    *holding*: a text on the lines of the rows that are wanted; others may be left out unread. "": all are read.
 
     Raises:
         InputError: the file cannot be read, or a row has another number of cells than the header.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
             lines = _Lines(stream, holding) if holding else None
-            reader = csv.reader(lines or stream)
+            reader = csv.reader(lines or stream, strict=True)
             header = next(reader, [])
             for begin, cells in numbered_rows(reader):
                 number = lines.number if lines else begin
@@ -163,7 +167,7 @@ def read_records(path: Path, holding: str = "") -> Iterator[Record]:
                         where=f"{path}:{number}",
                         hint=CELLS_HINT,
                     )
-                yield Record(path, number, dict(zip(header, cells, strict=True)))
+                yield kind(path, number, dict(zip(header, cells, strict=True)))
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}", where=str(path)) from error
     except (UnicodeDecodeError, csv.Error) as error:

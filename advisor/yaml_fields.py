@@ -239,7 +239,7 @@ def read_document(path: Path, what: str = "workload", hint: str = _EXAMPLE) -> F
     Raises:
         InputError: the file is missing, unreadable, larger than 1 MiB, empty or no YAML.
     """
-    return document_of(read_text(path, what, f"give a {what}.yaml", _MOST_YAML_BYTES), path, what, hint)
+    return document_of(read_text(path, what, f"give a {what}.yaml in UTF-8", _MOST_YAML_BYTES), path, what, hint)
 
 
 def document_of(text: str, path: Path, what: str = "workload", hint: str = _EXAMPLE) -> Field:
@@ -247,6 +247,10 @@ def document_of(text: str, path: Path, what: str = "workload", hint: str = _EXAM
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader if len(text) < _LARGE_CHARACTERS else _QUICK_LOADER)
     except yaml.YAMLError as error:
+        if refused := yaml.reader.Reader.NON_PRINTABLE.search(text):
+            place = f"{path}:{1 + text.count(chr(10), 0, refused.start())}"
+            told = f"not valid YAML: character U+{ord(refused[0]):04X}"
+            raise InputError(told, where=place, hint="take it out, or save the file as UTF-8") from error
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         told = f"not valid YAML: {getattr(error, 'problem', None) or 'it cannot be parsed'}"

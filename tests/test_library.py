@@ -17,7 +17,7 @@ from advisor.plan.document import plan_to_json
 
 ROOT = Path(__file__).parents[1]
 CHAT = ROOT / "examples/chat/workload.yaml"
-MODULE = re.compile(r"advisor(\.\w+)+")
+MODULE = re.compile(r"advisor(\.\w+)+(:\w+)?")
 NO_MODULES = {"advisor.catalog_providers", "advisor.quiet"}
 
 
@@ -159,11 +159,13 @@ def module_names():
 
 
 def test_modules_that_are_named_in_texts_exist():
-    """What is imported by its name when it is used is still there."""
+    """What is imported by its name when it is used is still there, and so is the function that stands behind it."""
     names = set(module_names()) - NO_MODULES
-    assert {"advisor.samples.agent.alive", "advisor.serve.warm"} <= names
-    missing = {name for name in names if importlib.util.find_spec(name) is None}
+    assert {"advisor.samples.agent.status_command:alive", "advisor.serve.warm"} <= names
+    pairs = [name.partition(":") for name in names]
+    missing = {module for module, _, _ in pairs if importlib.util.find_spec(module) is None}
     assert not missing
+    assert all(hasattr(importlib.import_module(module), function) for module, _, function in pairs if function)
 
 
 def test_nothing_runs_when_a_module_is_imported():

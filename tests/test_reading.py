@@ -68,6 +68,19 @@ def test_files_that_cannot_be_read_are_named(tmp_path, content, expected):
         read_text(path, "plan")
 
 
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [("name: é\n".encode("utf-16"), 1), (b"name: a\r\n# \xe9\n", 2), (b"\n" * 2_000_000 + b"\xc3", 2_000_001)],
+)
+def test_text_that_is_not_utf_8_is_told_with_its_line(tmp_path, content, line):
+    """UTF-16, Latin-1, and half a character at the end of a file of several pieces."""
+    path = tmp_path / "plan.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="not UTF-8 text: byte 0x") as raised:
+        read_text(path, "plan")
+    assert (raised.value.where, raised.value.hint) == (f"{path}:{line}", "save it as UTF-8")
+
+
 def test_a_byte_order_mark_is_no_content(tmp_path):
     """As editors on Windows write it."""
     (tmp_path / "plan.json").write_bytes(b"\xef\xbb\xbf[1]")

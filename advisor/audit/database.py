@@ -9,12 +9,12 @@ from typing import Any
 
 import duckdb
 
+from advisor.atomic_files import scratch_folder
 from advisor.audit.files import Table, place_of, reason_of
 from advisor.audit.sql import DAY_FIRST, text
 from advisor.errors import InputError
 from advisor.processes import usable_processors
 from advisor.records import dataclass
-from advisor.scratch import scratch_folder
 
 MEMORY_MIB = 640
 """Most that the database holds in memory; the rest of an audit stays below 300 MiB."""

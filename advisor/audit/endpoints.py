@@ -39,10 +39,7 @@ class EndpointMachines:
 def endpoints_of(ledger: Ledger, traffic: Traffic | None, tag: str | None) -> tuple[list[Endpoint], list[str]]:
     """Every endpoint of the bill and of the logs, the dearest first, those of unknown cost last.
 
-    Args:
-        ledger: the bill.
-        traffic: request logs; None: there are none.
-        tag: that names the endpoint of a charge; None: the usual ones.
+    *tag* names the endpoint of a charge; None: the usual tags do.
     """
     costs, avoidable, times = _billed(ledger, tag)
     usages = {normalised(usage.name): usage for usage in traffic.endpoints} if traffic else {}

@@ -375,11 +375,7 @@ FORMATS = (FOCUS, CUR, AZURE, GCP)
 
 
 def format_of(table: Table, stated: str | None) -> Format:
-    """The format whose mandatory columns a table has.
-
-    Args:
-        table: some files.
-        stated: name of the format, where it is not to be told by the columns.
+    """The format whose mandatory columns a table has, or the *stated* one.
 
     Raises:
         InputError: none fits, several do, or the stated one lacks columns, each named with the nearest that is there.

@@ -119,14 +119,10 @@ def read_ledger(
     catalogued: Sequence[tuple[str, str]],
     spread: Spread | None,
 ) -> Ledger:
-    """Read the files of a bill.
+    """Read the files of a bill, of any formats, into a database.
 
-    Args:
-        database: where to.
-        paths: the files, of any formats.
-        question: which cost, in which currency.
-        catalogued: provider and name of the types of machines with accelerators.
-        spread: what sums the files over time, each by itself; None: this process.
+    *catalogued*: provider and name of the types of machines with accelerators. *spread* sums the files over time, each
+    by itself.
 
     Raises:
         InputError: a file is not a bill, a cost is not a number, or currencies are mixed and a rate is missing.
@@ -472,9 +468,7 @@ def _cost_of_line(ledger: Ledger) -> str:
 def daily_costs(ledger: Ledger, where: str = "true") -> dict[dt.date, float]:
     """Cost of each day of :func:`days_of` without taxes.
 
-    Args:
-        ledger: the bill.
-        where: charges that count, as an expression over ``resource`` and ``is_accelerated``.
+    *where*: charges that count, as an expression over ``resource`` and ``is_accelerated``.
     """
     days_of(ledger)
     sums = dict(ledger.database.rows(f"SELECT day, sum(cost) FROM days WHERE {where} GROUP BY day"))

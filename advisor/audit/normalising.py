@@ -210,11 +210,8 @@ def without_split_rows(database: Database, summed: Callable[[str], str]) -> list
     """Take out rows that repeat part of another row for a pod or a task: the instance is counted whole.
 
     Rows that name their instance are compared by it. Others repeat the instances of their account, region and hour, as
-    far as those cost as much; the rows of an hour in which they do not are counted.
-
-    Args:
-        database: with the table ``raw``, and the view ``lines`` that it is the sums of.
-        summed: SQL of lines summed over time.
+    far as those cost as much; the rows of an hour in which they do not are counted. The table ``raw`` holds the sums
+    over time, by the SQL that *summed* gives, of the view ``lines``.
     """
     of_parents = (
         "SELECT resource, service, meter FROM raw WHERE format = 'focus' GROUP BY ALL "
@@ -280,10 +277,7 @@ def identical_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
 def repeated_lines(database: Database, source: str, where: str) -> tuple[str, list[str]]:
     """A source in which a line that is the same in every column counts once, and a note on what was left out.
 
-    Args:
-        database: that reads it.
-        source: query in brackets.
-        where: SQL of the lines that can be the same.
+    *source* is a query in brackets; *where* is SQL of the lines that can be the same.
     """
     database.run(
         "CREATE OR REPLACE TABLE repeated AS SELECT row_hash, count(*) - 1 AS more "
@@ -307,10 +301,7 @@ def repeated_lines(database: Database, source: str, where: str) -> tuple[str, li
 def repeated_rows(database: Database, sources: Sequence[str], basis: Basis) -> list[str]:
     """A note on rows that are the same as another, where times of a charge overlap and lines have no names.
 
-    Args:
-        database: with the sums and the lines of the bill.
-        sources: queries of lines that have no names.
-        basis: the cost that is shown first.
+    *sources*: queries of lines that have no names. *basis*: the cost that is shown first.
     """
     overlapping, rows = database.row(
         "SELECT count(*) FILTER (WHERE row_count > 1 AND format <> 'cur' "

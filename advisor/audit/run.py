@@ -49,9 +49,7 @@ _LEAST_SHARE = Decimal("0.01")
 def tag_tables(ledger: Ledger, keys: Sequence[str]) -> tuple[list[TagTable], list[str]]:
     """Cost by each of some tags, and notes on how the tags were used.
 
-    Args:
-        ledger: the bill.
-        keys: tags; none: those that usually name an owner, else the ones that cover most of the cost.
+    Without *keys*, those that usually name an owner, else the ones that cover most of the cost.
 
     Raises:
         InputError: no charge has such a tag.
@@ -230,11 +228,7 @@ class Opened:
 
 @contextmanager
 def audited(inputs: Inputs, progress: Progress | None = None) -> Iterator[Opened]:
-    """An audit, and its charges until the context ends.
-
-    Args:
-        inputs: the bill, and what there is beside it.
-        progress: told how far reading is.
+    """An audit, and its charges until the context ends; *progress* is told how far reading is.
 
     Raises:
         InputError: a file cannot be read, or is not what it is given as.
@@ -261,7 +255,7 @@ def _audit(database: Database, inputs: Inputs) -> Opened:
     ledger = _ledger(database, inputs, catalog)
     telemetry = None
     if inputs.telemetry:
-        from advisor.audit.telemetry import read_telemetry  # noqa: PLC0415 - a bill alone needs no readers of samples
+        from advisor.audit.split import read_telemetry  # noqa: PLC0415 - a bill alone needs no readers of samples
 
         telemetry = read_telemetry(inputs.telemetry, ledger.bill, extrapolates=inputs.extrapolates)
     counts = {

@@ -77,12 +77,7 @@ _JSON_ENDINGS = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson
 
 
 def read_requests(database: Database, paths: Sequence[Path], bill: Bill) -> list[str]:
-    """Sum the requests of some logs into the table ``traffic``, and count prompts by hash in ``prompts``.
-
-    Args:
-        database: with both tables.
-        paths: the logs.
-        bill: only prompts of its period are counted.
+    """Sum the requests of logs into the table ``traffic``, and count the period's prompts by hash in ``prompts``.
 
     Raises:
         InputError: a log has no column that is known here, or cannot be read.
@@ -252,12 +247,7 @@ def _count_prompts(database: Database, table: Table, bill: Bill) -> None:
 
 
 def read_traffic(database: Database, places: Sequence[str], bill: Bill) -> Traffic:
-    """Traffic recorded in request logs, in the period of the bill.
-
-    Args:
-        database: where they are summed.
-        places: files, folders and patterns.
-        bill: whose period it is; without one every line counts.
+    """Traffic recorded in request logs (files, folders, patterns), in the period of the bill; every line without one.
 
     Raises:
         InputError: a log cannot be read.

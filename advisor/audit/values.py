@@ -265,9 +265,7 @@ _CENT = Decimal("0.01")
 def in_cents(parts: Mapping[str, Decimal], total: Decimal | None = None) -> dict[str, Decimal]:
     """Parts rounded to cents so that they sum up to a total: those cut most get the cents that are left.
 
-    Args:
-        parts: exact amounts.
-        total: their sum as it is shown elsewhere, a cent apart at most; None: their rounded sum.
+    *total*: their sum as it is shown elsewhere, a cent apart at most; None: their rounded sum.
     """
     down = {name: part.quantize(_CENT, ROUND_FLOOR) for name, part in parts.items()}
     shown = sum(parts.values(), ZERO).quantize(_CENT, ROUND_HALF_UP) if total is None else total

@@ -17,23 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.atomic_files import make_directory, write_bytes
-from advisor.calibration.fits import (
-    AMPLITUDE,
-    LENGTH,
-    NEAR,
-    SPLITS,
-    HeldOut,
-    Misses,
-    fit,
-    hold_out,
-    log_misses,
-    points_of,
-    predict_rows,
-    reach_of,
-    spreads_of,
-    users_kernel,
-    usual_constants,
-)
+from advisor.calibration import fits
 from advisor.calibration.observations import (
     GROUPS,
     QUANTITIES,
@@ -79,20 +63,16 @@ ARRAYS = ("nodes", "mean", "deviation", "relevance", "points", "weights", "linea
 def rebuild(
     observed: Observations, measurements: Sequence[Measurement], catalog: Catalog, tell: Callable[[str], None]
 ) -> dict[str, bytes]:  # fmt: skip
-    """Content of every file of the calibration, by name.
+    """Content of every file of the calibration, by name; *tell* is told what is done, for there are minutes of it.
 
-    Args:
-        observed: what the token models rest on.
-        measurements: all of them; those of models that answer in one pass are taken from here.
-        catalog: what they name.
-        tell: is told what is being done, for there are minutes of it.
+    Token models rest on *observed*; models that answer in one pass on those of *measurements* that are theirs.
     """
-    held: list[HeldOut] = []
-    for split in SPLITS:
+    held: list[fits.HeldOut] = []
+    for split in fits.SPLITS:
         tell(f"predicting what was left out, by {split}")
-        held.append(hold_out(observed, split))
+        held.append(fits.hold_out(observed, split))
     tell("fitting on everything")
-    files = files_of(fit(observed), spreads_of(Misses.of(held)), families_of(observed))
+    files = files_of(fits.fit(observed), fits.spreads_of(fits.Misses.of(held)), families_of(observed))
     return files | {ONE_PASS: document_text(fit_one_pass(measurements, catalog)).encode()}
 
 
@@ -197,7 +177,7 @@ def impossible(observed: Observations) -> list[tuple[int, LeftOut]]:
 
     It is that of replicas which read each expert that one token needs and no other, at their peaks.
     """
-    usual = observed.packed(usual_constants())
+    usual = observed.packed(fits.usual_constants())
     r = usual.replicas
     unread = r.moe_layers * np.maximum(r.experts - r.experts_per_token, 0.0) * r.expert_params
     read = np.maximum(r.params_total - unread, 1.0)
@@ -259,7 +239,7 @@ def learn(own: Observations, published: Observations, shipped: Calibration) -> L
     """Learn from one's own rows; see the module."""
     others = published.take(np.flatnonzero(~np.isin(published.cells(), own.cells())))
     before = medians(shipped, others)
-    measured = reach_of(own)
+    measured = fits.reach_of(own)
     reach = next((ratio for ratio in REACHES if _pays(own, shipped, ratio)), None)
     calibration = shipped.with_own(overlay(own, shipped, reach) if reach else {}, measured)
     after = medians(calibration, others)
@@ -269,7 +249,7 @@ def learn(own: Observations, published: Observations, shipped: Calibration) -> L
 
 def _pays(own: Observations, shipped: Calibration, reach: float) -> bool:
     """Whether a reach helps, or does no harm, on one's own cells and loads that it has not seen."""
-    groups = [names for names in (own.cells(), points_of(own)) if np.unique(names).size > 1]
+    groups = [names for names in (own.cells(), fits.points_of(own)) if np.unique(names).size > 1]
     return all(_total(own, shipped, names, reach) <= _total(own, shipped, names, None) for names in groups)
 
 
@@ -284,24 +264,24 @@ def held_out_misses(
 ) -> dict[Quantity, Floats]:  # fmt: skip
     """log(measured ÷ predicted) of each row, learned without those that share its name; as shipped without a reach."""
     if reach is None:
-        held = predict_rows(shipped, own)
-        return {quantity: log_misses(held, quantity) for quantity in QUANTITIES}
+        held = fits.predict_rows(shipped, own)
+        return {quantity: fits.log_misses(held, quantity) for quantity in QUANTITIES}
     misses = {quantity: np.full(own.size, np.nan) for quantity in QUANTITIES}
-    measured = reach_of(own)
+    measured = fits.reach_of(own)
     for name in np.unique(names):
         left = np.flatnonzero(names == name)
         rest = own.take(np.flatnonzero(names != name))
         calibration = shipped.with_own(overlay(rest, shipped, reach), measured)
-        held = predict_rows(calibration, own.take(left))
+        held = fits.predict_rows(calibration, own.take(left))
         for quantity in QUANTITIES:
-            misses[quantity][left] = log_misses(held, quantity)
+            misses[quantity][left] = fits.log_misses(held, quantity)
     return misses
 
 
 def overlay(own: Observations, shipped: Calibration, reach: float) -> dict[Group, Residual]:
     """The second regression, on some rows."""
-    held = predict_rows(shipped, own)
-    misses = {quantity: log_misses(held, quantity) for quantity in QUANTITIES}
+    held = fits.predict_rows(shipped, own)
+    misses = {quantity: fits.log_misses(held, quantity) for quantity in QUANTITIES}
     arrays = {}
     for group in Group:
         rows = own.of_group(group)
@@ -320,18 +300,18 @@ def _target_misses(target: str, misses: dict[Quantity, Floats]) -> Floats:
 def _fit(own: Observations, shipped: Calibration, group: Group, asked: tuple[float, list[Floats]]) -> Residual:
     reach, logs = asked
     base = shipped.residuals[group]
-    relevance = base.relevance * np.float32(LENGTH / reach)
+    relevance = base.relevance * np.float32(fits.LENGTH / reach)
     raw = features(own.packed(shipped.constants), own.load)
     points = scaled_features(raw, base.mean, base.deviation, relevance)
     log_users = np.log(np.maximum(own.load.concurrency, 1.0))
-    covariance = AMPLITUDE**2 * NEAR(points.astype(np.float64)) * users_kernel(log_users, log_users)
-    share = users_kernel(log_users, np.log(base.nodes))
+    covariance = fits.AMPLITUDE**2 * fits.NEAR(points.astype(np.float64)) * fits.users_kernel(log_users, log_users)
+    share = fits.users_kernel(log_users, np.log(base.nodes))
     weights = np.concatenate([share * _weights(covariance, log)[:, None] for log in logs], axis=1)
     return replace(
         base,
         relevance=relevance,
         points=points.astype(np.float32),
-        weights=(AMPLITUDE**2 * weights).astype(np.float32),
+        weights=(fits.AMPLITUDE**2 * weights).astype(np.float32),
         linear=np.zeros_like(base.linear),
         offset=np.zeros_like(base.offset),
     )
@@ -349,12 +329,12 @@ def _weights(covariance: Floats, logs: Floats) -> Floats:
 
 def medians(calibration: Calibration, observed: Observations) -> dict[Key, float]:
     """Median error of each quantity in each scenario."""
-    held = predict_rows(calibration, observed)
+    held = fits.predict_rows(calibration, observed)
     by_key: dict[Key, float] = {}
     for group, scenario in SCENARIO_OF.items():
         rows = observed.of_group(group)
         for quantity in QUANTITIES:
-            error = _errors(log_misses(held, quantity)[rows])
+            error = _errors(fits.log_misses(held, quantity)[rows])
             if error.size:
                 by_key[scenario.value, quantity.value] = float(np.median(error))
     return by_key
@@ -367,7 +347,7 @@ def _errors(misses: Floats) -> Floats:
 
 
 def _accuracy(own: Observations, shipped: Calibration, reach: float | None) -> tuple[Accuracy, ...]:
-    cells, points = own.cells(), points_of(own)
+    cells, points = own.cells(), fits.points_of(own)
     ways = [
         held_out_misses(own, shipped, cells, None),
         held_out_misses(own, shipped, cells, reach),

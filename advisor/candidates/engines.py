@@ -64,12 +64,7 @@ def beyond_half(model: Model, engine: str, precision: str, accelerator: Accelera
     """Why a model that overflows in fp16 is not served in a precision; "" where it is, or does not overflow.
 
     NVIDIA's accelerators before Ampere have no bf16 and compute all but fp32 in fp16. llama.cpp accumulates in fp32.
-
-    Args:
-        model: what is served.
-        engine: what serves it; "": any but llama.cpp.
-        precision: of the weights.
-        accelerator: what computes.
+    *engine* "" is any but llama.cpp.
     """
     if not model.overflows_half or engine == LLAMA_CPP:
         return ""
@@ -220,12 +215,8 @@ def server_on(
 ) -> OnePassEngine | None:  # fmt: skip
     """The server of a model that answers in one pass; None where none is known, and of other models.
 
-    Args:
-        hardware: accelerator that it runs on, and its machine; None: whatever the host.
-        model: what it serves.
-        precision: of the weights.
-        catalog: its servers: what generated code starts comes first.
-        engine: name of the only one that is asked for; "" for any.
+    *hardware*: accelerator, and its machine; None: whatever the host. *engine*: the only one that is asked for; "":
+    any. Servers that generated code starts come first.
     """
     accelerator, machine = hardware
     unit = UNITS.get(model.task, Unit.TOKENS)

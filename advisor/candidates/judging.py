@@ -88,11 +88,8 @@ class Matches:
 def match(requirements: Requirements, catalog: Catalog, wider: Matches | None = None) -> Matches:
     """Judge every instance type of the chosen providers.
 
-    Args:
-        requirements: what they are judged by.
-        catalog: what there is.
-        wider: matches of the same question with more allowed, whose outcomes stand where all that differs is which
-            machines are in scope, or that more precisions follow those of the workload.
+    *wider*: matches of the same question with more allowed, whose outcomes stand where all that differs is which
+    machines are in scope, or that more precisions follow those of the workload.
     """
     workload = requirements.workload
     judged_before = wider.judged if wider is not None and _judges_alike(wider.requirements, requirements) else {}

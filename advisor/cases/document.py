@@ -173,12 +173,9 @@ _FEWEST_STAGES = 2
 
 
 def substituted(field: Field, values: Mapping[str, float], used: set[str] | None = None) -> Field:
-    """A field with the value of each formula in the formula's place.
+    """A part of a document with the value of each formula in the formula's place.
 
-    Args:
-        field: part of a document.
-        values: numbers of the assumptions by name.
-        used: takes the names of those that formulas use.
+    *values*: numbers of the assumptions by name; *used* takes the names of those that formulas use.
 
     Raises:
         InputError: a formula cannot be read or has no value, or the document refers to itself.

@@ -46,11 +46,8 @@ _TOKEN_KEYS = ("model", "requests_per_second", "input_tokens", "output_tokens", 
 def price_case(case: Case, catalog: Catalog, planner: Planner, *, tornado: bool) -> CaseReport:
     """Every stage of a case with its cost, and the saving of each against the first.
 
-    Args:
-        case: what is stated.
-        catalog: offers, prices of tokens and nodes.
-        planner: recommends a fleet with the same catalog.
-        tornado: whether the case is priced again with each assumption halved and doubled.
+    *planner* recommends a fleet with the same catalog. *tornado*: the case is priced again with each assumption halved
+    and doubled.
 
     Raises:
         InputError: a formula, a workload, a model or a region of the case is wrong.

@@ -142,13 +142,7 @@ class Catalog(EngineTables):
     def offers_in(
         self, providers: Collection[str] = (), regions: Collection[str] = (), *, withdrawn: bool = False
     ) -> tuple[Offer, ...]:
-        """Offers of these providers in these regions; an empty collection means all of them.
-
-        Args:
-            providers: names.
-            regions: as the providers spell them.
-            withdrawn: also what is not sold there any more.
-        """
+        """Offers of these providers in these regions, empty meaning all; *withdrawn*: those not sold any more too."""
         wanted_providers, wanted_regions = set(providers), set(regions)
         return tuple(
             offer
@@ -227,13 +221,9 @@ class Catalog(EngineTables):
         content_hash: str,
         as_of: str,
     ) -> "Catalog":
-        """The same facts with these offers alone, at these commitments and in these zones.
+        """The same facts with these offers alone, at these commitments and in these zones; others as this catalog says.
 
-        Args:
-            commitments: the offers, each with its prices under commitments.
-            zones: availability zones of offers; for others, what this catalog says.
-            content_hash: of the catalog that they come from.
-            as_of: date of the catalog that they come from.
+        *content_hash* and *as_of* are those of the catalog that the offers come from.
         """
         other = self.with_offers(commitments)
         other.__dict__.update(

@@ -110,10 +110,8 @@ def at_version(rows: Sequence[EngineSupport], version: Version) -> EngineSupport
 def planned(rows: Sequence[EngineSupport], releases: Sequence[Version], otherwise: str) -> EngineSupport:
     """The row of the newest release that serves, with that release; where none does, the row of the newest.
 
-    Args:
-        rows: what one engine does with one precision on one accelerator, by release.
-        releases: that a plan may take, oldest first.
-        otherwise: release of an engine whose releases are not listed.
+    *rows*: one engine, one precision, one accelerator, by release. *releases*: that a plan may take, oldest first.
+    *otherwise*: release of an engine whose releases are not listed.
     """
     if not releases:
         return replace(rows[-1], engine_version=otherwise)

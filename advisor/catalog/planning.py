@@ -290,11 +290,7 @@ class StartFacts:
         """Seconds that llama.cpp takes to make a GGUF of published weights: value, lower and upper end.
 
         The converter writes 16 bit and Q8_0; Q4_K_M is quantised from what it wrote:
-        ``published ÷ rate of the converter (+ published ÷ rate of the quantiser)``.
-
-        Args:
-            precision: what the GGUF is served in.
-            published_gib: as stored; 0 for none.
+        ``published ÷ rate of the converter (+ published ÷ rate of the quantiser)``. *published_gib* is 0 for none.
         """
         if not published_gib:
             return 0.0, 0.0, 0.0
@@ -309,10 +305,7 @@ class StartFacts:
     def compilation(self, vendor: str, checkpoint_gib: float, *, is_cached: bool = False) -> Fact | None:
         """Seconds of what an engine does at its start beside what vLLM does on GPUs; None: nothing.
 
-        Args:
-            vendor: of the accelerators.
-            checkpoint_gib: of the model; large ones take longer on Neuron.
-            is_cached: the result of an earlier start is there.
+        Large checkpoints take longer on Neuron. *is_cached*: the result of an earlier start is there.
         """
         name = _COMPILATIONS.get((vendor, is_cached))
         large_from = self.parts.get(f"{name}_large_from")
@@ -348,11 +341,8 @@ def start_seconds(
 ) -> float:  # fmt: skip
     """Seconds from the order of an instance until the model answers, on the safe side.
 
-    Args:
-        checkpoint_gib: what is downloaded.
-        compiles_s: longest time that the engine compiles the model first, by :meth:`StartFacts.compilation`.
-        boot_s: longest time until the machine is there; None: as of most.
-        converts_s: longest time that a GGUF of published weights takes, by :meth:`StartFacts.conversion_s`.
+    *checkpoint_gib* is downloaded; *boot_s*: longest time until the machine is there, None: as of most; *compiles_s*
+    and *converts_s*: longest times by :meth:`StartFacts.compilation` and :meth:`StartFacts.conversion_s`.
     """
     more = max((boot_s or 0.0) - _BOOT_SECONDS, 0.0) + compiles_s + converts_s
     return _START_SECONDS + more + checkpoint_gib / _DOWNLOAD_GIB_PER_SECOND

@@ -318,10 +318,7 @@ class PlanningTables:
         return tuple(price for price in self.every_token_price if model and price.model == model)
 
     def token_price(self, name: str) -> planning.TokenPrice:
-        """Price of a service for tokens of one of its models.
-
-        Args:
-            name: service and model, such as ``anthropic/claude-haiku-4.5``, in any case, versions with dots or hyphens.
+        """Price of tokens of a service's model: ``anthropic/claude-haiku-4.5``, in any case, with dots or hyphens.
 
         Raises:
             InputError: it is unknown, with the nearest names.

@@ -155,11 +155,7 @@ class Precisions:
         SGLang quantise published ones to FP8, unless their name says that they are FP8 already.
 
         llama.cpp takes published ones that are converted when its server starts, if :meth:`makes_gguf` says so.
-
-        Args:
-            model: name on the hub, known or not.
-            precision: what they are served in.
-            engine: as engine_support.csv names it; "" for an image of the user's own, which is given the model itself.
+        *engine* "" is an image of the user's own, which is given the model itself.
         """
         if engine == _LOADS_GGUF and (is_hub_id(model) or precision not in _WIDE):
             if precision not in self._gguf_types or not self.makes_gguf(model):

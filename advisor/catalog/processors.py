@@ -59,11 +59,7 @@ def with_processors(
 ) -> Catalog:
     """The catalog with the machines without an accelerator of some providers, their cores in place of one.
 
-    Args:
-        catalog: without them.
-        providers: whose machines are added.
-        least_memory_gib: of a machine; those with less hold no copy of the model.
-        named: machines that are kept whatever their memory, size and price.
+    Machines with less than *least_memory_gib* hold no copy of the model and are left out, unless they are *named*.
     """
     if not catalog.cpu_instances.keys().isdisjoint(catalog.instance_types):
         return catalog
@@ -105,10 +101,8 @@ def slowest_of(machine: CpuInstance, peaks: Iterable[ProcessorPeak]) -> Processo
 def hardware_named(catalog: Catalog, name: str) -> tuple[Accelerator, InstanceType | None]:
     """The accelerator of a name and None, or the cores of a machine without one and that machine.
 
-    Args:
-        catalog: what is known.
-        name: of an accelerator, of the type of a machine that has one or none, or of such cores as :func:`name_of`
-            tells them.
+    Names are of an accelerator, of the type of a machine that has one or none, or of cores as :func:`name_of` tells
+    them.
 
     Raises:
         InputError: nothing has that name, or the machine has a part of an accelerator or several.
@@ -127,11 +121,7 @@ def hardware_named(catalog: Catalog, name: str) -> tuple[Accelerator, InstanceTy
 
 
 def _only_accelerator(catalog: Catalog, machine: InstanceType) -> Accelerator:
-    """The one accelerator that a machine has.
-
-    Raises:
-        InputError: it has a part of one, or several.
-    """
+    """The one accelerator that a machine has."""
     if machine.accelerator_count != 1:
         count = "an unknown number of" if machine.accelerator_count is None else f"{machine.accelerator_count:g} ×"
         raise InputError(

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cache, cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -130,12 +131,7 @@ def read_price_table(
 ) -> tuple[Offer, ...]:
     """Offers of one provider, in the order of the file.
 
-    Args:
-        path: the file.
-        provider: whose it is.
-        sources: titles of what it names.
-        managed: what services that run endpoints ask for the same machines.
-        instance_type: the only one that is read; "": all.
+    *managed*: what services that run endpoints ask for the same machines. *instance_type*: the only one read; "": all.
     """
     own = {place: service for place, service in managed.items() if place[0] == provider}
     rows = (row for row in read_records(path, instance_type) if instance_type in ("", row.text("instance_type")))
@@ -157,11 +153,10 @@ def read_regions(sources: Sources) -> dict[tuple[str, str], Region]:
     listed = [_region(row, sources) for row in sources.rows("regions")]
     without = _price_tables(sources).keys() - {region.provider for region in listed}
     unprinted = [replace(_UNPRINTED, provider=provider) for provider in without]
-    return {(region.provider, region.name): region for region in sorted(listed + unprinted, key=_region_key)}
-
-
-def _region_key(region: Region) -> tuple[str, str]:
-    return region.provider, region.name
+    return {
+        (region.provider, region.name): region
+        for region in sorted(listed + unprinted, key=attrgetter("provider", "name"))
+    }
 
 
 def _price_tables(sources: Sources) -> dict[str, Path]:

@@ -131,11 +131,6 @@ def is_code_of(plan: Plan, former: Former) -> bool:
 def compare(plan: Plan, infra: Path, former: Former) -> Comparison:
     """Differences of generated code in *infra* from code that is generated of *plan* for the same target.
 
-    Args:
-        plan: with a fleet.
-        infra: directory of the code.
-        former: record of the directory.
-
     Raises:
         InputError: a file cannot be read, or is not valid.
     """

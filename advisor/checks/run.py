@@ -109,11 +109,7 @@ def look_at_code(
 ) -> Iterator[tuple[str, str, str, str]]:  # fmt: skip
     """Machines and caches of the code that the plan has not, or in another number or at other times; and what retires.
 
-    Args:
-        plan: what was planned.
-        infra: directory of the code; None: it is not looked at.
-        catalog: prices.
-        notes: where what could not be compared is added.
+    *infra* None: code is not looked at. *notes* takes what could not be compared.
     """
     if infra is None or plan.fleet is None:
         return

@@ -30,7 +30,7 @@ from advisor.samples.agent.command import COMMANDS, run
 from advisor.samples.agent.compaction import HELP as UPLOAD_HELP
 from advisor.samples.agent.settings import HELP as LABEL_HELP
 from advisor.samples.agent.settings import INTERVALS
-from advisor.samples.sources.table import ACCELERATORS
+from advisor.samples.sources import ACCELERATORS
 from advisor.units import format_duration
 
 _NONE = "none"

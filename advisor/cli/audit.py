@@ -1,21 +1,4 @@
-"""``advisor audit``: a bill by what it was spent on, and what to do about it.
-
-The JSON (``advisor.audit/v1``)::
-
-    bill           billed_cost, effective_cost (null: not stated), currency, from, until, rows, cost (the one split)
-    kinds          compute, storage, network, managed, other; their sum is the bill
-    by             provider, region, family (of compute), purchase
-    compute_split  needed, headroom, idle, unused_commitment, unattributed; their sum is compute
-    hosts          one for each billed machine with telemetry
-    endpoints      name, cost, cost_per_request, cost_per_million_input_tokens, peak_ratio, error_ratio, ...
-    requests       teams, environments; null without request logs
-    tags           by key: values, untagged; their sum is the bill
-    chargeback     cost of the endpoints by team and environment of their requests
-    findings       id, title, usd_per_month (null: the bill is in another currency), per_month, low, high (in the
-                   bill's currency; null: its period is unknown), basis, effort, evidence, risk, command (acts, and can
-                   be taken back), look (shows first), why_no_action (null: command acts; else it is look), resources
-    notes          what a reader has to know
-"""
+"""``advisor audit``: a bill by what it was spent on, and what to do about it; its JSON is in docs/audit.md."""
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
@@ -200,22 +183,22 @@ def _rendered(
     opened: "Opened", inputs: "Inputs", output_format: str, finding: str | None, width: int | None
 ) -> Iterable[str]:
     """The audit in the format that was asked for, in pieces."""
-    from advisor.report.bill import documents, table  # noqa: PLC0415 - help shows without them
+    from advisor.report import bill_documents, bill_table  # noqa: PLC0415 - help shows without them
 
     audit = opened.audit
     if finding is not None:
         return [_one_finding(opened, finding, output_format, width)]
     match output_format:
         case "json" | "html":
-            return [json_or_page(documents.audit_json(audit), output_format)]
+            return [json_or_page(bill_documents.audit_json(audit), output_format)]
         case "markdown":
-            return [table.audit_markdown(audit)]
+            return [bill_table.audit_markdown(audit)]
         case "sarif":
-            return [documents.audit_sarif(audit, Path(inputs.bill[0]))]
+            return [bill_documents.audit_sarif(audit, Path(inputs.bill[0]))]
         case "focus":
-            return documents.focus_rows(audit, opened.ledger)
+            return bill_documents.focus_rows(audit, opened.ledger)
         case _:
-            return [table.audit_table(audit, width, whole=width is None)]
+            return [bill_table.audit_table(audit, width, whole=width is None)]
 
 
 def _change(
@@ -243,12 +226,8 @@ def _change(
 
 
 def _one_finding(opened: "Opened", wanted: str, output_format: str, width: int | None) -> str:
-    """One finding.
-
-    Raises:
-        InputError: the audit has none of that id.
-    """
-    from advisor.report.bill import documents, table  # noqa: PLC0415 - as above
+    """One finding."""
+    from advisor.report import bill_documents, bill_table  # noqa: PLC0415 - as above
 
     audit = opened.audit
     finding = next((finding for finding in audit.findings if finding.id == wanted.upper()), None)
@@ -256,8 +235,8 @@ def _one_finding(opened: "Opened", wanted: str, output_format: str, width: int |
         there = ", ".join(finding.id for finding in audit.findings) or "none"
         raise InputError(f"this bill has no finding {wanted}", where="--finding", hint=f"it has: {there}")
     if output_format == "json":
-        return documents.json_text(documents.finding_entry(finding, is_in_usd=audit.is_in_usd))
-    return table.finding_table(finding, audit.bill.currency, width)
+        return bill_documents.json_text(bill_documents.finding_entry(finding, is_in_usd=audit.is_in_usd))
+    return bill_table.finding_table(finding, audit.bill.currency, width)
 
 
 def _deliver(pieces: Iterable[str], output: Path | None) -> None:

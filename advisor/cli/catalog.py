@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -80,13 +79,10 @@ def diff(names: tuple[str, ...], shipped: bool, published: bool, output_format: 
             wanted_providers((name,))
             raise InputError(f"{name} was not {done}", hint=f"run `advisor catalog {refresh.format(name)}`")
         before = None if shipped else previous(root, name)
-        old = offers_of_snapshot(before) if before else _shipped(name)
+        shipped_offers = (offer for offer in user_catalog().shipped_offers if offer.provider == name)
+        old = offers_of_snapshot(before) if before else list(shipped_offers)
         moves.extend(changes(old, offers_of_snapshot(now)))
     deliver(changes_json(moves) if output_format == "json" else change_words(moves), output)
-
-
-def _shipped(provider: str) -> list[Any]:
-    return [offer for offer in user_catalog().shipped_offers if offer.provider == provider]
 
 
 _BILLION = 1e9

@@ -48,13 +48,9 @@ _WRAPPED = {"service": 10, _REGIONS: 20}
 def deliver_entries(
     entries: Sequence[Entry], output_format: str, output: Path | None, heads: Mapping[str, str] | None = None
 ) -> None:  # fmt: skip
-    """Entries with the same keys, in the format that is asked for.
+    """Entries with the same keys, one at least, in the format that is asked for.
 
-    Args:
-        entries: at least one.
-        output_format: of :data:`advisor.cli.output.list_format_option`.
-        output: file; None: stdout.
-        heads: words above columns of a table by key, where those of the key take more room than its cells.
+    *heads*: words above columns of a table by key, where those of the key take more room than its cells.
     """
     keys, named = tuple(entries[0]), heads or {}
     if output_format == "table":

@@ -181,11 +181,7 @@ def wanted_providers(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _regions_by_provider(names: Sequence[str], regions: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Providers to ask, with the regions to ask for; of several those that have one of the regions.
-
-    Raises:
-        InputError: a provider that is asked alone, or all of them, do not know a region.
-    """
+    """Providers to ask, with the regions to ask for; of several those that have one of the regions."""
     catalog = user_catalog()
     regions_of = {name: catalog.regions_of(name) for name in names}
     everywhere = sorted({region for of_one in regions_of.values() for region in of_one})
@@ -399,11 +395,7 @@ def check_alone(names: tuple[str, ...]) -> None:
 
 
 def _refresh_engines(refresh_options: RefreshOptions, url: str | None, output_format: str, output: Path | None) -> None:
-    """Ask an index for releases; what is read counts when it is whole and sound.
-
-    Raises:
-        NotPublished: it is not.
-    """
+    """Ask an index for releases; what is read counts when it is whole and sound."""
     address = url or engines.URL
     job = RefreshJob(ENGINES, tuple(engines.tasks(Client(), address)), asker=address)
     with Progress("answers of the package index") as progress:

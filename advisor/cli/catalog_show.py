@@ -21,7 +21,7 @@ from advisor.cli.served import warn_of_layers
 from advisor.errors import AdvisorError, InputError
 from advisor.names import suggestion
 from advisor.records import picked
-from advisor.report.audit_words import audit_json, audit_markdown, audit_words
+from advisor.report.refresh_words import audit_json, audit_markdown, audit_words
 from advisor.report.text_table import render_table
 from advisor.report.words import SOLD_UNPRICED
 from advisor.units import counted, price_usd
@@ -199,26 +199,22 @@ def _called(machines: Mapping[tuple[str, str], Machine], name: str, provider: st
 def _rows(catalog: LayeredCatalog, machine: Machine) -> Iterator[dict[str, Any]]:
     """One row for each region, way of paying and layer."""
     if isinstance(machine, CpuInstance):
-        listed = own = _by_region(catalog.as_listed().cpu_offers(machine.provider), machine)
-        layers = {"shipped": listed, "published": {}, "refreshed": {}, "imported": {}}
-        layers["negotiated"] = _by_region(_current(catalog, machine), machine)
+        shipped = listed = own = catalog.as_listed().cpu_offers(machine.provider)
+        newer: dict[str, list[Offer]] = {"published": [], "refreshed": [], "imported": []}
     else:
-        layers = {
-            "shipped": _by_region(catalog.shipped_offers, machine),
-            "published": _by_region(_offers(catalog.published, machine), machine),
-            "refreshed": _by_region(_offers(catalog.snapshots, machine), machine),
-            "imported": _by_region(_offers(catalog.imported, machine), machine),
-            "negotiated": _by_region(_current(catalog, machine), machine),
-        }
-        listed = _by_region(catalog.listed_offers, machine)
-        own = _by_region(catalog.as_listed().offers, machine)
+        shipped, listed, own = catalog.shipped_offers, catalog.listed_offers, catalog.as_listed().offers
+        snapshots = {"published": catalog.published, "refreshed": catalog.snapshots, "imported": catalog.imported}
+        newer = {name: _offers(some, machine) for name, some in snapshots.items()}
+    every = {"shipped": shipped, **newer, "negotiated": _current(catalog, machine)}
+    layers = {name: _by_region(offers, machine) for name, offers in every.items()}
+    listed_by_region, own_by_region = _by_region(listed, machine), _by_region(own, machine)
     for region in sorted({region for offers in layers.values() for region in offers}):
         for purchase in (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.MANAGED):
             counts = _price(layers["negotiated"].get(region), purchase)
-            is_listed = counts == _price(listed.get(region), purchase)
-            is_own = counts == _price(own.get(region), purchase)
+            is_listed = counts == _price(listed_by_region.get(region), purchase)
+            is_own = counts == _price(own_by_region.get(region), purchase)
             winner = next(name for name in ("refreshed", "published", "shipped") if layers[name] or name == "shipped")
-            winner = "negotiated" if not is_listed else winner if is_own and region in own else "imported"
+            winner = "negotiated" if not is_listed else winner if is_own and region in own_by_region else "imported"
             for layer in _LAYERS:
                 offer = layers[layer].get(region)
                 if offer is None or (layer == "negotiated" and winner != layer):

@@ -27,7 +27,7 @@ from advisor.plan.estate.values import PLAN_SUFFIX
 from advisor.plan.locks import DEFAULT_NAME, read_lock
 from advisor.reading import json_of, read_text
 from advisor.records import dataclass, replace
-from advisor.report.bill.documents import sarif_place, sarif_text
+from advisor.report.bill_documents import sarif_place, sarif_text
 from advisor.report.price_age import drift_json, drift_of, drift_words
 from advisor.report.text_table import escape_markdown, markdown_list, render_markdown_table, wrap
 from advisor.workload.measured_demand import PrometheusDemand, TraceDemand
@@ -120,11 +120,7 @@ def _schema_of(file: Path) -> str:
 
 
 def _refuse_estate(file: Path, infra: Path | None) -> None:
-    """Refuse the plan of several workloads.
-
-    Raises:
-        InputError: it is one; the hint is a check of one of its workloads.
-    """
+    """Refuse the plan of several workloads."""
     if not _schema_of(file).startswith("advisor.estate/"):
         return
     plans = sorted(file.parent.glob(f"*{PLAN_SUFFIX}"))

@@ -63,11 +63,7 @@ def command(
 
 
 def _host_of(name: str | None, environment: Mapping[str, str]) -> "tuple[Host, PullRequest]":
-    """The host, and what the CI job says of the pull request.
-
-    Raises:
-        InputError: no CI job says which host it is.
-    """
+    """The host, and what the CI job says of the pull request."""
     from advisor.pull_requests.exchange import PullRequest  # noqa: PLC0415
     from advisor.pull_requests.hosts import HOSTS  # noqa: PLC0415 - help shows without it
 
@@ -93,11 +89,7 @@ _PUBLIC = {
 
 
 def _completed(pull_request: "PullRequest", api: str | None, project: str | None, number: int | None) -> "PullRequest":
-    """Pull request of the CI job, with the options in its place.
-
-    Raises:
-        InputError: something is missing.
-    """
+    """Pull request of the CI job, with the options in its place."""
     place = replace(
         pull_request,
         api=(api or pull_request.api).rstrip("/"),
@@ -119,11 +111,7 @@ def _completed(pull_request: "PullRequest", api: str | None, project: str | None
 
 
 def _token(host: "Host", environment: Mapping[str, str]) -> tuple[str, str]:
-    """Token and the variable that holds it.
-
-    Raises:
-        InputError: none does.
-    """
+    """Token and the variable that holds it."""
     for variable in host.token_variables:
         token = environment.get(variable, "").strip()
         if token and token.isprintable() and token.isascii():

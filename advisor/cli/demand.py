@@ -20,8 +20,8 @@ from advisor.cli.output import (
     table_or_json_option,
     tell,
 )
-from advisor.demand.cache.log import BLOCK_TOKENS, MOST_BLOCK_TOKENS, read_log
-from advisor.demand.cache.replay import SCHEMA, CacheCurve, CacheReplay, Vectors, replay_caches
+from advisor.demand.cache_log import BLOCK_TOKENS, MOST_BLOCK_TOKENS, read_log
+from advisor.demand.cache_replay import SCHEMA, CacheCurve, CacheReplay, Vectors, replay_caches
 from advisor.demand.clocks import LocalClock
 from advisor.demand.forecast import DAYS, forecast
 from advisor.demand.summary import read_summary, summary_json
@@ -115,11 +115,7 @@ def cache_command(
 
 
 def _vectors(embedder: str | None, dimension: int | None, number_bytes: int) -> Vectors | None:
-    """Answers of the embedder; None without one.
-
-    Raises:
-        InputError: the model answers with something else.
-    """
+    """Answers of the embedder; None without one."""
     if embedder is None:
         if dimension is not None:
             raise click.UsageError("--dimension says how long the vectors of --embedder are: give both")
@@ -210,11 +206,7 @@ def summarise(trace: Path, source: str, attribution: str, model: str | None, out
 
 
 def _sizes_of(trace: Path, name: str | None) -> tuple[Unit, SizeColumns]:
-    """Unit of the requests of a trace and its columns, by their model or by the header.
-
-    Raises:
-        InputError: no summary is made of requests of this kind.
-    """
+    """Unit of the requests of a trace and its columns, by their model or by the header."""
     from advisor.demand.trace import header_of  # noqa: PLC0415 - as above
 
     told = None

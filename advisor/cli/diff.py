@@ -68,7 +68,7 @@ def _plans(old: "Plan", new: "Plan", output_format: str, width: int | None) -> s
 def _estates(before: tuple[str, str], after: tuple[str, str], output_format: str, width: int | None) -> str:
     """Difference of two estates; each is a file's name and its text."""
     from advisor.plan.estate.document import estate_from_json  # noqa: PLC0415 - help shows without them
-    from advisor.report.estate_diff import (  # noqa: PLC0415
+    from advisor.report.plan_diff import (  # noqa: PLC0415
         estate_diff,
         estate_diff_json,
         estate_diff_markdown,

@@ -94,11 +94,7 @@ def _shown(value: object) -> str:
 
 
 def _batch(path: Path, output_format: str) -> str:
-    """All rows of *path* with the result columns added; a wrong row has a reason and no numbers.
-
-    Raises:
-        InputError: the file is unreadable, empty or no table with the columns needed.
-    """
+    """All rows of *path* with the result columns added; a wrong row has a reason and no numbers."""
     text = read_text(path, "table of cases", "save it as CSV in UTF-8")
     header, rows = read_cases(text, str(path), _REQUIRED, INPUT_COLUMNS, RESULT_COLUMNS)
     kept = [name for name in header if name not in RESULT_COLUMNS]

@@ -248,13 +248,7 @@ def _tell(report: "WriteReport", *, is_dry: bool) -> None:
 
 
 def code_of(language: "Language", asked: dict[str, Any], text: str) -> "Generated":
-    """Code of a plan as it is asked for.
-
-    Args:
-        language: language of the code.
-        asked: arguments of the command.
-        text: the plan as JSON.
-    """
+    """Code of a plan (JSON) in a language, as the arguments of the command ask for it."""
     from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without it
     from advisor.codegen import Engine, Stage, Wanted, generate, read_former  # noqa: PLC0415
     from advisor.codegen.registries import resolve  # noqa: PLC0415

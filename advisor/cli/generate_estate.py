@@ -124,11 +124,7 @@ def _machine(language: "Language", asked: dict[str, Any], place: "Place") -> "Ge
 
 
 def _plan_texts(estate: Estate, text: str, path: Path) -> Mapping[str, str]:
-    """Plans of the workloads and joined bases as JSON text, by file: within the estate's document, or beside it.
-
-    Raises:
-        InputError: one of them is missing.
-    """
+    """Plans of the workloads and joined bases as JSON text, by file: within the estate's document, or beside it."""
     from advisor.codegen.estate import plan_file, plans_needed  # noqa: PLC0415 - help shows without it
 
     files = plans_needed(estate)

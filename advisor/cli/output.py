@@ -212,14 +212,10 @@ def answers_format(output_format: str | None, batch: Path | None) -> str:
 def read_cases(
     text: str, where: str, required: Sequence[str], inputs: Sequence[str], results: Collection[str]
 ) -> tuple[list[str], list[list[str]]]:  # fmt: skip
-    """Header and rows of a table of cases, each row as long as the header at least.
+    """Header and rows of a CSV table of cases, each row as long as the header at least.
 
-    Args:
-        text: the table as CSV.
-        where: its file.
-        required: columns that it has to have.
-        inputs: columns that are read.
-        results: columns that answers add, and that a table of answers has already.
+    *required*: columns that it has to have. *inputs*: columns that are read. *results*: columns that answers add, and
+    that a table of answers has already.
 
     Raises:
         InputError: it is empty, or no table with the columns needed.
@@ -245,10 +241,7 @@ def read_cases(
 def answers_text(rows: Sequence[Mapping[str, object]], output_format: str, columns: Sequence[str] = ()) -> str:
     """Rows as JSON, one to a line (NDJSON), or CSV, which leaves out what has parts; an empty text is null in JSON.
 
-    Args:
-        rows: all with the same keys.
-        output_format: ``json``, ``ndjson`` or ``csv``.
-        columns: of CSV; those of the first row without.
+    All rows have the same keys. *columns* are those of CSV; without, those of the first row.
     """
     if output_format != "csv":
         values = [{name: None if value == "" else value for name, value in row.items()} for row in rows]
@@ -347,13 +340,7 @@ def check_unedited(text: str, where: str, *, force: bool) -> None:
 
 
 def refuse_edited(reason: str, where: str, what: str, *, force: bool) -> None:
-    """Refuse a document for a reason, or warn of it.
-
-    Args:
-        reason: why it may not be as it was made; "" where it is.
-        where: its file.
-        what: its kind, such as ``plan``.
-        force: whether to go on with it.
+    """Refuse a document (*what*: its kind) for a *reason*, or warn of it where *force* goes on; "": there is none.
 
     Raises:
         InputError: there is a reason, and *force* does not go on.

@@ -11,10 +11,10 @@ from advisor.cli.options import FILE, Above, wide_option
 from advisor.cli.output import deliver, json_or_page, output_option, page_format_option, read_plan, report_width
 from advisor.levers.values import LeverReport
 from advisor.names import suggestion
-from advisor.programme.billed import billed_month
 from advisor.programme.build import LEVERS, Inputs, programme_of
 from advisor.programme.rules import OWNERS
-from advisor.report.bill.documents import read_audit
+from advisor.programme.values import billed_month
+from advisor.report.bill_documents import read_audit
 from advisor.report.programme import programme_json, programme_sections
 from advisor.report.text_table import sections_as
 

@@ -1,46 +1,6 @@
 """``advisor samples``: peak against average, what is needed, and what limits it.
 
-The JSON is a list with one object for each accelerator and metric::
-
-    host                string
-    accelerator_index   number on the host
-    mig_index           number of the MIG instance; null for a whole accelerator
-    accelerator_uuid    string; null when it never answered
-    accelerator         product name; null when it never answered
-    metric              name with its unit: memory_used_bytes, busy_ratio, power_watts, ...
-    p50, p95, max, mean over the known values; null when there is none
-    peak_to_mean        max ÷ mean; null when the mean is 0 or unknown
-    coverage_ratio      share of the host's sampled time in which the value is known (0..1)
-    samples             readings of the accelerator
-    missed_ticks        readings that should have been there and are not
-    energy_joules       used from the first to the last sample; null when there is no counter
-    verdict             what limits the accelerator; see `advisor samples need`
-    need_gib, need_low_gib, need_high_gib   memory that it needs of what it holds; null where unknown
-
-An accelerator that gave no value at all has one object whose metric is null.
-
-``advisor samples need``: what each accelerator needs, and what limits it.
-
-The JSON is a list with one object for each accelerator::
-
-    host, accelerator, mig_index, uuid, product   which one
-    verdict           idle, memory_bound, throttled, compute_and_bandwidth_bound, compute_bound, bandwidth_bound,
-                      busy_not_saturated, within_limits or unknown
-    likely            what it would be if what was not observed had been like the rest
-    missing           signals that the verdict lacks
-    compared          by limit: value, low, high, coverage_ratio, basis and the limit itself
-    held_gib, total_gib                           the most memory that was held, and what there is
-    need_gib          null where no engine says what it used, or --model is not stated
-    need_low_gib, need_high_gib                   what the need can be; "at least" where need_is_exceeded
-    need_is_exceeded  the KV cache was full while requests queued: more would have been used
-    kv_p95, kv_max    use of the KV cache; null where no engine says
-    queue_p95         requests waiting
-    busy_p95, sm_active_p95, dram_active_p95, tensor_active_p95
-    bytes_per_second  mean rates over nvlink_sent_bytes, pcie_received_bytes, ... as far as they were counted
-    oversized         accelerators of its product in hosts that have as many, and enough: so many would do at the use
-                      from which nothing is to spare (0.8); null where none is to spare, or its use is unknown
-    coverage_ratio    the least of the signals that the verdict rests on
-    advice            one sentence
+The keys of the JSON are in docs/agent.md (``show``) and docs/need.md (``need``).
 """
 
 import json
@@ -83,7 +43,6 @@ from advisor.report.samples_chart import (
     verdict_words,
 )
 from advisor.report.text_table import render_markdown_table, render_table
-from advisor.samples.need.engines import Bounds
 from advisor.samples.need.fleet import (
     METRICS_NEEDED,
     SIGNALS,
@@ -203,7 +162,7 @@ def _rendered(needs: Sequence[AcceleratorNeed], output_format: str) -> str:
 
 def advice_lines(needs: Sequence[AcceleratorNeed]) -> list[str]:
     """Advice, each line once for all accelerators that it is given for, and which products are oversized."""
-    lines = grouped([(f"{need.who.host} #{place_of(need)}", need.advice) for need in needs])
+    lines = grouped([(f"{need.who.host} #{need.who.number}", need.advice) for need in needs])
     return [f"- {line}" for line in (*lines, *map(_oversized_line, oversized(needs)))]
 
 
@@ -216,11 +175,6 @@ def _oversized_line(spare: Oversized) -> str:
     )
 
 
-def place_of(need: AcceleratorNeed) -> str:
-    """Number on the host, and of the MIG instance."""
-    return str(need.who.index) if need.who.mig_index is None else f"{need.who.index}.{need.who.mig_index}"
-
-
 def entry(need: AcceleratorNeed) -> dict[str, Any]:
     """One accelerator as an object of the JSON."""
     who, verdict = need.who, need.verdict
@@ -231,7 +185,10 @@ def entry(need: AcceleratorNeed) -> dict[str, Any]:
         "verdict": verdict.code.value,
         "likely": verdict.likely.value,
         "missing": list(verdict.missing),
-        "compared": {name: _compared(bounds, verdict.limits[name]) for name, bounds in verdict.numbers.items()},
+        "compared": {
+            name: picked(bounds, "value", "low", "high", "coverage_ratio", "basis") | {"limit": verdict.limits[name]}
+            for name, bounds in verdict.numbers.items()
+        },
         **_memory_entry(need.memory),
         "queue_p95": need.queue_p95,
         **{f"{signal}_p95": need.ratio(signal) for signal in ("busy", *_PROFILED)},
@@ -239,10 +196,6 @@ def entry(need: AcceleratorNeed) -> dict[str, Any]:
         "coverage_ratio": verdict.coverage_ratio,
         "advice": need.advice,
     }
-
-
-def _compared(bounds: Bounds, limit: float) -> dict[str, Any]:
-    return {**picked(bounds, "value", "low", "high", "coverage_ratio", "basis"), "limit": limit}
 
 
 def _memory_entry(memory: MemoryNeed | None) -> dict[str, Any]:
@@ -265,7 +218,7 @@ def _long_need_row(need: AcceleratorNeed) -> list[str]:
     least = "≥" if numbers["need_is_exceeded"] else ""
     return [
         need.who.host,
-        place_of(need),
+        need.who.number,
         verdict_words(need.verdict),
         *("-" if value is None else f"{least if not at else ''}{value:.1f}" for at, value in enumerate(gib)),
         percent(numbers["kv_p95"]),
@@ -372,7 +325,7 @@ def _tables(fleet: Fleet, output_format: str) -> str:
     render = render_markdown_table if output_format == "markdown" else render_table
     rows = [_row(accelerator) for accelerator in fleet.accelerators]
     needs = [
-        (need.who.host, place_of(need), verdict_words(need.verdict), need_words(need.memory)) for need in fleet.needs
+        (need.who.host, need.who.number, verdict_words(need.verdict), need_words(need.memory)) for need in fleet.needs
     ]
     parts = [
         "\n".join([render(_HEADERS, rows), "", _MEANING, *_gap_lines(fleet.accelerators)]),
@@ -432,7 +385,7 @@ def _row(counted: Counted) -> list[str]:
     ratio, energy = busy and _peak_to_mean(busy), _energy_joules(counted)
     return [
         who.host,
-        str(who.index) if who.mig_index is None else f"{who.index}.{who.mig_index}",
+        who.number,
         who.product or "unknown",
         f"{counted.rows / counted.grid.rows:.1%}",
         *((_gib(memory.mean), _gib(memory.max)) if memory else ("-", "-")),

@@ -1,20 +1,4 @@
-"""``advisor samples summary``: each metric of each accelerator and engine over a window.
-
-The JSON is a list with one object for each accelerator and metric::
-
-    host            string
-    accelerator     number on the host; of an engine its rank
-    metric          name with its unit: busy_ratio, memory_used_bytes, kv_cache_used_ratio, ...
-    p50, p95        quantiles of the row means (rows of fifteen seconds; a reader of other stores says what its are)
-    max             highest reading
-    mean            mean of the row means
-    coverage_ratio  share of the window in which the metric is known (0..1)
-    mig_index       number of the MIG instance; null for a whole accelerator and for an engine
-    uuid            of the accelerator; of an engine its endpoint; null where unknown
-    product         name of the accelerator; of an engine its model; null where unknown
-    rows            known rows
-    unit            of the metric
-"""
+"""``advisor samples summary``: each metric of each accelerator and engine over a window; its JSON: docs/need.md."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -42,9 +26,7 @@ places_argument = click.argument("places", metavar="PLACE...", nargs=-1, require
 def fleet_at(places: Sequence[str], span: timedelta | None = None) -> Fleet:
     """Accelerators of directories and what each needs; files that are left out are named on stderr.
 
-    Args:
-        places: directories, or addresses in object storage.
-        span: so long before the newest row; None: all there is.
+    *places* are directories, or addresses in object storage; *span*: so long before the newest row, None: all there is.
 
     Raises:
         InputError: one of them is another kind of address, or there are no samples in them.
@@ -189,7 +171,7 @@ def _row(row: Summary) -> Sequence[str]:
         unit, numbers = "GiB", [bytes_to_gib(number) for number in numbers]
     return [
         who.host,
-        str(who.index) if who.mig_index is None else f"{who.index}.{who.mig_index}",
+        who.number,
         _of_words(row),
         row.metric,
         unit,

@@ -15,7 +15,7 @@ from advisor.samples.agent.page_server import PageAddress
 from advisor.samples.agent.settings import parse_labels
 from advisor.samples.bounded_http import parse_address
 from advisor.samples.places import checked_host
-from advisor.samples.sources.table import ACCELERATORS
+from advisor.samples.sources import ACCELERATORS
 
 UNIT = "advisor-agent"
 HOME = "/opt/advisor-agent"

@@ -84,12 +84,7 @@ def node_disk_gib(checkpoint_gib: float, replicas: int) -> int:
 
 
 def shared_disk_gib(checkpoints_gib: Sequence[float], images: int) -> int:
-    """Disk of a node for several workloads: ``system + serving images + what each keeps there``.
-
-    Args:
-        checkpoints_gib: of each workload.
-        images: different ones, of which each is kept once.
-    """
+    """Disk of a node for several workloads: ``system + different serving images + what each keeps there``."""
     kept = (replica_disk_gib(math.ceil(checkpoint_gib * CHECKPOINT_MARGIN)) for checkpoint_gib in checkpoints_gib)
     return HOST_GIB + images * SERVING_IMAGE_GIB + sum(kept)
 
@@ -97,9 +92,7 @@ def shared_disk_gib(checkpoints_gib: Sequence[float], images: int) -> int:
 def local_disks_gib(local_gb: float, whole_gib: int) -> int:
     """GiB of a node's local disks as one file system; 0 where they do not hold what its own disk would beside the host.
 
-    Args:
-        local_gb: of all of them.
-        whole_gib: disk that the node would boot from (see :func:`node_disk_gib`).
+    *whole_gib*: disk that the node would boot from (see :func:`node_disk_gib`).
     """
     holds = int(bytes_to_gib(local_gb * BYTES_PER_GB) * _FILE_SYSTEM_SHARE)
     return holds if holds >= whole_gib - HOST_GIB else 0
@@ -169,12 +162,7 @@ def accelerated_container_price(
 ) -> Price | None:
     """Price of an hour of a container with one accelerator: ``that of the least size + further vCPUs and GiB``.
 
-    Args:
-        catalog: prices.
-        service: provider, and name of its service.
-        region: where it runs.
-        accelerator: name in the catalog.
-        size: vCPUs and GiB of the container; None: the least that it may have.
+    *service*: provider, and name of its service. *size*: vCPUs and GiB; None: the least that it may have.
 
     Returns:
         None where a part of it is not known, or no container is so small.
@@ -340,12 +328,8 @@ def split_usd_per_call(
 ) -> float:
     """USD that a call adds to a region's charges where its items are HTTP requests of their own; 0 where unknown.
 
-    Args:
-        catalog: prices of services.
-        provider: who runs the region.
-        region: where.
-        gb_per_call: of the call as one HTTP request, with its answer.
-        split: HTTP requests of the call, and GB of all of them with their answers.
+    *gb_per_call*: of the call as one HTTP request, with its answer. *split*: HTTP requests of the call, and GB of all
+    of them with their answers.
     """
     count, gb = split
     charges = [region_charges(catalog, provider, region, each_gb) for each_gb in (gb_per_call, gb / count)]

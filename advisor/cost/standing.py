@@ -242,12 +242,7 @@ class RegionCharges:
         return self._usd[load]
 
     def usd_per_request(self, *, balanced: bool, logs: bool = True) -> float:
-        """USD that each request adds, without what has a least amount.
-
-        Args:
-            balanced: whether a load balancer passes it on.
-            logs: whether the server writes a line for it.
-        """
+        """USD that each request adds, *balanced* and with a line in the *logs*, without what has a least amount."""
         return self._request_usd[balanced, logs]
 
     def usd_alone(self, rate: float, *, on_hosts: bool, logs: bool = True) -> float:

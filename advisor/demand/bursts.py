@@ -24,13 +24,10 @@ _BITS = 53
 
 
 def uniforms(stream: int, first: Integers, second: Integers | int = 0, counts: Integers | int = 1) -> Floats:
-    """Independent numbers from 0 to below 1, one for each pair of keys: (n,).
+    """Independent numbers from 0 to below 1, one for each pair of keys: (n,); those of other *streams* are independent.
 
-    Args:
-        stream: what they are for; those of other streams are independent.
-        first: first keys, (m,).
-        second: second key of each pair, those of one first key side by side, (n,).
-        counts: pairs of each first key, (m,).
+    *first*: first keys, (m,). *second*: second key of each pair, those of one first key side by side, (n,). *counts*:
+    pairs of each first key, (m,).
     """
     state = _mixed(np.array([SEED], dtype=np.uint64) ^ np.array([stream], dtype=np.uint64))
     state = np.repeat(_mixed(state ^ first.astype(np.uint64)), counts)
@@ -48,9 +45,7 @@ def _mixed(state: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 def poisson(mean: float, draws: Floats) -> Floats:
     """Poisson numbers with a mean above 0, by the inverse of their distribution: more where the mean is more.
 
-    Args:
-        mean: of each.
-        draws: from 0 to below 1.
+    *draws* are from 0 to below 1.
     """
     mode, reach = int(mean), int(NORMAL_REACH * np.sqrt(mean) + NORMAL_REACH)
     low = max(mode - reach, 0)
@@ -98,12 +93,7 @@ class FineCounts:
             self.is_finer = bool((np.abs(tenths - np.round(tenths)) > _LEAST_TICK).any())
 
     def add(self, tenths: Integers, counts: Integers) -> None:
-        """Count requests.
-
-        Args:
-            tenths: tenths of a second since the epoch, ascending, each once.
-            counts: requests in each.
-        """
+        """Count requests by the tenth of a second since the epoch, ascending, each once."""
         block_of = tenths // _BLOCK_TENTHS
         firsts = np.flatnonzero(np.diff(block_of, prepend=block_of[0] - 1))
         for first, end in pairwise([*firsts.tolist(), len(tenths)]):
@@ -117,13 +107,9 @@ class FineCounts:
                 self.blocks = {number: block for number, block in self.blocks.items() if number % self.stride == 0}
 
     def dispersion(self, minutes: npt.NDArray[np.bool_], first_minute: int) -> Dispersion:
-        """Burstiness over the minutes that were wholly observed.
+        """Burstiness over the minutes that were wholly observed, the first so many minutes since the epoch.
 
         A clock that is coarser than a window, or too few requests, leave it unknown.
-
-        Args:
-            minutes: whether each minute was wholly observed.
-            first_minute: the first of them, in minutes since the epoch.
         """
         numbers = sorted(self.blocks)
         blocks = np.array([self.blocks[number] for number in numbers])

@@ -100,11 +100,8 @@ def demand_from_busy(
     while any kernel runs. With a volume the mean is known, and the busiest minute is not: busy says which minutes had
     more requests, and where it saturates not how many. It is taken to be that of the median of comparable services.
 
-    Args:
-        seen: how busy they were.
-        serves: what a busy second of the current deployment can have served, or why that is not known.
-        requests_per_day: known volume, or None.
-        tokens: (prompt tokens, generated tokens) of a request.
+    *serves*: what a busy second of the current deployment can have served, or why that is not known.
+    *requests_per_day*: known volume, or None. *tokens*: (prompt, generated) of a request.
 
     Raises:
         InputError: nothing was observed or ever busy, or neither volume nor deployment is known.

@@ -27,11 +27,8 @@ _MANY = 1e5
 def most_per_minute(requests_per_minute: Floats, first_minute: int) -> float:
     """Requests above which a minute is counted at that number; infinite where less than an hour is known.
 
-    The first and the last minute, cut off by the edges of the history, say nothing of it.
-
-    Args:
-        requests_per_minute: of consecutive minutes, NaN where unknown, (minutes,).
-        first_minute: number of the first one since 1970, UTC.
+    The minutes, (minutes,), are consecutive, NaN where unknown; the first is so many since 1970, UTC. The first and the
+    last one, cut off by the edges of the history, say nothing of it.
     """
     counts = _whole(requests_per_minute)
     observed = np.flatnonzero(~np.isnan(counts))

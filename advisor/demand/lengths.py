@@ -27,14 +27,9 @@ _SPREAD_UNITS = frozenset({Unit.TOKENS, Unit.TEXTS, Unit.AUDIO})
 def declared_demand(
     mean: float, peak: float, input_tokens: float, output_tokens: float, unit: Unit = Unit.TOKENS
 ) -> Demand:
-    """Demand as the user states it: every request of the same length.
+    """Demand as the user states it, every request of the same length: mean and busiest minute in requests per second.
 
-    Args:
-        mean: requests per second on average.
-        peak: requests per second in the busiest minute.
-        input_tokens: prompt tokens of a request, or the size of its items.
-        output_tokens: generated tokens of a request, or its items.
-        unit: of the size.
+    The tokens of a prompt and an answer, or of another unit the size of a request's items and their number.
     """
     better = "so state p50 and p95, or a trace" if unit in _SPREAD_UNITS else "so a trace is better"
     demand = one_size_demand(

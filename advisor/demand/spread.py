@@ -51,12 +51,7 @@ def on_the_calendar(seconds: float) -> float:
 
 
 def hours_of_week(first_hour: int, hours: int) -> npt.NDArray[np.int64]:
-    """Index in the week (0: Monday 00:00 UTC) of consecutive hours.
-
-    Args:
-        first_hour: the first, in hours since 1970 (a Thursday).
-        hours: how many.
-    """
+    """Index in the week (0: Monday 00:00 UTC) of consecutive hours, the first so many since 1970 (a Thursday)."""
     return (first_hour + _HOURS_FROM_MONDAY_TO_1970 + np.arange(hours)) % HOURS_PER_WEEK
 
 
@@ -212,12 +207,8 @@ def calibrated(series: Floats, first_hour: int, origins: Sequence[int]) -> Band:
     Adaptive conformal inference (Gibbs & Candès 2021): each day moves the tails by how far the share beyond the edges
     was off. A day beyond one edge shows that the demand moves more than it did, either way: so both tails take part of
     it. The next day has the tails of now, later days their mean over the last week. Nothing after an origin has a part
-    in its band.
-
-    Args:
-        series: hourly rates, NaN where unknown.
-        first_hour: the first of them, in hours since 1970.
-        origins: ascending, in hours from the first.
+    in its band. *series*: hourly rates, NaN where unknown, from an hour since 1970 on; *origins*: ascending, in hours
+    from it.
     """
     fed = [DAY, *(likeness for likeness in LIKENESSES if likeness.is_fed(series, first_hour))]
     daily_tails = [np.full(2, LEAST_TAIL)]

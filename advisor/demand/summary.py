@@ -23,12 +23,7 @@ def summary_json(tally: RequestTally, source: str, attribution: str, unit: Unit 
     """The summary of a tally as JSON text.
 
     Of a one-pass unit the input tokens are the sizes of the items in it, and the output tokens the items of a request.
-
-    Args:
-        tally: a counted trace.
-        source: where the trace is from, in words.
-        attribution: what its licence asks to be said ("" for one's own data).
-        unit: of the requests.
+    *source*: where the trace is from, in words. *attribution*: what its licence asks to be said; "" for one's own data.
     """
     demand = tally.demand(source)
     tokens, profile = demand.tokens, tally.profile()
@@ -115,11 +110,7 @@ def _demand(document: dict[str, Any], path: Path) -> Demand:
 
 
 def _profile(document: dict[str, Any], cells: Floats) -> DemandProfile:
-    """Demand by the minute; without a start, the first minute opens a Monday.
-
-    Raises:
-        ValueError: the minutes do not add up to the requests or do not span the window, or a part is out of range.
-    """
+    """Demand by the minute; without a start, the first minute opens a Monday."""
     counts = np.array(document["requests_per_minute"], dtype=np.float64)
     observed = counts[~np.isnan(counts)]
     is_valid = observed.size > 0 and np.isfinite(observed).all() and (observed >= 0).all()
@@ -151,11 +142,7 @@ def _start_seconds(start: str | None) -> float:
 
 
 def _part(document: dict[str, Any], name: str) -> dict[str, Any]:
-    """An object of the document, empty where it is missing.
-
-    Raises:
-        TypeError: it is something else.
-    """
+    """An object of the document, empty where it is missing."""
     part = document.get(name, {})
     if not isinstance(part, dict):
         raise TypeError(f"{name} ({part!r}) is not an object")
@@ -163,11 +150,7 @@ def _part(document: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _read_quantiles(document: dict[str, Any], name: str) -> TokenQuantiles:
-    """Quantiles in their order.
-
-    Raises:
-        ValueError: one is larger than a later one, or the mean lies outside them.
-    """
+    """Quantiles in their order."""
     quantiles = TokenQuantiles(**document[name])
     in_order = 0 <= quantiles.p50 <= quantiles.p95 <= quantiles.p99 <= quantiles.max
     if not (in_order and 0 <= quantiles.mean <= quantiles.max):

@@ -150,14 +150,9 @@ def stressed(
     The minutes are those of a rehearsal of so many requests, whatever the ratios. More of the same requests come in
     the same bursts: the excess of the index of dispersion over 1 grows with the number.
 
-    Args:
-        demand: what is rehearsed.
-        most_requests: about so many at ratio 1.
-        scale: share of the demand.
-        calendar: classes of the hours, with what batch work adds.
-        peak_ratio: requests of a minute ÷ those of the demand; below 1 whole numbers of them that are as many on the
-            mean.
-        dispersion_ratio: index of dispersion ÷ that of the demand.
+    *most_requests*: about so many at ratio 1. *scale*: share of the demand. *calendar*: classes of the hours, with what
+    batch work adds. *peak_ratio*: requests of a minute ÷ those of the demand; below 1 whole numbers of them that are as
+    many on the mean. *dispersion_ratio*: index of dispersion ÷ that of the demand.
     """
     thinned = _minutes(demand, most_requests, calendar).times(scale)
     stretch = _busiest(thinned, most_requests) if demand.profile else thinned
@@ -216,15 +211,9 @@ def steady(
 ) -> Requests:
     """Random arrivals (Poisson) at one rate for 20 minutes, as long as those of the demand; at least one.
 
-    Where it takes longer until replicas are as full as they stay, the first ones stand for none.
-
-    Args:
-        demand: what they are of.
-        requests_per_second: mean rate of some hours.
-        start_seconds: when they start, since 1970, UTC.
-        most_requests: about so many at most in the 20 minutes, in whole minutes: the more a replica serves, the sooner
-            its queue shows.
-        long_minutes: so long instead, whatever the number, where it is more.
+    Where it takes longer until replicas are as full as they stay, the first ones stand for none. They start so many
+    seconds after 1970, UTC. *most_requests*: about so many at most in the 20 minutes, in whole minutes: the more a
+    replica serves, the sooner its queue shows. *long_minutes*: so long instead, whatever the number, where it is more.
     """
     per_minute = requests_per_second * SECONDS_PER_MINUTE
     minutes = min(max(int(most_requests / max(per_minute, 1e-9)), 1), STEADY_MINUTES)
@@ -312,13 +301,7 @@ def _minute_of(seconds: float) -> int:
 
 
 def with_lengths(demand: Demand, seconds: Floats, numbers: Floats) -> Requests:
-    """Arrivals with prompts and answers as long as those of the demand.
-
-    Args:
-        demand: what they are of.
-        seconds: of the arrivals, ascending, (n,).
-        numbers: random numbers from 0 to below 1, (3, n).
-    """
+    """Arrivals, ascending, (n,), with lengths like those of the demand, by random numbers in [0, 1), (3, n)."""
     chances = demand.tokens.probability.cumsum()
     cells = np.searchsorted(chances, numbers[0] * chances[-1], side="right")
     lengths = [demand.tokens.input_tokens[cells], demand.tokens.output_tokens[cells]]
@@ -457,11 +440,7 @@ def _sources(cells: Integers, index: float, numbers: Floats) -> Integers:
     A Dirichlet-multinomial split of n with total concentration A has the variance of a multinomial one times
     ``(n + A) / (1 + A)``, so ``A = (n - I) / (I - 1)`` gives an index of dispersion I (Mosimann 1962). As an urn, the
     k-th request goes where any of the k before it went with chance ``k / (k + A)`` (Blackwell and MacQueen 1973).
-
-    Args:
-        cells: cell of each request that is split; those of one cell in the order of their numbers, (n,).
-        index: I.
-        numbers: random numbers from 0 to below 1, (n,).
+    Requests of one cell stand in the order of their *numbers*, random ones from 0 to below 1; *index* is I.
     """
     own = np.arange(cells.size)
     if index <= 1:

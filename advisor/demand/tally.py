@@ -196,13 +196,7 @@ class RequestTally:
     """Of times that are numbers; "" where they are not."""
 
     def add(self, seconds: npt.NDArray[np.float64], input_tokens: Integers, output_tokens: Integers) -> None:
-        """Count a batch of requests.
-
-        Args:
-            seconds: arrival times since the epoch, shape ``(n,)``.
-            input_tokens: prompt tokens, shape ``(n,)``.
-            output_tokens: generated tokens, shape ``(n,)``.
-        """
+        """Count a batch of requests: arrival times since the epoch, prompt and generated tokens, each ``(n,)``."""
         if not len(seconds):
             return
         rows: Floats = np.stack((seconds, input_tokens, output_tokens))

@@ -56,12 +56,9 @@ def read_trace(path: Path, progress: Callable[[int], None] | None = None, column
 def tally_trace(
     path: Path, progress: Callable[[int], None] | None, columns: SizeColumns = OF_TOKENS
 ) -> RequestTally:  # fmt: skip
-    """Count the requests of a trace.
+    """Count the requests of a CSV trace; times are ISO 8601, seconds, or milli-, micro- or nanoseconds since 1970.
 
-    Args:
-        path: CSV with a header; times are ISO 8601, seconds, or milli-, micro- or nanoseconds since 1970.
-        progress: called with the number of requests read so far, after every block.
-        columns: what tells the size of a request.
+    *progress* is called with the number of requests read so far, after every block.
 
     Raises:
         InputError: file missing or empty, a column missing, or a cell that is no time or no such count, with its
@@ -120,10 +117,8 @@ def mean_size(path: Path, columns: SizeColumns) -> float:
 def first_longer(path: Path, columns: SizeColumns, most_tokens: float) -> str:
     """Place of the first request of more tokens: ``trace.csv:17``; the file alone where there is none.
 
-    Args:
-        path: as of :func:`tally_trace`.
-        columns: tokens of a text and texts of a request, or tokens of prompt and answer.
-        most_tokens: of a text, or of prompt and answer together.
+    *columns*: tokens of a text and texts of a request, or tokens of prompt and answer; *most_tokens*: of a text, or of
+    both.
     """
     rows = 0
     for _, sizes, items in read_blocks(path, columns):
@@ -302,11 +297,7 @@ def _integers(batch: Any, column: Column, names: dict[Column, str]) -> Integers:
 
 
 def _product(factors: Sequence[Integers], columns: SizeColumns, path: Path, rows_before: int) -> Integers:
-    """Sizes of a batch of requests; of one factor that factor.
-
-    Raises:
-        InputError: one is larger than any size that is kept.
-    """
+    """Sizes of a batch of requests; of one factor that factor."""
     if len(factors) == 1:
         return factors[0]
     sizes = np.prod(np.stack(factors).astype(np.float64), axis=0)
@@ -330,13 +321,7 @@ def _place(path: Path, row: int) -> str:
 
 
 def _first_bad_line(path: Path, names: list[str], refused: str | None) -> InputError | None:
-    """Read again, slowly, to say which line the fast reader could not take.
-
-    Args:
-        path: of the trace.
-        names: headers of the columns that are read, that of the times first.
-        refused: cell that the fast reader names; None: it names none.
-    """
+    """Read again, slowly, to say which line the fast reader could not take, or which has the cell that it names."""
     times = _time_type(path, names[0])
     expect_number = bool(pa.types.is_floating(times))
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as stream:

@@ -225,10 +225,8 @@ _SHARE = 0.95
 def services_of_samples(places: Sequence[str], out: Path, window_days: float | None) -> Inventory:
     """One service for each model that sampled engines serve.
 
-    Args:
-        places: directories of samples, and addresses in object storage.
-        out: folder of the workload files, to which paths of directories are made relative.
-        window_days: how far back from the last sample; None: all of it.
+    Paths of directories are made relative to *out*, the folder of the workload files. *window_days*: how far back from
+    the last sample; None: all of it.
 
     Raises:
         InputError: there are no samples.

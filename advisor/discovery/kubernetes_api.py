@@ -109,11 +109,9 @@ class Access:
 
 
 def cluster_access(context: str = "", kubeconfig: Path | None = None) -> Access:
-    """Access by a context.
+    """Access by a context: "" is the current one, or inside a pod without a kubeconfig its service account.
 
-    Args:
-        context: its name; "": the current one, or inside a pod without a kubeconfig its service account.
-        kubeconfig: file; None: those that ``KUBECONFIG`` lists, or ``~/.kube/config``.
+    *kubeconfig* None: those that ``KUBECONFIG`` lists, or ``~/.kube/config``.
 
     Raises:
         InputError: no such file or context, or a way of signing in that is not known here.

@@ -61,13 +61,7 @@ _NIM_IMAGE = re.compile(r"^nvcr\.io/nim/([^:@]+)")
 
 
 def launch_of(words: Sequence[str], image: str = "", variables: Mapping[str, str] = MappingProxyType({})) -> Launch:
-    """How an engine was started.
-
-    Args:
-        words: command and arguments of its process or container.
-        image: of its container.
-        variables: its environment; values that are secrets are not needed.
-    """
+    """How an engine was started, by command, image and environment; values that are secrets are not needed."""
     words = [_expanded(word, variables) for word in _unwrapped(words)[:_MOST_WORDS]]
     texts = (*words[:6], image)
     engine = next((engine for text in texts for engine, pattern in _ENGINES if pattern.search(text)), "")

@@ -98,13 +98,9 @@ class Proposal:
 def proposal_of(
     service: Service, catalog: Catalog, answers: Answers = Answers(), *, watched: bool = False  # noqa: B008 - frozen
 ) -> Proposal:  # fmt: skip
-    """All that a workload file of a service can say.
+    """All that a workload file of a service can say, with what a person answered.
 
-    Args:
-        service: as it was found.
-        catalog: knows machines and regions.
-        answers: what a person said of it.
-        watched: whether something that counts requests was asked.
+    *watched*: something that counts requests was asked.
     """
     name = answers.model or service.model
     model = known_model(name)

@@ -152,12 +152,8 @@ def price_levers(
 ) -> LeverReport:
     """Every lever of a question, alone and together.
 
-    Args:
-        question: workload, model and measured demand.
-        catalog: offers, and what is known of levers.
-        planner: poses a question for the same catalog.
-        settings: figures of the user's own.
-        at_a_time: plans that are made at the same time, in processes of their own; 1: in this one. The same figures.
+    *planner* poses a question for the same catalog. *at_a_time*: plans that are made at the same time, in processes of
+    their own; 1: in this one. The figures are the same.
 
     Raises:
         InputError: a lever that is not known has an effort, or the question cannot be posed.

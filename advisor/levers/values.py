@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.catalog.planning_tables import LeverFact
-from advisor.demand.cache.replay import SCHEMA as CACHE_SCHEMA
+from advisor.demand.cache_replay import SCHEMA as CACHE_SCHEMA
 from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.plan.request import PlanRequest

@@ -40,9 +40,8 @@ _IMAGE_DIMENSIONS = 3
 def exported_inputs(kind: str, fields: ConfigFields) -> tuple[ModelInput, ...]:
     """Inputs of the graph of a model; empty where no exporter's convention is known.
 
-    Args:
-        kind: ``model_type`` of its configuration, or its family in ``models.csv``.
-        fields: its configuration: an image has the side and the channels that it states.
+    *kind*: ``model_type``, or the family in ``models.csv``. An image has the side and the channels that the fields
+    state.
     """
     rows = _rows_by_kind().get(kind, ())
     return tuple(ModelInput(row["input"], row["type"], _shape(row["shape"], fields)) for row in rows)
@@ -394,13 +393,9 @@ def is_known_type(values: Mapping[str, Any]) -> bool:
 
 
 def model_from_config(values: Mapping[str, Any], *, name: str, where: str, towers: int | None = None) -> Model:
-    """Build a model from a configuration.
+    """Build a model from the fields of a ``config.json``; *where* they stand is for messages.
 
-    Args:
-        values: the fields of ``config.json``.
-        name: how to call the model.
-        where: where the fields stand, for error messages.
-        towers: parameters of vision and audio parts, where known; else they are counted from the configuration.
+    *towers*: parameters of vision and audio parts, where known; else they are counted from the configuration.
     """
     outer = ConfigFields(values, where)
     checkpoint = read_checkpoint(outer)

@@ -74,14 +74,10 @@ class Attended:
 
 
 def attention(width: int, positions: float, *, bias: int = 4, over: Attended | None = None, inner: int = 0) -> Work:
-    """Projections of queries, keys, values and output, and the scores between them.
+    """Projections of queries, keys, values and output, and the scores between *positions* that attend to each other.
 
-    Args:
-        width: of the hidden state.
-        positions: that attend to each other.
-        bias: of the four matrices, how many have one; the output's first.
-        over: attention over other positions (cross-attention) in place of *positions* themselves.
-        inner: heads × head dimension, where it is not *width*.
+    *bias*: how many of the four matrices have one, the output's first. *over*: cross-attention over other positions.
+    *inner*: heads × head dimension, where it is not *width*.
     """
     seen = over or Attended(positions, positions, width)
     inner = inner or width

@@ -94,14 +94,7 @@ def least_seconds(weights: Weights, input_tokens: float, output_tokens: float, c
     """Seconds of a machine that a request takes at least, whatever its generation.
 
     ``input · 2 N ÷ prompt rate + output · max(bytes ÷ (slots · bandwidth), 2 N ÷ rate of few)``, each rate that of the
-    fastest generation.
-
-    Args:
-        weights: that a token uses.
-        input_tokens: of its prompt.
-        output_tokens: of its answer.
-        cores: of the machine.
-        slots: requests that share a step.
+    fastest generation; N: weights that a token uses. *slots*: requests that share a step.
     """
     flop = 2 * weights.parameters
     speeds = [_of_cores(generation, cores, weights.bits) for generation in _peaks()]

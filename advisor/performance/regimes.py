@@ -268,12 +268,8 @@ def closed_queue_seconds(users: Floats, service_s: Floats, cycle_s: Floats) -> F
     An arrival finds what the other users alone would keep there (arrival theorem; Reiser and Lavenberg 1980), whose
     share of the queue is (N - 1) / N (Bard and Schweitzer 1979), and of the service that is under way half is left:
     W = (N - 1) s (W + s/2) / (cycle + W). One user never waits, N users never longer than N - 1 services, and many
-    users of a long cycle wait as in M/D/1.
-
-    Args:
-        users: population N, at least 1.
-        service_s: s, seconds of one service.
-        cycle_s: seconds from one request of a user to the next without this wait, at least ``service_s``.
+    users of a long cycle wait as in M/D/1. *users*: N, at least 1. *service_s*: s, of one service. *cycle_s*: from one
+    request of a user to the next without this wait, at least s.
     """
     others = np.maximum(users - 1, 0.0) * service_s
     slack = np.maximum(cycle_s, service_s) - others

@@ -247,12 +247,8 @@ def rates_within(
 ) -> Floats:
     """Requests per second that one replica of each candidate sustains in each case, 0 where it is too slow.
 
-    Args:
-        candidates: all with a known peak, as :func:`serve` returns them.
-        requirements: names the model.
-        model: what predicts.
-        cases: lengths of the requests and targets, one for each row of the result.
-        bursts: how unevenly requests arrive, at as few replicas as carry the busiest minute so.
+    Candidates have a known peak, as :func:`serve` returns them. *cases*: lengths of the requests and targets. *bursts*:
+    how unevenly requests arrive, at as few replicas as carry the busiest minute so.
 
     Returns:
         Shape (cases, candidates).

@@ -16,9 +16,19 @@ from advisor.plan.plain_values import Document
 from advisor.plan.values import CurrentCost, Plan, Rung, RungGroup
 from advisor.plan.words import group_count_words
 from advisor.programme import rules
-from advisor.programme.billed import BilledMonth, as_billed
 from advisor.programme.rules import Assignment
-from advisor.programme.values import DAYS, NOTHING, Combination, Item, LeftOut, Programme, Saving, total_of
+from advisor.programme.values import (
+    DAYS,
+    NOTHING,
+    BilledMonth,
+    Combination,
+    Item,
+    LeftOut,
+    Programme,
+    Saving,
+    as_billed,
+    total_of,
+)
 from advisor.records import dataclass, field, replace
 from advisor.units import A_CENT, ratio_words
 
@@ -79,7 +89,7 @@ class _Builder:
         items = [*self._of_levers(), *self._of_plans()]
         items += self._of_findings()
         items += self._to_assess()
-        items.sort(key=_order)
+        items.sort(key=lambda item: (item.week, item.payback_months or 0.0, item.id))
         by_id = {combination.id: combination.saving for combination in self._combinations}
         own = [item.saving for item in items if item.saving is not None and not item.counted_in]
         total = self._within_bill(total_of((*by_id.values(), *own)))
@@ -499,12 +509,7 @@ def _stated(lever: PricedLever) -> str:
 
 
 def _combination(report: LeverReport, plan: Fleet | None) -> Combination:
-    """Levers of a workload against what is paid, or against the plan without any where nothing runs.
-
-    Args:
-        report: the levers.
-        plan: fleet that costs less than all of them together and counts in their place; None: there is none.
-    """
+    """Levers of a workload against what is paid, or the plan without any; a *plan* that costs less counts instead."""
     paid, levers_usd = report.paid_usd_per_month, report.together.plan.total_usd_per_month
     together = levers_usd if plan is None else _fleet_usd(plan)
     alone = {
@@ -589,8 +594,3 @@ def _payback(usd: float, saving: Saving) -> float | None:
 
 def _by_saving(item: Item) -> tuple[float, str]:
     return (0.0 if item.saving is None else -item.saving.usd_per_month), item.id
-
-
-def _order(item: Item) -> tuple[int, float, str]:
-    """Sort key: week, then the soonest paid back."""
-    return item.week, item.payback_months or 0.0, item.id

@@ -58,12 +58,10 @@ class Question:
 
 
 def review_of(question: Question, ledger: Ledger, traffic: Traffic | None) -> Review:
-    """The review.
+    """The review of a programme.
 
-    Args:
-        question: programme, what was applied of it, and since when.
-        ledger: bill from at least a week before the first item was applied.
-        traffic: requests that were served; None: no log is given.
+    *question*: programme, what was applied of it, and since when. *ledger*: bill from at least a week before the first
+    item was applied. *traffic* None: no log is given.
 
     Raises:
         InputError: the time has no programme, nothing was applied, an item is unknown, or the bill does not reach it.

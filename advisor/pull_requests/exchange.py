@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from advisor.errors import AdvisorError, InputError
 from advisor.names import printable, without_credentials
@@ -47,7 +47,7 @@ class Request:
     document: Mapping[str, Any]
 
 
-class Host(Protocol):
+class Host:
     """API of one host: how it lists, posts and changes comments."""
 
     title: ClassVar[str]
@@ -60,30 +60,39 @@ class Host(Protocol):
 
     def in_environment(self, environment: Mapping[str, str]) -> PullRequest | None:
         """The pull request of the CI job; what it does not say is empty; None: no job of this host."""
+        raise NotImplementedError
 
-    def headers(self, token: str, variable: str) -> Mapping[str, str]:
+    def headers(self, token: str, variable: str) -> Mapping[str, str]:  # noqa: ARG002 - most take one kind of token
         """Headers that carry a token, which the environment variable of that name held."""
+        return {"Authorization": f"Bearer {token}", "Accept": "application/json"}
 
-    def user_page(self, place: PullRequest) -> str:
+    def user_page(self, place: PullRequest) -> str:  # noqa: ARG002 - some have none
         """URL of the token's own user; "" where the host lets nobody change the comments of others."""
+        return ""
 
-    def is_own(self, comment: Comment, user: Any) -> bool:  # noqa: ANN401 - any JSON value
+    def is_own(self, comment: Comment, user: Any) -> bool:  # noqa: ANN401, ARG002 - any JSON value
         """Whether a comment is by *user*, the JSON at :meth:`user_page`; None: the token may not read it."""
+        return True
 
     def first_page(self, place: PullRequest) -> str:
         """URL of the first page of comments."""
+        raise NotImplementedError
 
-    def next_page(self, url: str, headers: Mapping[str, str], document: Any) -> str:  # noqa: ANN401 - any JSON value
+    def next_page(self, url: str, headers: Mapping[str, str], document: Any) -> str:  # noqa: ANN401, ARG002 - as above
         """URL of the page after *url*, which was answered so; "" after the last one."""
+        return ""
 
     def comments(self, document: Any) -> Iterator[Comment]:  # noqa: ANN401 - any JSON value
         """Comments of a page, the oldest first."""
+        raise NotImplementedError
 
     def creation(self, place: PullRequest, text: str) -> Request:
         """A new comment."""
+        raise NotImplementedError
 
     def change(self, place: PullRequest, comment: Comment, text: str) -> Request:
         """Another text of a comment."""
+        raise NotImplementedError
 
 
 _LIMITS = Limits(connect_seconds=10.0, total_seconds=30.0, body_bytes=16 * BYTES_PER_MIB)

@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from advisor.pull_requests.exchange import Comment, Host, PullRequest, Request
-from advisor.records import dataclass
 
 _PAGE = 100
 """Comments of a page: the most that each host gives."""
@@ -21,8 +20,7 @@ _MERGE_REF = re.compile(r"refs/pull/(\d+)/")
 _MOST_EVENT_BYTES = 8 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class GitHub:
+class _GitHub(Host):
     """github.com and GitHub Enterprise; a comment on a pull request is one on its issue."""
 
     title: ClassVar[str] = "GitHub"
@@ -33,7 +31,6 @@ class GitHub:
     )
 
     def in_environment(self, environment: Mapping[str, str]) -> PullRequest | None:
-        """Pull request given by GitHub Actions."""
         if "GITHUB_ACTIONS" not in environment and "GITHUB_REPOSITORY" not in environment:
             return None
         return PullRequest(
@@ -43,7 +40,6 @@ class GitHub:
         )
 
     def headers(self, token: str, variable: str) -> Mapping[str, str]:  # noqa: ARG002 - all are bearer tokens
-        """Bearer token and API version."""
         return {
             "Authorization": f"Bearer {token}",
             "Accept": "application/vnd.github+json",
@@ -59,34 +55,28 @@ class GitHub:
         return comment.author == user["login"] if user else comment.author.endswith("[bot]")
 
     def first_page(self, place: PullRequest) -> str:
-        """Comments of the issue."""
         return f"{self._comments(place)}?per_page={_PAGE}&page=1"
 
     def next_page(self, url: str, headers: Mapping[str, str], document: Any) -> str:  # noqa: ANN401, ARG002
-        """The next number, after a full page."""
         return _next_number(url) if isinstance(document, list) and len(document) == _PAGE else ""
 
     def comments(self, document: Any) -> Iterator[Comment]:  # noqa: ANN401 - any JSON value
-        """Comments of a list."""
         return (
             Comment(str(comment["id"]), str(comment.get("body") or ""), _login(comment, "user", "login"))
             for comment in document
         )
 
     def creation(self, place: PullRequest, text: str) -> Request:
-        """A comment on the issue."""
         return Request("POST", self._comments(place), {"body": text})
 
     def change(self, place: PullRequest, comment: Comment, text: str) -> Request:
-        """Comments are changed by their own number."""
         return Request("PATCH", f"{_repository(place)}/issues/comments/{comment.path}", {"body": text})
 
     def _comments(self, place: PullRequest) -> str:
         return f"{_repository(place)}/issues/{place.number}/comments"
 
 
-@dataclass(frozen=True, slots=True)
-class GitLab:
+class _GitLab(Host):
     """gitlab.com and GitLab of one's own; comments are notes of a merge request."""
 
     title: ClassVar[str] = "GitLab"
@@ -95,7 +85,6 @@ class GitLab:
     needs: ClassVar[str] = "scope `api` and the role Reporter or above (the job's own CI_JOB_TOKEN may not write notes)"
 
     def in_environment(self, environment: Mapping[str, str]) -> PullRequest | None:
-        """Pull request given by GitLab CI, for pipelines of merge requests."""
         if "GITLAB_CI" not in environment:
             return None
         project = environment.get("CI_MERGE_REQUEST_PROJECT_ID") or environment.get("CI_PROJECT_ID", "")
@@ -111,15 +100,12 @@ class GitLab:
         return f"{place.api}/user"
 
     def is_own(self, comment: Comment, user: Any) -> bool:  # noqa: ANN401 - any JSON value
-        """Whether the same user wrote it."""
         return bool(user) and comment.author == user["username"]
 
     def first_page(self, place: PullRequest) -> str:
-        """Notes, the oldest first."""
         return f"{self._notes(place)}?per_page={_PAGE}&page=1&sort=asc&order_by=created_at"
 
     def next_page(self, url: str, headers: Mapping[str, str], document: Any) -> str:  # noqa: ANN401, ARG002
-        """The number that a header names."""
         return _next_number(url) if headers.get("x-next-page", "").strip() else ""
 
     def comments(self, document: Any) -> Iterator[Comment]:  # noqa: ANN401 - any JSON value
@@ -130,20 +116,20 @@ class GitLab:
         )
 
     def creation(self, place: PullRequest, text: str) -> Request:
-        """A note."""
         return Request("POST", self._notes(place), {"body": text})
 
     def change(self, place: PullRequest, comment: Comment, text: str) -> Request:
-        """A note by its number."""
         return Request("PUT", f"{self._notes(place)}/{comment.path}", {"body": text})
 
     def _notes(self, place: PullRequest) -> str:
         return f"{place.api}/projects/{quote(place.project, safe='')}/merge_requests/{place.number}/notes"
 
 
-@dataclass(frozen=True, slots=True)
-class AzureRepos:
-    """Azure Repos of Azure DevOps; a comment is the first one of a closed thread, so that it blocks no merge."""
+class _AzureRepos(Host):
+    """Azure Repos of Azure DevOps; a comment is the first one of a closed thread, so that it blocks no merge.
+
+    All threads come at once, and it refuses changes to comments of others.
+    """
 
     title: ClassVar[str] = "Azure Repos"
     token_variables: ClassVar[tuple[str, ...]] = ("SYSTEM_ACCESSTOKEN", "AZURE_DEVOPS_EXT_PAT")
@@ -153,7 +139,6 @@ class AzureRepos:
     )
 
     def in_environment(self, environment: Mapping[str, str]) -> PullRequest | None:
-        """Pull request given by Azure Pipelines, for builds of pull requests."""
         if "TF_BUILD" not in environment:
             return None
         parts = (environment.get("SYSTEM_TEAMPROJECT", ""), environment.get("BUILD_REPOSITORY_ID", ""))
@@ -171,21 +156,8 @@ class AzureRepos:
             scheme = f"Bearer {token}"
         return {"Authorization": scheme, "Accept": "application/json", "X-TFS-FedAuthRedirect": "Suppress"}
 
-    def user_page(self, place: PullRequest) -> str:  # noqa: ARG002 - as of every host
-        """None: it refuses changes to comments of others."""
-        return ""
-
-    def is_own(self, comment: Comment, user: Any) -> bool:  # noqa: ANN401, ARG002 - as of every host
-        """Told by the answer to the change."""
-        return True
-
     def first_page(self, place: PullRequest) -> str:
-        """All threads."""
         return f"{self._threads(place)}?{_AZURE_VERSION}"
-
-    def next_page(self, url: str, headers: Mapping[str, str], document: Any) -> str:  # noqa: ANN401, ARG002
-        """Never: all threads come at once."""
-        return ""
 
     def comments(self, document: Any) -> Iterator[Comment]:  # noqa: ANN401 - any JSON value
         """The first comment of each thread that is still there."""
@@ -195,12 +167,10 @@ class AzureRepos:
                 yield Comment(f"{thread['id']}/comments/{first['id']}", str(first.get("content") or ""))
 
     def creation(self, place: PullRequest, text: str) -> Request:
-        """A thread of one comment."""
         comments = [{"parentCommentId": 0, "content": text, "commentType": "text"}]
         return Request("POST", self.first_page(place), {"comments": comments, "status": "closed"})
 
     def change(self, place: PullRequest, comment: Comment, text: str) -> Request:
-        """A comment within its thread."""
         return Request("PATCH", f"{self._threads(place)}/{comment.path}?{_AZURE_VERSION}", {"content": text})
 
     def _threads(self, place: PullRequest) -> str:
@@ -212,9 +182,8 @@ class AzureRepos:
 _AZURE_VERSION = "api-version=7.1"
 
 
-@dataclass(frozen=True, slots=True)
-class Bitbucket:
-    """Bitbucket Cloud."""
+class _Bitbucket(Host):
+    """Bitbucket Cloud, which refuses changes to comments of others."""
 
     title: ClassVar[str] = "Bitbucket"
     token_variables: ClassVar[tuple[str, ...]] = ("BITBUCKET_TOKEN",)
@@ -222,26 +191,12 @@ class Bitbucket:
     needs: ClassVar[str] = "a repository, project or workspace access token with the scope `pullrequest:write`"
 
     def in_environment(self, environment: Mapping[str, str]) -> PullRequest | None:
-        """Pull request given by Bitbucket Pipelines, for pipelines of pull requests."""
         if "BITBUCKET_BUILD_NUMBER" not in environment:
             return None
         project = environment.get("BITBUCKET_REPO_FULL_NAME", "")
         return PullRequest("https://api.bitbucket.org/2.0", project, environment.get("BITBUCKET_PR_ID", ""))
 
-    def headers(self, token: str, variable: str) -> Mapping[str, str]:  # noqa: ARG002 - all are bearer tokens
-        """Bearer token."""
-        return {"Authorization": f"Bearer {token}", "Accept": "application/json"}
-
-    def user_page(self, place: PullRequest) -> str:  # noqa: ARG002 - as of every host
-        """None: it refuses changes to comments of others."""
-        return ""
-
-    def is_own(self, comment: Comment, user: Any) -> bool:  # noqa: ANN401, ARG002 - as of every host
-        """Told by the answer to the change."""
-        return True
-
     def first_page(self, place: PullRequest) -> str:
-        """Comments, the oldest first."""
         return f"{self._comments(place)}?pagelen={_PAGE}"
 
     def next_page(self, url: str, headers: Mapping[str, str], document: Any) -> str:  # noqa: ANN401, ARG002
@@ -250,17 +205,14 @@ class Bitbucket:
         return following if urlsplit(following)[:2] == urlsplit(url)[:2] else ""
 
     def comments(self, document: Any) -> Iterator[Comment]:  # noqa: ANN401 - any JSON value
-        """Comments that are still there."""
         for comment in document["values"]:
             if not comment.get("deleted"):
                 yield Comment(str(comment["id"]), str((comment.get("content") or {}).get("raw") or ""))
 
     def creation(self, place: PullRequest, text: str) -> Request:
-        """A comment on the whole."""
         return Request("POST", self._comments(place), {"content": {"raw": text}})
 
     def change(self, place: PullRequest, comment: Comment, text: str) -> Request:
-        """A comment by its number."""
         return Request("PUT", f"{self._comments(place)}/{comment.path}", {"content": {"raw": text}})
 
     def _comments(self, place: PullRequest) -> str:
@@ -268,10 +220,10 @@ class Bitbucket:
 
 
 HOSTS: Mapping[str, Host] = {
-    "github": GitHub(),
-    "gitlab": GitLab(),
-    "azure-repos": AzureRepos(),
-    "bitbucket": Bitbucket(),
+    "github": _GitHub(),
+    "gitlab": _GitLab(),
+    "azure-repos": _AzureRepos(),
+    "bitbucket": _Bitbucket(),
 }
 
 

@@ -204,11 +204,7 @@ def _only(endpoints: Mapping[str, Any]) -> str:
 
 
 def _as_made(path: Path) -> str:
-    """The text of a plan that nobody changed by hand.
-
-    Raises:
-        pulumi.RunError: there is none.
-    """
+    """The text of a plan that nobody changed by hand."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -22,12 +22,7 @@ BUILDS = (*UNNUMBERED, "dev", "commit", "nim", "latest")
 
 
 def check_engine(engine: str, version: str, catalog: Catalog) -> None:
-    """Refuse an engine that nothing is known of, and a version that its list of releases does not have.
-
-    Args:
-        engine: as a person names it; "" for the default.
-        version: its release; "" where none is stated.
-        catalog: engines and releases.
+    """Refuse an engine ("": the default) that nothing is known of, and a version ("": none) that it does not have.
 
     Raises:
         InputError: there is no such engine, or no such release.

@@ -149,11 +149,7 @@ def _with_adapters(model: Model, cells: Mapping[str, str]) -> Model:
 
 
 def _check_adapters(model: Model, engine: str, accelerator: str) -> None:
-    """Refuse adapters on an engine that serves none, or none of their rank, as plans do.
-
-    Raises:
-        InputError: with the engine's reason.
-    """
+    """Refuse adapters on an engine that serves none, or none of their rank, as plans do."""
     if model.adapters is None:
         return
     shortfall = adapter_shortfall(load_catalog().engine_named(engine), accelerator, model.adapters)
@@ -169,9 +165,7 @@ def stored_bytes(model: Model) -> int:
 def item_work(model: Model, tokens: int | None) -> tuple[float | None, str]:
     """FLOPs of one item, None where they are not known, and what an item is.
 
-    Args:
-        model: what takes the item.
-        tokens: length of a text, for models that answer one in one pass.
+    *tokens*: length of a text, for models that answer one in one pass.
     """
     if model.hidden and one_pass(model):
         flop = float(flop_of_sample(model, np.array([tokens or np.nan]))[0])

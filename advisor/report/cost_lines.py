@@ -82,11 +82,8 @@ def _assumed(fleet: Fleet) -> Iterator[str]:
 def focus_of(fleet: Fleet, start: dt.date, name: str, tags: Mapping[str, str]) -> str:
     """The lines of the total as a CSV with the mandatory columns of FOCUS 1.2: an average month of the plan.
 
-    Args:
-        fleet: with lines of cost.
-        start: first day of the month; charges and their billing period are its 730 hours.
-        name: of the workload, in place of an account's.
-        tags: of the workload.
+    *start*: first day of the month; charges and their billing period are its 730 hours. *name*: of the workload, in
+    place of an account's.
     """
     begin = dt.datetime.combine(start, dt.time())
     period = tuple(f"{at.isoformat()}Z" for at in (begin, begin + dt.timedelta(hours=HOURS_PER_MONTH)))

@@ -132,12 +132,7 @@ def _difference_words(what_if: WhatIf) -> str:
 
 
 def why_section(why: Why, what_if: WhatIf | None = None) -> Section:
-    """Changes that an instance type would need to win, or to lose.
-
-    Args:
-        why: the answer.
-        what_if: changes of the question that it answers; None: there are none.
-    """
+    """Changes that an instance type would need to win, or to lose; *what_if*: changes of the question."""
     demand = (
         "the changed"
         if what_if and any(change.key.partition(".")[0] == "demand" for change in what_if.changes)

@@ -99,10 +99,8 @@ def names_of(fleet: Fleet) -> dict[str, str]:
 def part_words(fleet: Fleet, part: str, *, count: int = 1) -> str:
     """A part that fails, an instance by its type: with its region where groups are in several.
 
-    Args:
-        fleet: whose part it is.
-        part: as :attr:`Failure.of` names it.
-        count: instances of which one fails: ``one of 3 instances of g6e.xlarge``.
+    *part*: as :attr:`Failure.of` names it. *count*: instances of which one fails (``one of 3 instances of
+    g6e.xlarge``).
     """
     own = _instances_of(fleet, part)
     if not own:
@@ -211,12 +209,7 @@ def forecast_words(fleet: Fleet) -> str:
 
 
 def fleet_lines(fleet: Fleet, within_ratio: float) -> list[str]:
-    """Cost of the fleet, how sure that is, and what decides it.
-
-    Args:
-        fleet: the fleet.
-        within_ratio: share of the requests that the workload wants within the SLO.
-    """
+    """Cost of the fleet, how sure that is, and what decides it; *within_ratio*: wanted share within the SLO."""
     lines = [
         cost_words(fleet),
         *standing_lines(fleet),

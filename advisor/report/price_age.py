@@ -224,12 +224,7 @@ class Drift:
 def drift_of(lock: Lock, catalog: Catalog, tolerated_ratio: float, today: dt.date, most_days: int | None) -> Drift:
     """Changes between the prices that a plan used and those of today.
 
-    Args:
-        lock: offers and prices that the plan used.
-        catalog: offers and prices of today.
-        tolerated_ratio: a price may move by as much, up or down.
-        today: for the age of prices.
-        most_days: oldest price that is accepted; None: any.
+    A price may move by *tolerated_ratio*, up or down. *most_days*: oldest price that is accepted; None: any.
     """
     catalog = with_processors_of(catalog, lock.offers)
     used = {(offer.provider, offer.region, offer.instance_type) for offer in lock.offers}

@@ -77,14 +77,7 @@ class Curve:
 
 
 def curve(accelerator: Timeline, engines: Sequence[Timeline], need: AcceleratorNeed, points: int) -> Curve:
-    """One accelerator in at most so many points.
-
-    Args:
-        accelerator: what is drawn.
-        engines: those that may be on it; the KV use is drawn where it is one.
-        need: what was judged of it.
-        points: the most, at least 1.
-    """
+    """One accelerator in at most so many points; the KV use is drawn where a single engine may be on it."""
     signal, words = next(((name, words) for name, words in _SIGNALS if accelerator.knows(name)), ("busy_ratio", ""))
     kv_used = _points(engines[0].mean("kv_cache_used_ratio"), points, np.nanmean) if len(engines) == 1 else None
     return Curve(
@@ -101,13 +94,7 @@ def curve(accelerator: Timeline, engines: Sequence[Timeline], need: AcceleratorN
 
 def name_of(need: AcceleratorNeed) -> str:
     """Host and number of an accelerator."""
-    return f"{need.who.host} {place_of(need)}"
-
-
-def place_of(need: AcceleratorNeed) -> str:
-    """``#0``, or ``#0.1`` for a MIG instance."""
-    who = need.who
-    return f"#{who.index}" if who.mig_index is None else f"#{who.index}.{who.mig_index}"
+    return f"{need.who.host} #{need.who.number}"
 
 
 def _points(values: Floats, points: int, statistic: Callable[[Floats], np.float64]) -> Floats:
@@ -160,7 +147,7 @@ def render_terminal(curves: Sequence[Curve], width: int, marks: Marks) -> str:
     points = max(curve.mean.size for curve in drawn)
     lines = []
     for drawn_curve in drawn:
-        place = place_of(drawn_curve.need)
+        place = f"#{drawn_curve.need.who.number}"
         host = "".join(character if character.isprintable() else "?" for character in drawn_curve.need.who.host)
         host = host if marks is BLOCKS else host.encode("ascii", "replace").decode()
         name = f"{host[: margin - len(place) - 1]} {place}"
@@ -341,7 +328,7 @@ def _row(curve: Curve) -> dict[str, str]:
     stated = curve.mean[~np.isnan(curve.mean)]
     return {
         "host": need.who.host,
-        "place": place_of(need),
+        "place": f"#{need.who.number}",
         "product": need.who.product or "unknown",
         "verdict": verdict_words(need.verdict),
         "mean": percent(float(stated.mean())) if stated.size else "-",

@@ -94,12 +94,9 @@ class Column:
 
 
 def fit_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> tuple[str, list[int]]:
-    """Rows under headers within a width, and the positions of the columns that were left out for it.
+    """Rows under headers within a width (None: no limit), and the positions of the columns that were left out for it.
 
-    Args:
-        columns: heads of the columns.
-        rows: their cells; a line break in a cell begins a new line.
-        width: characters of a line; None: no limit.
+    A line break in a cell begins a new line.
     """
     kept, left_out = list(range(len(columns))), []
     if width is not None:
@@ -249,12 +246,9 @@ class Section:
 
 
 def sections_text(sections: Sequence[Section], width: int | None = None, *, whole: bool = False) -> str:
-    """Text for a terminal.
+    """Text for a terminal in lines of a width; None: no limit.
 
-    Args:
-        sections: what is shown.
-        width: characters of a line; None: no limit.
-        whole: columns that do not fit follow in a further table; otherwise they are left out, and named.
+    *whole*: columns that do not fit follow in a further table; otherwise they are left out, and named.
     """
     return "\n\n".join(_text(section, width, whole=whole) for section in sections) + "\n"
 

@@ -158,12 +158,7 @@ def _saved(plan: Plan) -> str:
 
 
 def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
-    """Warnings before acting on the first line, the gravest first.
-
-    Args:
-        plan: the plan.
-        shown: how many options are listed below, whose numbers a reader can look up.
-    """
+    """Warnings before acting on the first line, the gravest first; *shown* options are listed below."""
     fleet = plan.fleet
     yield from measured_words(plan)
     if fleet is not None:
@@ -479,13 +474,9 @@ _MISS_COLUMNS = (Column("instance type"), Column("precision", importance=1), Col
 
 
 def plan_table(plan: Plan, shown: int = SHOWN_OPTIONS, *, width: int | None = WIDTH, verbose: bool = False) -> str:
-    """The plan as text.
+    """The plan as text with so many options, in lines of a width (None: no limit).
 
-    Args:
-        plan: the plan.
-        shown: how many options to list.
-        width: characters of a line; None: no limit.
-        verbose: every section, not only those that a decision needs.
+    *verbose*: every section, not only those that a decision needs.
     """
     verdict = [*wrap(headline(plan), width, rest="    "), *bullets(list(verdict_lines(plan, shown)), width)]
     blocks = ["\n".join(verdict), "\n".join(wrap(question_words(plan), width, rest="    "))]
@@ -524,9 +515,7 @@ def _sections(plan: Plan, shown: int, *, verbose: bool) -> list[Section]:
 def further_sections(plan: Plan, *, verbose: bool) -> Iterator[Section]:
     """Sections that a terminal, Markdown and the page show in the same way; a new one is yielded here.
 
-    Args:
-        plan: the plan.
-        verbose: also those that a decision does not need.
+    *verbose*: also those that a decision does not need.
     """
     if plan.token_apis and (verbose or any(token_api.asked for token_api in plan.token_apis)):
         yield token_section(plan)

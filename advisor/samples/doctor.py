@@ -1,15 +1,6 @@
 """``advisor agent doctor``: what can be seen on this machine, what cannot, and how to fix it.
 
-The JSON is an object::
-
-    schema    "advisor.agent.doctor/v1"
-    findings  list, one for each thing looked at:
-        subject   nvml, amd, neuron, gaudi, tpu, an engine's address, sources, directory, clock
-        state     ok, limited (some of it is not to be seen), broken, absent (not on this machine), unknown
-        sees      what is there, in a line
-        troubles  list of {what, mend}; mend, what to do, is "" where nothing can be done
-
-Diagnosis of the accelerator sources on this machine.
+The keys of its JSON are in docs/agent-operation.md.
 """
 
 import argparse

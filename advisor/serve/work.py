@@ -90,11 +90,7 @@ def _value(form: Form, control: Control) -> str:
 
 
 def _amount(typed: str, control: Control) -> str:
-    """A typed amount; a percentage of the demand as a factor.
-
-    Raises:
-        InputError: it is none.
-    """
+    """A typed amount; a percentage of the demand as a factor."""
     is_demand = control.key == DEMAND
     percent = _PERCENT.fullmatch(typed) if is_demand else None
     if percent and len(typed) < _LONGEST:
@@ -191,12 +187,9 @@ def file_text(root: Field, changes: Changes) -> str:
 
 
 def controls_of(question: PlanRequest, catalog: Catalog, *, of_file: bool) -> tuple[Control, ...]:
-    """The controls.
+    """The controls of a question without a change.
 
-    Args:
-        question: as stated, without a change.
-        catalog: where is something to buy.
-        of_file: keys are those of a workload file; otherwise of `advisor explain --what-if`, which differ in one.
+    *of_file*: keys are those of a workload file; otherwise of `advisor explain --what-if`, which differ in one.
     """
     workload = question.workload
     slo = workload.slo
@@ -288,11 +281,7 @@ def _told(work: Callable[Given, Result]) -> Callable[Given, Result | Problem]:
 def planned(source: Source, changes: Changes, demand: Demand | None, place: Place) -> Answer:
     """The plan for a changed question.
 
-    Args:
-        source: what the question is made from.
-        changes: what is otherwise than stated there.
-        demand: as it was measured for an earlier question of the same source; None: it is measured now.
-        place: of the page.
+    *demand*: as it was measured for an earlier question of the same source; None: it is measured now.
     """
     question, asked = _questions(source, changes, demand)
     if source.is_plan and not changes:

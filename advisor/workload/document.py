@@ -112,9 +112,7 @@ _READERS: Mapping[str, Callable[[Field], Any]] = {
 def read_workload(path: Path | str, prometheus: PrometheusDemand | None = None) -> Workload:
     """Read and validate a workload file.
 
-    Args:
-        path: the file.
-        prometheus: server to take demand from, in place of the source that the file names, which may then be missing.
+    *prometheus*: server to take demand from, in place of the source that the file names, which may then be missing.
 
     Raises:
         InputError: with file, line, field, and how to fix it.
@@ -230,12 +228,7 @@ def _demand(field: Field) -> DemandSource:
 
 
 def _batch_beside(field: Field | None, *, is_stated: bool) -> DeclaredDemand | None:
-    """Batch work beside another source; None where there is none, or it is all that is asked for.
-
-    Args:
-        field: the key ``demand``.
-        is_stated: whether the demand is what the file states, and not another source in its place.
-    """
+    """Batch work of the key ``demand`` beside another source; None where there is none, or nothing else."""
     sources = {} if field is None else _sources(field)
     if _BATCH not in sources or (is_stated and len(sources) == 1):
         return None
@@ -304,11 +297,7 @@ def _cloudwatch(field: Field, *, cache_is_stated: bool) -> CloudWatchDemand:
 
 
 def _current_of_samples(field: Field, demand: DemandSource) -> Deployment:
-    """Deployment that the hosts of the samples report.
-
-    Raises:
-        InputError: they are not sampled, are of several kinds, or do not say.
-    """
+    """Deployment that the hosts of the samples report."""
     from advisor.samples.store.hosts import running_fleet  # noqa: PLC0415 - few workloads ask, and it loads pyarrow
 
     field.choice((_OF_SAMPLES,))

@@ -321,12 +321,7 @@ def read_scaling(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE) -
 
 
 def read_response_cache(field: Field, limits: Limits) -> ResponseCache:
-    """Cache of answers in front of the fleet.
-
-    Args:
-        field: the key ``response_cache``.
-        limits: of the same workload; a hit ratio over all requests is that of one cache, so of one region.
-    """
+    """Cache of answers in front of the fleet; a hit ratio over all requests is that of one cache, so of one region."""
     fields = field.all_of(CACHE_KEYS, optional=CACHE_KEYS[2:])
     if (limits.max_regions or 1) > 1:
         field.fail(

@@ -25,8 +25,8 @@ from advisor.cli.predict import predict_table
 from advisor.codegen import generate
 from advisor.codegen.hcl import read_hcl
 from advisor.codegen.pricing.sources import read_project
-from advisor.demand.cache.log import read_log
-from advisor.demand.cache.replay import replay_caches
+from advisor.demand.cache_log import read_log
+from advisor.demand.cache_replay import replay_caches
 from advisor.demand.summary import read_summary
 from advisor.demand.trace import read_trace
 from advisor.errors import AdvisorError
@@ -41,11 +41,11 @@ from advisor.plan.plain_values import digest
 from advisor.programme.build import Inputs as ProgrammeInputs
 from advisor.programme.build import programme_of
 from advisor.programme.values import PROGRAMME as PROGRAMME_DOCUMENT
-from advisor.report.bill import documents, table
-from advisor.report.bill.documents import read_audit
-from advisor.report.estate_diff import estate_diff, estate_diff_markdown
+from advisor.report import bill_documents as documents
+from advisor.report import bill_table as table
+from advisor.report.bill_documents import read_audit
 from advisor.report.pages import estate_page, page_of, plan_page
-from advisor.report.plan_diff import diff_markdown, plan_diff
+from advisor.report.plan_diff import diff_markdown, estate_diff, estate_diff_markdown, plan_diff
 from advisor.report.programme import programme_json, review_json
 from advisor.report.verdict import plan_table
 from advisor.workload.document import read_workload

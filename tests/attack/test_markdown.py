@@ -12,10 +12,9 @@ from advisor.audit.run import Inputs, audited
 from advisor.errors import AdvisorError
 from advisor.plan.document import plan_from_json
 from advisor.plan.estate.document import estate_from_json
-from advisor.report.bill.table import audit_markdown
-from advisor.report.estate_diff import estate_diff, estate_diff_markdown
+from advisor.report.bill_table import audit_markdown
 from advisor.report.estate_table import estate_markdown
-from advisor.report.plan_diff import diff_markdown, plan_diff
+from advisor.report.plan_diff import diff_markdown, estate_diff, estate_diff_markdown, plan_diff
 from advisor.report.verdict import plan_markdown
 from attack.readers import READERS
 from audit.bills import Charge, hours, write_bill

@@ -12,7 +12,7 @@ import pytest
 
 from advisor.audit.run import Inputs, audited
 from advisor.errors import InputError
-from advisor.report.bill import documents
+from advisor.report import bill_documents as documents
 from audit.bills import Charge, focus_row, hours, write_bill, write_csv
 
 POINT = {"startTimeUnixNano": "1790812800000000000", "timeUnixNano": "1790813000000000000", "count": 3}

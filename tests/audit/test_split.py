@@ -10,7 +10,7 @@ import pytest
 from advisor.audit.split import read_host_names
 from advisor.catalog import load_catalog
 from advisor.errors import InputError
-from advisor.report.bill.table import audit_table
+from advisor.report.bill_table import audit_table
 from audit.bills import Charge, write_bill
 from audit.machines import ACCELERATED, ROWS_PER_HOUR, billed, day_of, sampled
 from samples.engine_building import engine_rows

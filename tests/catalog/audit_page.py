@@ -8,7 +8,7 @@ from pathlib import Path
 from advisor.catalog.layers.audit import CatalogAudit, audit
 from advisor.catalog.layers.layered import layered
 from advisor.data_files import data_dir
-from advisor.report.audit_words import audit_markdown
+from advisor.report.refresh_words import audit_markdown
 
 PAGE = Path(__file__).parents[2] / "docs/catalog.md"
 BLOCK = re.compile(r"(?<=<!-- audit -->\n).*?(?=<!-- end -->)", re.DOTALL)

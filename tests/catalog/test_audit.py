@@ -17,7 +17,7 @@ from advisor.catalog.layers.snapshot import stage, take
 from advisor.catalog.values import Purchase, Quality
 from advisor.cli.catalog import command
 from advisor.data_files import data_dir
-from advisor.report.audit_words import audit_markdown
+from advisor.report.refresh_words import audit_markdown
 from catalog.audit_page import PAGE, shipped_audit, shown
 
 TODAY = dt.date(2026, 11, 28)

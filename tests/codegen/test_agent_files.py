@@ -28,7 +28,7 @@ from advisor.codegen.agent_files import (
 from advisor.errors import InputError
 from advisor.samples.agent.latest import FAMILIES
 from advisor.samples.metrics import Kind
-from advisor.samples.sources.table import ACCELERATORS
+from advisor.samples.sources import ACCELERATORS
 from codegen.kubernetes_texts import as_read
 
 ANALYZE = shutil.which("systemd-analyze")

@@ -23,11 +23,10 @@ from advisor.names import normalised
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_of_requests, plan_question, question_for
 from advisor.plan.document import plain
-from advisor.programme.billed import BilledMonth, billed_month
 from advisor.programme.build import LEVERS, Inputs, programme_of
 from advisor.programme.rules import OWNERS
-from advisor.programme.values import NOTHING, PROGRAMME
-from advisor.report.bill.documents import audit_json, read_audit
+from advisor.programme.values import NOTHING, PROGRAMME, BilledMonth, billed_month
+from advisor.report.bill_documents import audit_json, read_audit
 from advisor.report.levers import lever_sections
 from advisor.report.programme import programme_json, programme_sections
 from advisor.report.text_table import sections_text

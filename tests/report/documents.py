@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from advisor.audit.run import Inputs, audited
-from advisor.report.bill.documents import audit_json
+from advisor.report.bill_documents import audit_json
 from advisor.report.levers import levers_json
 from advisor.report.programme import programme_json, review_json
 from audit.bills import Charge, hours, write_bill

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from advisor.cli.output import answers_text
 from advisor.cli.report import command
 from advisor.errors import InputError
-from advisor.report.bill.documents import audit_from_json, audit_json
+from advisor.report.bill_documents import audit_from_json, audit_json
 from advisor.report.levers import lever_rows
 from advisor.report.pages import Page, page_of, render_sections
 from advisor.report.pages.bars import TOTAL, Amount, side_by_side, waterfall

@@ -11,8 +11,8 @@ from advisor.cli.diff import command as diff_command
 from advisor.cli.report import command as report_command
 from advisor.errors import InputError
 from advisor.plan.estate.document import estate_from_json, estate_to_json
-from advisor.report.estate_diff import estate_diff, estate_diff_json, estate_diff_markdown, headline
 from advisor.report.pages import estate_page
+from advisor.report.plan_diff import estate_diff, estate_diff_json, estate_diff_markdown, estate_headline
 from report.pages import bars, read_page, table_rows
 from report.test_estate_table import ROWS, estate_of
 
@@ -62,11 +62,11 @@ def test_only_workloads_that_changed_are_listed():
 
     assert [one.file for one in diff.changes] == [MIXED.file, NONE.file, SPOT.file]
     assert [one.usd_per_month_more for one in diff.changes] == [None, None, 10.0]
-    assert headline(diff) == "estate: $100.00 → $150.50 a month (+$50.50, +50%); 3 workloads changed"
+    assert estate_headline(diff) == "estate: $100.00 → $150.50 a month (+$50.50, +50%); 3 workloads changed"
     gone = estate_diff(before, estate_of(MIXED)).changes
     assert [(one.file, one.usd_per_month_more) for one in gone] == [(SPOT.file, -SPOT.usd_per_month)]
     assert estate_diff(before, before).changes == ()
-    assert "as before; 0 workloads" in headline(estate_diff(before, before))
+    assert "as before; 0 workloads" in estate_headline(estate_diff(before, before))
 
 
 def test_a_workload_on_a_shared_machine_has_no_cost_of_its_own():

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from advisor.demand.recorded import busy_profile
 from advisor.errors import InputError
-from advisor.samples.busy import busy_profile
 from advisor.samples.need.limits import DRAM, SM_EFFECTIVE, TENSOR
 from samples.records import DAY, gap, row, spool
 from samples.stores import fleet_of, store

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from advisor.samples.busy import busy_profile
+from advisor.demand.recorded import busy_profile
 from samples.stores import fleet_of
 
 ROOT = Path(__file__).parents[2]

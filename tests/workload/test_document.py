@@ -139,6 +139,8 @@ def test_samples_are_a_source(tmp_path):
         pytest.param(MINIMAL.partition("demand:")[0] + "demand: {}\n", "add one of: trace, summary", id="no source"),
         pytest.param(MINIMAL + "tags: {team: A B}\n", "tags.team: 'A B' is not a value that every cloud takes", id="tag"),
         pytest.param("name: [", ":1: not valid YAML", id="syntax"),
+        pytest.param("name: chat\n# \0\n", ":2: not valid YAML: character U+0000", id="NUL"),
+        pytest.param("name: chat\n" * 9000 + "\0\n", ":9001: not valid YAML: character U+0000", id="NUL in a large file"),
         pytest.param("", "the workload is empty", id="empty"),
         pytest.param("- a\n", "expected a mapping, found a list", id="not a mapping"),
     ],

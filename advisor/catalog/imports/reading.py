@@ -69,12 +69,10 @@ class _Table:
 
 
 def read_tables(locations: Sequence[str], catalog: Catalog, as_of: str | None) -> tuple[Listing, ...]:
-    """Listings of SkyPilot's tables.
+    """Listings of SkyPilot's tables: paths of tables, directories of them, or URLs of tables.
 
-    Args:
-        locations: paths of tables, directories of them, or URLs of tables.
-        catalog: types and accelerators that Google's parts are added up for.
-        as_of: ISO date of the prices; without it that of each file. A URL has none.
+    *catalog*: types and accelerators that Google's parts are added up for. *as_of*: ISO date of the prices; without it
+    that of each file. A URL has none.
 
     Raises:
         InputError: one cannot be read, or is no such table.
@@ -277,11 +275,9 @@ class _File:
 
 
 def read_files(paths: Sequence[Path], as_of: str | None) -> tuple[tuple[Listing, ...], tuple[str, ...]]:
-    """Listings of the files, and the providers whose files the package does not read.
+    """Listings of zip files, CSV files or directories of them, and the providers whose files the package does not read.
 
-    Args:
-        paths: zip files, CSV files, or directories of them.
-        as_of: ISO date of the catalog; without it that of the version in the path, else that of the file.
+    *as_of*: ISO date of the catalog; without it that of the version in the path, else that of the file.
 
     Raises:
         InputError: the package is not installed, or a file is none of its catalogs.

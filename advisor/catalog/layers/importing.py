@@ -6,16 +6,7 @@ from typing import Any
 
 from advisor.catalog.catalog import Catalog
 from advisor.catalog.imports.rows import LeftOut, Mapped, Reason
-from advisor.catalog.layers.merging import (
-    INSTANCE_COLUMNS,
-    PRICE_COLUMNS,
-    SOURCE_COLUMNS,
-    instance_cells,
-    offers_of,
-    price_cells,
-    usual_usd_per_hour,
-    zone_cells,
-)
+from advisor.catalog.layers import merging
 from advisor.catalog.layers.snapshot import sole_writer, stage, table_text, take
 from advisor.catalog.price_trust import MOST_SPOT_DAYS, first_day
 from advisor.catalog.refresh.guards import Guard, Violation, violations
@@ -105,9 +96,9 @@ def import_listing(mapped: Mapped, catalog: Catalog, root: Path, *, dry_run: boo
     Raises:
         InputError: it cannot be written; the import before it then still holds.
     """
-    before = offers_of(catalog, mapped.provider)
+    before = merging.offers_of(catalog, mapped.provider)
     answer = Found(mapped.provider, mapped.rows, frozenset(), (), tells_absence=False)
-    held = violations(answer, before, usual_usd_per_hour=usual_usd_per_hour(catalog, answer))
+    held = violations(answer, before, usual_usd_per_hour=merging.usual_usd_per_hour(catalog, answer))
     wrong = {_row_of(violation): violation for guard in _IMPLAUSIBLE for violation in held if violation.guard is guard}
     rows = tuple(
         row
@@ -148,13 +139,13 @@ def _tables(answer: Found, mapped: Mapped) -> Mapping[str, str]:
     machines = {row.instance_type: row for row in answer.rows if isinstance(row, MachineRow)}
     origin = {"source": _SOURCE, "as_of": mapped.as_of, "quality": Quality.COMMUNITY.value}
     instances = [
-        instance_cells(row) | {"provider": mapped.provider, "name": name} | origin
+        merging.instance_cells(row) | {"provider": mapped.provider, "name": name} | origin
         for name, row in sorted(machines.items())
     ]
     return {
-        "prices.csv": table_text(PRICE_COLUMNS, _price_rows(answer, mapped)),
-        "instances.csv": table_text(INSTANCE_COLUMNS, instances),
-        "sources.csv": table_text(SOURCE_COLUMNS, [{"source_id": _SOURCE, "title": mapped.source}]),
+        "prices.csv": table_text(merging.PRICE_COLUMNS, _price_rows(answer, mapped)),
+        "instances.csv": table_text(merging.INSTANCE_COLUMNS, instances),
+        "sources.csv": table_text(merging.SOURCE_COLUMNS, [{"source_id": _SOURCE, "title": mapped.source}]),
     }
 
 
@@ -162,11 +153,11 @@ def _price_rows(answer: Found, mapped: Mapped) -> Iterator[Mapping[str, Any]]:
     listed, spot = answer.prices(Purchase.ON_DEMAND), answer.prices(Purchase.SPOT)
     places = {(row.region, row.instance_type) for row in answer.rows if isinstance(row, Sold | PriceRow)}
     # Sold, price unknown: the row says who says that it is sold.
-    unpriced = price_cells("on_demand", None, _SOURCE, mapped.as_of, Quality.UNPRICED)
+    unpriced = merging.price_cells("on_demand", None, _SOURCE, mapped.as_of, Quality.UNPRICED)
     for region, name in sorted(places, key=lambda place: (place[1], place[0])):
         cells = {"instance_type": name, "region": region} | unpriced
         for prefix, prices in (("on_demand", listed), ("spot", spot)):
             if (region, name) in prices:
                 row = prices[region, name]
-                cells |= price_cells(prefix, row.usd_per_hour, _SOURCE, row.as_of, Quality.COMMUNITY)
-        yield cells | zone_cells(mapped.spot_zones.get((region, name)) if (region, name) in spot else None)
+                cells |= merging.price_cells(prefix, row.usd_per_hour, _SOURCE, row.as_of, Quality.COMMUNITY)
+        yield cells | merging.zone_cells(mapped.spot_zones.get((region, name)) if (region, name) in spot else None)

@@ -101,11 +101,8 @@ def usual_usd_per_hour(catalog: Catalog, answer: Found) -> Mapping[str, float]:
 def merge_snapshot(catalog: Catalog, answer: Found, read_on: str, before: Path | None = None) -> Mapping[str, str]:
     """File name → text of a snapshot: everything that is known of the provider once *answer* is taken in.
 
-    Args:
-        catalog: what is known without it; its prices stay, with their own dates, where nothing was read.
-        answer: what was read.
-        read_on: ISO date of the refresh.
-        before: directory of the snapshot that holds, for what no other layer has.
+    Where nothing was read, prices of *catalog* stay with their own dates. *before*: directory of the snapshot that
+    holds, for what no other layer has.
     """
     asked = Origin(_REFRESHED.get(answer.provider, f"{answer.provider}, asked directly"), Quality.LISTED)
     sources = _Titles(answer.origin or asked)

@@ -134,13 +134,9 @@ class Overlay:
         return None if listed is None else self.discounted(offer, listed, today, purchase)
 
     def discounted(self, offer: Offer, listed: Price, today: dt.date, purchase: Purchase = Purchase.ON_DEMAND) -> Price:
-        """A list price of an offer less the largest discount on that way of paying.
+        """A list price of an offer less the largest discount that holds today on that way of paying.
 
-        Args:
-            offer: what it is the price of.
-            listed: on demand, on spot, at a service, or under a commitment.
-            today: the day that the discount must hold on.
-            purchase: what the discount must cover; a commitment has the discounts of on demand.
+        A commitment has the discounts of on demand, and on demand as its *purchase*.
         """
         discounts = [
             discount

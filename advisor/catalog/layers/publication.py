@@ -138,12 +138,9 @@ class Web:
 
 
 def place_of(location: str, client: Client | None = None, *, is_signed: bool = False) -> Place:
-    """The place of a URL or a path.
+    """The place of a path, or of a URL with ``https``; one that ends in ``.zip`` is a publication in one file.
 
-    Args:
-        location: a URL with ``https``, or a path; one that ends in ``.zip`` is a publication in one file.
-        client: how web servers are asked.
-        is_signed: a signature is checked, so that plain ``http`` may be used.
+    *is_signed*: a signature is checked, so that plain ``http`` may be used.
 
     Raises:
         InputError: it is neither, or what ``http`` brings could be changed on the way.
@@ -369,11 +366,8 @@ def read_publication(
 ) -> Publication:
     """The publication that holds at a place.
 
-    Args:
-        place: where it lies.
-        wanted: providers to read; empty: all of them.
-        allowed_signers: who may sign it; None: no signature is asked for.
-        kept: directory that holds tables of a run that broke off, and takes those of this one.
+    *wanted*: providers to read; empty: all of them. *allowed_signers*: who may sign it; None: no signature is asked
+    for. *kept*: directory that holds tables of a run that broke off, and takes those of this one.
 
     Raises:
         InputError: it cannot be read, is damaged, too large, of a newer schema, or not signed by who may.

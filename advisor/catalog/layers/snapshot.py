@@ -95,14 +95,7 @@ def sole_writer(root: Path) -> Iterator[None]:
 
 
 def stage(root: Path, provider: str, tables: Mapping[str, str], read_on: str, gaps: Sequence[str]) -> Snapshot:
-    """Write a snapshot beside the one that holds.
-
-    Args:
-        root: directory of all providers.
-        provider: whose offers they are.
-        tables: file name → text.
-        read_on: ISO date.
-        gaps: what could not be read, in words.
+    """Write a snapshot (*tables*: file name → text; *gaps*: what could not be read) beside the one that holds.
 
     Raises:
         InputError: it cannot be written; the old snapshot then still holds.

@@ -70,13 +70,9 @@ def update(
 ) -> tuple[Updated, ...]:
     """Take a published catalog as the layer between what was shipped and what was refreshed: all of it, or nothing.
 
-    Args:
-        published: what was read, verified.
-        catalog: what is known now.
-        root: directory of the published snapshots.
-        confirmed: keys of violations that a person accepts.
-        most_moved: largest move of an on-demand price that needs nobody, as a share of it.
-        dry_run: compare only.
+    *published* is verified; *root*: directory of the published snapshots; *confirmed*: keys of violations that a person
+    accepts; *most_moved*: largest move of an on-demand price that needs nobody, as a share of it; *dry_run*: compare
+    only.
 
     Raises:
         InputError: it is older than what is there, a table is wrong, or it cannot be written.
@@ -237,11 +233,7 @@ def _records(path: Path) -> Iterator[Record]:
 
 
 def _check_cells(path: Path, today: dt.date) -> None:
-    """Refuse cells that no table has: lines, formulas, days to come, and rows that say something twice.
-
-    Raises:
-        InputError: there is such a cell.
-    """
+    """Refuse cells that no table has: lines, formulas, days to come, and rows that say something twice."""
     key = _UNIQUE.get(path.name, ())
     rows: set[tuple[str, ...]] = set()
     for record in _records(path):
@@ -267,11 +259,7 @@ def _check_cell(record: Record, column: str, cell: str, today: dt.date) -> None:
 
 
 def _check_tables(directory: Path, provider: str) -> None:
-    """Read every table as the catalog will.
-
-    Raises:
-        InputError: a row is wrong.
-    """
+    """Read every table as the catalog will."""
     sources = readers.Sources(directory)
     for name in ("instances.csv", "commitments.csv", "managed.csv", "serverless.csv"):
         for record in _records(directory / name):

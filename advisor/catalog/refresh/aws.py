@@ -59,11 +59,7 @@ def hosting_rows(product: Mapping[str, Any], region: str, machines: Collection[s
 
 
 def _date_of(term: Mapping[str, Any]) -> str:
-    """Day from which a term holds.
-
-    Raises:
-        TypeError: it is not a text.
-    """
+    """Day from which a term holds."""
     if not isinstance(term["effectiveDate"], str):
         raise TypeError("effectiveDate is not text")
     return term["effectiveDate"][:10]

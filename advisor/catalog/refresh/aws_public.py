@@ -89,11 +89,7 @@ def _rows_at(address: str, region: str, machines: Collection[str]) -> Sequence[R
 
 
 def _pieces(answer: "urllib3.BaseHTTPResponse") -> Iterator[bytes]:
-    """Pieces of a file as they arrive.
-
-    Raises:
-        ValueError: it is larger, or takes longer, than any price file.
-    """
+    """Pieces of a file as they arrive."""
     until, size = time.monotonic() + _LONGEST_SECONDS, 0
     while piece := answer.read1(_CHUNK_BYTES, decode_content=True):
         size += len(piece)

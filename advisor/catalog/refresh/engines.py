@@ -106,11 +106,7 @@ def held_releases(
 ) -> tuple[HeldReleases, ...]:
     """Releases of an answer that must not be published, by guard and engine; one of the future never may.
 
-    Args:
-        answer: what was read.
-        before: releases that are known now.
-        today: day of the refresh.
-        confirmed: keys that a person accepts: ``releases_gone:vLLM``, or ``releases_gone`` for every engine.
+    *confirmed*: keys that a person accepts: ``releases_gone:vLLM``, or ``releases_gone`` for every engine.
     """
     held: list[HeldReleases] = []
     for engine in PROJECTS:

@@ -297,13 +297,9 @@ _PUBLIC_REMEDY = "use a key: --gcp-api-key-file FILE"
 
 
 def public_tasks(offers: Iterable[Offer], refreshed_on: str, client: Client, url: str = PUBLIC_URL) -> Iterator[Task]:
-    """One task: the whole list is one file.
+    """One task: the whole list of what is sold is one file.
 
-    Args:
-        offers: what is known to be sold.
-        refreshed_on: ISO date of what was read with a key; "" where nothing was.
-        client: how the file is asked for.
-        url: where it is.
+    *refreshed_on*: ISO date of what was read with a key; "" where nothing was.
     """
     yield Task("all/prices", "", "prices", partial(_public_read, tuple(offers), refreshed_on, client, url))
 

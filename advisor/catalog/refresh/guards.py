@@ -98,14 +98,11 @@ def violations(
     most_moved: float = MOST_MOVED_RATIO,
     usual_usd_per_hour: Mapping[str, float] = MappingProxyType({}),
 ) -> tuple[Violation, ...]:
-    """Rows that must not be published, by guard and place.
+    """Rows of an answer that must not be published, by guard and place.
 
-    Args:
-        answer: what was read.
-        before: offers of the provider as they are known now.
-        confirmed: keys of violations that a person accepts: ``moved:g6``, or ``moved`` for every family.
-        most_moved: largest move of an on-demand price that needs nobody, as a share of it.
-        usual_usd_per_hour: what the accelerators of a type cost on demand elsewhere, by type.
+    *before*: the provider's offers as they are known now. *confirmed*: keys that a person accepts: ``moved:g6``, or
+    ``moved`` for every family. *most_moved*: largest move of an on-demand price that needs nobody, as a share of it.
+    *usual_usd_per_hour*: what the accelerators of a type cost on demand elsewhere, by type.
     """
     every = {
         *_not_positive(answer), *_moved(answer, before, most_moved), *_above(answer), *_too_low(answer, before),

@@ -92,10 +92,7 @@ def endpoint_demand(watched: CloudWatched, tokens: tuple[float, float]) -> Deman
     """Demand as a SageMaker endpoint counted it, all requests of one size; None: the hosts' accelerators are asked for.
 
     A minute without a count had no request if the endpoint's instances reported in it, and is unknown otherwise.
-
-    Args:
-        watched: where to ask, for what, and over which time.
-        tokens: (prompt tokens, generated tokens) of a request, which CloudWatch does not count.
+    CloudWatch does not count *tokens*: (prompt, generated) of a request.
 
     Raises:
         InputError: it cannot be asked, has no such endpoint or several, or counted nothing.

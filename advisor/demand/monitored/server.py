@@ -133,11 +133,8 @@ class Monitored:
     ) -> "Monitored":
         """A server in a window, which is cut to whole minutes.
 
-        Args:
-            access: the server.
-            window: when.
-            selector: label matchers that every series has to meet.
-            metrics: file that maps further names; None: the environment may name one.
+        *selector*: label matchers that every series has to meet. *metrics*: file that maps further names; None: the
+        environment may name one.
 
         Raises:
             InputError: it cannot be asked, or a row of that file makes no sense.
@@ -228,11 +225,9 @@ class Monitored:
         return f"[{(self.window.end_us - self.window.start_us) // 1000}ms]"
 
     def growth(self, query: Callable[[str], str], window: Window | None = None) -> dict[Labels, float]:
-        """Growth of counters over a window, by labels; over parts of it where that is too much to ask at once.
+        """Growth of counters over a window (None: the whole), by labels; over parts of it where it is too much at once.
 
-        Args:
-            query: makes a query of the range of a selector, such as ``[60000ms]``.
-            window: None: the whole one.
+        *query* makes a query of the range of a selector, such as ``[60000ms]``.
 
         Raises:
             InputError: it cannot be asked, or even five minutes are too much.

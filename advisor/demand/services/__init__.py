@@ -245,11 +245,7 @@ def _known(service: Service) -> Minutes:
 
 
 def _token_lengths(service: Service, grown: Grown, asked: Wanted) -> tuple[Lengths, Lengths, Sequence[str]]:
-    """Lengths of prompts and of answers, and notes on them.
-
-    Raises:
-        InputError: they are neither counted nor stated.
-    """
+    """Lengths of prompts and of answers, and notes on them."""
     views = service.views
     prompts = _lengths([view.prompts for view in views], grown.prompt_tokens, grown.requests, asked.input_tokens)
     answers = _lengths([view.answers for view in views], grown.answer_tokens, grown.requests, asked.output_tokens)
@@ -265,9 +261,6 @@ def _sizes(service: Service, grown: Grown, asked: Wanted) -> tuple[Lengths, Leng
     """Sizes of items and items of a request, as stated; texts as the engines' histograms of lengths count them.
 
     Engines for texts count a request once and the length of each of its texts.
-
-    Raises:
-        InputError: sizes are neither counted nor stated.
     """
     told: list[str] = []
     counted = added([view.prompts for view in service.views if view.prompts is not None])

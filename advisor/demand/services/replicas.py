@@ -91,14 +91,11 @@ def replicas_of(view: EngineView) -> list[Replica]:
 def minutes_of(
     replicas: Sequence[Replica], spread_seconds: float = SPREAD_SECONDS, *, with_starts: bool = False
 ) -> Minutes | None:  # fmt: skip
-    """Requests in each step that lies wholly in the observed time; None where there is none.
+    """Requests in each step that lies wholly in the observed time of a service's replicas; None where there is none.
 
     A step counts where nine tenths of the time of the replicas that were there are known, and is scaled up by the rest.
-
-    Args:
-        replicas: of one service.
-        spread_seconds: growth is laid evenly over gaps up to so long.
-        with_starts: whether what a process counted since it started is all that came since the last reading.
+    Growth is laid evenly over gaps up to *spread_seconds*. *with_starts*: what a process counted since it started is
+    all that came since the last reading.
     """
     slowest = max((replica.readings.interval_seconds for replica in replicas if not replica.takes_turns), default=0.0)
     step = SECONDS_PER_MINUTE * max(float(np.ceil(round(slowest / SECONDS_PER_MINUTE, 1))), 1.0)

@@ -258,12 +258,9 @@ def _last_part(name: str) -> str:
 
 
 def matching(wanted: str, served: Sequence[str], *, is_stated: bool = False) -> tuple[str, ...]:
-    """Served names that mean the wanted model, by the strictest comparison that finds any.
+    """Served names, as engines call theirs, that mean the wanted model, by the strictest comparison that finds any.
 
-    Args:
-        wanted: name of a model.
-        served: as engines call theirs.
-        is_stated: whether it was written down as one of the served names; spelled so, it means no other.
+    *is_stated*: it was written down as one of the served names; spelled so, it means no other.
     """
     keys = (str.casefold, served_key, loose_key) if is_stated else (served_key, loose_key)
     for key in keys:

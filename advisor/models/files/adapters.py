@@ -83,8 +83,7 @@ def holds_adapter(folder: Path) -> bool:
 def adapted_model(path: Path) -> Model | None:
     """The base of an adapter with the adapter on it; None where a path is none of an adapter's.
 
-    Args:
-        path: a folder that holds an adapter and no model, its configuration, or its weights.
+    *path*: a folder that holds an adapter and no model, its configuration, or its weights.
 
     Raises:
         InputError: the adapter is of a kind that engines do not serve, or its base is not known.

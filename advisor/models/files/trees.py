@@ -66,13 +66,9 @@ class Forest:
 
 
 def tree_of(left: Children, right: Children, weight: Numbers | None, where: str) -> Tree:
-    """Shape of a tree from the children of its nodes, the root first; below 0: a leaf.
+    """Shape of a tree from the children of its nodes, the root first; below 0: a leaf. Left: the comparison holds.
 
-    Args:
-        left: child of each node where the comparison holds.
-        right: child where it does not.
-        weight: training rows, or what stands for them, at each node.
-        where: for error messages.
+    *weight*: training rows, or what stands for them, at each node.
 
     Raises:
         InputError: a child is not a node, or two nodes share one.

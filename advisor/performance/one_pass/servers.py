@@ -265,14 +265,9 @@ def padded_batch(
 ) -> PaddedBatch:
     """Batch of 1, 2, 4, … items with the least seconds an item, ``f / b + E[max of b items]``.
 
-    A request's items are of one length, so that ``b`` of them are ``b ÷ mean items`` draws.
-
-    Args:
-        tokens: sizes of items, and items of a request.
-        item_s: of an item of each size.
-        fixed_s: of a batch.
-        most: items of a batch.
-        largest_sizes: sum of its sizes, each as large as the largest.
+    A request's items are of one length, so that ``b`` of them are ``b ÷ mean items`` draws. *item_s*: seconds of an
+    item of each size. *fixed_s*: f. *most*: items of a batch. *largest_sizes*: sum of its sizes, each as large as the
+    largest.
     """
     weight = tokens.probability * tokens.output_tokens
     mean_s = float(weight @ item_s / weight.sum())

@@ -136,11 +136,7 @@ def flop_of_sample(model: Model, input_tokens: Floats) -> Floats:
 def batch_seconds(machine: Machine, flop: Floats, batch: Floats, factors: tuple[float, float]) -> Floats:
     """Seconds of a batch of b samples on one accelerator: fixed · f + b · max(2 c, 1) · FLOP / peak.
 
-    Args:
-        machine: the accelerator.
-        flop: of one sample.
-        batch: samples.
-        factors: c and f, what is learned of the arithmetic and of the rest.
+    *flop* is of one sample; *factors* are c and f, what is learned of the arithmetic and of the rest.
     """
     arithmetic, rest = factors
     return machine.fixed_s * rest + batch * max(ARITHMETIC * arithmetic, 1.0) * flop / machine.flop_per_second

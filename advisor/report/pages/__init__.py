@@ -22,8 +22,8 @@ from advisor.programme.build import LEVERS
 from advisor.programme.values import PROGRAMME, Applied, Predicted, Programme, Review, Saving
 from advisor.reading import json_of
 from advisor.records import dataclass, replace
-from advisor.report.bill.documents import audit_from_json
-from advisor.report.bill.table import audit_sections
+from advisor.report.bill_documents import audit_from_json
+from advisor.report.bill_table import audit_sections
 from advisor.report.estate_table import estate_tables, obstacles, totals
 from advisor.report.levers import lever_sections
 from advisor.report.pages.bars import TOTAL, Amount, Bar, css_percent, from_zero, side_by_side, waterfall

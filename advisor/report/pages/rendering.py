@@ -86,10 +86,7 @@ class Live:
 def render_page(template: str, view: Mapping[str, Any], live: Live | None = None) -> str:
     """A template of the layout of pages, with what it shows; characters that turn text around are made visible.
 
-    Args:
-        template: its file name.
-        view: what it shows.
-        live: controls of a page that is served; None: the page sends nothing anywhere.
+    *live*: controls of a page that is served; None: the page sends nothing anywhere.
     """
     names = ("page.js", "live.js") if live else ("page.js",)
     texts = ((data_dir("templates") / "report" / name).read_text(encoding="utf-8") for name in names)

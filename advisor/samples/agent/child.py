@@ -17,7 +17,7 @@ from advisor.errors import AdvisorError
 from advisor.records import dataclass
 from advisor.samples.agent.protocol import BEAT_SECONDS, Word, message
 from advisor.samples.rows import Missed, Reading, Source
-from advisor.samples.sources.table import open_source
+from advisor.samples.sources import open_source
 
 _BUDGET_RATIO = 0.2
 """Share of the time between two readings that a reading may take before there are fewer of them."""

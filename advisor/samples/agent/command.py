@@ -20,20 +20,20 @@ _EXIT_INTERRUPTED = 130
 class Command(NamedTuple):
     """One command."""
 
-    module: str
-    """Has ``main(arguments, program)``, which returns the exit status."""
+    target: str
+    """``module:function``; the function takes arguments and program and returns the exit status."""
     summary: str
 
 
 COMMANDS: Mapping[str, Command] = {
-    "run": Command("advisor.samples.agent.run_command", "Read accelerators and serving engines until stopped."),
-    "status": Command("advisor.samples.agent.status_command", "Say what the agents of a directory are doing."),
-    "doctor": Command("advisor.samples.doctor", "Say what can be read here, what cannot, and how to fix it."),
-    "alive": Command("advisor.samples.agent.alive", "Exit 0 while the agent runs: for probes."),
+    "run": Command("advisor.samples.agent.run_command:main", "Read accelerators and serving engines until stopped."),
+    "status": Command("advisor.samples.agent.status_command:main", "Say what the agents of a directory are doing."),
+    "doctor": Command("advisor.samples.doctor:main", "Say what can be read here, what cannot, and how to fix it."),
+    "alive": Command("advisor.samples.agent.status_command:alive", "Exit 0 while the agent runs: for probes."),
     "compact": Command(
-        "advisor.samples.agent.compact_command", "Turn rows of the spool into Parquet, and upload finished days."
+        "advisor.samples.agent.compact_command:main", "Turn rows of the spool into Parquet, and upload finished days."
     ),
-    "upload-policy": Command("advisor.samples.agent.compaction", "Print the permissions that an upload needs."),
+    "upload-policy": Command("advisor.samples.agent.compaction:main", "Print the permissions that an upload needs."),
 }
 
 
@@ -44,8 +44,8 @@ def run(name: str, arguments: Sequence[str], program: str) -> int:
         AdvisorError: something that the user can fix.
     """
     try:
-        module = importlib.import_module(COMMANDS[name].module)
-        return cast("int", module.main(arguments, f"{program} {name}"))
+        module, _, function = COMMANDS[name].target.partition(":")
+        return cast("int", getattr(importlib.import_module(module), function)(arguments, f"{program} {name}"))
     except ImportError as error:
         if (error.name or "").partition(".")[0] in ("advisor", "inference_advisor_agent"):
             raise

@@ -78,12 +78,10 @@ def read_facts(directory: Path, host: str) -> Facts:
 
 
 def facts_here(address: str = _METADATA_ADDRESS, processes: Path = Path("/proc")) -> Facts:
-    """All that can be found out of this machine.
+    """All that can be found out of this machine; *processes*: where the system shows them.
 
-    Args:
-        address: of the metadata service, which is the same with all providers; AWS_EC2_METADATA_SERVICE_ENDPOINT and
-            GCE_METADATA_HOST say otherwise, and AWS_EC2_METADATA_DISABLED that there is none of AWS's.
-        processes: where the system shows them.
+    The metadata service has the same *address* with all providers; AWS_EC2_METADATA_SERVICE_ENDPOINT and
+    GCE_METADATA_HOST say otherwise, and AWS_EC2_METADATA_DISABLED that there is none of AWS's.
     """
     facts: Facts = {}
     for ask in _likely():

@@ -17,7 +17,7 @@ from advisor.samples.agent.settings import HELP as LABEL_HELP
 from advisor.samples.agent.settings import INTERVALS, STOP_SIGNALS, VARIABLE, Settings, parse_labels
 from advisor.samples.agent.supervised import Asked
 from advisor.samples.places import checked_host
-from advisor.samples.sources.table import SOURCES, detect
+from advisor.samples.sources import SOURCES, detect
 from advisor.units import LONGEST, parse_duration_between
 
 _AUTO = "auto"

@@ -1,31 +1,7 @@
 """``status.json``: what a running agent is doing, for ``advisor agent status``; replaced as a whole with every row.
 
 It stands beside the spool, and in ``$RUNTIME_DIRECTORY`` where systemd or a manifest names one: that is memory, so that
-a full disk cannot hide itself.
-
-- ``schema``: ``advisor.agent.status/v1``
-- ``pid``, ``host``: the supervisor's process; the name that is recorded
-- ``version``: of advisor
-- ``output``: directory of the samples
-- ``labels``: static labels, value by name
-- ``state``: ``running``, or ``stopped`` after an orderly end
-- ``started``, ``written``: ISO 8601, UTC
-- ``interval_seconds``: between two readings
-- ``sources``: a list of
-
-  - ``name``
-  - ``state``: ``starting``, ``running``, ``silent`` (it hangs), ``waiting`` (for its next start), ``ending``, ``ended``
-  - ``pid`` (where it has a process of its own), ``left_behind_pid`` (a process that hangs and was replaced): or null
-  - ``describes``: what it sees, with the driver's version; or null
-  - ``targets``: a list of ``index``, ``mig_index``, ``uuid``, ``name``, ``endpoint``
-  - ``silent_targets``: those that do not answer, in words
-  - ``last_reading`` (ISO 8601), ``reading_seconds`` (what it took): or null
-  - ``step_seconds``: between readings; longer than the interval while the driver is slow
-  - ``restarts``, ``rows``, ``gap_ticks`` (missed ticks by reason)
-  - ``trouble``: why it does not answer; or null
-
-- ``spool``: ``records`` written, ``waiting`` in memory, ``lost_rows`` (each is part of a gap), ``trouble`` or null
-- ``compaction``: null, or ``pid``, ``runs``, ``trouble``
+a full disk cannot hide itself. Its keys are in docs/agent-operation.md.
 
 Rows that cannot be written wait in memory, as far as a few minutes go; the oldest beyond that become one gap for each
 target, written with the reason as soon as there is room again. Sampling goes on all the while.

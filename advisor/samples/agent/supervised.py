@@ -16,7 +16,7 @@ from advisor.samples.agent.aggregate import SourceRows
 from advisor.samples.agent.processes import Process, bare_interpreter
 from advisor.samples.agent.protocol import BEAT_SECONDS, ProtocolError, Reader, Word
 from advisor.samples.rows import Gap, Missed, Reading, Record, Target
-from advisor.samples.sources.table import WITHOUT_DRIVER
+from advisor.samples.sources import WITHOUT_DRIVER
 
 if TYPE_CHECKING:
     from advisor.samples.agent.processes import SourceThread

@@ -3,20 +3,17 @@
 Standard library only: the agent reads it on inference hosts.
 """
 
-import csv
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import cache, cached_property
 from pathlib import Path
-from typing import NoReturn
 
-from advisor.errors import InputError
 from advisor.records import dataclass, field, replace
 from advisor.samples.metrics import MEANINGS, METRICS, ROW_SECONDS, Kind, Metric, Scope, exposition_name, units_of
-from advisor.tables import CELLS_HINT, numbered_rows
+from advisor.tables import Record, records_of
 
 FILE_VARIABLE = "ADVISOR_METRICS"
 """Environment variable that names a mapping file, for the agent and whoever is given none."""
@@ -184,7 +181,7 @@ class NameTable:
         if path is None:
             return self
         exporters, names = dict(self.exporters), []
-        for row in _rows(path):
+        for row in records_of(_Row, path):
             exporter = _users_exporter(row, exporters)
             exporters[exporter.key] = exporter
             names += _spelled(row, exporter)
@@ -195,10 +192,10 @@ class NameTable:
 @cache
 def shipped() -> NameTable:
     """The table that comes with the program."""
-    rows = _rows(_HERE / "exporters.csv")
+    rows = records_of(_Row, _HERE / "exporters.csv")
     exporters = {(key := row.text("exporter")): _exporter(row, key, Shows(row.text("kind"))) for row in rows}
     listed: dict[str, list[Name]] = {key: _own(exporter) for key, exporter in exporters.items()}
-    for row in sorted(_rows(_HERE / "names.csv"), key=lambda row: int(row.text("order"))):
+    for row in sorted(records_of(_Row, _HERE / "names.csv"), key=lambda row: int(row.text("order"))):
         key = row.text("exporter")
         for exporter in exporters.values():
             if key in {exporter.key, exporter.names_of}:
@@ -216,22 +213,14 @@ def table_with(path: Path | None = None) -> NameTable:
     return shipped().with_file(path or (Path(named) if named else None))
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A row of a table, and where it stands."""
-
-    path: Path
-    line: int
-    cells: Mapping[str, str]
+class _Row(Record):
+    """A row of a table whose cells may all be empty or missing."""
 
     def text(self, column: str) -> str:
-        return self.cells.get(column) or ""
+        return (self.cells.get(column) or "").strip()
 
     def words(self, column: str) -> tuple[str, ...]:
         return tuple(self.text(column).split())
-
-    def fail(self, column: str, message: str, hint: str) -> NoReturn:
-        raise InputError(message, where=f"{self.path}:{self.line}: {column}", hint=hint)
 
     def one_of(self, column: str, allowed: Iterable[str]) -> str:
         """A cell that is one of some words."""
@@ -246,23 +235,6 @@ class _Row:
         if self.text(column) and not (label and equals):
             self.fail(column, f"'{self.text(column)}' is not a condition", "write label=value or label=one|other")
         return label, tuple(values.split("|")) if equals else ()
-
-
-def _rows(path: Path) -> Iterator[_Row]:
-    """Rows of a table with a header, whose number of cells all of them have."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream, strict=True)
-            header = next(reader, [])
-            for line, cells in numbered_rows(reader):
-                if len(cells) != len(header):
-                    told = "not as many cells as the header has"
-                    raise InputError(told, where=f"{path}:{line}", hint=CELLS_HINT)
-                yield _Row(path, line, {key: cell.strip() for key, cell in zip(header, cells, strict=True)})
-    except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", where=str(path)) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"no CSV table in UTF-8: {error}", where=str(path)) from error
 
 
 def _exporter(row: _Row, key: str, shows: Shows) -> Exporter:

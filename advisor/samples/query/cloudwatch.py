@@ -32,12 +32,7 @@ RENEW = "renew the credentials (`aws sso login`, or new keys) and check them wit
 
 
 def aws_session(region: str | None, profile: str | None, where: str) -> Any:  # noqa: ANN401 - boto3's
-    """A boto3 session with the credentials that AWS's own tools would use.
-
-    Args:
-        region: None: as AWS's own settings say.
-        profile: name in AWS's configuration files; None: the default.
-        where: what needs it, for messages.
+    """A boto3 session with the credentials that AWS's own tools would use; *region* and *profile* None: as these say.
 
     Raises:
         InputError: boto3 is not installed, or knows no such profile.

@@ -49,6 +49,11 @@ class Accelerator:
     product: str | None = None
 
     @property
+    def number(self) -> str:
+        """Number on the host, and of the MIG instance: ``0``, ``0.1``."""
+        return str(self.index) if self.mig_index is None else f"{self.index}.{self.mig_index}"
+
+    @property
     def place(self) -> tuple[str, int, int, str, str]:
         """Sorting key: host, index, MIG instance."""
         mig_index = -1 if self.mig_index is None else self.mig_index

@@ -23,13 +23,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from advisor.atomic_files import write_bytes
+from advisor.atomic_files import scratch_folder, write_bytes
 from advisor.errors import InputError
 from advisor.records import dataclass, field
 from advisor.samples.agent.compaction import SCHEMES as BUCKET_SCHEMES
 from advisor.samples.agent.compaction import BucketUrl, parse_bucket_url
 from advisor.samples.places import HISTOGRAMS, SPOOL, day_folder, spool_folder
-from advisor.scratch import scratch_folder
 
 T = TypeVar("T")
 _CHUNK_BYTES = 1 << 20
@@ -145,12 +144,7 @@ class Bucket:
         return f"{self.url.root}/{name}"
 
     def _tried(self, action: Callable[[], T], *, may_miss: bool = False) -> T:
-        """Result of an action, tried again while it fails by what may pass.
-
-        Raises:
-            FileNotFoundError: there is no such file, which may be.
-            InputError: it is refused, or still fails.
-        """
+        """Result of an action, tried again while it fails by what may pass."""
         for pause in (*self._pauses, None):
             try:
                 return action()

@@ -92,18 +92,11 @@ def compact(
     now: datetime | None = None,
     upload: BucketUrl | None = None,
 ) -> Compacted | None:
-    """Compact what the agents of a host wrote.
+    """Compact what the agents of a host wrote to a directory; None when another process compacts this host now.
 
-    Args:
-        directory: what ``advisor agent run --output`` writes to.
-        host: whose spool and files.
-        keep_days: whole days before today that are kept; None: all.
-        max_bytes: what the host's files may take; the oldest days go first, today's never. None: any.
-        now: the time, by which a day is finished; None: the clock's.
-        upload: where finished days go; no bound removes a day that is not verified there. None: nowhere.
-
-    Returns:
-        What was done; None when another process compacts this host now.
+    *keep_days*: whole days before today that are kept; None: all. *max_bytes*: what the host's files may take; the
+    oldest days go first, today's never. None: any. *now*: the time, by which a day is finished; None: the clock's.
+    *upload*: where finished days go; no bound removes a day that is not verified there. None: nowhere.
 
     Raises:
         InputError: it cannot write here. What was not compacted stays as it was.

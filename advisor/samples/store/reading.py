@@ -50,10 +50,7 @@ class Store:
     """Directories of samples, of this machine or of object storage."""
 
     def __init__(self, places: Sequence[str]) -> None:
-        """List the names of the files; none is opened yet.
-
-        Args:
-            places: paths of what ``advisor agent run --output`` writes to, or addresses of copies of it.
+        """List the names of the files in directories or copies of them in object storage; none is opened yet.
 
         Raises:
             InputError: there is no such directory, or it may not be read.
@@ -95,12 +92,9 @@ class Store:
     ) -> Iterator[_Answer]:
         """Answers for each group of hosts, in order, some asked at once.
 
-        Args:
-            window: over what time.
-            ask: reads what it needs of one group; runs in a thread.
-            hosts: names or patterns; none: all.
-            progress: told how many groups were asked.
-            among: hosts, of which each group that is asked has at least one; None: every group is.
+        *ask* reads what it needs of one group, in a thread. *hosts*: names or patterns; none: all. *progress* is told
+        how many groups were asked. *among*: hosts, of which each group that is asked has at least one; None: every
+        group is.
         """
         every = self._listed_anew(lambda: self._groups(window, hosts))
         groups = [group for group in every if among is None or not among.isdisjoint(group)]
@@ -251,13 +245,7 @@ class HostReader:
     def rows_by_day(
         self, scope: Scope, columns: Sequence[str], days: Collection[date] | None = None
     ) -> Iterator[pa.Table]:
-        """Rows of each host and date, by target and time, each once.
-
-        Args:
-            scope: of accelerators, or of engines.
-            columns: what is wanted besides the keys.
-            days: of these dates alone; None: of all.
-        """
+        """Rows of each host and date, by target and time, each once: the keys and *columns*; *days* None: all."""
         some = [(host, day, files) for host, day, files in self._days() if days is None or day in days]
         with _fetched([file for _, _, files in some for file in _of_scope(files, scope)]) as paths:
             for host, day, files in some:
@@ -334,12 +322,7 @@ def _of_scope(files: DayFiles, scope: Scope) -> list[StoredFile]:
 
 
 def no_rows(where: str, unread: Sequence[str]) -> InputError:
-    """Why there is nothing in a store: no file, or none that can be read.
-
-    Args:
-        where: the store.
-        unread: its files that were left out, and why.
-    """
+    """Why there is nothing in a store: no file, or none that can be read; *unread*: files left out, and why."""
     if not unread:
         return InputError(
             "no samples here",

@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.cli.demand import cache_command
-from advisor.demand.cache.log import read_log
-from advisor.demand.cache.replay import (
+from advisor.demand.cache_log import read_log
+from advisor.demand.cache_replay import (
     Vectors,
     by_key,
     last_access,
@@ -216,7 +216,7 @@ def test_a_sample_is_the_same_in_every_run(tmp_path):
     rows = [{"prompt": f"{at % 700} {'word ' * 40}", "model": "m"} for at in range(3000)]
     path = written(tmp_path, *rows)
     script = (
-        "from pathlib import Path; from advisor.demand.cache.log import read_log; import sys; "
+        "from pathlib import Path; from advisor.demand.cache_log import read_log; import sys; "
         "log = read_log(Path(sys.argv[1]), 4, most_blocks=2000); print(log.sampled_one_in, list(log.blocks))"
     )
     told = set()

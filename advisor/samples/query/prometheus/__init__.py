@@ -239,11 +239,9 @@ class PrometheusBackend:
     ) -> None:
         """Nothing is asked yet.
 
-        Args:
-            access: the server.
-            selector: label matchers that every series has to meet, such as ``cluster="a", job="dcgm"``.
-            hosts_at_once: hosts in one question; fewer where the server's limits ask for it.
-            metrics: file that maps further names; None: the environment may name one.
+        *selector*: label matchers that every series has to meet, such as ``cluster="a", job="dcgm"``. *hosts_at_once*:
+        hosts in one question; fewer where the server's limits ask for it. *metrics*: file that maps further names;
+        None: the environment may name one.
 
         Raises:
             InputError: a row of that file makes no sense.

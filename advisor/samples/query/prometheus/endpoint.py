@@ -119,15 +119,11 @@ class PrometheusEndpoint:
     ) -> "PrometheusEndpoint":
         """Access to a server.
 
-        Args:
-            url: its address, without user and password: they would stand in files, histories and lists of processes.
-            token_file: holds a bearer token.
-            ca_file: PEM file of the authority that signed its certificate, besides those that the system trusts.
-            sigv4: region (None: that of the address) and profile (None: the default) to sign requests with; None: only
-                requests to managed workspaces are signed, and those of whom the environment names a region.
-            environment: variables that may hold a token, a user, a password and a tenant; those of this process
-                without.
-            timeout_seconds: longest wait for one answer.
+        *url* has no user and password: they would stand in files, histories and lists of processes. *ca_file*: PEM file
+        of the authority that signed its certificate, besides those that the system trusts. *sigv4*: region (None: that
+        of the address) and profile (None: the default) to sign requests with; None: only requests to managed workspaces
+        are signed, and those of whom the environment names a region. *environment*: variables that may hold a token, a
+        user, a password and a tenant; None: those of this process. *timeout_seconds*: longest wait for one answer.
 
         Raises:
             InputError: the address or a file is none, or there is nothing to sign with.

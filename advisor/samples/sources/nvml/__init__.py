@@ -162,11 +162,7 @@ class NvmlSource:
     """Reads every accelerator; MIG instances stand in for an accelerator that is divided into them."""
 
     def __init__(self, host: str, clock: Callable[[], float] = time.monotonic) -> None:
-        """Open the library and list what there is.
-
-        Args:
-            host: name of this host.
-            clock: seconds, for what is read at a slower pace.
+        """Open the library and list what there is; *clock*: seconds, for what is read at a slower pace.
 
         Raises:
             InputError: there is no driver, it is not usable, or it has no accelerator.

@@ -102,14 +102,12 @@ def read_log(
     progress: Callable[[int], None] | None = None,
     most_blocks: int = MOST_BLOCKS,
 ) -> RequestLog:
-    """The requests of a log.
+    """The requests of a log of JSON lines.
 
-    Args:
-        path: JSON lines.
-        block_tokens: tokens of a block of a prompt; None: as many as ``hash_ids`` and ``input_length`` say, else 16.
-        ticks_per_second: unit of numeric timestamps; None: that in which the first is a date, else seconds.
-        progress: called with the number of requests read so far.
-        most_blocks: blocks of prompts that are kept; of more an even sample.
+    *block_tokens*: tokens of a block of a prompt; None: as many as ``hash_ids`` and ``input_length`` say, else 16.
+    *ticks_per_second*: unit of numeric timestamps; None: that in which the first is a date, else seconds. *progress* is
+    called with the number of requests read so far. *most_blocks*: blocks of prompts that are kept; of more an even
+    sample.
 
     Raises:
         InputError: the file cannot be read or is empty, a line is no request, with its number, or ``input_length`` and
@@ -434,11 +432,7 @@ _DECODER = json.JSONDecoder(
 
 
 def _vector(value: object, others: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    """Embedding of length 1.
-
-    Raises:
-        ValueError: it is not a vector of numbers, all zero, or of another length than those before.
-    """
+    """Embedding of length 1."""
     if not isinstance(value, list) or not set(map(type, value)) <= {int, float}:
         _refuse("embedding: no list of numbers")
     if len(value) > _MOST_DIMENSIONS:

@@ -35,13 +35,7 @@ _GIVEN_BACK = "credits and refunds that name no machine with telemetry, less wha
 
 
 def audit_table(audit: Audit, width: int | None, *, whole: bool) -> str:
-    """Table for a terminal.
-
-    Args:
-        audit: what is shown.
-        width: characters of a line; None: no limit.
-        whole: every value, finding and endpoint, not the greatest alone.
-    """
+    """Table for a terminal in lines of a width; *whole*: every value, finding and endpoint, not the greatest alone."""
     return sections_text(audit_sections(audit, whole=whole), width, whole=whole)
 
 
@@ -62,10 +56,8 @@ def finding_table(finding: Finding, currency: str | None, width: int | None) -> 
 def audit_sections(audit: Audit, *, whole: bool, is_page: bool = False) -> list[Section]:
     """The verdict, then the tables of an audit.
 
-    Args:
-        audit: what is shown.
-        whole: every value, finding and endpoint, not the greatest alone.
-        is_page: intervals stand beside their amounts, not under them.
+    *whole*: every value, finding and endpoint, not the greatest alone. *is_page*: intervals stand beside their amounts,
+    not under them.
     """
     divided = ("cost of the endpoints, divided by the tokens of each one's requests",)
     sections = [_verdict(audit), _amounts("Cost by kind", "kind", audit.kinds, audit), _compute(audit)]

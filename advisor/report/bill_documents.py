@@ -84,11 +84,7 @@ def read_audit(path: Path) -> Audit:
 
 
 def _refuse_beyond(value: Any) -> None:  # noqa: ANN401 - any JSON value
-    """Refuse numbers that are not amounts of a bill.
-
-    Raises:
-        ValueError: one has more than 18 digits before its point.
-    """
+    """Refuse numbers that are not amounts of a bill."""
     if isinstance(value, dict | list):
         for entry in value.values() if isinstance(value, dict) else value:
             _refuse_beyond(entry)

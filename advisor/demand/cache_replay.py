@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.cache.log import MOST_REQUESTS, RequestLog
+from advisor.demand.cache_log import MOST_REQUESTS, RequestLog
 from advisor.records import dataclass
 from advisor.units import BYTES_PER_GIB
 
@@ -22,12 +22,9 @@ NEVER = np.iinfo(np.int32).max
 def stack_distances(last: Indices) -> Indices:
     """Number of other keys that were accessed since the last access of the same key; :data:`NEVER` for a first access.
 
-    A least-recently-used cache of C entries hits exactly those accesses whose distance is below C (Mattson et al.,
-    IBM Systems Journal 9(2), 1970). With p(i) the last access before i of the same key, distance(i) =
-    #{j < i: p(j) ≤ p(i)} - (p(i) + 1), where p of a first access is -1.
-
-    Args:
-        last: p, as of :func:`last_access`.
+    A least-recently-used cache of C entries hits exactly those accesses whose distance is below C (Mattson et al., IBM
+    Systems Journal 9(2), 1970). With p(i) (*last*, see :func:`last_access`) the last access before i of the same key,
+    distance(i) = #{j < i: p(j) ≤ p(i)} - (p(i) + 1), where p of a first access is -1.
     """
     hits = np.flatnonzero(last >= 0).astype(np.int32)
     distances = np.full(last.size, NEVER, np.int32)
@@ -82,16 +79,11 @@ def _earlier_and_smaller(values: Indices) -> Indices:
 
 
 def peak_held(last: Indices, distances: Indices, entries: int, sizes: npt.NDArray[np.float32]) -> float:
-    """Most that a least-recently-used cache ever holds, in the unit of the sizes.
+    """Most that a least-recently-used cache of C *entries* ever holds, in the unit of the sizes.
 
     It evicts entries in the order of their last accesses, from the miss after the one that fills it on: after miss m it
-    holds what the first m misses brought, less the first m - C of the accesses that no hit follows.
-
-    Args:
-        last: position of the last access of the same key.
-        distances: stack distances of the accesses.
-        entries: C, most that it holds.
-        sizes: size of each access's entry, the same for all accesses of a key.
+    holds what the first m misses brought, less the first m - C of the accesses that no hit follows. Of each access:
+    position of the last one of its key, stack distance, and the size of its entry, the same for all of a key.
     """
     is_hit = distances < entries
     is_end = np.ones(last.size, np.bool_)
@@ -102,12 +94,9 @@ def peak_held(last: Indices, distances: Indices, entries: int, sizes: npt.NDArra
 
 
 def misses_of_ttl(is_new: npt.NDArray[np.bool_], times_s: npt.NDArray[np.float64], ttl_s: float) -> int:
-    """Misses of a cache whose entries count for a time after they were written, and keep their room beyond it.
+    """Misses of a cache whose entries count for *ttl_s* seconds after they were written, and keep their room beyond it.
 
-    Args:
-        is_new: whether the cache does not hold the entry of an access, which is written then; accesses stand by key.
-        times_s: times of the accesses.
-        ttl_s: seconds for which an entry counts.
+    *is_new*: the cache does not hold the entry of an access, which is written then; accesses stand by key.
     """
     misses, written = 0, 0.0
     for absent, now in zip(is_new.tobytes(), times_s.data, strict=True):
@@ -158,15 +147,10 @@ def semantic_point(
 ) -> SemanticPoint:
     """Replay: a request takes the answer of the most similar stored one, and is stored where none is similar enough.
 
-    Only entries of its own model and scope answer a request, as those of an exact cache do.
-
-    Args:
-        vectors: embeddings of length 1, shape (requests, dimensions), in the order of the log.
-        scopes: hash of each request's model and scope.
-        answers: hash of each request's own answer.
-        threshold: cosine similarity.
-        entry_bytes: size of each request's entry without its embedding; None: no answer has a size.
-        expiry: when entries stop counting, and leave; None: never.
+    Only entries of its own model and scope answer a request, as those of an exact cache do. *vectors*: embeddings of
+    length 1, shape (requests, dimensions), in the order of the log. *scopes*, *answers*: hashes of each request's model
+    and scope, and of its own answer. *threshold*: cosine similarity. *entry_bytes*: size of each request's entry
+    without its embedding; None: no answer has a size. *expiry*: when entries stop counting, and leave; None: never.
     """
     nearest = _nearest_in_scope(vectors, scopes, threshold, expiry)
     hits, stored = np.flatnonzero(nearest >= 0), np.flatnonzero(nearest < 0)
@@ -314,11 +298,9 @@ def replay_caches(
 ) -> CacheReplay:
     """Replay a log against caches of every size.
 
-    Args:
-        log: requests as hashes, with times where *ttl_s* is given.
-        ttl_s: seconds for which an answer counts after it was written; None: for ever.
-        thresholds: cosine similarities of semantic caches.
-        vectors: answers of an embedder; None: those of the log.
+    *ttl_s*: seconds for which an answer counts after it was written, None: for ever; the log has times where it is
+    given. *thresholds*: cosine similarities of semantic caches. *vectors*: answers of an embedder; None: those of the
+    log.
     """
     notes = []
     answers = np.frombuffer(log.answer_bytes, np.float32)
