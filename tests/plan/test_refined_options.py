@@ -6,7 +6,7 @@ import pytest
 
 from advisor.demand_sources import measure_demand
 from advisor.models import find_model
-from advisor.plan.choosing import Asked
+from advisor.plan.choosing import Asked, chosen_fleet
 from advisor.plan.options import rank, refined
 from advisor.plan.planning import plan_routed
 from advisor.workload.values import Limits
@@ -74,3 +74,16 @@ def test_a_simple_fleet_is_the_one_that_its_type_alone_would_have(budget):
         fleet.cost.total_usd_per_month - fleet.cheapest.usd_per_month_more
     )
     assert fleet.cheapest.usd_per_month_more > 0
+
+
+def test_a_fleet_little_beyond_a_budget_is_an_option_within_it():
+    """The search of the option's own question finds one, where the first search ends beyond the budget."""
+    market = market_with(7, 16_500, instance_types=("g6.xlarge",))
+    free = chosen_fleet(market_with(7, instance_types=("g6.xlarge",)), Asked()).fleet
+
+    chosen = chosen_fleet(market, Asked())
+
+    assert free.usd_per_month > 16_500
+    assert chosen.fleet.confirmation.reached
+    assert chosen.fleet.usd_per_month <= 16_500
+    assert chosen.fleet.solution.bound_usd_per_month <= chosen.fleet.usd_per_month
