@@ -388,6 +388,13 @@ def test_the_same_question_from_the_plan(tmp_path):
     assert (told[0].before, told[0].after) == ("6 h", "2 h")
     assert sooner.workload.slo.e2e_p95_ms == 2 * 3_600_000
     assert plan_question(sooner, catalog, model=model).fleet.batch.finished_hours <= 2
+    fewer, told = what_if(question, catalog, "demand.batch.items=-50%,demand.batch.deadline=2h")[::2]
+    assert (told[0].before, told[0].after) == ("60,000 items a run", "30,000 items a run")
+    assert (fewer.demand.batch.items, fewer.workload.demand.batch.items) == (30_000, 30_000)
+    assert fewer.workload.slo == sooner.workload.slo
+    assert fewer.demand.requests_per_second.mean == pytest.approx(question.demand.requests_per_second.mean / 2)
+    with pytest.raises(InputError, match="not an amount above 0"):
+        what_if(question, catalog, "demand.batch.items=-100%")
     for text, why in (("slo.e2e_p95=3s", "no latency targets"), ("scaling.scheduled=false", "in its hours alone")):
         with pytest.raises(InputError, match=why):
             what_if(question, catalog, text)
@@ -809,6 +816,10 @@ def test_work_beside_requests_is_told_and_generated(tmp_path):
     sooner = plan_question(changed, catalog, model=shipped_model())
     assert sooner.fleet.batch.finished_hours <= 4
     assert sooner.fleet.cost.total_usd_per_month >= plan.fleet.cost.total_usd_per_month
+    more, changes = what_if(question, catalog, "demand.batch.items=2x")[::2]
+    assert (changes[0].before, changes[0].after) == ("150,000 items a run", "300,000 items a run")
+    assert more.demand.requests_per_second == question.demand.requests_per_second
+    assert plan_question(more, catalog, model=shipped_model()).fleet.batch.items == 300_000
 
 
 def test_an_index_beside_searches(tmp_path):

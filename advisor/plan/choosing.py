@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from advisor.plan.fleet.spare import without_spare
 from advisor.plan.market import Market
-from advisor.plan.options import Ranking, Single, rank, rank_rejections
+from advisor.plan.options import Ranking, Single, rank, rank_rejections, refined
 from advisor.plan.problem.constraints import changed_by
 from advisor.plan.problem.values import Infeasible, Pool, Problem, PurchaseOption
 from advisor.plan.remedies import held_to_limits, with_confirmed_budget
@@ -140,7 +140,7 @@ def _chosen_within_budget(market: Market, asked: Asked, improved: Improved) -> C
     formulation = held_to_limits(market.formulation, limits)
     validator = market.validator.within(formulation, market.context)
     unlimited = replace(market, formulation=formulation, validator=validator)
-    chosen = improved(unlimited, _chosen_below(unlimited, asked, budget))
+    chosen = _or_option(unlimited, improved(unlimited, _chosen_below(unlimited, asked, budget)), budget)
     market.validator.learn(validator)
     confirmed = chosen.fleet
     if (
@@ -149,7 +149,7 @@ def _chosen_within_budget(market: Market, asked: Asked, improved: Improved) -> C
         and confirmed.usd_per_month <= budget + A_CENT
     ):
         held = replace(confirmed, formulation=held_to_limits(confirmed.formulation, market.formulation.problem.limits))
-        return replace(chosen, fleet=held, ranking=chosen.ranking.within(budget, chosen.every))
+        return replace(chosen, fleet=held)
     limited = market.validator.confirmed(refined=True) if formulation.problem.pools else None
     if limited is None:
         return chosen
@@ -159,6 +159,17 @@ def _chosen_within_budget(market: Market, asked: Asked, improved: Improved) -> C
     else:
         rejections = rank_rejections(market.formulation)
     return Chosen(refused, market.formulation, Ranking((), tuple(rejections)))
+
+
+def _or_option(market: Market, chosen: Chosen, budget: float) -> Chosen:
+    """A fleet that is little beyond a budget, or an option that costs less as the search of its own question has it."""
+    fleet = chosen.fleet
+    if not isinstance(fleet, Confirmed) or not budget + A_CENT < fleet.usd_per_month <= budget * NEAR_RATIO:
+        return chosen
+    ranking = refined(chosen.ranking, chosen.every, market.validator, market.context)
+    option = ranking.cheapest_confirmed
+    best = fleet if option is None else _if_cheaper(fleet, market.validator.in_full(option))
+    return replace(chosen, fleet=best, ranking=ranking if best is fleet else ranking.with_fleet(best))
 
 
 def _chosen_below(market: Market, asked: Asked, most_usd: float) -> Chosen:

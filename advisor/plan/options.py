@@ -14,7 +14,7 @@ from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, reque
 from advisor.plan.problem.limits import Constraint
 from advisor.plan.problem.values import FleetSolution, Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.replay.below import at_need
-from advisor.plan.replay.groups import closer, same, worst_share
+from advisor.plan.replay.groups import clearly_cheaper, closer, worst_share
 from advisor.plan.replay.headroom import Kind, kind_of
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.solve.alone import ROUNDING, Missed, alone, load_of
@@ -49,6 +49,8 @@ class Single:
     solution: FleetSolution
     confirmed: Confirmed | None = None
     """None: not replayed."""
+    is_searched: bool = False
+    """Whether its fleet is that of a search of its own question: see :func:`refined`."""
 
     @property
     def usd_per_month(self) -> float:
@@ -71,17 +73,23 @@ class Ranking:
     """Option that comes closest to holding, of those that their replays refuse; None where none was replayed."""
 
     @property
+    def all_confirmed(self) -> list[Confirmed]:
+        """Those whose replay holds."""
+        return [single.confirmed for single in self.singles if single.confirmed is not None]
+
+    @property
     def cheapest_confirmed(self) -> Confirmed | None:
         """The cheapest of those whose replay holds; None where none does."""
-        confirmed = (single.confirmed for single in self.singles if single.confirmed is not None)
-        return min(confirmed, key=lambda fleet: fleet.usd_per_month, default=None)
+        return min(self.all_confirmed, key=lambda fleet: fleet.usd_per_month, default=None)
 
     def first(self, most: int | None) -> "Ranking":
         """The cheapest of them; all without a number."""
         return Ranking(self.singles[:most], self.rejections)
 
-    def within(self, budget_usd: float, formulation: Formulation) -> "Ranking":
-        """The options within a budget; the others are rejected."""
+    def within(self, budget_usd: float | None, formulation: Formulation) -> "Ranking":
+        """The options within a budget; the others are rejected. All without a budget."""
+        if budget_usd is None:
+            return self
         kept = tuple(single for single in self.singles if single.usd_per_month <= budget_usd + A_CENT)
         whole = self.with_sources(formulation)
         beyond = (
@@ -120,7 +128,8 @@ class Ranking:
             (single for single in self.singles if (single.pool.type_in_region, single.tariff.paid) == offer),
             key=lambda single: single.pool.key != first.pool.key,
         )[:1]
-        own = Single(first.pool, first.tariff, confirmed.solution, confirmed)
+        is_searched = any(single.is_searched for single in same)
+        own = Single(first.pool, first.tariff, confirmed.solution, confirmed, is_searched=is_searched)
         if same and (same[0].pool.key, same[0].instances) == (first.pool.key, first.instances):
             return replace(self, singles=tuple(own if single is same[0] else single for single in self.singles))
         if same and same[0].usd_per_month <= confirmed.usd_per_month + A_CENT:
@@ -167,34 +176,28 @@ def rank(
 
 
 def refined(
-    ranking: Ranking,
-    recommended: Confirmed,
-    formulation: Formulation,
-    validator: ReplayValidator,
-    context: PlanningContext,
-    shown: int,
-) -> Ranking:
-    """The ranking with the options that are shown as the questions of their type and way of paying alone have them.
+    ranking: Ranking, formulation: Formulation, validator: ReplayValidator, context: PlanningContext
+) -> Ranking:  # fmt: skip
+    """The ranking with the options that were replayed as the questions of their type and way of paying alone have them.
 
-    Where hours differ a whole search has fewer instances in quieter hours than the bisection that ranks them. What is
-    recommended has been searched for so.
+    Where hours differ a whole search has fewer instances in quieter hours than the bisection that ranks them. So may
+    one of the recommended type alone have: a search among many types ends near the fleets that it began with.
     """
     if len(formulation.problem.hours) == 1 or not context.effort.in_full:
         return ranking
     pools = {pool.key: pool for pool in formulation.problem.pools}
 
     def alone_of(single: Single) -> Single:
-        if single.confirmed is None or single.pool.key not in pools or same(single.confirmed, recommended):
+        if single.confirmed is None or single.is_searched or single.pool.key not in pools:
             return single
         pool = replace(pools[single.pool.key], tariffs=(single.tariff,))
         search = validator.within(formulation.of([pool]), context).apart()
-        fleet = search.confirmed(single.confirmed, refined=True)
-        if not isinstance(fleet, Confirmed) or fleet.usd_per_month >= single.usd_per_month - A_CENT:
-            return single
-        return _as_planned(formulation, pool, single.tariff, fleet)
+        fleet = clearly_cheaper(single.confirmed, search.confirmed(single.confirmed, refined=True))
+        own = single if fleet is single.confirmed else _as_planned(formulation, pool, single.tariff, fleet)
+        return replace(own, is_searched=True)
 
-    singles = sorted(map(alone_of, ranking.singles[:shown]), key=lambda single: single.usd_per_month)
-    return replace(ranking, singles=(*singles, *ranking.singles[shown:]))
+    singles = sorted(map(alone_of, ranking.singles), key=lambda single: single.usd_per_month)
+    return replace(ranking, singles=tuple(singles))
 
 
 def _at_known(formulation: Formulation, carried: Mapping[Kind, float]) -> Formulation:

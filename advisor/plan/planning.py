@@ -33,7 +33,7 @@ from advisor.plan.problem.values import Infeasible, PurchaseOption
 from advisor.plan.relaxing import tried
 from advisor.plan.remedies import held_to_limits, purchase_remedies, rung_remedies
 from advisor.plan.replay.groups import Confirmed, bounded, unproven, usd_of
-from advisor.plan.replay.validator import ReplayValidator
+from advisor.plan.replay.validator import ReplayValidator, preferred_to
 from advisor.plan.rung_fleets import NOT_CLIMBED, Ladder, LowerRungs
 from advisor.plan.solve.shares import sends_anywhere
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed
@@ -98,7 +98,7 @@ def _lower_rungs(market: Market, asked: Asked) -> LowerRungs:
 
 
 def _compared(market: Market, asked: Asked, chosen: Chosen, lower: LowerRungs) -> Planned:
-    """A chosen fleet in full, with its options, today's fleet and the ladder."""
+    """A chosen fleet in full, with its options, today's fleet and the ladder; or a cheaper one that these come to."""
     if not isinstance(chosen.fleet, Confirmed):
         return _without_fleet(market, chosen, lower)
     context, confirmed = market.context, market.validator.in_full(chosen.fleet)
@@ -113,31 +113,36 @@ def _compared(market: Market, asked: Asked, chosen: Chosen, lower: LowerRungs) -
         Items(ladder.higher, ladder.higher if is_ahead and asked.rungs else None) as higher,
         Items(holds_up_to, holds_up_to if is_ahead else None) as holds,
     ):
-        ranking = refined(ranking, confirmed, chosen.every, market.validator, context, asked.replayed)
-        fleet = fleet_of(confirmed, context, market.expected, market.validator)
-        shown = ranking.first(context.effort.options)
-        options = options_of(shown, chosen.every, context, market.expected, fleet)
-        fleet = _checked(market, confirmed, fleet, options, holds[0])
-        if market.fill is not None:
-            fleet = replace(fleet, batch=batch_beside_of(market.fill, confirmed))
-        choice = choice_of(fleet, market.formulation, context, market.expected)
-        if fleet.batch is None:
-            choice = replace(choice, notes=(*choice.notes, *scaling_notes(market, fleet)))
-        choice = replace(choice, notes=(*choice.notes, *engine_notes(market, confirmed)))
-        best = recommended(confirmed, context, fleet, options)
-        rejections = (*choice.rejections, *ranking.rejections)
-        _ = context.catalog.content_hash  # the plan names it; other processes work meanwhile
-        climbed = ladder.climbed(higher[0], fleet) if asked.rungs else NOT_CLIMBED
-    below = ranking.cheapest_confirmed
-    option = below if usd_of(below) < usd_of(chosen.ranking.cheapest_confirmed) - A_CENT else None
-    others = sorted((other for other in (climbed.cheaper, option) if other is not None), key=usd_of)
-    cheaper = next(
-        (instead for other in others if (instead := _in_place_of(confirmed, other, market)) is not None), None
-    )
-    if cheaper is not None:
-        cheaper_chosen = replace(chosen, fleet=cheaper, ranking=ranking.with_fleet(cheaper))
-        return _compared(market, asked, cheaper_chosen, lower)
-    return Planned(choice, best, options, climbed.rungs, climbed.as_stated, lower.current, rejections)
+        ranking = refined(ranking, chosen.every, market.validator, context)
+        instead = _option_instead(confirmed, chosen.ranking, ranking, market)
+        if instead is None:
+            fleet, planned = _described(market, confirmed, replace(chosen, ranking=ranking), holds)
+            _ = context.catalog.content_hash  # the plan names it; other processes work meanwhile
+            climbed = ladder.climbed(higher[0], fleet) if asked.rungs else NOT_CLIMBED
+            instead = _in_place_of(confirmed, climbed.cheaper, market)
+    if instead is not None:
+        return _compared(market, asked, replace(chosen, fleet=instead, ranking=ranking.with_fleet(instead)), lower)
+    return replace(planned, ladder=climbed.rungs, as_stated=climbed.as_stated, current=lower.current)
+
+
+def _described(
+    market: Market, confirmed: Confirmed, chosen: Chosen, holds: Items[HoldsUpTo | None]
+) -> tuple[Fleet, Planned]:
+    """A fleet and the options that a budget allows as values of a plan, without ladder and today's fleet."""
+    context = market.context
+    fleet = fleet_of(confirmed, context, market.expected, market.validator)
+    affordable = chosen.ranking.within(market.formulation.problem.limits.max_usd_per_month, chosen.every)
+    shown = affordable.first(context.effort.options)
+    options = options_of(shown, chosen.every, context, market.expected, fleet)
+    fleet = _checked(market, confirmed, fleet, options, holds[0])
+    if market.fill is not None:
+        fleet = replace(fleet, batch=batch_beside_of(market.fill, confirmed))
+    choice = choice_of(fleet, market.formulation, context, market.expected)
+    if fleet.batch is None:
+        choice = replace(choice, notes=(*choice.notes, *scaling_notes(market, fleet)))
+    choice = replace(choice, notes=(*choice.notes, *engine_notes(market, confirmed)))
+    best = recommended(confirmed, context, fleet, options)
+    return fleet, Planned(choice, best, options, (), None, None, (*choice.rejections, *affordable.rejections))
 
 
 def _checked(
@@ -168,18 +173,37 @@ def _without_fleet(market: Market, chosen: Chosen, lower: LowerRungs) -> Planned
     return Planned(choice, None, (), (), None, lower.current, (*choice.rejections, *chosen.ranking.rejections))
 
 
-def _in_place_of(confirmed: Confirmed, cheaper: Confirmed, market: Market) -> Confirmed | None:
-    """Fleet of a rung to recommend in place of a dearer one; None where it does not hold in full.
+def _option_instead(confirmed: Confirmed, before: Ranking, ranking: Ranking, market: Market) -> Confirmed | None:
+    """Option to recommend in place of a fleet, as the search of its own question has it; None without any.
+
+    One that costs less than every option did before that search, or a simpler one within ``limits.simplicity``.
+    """
+    option = ranking.cheapest_confirmed
+    is_new = usd_of(option) < usd_of(before.cheapest_confirmed) - A_CENT
+    cheaper = _in_place_of(confirmed, option, market) if is_new else None
+    return cheaper or market.validator.preferred(confirmed, ranking.all_confirmed, _most_usd(market))
+
+
+def _most_usd(market: Market) -> float:
+    """Budget of a question; infinite where there is none."""
+    budget = market.formulation.problem.limits.max_usd_per_month
+    return math.inf if budget is None else budget
+
+
+def _in_place_of(confirmed: Confirmed, cheaper: Confirmed | None, market: Market) -> Confirmed | None:
+    """Option or fleet of a rung to recommend in place of a dearer one; None where it does not hold in full.
 
     A search among fewer pools may end at a fleet that one among more of them does not come near.
     """
-    whole = market.validator.in_full(cheaper)
-    if not whole.confirmation.reached:
+    whole = None if cheaper is None else market.validator.in_full(cheaper)
+    if whole is None or not whole.confirmation.reached:
         return None
-    budget = market.workload.limits.max_usd_per_month
-    best = market.validator.simplest(unproven(bounded(whole, confirmed)), math.inf if budget is None else budget)
+    best = market.validator.simplest(unproven(bounded(whole, confirmed)), _most_usd(market))
     best = without_spare(best, market.validator.replayed)
-    return best if best.usd_per_month < confirmed.usd_per_month - A_CENT else None
+    if best.usd_per_month >= confirmed.usd_per_month - A_CENT:
+        return None
+    cheapest = min(best.cheapest or best, confirmed.cheapest or best, key=usd_of)
+    return best if cheapest in (best, best.cheapest) else preferred_to(best, cheapest)
 
 
 def plan_routed(market: Market, asked: Asked) -> tuple[Market, Planned]:

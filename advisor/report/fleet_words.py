@@ -268,14 +268,14 @@ def _gap_words(fleet: Fleet) -> str:
 
 
 def open_words(fleet: Fleet) -> Iterator[str]:
-    """Words for the verdict where the search leaves much open: a fleet that a replay confirms, and no proof."""
+    """Words for the verdict where the search leaves much open, and how to ask about a type: a fleet that holds."""
     confirmed = fleet.confirmed is not None and fleet.confirmed.reached
     if not confirmed or fleet.proven or fleet.cheapest is not None or fleet.planned_gap_ratio <= _LARGE_RATIO:
         return
     least = usd(fleet.bound_usd_per_month)
     yield (
-        f"Search: no cheaper fleet was found, but one up to {fleet.planned_gap_ratio:.0%} cheaper may carry the "
-        f"planned rates: only below {least} a month does none{_bounded_words(fleet)}."
+        f"Search: cheaper fleets that carry the planned rates are ruled out only below {least} a month"
+        f"{_bounded_words(fleet)}. `advisor explain PLAN --why TYPE` prices a type that you expect to cost less."
     )
 
 

@@ -46,7 +46,11 @@ class PlanFacts:
     parts_usd_per_month: Mapping[str, float | None]
     """Parts whose sum is the total."""
     within_slo_ratio: float | None
-    """Share of the requests that its replay finds within every target."""
+    """Share of a week's requests that its replay finds within every target."""
+    least_within_slo_ratio: float | None
+    """The least of its shares: of the week, of the busiest stretch, and with what may fail gone."""
+    least_when: str
+    """Share that this is: "" of the week, or ``with one machine gone``."""
     wanted_within_slo_ratio: float
     unit: Unit
     """Unit of an answer: where it comes whole, the first latency is all of it."""
@@ -126,12 +130,15 @@ def _facts(plan: Plan) -> PlanFacts:
     slo, fleet = plan.workload["slo"], plan.fleet
     replay = fleet.confirmed if fleet else None
     oldest = oldest_price(plan) if fleet else None
+    least, when = replay.least if replay else (None, "")
     classes = {group.evidence for group in fleet.groups} if fleet else set[str]()
     return PlanFacts(
         fleet=short_words(fleet, with_precision=True) if fleet else "",
         usd_per_month=fleet.cost.total_usd_per_month if fleet else None,
         parts_usd_per_month=fleet.parts_usd_per_month if fleet else dict.fromkeys(COST_PARTS),
         within_slo_ratio=replay.within_slo_ratio if replay else None,
+        least_within_slo_ratio=least,
+        least_when=when,
         wanted_within_slo_ratio=float(slo["within_ratio"]),
         unit=unit_of(plan.demand),
         ttft_p95_ms=replay.ttft_p95_ms if replay else None,
@@ -231,13 +238,14 @@ def headline(diff: PlanDiff) -> str:
 def _warnings(diff: PlanDiff) -> Iterator[str]:
     if not diff.is_same_workload:
         yield "The plans are of different workloads: their costs are not for the same work."
-    kept, wanted = diff.after.within_slo_ratio, diff.after.wanted_within_slo_ratio
-    if diff.after.usd_per_month is not None and kept is None:
+    least, wanted = diff.after.least_within_slo_ratio, diff.after.wanted_within_slo_ratio
+    if diff.after.usd_per_month is not None and least is None:
         yield "The later plan was not replayed: only the closed form says that it keeps the SLO."
-    if kept is not None and kept < wanted:
+    if least is not None and least < wanted:
+        when = diff.after.least_when
         yield (
-            f"No fleet keeps the SLO in its replay: the closest, of the later plan, has {ratio_words(kept)} of the "
-            f"requests within it, {ratio_words(wanted)} are asked."
+            f"No fleet keeps the SLO in its replay: the closest, of the later plan, has {ratio_words(least)} of the "
+            f"requests within it{when and f' {when}'}, {ratio_words(wanted)} are asked."
         )
 
 
@@ -265,6 +273,8 @@ def _rows(before: PlanFacts, after: PlanFacts) -> Iterator[tuple[str, str, str, 
             yield _amounts(f"  {PART_WORDS[part]}", *amounts)
     yield _texts("requests within the SLO", _kept(before), _kept(after))
     both = (before, after)
+    if any(facts.least_when for facts in both):
+        yield _texts("  the least of them", *map(_least, both))
     yield _texts(first_name(after.unit), *(_margin(facts.ttft_p95_ms, facts.ttft_p95_target_ms) for facts in both))
     if not all(facts.unit.is_one_pass for facts in both):
         yield _texts("TPOT p95", *(_margin(facts.tpot_p95_ms, facts.tpot_p95_target_ms) for facts in both))
@@ -293,6 +303,12 @@ def _kept(facts: PlanFacts) -> str:
     if facts.within_slo_ratio is None:
         return "not replayed" if facts.fleet else ""
     return f"{ratio_words(facts.within_slo_ratio)} ({ratio_words(facts.wanted_within_slo_ratio)} asked)"
+
+
+def _least(facts: PlanFacts) -> str:
+    """The least share with what it is of: ``99.31% with one machine gone``."""
+    least = facts.least_within_slo_ratio
+    return "" if least is None else f"{ratio_words(least)} {facts.least_when or 'in a week'}"
 
 
 def _margin(value_ms: float | None, target_ms: float | None) -> str:

@@ -154,6 +154,7 @@ def test_regions_that_nobody_named_are_written_out_anew(text, left):
         ("slo.tpot_p95", "not a key=value", "slo.tpot_p95=30ms"),
         ("demand=double", "'double' is not an amount", "2x"),
         ("demand=-100%", "not an amount above 0", "2x"),
+        ("demand.batch.items=2x", "has no batch work", "or demand"),
         ("purchase=spott", "unknown value 'spott'", "spot"),
         ("limits.max_replicas=1,limits.min_replicas=3", "contradicts", "raise max_replicas"),
         ("limits.zones=none,limits.survive=zone", "nothing survives", "zones: 2"),

@@ -75,6 +75,25 @@ def test_the_parts_of_the_total_are_those_of_the_plans(before, after):
     assert document["schema"] == "advisor.plan-diff/v1"
 
 
+def test_the_least_share_is_compared_where_it_is_not_that_of_the_week():
+    """Two plans of one share of the week differ where a failure leaves less of one; below the SLO that is a refusal."""
+    plan = spot_plan()
+    kept = replace(plan.fleet.confirmed, within_slo_ratio=0.999, busiest_within_slo_ratio=0.999)
+    week = replace(kept, without_one_within_slo_ratio=None, without_part_within_slo_ratio=None)
+    old, new = (
+        replace(plan, fleet=replace(plan.fleet, confirmed=confirmed))
+        for confirmed in (week, replace(week, without_one_within_slo_ratio=0.975))
+    )
+
+    text, document = diff_markdown(plan_diff(old, new), ()), json.loads(diff_json(plan_diff(old, new), {}))
+
+    assert cells(text, "requests within the SLO")[1] == cells(text, "requests within the SLO")[2]
+    assert cells(text, "the least of them")[1:] == ["99.9% in a week", "97.5% with one machine gone", "changed"]
+    assert "has 97.5% of the requests within it with one machine gone, 99% are asked" in " ".join(text.split())
+    assert (document["before"]["least_when"], document["after"]["least_within_slo_ratio"]) == ("", 0.975)
+    assert "the least of them" not in diff_markdown(plan_diff(old, old), ())
+
+
 def test_a_plan_does_not_differ_from_itself():
     """Nothing is marked as changed, and no sentence says that something was asked differently."""
     diff = plan_diff(mixed_plan(), mixed_plan())

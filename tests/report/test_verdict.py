@@ -120,17 +120,18 @@ def test_demand_told_from_accelerators_stands_in_the_first_line():
 
 @pytest.mark.parametrize(("gap_ratio", "is_told"), [(0.686, True), (0.11, True), (0.1, False)])
 def test_a_search_that_leaves_much_open_says_so_in_the_verdict(gap_ratio, is_told):
-    """Below what no fleet carries the planned rates; not of a proven fleet or one that is refused."""
+    """Below what no fleet carries the planned rates, and how to ask about a type; not of a fleet proven or refused."""
     plan = spot_plan()
     least_usd = plan.fleet.cost.total_usd_per_month * (1 - gap_ratio)
     fleet = replace(plan.fleet, proven=False, gap_ratio=None, bound_usd_per_month=least_usd, cheapest=None)
     told = " ".join(verdict_lines(replace(plan, fleet=fleet)))
 
-    assert (f"one up to {gap_ratio:.0%} cheaper may carry the planned rates" in told) is is_told
-    assert (f"${least_usd:,.2f}" in told) is is_told
+    assert (f"the planned rates are ruled out only below ${least_usd:,.2f} a month." in told) is is_told
+    assert ("`advisor explain PLAN --why TYPE` prices a type that you expect to cost less." in told) is is_told
     by_hour = replace(fleet, hour_classes=fleet.hour_classes * 2)
     assert (
-        "does none (among fleets whose groups never shrink as the load rises)." in " ".join(open_words(by_hour))
+        "a month (among fleets whose groups never shrink as the load rises). `advisor explain"
+        in " ".join(open_words(by_hour))
     ) is is_told
     assert not list(open_words(replace(fleet, proven=True)))
     refused = replace(fleet.confirmed, reached=False)

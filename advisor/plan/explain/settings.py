@@ -28,7 +28,15 @@ from advisor.workload.planning_fields import (
     read_scaling,
 )
 from advisor.workload.scope import HELD, is_left_open
-from advisor.workload.values import MOST_GROWTH_PER_YEAR, PRECISIONS, DeclaredDemand, Exclude, Limits, Scaling
+from advisor.workload.values import (
+    MOST_GROWTH_PER_YEAR,
+    PRECISIONS,
+    BatchWork,
+    DeclaredDemand,
+    Exclude,
+    Limits,
+    Scaling,
+)
 from advisor.yaml_fields import Field
 
 PRICED = (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.MANAGED)
@@ -124,6 +132,7 @@ def _settings() -> dict[str, _Setting]:
         }
         | {
             "demand": _Setting(_change_demand, _show_demand),
+            "demand.batch.items": _Setting(_change_items, _show_items),
             "demand.batch.deadline": _Setting(_change_deadline, _show_deadline),
             "input_tokens": _Setting(
                 _change_input, lambda plan_request: f"{plan_request.demand.input_tokens.mean:,.0f} on average"
@@ -211,28 +220,53 @@ def _change_demand(question: PlanRequest, value: str) -> PlanRequest:
 def _show_demand(question: PlanRequest) -> str:
     run = question.demand.batch
     if run is not None:
-        return f"{run.items:,.6g} items a run"
+        return _items_words(run)
     return f"{question.demand.requests_per_second.mean:.4g} requests/s"
+
+
+def _change_items(question: PlanRequest, value: str) -> PlanRequest:
+    """``2x``, ``+30%``, or items of a run of batch work, alone or beside requests, which stay as they are."""
+    run, stated = _batch_of(question)
+    factor = amount_of(value, run.items) / run.items
+    work = replace(stated, items=max(round(stated.items * factor), 1))
+    return _with_batch(question, work, run.times(factor))
+
+
+def _show_items(question: PlanRequest) -> str:
+    run = _run_of(question.demand)
+    return _NONE if run is None else _items_words(run)
+
+
+def _items_words(run: BatchRun) -> str:
+    return f"{run.items:,.6g} items a run"
 
 
 def _change_deadline(question: PlanRequest, value: str) -> PlanRequest:
     """Another deadline of batch work, in the same window."""
-    workload, demand = question.workload, question.demand
-    run, stated = _run_of(demand), workload.batch or workload.demand
-    if run is None or not isinstance(stated, DeclaredDemand) or stated.batch is None:
-        raise InputError("the demand has no batch work", hint="ask slo.e2e_p95, or slo.latency")
+    run, stated = _batch_of(question)
     deadline_hours = read_deadline_hours(_field(value, "demand.batch.deadline"), run.every_hours)
-    work = replace(stated.batch, deadline_hours=deadline_hours)
-    changed, stated = batch_run(work).times(run.items / stated.batch.items), replace(stated, batch=work)
-    if demand.beside is not None:
-        beside = replace(demand.beside, run=changed)
-        return replace(
-            question, workload=replace(workload, batch=stated), demand=replace(demand, beside=beside)
-        )  # fmt: skip
-    slo = deadline_slo(changed, demand.unit)
-    return replace(
-        question, workload=replace(workload, demand=stated, slo=slo), demand=with_run(demand, changed)
-    )  # fmt: skip
+    work = replace(stated, deadline_hours=deadline_hours)
+    return _with_batch(question, work, batch_run(work).times(run.items / stated.items))
+
+
+def _batch_of(question: PlanRequest) -> tuple[BatchRun, BatchWork]:
+    """Runs of the batch work as they are planned, and as they are stated."""
+    run, stated = _run_of(question.demand), question.workload.batch or question.workload.demand
+    if run is None or not isinstance(stated, DeclaredDemand) or stated.batch is None:
+        raise InputError("the demand has no batch work", hint="ask slo.e2e_p95, slo.latency, or demand")
+    return run, stated.batch
+
+
+def _with_batch(question: PlanRequest, work: BatchWork, run: BatchRun) -> PlanRequest:
+    """The question with other batch work, as it is stated and as it is planned."""
+    workload, demand = question.workload, question.demand
+    if demand.beside is not None and workload.batch is not None:
+        workload = replace(workload, batch=replace(workload.batch, batch=work))
+        return replace(question, workload=workload, demand=replace(demand, beside=replace(demand.beside, run=run)))
+    if isinstance(workload.demand, DeclaredDemand):
+        stated = replace(workload.demand, batch=work)
+        workload = replace(workload, demand=stated, slo=deadline_slo(run, demand.unit))
+    return replace(question, workload=workload, demand=with_run(demand, run))
 
 
 def _show_deadline(question: PlanRequest) -> str:

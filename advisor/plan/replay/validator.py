@@ -1,7 +1,7 @@
 """The fleet to prefer of those that replays confirm and that cost little more than the cheapest one."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from advisor.plan.problem.values import FleetSolution, constraints_of
 from advisor.plan.replay.fleet_search import FleetSearch, is_simplest
@@ -9,13 +9,13 @@ from advisor.plan.replay.groups import Confirmed, bounded, unproven
 from advisor.plan.replay.headroom import Kind
 from advisor.plan.solve.objective import lower_bound
 from advisor.plan.solve.scopes import scopes
-from advisor.plan.solve.simple import backend_of, complexity, loss_rank, simplest
+from advisor.plan.solve.simple import backend_of, complexity, loss_rank, preference, simplest
 from advisor.plan.solve.stage import formulate
 from advisor.plan.solve.stage import narrowed as narrowed_supply
 from advisor.records import replace
 from advisor.units import A_CENT
 
-__all__ = ["Confirmed", "Kind", "ReplayValidator"]
+__all__ = ["Confirmed", "Kind", "ReplayValidator", "preferred_to"]
 
 CAREFUL = 1.2
 """By how much the closed form may ask for more than a replay confirms."""
@@ -44,6 +44,23 @@ class ReplayValidator(FleetSearch):
         best = self._simplest_below(confirmed, limit)
         return best if best.usd_per_month <= most + A_CENT else self._simplest_below(confirmed, min(limit, most))
 
+    def preferred(self, confirmed: Confirmed, others: Iterable[Confirmed], most_usd: float) -> Confirmed | None:
+        """Fleet that is preferred to a confirmed one within ``limits.simplicity`` of its cheapest; None without any.
+
+        Args:
+            confirmed: a fleet.
+            others: fleets that their replays confirm.
+            most_usd: USD a month that it may cost in any case.
+        """
+        cheapest = confirmed.cheapest or confirmed
+        limit = min(cheapest.usd_per_month * (1 + self._formulation.problem.limits.simplicity), most_usd)
+        able = (other for other in others if other.usd_per_month <= limit)
+        best = min(able, key=_order, default=None)
+        if best is None or not confirmed.confirmation.reached or _order(best)[:3] >= _order(confirmed)[:3]:
+            return None
+        whole = self.in_full(best)
+        return preferred_to(whole, cheapest) if whole.confirmation.reached else None
+
     def _simplest_below(self, confirmed: Confirmed, limit: float) -> Confirmed:
         """The same within a cost."""
         kept, rank = None, loss_rank(confirmed.solution)
@@ -63,7 +80,7 @@ class ReplayValidator(FleetSearch):
             or self._of_rank(rank, every=True).on_the_same_machines(confirmed, limit)
             or other.cheaper_than(confirmed, limit)
         )
-        return None if cheapest is None else _preferred(other.simplest_within(cheapest, limit), confirmed)
+        return None if cheapest is None else preferred_to(other.simplest_within(cheapest, limit), confirmed)
 
     def on_the_same_machines(self, confirmed: Confirmed, limit: float) -> Confirmed | None:
         """The cheapest confirmed fleet within a cost of the offers of another fleet; None where there is none."""
@@ -130,7 +147,7 @@ class ReplayValidator(FleetSearch):
         for fleet in sorted(simpler, key=lambda fleet: complexity(fleet.solution)):
             best = self._in_full(self._in_preferred_precision(fleet))
             if best.confirmation.reached:
-                return _preferred(best, confirmed)
+                return preferred_to(best, confirmed)
         return confirmed
 
     def _raised_of_types(self, failed: FleetSolution, headroom: Mapping[Kind, float], limit: float) -> None:
@@ -150,8 +167,13 @@ class ReplayValidator(FleetSearch):
         )
 
 
-def _preferred(best: Confirmed, cheapest: Confirmed) -> Confirmed:
-    """A fleet that is recommended in place of the cheapest one, which it is itself where it costs no more."""
+def _order(confirmed: Confirmed) -> tuple[int, int, int, float]:
+    """Order in which fleets are preferred that cost little more than the cheapest."""
+    return *preference(confirmed.solution), confirmed.usd_per_month
+
+
+def preferred_to(best: Confirmed, cheapest: Confirmed) -> Confirmed:
+    """A fleet that is recommended in place of the cheapest, which it names; that itself where it costs no more."""
     if best.usd_per_month <= cheapest.usd_per_month:
         return bounded(unproven(best), cheapest)
     kept = replace(best.solution, proven=False, bound_usd_per_month=cheapest.solution.bound_usd_per_month)
