@@ -73,7 +73,8 @@ class EarlyEnd:
                 self._sent[:, self._stratum[at]] += self._counts(part)
                 is_nowhere[part] = False
         self._nowhere = self._counts(np.flatnonzero(is_nowhere))
-        keep_every = _keep_every(count, cutoff.most_served)
+        judged = count if weights is None else int(np.count_nonzero(weights))
+        keep_every = _keep_every(judged, cutoff.most_served)
         self.positions = list(_sampled(sessions, self._stratum, members, keep_every))
         """Positions of sessions that are simulated."""
         self.is_whole = keep_every == 1
@@ -86,8 +87,11 @@ class EarlyEnd:
 
     def _counts(self, requests: Indices) -> tuple[float, float]:
         """Weight of these requests, and number of those among them that are judged by themselves."""
-        weight = requests.size if self._weights is None else float(self._weights[requests].sum())
-        return weight, weight if self._first is None else int(np.count_nonzero(requests < self._first))
+        if self._weights is None:
+            weight, judged = float(requests.size), requests
+        else:
+            weight, judged = float(self._weights[requests].sum()), requests[self._weights[requests] > 0]
+        return weight, weight if self._first is None else int(np.count_nonzero(judged < self._first))
 
     def is_too_late(self, more: Indices | None = None) -> bool:
         """Whether more are late already than are allowed, with those of a session that is not counted yet."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 
-from advisor.demand.synthetic_trace import STEADY_MINUTES
+from advisor.demand.synthetic_trace import SETTLING_RATIO, STEADY_MINUTES
 from advisor.plan.replay.values import ReplayGroup, Route
 from advisor.records import dataclass, replace
 from advisor.units import SECONDS_PER_MINUTE
@@ -60,3 +60,12 @@ def settling_minutes(lifetime_s: float) -> int:
     """
     ratio = LIFETIMES * lifetime_s / (STEADY_MINUTES * SECONDS_PER_MINUTE)
     return STEADY_MINUTES << math.ceil(math.log2(max(ratio, 1.0)))
+
+
+def filling_minutes(lifetime_s: float) -> int:
+    """Minutes in which replicas that were empty become as full as they stay; 0 where a rehearsal's own do not show.
+
+    They are left out of a steady load, and come before the stretches of a rehearsal.
+    """
+    minutes = settling_minutes(lifetime_s)
+    return int(SETTLING_RATIO * minutes) if minutes > STEADY_MINUTES else 0
