@@ -6,7 +6,7 @@ a minute.
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -155,14 +155,24 @@ def rehearse(
     return SyntheticTrace(requests, slice(0, count), peak, minutes, words, scale, filling)
 
 
+class Stress(NamedTuple):
+    """Ratios to a demand as it is."""
+
+    peak_ratio: float = 1.0
+    """Requests of a minute ÷ those of the demand; below 1 whole numbers of them that are as many on the mean."""
+    dispersion_ratio: float = 1.0
+    """Index of dispersion ÷ that of the demand."""
+
+
+UNSTRESSED = Stress()
+
+
 def stressed(
     demand: Demand,
     most_requests: int,
     scale: float,
     calendar: Calendar | None = None,
-    *,
-    peak_ratio: float = 1.0,
-    dispersion_ratio: float = 1.0,
+    stress: Stress = UNSTRESSED,
     filling_minutes: int = 0,
 ) -> Requests:
     """The busiest stretch with more requests in each minute, or with more uneven arrivals.
@@ -175,11 +185,10 @@ def stressed(
         most_requests: about so many at ratio 1.
         scale: share of the demand.
         calendar: classes of the hours, with what batch work adds.
-        peak_ratio: requests of a minute ÷ those of the demand; below 1 whole numbers of them that are as many on the
-            mean.
-        dispersion_ratio: index of dispersion ÷ that of the demand.
+        stress: how many more, or how uneven.
         filling_minutes: minutes before it in which replicas fill up.
     """
+    peak_ratio, dispersion_ratio = stress
     thinned = _minutes(demand, most_requests, calendar).times(scale)
     stretch = _busiest(thinned, most_requests) if demand.profile else thinned
     more = _filled(thinned, stretch, filling_minutes).times(peak_ratio)

@@ -13,6 +13,7 @@ from advisor.demand.synthetic_trace import (
     MOST_REQUESTS,
     STEADY_MINUTES,
     Calendar,
+    Stress,
     SyntheticTrace,
     busiest_rate,
     classes_of,
@@ -33,6 +34,7 @@ from advisor.plan.replay.fleet import any_split, full_replica, simulate
 from advisor.plan.replay.groups import (
     Key,
     ScaledFleet,
+    at_scale,
     carried_rate,
     deployment_key,
     name_of,
@@ -179,8 +181,7 @@ class Trials:
 
     def _rehearsal_for(self, groups: Sequence[ReplayGroup]) -> SyntheticTrace:
         """The requests that a fleet is tried with, on replicas as full as they stay."""
-        filling = self._filling(groups)
-        return self._rehearsed(None, filling) if filling else self.rehearsal
+        return self._rehearsed(None, self._filling(groups))
 
     def _filling(self, groups: Sequence[ReplayGroup]) -> int:
         """Minutes in which replicas of a fleet fill up; 0 where requests are with them for a minute at most."""
@@ -302,7 +303,7 @@ class Trials:
                 return False
             made_up = stressed(
                 self._requirements.demand, self.rehearsal.busiest.stop, small.rehearsal.scale, self._sampled,
-                peak_ratio=peak_ratio, dispersion_ratio=dispersion_ratio, filling_minutes=filling,
+                Stress(peak_ratio, dispersion_ratio), filling,
             )  # fmt: skip
             requests = thinned(self._from_places(made_up), small.share)
             cutoff = Cutoff(
@@ -419,9 +420,7 @@ class Trials:
             small = self._small(groups, routes)
             of, most = (peak_ratio, small.rehearsal.scale, self._filling(groups)), self.rehearsal.busiest.stop
             if of not in self._busy_stretches:
-                made_up = stressed(
-                    self._requirements.demand, most, of[1], self._sampled, peak_ratio=peak_ratio, filling_minutes=of[2]
-                )
+                made_up = stressed(self._requirements.demand, most, of[1], self._sampled, Stress(peak_ratio), of[2])
                 self._busy_stretches[of] = self._from_places(made_up)
             requests = thinned(self._busy_stretches[of], small.share)
             self._known[key] = self._judged(small.groups, small.routes, requests)
@@ -575,15 +574,7 @@ class Trials:
 
     def _small(self, groups: Sequence[ReplayGroup], routes: tuple[Route, ...]) -> "ScaledFleet":
         """A fleet at the usual scale, with a rehearsal that has requests enough for it."""
-        rehearsal, filling = self._rehearsal_for(groups), self._filling(groups)
-        scale = rehearsal.scale
-        if scale == 1:
-            return ScaledFleet(rehearsal, groups, routes, 1.0)
-        groups, routes = scaled([without_lost(group) for group in groups], routes, scale)
-        wanted = max(sum(route.shares.values()) for route in routes)
-        larger = min(scale * 2 ** math.ceil(math.log2(max(wanted / scale, 1.0))), 1.0)
-        rehearsal = rehearsal if larger == scale else self._rehearsed(larger, filling)
-        return ScaledFleet(rehearsal, groups, routes, wanted / rehearsal.scale)
+        return at_scale(groups, routes, partial(self._rehearsed, filling=self._filling(groups)))
 
     def _late(
         self, outcome: Outcome, kept: Flags, judged: Flags, requests: Requests, count: int | None
