@@ -2,17 +2,14 @@
 
 import ctypes
 import gc
-import mmap
 import multiprocessing
 import os
 import signal
-import struct
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from contextvars import ContextVar
 from functools import partial
 from itertools import islice
 from multiprocessing.connection import Connection, wait
@@ -188,34 +185,6 @@ def _uninterrupted() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-_NUMBER = struct.Struct("q")
-_watch: ContextVar[Callable[[], None] | None] = ContextVar("_watch", default=None)
-
-
-def step_done() -> None:
-    """Tell whoever watches that a step of long work is done, be it in a process forked from the one that watches."""
-    watch = _watch.get()
-    if watch is not None:
-        watch()
-
-
-@contextmanager
-def steps_shown(show: Callable[[int], None]) -> Iterator[None]:
-    """Block in which *show* gets the number of steps done so far, in this process and those forked from it."""
-    with mmap.mmap(-1, _NUMBER.size) as done:
-
-        def count() -> None:
-            (before,) = _NUMBER.unpack(done[:])
-            done[:] = _NUMBER.pack(before + 1)
-            show(before + 1)
-
-        token = _watch.set(count)
-        try:
-            yield
-        finally:
-            _watch.reset(token)
 
 
 A = TypeVar("A")

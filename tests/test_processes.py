@@ -301,7 +301,8 @@ def test_processes_look_for_cycles_as_seldom_as_a_command():
 def test_steps_of_processes_count_with_those_made_here():
     """Whoever watches sees one number, wherever a step is done; nobody does after the block."""
     script = """
-from advisor.processes import Items, step_done, steps_shown
+from advisor.processes import Items
+from advisor.watched_steps import step_done, steps_shown
 def make():
     step_done()
     step_done()

@@ -86,7 +86,7 @@ class Progress:
 
     def fleets(self) -> AbstractContextManager[None]:
         """Show in a block how many fleets were replayed, while a plan is searched for."""
-        from advisor.processes import steps_shown  # noqa: PLC0415 - help shows without it
+        from advisor.watched_steps import steps_shown  # noqa: PLC0415 - help shows without it
 
         return steps_shown(lambda count: self._draw(f"{counted(count, 'fleet')} replayed"))
 

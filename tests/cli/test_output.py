@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner
 
 from advisor import __version__
-from advisor.cli.app import advisor, guard_streams, main
 from advisor.cli import output as output_of
+from advisor.cli.app import advisor, guard_streams, main
 from advisor.cli.output import Progress, deliver, report_width
 from advisor.names import nearest_ascii, printable
-from advisor.processes import step_done
+from advisor.watched_steps import step_done
 from audit.bills import Charge, write_focus
 
 
@@ -272,6 +272,7 @@ def test_a_closed_output_is_no_error(arguments):
 def test_fleets_are_counted_in_a_terminal_alone(monkeypatch, is_terminal):
     """A line that is redrawn in place and wiped at the end; nothing in a pipe, and nothing outside the block."""
     drawn = io.StringIO()
+    drawn.isatty = lambda: is_terminal
     monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal, raising=False)
     monkeypatch.setattr(sys, "__stderr__", drawn)
     monkeypatch.setattr(output_of, "_QUIET_SECONDS", 0.0)

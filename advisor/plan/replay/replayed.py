@@ -53,9 +53,9 @@ from advisor.plan.solve.scopes import (
     cheapest,
 )
 from advisor.plan.solve.stage import Formulation, PlanningContext
-from advisor.processes import step_done
 from advisor.records import replace, with_own_memory
 from advisor.units import SECONDS_PER_HOUR
+from advisor.watched_steps import step_done
 from advisor.workload.values import Slo
 
 NO_HEADROOM: Mapping[Kind, float] = {}
