@@ -122,7 +122,7 @@ def _compared(market: Market, asked: Asked, chosen: Chosen, lower: LowerRungs) -
         choice = choice_of(fleet, market.formulation, context, market.expected)
         if fleet.batch is None:
             choice = replace(choice, notes=(*choice.notes, *scaling_notes(market, fleet)))
-        choice = replace(choice, notes=(*choice.notes, *engine_notes(market, confirmed)))
+        choice = replace(choice, notes=(*choice.notes, *engine_notes(market, confirmed, is_priced=context.effort.every_kind)))
         best = recommended(confirmed, context, fleet, options)
         rejections = (*choice.rejections, *ranking.rejections)
         _ = context.catalog.content_hash  # the plan names it; other processes work meanwhile
@@ -477,10 +477,10 @@ def _why_no_service(formulation: Formulation) -> str:
     return f"no service that stops between requests can serve this{refused and f' ({refused})'}"
 
 
-def engine_notes(market: Market, confirmed: Confirmed) -> Iterator[str]:
+def engine_notes(market: Market, confirmed: Confirmed, *, is_priced: bool = True) -> Iterator[str]:
     """Why a fleet has other engines than the preferred ones, what it costs with those, and whose speed is planned.
 
-    Brief plans do without the cost: it takes a search of its own.
+    The cost takes a search of its own, which brief plans do without.
     """
     sources = confirmed.formulation.pool_set.sources
     used = [sources[allocation.pool.key].served.candidate for allocation in confirmed.solution.allocations]
@@ -496,7 +496,7 @@ def engine_notes(market: Market, confirmed: Confirmed) -> Iterator[str]:
         if each.beside
     )
     if beside:
-        cost = f"; {_usual_cost(market)}" if market.context.effort.in_full else ""
+        cost = f"; {_usual_cost(market)}" if is_priced else ""
         yield f"{'; '.join(beside)}{cost}"
 
 
