@@ -122,7 +122,7 @@ def _compared(market: Market, asked: Asked, chosen: Chosen, lower: LowerRungs) -
         choice = choice_of(fleet, market.formulation, context, market.expected)
         if fleet.batch is None:
             choice = replace(choice, notes=(*choice.notes, *scaling_notes(market, fleet)))
-        choice = replace(choice, notes=(*choice.notes, *engine_notes(market, confirmed, is_priced=context.effort.every_kind)))
+        choice = replace(choice, notes=(*choice.notes, *engine_notes(market, confirmed)))
         best = recommended(confirmed, context, fleet, options)
         rejections = (*choice.rejections, *ranking.rejections)
         _ = context.catalog.content_hash  # the plan names it; other processes work meanwhile
@@ -477,7 +477,7 @@ def _why_no_service(formulation: Formulation) -> str:
     return f"no service that stops between requests can serve this{refused and f' ({refused})'}"
 
 
-def engine_notes(market: Market, confirmed: Confirmed, *, is_priced: bool = True) -> Iterator[str]:
+def engine_notes(market: Market, confirmed: Confirmed) -> Iterator[str]:
     """Why a fleet has other engines than the preferred ones, what it costs with those, and whose speed is planned.
 
     The cost takes a search of its own, which brief plans do without.
@@ -496,7 +496,7 @@ def engine_notes(market: Market, confirmed: Confirmed, *, is_priced: bool = True
         if each.beside
     )
     if beside:
-        cost = f"; {_usual_cost(market)}" if is_priced else ""
+        cost = f"; {_usual_cost(market)}" if market.context.effort.every_kind else ""
         yield f"{'; '.join(beside)}{cost}"
 
 
