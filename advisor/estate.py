@@ -55,6 +55,7 @@ from advisor.plan.estate.values import (
 from advisor.plan.problem.charges import mean_rate
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import candidate_of
+from advisor.plan.replay.steady import filling_of
 from advisor.plan.replay.values import ReplayGroup
 from advisor.plan.request import PlanRequest, catalog_for, catalog_of_question, read_question, requirements_of
 from advisor.plan.values import Plan
@@ -80,7 +81,9 @@ def within_slo_ratio(seat: Seat, plan: Plan, sharers: int, catalog: Catalog, mod
     steps = times_of(candidate, requirements, model, (seat.max_concurrency, seat.context_tokens))
     demand, times = requirements.demand, times_slower(sharers, seat.way)
     share = seat.planned_requests_per_second_per_instance / demand.requests_per_second.peak
-    requests = rehearse(demand, REHEARSED_REQUESTS, scale=share).requests
+    tokens = demand.tokens
+    filling = times * filling_of([steps], tokens.mean_input_tokens(), tokens.mean_output_tokens())
+    requests = rehearse(demand, REHEARSED_REQUESTS, scale=share, filling_minutes=math.ceil(filling)).requests
     begun = requests.seconds[0]
     hastened = replace(requests, seconds=begun + (requests.seconds - begun) / times)
     group = ReplayGroup(seat.workload, steps, (1,), seat.instance_usd_per_hour)

@@ -17,7 +17,7 @@ from advisor.models.adapters import with_adapters
 from advisor.models.model import Model, TextAnswer
 from advisor.names import suggestion
 from advisor.records import dataclass, replace
-from advisor.units import DAYS_PER_YEAR, FLOP_PER_TFLOP, ROUNDING
+from advisor.units import DAYS_PER_YEAR, FLOP_PER_TFLOP, ROUNDING, rounded
 from advisor.workload.holds import check_engine_kind, check_holds, check_known, unsold_holds
 from advisor.workload.kinds import UNITS, check_targets, unit_of
 from advisor.workload.measured_demand import PrometheusDemand, SampleDemand
@@ -30,6 +30,10 @@ CONTEXT_MARGIN = 2.0
 CONTEXT_STEP_TOKENS = 256
 MOST_REQUESTS_PER_SECOND = 10_000.0
 """Busiest minute that is planned for: more requests than these 600,000 are not replayed one by one."""
+MOST_AT_ONCE = 5_000.0
+"""Requests of a burst that are planned for within a second: thousands of fleets for more would be replayed in vain."""
+_BURST_RATIO = 4.0
+"""Requests of a burst's second ÷ those of a mean second of its minute, below which it is a busy minute."""
 _MOST_PARTS = 1000
 """More equal workloads than this are no advice."""
 FEWEST_REQUESTS_PER_SECOND = 1e-9
@@ -78,6 +82,7 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
     check_targets(workload, model, demand.unit)
     _check_precisions(workload, demand)
     _check_rate(workload, demand)
+    _check_burst(workload, demand)
     _check_run_rate(workload, demand)
     context_tokens = _context_tokens(workload, model, demand)
     _check_left_out(workload, demand, context_tokens)
@@ -289,6 +294,23 @@ def _check_rate(workload: Workload, demand: Demand) -> None:
         raise InputError(told, where=where, hint=f"{slower}state at least {fewest:g} requests/s, one in 32 years")
 
 
+def _check_burst(workload: Workload, demand: Demand) -> None:
+    """Refuse more requests at one moment than machines are bought for, which would idle at all others."""
+    at_once, mean = _at_once(demand), demand.requests_per_second.peak
+    if at_once > MOST_AT_ONCE:
+        told = f"about {round(at_once, -2):,.0f} requests come within one second of the busiest minute, "
+        told += f"{at_once / mean:.3g} times its mean of {rounded(mean)} requests/s: more than the {MOST_AT_ONCE:,.0f} "
+        told += "that are planned for at once"
+        hint = "state work that can wait under demand.batch; remove rows that a join or a rounded clock put there, or "
+        raise InputError(told, where=workload.demand_place, hint=f"{hint}state demand.declared")
+
+
+def _at_once(demand: Demand) -> float:
+    """Requests in a burst's second; 0 where the busiest minute has none that is far above its mean second."""
+    at_once = 0.0 if demand.profile is None else demand.profile.most_at_once()
+    return at_once if at_once > _BURST_RATIO * demand.requests_per_second.peak else 0.0
+
+
 def _split_words(parts: float, each: str, most: str) -> str:
     """Advice to plan equal workloads of so much each, or, where they are too many, to state what one can have."""
     return f"plan {parts:,.6g} equal workloads of {each} each" if parts <= _MOST_PARTS else f"state at most {most}"
@@ -312,9 +334,11 @@ def _check_run_rate(workload: Workload, demand: Demand) -> None:
 
 
 def demand_factors(workload: Workload, demand: Demand) -> tuple[float, float]:
-    """Least and largest factor on a demand within the rates that can be planned for."""
+    """Least and largest factor on a demand within the rates and bursts that can be planned for."""
     mean, peak = (_grown(rate, workload) for rate in (demand.requests_per_second.mean, demand.requests_per_second.peak))
-    return FEWEST_REQUESTS_PER_SECOND / mean, MOST_REQUESTS_PER_SECOND / peak
+    most = MOST_REQUESTS_PER_SECOND / peak
+    at_once = _at_once(demand)
+    return FEWEST_REQUESTS_PER_SECOND / mean, min(most, MOST_AT_ONCE / at_once) if at_once else most
 
 
 def _grown(rate: float, workload: Workload) -> float:

@@ -1,6 +1,7 @@
 """Questions that cannot be answered as they are asked: each names its field, the two numbers and what to do."""
 
 import json
+import resource
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -138,6 +139,23 @@ def test_many_spikes_are_planned_for(tmp_path, run_advisor):
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["fleet"]["confirmed"]["reached"]
+
+
+@pytest.mark.parametrize("command", ["recommend", "levers"])
+def test_a_burst_of_thousands_at_one_moment_is_refused(tmp_path, run_advisor, command):
+    """Both numbers, the source and what to do, in seconds: it took minutes, for hundreds of machines that idle."""
+    source = trace(tmp_path, sorted([*range(1_500), *[900.001] * 30_000]))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+
+    done = run_advisor(command, write(tmp_path, demand={"trace": str(source)}))
+
+    assert done.returncode == 1, done.stdout
+    assert f"error: {source}: about " in done.stderr
+    assert " requests come within one second of the busiest minute, 60 times its mean of 501 requests/s" in done.stderr
+    assert "more than the 5,000 that are planned for at once" in done.stderr
+    assert "demand.batch" in done.stderr
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime - before.ru_utime < 5
 
 
 def lone_minute(folder, rate, hours, lone):

@@ -296,3 +296,24 @@ def test_processes_look_for_cycles_as_seldom_as_a_command():
     with Spread(2).open() as run:
         assert list(run(eval, ["__import__('gc').get_threshold()[0]"] * 2)) == [LITTLE_GARBAGE] * 2
     assert gc.get_threshold() == before
+
+
+def test_steps_of_processes_count_with_those_made_here():
+    """Whoever watches sees one number, wherever a step is done; nobody does after the block."""
+    script = """
+from advisor.processes import Items
+from advisor.watched_steps import step_done, steps_shown
+def make():
+    step_done()
+    step_done()
+    yield os.getpid() != here
+shown = []
+with steps_shown(shown.append):
+    step_done()
+    with Items(make, make) as items:
+        print(items[0])
+    step_done()
+step_done()
+print(shown)
+"""
+    assert told(script) == "True\n[1, 4]\n"

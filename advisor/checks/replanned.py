@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from advisor.plan.doubts import is_refused, refusal_words
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import planned
+from advisor.plan.replay.groups import at_scale, thinned
+from advisor.plan.replay.steady import filling_of
 from advisor.plan.request import PlanRequest, read_question
 from advisor.plan.solve.stage import running_of
 from advisor.plan.values import Plan
@@ -169,12 +172,17 @@ def _latency(plan: Plan, demand: Demand, now: "Now", notes: list[str]) -> Iterat
     """The fleet under synthetic requests, modelled on today's demand."""
     set_up = planned(plan, now.catalog, now.model)
     notes += set_up.notes
-    trace = rehearse(demand, _REHEARSED_REQUESTS, None, 1.0)
-    result = replay(set_up.groups, trace.requests, set_up.slo, routes=set_up.routes)
+    tokens = demand.tokens
+    times = (group.steps for group in set_up.groups)
+    filling = filling_of(times, tokens.mean_input_tokens(), tokens.mean_output_tokens())
+    rehearsed = partial(rehearse, demand, _REHEARSED_REQUESTS, None, filling_minutes=filling)
+    small = at_scale(set_up.groups, set_up.routes, rehearsed)
+    requests = thinned(small.rehearsal.requests, small.share)
+    result = replay(small.groups, requests, set_up.slo, routes=small.routes)
     asked = plan.workload["slo"]["within_ratio"]
     if result.within_slo_ratio < asked:
-        requests = f"{trace.requests.seconds.size:,} requests"
-        told = f"{result.within_slo_ratio:.2%} of {requests} keep the SLO, {asked:.0%} asked ({trace.words})"
+        told = f"{result.within_slo_ratio:.2%} of {result.requests:,} requests keep the SLO, {asked:.0%} asked"
+        told += f" ({small.rehearsal.words})"
         if result.refused:
             longest = plan.workload["context_tokens"]
             told += f"; {result.refused:,} are refused, longer than {longest:,} tokens (context_tokens)"

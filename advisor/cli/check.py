@@ -17,7 +17,15 @@ from advisor.checks import Now, Policy, check_plan, read_policy
 from advisor.checks.replanned import REFUSED
 from advisor.checks.values import RULES, Checked, Finding, Level
 from advisor.cli.options import FILE, PATH
-from advisor.cli.output import calibration_option, deliver, format_option, output_option, plan_of_text, report_width
+from advisor.cli.output import (
+    Progress,
+    calibration_option,
+    deliver,
+    format_option,
+    output_option,
+    plan_of_text,
+    report_width,
+)
 from advisor.cli.served import check_served, warn_of_layers
 from advisor.errors import AdvisorError, InputError, NothingFeasible
 from advisor.names import printable
@@ -149,7 +157,8 @@ def _check_plan(file: Path, told: _Told, output_format: str, output: Path | None
     if plan.fleet is None:
         plan_of_text(text, str(file))  # says whether somebody took the fleet out
         check_served(plan, str(file))
-    checked = check_plan(plan, text, str(file), now, policy)
+    with Progress("fleets replayed") as progress, progress.fleets():
+        checked = check_plan(plan, text, str(file), now, policy)
     writers: dict[str, Callable[[Checked], str]] = {
         "json": check_json,
         "junit": partial(check_junit, failing=policy.fail_on),

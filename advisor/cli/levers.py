@@ -139,7 +139,8 @@ def command(
 
     settings = replace(settings, cache=None if cache_file is None else read_measured_cache(cache_file))
     at_a_time = min(usable_processors(), _MOST_AT_A_TIME)
-    report = price_levers(question, catalog, posed, settings, at_a_time=at_a_time)
+    with Progress("fleets replayed") as progress, progress.fleets():
+        report = price_levers(question, catalog, posed, settings, at_a_time=at_a_time)
     given = {
         "--quality-floor": settings.quality_floor,
         "--prompt-shorter": settings.prompt_shorter,

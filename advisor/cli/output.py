@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -19,6 +20,7 @@ from advisor.cli.options import EXISTING_FOLDER, FILE
 from advisor.errors import InputError
 from advisor.names import unread_columns
 from advisor.tables import csv_text
+from advisor.units import counted
 
 if TYPE_CHECKING:
     from advisor.codegen.applying import Application
@@ -82,6 +84,12 @@ class Progress:
         bar = "#" * filled + "." * (_BAR_WIDTH - filled)
         self._draw(f"[{bar}] {done:,} of {total:,} {what}, {left:,.0f} s left")
 
+    def fleets(self) -> AbstractContextManager[None]:
+        """Show in a block how many fleets were replayed, while a plan is searched for."""
+        from advisor.watched_steps import steps_shown  # noqa: PLC0415 - help shows without it
+
+        return steps_shown(lambda count: self._draw(f"{counted(count, 'fleet')} replayed"))
+
     def _draw(self, text: str) -> None:
         now = time.monotonic()
         if (
@@ -101,8 +109,8 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:  # fmt: skip
-        """Wipe the line."""
-        if self._drawn:
+        """Wipe the line, which forked processes may have drawn."""
+        if sys.stderr.isatty() and not is_quiet() and time.monotonic() - self._started >= _QUIET_SECONDS:
             click.echo("\r\033[K", sys.__stderr__, nl=False)
 
 

@@ -133,7 +133,7 @@ def command(
     asked = read_workload(workload, _server(prometheus, **watched))
     _refuse_inputs(output, asked)
     running = read_plan(previous) if previous else None
-    with Progress("requests read") as progress:
+    with Progress("requests read") as progress, progress.fleets():
         plan = recommend(
             asked,
             every_variant=every_variant,

@@ -39,15 +39,19 @@ def command(
     from advisor.plan.document import plain  # noqa: PLC0415
     from advisor.plan.replay.fleet import replay  # noqa: PLC0415
     from advisor.plan.replay.from_plan import planned  # noqa: PLC0415
-    from advisor.report.plan_words import replay_table  # noqa: PLC0415
+    from advisor.plan.replay.steady import with_filling  # noqa: PLC0415
+    from advisor.report.plan_words import filling_words, replay_table  # noqa: PLC0415
 
     document = read_plan(plan)
     fleet = planned(document, load_catalog(), load_model(calibration), rank, where=str(plan))
     requests = read_requests(trace, fleet.columns)
     for note in (*fleet.notes, *requests.notes):
         tell(f"note: {note}")
+    filled, minutes = with_filling(requests, fleet.groups)
+    if minutes:
+        tell(f"note: {filling_words(minutes)}")
     with Progress("requests replayed") as progress:
-        result = replay(fleet.groups, requests, fleet.slo, routes=fleet.routes, progress=progress)
+        result = replay(fleet.groups, filled, fleet.slo, routes=fleet.routes, progress=progress)
     if output_format == "json":
         text = json.dumps(plain(result, "replay"), indent=1, ensure_ascii=False) + "\n"
     else:

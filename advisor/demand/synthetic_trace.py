@@ -6,7 +6,7 @@ a minute.
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_WEEK, MINUTES_PER_HOUR, ROUNDING, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 Integers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 MOST_REQUESTS = 8_000
 """So many show 99 % to within 0.22 points (two standard errors of a share); of several classes of hours, whose requests
@@ -87,11 +88,22 @@ class SyntheticTrace:
     words: str
     scale: float = 1.0
     """Share of the demand that these requests are; a fleet is replayed with that share of its instances."""
+    filling: int = 0
+    """Number of requests before the stretches, of weight 0, with which replicas that were empty fill up."""
+
+    @property
+    def judged(self) -> int:
+        """Number of the requests that are judged."""
+        return self.requests.seconds.size - self.filling
 
 
 def rehearse(
-    demand: Demand, most_requests: int = MOST_REQUESTS, calendar: Calendar | None = None, scale: float | None = None
-) -> SyntheticTrace:  # fmt: skip
+    demand: Demand,
+    most_requests: int = MOST_REQUESTS,
+    calendar: Calendar | None = None,
+    scale: float | None = None,
+    filling_minutes: int = 0,
+) -> SyntheticTrace:
     """A sample of a demand, request by request: its busiest stretch, and an hour change of every other class of hours.
 
     Each request stands for those of a week in its class of hours: what is expected of the class ÷ what the sample has.
@@ -106,12 +118,15 @@ def rehearse(
         most_requests: about so many at most; half of them for the other classes, in proportion to what each has in a
             week, as far as those have so many.
         calendar: classes of the hours; the busiest stretch alone without, or with one class.
-        scale: share of the demand; without, as much as has three times so many requests in its busiest minute.
+        scale: share of the demand; without, as much as has three times so many requests in its busiest minute, or in
+            as many such minutes as replicas fill up in.
+        filling_minutes: so many minutes come before each stretch, in which replicas that were empty fill up; their
+            requests stand for none.
     """
     whole = _minutes(demand, most_requests, calendar)
     if scale is None:
         busiest_minute = max(float(np.nanmax(whole.requests_per_minute)), 1.0)
-        scale = min(MOST_IN_A_MINUTE * most_requests / busiest_minute, 1.0)
+        scale = min(MOST_IN_A_MINUTE * most_requests / (busiest_minute * max(filling_minutes, 1)), 1.0)
     profile = whole.times(scale)
     week = calendar
     if calendar is not None:
@@ -120,11 +135,13 @@ def rehearse(
     others = list(_hour_changes(profile, calendar, most_requests // 2)) if calendar and classes > 1 else []
     in_others = sum(int(other.requests_per_minute.sum()) for other in others)
     busiest = _busiest(profile, most_requests - in_others) if demand.profile else profile
-    stretches = [busiest, *_after(busiest, others)]
+    first, *others = (_filled(profile, stretch, filling_minutes) for stretch in (busiest, *others))
+    stretches = [first, *_after(first, others)]
     requests = _requests(demand, stretches)
-    requests = replace(requests, weights=_weights(week, requests.seconds) if week else None)
+    is_filling = _is_filling(requests.seconds, stretches, filling_minutes)
+    requests = replace(requests, weights=_weights(week, requests.seconds, is_filling))
     peak = busiest.start_seconds + SECONDS_PER_MINUTE * (int(np.argmax(busiest.requests_per_minute)) + 0.5)
-    minutes = float(sum(stretch.requests_per_minute.size for stretch in stretches))
+    minutes = float(sum(stretch.requests_per_minute.size - filling_minutes for stretch in stretches))
     count = int(np.searchsorted(requests.seconds, _end_of(busiest)))
     length = busiest.requests_per_minute.size
     words = f"synthetic: random arrivals (Poisson) at the stated peak for {length} min"
@@ -133,7 +150,21 @@ def rehearse(
         more += ", weighted by the requests of a week" if requests.weights is not None else ""
         words = f"synthetic, modelled on the busiest {length} min of the demand{more}, as bursty as measured"
     words += f", at a scale of {scale:.2g}" if scale < 1 else ""
-    return SyntheticTrace(requests, slice(0, count), peak, minutes, words, scale)
+    words += f", after {filling_minutes:,} min in which replicas fill up" if filling_minutes else ""
+    filling = int(np.count_nonzero(is_filling))
+    return SyntheticTrace(requests, slice(0, count), peak, minutes, words, scale, filling)
+
+
+class Stress(NamedTuple):
+    """Ratios to a demand as it is."""
+
+    peak_ratio: float = 1.0
+    """Requests of a minute ÷ those of the demand; below 1 whole numbers of them that are as many on the mean."""
+    dispersion_ratio: float = 1.0
+    """Index of dispersion ÷ that of the demand."""
+
+
+UNSTRESSED = Stress()
 
 
 def stressed(
@@ -141,26 +172,33 @@ def stressed(
     most_requests: int,
     scale: float,
     calendar: Calendar | None = None,
-    *,
-    peak_ratio: float = 1.0,
-    dispersion_ratio: float = 1.0,
+    stress: Stress = UNSTRESSED,
+    filling_minutes: int = 0,
 ) -> Requests:
     """The busiest stretch with more requests in each minute, or with more uneven arrivals.
 
     The minutes are those of a rehearsal of so many requests, whatever the ratios. More of the same requests come in
     the same bursts: the excess of the index of dispersion over 1 grows with the number.
 
-    *most_requests*: about so many at ratio 1. *scale*: share of the demand. *calendar*: classes of the hours, with what
-    batch work adds. *peak_ratio*: requests of a minute ÷ those of the demand; below 1 whole numbers of them that are as
-    many on the mean. *dispersion_ratio*: index of dispersion ÷ that of the demand.
+    Args:
+        demand: what is rehearsed.
+        most_requests: about so many at ratio 1.
+        scale: share of the demand.
+        calendar: classes of the hours, with what batch work adds.
+        stress: how many more, or how uneven.
+        filling_minutes: minutes before it in which replicas fill up.
     """
+    peak_ratio, dispersion_ratio = stress
     thinned = _minutes(demand, most_requests, calendar).times(scale)
     stretch = _busiest(thinned, most_requests) if demand.profile else thinned
-    more = stretch.times(peak_ratio)
+    more = _filled(thinned, stretch, filling_minutes).times(peak_ratio)
     if peak_ratio < 1:
         more = replace(more, requests_per_minute=_whole_requests(more))
     ten_seconds, one_second, tenth_second = (index * dispersion_ratio for index in _indices(more.dispersion))
-    return _requests(demand, [replace(more, dispersion=Dispersion(one_second, ten_seconds, tenth_second))])
+    more = replace(more, dispersion=Dispersion(one_second, ten_seconds, tenth_second))
+    requests = _requests(demand, [more])
+    is_filling = _is_filling(requests.seconds, [more], filling_minutes)
+    return replace(requests, weights=_weights(None, requests.seconds, is_filling))
 
 
 def busiest_rate(demand: Demand, calendar: Calendar) -> float:
@@ -190,11 +228,22 @@ def classes_of(calendar: Calendar, seconds: Floats) -> Integers:
     return np.array(calendar.schedule)[of_week]
 
 
-def _weights(calendar: Calendar, seconds: Floats) -> Floats | None:
-    """Requests of a week that each of a sample stands for, 1 on the mean, (n,): of its class expected ÷ in the sample.
+def _weights(calendar: Calendar | None, seconds: Floats, is_filling: Flags) -> Floats | None:
+    """Requests of a week that each of a sample stands for, 1 on the mean of those that stand for any, (n,).
 
     None where all stand for as many.
     """
+    if not is_filling.any():
+        return _weights_in_a_week(calendar, seconds) if calendar else None
+    weights = np.where(is_filling, 0.0, 1.0)
+    in_a_week = _weights_in_a_week(calendar, seconds[~is_filling]) if calendar else None
+    if in_a_week is not None:
+        weights[~is_filling] = in_a_week
+    return weights
+
+
+def _weights_in_a_week(calendar: Calendar, seconds: Floats) -> Floats | None:
+    """The same of requests that all stand for some: of their class expected ÷ in the sample."""
     expected, classes = calendar.requests_of_week(), classes_of(calendar, seconds)
     sampled = np.bincount(classes, minlength=expected.size)
     weights = np.divide(expected, sampled, out=np.zeros_like(expected), where=sampled > 0)[classes]
@@ -310,6 +359,28 @@ def with_lengths(demand: Demand, seconds: Floats, numbers: Floats) -> Requests:
         lengths[0] = np.minimum(lengths[0], demand.longest_request_tokens - np.ceil(lengths[1]))
     inputs, outputs = (np.round(tokens).astype(np.int32) for tokens in lengths)
     return Requests(seconds, inputs, outputs)
+
+
+def _filled(profile: DemandProfile, stretch: DemandProfile, minutes: int) -> DemandProfile:
+    """A stretch with so many minutes before it: as in the profile, at random at its mean rate where it has none."""
+    if not minutes:
+        return stretch
+    counts, start = profile.requests_per_minute, stretch.start_seconds - minutes * SECONDS_PER_MINUTE
+    at = _minute_of(start - on_the_calendar(profile.start_seconds)) + np.arange(minutes)
+    before = np.where((at >= 0) & (at < counts.size), counts[np.clip(at, 0, counts.size - 1)], np.nan)
+    usual = _random_counts(start, np.full(minutes, float(np.nanmean(counts))))
+    before = np.where(np.isnan(before), usual, before)
+    return replace(
+        stretch, start_seconds=start, requests_per_minute=np.concatenate([before, stretch.requests_per_minute])
+    )
+
+
+def _is_filling(seconds: Floats, stretches: Sequence[DemandProfile], minutes: int) -> Flags:
+    """Whether each request comes in the first so many minutes of a stretch, (n,)."""
+    starts = np.array([stretch.start_seconds for stretch in stretches])
+    begun = starts[np.searchsorted(starts, seconds, side="right") - 1]
+    is_filling: Flags = seconds < begun + minutes * SECONDS_PER_MINUTE
+    return is_filling
 
 
 def _end_of(profile: DemandProfile) -> float:

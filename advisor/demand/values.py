@@ -224,6 +224,16 @@ class DemandProfile:
         counts = self.requests_per_minute * factor
         return replace(self, requests_per_minute=counts, dispersion=self.dispersion.times(factor))
 
+    def most_at_once(self) -> float:
+        """Requests in the second of a request of the busiest minute, on the mean: ``n / 60 + I_10s / 10 + I_1s``.
+
+        A request sees its window as it is weighted by its size, which has an index of dispersion I more than the mean;
+        no more than all n of its minute.
+        """
+        in_minute = float(np.nanmax(self.requests_per_minute))
+        of_ten, of_one = (max(index or 1.0, 1.0) for index in (self.dispersion.ten_seconds, self.dispersion.one_second))
+        return min(in_minute / SECONDS_PER_MINUTE + of_ten / 10 + of_one, in_minute)
+
     def history_hours(self) -> int:
         """Hours of the clock from the first to the last request, both whole, and quiet ones before and after them.
 

@@ -515,7 +515,10 @@ def _why_no_service(formulation: Formulation) -> str:
 
 
 def engine_notes(market: Market, confirmed: Confirmed) -> Iterator[str]:
-    """Why a fleet has other engines than the preferred ones, what it costs with those, and whose speed is planned."""
+    """Why a fleet has other engines than the preferred ones, what it costs with those, and whose speed is planned.
+
+    The cost takes a search of its own, which brief plans do without.
+    """
     sources = confirmed.formulation.pool_set.sources
     used = [sources[allocation.pool.key].served.candidate for allocation in confirmed.solution.allocations]
     for candidate in used:
@@ -530,7 +533,8 @@ def engine_notes(market: Market, confirmed: Confirmed) -> Iterator[str]:
         if each.beside
     )
     if beside:
-        yield f"{'; '.join(beside)}; {_usual_cost(market)}"
+        cost = f"; {_usual_cost(market)}" if market.context.effort.every_kind else ""
+        yield f"{'; '.join(beside)}{cost}"
 
 
 def _why_engine(candidate: Candidate, context: PlanningContext) -> str:

@@ -29,6 +29,14 @@ _WHOLE_MS = 10
 _GROUP_COLUMNS = ("group", "requests", "within", "instance hours", "cost")
 
 
+def filling_words(minutes: int) -> str:
+    """Note on the time before a trace in which replicas fill up."""
+    return (
+        f"answers are so long that replicas fill up slowly: before the trace, {minutes:,} min of its first requests "
+        "are served once more, and do not count"
+    )
+
+
 def replay_table(title: str, result: ReplayResult, slo: Slo) -> str:
     """A line on the whole, latencies beside their targets, and the groups."""
     latencies: tuple[tuple[str, float | None, float | None], ...] = (

@@ -13,9 +13,11 @@ import pytest
 from click.testing import CliRunner
 
 from advisor import __version__
+from advisor.cli import output as output_of
 from advisor.cli.app import advisor, guard_streams, main
-from advisor.cli.output import deliver, report_width
+from advisor.cli.output import Progress, deliver, report_width
 from advisor.names import nearest_ascii, printable
+from advisor.watched_steps import step_done
 from audit.bills import Charge, write_focus
 
 
@@ -264,3 +266,22 @@ def test_a_closed_output_is_no_error(arguments):
 
     assert ended.returncode == 0, ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_fleets_are_counted_in_a_terminal_alone(monkeypatch, is_terminal):
+    """A line that is redrawn in place and wiped at the end; nothing in a pipe, and nothing outside the block."""
+    drawn = io.StringIO()
+    drawn.isatty = lambda: is_terminal
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal, raising=False)
+    monkeypatch.setattr(sys, "__stderr__", drawn)
+    monkeypatch.setattr(output_of, "_QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(output_of, "_EVERY_SECONDS", 0.0)
+
+    with Progress("requests read") as progress, progress.fleets():
+        step_done()
+        step_done()
+    step_done()
+
+    line = "\r1 fleet replayed\033[K\r2 fleets replayed\033[K\r\033[K"
+    assert drawn.getvalue() == (line if is_terminal else "")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from advisor.demand import bursts
 from advisor.demand.lengths import declared_demand
 from advisor.demand.spread import hours_of_week
-from advisor.demand.synthetic_trace import Calendar, busiest_rate, rehearse, stressed
+from advisor.demand.synthetic_trace import Calendar, Stress, busiest_rate, rehearse, stressed
 from advisor.demand.values import BatchBeside, BatchRun, DemandProfile, Dispersion
 
 MONDAY = 1_699_833_600.0
@@ -169,7 +169,7 @@ def test_batch_work_comes_beside_what_was_observed_in_its_hours():
     at = hours_of_week(0, 1)[0] + (found.requests.seconds // 3600).astype(int)
     assert set((at % 24).tolist()) <= {22, 23, 0, 1, 2, 21}
     assert found.requests.seconds.size / found.minutes / 60 == pytest.approx(4.5, rel=0.1)
-    stress = stressed(steady, 5_000, 1.0, calendar, peak_ratio=2.0)
+    stress = stressed(steady, 5_000, 1.0, calendar, stress=Stress(peak_ratio=2.0))
     assert stress.seconds.size == pytest.approx(2 * found.requests.seconds.size, rel=0.1)
 
 
@@ -192,7 +192,7 @@ def test_a_stressed_stretch_has_so_many_times_the_requests(ratio):
     """The same minutes with more in each."""
     steady = demand([600] * 100)
 
-    found = stressed(steady, 6_000, 1.0, peak_ratio=ratio)
+    found = stressed(steady, 6_000, 1.0, stress=Stress(peak_ratio=ratio))
 
     seconds = found.seconds[-1] - found.seconds[0]
     assert found.seconds.size / seconds == pytest.approx(10 * ratio, rel=0.1)
@@ -203,7 +203,7 @@ def test_a_stressed_stretch_is_so_many_times_as_bursty():
     """Twice the index of dispersion of the seconds."""
     steady = demand([600] * 100, Dispersion(one_second=2.0, ten_seconds=1.0))
 
-    seconds = stressed(steady, 60_000, 1.0, dispersion_ratio=2.0).seconds
+    seconds = stressed(steady, 60_000, 1.0, stress=Stress(dispersion_ratio=2.0)).seconds
 
     assert index_of_seconds(seconds) == pytest.approx(4.0, rel=0.15)
 
@@ -215,7 +215,7 @@ def test_a_large_demand_is_rehearsed_at_a_scale(rate):
 
     for large in (declared, counted):
         found = rehearse(large, 20_000)
-        stress = stressed(large, 6_000, found.scale, peak_ratio=2.0)
+        stress = stressed(large, 6_000, found.scale, stress=Stress(peak_ratio=2.0))
         larger = rehearse(large, 20_000, scale=min(4 * found.scale, 1.0))
 
         assert found.requests.seconds.size == pytest.approx(60_000, rel=0.1)

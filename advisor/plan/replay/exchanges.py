@@ -9,6 +9,7 @@ that covers most is replayed first.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from advisor.plan.problem.constraints import most_headroom
@@ -52,6 +53,9 @@ MOST_FAILED = 8
 MOST_REFUSED = 40
 """Fleets that limits may refuse before the next replay."""
 MOST_STEPS = 16
+MOST_NEARBY = 64
+"""Neighbours that are replayed at most: of most fleets fewer than thirty, of hundreds of machines for one burst they
+would be thousands."""
 Loads = Mapping[Way, float]
 
 
@@ -75,6 +79,7 @@ def cheapest_nearby(
         replay: plans and replays a neighbour; None where a limit excludes it, or it is known to fail.
     """
     starts: list[FleetSolution | None] = [*failing]
+    left = MOST_NEARBY
     if asks_for_what_is_left(problem):
         starts.append(None)
     for _ in range(MOST_STEPS):
@@ -87,7 +92,12 @@ def cheapest_nearby(
         cheap_first = sorted(distinct, key=lambda fleet: fleet.objective_usd_per_month)
         replays = (fleet for fleet in map(replay, cheap_first) if fleet is not None)
         # Its requests may be sent to dearer regions than the closed form sends them to, for an even load.
-        holding = next((fleet for fleet in replays if fleet.confirmation.reached and _is_below(fleet, best)), None)
+        holding = None
+        for fleet in islice(replays, left):
+            left -= 1
+            if fleet.confirmation.reached and _is_below(fleet, best):
+                holding = fleet
+                break
         if holding is None:
             return best
         best, starts = bounded(holding, best), []

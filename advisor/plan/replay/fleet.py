@@ -149,13 +149,17 @@ def replay(
 
     Args:
         groups: the fleet.
-        requests: at least one, in the order of arrival.
+        requests: at least one, in the order of arrival; with weights of 0 before it, those with which replicas fill up.
         slo: each target that is given has to be kept by a request, by itself.
         routes: groups by place and prompt length; every request to every group, by their weights, without.
         seed: of the spot interruptions.
         progress: called with the number of requests served so far.
     """
-    return result_of(groups, requests, slo, simulate(groups, requests, routes=routes, seed=seed, progress=progress))
+    seconds = requests.seconds
+    start = float(seconds[0] if requests.weights is None else seconds[np.argmax(requests.weights > 0)])
+    window = Window(start, max(float(seconds[-1]), start + MIN_WINDOW_SECONDS), float(seconds[0]))
+    fleet = _routed(groups, requests, routes, window, seed)
+    return result_of(groups, requests, slo, fleet.report(window, fleet.serve(progress)))
 
 
 def simulate(
@@ -179,14 +183,30 @@ def simulate(
     """
     start = float(requests.seconds[0])
     window = Window(start, max(float(requests.seconds[-1]), start + MIN_WINDOW_SECONDS))
+    fleet = _routed(
+        groups, requests, routes, window, seed, tells_backlogs=cutoff is None or not cutoff.slo.limits_waits
+    )
+    return fleet.report(window, fleet.serve(progress, cutoff))
+
+
+def _routed(
+    groups: Sequence[ReplayGroup],
+    requests: Requests,
+    routes: Sequence[Route],
+    window: Window,
+    seed: int,
+    *,
+    tells_backlogs: bool = True,
+) -> "_Fleet":
+    """A fleet with the requests that each of its replicas gets."""
     sessions = [session for index, group in enumerate(groups) for session in sessions_of(index, group, window, seed)]
     sessions.sort(key=lambda session: session.end)
     split = SplitCalls.of(requests) if any_split(group.steps for group in groups) else None
     fleet = _Fleet(groups, sessions, requests, routes, split)
-    if cutoff is None or not cutoff.slo.limits_waits:
+    if tells_backlogs:
         fleet.tell_backlogs()
     fleet.route()
-    return fleet.report(window, fleet.serve(progress, cutoff))
+    return fleet
 
 
 class _Fleet:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -156,6 +156,27 @@ def scaled(
         replace(route, shares={name: share * kept[name] for name, share in route.shares.items()}) for route in routes
     )
     return fewer, lighter
+
+
+def at_scale(
+    groups: Sequence[ReplayGroup], routes: tuple[Route, ...], rehearsed: Callable[[float | None], SyntheticTrace]
+) -> ScaledFleet:
+    """A fleet at the scale of a rehearsal that has requests enough for it.
+
+    Args:
+        groups: of the fleet.
+        routes: of the requests.
+        rehearsed: the rehearsal at a scale; without one, at the scale that keeps its requests few.
+    """
+    rehearsal = rehearsed(None)
+    scale = rehearsal.scale
+    if scale == 1:
+        return ScaledFleet(rehearsal, groups, routes, 1.0)
+    groups, routes = scaled([without_lost(group) for group in groups], routes, scale)
+    wanted = max(sum(route.shares.values()) for route in routes)
+    larger = min(scale * 2 ** math.ceil(math.log2(max(wanted / scale, 1.0))), 1.0)
+    rehearsal = rehearsal if larger == scale else rehearsed(larger)
+    return ScaledFleet(rehearsal, groups, routes, wanted / rehearsal.scale)
 
 
 def _kept_ratio(group: ReplayGroup, scale: float) -> float:

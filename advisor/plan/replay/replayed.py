@@ -55,6 +55,7 @@ from advisor.plan.solve.scopes import (
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.records import replace, with_own_memory
 from advisor.units import SECONDS_PER_HOUR
+from advisor.watched_steps import step_done
 from advisor.workload.values import Slo
 
 NO_HEADROOM: Mapping[Kind, float] = {}
@@ -553,6 +554,7 @@ class ReplayedFleets:
     ) -> Trial:  # fmt: skip
         """A fleet with its failures, and without all that is on spot where something has to be carried then."""
         trial = self._trials.of(formulation, solution, every=every, whole=whole)
+        step_done()
         limits, allocations = formulation.problem.limits, solution.allocations
         steady = tuple(at for at, group in enumerate(allocations) if group.tariff.paid is not PurchaseOption.SPOT)
         if not trial.reached or not limits.on_demand_base_ratio or len(steady) in (0, len(allocations)):

@@ -73,7 +73,8 @@ class EarlyEnd:
                 self._sent[:, self._stratum[at]] += self._counts(part)
                 is_nowhere[part] = False
         self._nowhere = self._counts(np.flatnonzero(is_nowhere))
-        keep_every = _keep_every(count, cutoff.most_served)
+        judged = count if weights is None else int(np.count_nonzero(weights))
+        keep_every = _keep_every(judged, cutoff.most_served)
         self.positions = list(_sampled(sessions, self._stratum, members, keep_every))
         """Positions of sessions that are simulated."""
         self.is_whole = keep_every == 1
@@ -86,8 +87,11 @@ class EarlyEnd:
 
     def _counts(self, requests: Indices) -> tuple[float, float]:
         """Weight of these requests, and number of those among them that are judged by themselves."""
-        weight = requests.size if self._weights is None else float(self._weights[requests].sum())
-        return weight, weight if self._first is None else int(np.count_nonzero(requests < self._first))
+        if self._weights is None:
+            weight, judged = float(requests.size), requests
+        else:
+            weight, judged = float(self._weights[requests].sum()), requests[self._weights[requests] > 0]
+        return weight, weight if self._first is None else int(np.count_nonzero(judged < self._first))
 
     def is_too_late(self, more: Indices | None = None) -> bool:
         """Whether more are late already than are allowed, with those of a session that is not counted yet."""
@@ -206,19 +210,20 @@ class Served:
 
 
 def result_of(groups: Sequence[ReplayGroup], requests: Requests, slo: Slo, served: Served) -> ReplayResult:
-    """Put the result together."""
+    """Put the result together; requests that stand for none do not count."""
     outcome, window = served.outcome, served.window
     kept = within(outcome, requests, slo)
+    counted = np.ones(kept.size, dtype=np.bool_) if requests.weights is None else requests.weights > 0
     latencies = latencies_s(outcome, requests)
-    by_group = tuple(_group(index, group, served, kept) for index, group in enumerate(groups))
+    by_group = tuple(_group(index, group, served, kept, counted) for index, group in enumerate(groups))
     cost = sum(group_result.cost_usd for group_result in by_group)
     return ReplayResult(
-        requests=requests.seconds.size,
-        within_slo_ratio=float(kept.mean()),
+        requests=int(np.count_nonzero(counted)),
+        within_slo_ratio=float(kept[counted].mean()),
         ttft_p95_ms=p95_ms(*latencies["ttft"]),
         tpot_p95_ms=p95_ms(*latencies["tpot"]),
         e2e_p95_ms=p95_ms(*latencies["e2e"]),
-        refused=int(np.count_nonzero(outcome.group < 0)),
+        refused=int(np.count_nonzero(counted & (outcome.group < 0))),
         preemptions=sum(served.preemptions),
         interruptions=sum(group_result.interruptions for group_result in by_group),
         cost_usd=cost,
@@ -259,9 +264,12 @@ def within_targets(outcome: Outcome, input_tokens: Integers, output_tokens: Inte
     return kept & (outcome.backlog_ratio <= 1)
 
 
-def _group(index: int, group: ReplayGroup, served: Served, kept: Flags) -> GroupResult:
-    here = served.outcome.group == index
+def _group(index: int, group: ReplayGroup, served: Served, kept: Flags, counted: Flags) -> GroupResult:
+    here = counted & (served.outcome.group == index)
     sessions = [session for session in served.sessions if session.group == index]
+    lost = {
+        (session.run, session.end) for session in sessions if session.interrupted and session.end >= served.window.start
+    }
     busy = {run: until for (of, run), until in served.busy_until.items() if of == index}
     hours = billed_hours(group, sessions, busy, served.window)
     return GroupResult(
@@ -269,7 +277,7 @@ def _group(index: int, group: ReplayGroup, served: Served, kept: Flags) -> Group
         requests=int(here.sum()),
         within_slo_ratio=float(kept[here].mean()) if here.any() else None,
         preemptions=served.preemptions[index],
-        interruptions=len({(session.run, session.end) for session in sessions if session.interrupted}),
+        interruptions=len(lost),
         instance_hours=hours,
         cost_usd=hours * group.usd_per_hour,
     )

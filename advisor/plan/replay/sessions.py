@@ -39,11 +39,18 @@ class Window:
 
     start: float
     end: float
+    opened: float = inf
+    """Replicas of its first hour are up from here on where that is before its start, and fill up until then."""
 
     @property
     def seconds(self) -> float:
         """Length in seconds."""
         return self.end - self.start
+
+    @property
+    def first(self) -> float:
+        """First moment at which replicas are up."""
+        return min(self.start, self.opened)
 
 
 def sessions_of(index: int, group: ReplayGroup, window: Window, seed: int) -> list[Session]:
@@ -66,13 +73,13 @@ def _runs(group: ReplayGroup, window: Window) -> Iterator[tuple[int, float, floa
     by_hour = np.asarray(group.instances_by_hour)
     counts = by_hour[hours_of_week(first, last - first + 1) % by_hour.size]
     if counts.min() == counts.max():
-        yield from ((instance, window.start, inf) for instance in range(int(counts[0])))
+        yield from ((instance, window.first, inf) for instance in range(int(counts[0])))
         return
     for instance in range(int(counts.max())):
         up = np.concatenate([[False], counts > instance, [False]])
         edges = np.flatnonzero(up[1:] != up[:-1])
         for begin, stop in edges.reshape(-1, 2).tolist():
-            start = window.start if begin == 0 else float((first + begin) * SECONDS_PER_HOUR)
+            start = window.first if begin == 0 else float((first + begin) * SECONDS_PER_HOUR)
             yield instance, start, inf if stop == counts.size else float((first + stop) * SECONDS_PER_HOUR)
 
 

@@ -13,6 +13,7 @@ from advisor.demand.synthetic_trace import (
     MOST_REQUESTS,
     STEADY_MINUTES,
     Calendar,
+    Stress,
     SyntheticTrace,
     busiest_rate,
     classes_of,
@@ -33,6 +34,7 @@ from advisor.plan.replay.fleet import any_split, full_replica, simulate
 from advisor.plan.replay.groups import (
     Key,
     ScaledFleet,
+    at_scale,
     carried_rate,
     deployment_key,
     name_of,
@@ -44,7 +46,7 @@ from advisor.plan.replay.groups import (
     without_lost,
 )
 from advisor.plan.replay.result import distributions, latencies_s, p95_ms, weighted_share, within
-from advisor.plan.replay.steady import LIFETIMES, SteadyLoad, settling_minutes
+from advisor.plan.replay.steady import LIFETIMES, SteadyLoad, filling_minutes, settling_minutes
 from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Route
 from advisor.plan.solve.shares import splits_by_what_is_up, targets
 from advisor.plan.solve.stage import Formulation, PlanningContext
@@ -137,14 +139,14 @@ class Trials:
         """Share of the requests that have to be within every target."""
         self._shares = np.array(formulation.geography.shares)
         self._most_served = context.effort.rehearsed_requests
-        self._rehearsals: dict[float | None, SyntheticTrace] = {}
-        """By their scale."""
+        self._rehearsals: dict[tuple[float | None, int], SyntheticTrace] = {}
+        """By their scale, and the minutes in which replicas fill up."""
         self.rehearsal = self._rehearsed(None)
         self._steps: dict[Key, Times] = {}
         self._steady: dict[tuple[float, int], Requests] = {}
         """Random arrivals by their rate, and the minutes in which they come."""
-        self._busy_stretches: dict[tuple[float, float], Requests] = {}
-        """Busiest stretches by the ratio of their requests to those observed, and their scale."""
+        self._busy_stretches: dict[tuple[float, float, int], Requests] = {}
+        """Busiest stretches by the ratio of their requests to those observed, their scale, and the minutes before."""
         self._full: dict[Times, tuple[float, float]] = {}
         """Requests of a mean size that a full replica runs, and seconds that one is with it, by its times."""
         requests = self.rehearsal.requests
@@ -167,12 +169,23 @@ class Trials:
             other._of_requests = self._of_requests.apart()  # noqa: SLF001 - of its own class
         return other
 
-    def _rehearsed(self, scale: float | None) -> SyntheticTrace:
-        """Requests modelled on a share of the demand, each with the place of its user; at the usual scale without."""
-        if scale not in self._rehearsals:
-            rehearsal = rehearse(self._requirements.demand, self._most_served, self._sampled, scale)
-            self._rehearsals[scale] = replace(rehearsal, requests=self._from_places(rehearsal.requests))
-        return self._rehearsals[scale]
+    def _rehearsed(self, scale: float | None, filling: int = 0) -> SyntheticTrace:
+        """Requests modelled on a share of the demand, each with the place of its user; at the usual scale without.
+
+        They come after so many minutes in which replicas fill up.
+        """
+        if (scale, filling) not in self._rehearsals:
+            rehearsal = rehearse(self._requirements.demand, self._most_served, self._sampled, scale, filling)
+            self._rehearsals[scale, filling] = replace(rehearsal, requests=self._from_places(rehearsal.requests))
+        return self._rehearsals[scale, filling]
+
+    def _rehearsal_for(self, groups: Sequence[ReplayGroup]) -> SyntheticTrace:
+        """The requests that a fleet is tried with, on replicas as full as they stay."""
+        return self._rehearsed(None, self._filling(groups))
+
+    def _filling(self, groups: Sequence[ReplayGroup]) -> int:
+        """Minutes in which replicas of a fleet fill up; 0 where requests are with them for a minute at most."""
+        return filling_minutes(max((self._full_replica(group)[1] for group in groups), default=0.0))
 
     def _steady_rates(self, minutes: int) -> tuple[float, ...]:
         """Requests per second of each class of hours for as long as a queue takes to show.
@@ -242,9 +255,10 @@ class Trials:
         """Outcome of a fleet by its replays: of the sample, without each machine, and without larger parts."""
         worst = min((failure.share for failure in (*failures, *parts)), default=1.0)
         late = {at for seen in (*failures, *parts, sample) for at in seen.late}
+        rehearsal = self._rehearsal_for(groups)
         return Trial(
-            requests=self.rehearsal.requests.seconds.size,
-            rehearsal=self.rehearsal,
+            requests=rehearsal.judged,
+            rehearsal=rehearsal,
             within_slo_ratio=sample.share,
             busiest_ratio=sample.busiest_share,
             without_one_ratio=min((failure.share for failure in failures), default=None),
@@ -280,7 +294,7 @@ class Trials:
         """Largest multiples of the busiest minute, and of the burstiness, with which enough is within the targets."""
         groups, routes = self._groups(formulation, solution), tuple(routes_of(formulation, solution))
         whole = [replace(group, lost_at=None) for group in groups]
-        small = self._small(whole, routes)
+        small, filling = self._small(whole, routes), self._filling(whole)
 
         loads = list(self._steady_loads(whole, lambda _: routes, loses_one=False))
 
@@ -289,7 +303,7 @@ class Trials:
                 return False
             made_up = stressed(
                 self._requirements.demand, self.rehearsal.busiest.stop, small.rehearsal.scale, self._sampled,
-                peak_ratio=peak_ratio, dispersion_ratio=dispersion_ratio,
+                Stress(peak_ratio, dispersion_ratio), filling,
             )  # fmt: skip
             requests = thinned(self._from_places(made_up), small.share)
             cutoff = Cutoff(
@@ -299,7 +313,8 @@ class Trials:
             outcome = served.outcome
             if served.early is not None:
                 return served.early.holds
-            return weighted_share(within(outcome, requests, self._slo), ~outcome.cut) >= self._slo.within_ratio
+            kept = within(outcome, requests, self._slo)
+            return weighted_share(kept, ~outcome.cut, requests.weights) >= self._slo.within_ratio
 
         return HoldsUpTo(
             peak_ratio=largest(lambda ratio: holds(peak_ratio=ratio)),
@@ -403,11 +418,11 @@ class Trials:
         key = ("stretch", peak_ratio, *_key(groups, routes))
         if key not in self._known:
             small = self._small(groups, routes)
-            scale, most = small.rehearsal.scale, self.rehearsal.busiest.stop
-            if (peak_ratio, scale) not in self._busy_stretches:
-                made_up = stressed(self._requirements.demand, most, scale, self._sampled, peak_ratio=peak_ratio)
-                self._busy_stretches[peak_ratio, scale] = self._from_places(made_up)
-            requests = thinned(self._busy_stretches[peak_ratio, scale], small.share)
+            of, most = (peak_ratio, small.rehearsal.scale, self._filling(groups)), self.rehearsal.busiest.stop
+            if of not in self._busy_stretches:
+                made_up = stressed(self._requirements.demand, most, of[1], self._sampled, Stress(peak_ratio), of[2])
+                self._busy_stretches[of] = self._from_places(made_up)
+            requests = thinned(self._busy_stretches[of], small.share)
             self._known[key] = self._judged(small.groups, small.routes, requests)
         return self._known[key]
 
@@ -501,7 +516,9 @@ class Trials:
         until = rehearsal.requests.seconds[rehearsal.busiest.stop - 1]
         requests = rehearsal.requests
         if stretch:
-            requests = replace(part_of(requests, rehearsal.busiest), weights=None)
+            requests = part_of(requests, rehearsal.busiest)
+            is_judged = None if requests.weights is None or not rehearsal.filling else requests.weights > 0
+            requests = replace(requests, weights=None if is_judged is None else is_judged.astype(np.float64))
         requests = thinned(requests, small.share * share)
         count = int(np.searchsorted(requests.seconds, until, side="right"))
         return self._judged(small.groups, small.routes, requests, count=count, whole=whole)
@@ -557,14 +574,7 @@ class Trials:
 
     def _small(self, groups: Sequence[ReplayGroup], routes: tuple[Route, ...]) -> "ScaledFleet":
         """A fleet at the usual scale, with a rehearsal that has requests enough for it."""
-        scale = self.rehearsal.scale
-        if scale == 1:
-            return ScaledFleet(self.rehearsal, groups, routes, 1.0)
-        groups, routes = scaled([without_lost(group) for group in groups], routes, scale)
-        wanted = max(sum(route.shares.values()) for route in routes)
-        larger = min(scale * 2 ** math.ceil(math.log2(max(wanted / scale, 1.0))), 1.0)
-        rehearsal = self.rehearsal if larger == scale else self._rehearsed(larger)
-        return ScaledFleet(rehearsal, groups, routes, wanted / rehearsal.scale)
+        return at_scale(groups, routes, partial(self._rehearsed, filling=self._filling(groups)))
 
     def _late(
         self, outcome: Outcome, kept: Flags, judged: Flags, requests: Requests, count: int | None

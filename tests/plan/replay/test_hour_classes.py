@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from advisor.catalog.values import Purchase
 from advisor.demand.spread import MONDAY_SECONDS
-from advisor.demand.synthetic_trace import classes_of, stressed, sustained_ratio, with_lengths
+from advisor.demand.synthetic_trace import Stress, classes_of, stressed, sustained_ratio, with_lengths
 from advisor.demand.values import DemandProfile, Dispersion
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import Allocation
@@ -437,7 +437,7 @@ def test_fewer_requests_than_were_observed_come_as_many_as_asked_for_on_the_mean
     """Of minutes of one request each a third is left, and none where a third of each is rounded down."""
     _, context = posed_of(asked_of(1 / 60), CATALOG, flat(1 / 60, Dispersion(), minutes=3_000))
 
-    some = stressed(context.requirements.demand, 3_000, 1.0, peak_ratio=1 / 3)
+    some = stressed(context.requirements.demand, 3_000, 1.0, stress=Stress(peak_ratio=1 / 3))
 
     assert some.seconds.size == pytest.approx(1_000, abs=100)
 

@@ -1,18 +1,26 @@
 """Fleets for answers that take minutes: a replay from empty machines on is over before they are as full as they stay."""
 
+import datetime as dt
+from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from advisor.catalog.values import Purchase
-from advisor.demand.synthetic_trace import SETTLING_RATIO, STEADY_MINUTES, steady, sustained_ratio
+from advisor.checks.replanned import _latency
+from advisor.checks.run import Now
+from advisor.demand.synthetic_trace import SETTLING_RATIO, STEADY_MINUTES, rehearse, steady, sustained_ratio
 from advisor.demand.trace_columns import Requests
 from advisor.demand.values import DemandProfile
+from advisor.estate import within_slo_ratio
 from advisor.performance.model import shipped_model
-from advisor.plan.replay.fleet import full_replica, simulate
+from advisor.plan.estate.seats import Seat, Way
+from advisor.plan.replay.fleet import full_replica, replay, simulate
 from advisor.plan.replay.from_plan import planned
-from advisor.plan.replay.result import within
+from advisor.plan.replay.result import latencies_s, p95_ms, within
+from advisor.plan.replay.steady import with_filling
 from advisor.workload.values import DeclaredDemand, Slo
 from builders import catalog_of, offer, workload
 from plan.fleet.posing import posed_of
@@ -35,12 +43,33 @@ def asked(answer, rate=RATE):
 
 
 @cache
-def fleet_of(answer, rate=RATE, minutes=None):
-    """Targets and replicas of the plan for such answers, declared or seen for so many minutes."""
+def answered(answer, rate=RATE, minutes=None):
+    """The plan for such answers, declared or seen for so many minutes."""
     profile = DemandProfile(345_600.0, np.full(minutes, rate * 60)) if minutes else None
     plan = plan_of(asked(answer, rate), CATALOG, profile)
     assert plan.fleet.confirmed.reached
-    return planned(plan, CATALOG, shipped_model())
+    return plan
+
+
+def fleet_of(answer, rate=RATE, minutes=None):
+    """Its targets and replicas."""
+    return planned(answered(answer, rate, minutes), CATALOG, shipped_model())
+
+
+def with_fewer(plan, ratio):
+    """A plan with a share of its instances."""
+    groups = tuple(
+        replace(group, instances=tuple(max(round(ratio * count), 1) for count in group.instances))
+        for group in plan.fleet.groups
+    )
+    return replace(plan, fleet=replace(plan.fleet, groups=groups))
+
+
+def arrivals_of(answer, rate, seconds):
+    """Random arrivals at one rate for so long."""
+    count = round(rate * seconds)
+    arrivals = np.cumsum(np.random.default_rng(answer).exponential(1 / rate, count))
+    return Requests(arrivals, *(np.full(count, tokens, dtype=np.int32) for tokens in (PROMPT, answer)))
 
 
 def seconds_with(group, answer):
@@ -53,14 +82,11 @@ def test_a_fleet_for_long_answers_holds_once_it_is_full(answer):
     """Replayed from empty machines on for six times as long as a request takes, the first of them left out."""
     fleet = fleet_of(answer)
     lifetime = max(seconds_with(group, answer)[1] for group in fleet.groups)
-    count = round(RATE * LIFETIMES * lifetime)
-    arrivals = np.cumsum(np.random.default_rng(answer).exponential(1 / RATE, count))
-    lengths = (np.full(count, tokens, dtype=np.int32) for tokens in (PROMPT, answer))
-    requests = Requests(arrivals, *lengths)
+    requests = arrivals_of(answer, RATE, LIFETIMES * lifetime)
 
     outcome = simulate(fleet.groups, requests, routes=fleet.routes).outcome
 
-    settled = arrivals >= lifetime
+    settled = requests.seconds >= lifetime
     assert within(outcome, requests, fleet.slo)[settled].mean() >= fleet.slo.within_ratio
 
 
@@ -102,3 +128,81 @@ def test_a_longer_time_about_the_busiest_minute_has_a_lower_rate():
 
     assert ratios == sorted(ratios, reverse=True)
     assert ratios[2] == ratios[3] == pytest.approx((57 * 10 + 60) / 58 / 60)
+
+
+@pytest.mark.parametrize(("answer", "rate"), [(16_000, 5.0), (32_000, 2.0), (60_000, 1.0)])
+def test_a_plan_says_what_full_machines_do(answer, rate):
+    """Its share is that of a replay whose first lifetimes are left out, and its times per token are no shorter."""
+    fleet, confirmed = fleet_of(answer, rate), answered(answer, rate).fleet.confirmed
+    lifetime = max(seconds_with(group, answer)[1] for group in fleet.groups)
+    requests = arrivals_of(answer, rate, LIFETIMES * lifetime)
+    settled = (requests.seconds >= LIFETIMES / 2 * lifetime).astype(np.float64)
+
+    outcome = simulate(fleet.groups, requests, routes=fleet.routes).outcome
+
+    share = within(outcome, requests, fleet.slo)[settled > 0].mean()
+    assert confirmed.within_slo_ratio == pytest.approx(share, abs=0.01)
+    latencies = latencies_s(outcome, replace(requests, weights=settled))
+    assert confirmed.tpot_p95_ms >= 0.9 * p95_ms(*latencies["tpot"])
+
+
+def test_a_trace_is_replayed_on_full_machines():
+    """Twenty minutes of a trace on a part of the fleet, which empty machines would serve in time."""
+    answer, rate = 32_000, 2.0
+    fleet = planned(with_fewer(answered(answer, rate), 0.5), CATALOG, shipped_model())
+    trace = arrivals_of(answer, rate, 1_200.0)
+    filled, minutes = with_filling(trace, fleet.groups)
+
+    empty, full = (replay(fleet.groups, requests, fleet.slo, routes=fleet.routes) for requests in (trace, filled))
+
+    assert minutes > 20
+    assert full.within_slo_ratio < fleet.slo.within_ratio < empty.within_slo_ratio
+    assert (full.requests, full.hours, full.cost_usd) == (empty.requests, empty.hours, empty.cost_usd)
+    assert sum(group.requests for group in full.by_group) + full.refused == trace.seconds.size
+
+
+def test_a_trace_of_short_answers_is_replayed_as_it_is():
+    """Replicas are as full as they stay within the first seconds."""
+    fleet = fleet_of(8_000)
+    trace = arrivals_of(200, RATE, 1_200.0)
+
+    assert with_filling(trace, fleet.groups) == (trace, 0)
+
+
+@pytest.mark.parametrize(("ratio", "holds"), [(1.0, True), (0.5, False)])
+def test_check_and_estate_replay_on_full_machines(ratio, holds):
+    """A check of today's demand, and the seats of an estate, find what the plan's own replay does."""
+    answer, rate = 32_000, 2.0
+    plan = with_fewer(answered(answer, rate), ratio)
+    _, context = posed_of(asked(answer, rate), CATALOG)
+    now = Now(CATALOG, shipped_model(), dt.date(2026, 12, 1))
+
+    findings = list(_latency(plan, context.requirements.demand, now, []))
+
+    assert [rule for rule, *_ in findings] == ([] if holds else ["CHK202"])
+    (group,) = plan.fleet.groups
+    fields = {name: getattr(group, name) for name in Seat.__dataclass_fields__ if hasattr(group, name)}
+    fields["planned_requests_per_second_per_instance"] = rate / (group.instances[0] * group.replicas_per_instance)
+    seat = SimpleNamespace(**fields, workload="a", way=Way.TURNS)
+    kept = within_slo_ratio(seat, plan, 1, CATALOG, shipped_model())
+    assert (kept >= plan.workload["slo"]["within_ratio"]) is holds
+
+
+@pytest.mark.parametrize("minutes", [None, 90])
+def test_minutes_before_a_rehearsal_change_nothing_in_it(minutes):
+    """The same requests after others that stand for none; those that were seen where there are any."""
+    profile = DemandProfile(345_600.0, np.arange(60.0, 60.0 + minutes)) if minutes else None
+    _, context = posed_of(asked(8_000), CATALOG, profile)
+    demand = context.requirements.demand
+
+    usual, filled = (rehearse(demand, 3_000, scale=1.0, filling_minutes=filling) for filling in (0, 10))
+
+    assert filled.judged == usual.judged == usual.requests.seconds.size
+    assert filled.minutes == usual.minutes
+    judged = filled.requests.weights > 0
+    assert filled.requests.seconds[judged] == pytest.approx(usual.requests.seconds)
+    assert np.array_equal(filled.requests.output_tokens[judged], usual.requests.output_tokens)
+    before_s = usual.requests.seconds[0] - filled.requests.seconds[0]
+    assert before_s == pytest.approx(600, abs=60)
+    rate = filled.filling / 600
+    assert rate == pytest.approx(usual.judged / (usual.minutes * 60), rel=0.25)
