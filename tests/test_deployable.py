@@ -447,8 +447,6 @@ def test_each_machine_of_a_cluster_has_a_pool_that_sells_what_is_planned():
     ("target", "limit", "value"),
     [
         ("cloud-run", "longest_start_seconds", 1800),
-        ("cloud-run-l4", "most_memory_gib", platforms.GPUS["L4"].sizes[-1].memory_gib),
-        ("cloud-run-rtx", "most_memory_gib", platforms.GPUS["RTX-PRO-6000"].sizes[-1].memory_gib),
         ("sagemaker", "longest_start_seconds", 3600),
     ],
 )

@@ -22,7 +22,6 @@ from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, MINUTES_PER_HOUR, usd
 
 _Standing = tuple[StandingCharge, ...]
 _UNKNOWN = "unknown"
-_PART_OF_CODE = "This part's compute of this code"
 
 
 def at_service_prices(stack: Stack, plan: Plan, choice: Choice, *, is_whole: bool) -> Stack:
@@ -35,25 +34,24 @@ def at_service_prices(stack: Stack, plan: Plan, choice: Choice, *, is_whole: boo
         stack: as its target runs it.
         plan: what was planned.
         choice: instances of the plan that code is generated for, of other stacks too.
-        is_whole: whether the stack holds all of them; of a part, compute alone is counted.
+        is_whole: whether the stack holds all of them, as that of a target does which was asked for.
     """
     paid_of = target_of(stack).paid
     paid = {} if paid_of is None else {group.key: paid_of(group) for group in stack.groups}
     counted = choice.option.cost if choice.option is not None else plan.fleet.cost if plan.fleet is not None else None
     if counted is None or all(each.is_planned for each in paid.values()):
         return stack if counted is None else _by_hours_of_target(stack, plan, choice, counted, is_whole=is_whole)
-    unpriced = [f"{paid[group.key].what} in {group.region}" for group in stack.groups if paid[group.key].price is None]
-    if unpriced:
-        return _without_total(stack, " and ".join(dict.fromkeys(unpriced)), is_whole=is_whole)
-    groups = tuple(_at_price(stack, group, paid[group.key]) for group in stack.groups)
+    groups = at_paid_prices(stack, stack.groups)
+    if groups is None:
+        unpriced = (f"{paid[group.key].what} in {group.region}" for group in stack.groups if _lacks(paid[group.key]))
+        return _without_total(stack, " and ".join(dict.fromkeys(unpriced)))
     cost, standing = _at_services(replace(stack, groups=groups), plan, choice, counted)
-    total = cost.total_usd_per_month if is_whole else cost.compute_usd_per_month
+    total = cost.total_usd_per_month
     prices = [_price_row(group, paid[group.key]) for group in groups]
     rows = (*part_rows(cost, unit_of(plan.demand), ()), *standing_rows(standing))
     planned = stack.budget.usd_per_month or 0.0
     change = f"{usd(abs(total - planned))} {'more' if total >= planned else 'less'}"
-    what = "This code" if is_whole else "Compute of this part"
-    told = f"{what} costs {usd(total)} a month at the prices of {_services(paid)}, {change} than the plan counts."
+    told = f"This code costs {usd(total)} a month at the prices of {_services(paid)}, {change} than the plan counts."
     budget = replace(
         stack.budget,
         usd_per_month=total,
@@ -62,9 +60,7 @@ def at_service_prices(stack: Stack, plan: Plan, choice: Choice, *, is_whole: boo
         entrances_usd=0.0,
         difference=told,
     )
-    own = rows if is_whole else (Row(_PART_OF_CODE, f"{usd(total)} a month"),)
-    further = () if is_whole else _marked(stack)
-    summary = replace(stack.summary, cost=(*prices, *own, _planned_row(stack, is_whole=is_whole), *further))
+    summary = replace(stack.summary, cost=(*prices, *rows, _planned_row(stack)))
     return replace(stack, groups=groups, budget=budget, summary=summary).with_cautions(told)
 
 
@@ -138,34 +134,32 @@ def at_paid_prices(stack: Stack, groups: Iterable[ComputeGroup]) -> tuple[Comput
     if paid_of is None:
         return tuple(groups)
     paid = [(group, paid_of(group)) for group in groups]
-    if any(each.price is None and not each.is_planned for _, each in paid):
+    if any(_lacks(each) for _, each in paid):
         return None
     return tuple(group if each.is_planned else _at_price(stack, group, each) for group, each in paid)
+
+
+def _lacks(paid: Paid) -> bool:
+    """Whether nobody knows what a group costs: neither the plan nor the catalog."""
+    return paid.price is None and not paid.is_planned
 
 
 def _services(paid: Mapping[str, Paid]) -> str:
     return " and ".join(dict.fromkeys(each.what for each in paid.values()))
 
 
-def _planned_row(stack: Stack, *, is_whole: bool) -> Row:
+def _planned_row(stack: Stack) -> Row:
     """Amount that the plan counts for what the stack deploys."""
-    label = "Total of the plan" if is_whole else "This part's compute in the plan"
-    return Row(label, f"{usd(stack.budget.usd_per_month or 0.0)} a month")
+    return Row("Total of the plan", f"{usd(stack.budget.usd_per_month or 0.0)} a month")
 
 
-def _marked(stack: Stack) -> Iterator[Row]:
-    """Rows of the plan's cost, which are of all parts at the plan's prices."""
-    return (Row(f"Whole plan: {row.label}", row.value) for row in stack.summary.cost)
-
-
-def _without_total(stack: Stack, unpriced: str, *, is_whole: bool) -> Stack:
+def _without_total(stack: Stack, unpriced: str) -> Stack:
     """The stack whose cost nobody knows: a budget of what the plan's machines cost would say nothing of it."""
     told = (
         f"The catalog has no price of {unpriced}: what this code costs is not known, and it makes a budget once "
         "budget_usd_per_month says how large."
     )
-    total = Row("Total" if is_whole else _PART_OF_CODE, f"{_UNKNOWN}: no price of {unpriced}")
-    rows = (total, _planned_row(stack, is_whole=is_whole), *(() if is_whole else _marked(stack)))
+    rows = (Row("Total", f"{_UNKNOWN}: no price of {unpriced}"), _planned_row(stack))
     budget = replace(stack.budget, usd_per_month=None, holds_entrances=True, entrances_usd=0.0, difference=told)
     return replace(stack, budget=budget, summary=replace(stack.summary, cost=rows)).with_cautions(told)
 

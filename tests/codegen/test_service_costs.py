@@ -7,10 +7,14 @@ from decimal import Decimal
 import pytest
 
 from advisor.catalog import load_catalog
+from advisor.catalog.values import Purchase
 from advisor.codegen import Language, Wanted, beside_total, generate, read_former, write_files
 from advisor.codegen.hcl import literal, read_hcl
 from advisor.codegen.pricing import price_table, read_projects
+from advisor.pipeline import plan_for
 from advisor.plan.fleet.chosen import Policy
+from advisor.workload.values import DeclaredDemand, Scaling, Slo
+from builders import workload
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
 from codegen.scenarios import SCENARIOS
 from codegen.scenarios.azure_vm_scale_set import azure_group
@@ -148,12 +152,35 @@ def test_a_plan_at_the_price_of_the_service_is_left_as_it_is():
     assert not any("costs" in warning for warning in generated.warnings)
 
 
-def test_a_larger_container_than_the_planned_one_costs_more_in_the_same_hours():
-    """The plan counts seconds of 4 vCPUs and 16 GiB, and the code takes 8 and 32."""
-    plan = make_fleet_plan(make_serverless(weights_gib=20.0))
+@pytest.mark.parametrize(("precision", "each"), [("int4", "1.04652"), ("fp8", "1.23372")], ids=["4 vCPUs", "6 vCPUs"])
+def test_a_container_is_planned_at_what_its_code_costs(precision, each, tmp_path):
+    """Weights from the hub take 4 vCPUs or 6: the price of the plan is that of the code, to the cent, and of `price`."""
+    asked = workload(
+        providers=("gcp",), regions=("us-central1",), purchase=(Purchase.ON_DEMAND,), slo=Slo(tpot_p95_ms=100),
+        precisions=(precision,), demand=DeclaredDemand(1 / 3600, 2 / 3600, 800, 200),
+        scaling=Scaling(scale_to_zero=True),
+    )  # fmt: skip
+    plan = plan_for(asked, load_catalog())
     (group,) = plan.fleet.groups
-    expected = group.compute_usd_per_month * 1.42092 / 1.04652
-    assert usd_of(costs_of(generate(plan))["Compute"]) == Decimal(f"{expected:.2f}")
+    generated = generate(plan)
+    (component,) = [part for cost in project_of(generated, tmp_path).now.costs for part in cost.components]
+    assert group.purchase == "serverless"
+    assert f"{group.instance_usd_per_hour:g}" == f"{component.usd_per_hour:g}" == each
+    assert planned_usd(generated) == plan.fleet.cost.total_usd_per_month
+    assert not any("costs" in warning for warning in generated.warnings)
+
+
+def test_a_target_that_is_asked_for_leaves_planned_containers_at_the_price_of_the_plan():
+    """Machines that go to Cloud Run beside its containers cost what it charges; the containers what was planned."""
+    hosts = make_group(provider="gcp", region="us-central1", instance_type="g2-standard-4", request_shares=(1.0, 0.5))
+    container = make_serverless(weights_gib=20.0, instances=(0, 2), request_shares=(0.0, 0.5))
+    plan = make_fleet_plan(hosts, container)
+    costs = costs_of(generate(plan, wanted=Wanted(target="cloud-run")))
+    of_machines, of_containers = (
+        usd_of(costs[f"Cloud Run L4 with {size}, us-central1"]) for size in ("6 vCPUs and 24 GiB", "8 vCPUs and 32 GiB")
+    )
+    assert of_containers == Decimal(f"{plan.fleet.groups[1].compute_usd_per_month:.2f}")
+    assert usd_of(costs["Compute"]) == of_machines + of_containers
 
 
 def cut_over(directory, *plans, target="cloud-run"):
@@ -209,24 +236,21 @@ def test_the_section_on_a_cut_over_has_the_quotas_of_the_service(target, moves, 
     assert "Compute Engine" not in before
 
 
-def test_rows_of_the_whole_plan_are_marked_in_a_part_at_the_prices_of_its_service():
-    """Hosts and larger containers than planned: one compute of this part each, and no second total."""
+def test_a_part_on_cloud_run_has_the_costs_of_the_plan():
+    """Hosts, and containers of another size than the least one: no second price, and no second total."""
     hosts = make_group(provider="gcp", region="us-central1", instance_type="g2-standard-4", request_shares=(1.0, 0.5))
-    container = make_serverless(weights_gib=20.0, instances=(0, 2), request_shares=(0.0, 0.5))
+    container = make_serverless(
+        weights_gib=20.0, instances=(0, 2), request_shares=(0.0, 0.5), instance_usd_per_hour=1.42092
+    )
     plan = make_fleet_plan(hosts, container)
     generated = generate(plan)
     (root,) = [root for root in generated.roots if "cloud-run" in generated.files[f"{root}/README.md"]]
-    readme = generated.files[f"{root}/README.md"]
-    (told,) = [warning for warning in generated.warnings if "at the prices of Cloud Run" in warning]
-    assert told.startswith("Compute of this part costs $")
-    table = readme.partition("| Cost | |")[2].partition("The total does not hold")[0]
+    table = generated.files[f"{root}/README.md"].partition("| Cost | |")[2].partition("The total does not hold")[0]
     costs = dict(re.findall(r"^\| (.+?) \| (.+) \|$", table.replace("\\", ""), re.MULTILINE))
     planned = next(group.compute_usd_per_month for group in plan.fleet.groups if group.purchase == "serverless")
-    assert usd_of(costs["This part's compute in the plan"]) == Decimal(f"{planned:.2f}")
-    code = Decimal(f"{planned * 1.42092 / 1.04652:.2f}")
-    assert usd_of(costs["This part's compute of this code"]) == code
-    assert usd_of(costs["Whole plan: Total"]) == Decimal(f"{plan.fleet.cost.total_usd_per_month:.2f}")
-    assert not {"Total", "Compute", "Total of the plan"} & set(costs)
+    assert f"$1.4209 an hour each, ${planned:,.2f} a month" in costs["Cloud Run L4, serverless, us-central1"]
+    assert usd_of(costs["Total"]) == Decimal(f"{plan.fleet.cost.total_usd_per_month:.2f}")
+    assert not any("at the prices of" in warning for warning in generated.warnings)
 
 
 @pytest.mark.parametrize(
@@ -245,10 +269,11 @@ def test_quotas_hold_two_revisions_at_an_update(name, told, language):
 
 
 def test_explain_tells_what_the_code_of_a_service_costs():
-    """Words beside the total of a plan whose container is larger than the one that it counts."""
-    (told,) = beside_total(make_fleet_plan(make_serverless(weights_gib=20.0)))
+    """Words beside the total of a plan of machines that go to a service; none where the plan counts its price."""
+    machines = make_plan(make_option(**(GOOGLE | {"weights_gib": 20.0})))
+    (told,) = beside_total(machines, Wanted(target="cloud-run", rank=1))
     assert "at the prices of Cloud Run L4 with 8 vCPUs and 32 GiB" in told
-    assert beside_total(make_fleet_plan(make_serverless(weights_gib=5.0))) == ()
+    assert beside_total(make_fleet_plan(make_serverless(weights_gib=20.0))) == ()
 
 
 def test_a_stated_limit_is_the_budget_where_no_price_is_known():
