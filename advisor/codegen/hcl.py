@@ -311,12 +311,3 @@ _LITERALS: Mapping[str, Callable[[Any], Any]] = {
     "tuple": _list,
     "object": _map,
 }
-
-
-def local_map(documents: Iterable[Document], name: str) -> Mapping[str, Any] | None:
-    """A local value that is a map; None where there is none."""
-    for block in (block for document in documents for block in document.body.of("locals")):
-        value = literal(block.attributes[name].value.node) if name in block.attributes else NOT_LITERAL
-        if isinstance(value, dict):
-            return value
-    return None

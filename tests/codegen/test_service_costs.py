@@ -8,9 +8,10 @@ import pytest
 
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
+from advisor.cli.price_table import price_table
 from advisor.codegen import Language, Wanted, beside_total, generate, read_former, write_files
 from advisor.codegen.hcl import literal, read_hcl
-from advisor.codegen.pricing import price_table, read_projects
+from advisor.codegen.pricing import read_projects
 from advisor.pipeline import plan_for
 from advisor.plan.fleet.chosen import Policy
 from advisor.workload.values import DeclaredDemand, Scaling, Slo
