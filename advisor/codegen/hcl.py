@@ -1,7 +1,7 @@
 """Terraform's language read with the place of everything, so that checks can point and edits can keep the layout."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
