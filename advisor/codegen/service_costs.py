@@ -4,9 +4,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 
 from advisor.catalog import load_catalog
-from advisor.codegen.container import Serves
 from advisor.codegen.model import ComputeGroup, Row, Scaling, Stack
-from advisor.codegen.selection import Choice
+from advisor.codegen.selection import Choice, group_keys
 from advisor.codegen.summary import Machine, part_rows, rows_of, standing_rows
 from advisor.codegen.targets import target_of
 from advisor.codegen.targets.target import Paid
@@ -14,7 +13,6 @@ from advisor.cost.services import Deployed, EntranceLoad, region_charges
 from advisor.cost.standing import Further, StandingCharge
 from advisor.deployable import logs_requests
 from advisor.plan.fleet.costs import FleetCost
-from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import Plan
 from advisor.plan.words import unit_of
 from advisor.records import replace
@@ -74,9 +72,10 @@ def _by_hours_of_target(
         return stack
     stop = whole_minutes(fact.value)
     # None of what the plan never stops, or counts no time of.
-    planned_stop = {_machine(member.serves): member.minutes_after or stop for member in choice.members}
+    keys = group_keys(choice.members)
+    planned_stop = {key: member.minutes_after or stop for key, member in zip(keys, choice.members, strict=True)}
     groups = tuple(_by_schedule(group, stop) for group in stack.groups)
-    counted = [_by_schedule(group, planned_stop[_machine(group)]) for group in groups]
+    counted = [_by_schedule(group, planned_stop.get(group.key, stop)) for group in groups]
     # Sums in cents, as the plan's is: their difference leads from one to the other.
     now, then = (round(math.fsum(group.usd_per_month for group in some), 2) for some in (groups, counted))
     more = round(now - then, 2)
@@ -99,9 +98,8 @@ def _by_hours_of_target(
     return replace(stack, groups=groups, budget=budget, summary=summary).with_cautions(told)
 
 
-def _machine(runs: ComputeGroup | Serves) -> Machine:
-    is_spot = runs.is_spot if isinstance(runs, ComputeGroup) else runs.purchase == PurchaseOption.SPOT
-    return runs.region, runs.instance_type, is_spot
+def _machine(group: ComputeGroup) -> Machine:
+    return group.region, group.instance_type, group.is_spot
 
 
 def _by_schedule(group: ComputeGroup, stop_minutes: float) -> ComputeGroup:

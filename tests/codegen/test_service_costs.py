@@ -237,6 +237,31 @@ def test_the_section_on_a_cut_over_has_the_quotas_of_the_service(target, moves, 
     assert "Compute Engine" not in before
 
 
+@pytest.mark.parametrize("last", ["bf16", "fp8"])
+def test_groups_of_one_type_are_each_billed_until_their_own_end(last):
+    """Two groups of a type in a region that the plan counts 1 and 30 minutes after their last hour: EKS bills both alike.
+
+    Whichever comes last in the plan: each stop of 5 a week costs the nodes of each group the difference to its own.
+    """
+    after = {"bf16": 1, "fp8": 30}
+    groups = [make_group(instances=(0, 2), precision=precision, request_shares=(0.5, 0.5)) for precision in after]
+    groups.sort(key=lambda group: group.precision == last)
+    plan = make_fleet_plan(*groups)
+    schedules = [
+        dataclasses.replace(schedule, stopped_minutes_after=after[group.precision])
+        for schedule, group in zip(plan.fleet.scaling.schedule, groups, strict=True)
+    ]
+    scaling = dataclasses.replace(plan.fleet.scaling, schedule=tuple(schedules))
+    plan = dataclasses.replace(plan, fleet=dataclasses.replace(plan.fleet, scaling=scaling))
+    (told,) = [
+        warning for warning in generate(plan, wanted=Wanted(target="eks")).warnings if "This code costs" in warning
+    ]
+    stop = load_catalog().scale_ins["eks"].value / 60
+    minutes = sum(2 * 5 * (stop - planned) for planned in after.values())
+    more = minutes / 60 / 168 * 730 * 0.8048
+    assert f"This code costs ${abs(more):,.2f} a month {'more' if more > 0 else 'less'} than the plan counts" in told
+
+
 def test_a_part_on_cloud_run_has_the_costs_of_the_plan():
     """Hosts, and containers of another size than the least one: no second price, and no second total."""
     hosts = make_group(provider="gcp", region="us-central1", instance_type="g2-standard-4", request_shares=(1.0, 0.5))
