@@ -80,9 +80,9 @@ class Setup:
     checkpoint_gib: float
     """On disk: what is downloaded, and the GGUF that is made of it."""
     loading_gib: float | None = None
-    """Most that one accelerator holds while weights are loaded; None: not known."""
-    accelerator_gib: float | None = None
-    """Memory of one accelerator, or of the share or slice that a rank has of it; None: not known."""
+    """Most that one rank holds while weights are loaded; None: not known."""
+    rank_gib: float | None = None
+    """Memory of one rank: an accelerator, a core of it, or the share or slice that it has; None: not known."""
     adapters_host_gib: float = 0.0
     """LoRA adapters in host memory; 0 for none."""
     converted_gib: float = 0.0
@@ -125,7 +125,7 @@ def shortfall(setup: Setup, catalog: Catalog) -> Shortfall | None:
 
     Weights have to fit while they are loaded on machines of every provider.
     """
-    unloadable = _accelerator_memory(setup)
+    unloadable = _rank_memory(setup)
     if unloadable is not None or setup.provider not in catalog.deployment.providers:
         return unloadable
     checks = (_ungenerated, _partitioned, _too_many_replicas, _other_precision, _without_image, _host_memory, _in_time)
@@ -251,9 +251,9 @@ def _allowed(setup: Setup, catalog: Catalog) -> str:
     return " or ".join(purchase for purchase in ("on_demand", "spot") if purchase not in refused)
 
 
-def _accelerator_memory(setup: Setup) -> Shortfall | None:
-    """An accelerator holds what the engine keeps there while it quantises weights."""
-    needed, available = setup.loading_gib, setup.accelerator_gib
+def _rank_memory(setup: Setup) -> Shortfall | None:
+    """A rank holds what the engine keeps there while it quantises weights."""
+    needed, available = setup.loading_gib, setup.rank_gib
     if needed is None or available is None or needed <= available:
         return None
     reason = (
