@@ -54,7 +54,6 @@ from advisor.codegen.selection import (
 from advisor.codegen.serving import cache_of, container_of
 from advisor.codegen.summary import summary_of
 from advisor.cost.services import root_volume_gib
-from advisor.cost.standing import balancers_usd_per_month
 from advisor.deployable import files_gib, service_of
 from advisor.errors import InputError
 from advisor.plan.document import plan_document
@@ -252,7 +251,6 @@ def _budget(plan: Plan, choice: Choice) -> Budget:
     return Budget(
         _usd_per_month(plan, choice),
         holds_entrances=any(charge.item.endswith("entrance") for charge in standing),
-        entrances_usd=balancers_usd_per_month(standing) if choice.option is None and _is_whole(plan.fleet) else 0.0,
         most_usd_per_month=plan.workload["limits"]["max_usd_per_month"],
     )
 

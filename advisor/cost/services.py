@@ -314,7 +314,7 @@ def region_charges(
 
     gb_per_month = SECONDS_PER_MONTH / BYTES_PER_GB
     rules = [rule("load_balancer", least=HOURS_PER_MONTH)] if balanced else []
-    if provider == "aws":
+    if provider == "aws" and balanced:
         units = max(1 / CONNECTIONS_PER_LCU, gb_per_request * SECONDS_PER_HOUR)
         rules.append(rule("load_balancer_capacity", each_balanced=units * HOURS_PER_MONTH))
     if provider == "gcp" and balanced:

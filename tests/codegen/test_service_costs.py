@@ -15,11 +15,12 @@ from advisor.codegen.pricing import read_projects
 from advisor.pipeline import plan_for
 from advisor.plan.fleet.chosen import Policy
 from advisor.workload.values import DeclaredDemand, Scaling, Slo
-from builders import workload
+from builders import catalog_of, offer, workload
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
 from codegen.scenarios import SCENARIOS
 from codegen.scenarios.azure_vm_scale_set import azure_group
 from codegen.scenarios.cloud_run import make_serverless
+from plan.fleet.test_choose import plan_of, week_of_days
 
 GOOGLE = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-4", "usd_per_hour": 0.7068}
 UNPRICED = ("cloud-run-l4-of-machines", "container-apps-a100-scheduled", "sagemaker-l40s")
@@ -253,13 +254,44 @@ def test_groups_of_one_type_are_each_billed_until_their_own_end(last):
     ]
     scaling = dataclasses.replace(plan.fleet.scaling, schedule=tuple(schedules))
     plan = dataclasses.replace(plan, fleet=dataclasses.replace(plan.fleet, scaling=scaling))
-    (told,) = [
-        warning for warning in generate(plan, wanted=Wanted(target="eks")).warnings if "This code costs" in warning
-    ]
+    generated = generate(plan, wanted=Wanted(target="eks"))
+    (told,) = [warning for warning in generated.warnings if "This code costs" in warning]
     stop = load_catalog().scale_ins["eks"].value / 60
     minutes = sum(2 * 5 * (stop - planned) for planned in after.values())
     more = minutes / 60 / 168 * 730 * 0.8048
-    assert f"This code costs ${abs(more):,.2f} a month {'more' if more > 0 else 'less'} than the plan counts" in told
+    compute = plan.fleet.cost.compute_usd_per_month + more
+    assert float(usd_of(costs_of(generated)["Compute"])) == pytest.approx(compute, abs=0.011)
+    assert f"an instance is paid for until {round(stop):g} min after its last hour" in told
+
+
+def added_up(costs):
+    """Sum of the parts of a total and of its lines."""
+    parts = ("Compute", "Disks", "Downloads of started instances", "Expected spot interruptions")
+    parts += ("Data transfer to the users", "Putting new types into service")
+    lines = [label for label in costs if label.startswith("In the total")]
+    return sum(usd_of(costs[label]) for label in (*parts, *lines))
+
+
+@pytest.mark.parametrize(
+    ("target", "machine"),
+    [("eks", ("aws", "us-east-1", "g6e.xlarge")), ("gke", ("gcp", "us-central1", "g2-standard-8")),
+     ("aks", ("azure", "eastus", "Standard_NC24ads_A100_v4"))],
+    ids=["eks", "gke", "aks"],
+)  # fmt: skip
+def test_a_cluster_costs_no_load_balancers_of_hosts(target, machine):
+    """The plan counts those of hosts; this code's total is what it orders, to the cent, and the difference is told."""
+    provider, region, kind = machine
+    sold = catalog_of(offer(kind, region, on_demand=1.5, provider=provider))
+    plan = plan_of(workload(providers=(provider,), regions=(region,)), sold, week_of_days(20.0))
+    on_hosts, on_nodes = (generate(plan, wanted=Wanted(target=name, unconfirmed=True)) for name in ("", target))
+    assert any("load balancer" in label for label in costs_of(on_hosts))
+    costs = costs_of(on_nodes)
+    assert not any("load balancer" in label or "entrance" in label for label in costs)
+    assert usd_of(costs["Total"]) == added_up(costs) == Decimal(str(planned_usd(on_nodes)))
+    (told,) = [warning for warning in on_nodes.warnings if "This code costs" in warning]
+    less = Decimal(f"{plan.fleet.cost.total_usd_per_month:.2f}") - usd_of(costs["Total"])
+    assert f"This code costs ${abs(less):,.2f} a month {'less' if less > 0 else 'more'} than the plan counts" in told
+    assert "no load balancer is ordered" in told
 
 
 def test_a_part_on_cloud_run_has_the_costs_of_the_plan():
