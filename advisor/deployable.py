@@ -5,9 +5,10 @@ memory that loading takes is judged: a workload names them, and their machines a
 """
 
 import math
+from collections.abc import Sequence
 
 from advisor.catalog import Catalog
-from advisor.catalog.deployment import GENERATED
+from advisor.catalog.deployment import GENERATED, ContainerSize
 from advisor.catalog.one_pass_engines import version_of
 from advisor.catalog.planning import start_seconds
 from advisor.catalog.processors import CPU
@@ -45,7 +46,7 @@ SLICES = "mig-"
 """Start of the names of slices in plans: mig-1g.10gb."""
 _ARM = "arm64"
 _NONE = ("none",)
-CONTAINER_ENGINE_GIB = 6
+_CONTAINER_ENGINE_GIB = 6
 """Memory of the engine in a container whose files lie in memory too: an estimate."""
 _VCPUS_OF_SYSTEM = 2
 """Of a node, for the system and what runs on every node."""
@@ -79,13 +80,26 @@ class Setup:
     checkpoint_gib: float
     """On disk: what is downloaded, and the GGUF that is made of it."""
     loading_gib: float | None = None
-    """Most that one accelerator holds while weights are loaded; None: not known."""
-    accelerator_gib: float | None = None
-    """Memory of one accelerator, or of the share or slice that a rank has of it; None: not known."""
+    """Most that one rank holds while weights are loaded; None: not known."""
+    rank_gib: float | None = None
+    """Memory of one rank: an accelerator, a core of it, or the share or slice that it has; None: not known."""
     adapters_host_gib: float = 0.0
     """LoRA adapters in host memory; 0 for none."""
     converted_gib: float = 0.0
     """Published weights that the server makes a GGUF of at its first start; 0: it makes none."""
+
+
+def files_gib(checkpoint_gib: float) -> int:
+    """Room for a checkpoint on a disk or in memory: ``⌈size × margin⌉``."""
+    return math.ceil(checkpoint_gib * CHECKPOINT_MARGIN)
+
+
+def container_size(sizes: Sequence[ContainerSize], held_gib: int) -> ContainerSize | None:
+    """The smallest container that holds the engine and so many GiB of files in memory; None where none does.
+
+    Plans count its price, and code orders it, where weights come from the hub.
+    """
+    return next((size for size in sizes if size.memory_gib >= held_gib + _CONTAINER_ENGINE_GIB), None)
 
 
 def without_code(provider: str, catalog: Catalog) -> str:
@@ -111,7 +125,7 @@ def shortfall(setup: Setup, catalog: Catalog) -> Shortfall | None:
 
     Weights have to fit while they are loaded on machines of every provider.
     """
-    unloadable = _accelerator_memory(setup)
+    unloadable = _rank_memory(setup)
     if unloadable is not None or setup.provider not in catalog.deployment.providers:
         return unloadable
     checks = (_ungenerated, _partitioned, _too_many_replicas, _other_precision, _without_image, _host_memory, _in_time)
@@ -231,9 +245,9 @@ def _allowed(setup: Setup, catalog: Catalog) -> str:
     return " or ".join(purchase for purchase in ("on_demand", "spot") if purchase not in refused)
 
 
-def _accelerator_memory(setup: Setup) -> Shortfall | None:
-    """An accelerator holds what the engine keeps there while it quantises weights."""
-    needed, available = setup.loading_gib, setup.accelerator_gib
+def _rank_memory(setup: Setup) -> Shortfall | None:
+    """A rank holds what the engine keeps there while it quantises weights."""
+    needed, available = setup.loading_gib, setup.rank_gib
     if needed is None or available is None or needed <= available:
         return None
     reason = (
@@ -320,11 +334,9 @@ def _without_image(setup: Setup, catalog: Catalog) -> Shortfall | None:
 def _host_memory(setup: Setup, catalog: Catalog) -> Shortfall | None:
     """The host holds the engine, what loading and compiling take of the checkpoint, and files that lie in memory."""
     facts = catalog.deployment
-    most = facts.number(catalog.deployment.family(setup.provider, setup.instance_type), "most_memory_gib")
-    if most is not None:
-        needed = float(math.ceil(setup.checkpoint_gib * CHECKPOINT_MARGIN) + CONTAINER_ENGINE_GIB)
-        reason = f"weights lie in memory beside the engine, {needed:.0f} GiB, and a container has {most:.0f} GiB"
-        return Shortfall("host_memory", "GiB", needed, most, reason) if needed > most else None
+    sizes = facts.container_sizes(setup.provider, setup.instance_type)
+    if sizes:
+        return _container_memory(files_gib(setup.checkpoint_gib), sizes)
     machine = catalog.instance_types.get((setup.provider, setup.instance_type))
     base = facts.number(setup.engine, "host_gib")
     if machine is None or machine.memory_gib is None or base is None:
@@ -346,6 +358,14 @@ def _host_memory(setup: Setup, catalog: Catalog) -> Shortfall | None:
         f"{machine.memory_gib:g} GiB"
     )
     return Shortfall("host_memory", "GiB", needed, machine.memory_gib, reason)
+
+
+def _container_memory(held_gib: int, sizes: Sequence[ContainerSize]) -> Shortfall | None:
+    if container_size(sizes, held_gib) is not None:
+        return None
+    needed, most = held_gib + _CONTAINER_ENGINE_GIB, sizes[-1].memory_gib
+    reason = f"weights lie in memory beside the engine, {needed} GiB, and a container has {most} GiB"
+    return Shortfall("host_memory", "GiB", needed, most, reason)
 
 
 def _in_time(setup: Setup, catalog: Catalog) -> Shortfall | None:

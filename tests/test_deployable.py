@@ -13,6 +13,7 @@ from advisor.catalog.planning import start_seconds
 from advisor.catalog.values import Purchase, Support
 from advisor.codegen import Wanted, generate, platforms
 from advisor.codegen.container import Engine, LoadBalancer, Runtime
+from advisor.codegen.quotas import check_deployable
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import TARGETS, target_of
@@ -218,6 +219,25 @@ def rejections(provider, instance_type, model=SMALL, **changes):
 def test_a_machine_that_no_code_starts_is_rejected_once(provider, instance_type, precision, expected):
     """One rejection for the machine with a code and what was compared."""
     assert rejections(provider, instance_type, precisions=(precision,)) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "gib"),
+    [("inf2.8xlarge", 16), ("trn2.3xlarge", 24), ("g6.xlarge", CATALOG.accelerator("L4").memory_gib)],
+)
+def test_weights_are_loaded_into_the_memory_of_a_rank(instance_type, gib):
+    """A core of a chip has its share alone: what a rank holds while loading is compared with that, planned and generated."""
+    machine = CATALOG.instance_type("aws", instance_type)
+    found = judge(machine, requirements(precisions=("bf16",)), CATALOG)
+    candidate = next(one for one in found if isinstance(one, Candidate))
+    assert candidate.setup.rank_gib == gib
+    assert candidate.memory.loading_gib <= gib
+    too_much = replace(candidate.setup, loading_gib=gib + 1.0)
+    refused = shortfall(too_much, CATALOG)
+    assert (refused.code, refused.needed, refused.available) == ("loading_memory", gib + 1.0, gib)
+    option = plan_of(candidate, "on_demand", REGIONS["aws", instance_type]).options[0]
+    with pytest.raises(NotDeployable, match="while loading takes"):
+        check_deployable(replace(option, loading_gib=gib + 1.0), option.engine)
 
 
 def test_neuron_serves_one_replica_on_a_machine():
@@ -447,8 +467,6 @@ def test_each_machine_of_a_cluster_has_a_pool_that_sells_what_is_planned():
     ("target", "limit", "value"),
     [
         ("cloud-run", "longest_start_seconds", 1800),
-        ("cloud-run-l4", "most_memory_gib", platforms.GPUS["L4"].sizes[-1].memory_gib),
-        ("cloud-run-rtx", "most_memory_gib", platforms.GPUS["RTX-PRO-6000"].sizes[-1].memory_gib),
         ("sagemaker", "longest_start_seconds", 3600),
     ],
 )

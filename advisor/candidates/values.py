@@ -150,7 +150,7 @@ class Candidate:
             checkpoint_gib=self.memory.checkpoint_gib,
             converted_gib=self.converted_gib,
             loading_gib=self.memory.loading_gib,
-            accelerator_gib=self.accelerator.memory_gib,
+            rank_gib=self.accelerator.rank_memory_gib,
             adapters_host_gib=self.memory.adapters_host_gib * self.replicas_per_instance,
         )
 

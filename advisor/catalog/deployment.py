@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 from advisor.catalog.readers import Sources
 from advisor.catalog.values import Provenance
@@ -70,6 +71,13 @@ class SlicedNodes:
     profiles: tuple[str, ...]
     """As NVIDIA names them: 1g.10gb."""
     provenance: Provenance
+
+
+class ContainerSize(NamedTuple):
+    """Size of a container beside its accelerator."""
+
+    vcpus: int
+    memory_gib: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +161,11 @@ class DeploymentFacts:
         """A limit that is a list of words; empty where there is none."""
         stated = self.limits.get((subject, limit))
         return () if stated is None else tuple(stated.value.split(";"))
+
+    def container_sizes(self, provider: str, instance_type: str) -> tuple[ContainerSize, ...]:
+        """Sizes that a container of a service may have, the smallest first; empty where files of it lie on a disk."""
+        sizes = self.words(self.family(provider, instance_type), "container_sizes")
+        return tuple(ContainerSize(*map(int, size.split("x"))) for size in sizes)
 
     def is_contiguous(self, engine: str) -> bool:
         """Whether the engine reserves one range of the longest length for each sequence: it has no paging."""

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from advisor.codegen.hcl import NOT_LITERAL, Block, Document, elements, key_of, literal, parts_of, read_hcl, unwrap
-from advisor.errors import InputError
+from advisor.codegen.python_literals import parse_python
 from advisor.reading import json_of
 
 Subject = tuple[str, str]
@@ -47,7 +47,7 @@ def facts_of(text: str, path: str, where: str = "") -> Facts:
     if path.endswith(".tf"):
         return dict(_of_hcl(read_hcl(text, where or path)))
     if path.endswith(".py"):
-        return dict(_of_python(_parsed(text, where or path), path))
+        return dict(_of_python(parse_python(text, where or path), path))
     value = _of_yaml(text) if path.endswith((".yaml", ".yml")) else ABSENT
     return {("file", path): _code_lines(text) if value is ABSENT else value}
 
@@ -142,16 +142,6 @@ def _expression_lines(document: Document, node: Any) -> tuple[str, ...]:  # noqa
     pieces.append(document.text[at : node.meta.end_pos])
     lines = ("".join(pieces)).splitlines()
     return tuple(" ".join(line.split()) for line in lines if line.strip())
-
-
-def _parsed(text: str, where: str) -> ast.Module:
-    try:
-        return ast.parse(text)
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None)
-        cause = getattr(error, "msg", None) or error
-        hint = "correct the line, or write the file anew"
-        raise InputError(f"not valid Python: {cause}", where=f"{where}:{line}" if line else where, hint=hint) from error
 
 
 def _of_python(module: ast.Module, path: str) -> Iterator[tuple[Subject, Any]]:

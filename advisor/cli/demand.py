@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 import numpy as np
 
-from advisor.cli.options import FILE, PATH, duration_between
+from advisor.cli.options import FILE, PATH, duration_between, wide_option
 from advisor.cli.output import (
     Progress,
     deliver,
@@ -29,7 +29,7 @@ from advisor.demand.trace_columns import KIND_COLUMNS, OF_TIMES, OF_TOKENS, Size
 from advisor.demand.values import Backtest, Demand, Forecast, Unit
 from advisor.errors import InputError
 from advisor.models import find_model
-from advisor.report.text_table import Section, dashed, render_table, sections_as
+from advisor.report.text_table import Column, Section, bullets, dashed, fold_table, sections_as, wrap
 from advisor.units import counted, size_words
 from advisor.workload.kinds import UNITS, is_embedder, trace_columns
 
@@ -260,6 +260,7 @@ def _local_clock(_context: click.Context, _parameter: click.Parameter, name: str
     help="Time zone whose clocks the requests follow, such as Europe/Berlin.  [default: UTC]",
 )
 @table_or_json_option
+@wide_option
 @output_option
 def forecast_command(
     demand: Path,
@@ -267,6 +268,7 @@ def forecast_command(
     growth_per_year: float | None,
     timezone: LocalClock | None,
     output_format: str,
+    wide: bool,
     output: Path | None,
 ) -> None:
     """Forecast every hour of the week from DEMAND, a trace (CSV) or its summary (JSON).
@@ -283,7 +285,8 @@ def forecast_command(
         clock=timezone,
     )
     notes = (*measured.notes, *coming.notes)
-    deliver(_as_json(coming, notes) if output_format == "json" else _as_table(coming, notes), output)
+    width = report_width(output, wide=wide)
+    deliver(_as_json(coming, notes) if output_format == "json" else _as_table(coming, notes, width), output)
 
 
 def _read(path: Path) -> Demand:
@@ -315,21 +318,26 @@ def _as_json(coming: Forecast, notes: tuple[str, ...]) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
-def _as_table(coming: Forecast, notes: tuple[str, ...]) -> str:
-    headers = ("UTC", "0 h to 23 h", "mean", "quietest hour", "busiest hour", "at its p90", "peak minute")
-    parts = [
-        f"Requests per second, hour by hour of the week, for the coming {coming.horizon_days:g} days: {coming.method}",
-        render_table(headers, [_day_row(coming, day) for day in range(len(DAYS))]),
-    ]
+_DAY_COLUMNS = (
+    Column("UTC"), Column("0 h to 23 h"), Column("mean"), Column("quietest hour", 2), Column("busiest hour"),
+    Column("at its p90", 1), Column("peak minute"),
+)  # fmt: skip
+_BACKTEST_COLUMNS = (
+    Column("method", prose=20), Column("error (WAPE)"), Column("pinball loss", 1), Column("hours within p90"),
+    Column("hours short at peak", 2), Column(""),
+)  # fmt: skip
+
+
+def _as_table(coming: Forecast, notes: tuple[str, ...], width: int | None) -> str:
+    title = (
+        f"Requests per second, hour by hour of the week, for the coming {coming.horizon_days:g} days: {coming.method}"
+    )
+    days = [_day_row(coming, day) for day in range(len(DAYS))]
+    parts = ["\n".join(wrap(title, width)), *fold_table(_DAY_COLUMNS, days, width)]
     if coming.backtest:
-        parts.append(
-            "Back-test: each method from the past alone, on what came after\n"
-            + render_table(
-                ("method", "error (WAPE)", "pinball loss", "hours within p90", "hours short at peak", ""),
-                [_backtest_row(row) for row in coming.backtest],
-            )
-        )
-    return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes)]).rstrip() + "\n"
+        tables = fold_table(_BACKTEST_COLUMNS, [_backtest_row(row) for row in coming.backtest], width)
+        parts += [f"Back-test: each method from the past alone, on what came after\n{tables[0]}", *tables[1:]]
+    return "\n\n".join([*parts, "\n".join(bullets(notes, width))]).rstrip() + "\n"
 
 
 def _day_row(coming: Forecast, day: int) -> tuple[str, ...]:

@@ -6,24 +6,27 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.output import deliver, format_option, output_option, tell
+from advisor.cli.options import wide_option
+from advisor.cli.output import deliver, format_option, output_option, report_width, tell
 from advisor.reading import standard_input
 
 
 @click.command(name="price")
 @click.argument("source", type=click.Path(allow_dash=True, path_type=Path), metavar="DIR|plan.json")
 @format_option("table", "json", note="json has the shape of Infracost's output")
+@wide_option
 @output_option
-def command(source: Path, output_format: str, output: Path | None) -> None:
-    """Price the accelerated resources of a Terraform plan from the catalog.
+def command(source: Path, output_format: str, wide: bool, output: Path | None) -> None:
+    """Price the accelerated resources of a Terraform plan, or of generated code, from the catalog.
 
     Give the output of `terraform show -json` (- for standard input), a directory that holds it as plan.json, or a
-    directory that `advisor generate terraform` wrote. A price that is not known is null and not in the total; what has
-    no accelerator (load balancers, keys, logs) is counted and not priced.
+    directory that `advisor generate terraform` or `advisor generate pulumi` wrote. An unknown price is null and not in
+    the total; what has no accelerator (load balancers, keys, logs) is counted and not priced.
     """
     from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without them
+    from advisor.cli.price_table import price_table  # noqa: PLC0415
     from advisor.cli.served import tell_age, warn_of_layers  # noqa: PLC0415 - as above
-    from advisor.codegen.pricing import LEFT, infracost_document, price_table, read_projects  # noqa: PLC0415
+    from advisor.codegen.pricing import LEFT, infracost_document, read_projects  # noqa: PLC0415
     from advisor.report.price_age import PriceUsed  # noqa: PLC0415
 
     given = standard_input().read() if str(source) == "-" else None
@@ -31,7 +34,7 @@ def command(source: Path, output_format: str, output: Path | None) -> None:
     if output_format == "json":
         text = json.dumps(infracost_document(projects, datetime.now(UTC)), indent=1, ensure_ascii=False) + "\n"
     else:
-        text = "\n".join(price_table(project) for project in projects)
+        text = "\n".join(price_table(project, report_width(output, wide=wide)) for project in projects)
     used = [
         PriceUsed(*part.place, part.as_of)
         for project in projects

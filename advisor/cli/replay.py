@@ -5,13 +5,14 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.options import FILE
+from advisor.cli.options import FILE, wide_option
 from advisor.cli.output import (
     Progress,
     calibration_option,
     deliver,
     output_option,
     read_plan,
+    report_width,
     table_or_json_option,
     tell,
 )
@@ -23,10 +24,12 @@ from advisor.cli.output import (
 @table_or_json_option
 @click.option("--option", "rank", type=click.IntRange(min=1), metavar="RANK", help="Option of the plan, by its rank.")
 @calibration_option
+@wide_option
 @output_option
 def command(
-    plan: Path, trace: Path, output_format: str, rank: int | None, calibration: Path | None, output: Path | None
-) -> None:
+    plan: Path, trace: Path, output_format: str, rank: int | None, calibration: Path | None, wide: bool,
+    output: Path | None,
+) -> None:  # fmt: skip
     """Cost that TRACE.csv would have had on PLAN.json, and the share of its requests within the targets.
 
     Every request is sent through a simulation of continuous batching on the planned replicas: admission, chunked
@@ -55,5 +58,5 @@ def command(
     if output_format == "json":
         text = json.dumps(plain(result, "replay"), indent=1, ensure_ascii=False) + "\n"
     else:
-        text = replay_table(fleet.title, result, fleet.slo)
+        text = replay_table(fleet.title, result, fleet.slo, report_width(output, wide=wide))
     deliver(text, output)

@@ -1,7 +1,7 @@
 """Terraform's language read with the place of everything, so that checks can point and edits can keep the layout."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -311,12 +311,3 @@ _LITERALS: Mapping[str, Callable[[Any], Any]] = {
     "tuple": _list,
     "object": _map,
 }
-
-
-def local_map(documents: Iterable[Document], name: str) -> Mapping[str, Any] | None:
-    """A local value that is a map; None where there is none."""
-    for block in (block for document in documents for block in document.body.of("locals")):
-        value = literal(block.attributes[name].value.node) if name in block.attributes else NOT_LITERAL
-        if isinstance(value, dict):
-            return value
-    return None

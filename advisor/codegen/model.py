@@ -270,8 +270,6 @@ class Budget:
     """Whose spending it is."""
     holds_entrances: bool = False
     """Whether the total holds Azure's entrances and the load balancers behind them."""
-    entrances_usd: float = 0.0
-    """USD a month of it for load balancers and entrances of hosts."""
     difference: str = ""
     """How much more or less that is than the plan counts, or why it is not known; "": it is what the plan counts."""
     most_usd_per_month: float | None = None

@@ -138,14 +138,6 @@ _SERVICE = re.compile(r"Cloud Run(?P<redundant> with zonal redundancy)? [A-Z0-9-
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """Size of a container beside its GPU."""
-
-    vcpus: int
-    memory_gib: int
-
-
-@dataclass(frozen=True, slots=True)
 class Gpu:
     """A GPU that Cloud Run has, one to a container."""
 
@@ -153,8 +145,6 @@ class Gpu:
     """As the node selector takes it."""
     quota: str
     """As the names of its quotas start."""
-    sizes: tuple[Size, ...]
-    """That a container may have, the smallest first."""
     regions: frozenset[str]
     """Empty: not known."""
 
@@ -163,10 +153,9 @@ GPUS = {
     "L4": Gpu(
         "nvidia-l4",
         "NvidiaL4",
-        (Size(4, 16), Size(6, 24), Size(8, 32)),
         frozenset({"asia-south1", "asia-southeast1", "europe-west1", "europe-west4", "us-central1", "us-east4"}),
     ),
-    "RTX-PRO-6000": Gpu("nvidia-rtx-pro-6000", "NvidiaRtxPro6000", (Size(20, 80),), frozenset()),
+    "RTX-PRO-6000": Gpu("nvidia-rtx-pro-6000", "NvidiaRtxPro6000", frozenset()),
 }
 """By the catalog's name."""
 

@@ -1,5 +1,6 @@
-"""Python in the layout of ``ruff format``: literals that cannot leave their place in the code, and calls."""
+"""Python in the layout of ``ruff format``: literals that cannot leave their place in the code, and calls; and read."""
 
+import ast
 import json
 import keyword
 import math
@@ -9,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from advisor.codegen.quoting import MOST_IN_A_ROW, Quoted, lines_of, printable
+from advisor.errors import InputError
 from advisor.records import dataclass
 
 _STEP = 4
@@ -33,6 +35,21 @@ class Call:
 def calls(name: str, arguments: Mapping[str, Mapping[str, object]]) -> Mapping[str, Call]:
     """Key → call of *name*: a mapping of records as Python code holds it."""
     return {key: Call(name, argument) for key, argument in arguments.items()}
+
+
+def parse_python(text: str, where: str) -> ast.Module:
+    """Statements of a module; messages call it *where*.
+
+    Raises:
+        InputError: it is not valid Python.
+    """
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        cause = getattr(error, "msg", None) or error
+        hint = "correct the line, or write the file anew"
+        raise InputError(f"not valid Python: {cause}", where=f"{where}:{line}" if line else where, hint=hint) from error
 
 
 def python_value(value: object, indent: int = 0, before: int = _UNKNOWN, depth: int = 0) -> Quoted:

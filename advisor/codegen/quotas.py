@@ -38,7 +38,7 @@ def check_deployable(serves: Serves, engine: str = "") -> None:
         checkpoint_gib=serves.checkpoint_gib,
         converted_gib=converted_gib(serves) if engine == serves.engine else 0.0,
         loading_gib=_loading_gib(serves, engine),
-        accelerator_gib=_accelerator_gib(serves),
+        rank_gib=_rank_gib(serves),
     )
     shortfall = deployable(setup, serves.purchase, serves.region, catalog)
     if shortfall is not None:
@@ -60,23 +60,25 @@ def compilation_s(serves: Serves) -> float:
     return 0.0 if compilation is None else compilation.high
 
 
-def _accelerator_gib(serves: Serves) -> float | None:
-    """Memory of the accelerator, or of the slice of it, that a rank has; None: not known."""
+def _rank_gib(serves: Serves) -> float | None:
+    """Memory of the accelerator, or of the core or slice of it, that a rank has; None: not known."""
     catalog = load_catalog()
     if serves.partition:
         slices = catalog.partitions(serves.accelerator)
         return next((profile.memory_gib for profile in slices if profile.name == serves.partition), None)
     accelerator = catalog.accelerators.get(serves.accelerator)
-    return None if accelerator is None else accelerator.memory_gib
+    return None if accelerator is None else accelerator.rank_memory_gib
 
 
 def _loading_gib(serves: Serves, engine: str) -> float | None:
     """Memory for loading, as planned; of an engine that quantises while loading, its share of the download."""
     if engine == serves.engine:
         return serves.loading_gib
-    if not load_catalog().precisions.is_made_while_loading(serves.precision, engine):
+    catalog = load_catalog()
+    if not catalog.precisions.is_made_while_loading(serves.precision, engine):
         return None
-    return serves.checkpoint_gib / (serves.tensor_parallel * serves.pipeline_parallel)
+    accelerator, split = catalog.accelerators.get(serves.accelerator), serves.tensor_parallel * serves.pipeline_parallel
+    return serves.checkpoint_gib / (split if accelerator is None else accelerator.ranks(split))
 
 
 def family_of(provider: str, instance_type: str) -> str:

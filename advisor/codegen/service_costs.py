@@ -1,20 +1,18 @@
 """Costs of code on targets whose prices, or hours after an instance's last one, are not those of a plan's machines."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from advisor.catalog import load_catalog
-from advisor.codegen.container import Serves
 from advisor.codegen.model import ComputeGroup, Row, Scaling, Stack
-from advisor.codegen.selection import Choice
+from advisor.codegen.selection import Choice, group_keys
 from advisor.codegen.summary import Machine, part_rows, rows_of, standing_rows
 from advisor.codegen.targets import target_of
 from advisor.codegen.targets.target import Paid
 from advisor.cost.services import Deployed, EntranceLoad, region_charges
-from advisor.cost.standing import Further, StandingCharge
+from advisor.cost.standing import BALANCER_ITEMS, CACHE_ITEMS, Further, Machines, StandingCharge
 from advisor.deployable import logs_requests
 from advisor.plan.fleet.costs import FleetCost
-from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import Plan
 from advisor.plan.words import unit_of
 from advisor.records import replace
@@ -22,7 +20,6 @@ from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, MINUTES_PER_HOUR, usd
 
 _Standing = tuple[StandingCharge, ...]
 _UNKNOWN = "unknown"
-_PART_OF_CODE = "This part's compute of this code"
 
 
 def at_service_prices(stack: Stack, plan: Plan, choice: Choice, *, is_whole: bool) -> Stack:
@@ -35,77 +32,105 @@ def at_service_prices(stack: Stack, plan: Plan, choice: Choice, *, is_whole: boo
         stack: as its target runs it.
         plan: what was planned.
         choice: instances of the plan that code is generated for, of other stacks too.
-        is_whole: whether the stack holds all of them; of a part, compute alone is counted.
+        is_whole: whether the stack holds all of them, as that of a target does which was asked for.
     """
     paid_of = target_of(stack).paid
     paid = {} if paid_of is None else {group.key: paid_of(group) for group in stack.groups}
     counted = choice.option.cost if choice.option is not None else plan.fleet.cost if plan.fleet is not None else None
     if counted is None or all(each.is_planned for each in paid.values()):
-        return stack if counted is None else _by_hours_of_target(stack, plan, choice, counted, is_whole=is_whole)
-    unpriced = [f"{paid[group.key].what} in {group.region}" for group in stack.groups if paid[group.key].price is None]
-    if unpriced:
-        return _without_total(stack, " and ".join(dict.fromkeys(unpriced)), is_whole=is_whole)
-    groups = tuple(_at_price(stack, group, paid[group.key]) for group in stack.groups)
+        return stack if counted is None else _on_target(stack, plan, choice, counted, is_whole=is_whole)
+    groups = at_paid_prices(stack, stack.groups)
+    if groups is None:
+        unpriced = (f"{paid[group.key].what} in {group.region}" for group in stack.groups if _lacks(paid[group.key]))
+        return _without_total(stack, " and ".join(dict.fromkeys(unpriced)))
     cost, standing = _at_services(replace(stack, groups=groups), plan, choice, counted)
-    total = cost.total_usd_per_month if is_whole else cost.compute_usd_per_month
+    total = cost.total_usd_per_month
     prices = [_price_row(group, paid[group.key]) for group in groups]
     rows = (*part_rows(cost, unit_of(plan.demand), ()), *standing_rows(standing))
     planned = stack.budget.usd_per_month or 0.0
     change = f"{usd(abs(total - planned))} {'more' if total >= planned else 'less'}"
-    what = "This code" if is_whole else "Compute of this part"
-    told = f"{what} costs {usd(total)} a month at the prices of {_services(paid)}, {change} than the plan counts."
+    told = f"This code costs {usd(total)} a month at the prices of {_services(paid)}, {change} than the plan counts."
     budget = replace(
         stack.budget,
         usd_per_month=total,
         of="what this code runs, at the prices of its services,",
         holds_entrances=True,
-        entrances_usd=0.0,
         difference=told,
     )
-    own = rows if is_whole else (Row(_PART_OF_CODE, f"{usd(total)} a month"),)
-    further = () if is_whole else _marked(stack)
-    summary = replace(stack.summary, cost=(*prices, *own, _planned_row(stack, is_whole=is_whole), *further))
+    summary = replace(stack.summary, cost=(*prices, *rows, _planned_row(stack)))
     return replace(stack, groups=groups, budget=budget, summary=summary).with_cautions(told)
 
 
-def _by_hours_of_target(
-    stack: Stack, plan: Plan, choice: Choice, planned: FleetCost, *, is_whole: bool
-) -> Stack:  # fmt: skip
-    """The stack whose target bills instances for another time after their last hour than the plan counts."""
-    fact = load_catalog().scale_ins.get(stack.target)
-    is_by_clock = stack.scaling is Scaling.SCHEDULED and not any(group.is_serverless for group in stack.groups)
-    if fact is None or not is_by_clock:
-        return stack
-    stop = whole_minutes(fact.value)
-    # None of what the plan never stops, or counts no time of.
-    planned_stop = {_machine(member.serves): member.minutes_after or stop for member in choice.members}
-    groups = tuple(_by_schedule(group, stop) for group in stack.groups)
-    counted = [_by_schedule(group, planned_stop[_machine(group)]) for group in groups]
+def _on_target(stack: Stack, plan: Plan, choice: Choice, planned: FleetCost, *, is_whole: bool) -> Stack:
+    """The stack whose target bills other hours of instances than the plan counts, or orders no load balancers."""
+    groups, counted = _by_hours(stack, choice)
+    standing = _of_cluster(replace(stack, groups=groups), plan, choice) if is_whole else None
+    own, hosts = standing, plan.fleet.standing if plan.fleet is not None else ()
     # Sums in cents, as the plan's is: their difference leads from one to the other.
     now, then = (round(math.fsum(group.usd_per_month for group in some), 2) for some in (groups, counted))
-    more = round(now - then, 2)
-    if not more:
+    of_hours, of_standing = round(now - then, 2), 0.0 if own is None else round(_sum(own) - _sum(hosts), 2)
+    more = round(of_hours + of_standing, 2)
+    if own is None and not of_hours:
         return stack
-    change = f"{usd(abs(more))} a month {'more' if more > 0 else 'less'} than the plan counts"
-    told = f"This code costs {change}: here an instance is paid for until {stop:g} min after its last hour."
+    told = _told(stack, more, by_hours=bool(of_hours), on_cluster=own is not None)
     rows = stack.summary.cost
     more_of: dict[Machine, float] = {}
     for group, before in zip(groups, counted, strict=True):
         more_of[_machine(group)] = more_of.get(_machine(group), 0.0) + group.usd_per_month - before.usd_per_month
     if is_whole:
-        total = round(planned.total_usd_per_month + more, 2)
-        cost = at_total(replace(planned, compute_usd_per_month=round(planned.compute_usd_per_month + more, 2)), total)
-        rows = tuple(rows_of(plan, choice, cost, more_of))
-    budget = replace(
-        stack.budget.with_more(more, of="what this code runs, by the hours of its target,"), difference=told
-    )
+        cost = replace(
+            planned,
+            compute_usd_per_month=round(planned.compute_usd_per_month + of_hours, 2),
+            standing_usd_per_month=round(planned.standing_usd_per_month + of_standing, 2),
+        )
+        cost = at_total(cost, round(planned.total_usd_per_month + more, 2))
+        rows = tuple(rows_of(plan, choice, cost, more_of, hosts if own is None else own))
+    of = "what this code runs, by the hours of its target," if own is None else "what this code runs and orders,"
+    budget = replace(stack.budget.with_more(more, of=of), difference=told)
     summary = replace(stack.summary, cost=rows)
     return replace(stack, groups=groups, budget=budget, summary=summary).with_cautions(told)
 
 
-def _machine(runs: ComputeGroup | Serves) -> Machine:
-    is_spot = runs.is_spot if isinstance(runs, ComputeGroup) else runs.purchase == PurchaseOption.SPOT
-    return runs.region, runs.instance_type, is_spot
+def _by_hours(stack: Stack, choice: Choice) -> tuple[tuple[ComputeGroup, ...], Sequence[ComputeGroup]]:
+    """Groups as the stack's target bills their hours, and as the plan counts them."""
+    fact = load_catalog().scale_ins.get(stack.target)
+    is_by_clock = stack.scaling is Scaling.SCHEDULED and not any(group.is_serverless for group in stack.groups)
+    if fact is None or not is_by_clock:
+        return stack.groups, stack.groups
+    stop, keys = whole_minutes(fact.value), group_keys(choice.members)
+    # None of what the plan never stops, or counts no time of.
+    planned_stop = {key: member.minutes_after or stop for key, member in zip(keys, choice.members, strict=True)}
+    groups = tuple(_by_schedule(group, stop) for group in stack.groups)
+    return groups, [_by_schedule(group, planned_stop.get(group.key, stop)) for group in groups]
+
+
+def _of_cluster(stack: Stack, plan: Plan, choice: Choice) -> tuple[StandingCharge, ...] | None:
+    """Standing charges of nodes where the plan counts those of hosts; None where it does not, or code starts hosts."""
+    planned = plan.fleet.standing if choice.option is None and plan.fleet is not None else ()
+    if not target_of(stack).is_cluster or not any(charge.item in BALANCER_ITEMS for charge in planned):
+        return None
+    machines = Machines.GPU_NODES if any(group.has_gpu for group in stack.groups) else Machines.NODES
+    return (*_standing(stack, plan, choice, machines), *(charge for charge in planned if charge.item in CACHE_ITEMS))
+
+
+def _told(stack: Stack, more: float, *, by_hours: bool, on_cluster: bool) -> str:
+    """How much more or less than planned a stack costs, and why."""
+    change = f"{usd(abs(more))} a month {'more' if more > 0 else 'less'} than the plan counts"
+    reasons = []
+    if by_hours:
+        stop = whole_minutes(load_catalog().scale_ins[stack.target].value)
+        reasons.append(f"an instance is paid for until {stop:g} min after its last hour")
+    if on_cluster:
+        reasons.append("no load balancer is ordered, since what stands before the pods is yours, and its price with it")
+    return f"This code costs {change}: here {', and '.join(reasons)}."
+
+
+def _sum(charges: Iterable[StandingCharge]) -> float:
+    return math.fsum(charge.usd_per_month or 0.0 for charge in charges)
+
+
+def _machine(group: ComputeGroup) -> Machine:
+    return group.region, group.instance_type, group.is_spot
 
 
 def _by_schedule(group: ComputeGroup, stop_minutes: float) -> ComputeGroup:
@@ -138,35 +163,33 @@ def at_paid_prices(stack: Stack, groups: Iterable[ComputeGroup]) -> tuple[Comput
     if paid_of is None:
         return tuple(groups)
     paid = [(group, paid_of(group)) for group in groups]
-    if any(each.price is None and not each.is_planned for _, each in paid):
+    if any(_lacks(each) for _, each in paid):
         return None
     return tuple(group if each.is_planned else _at_price(stack, group, each) for group, each in paid)
+
+
+def _lacks(paid: Paid) -> bool:
+    """Whether nobody knows what a group costs: neither the plan nor the catalog."""
+    return paid.price is None and not paid.is_planned
 
 
 def _services(paid: Mapping[str, Paid]) -> str:
     return " and ".join(dict.fromkeys(each.what for each in paid.values()))
 
 
-def _planned_row(stack: Stack, *, is_whole: bool) -> Row:
+def _planned_row(stack: Stack) -> Row:
     """Amount that the plan counts for what the stack deploys."""
-    label = "Total of the plan" if is_whole else "This part's compute in the plan"
-    return Row(label, f"{usd(stack.budget.usd_per_month or 0.0)} a month")
+    return Row("Total of the plan", f"{usd(stack.budget.usd_per_month or 0.0)} a month")
 
 
-def _marked(stack: Stack) -> Iterator[Row]:
-    """Rows of the plan's cost, which are of all parts at the plan's prices."""
-    return (Row(f"Whole plan: {row.label}", row.value) for row in stack.summary.cost)
-
-
-def _without_total(stack: Stack, unpriced: str, *, is_whole: bool) -> Stack:
+def _without_total(stack: Stack, unpriced: str) -> Stack:
     """The stack whose cost nobody knows: a budget of what the plan's machines cost would say nothing of it."""
     told = (
         f"The catalog has no price of {unpriced}: what this code costs is not known, and it makes a budget once "
         "budget_usd_per_month says how large."
     )
-    total = Row("Total" if is_whole else _PART_OF_CODE, f"{_UNKNOWN}: no price of {unpriced}")
-    rows = (total, _planned_row(stack, is_whole=is_whole), *(() if is_whole else _marked(stack)))
-    budget = replace(stack.budget, usd_per_month=None, holds_entrances=True, entrances_usd=0.0, difference=told)
+    rows = (Row("Total", f"{_UNKNOWN}: no price of {unpriced}"), _planned_row(stack))
+    budget = replace(stack.budget, usd_per_month=None, holds_entrances=True, difference=told)
     return replace(stack, budget=budget, summary=replace(stack.summary, cost=rows)).with_cautions(told)
 
 
@@ -212,15 +235,24 @@ def _at_services(stack: Stack, plan: Plan, choice: Choice, planned: FleetCost) -
     return at_total(parts, round(sum(parts.parts_usd_per_month.values()), 2)), standing
 
 
-def _standing(stack: Stack, plan: Plan, choice: Choice) -> Iterator[StandingCharge]:
-    """Charges of each region in which services alone serve, by its share of the busiest hours' requests."""
+def _standing(
+    stack: Stack, plan: Plan, choice: Choice, machines: Machines | None = None
+) -> Iterator[StandingCharge]:  # fmt: skip
+    """Charges of each region by its share of the busiest hours' requests, without a load balancer of the code's.
+
+    *machines* are those that serve; None: services alone do.
+    """
     catalog, mean = load_catalog(), float(plan.demand["requests_per_second"]["mean"])
     logs = any(logs_requests(member.serves.engine, catalog) for member in choice.members)
     for region in stack.regions:
         members = [group for group in stack.groups if group.region == region.name]
         entrance = EntranceLoad(region.peak_requests_per_second or 0.0, stack.answer_tokens)
-        charges = region_charges(catalog, stack.provider, region.name, 0.0, Deployed(entrance))
+        deployed = Deployed(entrance, machines=machines or Machines.HOSTS)
+        charges = region_charges(catalog, stack.provider, region.name, 0.0, deployed)
         hours = sum(group.usd_per_month / group.usd_per_hour for group in members)
-        served = mean * region.weight / 1000 if logs else 0.0
+        rate = mean * region.weight / 1000
+        further = Further(endpoints=len(members) - 1)
+        if machines is not None:
+            further = Further(len(members) - 1, len({group.backend for group in members}) - 1)
         if charges is not None:
-            yield from charges.charges(served, None, hours, Further(endpoints=len(members) - 1))
+            yield from charges.charges(rate if logs else 0.0, None if machines is None else rate, hours, further)

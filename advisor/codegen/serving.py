@@ -11,7 +11,7 @@ from advisor.codegen.engines.request import checkpoint_of, refusal
 from advisor.codegen.inputs.table import EVERY, input_names
 from advisor.codegen.model import Stack
 from advisor.codegen.quotas import check_deployable
-from advisor.codegen.quoting import image_reference
+from advisor.codegen.quoting import Quoted, image_reference
 from advisor.codegen.selection import Choice
 from advisor.cost.response_cache import PlannedCache
 from advisor.demand.values import Unit
@@ -205,10 +205,11 @@ _UNNAMED = "organisation/model"
 
 
 def pin_values(stack: Stack) -> Mapping[str, object]:
-    """Template values for pins: engines that may be keys, models with an example of each unknown one, and images."""
+    """Template values for pins: names that may be keys, models with an example of each unknown one, and images."""
     checkpoints = [(backend, backend.container.checkpoint.model_id) for backend in stack.backends]
     return {
         "engines": _pin_engines(stack),
+        "pin_names": Quoted(", ".join(sorted({backend.pin for backend in stack.backends}))),
         "models": sorted({model or _UNNAMED for _, model in checkpoints}),
         "example_models": {pin_key(stack, backend): _UNNAMED for backend, model in checkpoints if model is None},
         "example_images": {backend.pin: backend.container.image for backend in stack.backends},

@@ -54,8 +54,7 @@ from advisor.codegen.selection import (
 from advisor.codegen.serving import cache_of, container_of
 from advisor.codegen.summary import summary_of
 from advisor.cost.services import root_volume_gib
-from advisor.cost.standing import balancers_usd_per_month
-from advisor.deployable import CHECKPOINT_MARGIN, service_of
+from advisor.deployable import files_gib, service_of
 from advisor.errors import InputError
 from advisor.plan.document import plan_document
 from advisor.plan.fleet.chosen import FEWEST_SUBNETS, Fleet, while_replaced
@@ -252,7 +251,6 @@ def _budget(plan: Plan, choice: Choice) -> Budget:
     return Budget(
         _usd_per_month(plan, choice),
         holds_entrances=any(charge.item.endswith("entrance") for charge in standing),
-        entrances_usd=balancers_usd_per_month(standing) if choice.option is None and _is_whole(plan.fleet) else 0.0,
         most_usd_per_month=plan.workload["limits"]["max_usd_per_month"],
     )
 
@@ -316,7 +314,7 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         usd_per_month=member.compute_usd_per_month if serves.purchase == "serverless" else _monthly(member),
         replicas_per_instance=serves.replicas_per_instance,
         accelerators_per_replica=serves.tensor_parallel * serves.pipeline_parallel,
-        checkpoint_gib=math.ceil(on_disk_gib * CHECKPOINT_MARGIN),
+        checkpoint_gib=files_gib(on_disk_gib),
         concurrent_requests_per_instance=_concurrent_requests(plan, serves),
         priced_disk_gib=root_volume_gib(on_disk_gib) if serves.disk_gib is None else serves.disk_gib,
         sharing=sharing_of(serves.partition, serves.replicas_per_instance, serves.accelerator_count),

@@ -212,7 +212,9 @@ Machine = tuple[str, str, bool]
 """Region and type of a machine, and whether it is bought on spot."""
 
 
-def rows_of(plan: Plan, choice: Choice, cost: FleetCost, more_of: Mapping[Machine, float]) -> Iterator[Row]:
+def rows_of(
+    plan: Plan, choice: Choice, cost: FleetCost, more_of: Mapping[Machine, float], standing: Iterable[StandingCharge]
+) -> Iterator[Row]:  # fmt: skip
     """Rows of a cost that is not the plan's: USD a month that the code pays more, or less, for a machine are in it."""
     option, fleet, unit = choice.option, plan.fleet, unit_of(plan.demand)
     if option is not None:
@@ -226,7 +228,7 @@ def rows_of(plan: Plan, choice: Choice, cost: FleetCost, more_of: Mapping[Machin
             month = f", {usd(group.compute_usd_per_month + more_of.get(machine, 0.0))} a month"
             yield _price(group, group, month if machines.count(machine) == 1 else "")
         yield from part_rows(cost, unit, fleet.groups)
-        yield from standing_rows(fleet.standing)
+        yield from standing_rows(standing)
 
 
 def standing_rows(standing: Iterable[StandingCharge]) -> Iterator[Row]:

@@ -18,7 +18,7 @@ from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.planning import Per, RegionResource, ServicePrice
 from advisor.catalog.values import Price
 from advisor.cost.standing import CLOUDS, ChargeRule, Further, Machines, RegionCharges
-from advisor.deployable import CHECKPOINT_MARGIN
+from advisor.deployable import CHECKPOINT_MARGIN, files_gib
 from advisor.records import dataclass, replace
 from advisor.units import BYTES_PER_GB, HOURS_PER_MONTH, SECONDS_PER_HOUR, SECONDS_PER_MONTH, bytes_to_gib
 
@@ -78,14 +78,12 @@ def host_disk_gib(checkpoint_gib: float, local_gb: float | None) -> int:
 
 def node_disk_gib(checkpoint_gib: float, replicas: int) -> int:
     """Disk that a node of a cluster boots from: on it, each replica has weights of its own."""
-    return root_volume_gib(checkpoint_gib) + (replicas - 1) * replica_disk_gib(
-        math.ceil(checkpoint_gib * CHECKPOINT_MARGIN)
-    )
+    return root_volume_gib(checkpoint_gib) + (replicas - 1) * replica_disk_gib(files_gib(checkpoint_gib))
 
 
 def shared_disk_gib(checkpoints_gib: Sequence[float], images: int) -> int:
     """Disk of a node for several workloads: ``system + different serving images + what each keeps there``."""
-    kept = (replica_disk_gib(math.ceil(checkpoint_gib * CHECKPOINT_MARGIN)) for checkpoint_gib in checkpoints_gib)
+    kept = (replica_disk_gib(files_gib(checkpoint_gib)) for checkpoint_gib in checkpoints_gib)
     return HOST_GIB + images * SERVING_IMAGE_GIB + sum(kept)
 
 
@@ -304,7 +302,7 @@ def region_charges(
 
     gb_per_month = SECONDS_PER_MONTH / BYTES_PER_GB
     rules = [rule("load_balancer", least=HOURS_PER_MONTH)] if balanced else []
-    if provider == "aws":
+    if provider == "aws" and balanced:
         units = max(1 / CONNECTIONS_PER_LCU, gb_per_request * SECONDS_PER_HOUR)
         rules.append(rule("load_balancer_capacity", each_balanced=units * HOURS_PER_MONTH))
     if provider == "gcp" and balanced:

@@ -45,7 +45,7 @@ _TITLES = {
     "cache_alarm": "alarms of the response cache",
     "cache_log_alarm": "alarms on logs of the response cache",
 }
-_BALANCER_ITEMS = (
+BALANCER_ITEMS = (
     "load_balancer", "load_balancer_capacity", "load_balancer_data", "load_balancer_proxy", "entrance", "entrance_disk",
 )  # fmt: skip
 """Items of what passes requests on to hosts; before nodes of a cluster stands what its owner puts there."""
@@ -84,11 +84,6 @@ class StandingCharge:
 def cache_usd_per_month(charges: Iterable[StandingCharge]) -> float:
     """USD a month of a response cache among standing charges, as far as prices are known, to the cent."""
     return round(sum(charge.usd_per_month or 0.0 for charge in charges if charge.item in CACHE_ITEMS), 2)
-
-
-def balancers_usd_per_month(charges: Iterable[StandingCharge]) -> float:
-    """USD a month of load balancers and entrances among standing charges, as far as prices are known, to the cent."""
-    return round(sum(charge.usd_per_month or 0.0 for charge in charges if charge.item in _BALANCER_ITEMS), 2)
 
 
 class Further(NamedTuple):

@@ -1,8 +1,9 @@
 """Whether a model fits, how many requests at a time, and what a serving engine takes beside weights and cache.
 
 ``needed = weights + adapters + workspace + runtime + KV cache of the requests`` must stay within
-``memory_utilization × memory``, summed over the accelerators of one replica. What is left of that share beside weights,
-slots for LoRA adapters, workspace and runtime is the KV cache.
+``memory_utilization × memory``, summed over the ranks of one replica: its accelerators, or their cores where serving
+software counts those. What is left of that share beside weights, slots for LoRA adapters, workspace and runtime is the
+KV cache.
 
 An engine measures at start how much memory one full step takes (the workspace), sets that, its weights and its
 runtime aside, and gives all the rest of its share to the KV cache. The constants stand in ``memory_engines.csv``;
@@ -77,7 +78,7 @@ class EngineMemory:
     tower_gib: float
     """Dummy images or sounds of the start-up measurement."""
     runtime_gib: float
-    """Driver context and libraries, of one accelerator alone."""
+    """Driver context and libraries, of one rank alone."""
     runtime_parallel_gib: float
     """The same when several work together."""
     runtime_parallel_large_gib: float
@@ -252,11 +253,12 @@ _UNSTATED_CONTEXT = 2048
 
 @dataclass(frozen=True, slots=True)
 class FitRequest:
-    """One replica: a model's weights in a precision, served by an engine on some accelerators."""
+    """One replica: a model's weights in a precision, served by an engine on ranks (accelerators or their cores)."""
 
     accelerator_memory_gib: float
-    """Of one accelerator, as its driver reports it (H100: 79.2, not 80)."""
+    """Of one rank, as the driver reports it (H100: 79.2, not 80)."""
     accelerator_count: int
+    """Ranks that there are."""
     tensor_parallel: int
     pipeline_parallel: int = 1
     precision: str = "bf16"
@@ -276,7 +278,7 @@ class FitRequest:
 
 @dataclass(frozen=True, slots=True)
 class MemoryFit:
-    """The memory of one replica, in GiB summed over its accelerators."""
+    """The memory of one replica, in GiB summed over its ranks."""
 
     fits: bool
     parameters_total: int
@@ -286,7 +288,7 @@ class MemoryFit:
     checkpoint_gib: float
     """What is downloaded: published weights where the engine quantises or casts them, else as served."""
     loading_gib: float
-    """Most that the fullest accelerator holds while weights are loaded, driver and libraries included."""
+    """Most that the fullest rank holds while weights are loaded, driver and libraries included."""
     workspace_gib: float
     runtime_gib: float
     kv_cache_gib_available: float
@@ -302,9 +304,9 @@ class MemoryFit:
     reason: str
     """Why it does not fit, with the numbers; empty when it does."""
     adapters_gib: float = 0.0
-    """Slots for LoRA adapters on all accelerators."""
+    """Slots for LoRA adapters on all ranks."""
     adapters_host_gib: float = 0.0
-    """All adapters in host memory, once for each accelerator's process."""
+    """All adapters in host memory, once for each rank's process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +323,7 @@ class MemoryRange:
 
 @dataclass(frozen=True, slots=True)
 class _Budget:
-    """Memory of one accelerator, the fullest of the replica."""
+    """Memory of one rank, the fullest of the replica."""
 
     usable_gib: float
     weights_gib: float
@@ -346,7 +348,7 @@ class _Cache:
 
 @dataclass(frozen=True, slots=True)
 class _Replica:
-    """A model on one accelerator of a replica: what was asked, and what it takes there."""
+    """A model on one rank of a replica: what was asked, and what it takes there."""
 
     model: Model
     request: FitRequest
@@ -357,7 +359,7 @@ class _Replica:
     kv_bytes_per_element: float
 
     def cache(self, budget: _Budget) -> _Cache:
-        """Capacity of the KV cache within *budget*: one accelerator filled with blocks."""
+        """Capacity of the KV cache within *budget*: one rank filled with blocks."""
         request, context = self.request, self.context_tokens
         layout = cache_layout(self.model, self.kv_bytes_per_element, request.tensor_parallel, request.pipeline_parallel)
         if layout is None or not layout.block_bytes:

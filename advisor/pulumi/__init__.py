@@ -27,14 +27,10 @@ try:
 except ImportError:
     raise ImportError("Pulumi's SDK is not installed: pip install 'inference-advisor[pulumi]'") from None
 
-from advisor.codegen import Engine, Form, Generated, Language, Wanted, generate, read_former
-from advisor.codegen.inputs.table import EVERY
-from advisor.codegen.registries import kept_in
-from advisor.codegen.rollout import Former
-from advisor.codegen.writing.record import read_record
+from advisor.codegen.short_program import generated_folder, whole_program
 from advisor.errors import AdvisorError
-from advisor.plan.document import plan_from_json, why_not_as_made
-from advisor.records import dataclass, replace
+from advisor.plan.document import why_not_as_made
+from advisor.records import dataclass
 
 _PACKAGE = "inference"
 """As generated programs call theirs."""
@@ -174,7 +170,7 @@ class InferenceFleet(pulumi.ComponentResource):
         """
         with _errors_for_people():
             text = _as_made(Path(path))
-        choice.setdefault("directory", str(_generated_folder(Path(path).resolve())))
+        choice.setdefault("directory", str(generated_folder(Path(path).resolve())))
         return cls(name, text, args, opts, **choice)
 
     @property
@@ -215,57 +211,13 @@ def _as_made(path: Path) -> str:
     return text
 
 
-def _generated_folder(plan: Path) -> Path:
-    """Folder of a plan, or the one above it, that ``advisor generate`` wrote; the plan's own where neither is."""
-    return next((folder for folder in list(plan.parents)[:2] if read_record(folder).files), plan.parent)
-
-
 def _program(plan: str, choice: Choice) -> Program:
-    directory = Path(choice["directory"]) if "directory" in choice else None
-    former = Former() if directory is None else read_former(directory)
-    wanted = Wanted(
-        target=choice.get("target", ""),
-        rank=choice.get("option"),
-        engine=_engine(choice.get("engine", "")),
-        image=choice.get("image", ""),
-        form=_form(choice.get("form", former.form.value)),
-        digests={} if directory is None else kept_in(directory),
-        unconfirmed=True,  # refused, or asked for, when the program was written
-        inputs=frozenset({EVERY}),
-    )
-    # Stages of a Terraform root are none of this program's, and its source is whole whatever lies in the directory.
-    goes_on = None if former.language is Language.TERRAFORM else replace(former, as_component=None)
-    files = _part(generate(plan_from_json(plan), Language.PYTHON, wanted, former=goes_on), choice.get("part", ""))
+    files = whole_program(plan, choice)
     try:
         return load(files)
     except ImportError as error:
         packages = " ".join(line for line in files["requirements.txt"].splitlines() if not line.startswith("#"))
         raise pulumi.RunError(f"{error}: pip install {packages}") from None
-
-
-def _engine(name: str) -> Engine | None:
-    engines = {engine.value: engine for engine in Engine}
-    if name and name not in engines:
-        raise pulumi.RunError(f"engine={name!r} is none of {', '.join(engines)}")
-    return engines.get(name)
-
-
-def _form(name: str) -> Form:
-    forms = {form.value: form for form in Form}
-    if name not in forms:
-        raise pulumi.RunError(f"form={name!r} is none of {', '.join(forms)}")
-    return forms[name]
-
-
-def _part(generated: Generated, part: str) -> Mapping[str, str]:
-    """The files of the wanted root."""
-    if generated.roots == ("",) and not part:
-        return generated.files
-    if part not in generated.roots:
-        parts = ", ".join(filter(None, generated.roots)) or "it is of one cloud: leave part out"
-        raise pulumi.RunError(f"part={part!r} is none of the plan's: {parts}")
-    prefix = f"{part}/"
-    return {path.removeprefix(prefix): text for path, text in generated.files.items() if path.startswith(prefix)}
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from advisor.candidates import split_shortfall
 from advisor.candidates.engines import beyond_half
 from advisor.catalog import Catalog
 from advisor.catalog.processors import hardware_named
@@ -127,8 +128,19 @@ def resolved_from(row: Mapping[str, str], catalog: Catalog) -> Resolved | Absten
     setup = setup_from(row)
     check_engine(setup.engine, setup.engine_version, catalog)
     deployed = resolve(setup, catalog)
-    reason = _beyond_half(setup, deployed, catalog)
+    reason = _beyond_half(setup, deployed, catalog) or _unsplit(deployed, catalog)
     return Abstention(reason) if reason else deployed
+
+
+def _unsplit(deployed: Resolved | Abstention, catalog: Catalog) -> str:
+    """Why no plan splits a model over so many ranks, as in `fit`; "" where one may, or layers are not split."""
+    if isinstance(deployed, Abstention) or not deployed.model.is_generative:
+        return ""
+    deployment = deployed.deployment
+    if engine_class(deployment.engine) == "llamacpp":
+        return ""
+    shortfall = split_shortfall(deployed.model, deployment.accelerator, deployment.tensor_parallel, catalog)
+    return "" if shortfall is None else shortfall.reason
 
 
 def _beyond_half(setup: Setup, deployed: Resolved | Abstention, catalog: Catalog) -> str:

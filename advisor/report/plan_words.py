@@ -19,14 +19,16 @@ from advisor.plan.words import (
 from advisor.report.fleet_words import capacity_requests_per_second, forecast_words, price_words, rate_words
 from advisor.report.option_words import about
 from advisor.report.price_age import oldest_price
-from advisor.report.text_table import Column, Section, dashed, render_table
+from advisor.report.text_table import Column, Section, dashed, fold_table, render_table, wrap
 from advisor.report.words import slo_words
 from advisor.units import SECONDS_PER_DAY, milliseconds, price_usd, ratio_words, rounded, span_words, three_digits, usd
 from advisor.workload.values import Slo
 
 _WHOLE_MS = 10
 """Milliseconds from which no fraction of one is told."""
-_GROUP_COLUMNS = ("group", "requests", "within", "instance hours", "cost")
+_GROUP_COLUMNS = (
+    Column("group"), Column("requests"), Column("within", 2), Column("instance hours", 1), Column("cost"),
+)  # fmt: skip
 
 
 def filling_words(minutes: int) -> str:
@@ -37,8 +39,8 @@ def filling_words(minutes: int) -> str:
     )
 
 
-def replay_table(title: str, result: ReplayResult, slo: Slo) -> str:
-    """A line on the whole, latencies beside their targets, and the groups."""
+def replay_table(title: str, result: ReplayResult, slo: Slo, width: int | None = None) -> str:
+    """A line on the whole, latencies beside their targets, and the groups, in lines of a width; None: no limit."""
     latencies: tuple[tuple[str, float | None, float | None], ...] = (
         ("time to first token", result.ttft_p95_ms, slo.ttft_p95_ms),
         ("time per output token", result.tpot_p95_ms, slo.tpot_p95_ms),
@@ -53,16 +55,17 @@ def replay_table(title: str, result: ReplayResult, slo: Slo) -> str:
         )
         for group in result.by_group
     ]  # fmt: skip
-    head = (
+    kept = (
         f"{title}: {dashed(result.within_slo_ratio, ratio_words)} of {result.requests:,} requests kept every target, "
-        f"for {usd(result.cost_usd)} of machines in {result.hours:,.2f} h ({usd(result.usd_per_month)} a month)\n"
-        f"refused {result.refused:,} · preempted {result.preemptions:,} · interrupted {result.interruptions:,}\n"
+        f"for {usd(result.cost_usd)} of machines in {result.hours:,.2f} h ({usd(result.usd_per_month)} a month)"
     )
+    lost = f"refused {result.refused:,} · preempted {result.preemptions:,} · interrupted {result.interruptions:,}"
     rows = [(what, _ms(measured), _ms(limit)) for what, measured, limit in latencies]
     if slo.real_time_factor is not None:
         rows = [(what, value, _of_recording(limit, slo.real_time_factor)) for what, value, limit in rows]
-    tables = render_table(("p95", "replayed", "target"), rows), render_table(_GROUP_COLUMNS, groups)
-    return f"{head}\n{tables[0]}\n\n{tables[1]}\n"
+    lines = "\n".join(line for sentence in (kept, lost) for line in wrap(sentence, width))
+    tables = [render_table(("p95", "replayed", "target"), rows), *fold_table(_GROUP_COLUMNS, groups, width)]
+    return "\n\n".join([lines, *tables]) + "\n"
 
 
 def _of_recording(limit: str, real_time_factor: float) -> str:

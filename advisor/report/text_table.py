@@ -147,7 +147,7 @@ def wrap(text: str, width: int | None, first: str = "", rest: str = "") -> list[
 
 def _natural(column: Column, cells: Sequence[str]) -> int:
     """Characters of the longest line of a column, its head wrapped."""
-    return max(_longest_word(column.header), *(len(line) for cell in cells for line in cell.split("\n")))
+    return max((_longest_word(column.header), *(len(line) for cell in cells for line in cell.split("\n"))))
 
 
 def _least_width(column: Column, cells: Sequence[str]) -> int:

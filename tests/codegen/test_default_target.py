@@ -9,9 +9,12 @@ import pytest
 
 from advisor.catalog import load_catalog
 from advisor.codegen import Wanted, generate, write_files
+from advisor.codegen.generate import _unpinned
 from advisor.codegen.selection import of_fleet
+from advisor.codegen.service_costs import _standing
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import target_of
+from advisor.cost.standing import Machines
 from advisor.deployable import needs_cluster, speaks_https
 from advisor.errors import AdvisorError
 from advisor.pipeline import recommend
@@ -133,16 +136,16 @@ def test_the_control_plane_is_told_of_as_the_code_needs_it(plans, name):
     assert ("starts nodes of one that is there" in line.assumes) is not name.startswith("hosts")
 
 
-def test_a_target_of_pods_says_that_the_plan_prices_load_balancers(plans):
-    """A plan for hosts whose code is asked for a cluster has lines that this code does not order."""
+def test_a_target_of_pods_leaves_out_load_balancers_that_the_plan_prices(plans):
+    """A plan for hosts whose code is asked for a cluster: lines that this code does not order are not in its total."""
     plan = plans("hosts at Google")
-    amount = sum(charge.usd_per_month for charge in plan.fleet.standing if charge.item.startswith("load_balancer"))
-
-    assert (
-        f"The plan prices hosts: \\${amount:,.2f} a month"
-        in generate(plan, wanted=Wanted(target="gke")).files["README.md"]
-    )
-    assert "The plan prices hosts" not in generate(plans("texts at Google")).files["README.md"]
+    of_balancers = sum(charge.usd_per_month for charge in plan.fleet.standing if "balancer" in charge.item)
+    readme = generate(plan, wanted=Wanted(target="gke")).files["README.md"].replace("\\", "")
+    (less,) = re.findall(r"This code costs \$([\d.,]+) a month less than the plan counts: .*no load balancer", readme)
+    assert float(less) >= of_balancers > 0
+    assert f"| Total | ${plan.fleet.cost.total_usd_per_month - float(less):,.2f} a month |" in readme
+    assert "load balancer in us-central1" not in readme
+    assert "no load balancer is ordered" not in generate(plans("texts at Google")).files["README.md"]
 
 
 def generated_as_planned(plan):
@@ -182,3 +185,17 @@ def test_plan_and_code_agree_on_what_needs_a_cluster():
             targets.add(target.name)
 
     assert targets >= {"ec2", "mig", "vm-scale-set", "gke", "aks", "kubernetes"}
+
+
+@pytest.mark.parametrize("name", ["texts at Google", "texts at Azure", "trees at Google", "trees at Azure"])
+def test_code_of_a_cluster_counts_what_a_plan_of_nodes_does(plans, name):
+    """One formula of what regions charge: of hosts that go to a cluster, and of what is planned there."""
+    plan = plans(name)
+    choice = of_fleet(plan.fleet)
+    (stack,) = _unpinned(plan, choice, Wanted())
+    has_gpu = any(group.has_gpu for group in stack.groups)
+    charges = _standing(stack, plan, choice, Machines.GPU_NODES if has_gpu else Machines.NODES)
+    assert {charge.item: charge.usd_per_month for charge in charges} == {
+        charge.item: charge.usd_per_month for charge in plan.fleet.standing
+    }
+    assert stack.budget.difference == ""

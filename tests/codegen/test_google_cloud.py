@@ -12,8 +12,9 @@ from advisor.catalog import load_catalog
 from advisor.catalog.deployment import GENERATED
 from advisor.catalog.values import Purchase
 from advisor.codegen import Language, Wanted, generate
-from advisor.codegen.hcl import local_map, read_hcl
+from advisor.codegen.hcl import read_hcl
 from advisor.codegen.platforms import machine_of, platform_of
+from advisor.codegen.pricing.code import terraform_data
 from advisor.codegen.selection import choose, of_fleet, scheduled_sizes
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets.gcp_values import capacities, google_groups, windows_of
@@ -174,7 +175,7 @@ def test_groups_of_hosts_rest_in_the_hours_in_which_the_plan_has_none(others):
     generated = generate(plan, Language.TERRAFORM)
     hosts = [target for target in generated.targets if target in ("mig", "gke", "tpu-vm")]
     fleet = next(text for path, text in generated.files.items() if path.endswith("fleet.tf") and "machine_type" in text)
-    groups = local_map([read_hcl(fleet, "fleet.tf")], "groups")
+    groups = terraform_data([read_hcl(fleet, "fleet.tf")])["groups"]
     planned = {
         (group.region, group.instance_type): [group.instances[hour] for hour in plan.fleet.schedule]
         for group in plan.fleet.groups

@@ -45,6 +45,9 @@ def test_two_runtimes_of_an_engine_have_two_names(tmp_path):
     example = (tmp_path / "terraform.tfvars.example").read_text()
     assert re.search(r'"?vllm-neuron"?\s*=\s*"public.ecr.aws/neuron/', example)
     assert re.search(r'"?vllm-cuda"?\s*=\s*"vllm/vllm-openai', example)
+    assert 'By engine (vllm-cuda, vllm-neuron) or "*" these outlive a changed plan' in example
+    readme = " ".join((tmp_path / "README.md").read_text().split())
+    assert 'Pins by engine (`vllm-cuda`, `vllm-neuron`) or `"*"` outlive a plan with other machines' in readme
 
 
 def test_one_runtime_goes_by_the_name_of_its_engine(tmp_path):

@@ -7,14 +7,20 @@ from decimal import Decimal
 import pytest
 
 from advisor.catalog import load_catalog
+from advisor.catalog.values import Purchase
+from advisor.cli.price_table import price_table
 from advisor.codegen import Language, Wanted, beside_total, generate, read_former, write_files
 from advisor.codegen.hcl import literal, read_hcl
-from advisor.codegen.pricing import price_table, read_projects
+from advisor.codegen.pricing import read_projects
+from advisor.pipeline import plan_for
 from advisor.plan.fleet.chosen import Policy
+from advisor.workload.values import DeclaredDemand, Scaling, Slo
+from builders import catalog_of, offer, workload
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
 from codegen.scenarios import SCENARIOS
 from codegen.scenarios.azure_vm_scale_set import azure_group
 from codegen.scenarios.cloud_run import make_serverless
+from plan.fleet.test_choose import plan_of, week_of_days
 
 GOOGLE = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-4", "usd_per_hour": 0.7068}
 UNPRICED = ("cloud-run-l4-of-machines", "container-apps-a100-scheduled", "sagemaker-l40s")
@@ -148,12 +154,35 @@ def test_a_plan_at_the_price_of_the_service_is_left_as_it_is():
     assert not any("costs" in warning for warning in generated.warnings)
 
 
-def test_a_larger_container_than_the_planned_one_costs_more_in_the_same_hours():
-    """The plan counts seconds of 4 vCPUs and 16 GiB, and the code takes 8 and 32."""
-    plan = make_fleet_plan(make_serverless(weights_gib=20.0))
+@pytest.mark.parametrize(("precision", "each"), [("int4", "1.04652"), ("fp8", "1.23372")], ids=["4 vCPUs", "6 vCPUs"])
+def test_a_container_is_planned_at_what_its_code_costs(precision, each, tmp_path):
+    """Weights from the hub take 4 vCPUs or 6: the price of the plan is that of the code, to the cent, and of `price`."""
+    asked = workload(
+        providers=("gcp",), regions=("us-central1",), purchase=(Purchase.ON_DEMAND,), slo=Slo(tpot_p95_ms=100),
+        precisions=(precision,), demand=DeclaredDemand(1 / 3600, 2 / 3600, 800, 200),
+        scaling=Scaling(scale_to_zero=True),
+    )  # fmt: skip
+    plan = plan_for(asked, load_catalog())
     (group,) = plan.fleet.groups
-    expected = group.compute_usd_per_month * 1.42092 / 1.04652
-    assert usd_of(costs_of(generate(plan))["Compute"]) == Decimal(f"{expected:.2f}")
+    generated = generate(plan)
+    (component,) = [part for cost in project_of(generated, tmp_path).now.costs for part in cost.components]
+    assert group.purchase == "serverless"
+    assert f"{group.instance_usd_per_hour:g}" == f"{component.usd_per_hour:g}" == each
+    assert planned_usd(generated) == plan.fleet.cost.total_usd_per_month
+    assert not any("costs" in warning for warning in generated.warnings)
+
+
+def test_a_target_that_is_asked_for_leaves_planned_containers_at_the_price_of_the_plan():
+    """Machines that go to Cloud Run beside its containers cost what it charges; the containers what was planned."""
+    hosts = make_group(provider="gcp", region="us-central1", instance_type="g2-standard-4", request_shares=(1.0, 0.5))
+    container = make_serverless(weights_gib=20.0, instances=(0, 2), request_shares=(0.0, 0.5))
+    plan = make_fleet_plan(hosts, container)
+    costs = costs_of(generate(plan, wanted=Wanted(target="cloud-run")))
+    of_machines, of_containers = (
+        usd_of(costs[f"Cloud Run L4 with {size}, us-central1"]) for size in ("6 vCPUs and 24 GiB", "8 vCPUs and 32 GiB")
+    )
+    assert of_containers == Decimal(f"{plan.fleet.groups[1].compute_usd_per_month:.2f}")
+    assert usd_of(costs["Compute"]) == of_machines + of_containers
 
 
 def cut_over(directory, *plans, target="cloud-run"):
@@ -209,24 +238,77 @@ def test_the_section_on_a_cut_over_has_the_quotas_of_the_service(target, moves, 
     assert "Compute Engine" not in before
 
 
-def test_rows_of_the_whole_plan_are_marked_in_a_part_at_the_prices_of_its_service():
-    """Hosts and larger containers than planned: one compute of this part each, and no second total."""
+@pytest.mark.parametrize("last", ["bf16", "fp8"])
+def test_groups_of_one_type_are_each_billed_until_their_own_end(last):
+    """Two groups of a type in a region that the plan counts 1 and 30 minutes after their last hour: EKS bills both alike.
+
+    Whichever comes last in the plan: each stop of 5 a week costs the nodes of each group the difference to its own.
+    """
+    after = {"bf16": 1, "fp8": 30}
+    groups = [make_group(instances=(0, 2), precision=precision, request_shares=(0.5, 0.5)) for precision in after]
+    groups.sort(key=lambda group: group.precision == last)
+    plan = make_fleet_plan(*groups)
+    schedules = [
+        dataclasses.replace(schedule, stopped_minutes_after=after[group.precision])
+        for schedule, group in zip(plan.fleet.scaling.schedule, groups, strict=True)
+    ]
+    scaling = dataclasses.replace(plan.fleet.scaling, schedule=tuple(schedules))
+    plan = dataclasses.replace(plan, fleet=dataclasses.replace(plan.fleet, scaling=scaling))
+    generated = generate(plan, wanted=Wanted(target="eks"))
+    (told,) = [warning for warning in generated.warnings if "This code costs" in warning]
+    stop = load_catalog().scale_ins["eks"].value / 60
+    minutes = sum(2 * 5 * (stop - planned) for planned in after.values())
+    more = minutes / 60 / 168 * 730 * 0.8048
+    compute = plan.fleet.cost.compute_usd_per_month + more
+    assert float(usd_of(costs_of(generated)["Compute"])) == pytest.approx(compute, abs=0.011)
+    assert f"an instance is paid for until {round(stop):g} min after its last hour" in told
+
+
+def added_up(costs):
+    """Sum of the parts of a total and of its lines."""
+    parts = ("Compute", "Disks", "Downloads of started instances", "Expected spot interruptions")
+    parts += ("Data transfer to the users", "Putting new types into service")
+    lines = [label for label in costs if label.startswith("In the total")]
+    return sum(usd_of(costs[label]) for label in (*parts, *lines))
+
+
+@pytest.mark.parametrize(
+    ("target", "machine"),
+    [("eks", ("aws", "us-east-1", "g6e.xlarge")), ("gke", ("gcp", "us-central1", "g2-standard-8")),
+     ("aks", ("azure", "eastus", "Standard_NC24ads_A100_v4"))],
+    ids=["eks", "gke", "aks"],
+)  # fmt: skip
+def test_a_cluster_costs_no_load_balancers_of_hosts(target, machine):
+    """The plan counts those of hosts; this code's total is what it orders, to the cent, and the difference is told."""
+    provider, region, kind = machine
+    sold = catalog_of(offer(kind, region, on_demand=1.5, provider=provider))
+    plan = plan_of(workload(providers=(provider,), regions=(region,)), sold, week_of_days(20.0))
+    on_hosts, on_nodes = (generate(plan, wanted=Wanted(target=name, unconfirmed=True)) for name in ("", target))
+    assert any("load balancer" in label for label in costs_of(on_hosts))
+    costs = costs_of(on_nodes)
+    assert not any("load balancer" in label or "entrance" in label for label in costs)
+    assert usd_of(costs["Total"]) == added_up(costs) == Decimal(str(planned_usd(on_nodes)))
+    (told,) = [warning for warning in on_nodes.warnings if "This code costs" in warning]
+    less = Decimal(f"{plan.fleet.cost.total_usd_per_month:.2f}") - usd_of(costs["Total"])
+    assert f"This code costs ${abs(less):,.2f} a month {'less' if less > 0 else 'more'} than the plan counts" in told
+    assert "no load balancer is ordered" in told
+
+
+def test_a_part_on_cloud_run_has_the_costs_of_the_plan():
+    """Hosts, and containers of another size than the least one: no second price, and no second total."""
     hosts = make_group(provider="gcp", region="us-central1", instance_type="g2-standard-4", request_shares=(1.0, 0.5))
-    container = make_serverless(weights_gib=20.0, instances=(0, 2), request_shares=(0.0, 0.5))
+    container = make_serverless(
+        weights_gib=20.0, instances=(0, 2), request_shares=(0.0, 0.5), instance_usd_per_hour=1.42092
+    )
     plan = make_fleet_plan(hosts, container)
     generated = generate(plan)
     (root,) = [root for root in generated.roots if "cloud-run" in generated.files[f"{root}/README.md"]]
-    readme = generated.files[f"{root}/README.md"]
-    (told,) = [warning for warning in generated.warnings if "at the prices of Cloud Run" in warning]
-    assert told.startswith("Compute of this part costs $")
-    table = readme.partition("| Cost | |")[2].partition("The total does not hold")[0]
+    table = generated.files[f"{root}/README.md"].partition("| Cost | |")[2].partition("The total does not hold")[0]
     costs = dict(re.findall(r"^\| (.+?) \| (.+) \|$", table.replace("\\", ""), re.MULTILINE))
     planned = next(group.compute_usd_per_month for group in plan.fleet.groups if group.purchase == "serverless")
-    assert usd_of(costs["This part's compute in the plan"]) == Decimal(f"{planned:.2f}")
-    code = Decimal(f"{planned * 1.42092 / 1.04652:.2f}")
-    assert usd_of(costs["This part's compute of this code"]) == code
-    assert usd_of(costs["Whole plan: Total"]) == Decimal(f"{plan.fleet.cost.total_usd_per_month:.2f}")
-    assert not {"Total", "Compute", "Total of the plan"} & set(costs)
+    assert f"$1.4209 an hour each, ${planned:,.2f} a month" in costs["Cloud Run L4, serverless, us-central1"]
+    assert usd_of(costs["Total"]) == Decimal(f"{plan.fleet.cost.total_usd_per_month:.2f}")
+    assert not any("at the prices of" in warning for warning in generated.warnings)
 
 
 @pytest.mark.parametrize(
@@ -245,10 +327,11 @@ def test_quotas_hold_two_revisions_at_an_update(name, told, language):
 
 
 def test_explain_tells_what_the_code_of_a_service_costs():
-    """Words beside the total of a plan whose container is larger than the one that it counts."""
-    (told,) = beside_total(make_fleet_plan(make_serverless(weights_gib=20.0)))
+    """Words beside the total of a plan of machines that go to a service; none where the plan counts its price."""
+    machines = make_plan(make_option(**(GOOGLE | {"weights_gib": 20.0})))
+    (told,) = beside_total(machines, Wanted(target="cloud-run", rank=1))
     assert "at the prices of Cloud Run L4 with 8 vCPUs and 32 GiB" in told
-    assert beside_total(make_fleet_plan(make_serverless(weights_gib=5.0))) == ()
+    assert beside_total(make_fleet_plan(make_serverless(weights_gib=20.0))) == ()
 
 
 def test_a_stated_limit_is_the_budget_where_no_price_is_known():

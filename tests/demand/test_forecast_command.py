@@ -31,6 +31,15 @@ def test_the_table_shows_the_week_the_test_and_the_verdict(traces, run_advisor):
         assert words in done.stdout
 
 
+def test_lines_keep_to_80_characters_in_pipes(traces, run_advisor):
+    """Nothing is left out: what does not fit follows in a table of its own, under the same days and methods."""
+    narrow, wide = (
+        run_advisor("demand", "forecast", str(traces / "days.csv"), *options).stdout for options in ([], ["--wide"])
+    )
+    assert max(map(len, narrow.splitlines())) <= 80 < max(map(len, wide.splitlines()))
+    assert set(wide.split()) - set(narrow.split()) <= {word for word in wide.split() if set(word) == {"-"}}
+
+
 def test_a_trace_and_its_summary_give_the_same_forecast(traces, run_advisor):
     """The summary keeps all that the forecast needs."""
     run_advisor("demand", "summarise", str(traces / "days.csv"), "-o", str(traces / "days.json"))

@@ -262,3 +262,17 @@ def of_scenario(scenario):
     """The only stack of a scenario."""
     (stack,) = stacks_of(scenario.plan, choose(scenario.plan, scenario.wanted, lambda _choice: None), scenario.wanted)
     return stack
+
+
+def test_a_group_whose_list_of_other_types_is_emptied_starts_the_planned_one(start):
+    """An empty selection would be refused by Google: the group has no policy then, and the code stays valid."""
+    terraform = start("mig-l4-spot", filled=True)
+    fleet = terraform.directory / "fleet.tf"
+    kind = "google_compute_region_instance_group_manager"
+    (group, *_) = resources(terraform.plan())[kind]
+    assert len(group["instance_flexibility_policy"][0]["instance_selections"]) == 2
+    fleet.write_text(re.sub(r"(other_machine_types +=) \[[^]]+\]", r"\1 []", fleet.read_text()))
+    terraform("validate", "-no-color").ok()
+    terraform("test", "-no-color", timeout=400).ok()
+    (group, *_) = resources(terraform.plan())[kind]
+    assert not group["instance_flexibility_policy"]

@@ -162,6 +162,30 @@ def test_one_bad_row_never_stops_the_rest(row, reason):
     assert first["tpot_ms"] == last["tpot_ms"] != ""
 
 
+@pytest.mark.parametrize(
+    ("model", "accelerator", "count", "reason"),
+    [
+        ("meta-llama/Meta-Llama-3.1-8B", "Inferentia2", 2, ""),
+        (
+            "meta-llama/Meta-Llama-3.1-8B", "Inferentia2", 3,
+            "tensor parallelism over 6 cores is not supported on Inferentia2, which has 1, 2, 4, 8, 24",
+        ),
+        ("meta-llama/Meta-Llama-3.1-70B", "Trainium1", 16, ""),
+        (
+            "Qwen/Qwen2.5-32B-Instruct", "Trainium1", 6,
+            "tensor parallelism over 12 cores is not supported on Trainium1, which has 1, 2, 8, 16, 32",
+        ),
+        ("Qwen/Qwen2.5-32B-Instruct", "L40S", 5, "40 attention heads cannot be split over 5 accelerators"),
+    ],
+)  # fmt: skip
+def test_a_degree_that_no_plan_has_is_not_predicted(model, accelerator, count, reason):
+    """As `fit` refuses it: 5 divides 40 attention heads, and not the 8 key-value heads."""
+    header = f"{HEADER},accelerator_count"
+    (row,) = answer(f"a,{model},{accelerator},bf16,512,128,4,{count}", header=header)
+    assert row["reason"] == reason
+    assert (row["tpot_ms"] == "") is (reason != "")
+
+
 def test_the_scenario_has_a_default():
     """With users it is a closed loop; without, the largest throughput, which has no time to first token."""
     closed, saturated = answer(GOOD, GOOD.removesuffix("16"))

@@ -65,14 +65,15 @@ class Module:
         later = sorted(path for kind in _AUTOMATIC for path in self.directory.glob(kind))
         return tuple(path for path in (*first, *later) if path.is_file())
 
-    def given_value(self, name: str) -> object:
-        """Value that files of the root give a variable, NOT_LITERAL for a computed one; None where none gives it."""
-        given: object = None
+    def given(self, name: str) -> tuple[object, str]:
+        """Value that files of the root give a variable, NOT_LITERAL for a computed one, and the file; "": none does."""
+        given: tuple[object, str] = (None, "")
         for path in self._variable_paths:
             if path.suffix == _JSON:
-                given = _json_keys(path).get(name, given)
+                keys = _json_keys(path)
+                given = (keys[name], path.name) if name in keys else given
             elif (attribute := _read(path, self.root).body.attributes.get(name)) is not None:
-                given = literal(attribute.value.node)
+                given = literal(attribute.value.node), path.name
         return given
 
     def blocks(self) -> Iterator[tuple[Document, Block]]:

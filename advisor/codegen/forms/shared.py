@@ -114,18 +114,6 @@ def with_node_disks(stack: Stack) -> Stack:
     return stack.with_cautions(caution)
 
 
-def with_own_entrance(stack: Stack) -> Stack:
-    """The stack with a caution on what the plan prices before hosts, and no code for a cluster orders."""
-    amount = stack.budget.entrances_usd
-    if not amount:
-        return stack
-    caution = (
-        f"The plan prices hosts: {usd(amount)} a month of its total are for load balancers that this code does not "
-        "order. What stands before the pods is yours, and its price with it."
-    )
-    return stack.with_cautions(caution)
-
-
 def _silence(container: Container) -> str:
     """The engine, and what would switch its metrics on."""
     metrics = METRICS.get(container.engine)

@@ -255,7 +255,7 @@ def _input(name: str, row: Mapping[str, Any], truth: Truth, text: Callable[[str]
             for check in row.get("checks", ())
             if _holds(check, truth)
         ),
-        example=_example(row, truth),
+        example=_example(row, truth, text),
     )
 
 
@@ -263,13 +263,13 @@ def _applies(condition: str | bool, truth: Truth) -> bool:  # noqa: FBT001 - as 
     return bool(truth(condition)) if isinstance(condition, str) else condition
 
 
-def _example(row: Mapping[str, Any], truth: Truth) -> Example | None:
+def _example(row: Mapping[str, Any], truth: Truth, text: Callable[[str], str]) -> Example | None:
     """The example of a row; None where it is empty, or there is none."""
     value = truth(row["example_from"]) if "example_from" in row else row.get("example")
     if value is None or value in ("", {}, []):
         return None
     shown = Shown.GIVEN if _applies(row.get("required", False), truth) else row.get("shown", Shown.GIVEN)
-    return Example(value, row.get("hint", ""), Shown(shown))
+    return Example(value, text(row.get("hint", "")), Shown(shown))
 
 
 def id_words(inputs: Iterable[Input]) -> dict[str, str]:

@@ -1,24 +1,36 @@
 """Where the resources come from: a plan as JSON, or a directory with one, or with code that we generated."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
-from advisor.codegen.applying.resolving import Module
-from advisor.codegen.hcl import NOT_LITERAL, Block, Document, literal, local_map, read_hcl, traversal
 from advisor.codegen.pricing import azure
 from advisor.codegen.pricing.aws import mixed
-from advisor.codegen.pricing.costs import CODE, RULES, Breakdown, NoHours, Project, breakdown_of, cost_of
+from advisor.codegen.pricing.code import (
+    BASE,
+    CACHE,
+    CACHES,
+    GROUPS,
+    POOLS,
+    REGIONS,
+    SOURCE,
+    Code,
+    Started,
+    terraform_code,
+    terraform_inputs,
+)
+from advisor.codegen.pricing.costs import CODE, PROGRAM, RULES, Breakdown, NoHours, Project, breakdown_of, cost_of
 from advisor.codegen.pricing.gcp import container, region_of, with_attached
+from advisor.codegen.pricing.programs import is_program, pulumi_code, stacks_of
 from advisor.codegen.pricing.resources import Resource, Resources, Use, first_known, planned, prior, purchase_of, text
 from advisor.codegen.pricing.timetable import planned_hours
 from advisor.codegen.writing.record import left_roots, read_record
 from advisor.data_files import facts_beside
 from advisor.errors import InputError
-from advisor.reading import check_regular, json_of, read_text
+from advisor.reading import json_of, read_text
 from advisor.records import replace
 
 
@@ -39,18 +51,13 @@ def _validator() -> Any:  # noqa: ANN401 - the validator class depends on the dr
 
 
 _PLANS = ("plan.json", "tfplan.json")
+_FLEETS = ("*/fleet.tf", "*/inference/fleet.py")
+"""Data of roots in a directory without a record."""
 _HOW = "make one with `terraform plan -out=tfplan && terraform show -json tfplan > plan.json`"
 _BY_KARPENTER = "Karpenter starts its machines, which kubernetes/karpenter names"
 _ELSEWHERE = "made outside of this code"
-_BASE = "on_demand_base"
-"""Variable: instances of a spot group that are always bought on demand, by its key."""
-_COMPUTED = f"{_BASE} is computed"
-_GROUPS, _REGIONS, _POOLS = "groups", "regions", "node_pools"
-_PROVIDERS = {"aws": "aws", "google": "gcp", "azurerm": "azure", "ibm": "ibm"}
-"""How types of resources begin → provider in the catalog."""
+_COMPUTED = f"{BASE} is computed"
 _TYPES = ("instance_types", "instance_type", "machine_type", "vm_size", "size", "sku")
-CACHES = ("aws_elasticache_replication_group", "azurerm_managed_redis", "google_memorystore_instance")
-"""Resources of response caches, as generated code has them."""
 _MANAGED = "ml."
 """How the types of SageMaker begin, which are those of EC2."""
 _PLACES = ("region", "location", "zone")
@@ -79,15 +86,31 @@ def read_projects(
     if given is None and path.is_dir():
         left = {path / root for root in left_roots(path)}
         recorded = [path / root for root in read_record(path).roots]
-        roots = [root for root in recorded if (any(path.glob("*.tf")) if root == path else root.is_dir())]
+        roots = [root for root in recorded if (_holds_code(path) if root == path else root.is_dir())]
         if not roots and not any(file for kind in ("*.tf", *_PLANS) for file in path.glob(kind)):
-            roots = sorted(file.parent for file in path.glob("*/fleet.tf"))
+            roots = sorted(
+                file.parents[len(file.relative_to(path).parts) - 2] for kind in _FLEETS for file in path.glob(kind)
+            )
         if roots and roots != [path]:
             return tuple(
-                replace(read_project(root, None, catalog, prefers_code=prefers_code), is_left=root in left)
+                replace(project, is_left=root in left)
                 for root in roots
+                for project in _projects_of(root, catalog, prefers_code=prefers_code)
             )
+        return tuple(_projects_of(path, catalog, prefers_code=prefers_code))
     return (read_project(path, given, catalog, prefers_code=prefers_code),)
+
+
+def _holds_code(directory: Path) -> bool:
+    return any(directory.glob("*.tf")) or is_program(directory)
+
+
+def _projects_of(root: Path, catalog: Catalog, *, prefers_code: bool) -> Iterator[Project]:
+    """The costs of a directory: of a program of Pulumi, of each of its stacks."""
+    if is_program(root):
+        yield from _of_program(root, catalog)
+    else:
+        yield read_project(root, None, catalog, prefers_code=prefers_code)
 
 
 def read_project(path: Path, given: str | None, catalog: Catalog, *, prefers_code: bool = False) -> Project:
@@ -129,17 +152,14 @@ def read_project(path: Path, given: str | None, catalog: Catalog, *, prefers_cod
         kind="terraform_plan_json" if "planned_values" in document else "terraform_state_json",
         now=now,
         before=breakdown_of(prior(document), catalog),
-        hours=NoHours.NO_RECORD if given is not None else planned_hours(path.parent, now, catalog),
+        hours=NoHours.NO_RECORD
+        if given is not None
+        else planned_hours(path.parent, now, catalog, terraform_inputs(path.parent)),
     )
 
 
 def _read(path: Path) -> str:
     return read_text(path, "plan of Terraform", _HOW)
-
-
-def _document(path: Path) -> Document:
-    check_regular(path, "code")
-    return read_hcl(_read(path), str(path))
 
 
 def _is_own(document: object) -> bool:
@@ -149,70 +169,61 @@ def _is_own(document: object) -> bool:
 
 def _is_generated(directory: Path) -> bool:
     """Whether a directory holds code with the data of a plan."""
-    documents = [_document(path) for path in directory.glob("*.tf")]
-    entries = [entry for name in (_GROUPS, _POOLS) for entry in (local_map(documents, name) or {}).values()]
+    code = terraform_code(directory)
+    entries = [] if code is None else [entry for name in (GROUPS, POOLS) for entry in code.entries(name).values()]
     return bool(entries) and all(isinstance(entry, dict) and "region" in entry for entry in entries)
 
 
 def _of_code(directory: Path, catalog: Catalog) -> Project:
-    """A generated root: one resource for each group, with the numbers that its data gives."""
-    documents = [_document(path) for path in sorted(directory.glob("*.tf"))]
-    groups, pools = (local_map(documents, name) for name in (_GROUPS, _POOLS))
-    if groups is None and pools is None:
+    """A generated root of Terraform: one resource for each group, with the numbers that its data gives."""
+    code = terraform_code(directory)
+    if code is None:
         raise InputError(
             "there is neither a plan as JSON nor code that advisor generated", where=str(directory), hint=_HOW
         )
-    given = {name: _given(directory, documents, name) for name in ("model_source", _BASE)}
-    uses = (*_uses(documents, groups or {}, given), *_pools(pools or {}))
-    now = Breakdown(tuple(cost_of(*use, catalog) for use in uses), {}, {})
-    hours = planned_hours(directory, now, catalog)
-    return Project(directory.resolve().name, str(directory), CODE, now, before=Breakdown((), {}, {}), hours=hours)
+    return _project(directory, directory.resolve().name, CODE, code, catalog)
 
 
-def _given(directory: Path, documents: Sequence[Document], name: str) -> object:
-    """Value of a variable: as a file of variables sets it, else by default; None without either."""
-    given = Module(directory, directory).given_value(name)
-    declared = [
-        block.attributes.get("default")
-        for document in documents
-        for block in document.body.of("variable")
-        if block.labels == (name,)
-    ]
-    defaults = [literal(attribute.value.node) for attribute in declared if attribute is not None]
-    return given if given is not None else defaults[-1] if defaults else None
+def _of_program(directory: Path, catalog: Catalog) -> Iterator[Project]:
+    """A generated program of Pulumi, of each of its stacks."""
+    stacks = stacks_of(directory)
+    for stack in stacks or ("",):
+        name = directory.resolve().name + (f" ({stack})" if len(stacks) > 1 else "")
+        yield _project(directory, name, PROGRAM, pulumi_code(directory, stack), catalog)
 
 
-def _pools(pools: Mapping[str, Any]) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
+def _project(directory: Path, name: str, kind: str, code: Code, catalog: Catalog) -> Project:
+    costs = (cost_of(*use, catalog) for use in (*_uses(code), *_pools(code)))
+    now = Breakdown(tuple(cost for cost in costs if cost.components), {}, {})
+    hours = planned_hours(directory, now, catalog, code.given)
+    return Project(name, str(directory), kind, now, before=Breakdown((), {}, {}), hours=hours)
+
+
+def _pools(code: Code) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
     """Nodes that manifests alone need: the code names them, and somebody makes them beside it."""
-    for key, pool in pools.items():
+    for key, pool in code.entries(POOLS).items():
         provider, region, machine = (text(pool.get(name)) for name in ("provider", "region", "instance_type"))
         bought = purchase_of(_PURCHASES, pool.get("spot"))
         use = Use(provider or "", region, machine, bought, first_known(pool.get("nodes")), remark=_ELSEWHERE)
-        yield Resource(f'local.{_POOLS}["{key}"]', "local", _POOLS, {}), (use,)
+        yield Resource(f'local.{POOLS}["{key}"]', "local", POOLS, {}), (use,)
 
 
-def _uses(
-    documents: list[Document], groups: Mapping[str, Any], given: Mapping[str, object]
-) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
-    """The machines of each group, under the resource that starts them, or else under the group.
-
-    Args:
-        documents: code of a root.
-        groups: entry of each by its key.
-        given: variables of the root that decide what is paid for.
-    """
-    resources = [block for document in documents for block in document.body.of("resource")]
-    starting = [block for block in resources if block.labels[0] in RULES and _is_of(block, _GROUPS)]
-    clouds = [_PROVIDERS[cloud] for block in resources if (cloud := block.labels[0].partition("_")[0]) in _PROVIDERS]
-    for block in starting:
-        kind, name = block.labels
+def _uses(code: Code) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
+    """The machines of each group, under the resource that starts them, or else under the group; and those beside."""
+    groups = code.entries(GROUPS)
+    starting = [start for start in code.started if start.each == GROUPS and start.kind in RULES]
+    for start in starting:
         for key, group in groups.items():
-            use = _use(clouds[0], kind, group, takes_bucket=given["model_source"] != "hub")
-            yield Resource(f'{kind}.{name}["{key}"]', kind, name, {}), _bought(use, key, given[_BASE])
-    yield from _beside(documents, [block for block in resources if block not in starting])
-    if not starting and clouds:
+            use = _use(code.cloud, start.kind, group, takes_bucket=code.given[SOURCE].value != "hub")
+            yield _resource(start, key), _bought(use, key, code.given[BASE].value)
+    yield from _beside(code)
+    if not starting and code.cloud:
         for key, group in groups.items():
-            yield Resource(f'local.groups["{key}"]', "local", _GROUPS, {}), (_use(clouds[0], "", group),)
+            yield Resource(f'local.{GROUPS}["{key}"]', "local", GROUPS, {}), (_use(code.cloud, "", group),)
+
+
+def _resource(start: Started, key: str, values: Mapping[str, Any] | None = None) -> Resource:
+    return Resource(f'{start.address}["{key}"]', start.kind, start.name, values or {})
 
 
 def _bought(use: Use, key: str, bases: object) -> tuple[Use, ...]:
@@ -224,25 +235,16 @@ def _bought(use: Use, key: str, bases: object) -> tuple[Use, ...]:
     return (replace(use, unpriced=_COMPUTED),) if number is None else mixed(use, use.number, number)
 
 
-def _beside(documents: list[Document], resources: list[Block]) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
+def _beside(code: Code) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
     """Machines and containers of each region beside the groups: entrances; and nodes of a response cache."""
-    data = {
-        name: value
-        for document in documents
-        for block in document.body.of("locals")
-        for name, attribute in block.attributes.items()
-        if (value := literal(attribute.value.node)) is not NOT_LITERAL
-    }
-    for block in resources:
-        kind, name = block.labels
-        if kind in CACHES:
-            resource = Resource(
-                f"{kind}.{name}", kind, name, {**_cache(kind, data.get("cache")), **_values(block, data)}
-            )
-            yield resource, RULES[kind](resource, Resources())
-        for region in data.get(_REGIONS, ()) if kind in RULES and _is_of(block, _REGIONS) else ():
-            resource = Resource(f'{kind}.{name}["{region}"]', kind, name, {**_values(block, data), "location": region})
-            yield resource, RULES[kind](resource, Resources())
+    for start in code.started:
+        if start.kind in CACHES:
+            values = {**_cache(start.kind, code.data.get(CACHE)), **start.values}
+            resource = Resource(start.address, start.kind, start.name, values)
+            yield resource, RULES[start.kind](resource, Resources())
+        for region in code.entries(REGIONS) if start.each == REGIONS and start.kind in RULES else ():
+            resource = _resource(start, region, {**start.values, "location": region})
+            yield resource, RULES[start.kind](resource, Resources())
 
 
 def _cache(kind: str, cache: Any) -> Mapping[str, Any]:  # noqa: ANN401 - a literal of the code
@@ -260,31 +262,6 @@ def _cache(kind: str, cache: Any) -> Mapping[str, Any]:  # noqa: ANN401 - a lite
         groups = {"num_node_groups": shards, "replicas_per_node_group": replicas}
         return {"region": cache.get("region"), "node_type": node, **groups}
     return {"region": cache.get("region"), "node_type": node, "num_cache_clusters": nodes}
-
-
-def _values(block: Block, data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Arguments that are literals or data of the plan, and blocks as lists."""
-    arguments = {name: _value(attribute.value.node, data) for name, attribute in block.attributes.items()}
-    blocks: dict[str, list[Mapping[str, Any]]] = {}
-    for inner in block.blocks:
-        blocks.setdefault(inner.kind, []).append(_values(inner, data))
-    return {**{name: value for name, value in arguments.items() if value is not NOT_LITERAL}, **blocks}
-
-
-def _value(node: Any, data: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a tree of the parser, and a literal of the code
-    steps = traversal(node) or ()
-    if steps[:1] != ("local",):
-        return literal(node)
-    value: Any = data
-    for step in steps[1:]:
-        value = value.get(step, NOT_LITERAL) if isinstance(value, dict) else NOT_LITERAL
-    return value
-
-
-def _is_of(block: Block, name: str) -> bool:
-    """Whether there is one for each entry of a local value."""
-    for_each = block.attributes.get("for_each")
-    return for_each is not None and traversal(for_each.value.node) == ("local", name)
 
 
 def _use(provider: str, kind: str, group: Mapping[str, Any], *, takes_bucket: bool = True) -> Use:
@@ -312,10 +289,14 @@ def _use(provider: str, kind: str, group: Mapping[str, Any], *, takes_bucket: bo
 
 
 def _number(group: Mapping[str, Any]) -> float | None:
-    """Number in the busiest hours; a scale set starts with its first profile's, and pools of GKE have their fewest."""
+    """Number in the busiest hours; a scale set starts with its first profile's, and pools of GKE have their fewest.
+
+    None where it is computed.
+    """
     profiles = group.get("profiles")
-    first = profiles[0].get("default") if isinstance(profiles, list) and profiles else None
-    return first_known(group.get("instances"), group.get("node_count"), first, group.get("min_nodes"))
+    first = profiles[0].get("default") if isinstance(profiles, list) and profiles else profiles
+    numbers = (group.get("instances"), group.get("node_count"), first, group.get("min_nodes"))
+    return first_known(next((number for number in numbers if number is not None), None))
 
 
 def _first(group: Mapping[str, Any], names: Iterable[str]) -> Any:  # noqa: ANN401 - a literal of the code

@@ -1,24 +1,31 @@
 """Hours in which the machines of generated code run by its plan, as the record beside the code holds them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from advisor.catalog import Catalog
-from advisor.codegen.hcl import local_map, read_hcl
+from advisor.codegen.hcl import NOT_LITERAL, read_hcl
 from advisor.codegen.model import ComputeGroup, Scaling
+from advisor.codegen.pricing.code import BASE, GROUPS, Given, Inputs, terraform_data
 from advisor.codegen.pricing.costs import Breakdown, GroupHours, NoHours
+from advisor.codegen.pricing.programs import fleet_data
+from advisor.codegen.python_literals import parse_python
 from advisor.codegen.rollout import Rollout
 from advisor.codegen.writing.record import FOLDER, base_text, digest_of, read_bytes, read_record, read_rollouts
 from advisor.units import MINUTES_PER_HOUR, whole_minutes
 
 
-def planned_hours(directory: Path, costs: Breakdown, catalog: Catalog) -> tuple[GroupHours, ...] | NoHours:
+def planned_hours(
+    directory: Path, costs: Breakdown, catalog: Catalog, given: Inputs
+) -> tuple[GroupHours, ...] | NoHours:  # fmt: skip
     """Instance-hours of each group of a root by its schedule, at the prices that the root has here.
 
     Args:
         directory: a root, or that of a plan of Terraform.
         costs: of its resources, which name their group.
         catalog: how long machines are billed after their last hour.
+        given: inputs of the root.
 
     Returns:
         In the order of the groups; or why there are none, as of services whose containers start as requests come.
@@ -37,15 +44,15 @@ def planned_hours(directory: Path, costs: Breakdown, catalog: Catalog) -> tuple[
     if any(group.is_serverless for group in deployed.groups):
         return NoHours.BY_REQUEST
     stop_hours = whole_minutes(catalog.scale_ins[deployed.target].value) / MINUTES_PER_HOUR
-    edited = _edited(directory, [group.key for group in deployed.groups])
+    edits = _edits(directory)
     return tuple(
-        _of_group(group, deployed.target, stop_hours, costs, is_edited=group.key in edited)
+        _of_group(group, deployed.target, stop_hours, costs, edits(group.key), given)
         for group in sorted(deployed.groups, key=lambda group: group.key)
     )
 
 
 def _of_group(
-    group: ComputeGroup, target: str, stop_hours: float, costs: Breakdown, *, is_edited: bool
+    group: ComputeGroup, target: str, stop_hours: float, costs: Breakdown, edits: Sequence[str], given: Inputs
 ) -> GroupHours:  # fmt: skip
     running, billed = group.hours_per_week(stop_hours)
     parts = [
@@ -58,7 +65,14 @@ def _of_group(
     priced = (part for part in parts if part.usd_per_hour is not None and part.number != 0)
     is_bought_otherwise = any(part.is_spot != group.is_spot for part in priced)
     billed *= group.containers(target)
-    return GroupHours(group.key, running, billed, price, is_edited=is_edited or is_bought_otherwise)
+    bought = (_bought_words(group.key, given[BASE]),) if is_bought_otherwise and not edits else ()
+    return GroupHours(group.key, running, billed, price, (*edits, *bought))
+
+
+def _bought_words(key: str, base: Given) -> str:
+    """Input by which a group is bought otherwise than planned."""
+    value = base.value.get(key) if isinstance(base.value, dict) else base.value
+    return f"{BASE} is {value} ({base.file})" if base.file else "it is bought otherwise than planned"
 
 
 def _recorded(directory: Path) -> Rollout | None:
@@ -74,40 +88,84 @@ def _record_of(directory: Path) -> tuple[Path | None, str]:
     return holder, "" if holder in (None, whole) else whole.relative_to(holder).as_posix()
 
 
-def _edited(directory: Path, keys: Sequence[str]) -> set[str]:
-    """Groups whose machines or hours a person changed in the code, since what was recorded was generated."""
+def _edits(directory: Path) -> Callable[[str], Sequence[str]]:
+    """Key of a group → what a person changed of its machines or hours since the code was generated."""
     holder, root = _record_of(directory)
-    if holder is None:
-        return set()
-    edited: set[str] = set()
-    record = read_record(holder)
-    for path in record.files:
+    changes: list[tuple[str, _Facts, _Facts]] = []
+    record = None if holder is None else read_record(holder)
+    for path in record.files if record else ():
         facts_of = _facts_in(Path(path).relative_to(root)) if Path(path).is_relative_to(root) else None
-        content = read_bytes(holder / path) if facts_of else None
-        base = record.base_of(path, digest_of(content)) if content is not None else None
-        generated = base_text(holder, base) if content is not None and base != digest_of(content) and base else None
-        if facts_of and content is not None and generated is not None:
-            now, then = facts_of(content.decode(errors="replace")), facts_of(generated.decode())
-            edited |= {key for key in keys if now(key) != then(key)}
-    return edited
+        content = read_bytes(holder / path) if facts_of and holder else None
+        if facts_of is None or content is None or holder is None or record is None:
+            continue
+        base = record.base_of(path, digest_of(content))
+        generated = base_text(holder, base) if base and base != digest_of(content) else None
+        if generated is not None:
+            name = Path(path).relative_to(root).as_posix()
+            changes.append((name, facts_of(content.decode(errors="replace")), facts_of(generated.decode())))
+    return lambda key: tuple(words for name, now, then in changes for words in _words(name, now(key), then(key)))
 
 
-_Facts = Callable[[str], object]
-"""Key of a group → what a file says of its machines and hours."""
+def _words(file: str, now: Mapping[str, object], then: Mapping[str, object]) -> Iterator[str]:
+    """Values of a file that were edited, with what was generated."""
+    for name in sorted({*now, *then}):
+        new, old = now.get(name), then.get(name)
+        if new != old:
+            is_short = all(
+                isinstance(value, str | int | float | list) and len(f"{value}") <= _SHORT for value in (new, old)
+            )
+            yield f"{name} is {_shown(new)}, generated as {_shown(old)} ({file})" if is_short else f"{name} ({file})"
+
+
+def _shown(value: object) -> str:
+    return (
+        ", ".join(map(str, value))
+        if isinstance(value, list)
+        else str(value).lower()
+        if isinstance(value, bool)
+        else str(value)
+    )
+
+
+_SHORT = 30
+"""Characters of a value that is repeated."""
+_Facts = Callable[[str], Mapping[str, object]]
+"""Key of a group → what a file says of its machines and hours, by name."""
 
 
 def _facts_in(path: Path) -> Callable[[str], _Facts] | None:
     """How the text of a file of a root says when which machines run; None: it does not."""
-    if path.name == "fleet.tf":
-        return _of_code
+    if path.as_posix() in _DATA:
+        return _DATA[path.as_posix()]
     return _of_objects if path.parts[0] == "kubernetes" and path.suffix == ".yaml" else None
 
 
 def _of_code(text: str) -> _Facts:
-    documents = [read_hcl(text, "fleet.tf")]
-    groups, backends = (local_map(documents, name) or {} for name in ("groups", "backends"))
+    return _of_data(terraform_data([read_hcl(text, "fleet.tf")]))
+
+
+def _of_program(text: str) -> _Facts:
+    return _of_data(fleet_data(parse_python(text, "fleet.py")))
+
+
+def _of_data(data: Mapping[str, Any]) -> _Facts:
+    """Entry of a group, and the steps of its backend that it is in."""
+    groups, backends = ({} if data.get(name) in (None, NOT_LITERAL) else data[name] for name in (GROUPS, "backends"))
     steps = [step for backend in backends.values() if isinstance(backend, dict) for step in backend.get("steps", ())]
-    return lambda key: (groups.get(key), [step for step in steps if key in step.get("groups", ())])
+    return lambda key: {**groups.get(key, {}), "steps": [step for step in steps if key in step.get("groups", ())]}
+
+
+def _of_plan(text: str) -> _Facts:
+    """A short program's plan as a whole."""
+    return lambda _key: {"its plan": text}
+
+
+_DATA: Mapping[str, Callable[[str], _Facts]] = {
+    "fleet.tf": _of_code,
+    "inference/fleet.py": _of_program,
+    "plan.json": _of_plan,
+}
+"""Files with the data of a plan, and how they are read."""
 
 
 def _of_objects(text: str) -> _Facts:
@@ -116,6 +174,11 @@ def _of_objects(text: str) -> _Facts:
     try:
         objects = [content for content in yaml.safe_load_all(text) if isinstance(content, dict)]
     except yaml.YAMLError:  # says nothing that was generated
-        return lambda _key: None
-    scaled = [content for content in objects if content.get("kind") == "ScaledObject"]
-    return lambda key: [content.get("spec") for content in scaled if (content.get("metadata") or {}).get("name") == key]
+        return lambda _key: {}
+    # Values of a Helm chart hold theirs in a list.
+    further = [
+        content for values in objects for content in values.get("extraObjects") or () if isinstance(content, dict)
+    ]
+    scaled = [content for content in (*objects, *further) if content.get("kind") == "ScaledObject"]
+    specs = {(content.get("metadata") or {}).get("name"): content.get("spec") for content in scaled}
+    return lambda key: specs.get(key) or {}

@@ -5,14 +5,15 @@ its metrics in Cloud Monitoring, and the reference of alert policies, read in No
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from advisor.catalog import load_catalog
+from advisor.catalog.deployment import ContainerSize
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.container import Backend, Container, Quota
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
-from advisor.codegen.platforms import GPUS, LONGEST_START_SECONDS, Gpu, Size, is_redundant, quota_of
+from advisor.codegen.platforms import GPUS, LONGEST_START_SECONDS, is_redundant, quota_of
 from advisor.codegen.quotas import quotas_of_updates
 from advisor.codegen.quoting import marked_slug
 from advisor.codegen.serving import pin_key
@@ -25,7 +26,7 @@ from advisor.codegen.targets.target import (
     templated,
 )
 from advisor.cost.services import accelerated_container_price
-from advisor.deployable import CONTAINER_ENGINE_GIB
+from advisor.deployable import container_size
 from advisor.records import dataclass, picked, replace
 
 
@@ -141,15 +142,22 @@ def _refusal(group: ComputeGroup) -> str:
         return f"Cloud Run has no {group.accelerator} in {group.region}, only in {', '.join(sorted(gpu.regions))}"
     if group.start_seconds > LONGEST_START_SECONDS:
         return f"{group.start_seconds} s until the model answers; Cloud Run waits {LONGEST_START_SECONDS} s"
-    if _size(gpu, group.checkpoint_gib) is None:
-        most = gpu.sizes[-1].memory_gib
+    sizes = _sizes(group)
+    if container_size(sizes, group.checkpoint_gib) is None:
+        most = sizes[-1].memory_gib
         return f"{group.checkpoint_gib} GiB of weights lie in memory beside the engine, and a container has {most} GiB"
     return ""
 
 
-def _size(gpu: Gpu, files_gib: int) -> Size | None:
-    """The smallest container that holds the engine and so many GiB of files; None where there is none."""
-    return next((size for size in gpu.sizes if size.memory_gib >= files_gib + CONTAINER_ENGINE_GIB), None)
+def _sizes(group: ComputeGroup) -> Sequence[ContainerSize]:
+    """Sizes that a container with the group's GPU may have, the smallest first."""
+    return load_catalog().deployment.container_sizes("gcp", f"Cloud Run {group.accelerator}")
+
+
+def _downloading(group: ComputeGroup) -> ContainerSize:
+    """Container that weights from the hub lie in: of code that is refused, and never written, the largest."""
+    sizes = _sizes(group)
+    return container_size(sizes, group.checkpoint_gib) or sizes[-1]
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
@@ -179,7 +187,6 @@ def _known(stack: Stack) -> Mapping[str, Any]:
 
 def _group(group: ComputeGroup) -> Mapping[str, object]:
     gpu = GPUS[group.accelerator]
-    downloading = _size(gpu, group.checkpoint_gib)
     return {
         "service": marked_slug(group.accelerator, group.key, _LONGEST_SERVICE, _HASH_DIGITS, "gpu"),
         "region": group.region,
@@ -190,26 +197,23 @@ def _group(group: ComputeGroup) -> Mapping[str, object]:
         "min_instances": 0 if group.is_serverless else group.min_instances,
         "max_instances": group.max_instances,
         "concurrent_requests": min(group.concurrent_requests_per_instance, _MOST_CONCURRENT_REQUESTS),
-        "downloading": _limits(downloading or gpu.sizes[-1]),
-        "mounting": _limits(gpu.sizes[0]),
+        "downloading": _limits(_downloading(group)),
+        "mounting": _limits(_sizes(group)[0]),
     }
 
 
 def _paid(group: ComputeGroup) -> Paid:
     """A container that weights from the hub lie in."""
-    gpu = GPUS[group.accelerator]
-    size = _size(gpu, group.checkpoint_gib) or gpu.sizes[-1]
+    size = _downloading(group)
     service = "Cloud Run with zonal redundancy" if is_redundant(group.instance_type) else "Cloud Run"
     return Paid(
         f"{service} {group.accelerator} with {size.vcpus} vCPUs and {size.memory_gib} GiB",
-        accelerated_container_price(
-            load_catalog(), ("gcp", service), group.region, group.accelerator, (size.vcpus, size.memory_gib)
-        ),
-        is_planned=group.is_serverless and size == gpu.sizes[0],
+        accelerated_container_price(load_catalog(), ("gcp", service), group.region, group.accelerator, size),
+        is_planned=group.is_serverless,
     )
 
 
-def _limits(size: Size) -> Mapping[str, str]:
+def _limits(size: ContainerSize) -> Mapping[str, str]:
     return {"cpu": f"{size.vcpus}", "memory": f"{size.memory_gib}Gi", "nvidia.com/gpu": "1"}
 
 
@@ -256,9 +260,8 @@ def _quotas(stack: Stack) -> tuple[Quota, ...]:
 def _cautions(stack: Stack) -> Iterator[str]:
     """Differences from the plan, in words."""
     for group in stack.groups:
-        gpu = GPUS[group.accelerator]
-        if _size(gpu, group.checkpoint_gib) != gpu.sizes[0]:
-            smallest = gpu.sizes[0]
+        smallest = _sizes(group)[0]
+        if _downloading(group) != smallest:
             yield (
                 f"Weights from the hub lie in memory and take a larger container than the {smallest.vcpus} vCPU and "
                 f"{smallest.memory_gib} GiB of one that mounts a bucket ({group.key}): mount one by model_source."

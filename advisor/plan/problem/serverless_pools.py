@@ -8,10 +8,13 @@ import numpy as np
 
 from advisor.candidates import Candidate, Rejection, Shortfall, judge, reject, reject_candidate
 from advisor.catalog import Catalog
+from advisor.catalog.deployment import ContainerSize
 from advisor.catalog.planning import Serverless
 from advisor.catalog.values import InstanceType, Offer, Price, Purchase
+from advisor.cost.services import accelerated_container_price
 from advisor.demand.spread import HIGH, mean_by_hour_of_week
 from advisor.demand.values import BatchRun, Demand, DemandProfile, Floats
+from advisor.deployable import container_size, files_gib
 from advisor.performance.evidence import Served
 from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import serve
@@ -252,20 +255,21 @@ def serverless_pools(
     whole = [candidate for candidate in judged if isinstance(candidate, Candidate) and not candidate.partition]
     served, too_slow = serve(whole, requirements, model)
     rejected = [*(rejection for rejection in (*outcomes, *judged) if isinstance(rejection, Rejection)), *too_slow]
-    if not served:
-        return PoolSet((), {}, tuple(rejected))
-    pool_set = pools_of(
-        replace(
-            supply,
-            requirements=requirements,
-            served=served,
-            offers=_offers(services),
-            rates=rates(served),
-            cold_starts=[None] * len(served),
-            owned={},
-            running={},
+    pool_set = PoolSet((), {}, ())
+    for size, members in _by_size(served, catalog).items():
+        of_size = pools_of(
+            replace(
+                supply,
+                requirements=requirements,
+                served=members,
+                offers=_offers(services, size, catalog),
+                rates=rates(members),
+                cold_starts=[None] * len(members),
+                owned={},
+                running={},
+            )
         )
-    )
+        pool_set = pool_set.plus(of_size)
     return _priced(pool_set, services, _Load.of(week, requirements.demand), supply, rejected)
 
 
@@ -297,12 +301,27 @@ def _as_used(requirements: Requirements) -> Requirements:
     return replace(requirements, workload=replace(workload, purchase=(Purchase.ON_DEMAND,), limits=limits))
 
 
-def _offers(services: Services) -> dict[tuple[str, str], tuple[Offer, ...]]:
-    """The services as offers of their machines."""
+def _by_size(served: Sequence[Served], catalog: Catalog) -> Mapping[ContainerSize | None, Sequence[Served]]:
+    """Candidates by the container that code orders for them; None: the service has one size."""
+    members: dict[ContainerSize | None, list[Served]] = {}
+    for each in served:
+        machine, files = each.candidate.instance_type, files_gib(each.candidate.memory.checkpoint_gib)
+        sizes = catalog.deployment.container_sizes(machine.provider, machine.name)
+        members.setdefault(container_size(sizes, files), []).append(each)
+    return members
+
+
+def _offers(
+    services: Services, size: ContainerSize | None, catalog: Catalog
+) -> Mapping[tuple[str, str], tuple[Offer, ...]]:  # fmt: skip
+    """The services as offers of their machines, at the price of a container of this size; None: of its only one."""
     offers: dict[tuple[str, str], tuple[Offer, ...]] = {}
     for (provider, region, name), serverless_offer in services.items():
-        usd = serverless_offer.service.usd_per_hour
-        price = None if usd is None else Price(usd, serverless_offer.service.provenance)
+        service = serverless_offer.service
+        price = None if service.usd_per_hour is None else Price(service.usd_per_hour, service.provenance)
+        if size is not None:
+            named = (provider, service.service)
+            price = accelerated_container_price(catalog, named, region, service.accelerator, size)
         offer = Offer(provider, region, name, on_demand=price, spot=None)
         offers[provider, name] = (*offers.get((provider, name), ()), offer)
     return offers

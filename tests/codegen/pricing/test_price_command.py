@@ -1,5 +1,6 @@
 """``advisor price`` as a user runs it, and the shape of what it says."""
 
+import dataclasses
 import json
 import math
 import re
@@ -13,12 +14,14 @@ import pytest
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.cli.app import main
-from advisor.codegen import Wanted, generate, read_former, write_files
-from advisor.codegen.pricing import CODE, Breakdown, Project, price_table
+from advisor.cli.price_table import price_table
+from advisor.codegen import Form, Language, Wanted, generate, read_former, write_files
+from advisor.codegen.pricing import CODE, Breakdown, Project
 from advisor.codegen.pricing.costs import Component, Cost
 from advisor.codegen.pricing.resources import Resource
 from advisor.codegen.selection import of_fleet
 from advisor.codegen.stack import stacks_of
+from advisor.plan.document import plan_to_json
 from advisor.plan.fleet.chosen import Policy
 from builders import catalog_of, offer, workload
 from codegen.plans import make_fleet, make_fleet_plan, make_group, make_option, make_plan
@@ -116,11 +119,11 @@ def catalog_price(kind, region="us-east-1", provider="aws", purchase="on_demand"
 
 @pytest.fixture
 def price(tmp_path, monkeypatch, capsys):
-    """Runs the program in an empty folder: exit code, stdout, stderr."""
+    """Runs the program in an empty folder, lines as wide as they get: exit code, stdout, stderr."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["advisor", "price", *arguments])
+    def run(*arguments, wide=True):
+        monkeypatch.setattr(sys, "argv", ["advisor", "price", *arguments, *(["--wide"] if wide else [])])
         with pytest.raises(SystemExit) as stopped:
             main()
         return stopped.value.code, *capsys.readouterr()
@@ -293,12 +296,19 @@ def test_the_readme_counts_the_hours_of_its_target(target, price, tmp_path):
     (by_hours,) = re.findall(r"; ([\d,.]+) by the hours of its plan", price("infra")[1])
     assert f"| Compute | ${by_hours} a month" in readme
     more = float(by_hours.replace(",", "")) - plan.fleet.cost.compute_usd_per_month
-    assert (f"This code costs ${more:,.2f} a month more than the plan counts" in readme) is (target == "eks")
-    total = plan.fleet.cost.total_usd_per_month + more
-    assert f"| Total | ${total:,.2f} a month |" in readme
-    assert (
-        f"planned_usd_per_month = {round(total, 2):g}" in (tmp_path / "infra" / "fleet.tf").read_text() or total > 1e6
+    amounts = {
+        label: float(usd.replace(",", ""))
+        for label, usd in re.findall(r"^\| (.+?) \| \$([\d,.]+) a mo", readme, re.MULTILINE)
+    }
+    total, planned = amounts["Total"], plan.fleet.cost
+    lines = sum(usd for label, usd in amounts.items() if label.startswith("In the total"))
+    assert total == pytest.approx(
+        planned.total_usd_per_month + more + lines - planned.standing_usd_per_month, abs=0.011
     )
+    assert (more > 0.005) is (target == "eks")
+    assert ("an instance is paid for until" in readme) is (target == "eks")
+    assert ("load balancer in" in readme) is (target == "ec2")
+    assert f"planned_usd_per_month = {total:g}" in (tmp_path / "infra" / "fleet.tf").read_text() or total > 1e6
 
 
 @pytest.mark.parametrize(
@@ -330,35 +340,218 @@ def test_a_computed_base_leaves_the_price_unknown(price, tmp_path):
     assert "on_demand_base is computed" in price("infra")[1]
 
 
-@pytest.mark.parametrize(
-    ("target", "path", "old", "new"),
-    [
-        ("ec2", "fleet.tf", r"(\n +instances +=) 2", r"\1 1"),
-        ("ec2", "fleet.tf", r"(\n +spot +=) true", r"\1 false"),
-        ("ec2", "fleet.tf", r'\["g6.xlarge"', '["g6.2xlarge"'),
-        ("ec2", "fleet.tf", "instances = 2 }", "instances = 1 }"),
-        (
-            "eks",
-            "kubernetes/us-east-1/us-east-1-1xl4-bf16-tp1-vllm.yaml",
-            'desiredReplicas: "2"',
-            'desiredReplicas: "1"',
-        ),
-        ("ec2", "terraform.tfvars", "", f"on_demand_base = {{ {SPOT} = 1 }}\n"),
-    ],
-)
-def test_hours_of_code_that_was_edited_are_unknown(target, path, old, new, price, tmp_path):
-    """The recorded timetable says nothing of other machines, another purchase or other hours."""
+OBJECTS = "kubernetes/us-east-1/us-east-1-1xl4-bf16-tp1-vllm.yaml"
+EDITS = {
+    "number": ("ec2", "fleet.tf", r"(\n +instances +=) 2", r"\1 1", "instances is 1, generated as 2 (fleet.tf)"),
+    "purchase": ("ec2", "fleet.tf", r"(\n +spot +=) true", r"\1 false", "spot is false, generated as true (fleet.tf)"),
+    "machine": ("ec2", "fleet.tf", r'\["g6.xlarge"', '["g6.2xlarge"', "instance_types is g6.2xlarge, generated as g6.xlarge (fleet.tf)"),
+    "computed number": ("ec2", "fleet.tf", r"(\n +instances +=) 2", r"\1 1 + 1", "instances (fleet.tf)"),
+    "hours": ("ec2", "fleet.tf", "instances = 2 }", "instances = 1 }", "schedule (fleet.tf)"),
+    "hours of objects": ("eks", OBJECTS, 'desiredReplicas: "2"', 'desiredReplicas: "1"', f"triggers ({OBJECTS})"),
+    "base": (
+        "ec2", "terraform.tfvars", "", f"on_demand_base = {{ {SPOT} = 1 }}\n", "on_demand_base is 1 (terraform.tfvars)",
+    ),
+}  # fmt: skip
+
+
+def edited(path, old, new):
+    """A file of generated code that somebody changed."""
+    text = path.read_text() if path.is_file() else ""
+    changed = re.sub(old, new, text) if old else text + new
+    assert changed != text
+    path.write_text(changed)
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_hours_of_code_that_was_edited_are_unknown(edit, price, tmp_path):
+    """The recorded timetable says nothing of other machines, another purchase or other hours; what was edited is named."""
+    target, path, old, new, told = EDITS[edit]
     plan = make_fleet_plan(make_group(purchase="spot", instances=(0, 2)))
     write_files(generate(plan, wanted=Wanted(target=target)), tmp_path / "infra")
     assert "unknown" not in price("infra")[1]
-    file = tmp_path / "infra" / path
-    text = file.read_text() if file.is_file() else ""
-    changed = re.sub(old, new, text) if old else new
-    assert changed != text
-    file.write_text(changed)
+    edited(tmp_path / "infra" / path, old, new)
     out = price("infra")[1]
     assert "unknown by the hours of its plan" in out
-    assert "unknown, since its code is no longer what was generated" in out
+    assert "unknown, since it was edited: " in out
+    assert told in out
+
+
+@pytest.mark.parametrize("form", Form)
+def test_hours_in_the_objects_of_every_form_are_seen(form, price, tmp_path):
+    """Pods of another number by the clock, in manifests, services and values of charts alike."""
+    plan = make_fleet_plan(make_group(purchase="spot", instances=(0, 2)))
+    write_files(generate(plan, wanted=Wanted(target="eks", form=form)), tmp_path / "infra")
+    assert "unknown" not in price("infra")[1]
+    (objects,) = [
+        path for path in (tmp_path / "infra" / "kubernetes").rglob("*.yaml") if "kind: ScaledObject" in path.read_text()
+    ]
+    edited(objects, r"(desiredReplicas: ['\"])2", r"\g<1>1")
+    assert f"triggers ({objects.relative_to(tmp_path / 'infra')})" in price("infra")[1]
+
+
+def as_pulumi(directory, *groups, short=False, target=""):
+    """A program of Pulumi for groups, whole or short, and the name of its project."""
+    wanted = Wanted(target=target, as_component=short)
+    write_files(generate(make_fleet_plan(*groups), Language.PYTHON, wanted), directory)
+    return re.search("^name: (.+)$", (directory / "Pulumi.yaml").read_text(), re.MULTILINE)[1]
+
+
+def configure(directory, stack, text):
+    """Adds lines to the configuration of a stack."""
+    path = directory / f"Pulumi.{stack}.yaml"
+    path.write_text((path.read_text() if path.is_file() else "config:\n") + text)
+
+
+PROGRAMS = [
+    "l4-spot", "scheduled", "ec2-cache", "eks-scheduled", "eks-karpenter-spot", "sagemaker-mixed-scheduled",
+    "mig-scheduled", "gke-scheduled", "tpu-vm-v6e", "cloud-run-two-regions", "container-apps-mixed",
+    "vm-scale-set-cache", "aks-scheduled", "mixed-fleet", "kubernetes-spot",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_of_pulumi_costs_what_its_root_of_terraform_does(name, price, tmp_path):
+    """Groups, entrances and caches, at the same prices and by the same hours, of every cloud."""
+    scenario = SCENARIOS[name]()
+    for language in Language:
+        wanted = dataclasses.replace(scenario.wanted, as_component=False)
+        write_files(generate(scenario.plan, language, wanted), tmp_path / language.value / "infra")
+    terraform, pulumi = (
+        json.loads(price(f"{language.value}/infra", "--format", "json")[1])["projects"]
+        for language in (Language.TERRAFORM, Language.PYTHON)
+    )
+    parts = [
+        [line["costComponents"] for project in projects for line in project["breakdown"]["resources"]]
+        for projects in (terraform, pulumi)
+    ]
+    assert sorted(map(str, parts[0])) == sorted(map(str, parts[1])) != []
+    assert {project["metadata"]["type"] for project in pulumi} == {"pulumi_dir"}
+    hours = [re.findall(r"\S+ by the hours of its plan", price(f"{language.value}/infra")[1]) for language in Language]
+    assert hours[0] == hours[1]
+
+
+@pytest.mark.parametrize("short", [False, True], ids=["whole", "short"])
+@pytest.mark.parametrize(
+    ("value", "on_demand"),
+    [
+        (f'"{{\\"{SPOT}\\": 1}}"', 1),
+        (f"{{{SPOT}: 2}}", 2),
+        (f"{{{SPOT}: 0}}", 0),
+    ],
+    ids=["text", "mapping", "none"],
+)
+def test_a_stack_buys_a_base_on_demand(value, on_demand, short, price, tmp_path):
+    """As a file of Terraform's variables does: its configuration as `pulumi config set` writes it, or by hand."""
+    project = as_pulumi(tmp_path / "infra", make_group(purchase="spot", instances=(0, 3)), short=short)
+    if short:
+        main = tmp_path / "infra" / "__main__.py"
+        edited(main, r"args=\{\n", 'args={\n        "on_demand_base": config.get_object("on_demand_base"),\n')
+    configure(tmp_path / "infra", "production", f"  {project}:on_demand_base: {value}\n  other:on_demand_base: 3\n")
+    (line,) = json.loads(price("infra", "--format", "json")[1])["projects"][0]["breakdown"]["resources"]
+    parts = {part["name"].split("(")[1].split(",")[0]: float(part["hourlyQuantity"]) for part in line["costComponents"]}
+    assert parts == {kind: count for kind, count in (("on-demand", on_demand), ("spot", 3 - on_demand)) if count}
+    assert ("on_demand_base is" in price("infra")[1]) is (on_demand > 0)
+
+
+def test_a_secret_base_leaves_the_price_unknown(price, tmp_path):
+    """What Pulumi encrypted is as good as computed."""
+    project = as_pulumi(tmp_path / "infra", make_group(purchase="spot"))
+    configure(tmp_path / "infra", "production", f"  {project}:on_demand_base:\n    secure: v1:abc\n")
+    assert "on_demand_base is computed" in price("infra")[1]
+
+
+def test_a_short_program_passes_on_what_its_arguments_name(price, tmp_path):
+    """Configuration that it does not read changes nothing, a literal counts, and what is computed is unknown."""
+    project = as_pulumi(tmp_path / "infra", make_group(purchase="spot", instances=(3, 3)), short=True)
+    configure(tmp_path / "infra", "production", f"  {project}:on_demand_base: {{{SPOT}: 2}}\n")
+    assert "on-demand, g6" not in price("infra")[1]
+    main = tmp_path / "infra" / "__main__.py"
+    edited(main, r"args=\{\n", f'args={{\n        "on_demand_base": {{"{SPOT}": 1}},\n')
+    assert "on-demand, g6" in price("infra")[1]
+    edited(main, rf'\{{"{SPOT}": 1\}}', "base()")
+    assert "on_demand_base is computed" in price("infra")[1]
+
+
+def test_each_stack_of_a_program_is_a_project(price, tmp_path):
+    """They deploy a fleet each; weights that one of them mounts make its container a smaller one."""
+    container = make_group(**GOOGLE | {"instance_type": "g2-standard-4"}, weights_gib=20.0)
+    project = as_pulumi(tmp_path / "infra", container, target="cloud-run")
+    configure(tmp_path / "infra", "staging", f"  {project}:model_source: gs://weights/models\n")
+    found = json.loads(price("infra", "--format", "json")[1])["projects"]
+    names = {one["name"]: one["breakdown"]["resources"][0]["costComponents"][0]["name"] for one in found}
+    assert "8 vCPUs and 32 GiB" in names["infra (production)"]
+    assert "4 vCPUs and 16 GiB" in names["infra (staging)"]
+
+
+PROGRAM_EDITS = {
+    "number": (r"(\n +instances=)2,", r"\g<1>1,", "instances is 1, generated as 2 (inference/fleet.py)"),
+    "machine": (
+        r'\["g6.xlarge"',
+        '["g6.2xlarge"',
+        "instance_types is g6.2xlarge, generated as g6.xlarge (inference/fleet.py)",
+    ),
+    "hours": (r"instances=2\)", "instances=1)", "schedule (inference/fleet.py)"),
+    "computed number": (r"(\n +instances=)2,", r"\g<1>1 + 1,", "instances (inference/fleet.py)"),
+}
+
+
+@pytest.mark.parametrize("edit", PROGRAM_EDITS)
+def test_edits_of_a_program_are_priced_and_leave_its_hours_unknown(edit, price, tmp_path):
+    """Its data is the user's, as that of a root of Terraform is."""
+    as_pulumi(tmp_path / "infra", make_group(purchase="spot", instances=(0, 2)))
+    before = price("infra")[1]
+    assert "unknown" not in before
+    old, new, told = PROGRAM_EDITS[edit]
+    edited(tmp_path / "infra" / "inference" / "fleet.py", old, new)
+    out = price("infra")[1]
+    assert told in out
+    assert "unknown by the hours of its plan" in out
+    total = re.compile("total of what is known: ([^ ]+)")
+    assert (total.search(out)[1] == total.search(before)[1]) is (edit == "hours")
+    assert (total.search(out)[1] == "unknown") is (edit == "computed number")
+
+
+def test_another_plan_beside_a_short_program_leaves_its_hours_unknown(price, tmp_path):
+    """The machines are those of the new plan, and the record has the hours of the old one."""
+    as_pulumi(tmp_path / "infra", make_group(purchase="spot", instances=(0, 2)), short=True)
+    assert "unknown" not in price("infra")[1]
+    other = make_fleet_plan(make_group(purchase="spot", instances=(0, 3)))
+    (tmp_path / "infra" / "plan.json").write_text(plan_to_json(other))
+    out = price("infra")[1]
+    assert "unknown, since it was edited: its plan (plan.json)" in out
+
+
+def test_a_program_that_is_no_python_says_where(price, tmp_path):
+    """An input error with file and line, as of Terraform."""
+    as_pulumi(tmp_path / "infra", make_group())
+    edited(tmp_path / "infra" / "inference" / "fleet.py", "", "FLEET = (\n")
+    code, _, err = price("infra")
+    assert code == 1
+    assert "not valid Python" in err
+    assert "fleet.py:" in err
+
+
+def test_a_configuration_that_is_no_yaml_says_so(price, tmp_path):
+    """An input error with the file."""
+    as_pulumi(tmp_path / "infra", make_group())
+    (tmp_path / "infra" / "Pulumi.production.yaml").write_text("config: [\n")
+    code, _, err = price("infra")
+    assert code == 1
+    assert "not valid YAML" in err
+
+
+@pytest.mark.parametrize("name", ["vm-scale-set-mixed", "container-apps-mixed", "mixed-fleet", "kubernetes-spot"])
+def test_lines_keep_to_80_characters_in_pipes(name, price, tmp_path):
+    """Resources stand on lines of their own where the table is wider; --wide has one line for each."""
+    scenario = SCENARIOS[name]()
+    write_files(generate(scenario.plan, wanted=scenario.wanted), tmp_path / "infra")
+    narrow, wide = price("infra", wide=False)[1], price("infra")[1]
+    long = [line for line in narrow.splitlines() if len(line) > 80]
+    assert all(" " not in line for line in long), "names of resources, which nothing can break"
+    assert any(len(line) > 80 for line in wide.splitlines())
+    assert sorted("".join(narrow.split())) == sorted(
+        "".join(wide.split()).replace("resource", "", narrow.count("  what "))
+    )
 
 
 @pytest.mark.parametrize("path", ["fleet.tf", "variables.tf"])
@@ -455,7 +648,7 @@ def test_generated_fleet_has_a_line_for_each_group(price, tmp_path):
     found = json.loads(price("infra", "--format", "json")[1])
     names = [part["name"] for line in found["projects"][0]["breakdown"]["resources"] for part in line["costComponents"]]
     assert names == ["Instance usage (on-demand, g6.xlarge, us-east-1)", "Instance usage (spot, g6.xlarge, us-east-1)"]
-    assert "schedules and commitments\ncount in the plan alone" in price("infra")[1]
+    assert "schedules and commitments count in the plan alone" in price("infra")[1]
 
 
 GOOGLE = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-8"}
@@ -529,13 +722,13 @@ def test_a_plan_of_terraform_has_the_hours_of_the_record_beside_it(price, tmp_pa
     out = price("elsewhere.json")[1]
     assert end not in out
     assert "count in the plan alone" not in out, "Terraform of others has no plan"
-    assert f"{UNKNOWN}\nno record of generated code (.advisor) lies beside it" in out
+    assert f"{UNKNOWN} no record of generated code (.advisor) lies beside it" in out
     others = plan(groups | {"address": "aws_autoscaling_group.other"}, SCHEDULE)
     (tmp_path / "infra/plan.json").write_text(json.dumps(others))
     out = price("infra")[1]
     assert end not in out
     assert "count in the plan alone" not in out
-    assert f"{UNKNOWN}\nthe record of generated code beside it (.advisor) has groups without a resource in it" in out
+    assert f"{UNKNOWN} the record of generated code beside it (.advisor) has groups without a resource in it" in out
 
 
 @pytest.mark.parametrize(
@@ -547,7 +740,7 @@ def test_a_plan_of_terraform_says_why_the_record_beside_it_has_no_hours(policy, 
     write_files(generate(make_fleet_plan(make_group(instances=(1, 2)), policy=policy)), tmp_path / "infra")
     (tmp_path / "infra/plan.json").write_text(json.dumps(plan(machines_of("us-east-1"), SCHEDULE)))
     out = price("infra")[1]
-    assert f"{UNKNOWN}\n{reason}\n" in out
+    assert f"{UNKNOWN} {reason}\n" in out
     assert "count in the plan alone" in out
 
 
@@ -559,7 +752,7 @@ def test_a_plan_of_terraform_in_a_cut_over_says_so(price, tmp_path):
     machines = [machines_of(region) for region in ("us-east-1", "us-west-2")]
     (tmp_path / "infra/plan.json").write_text(json.dumps(plan(*machines, SCHEDULE)))
     out = price("infra")[1]
-    assert f"{UNKNOWN}\na cut-over of its code is under way\n" in out
+    assert f"{UNKNOWN} a cut-over of its code is under way\n" in out
     assert "by the hours of its plan" not in out
 
 

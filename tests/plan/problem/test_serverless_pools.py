@@ -30,7 +30,8 @@ from plan.fleet.problems import pool_of, problem_of
 
 CATALOG = load_catalog()
 CLOUD_RUN = "gcp/us-central1/Cloud Run L4/fp8/tp1"
-PRICE = next(one.usd_per_hour for one in CATALOG.serverless if one.service == "Cloud Run" and one.usd_per_hour)
+PRICE = 0.67212 + 6 * 0.0648 + 24 * 0.0072
+"""Of a container that weights of 8 billion parameters in fp8 lie in: the GPU, 6 vCPUs and 24 GiB."""
 PATIENT = Slo(tpot_p95_ms=100)
 RARE = declared_demand(1 / 3600, 2 / 3600, 800, 200)
 
@@ -68,10 +69,20 @@ def test_a_service_is_billed_for_the_time_in_which_it_runs():
     lasts_s = source.served.mean_concurrency / source.served.requests_per_second_per_replica.value
     start_s = source.cold_start.total_s.value
     expected = duty_of_rate(np.array([1 / 3600]), LONGEST_IDLE_S + lasts_s, start_s).billed_ratio[0]
-    assert (tariff.usd_per_hour, tariff.label) == (PRICE, "Cloud Run")
+    assert (tariff.usd_per_hour, tariff.label) == (pytest.approx(PRICE), "Cloud Run")
     assert tariff.active_ratios == pytest.approx((expected,))
     assert expected == pytest.approx(1 - math.exp(-(900 + lasts_s) / 3600) + start_s / 3600 * 0.78, rel=0.02)
     assert source.cold_start.image_s.value == 0
+
+
+@pytest.mark.parametrize(
+    ("precision", "vcpus", "gib"), [("int4", 4, 16), ("fp8", 6, 24), ("bf16", 6, 24)], ids=["int4", "fp8", "bf16"]
+)
+def test_it_costs_what_the_container_does_that_the_weights_lie_in(precision, vcpus, gib):
+    """The size that code orders with weights from the hub, at its price by GPU, vCPU and GiB."""
+    found = formulation(precisions=(precision,))
+    (tariff,) = [one for key, one in services(found).items() if key.startswith("gcp/us-central1/Cloud Run L4/")]
+    assert tariff.usd_per_hour == pytest.approx(0.67212 + vcpus * 0.0648 + gib * 0.0072)
 
 
 def test_it_wins_where_the_duty_is_low():

@@ -69,12 +69,19 @@ def test_another_option_is_replayed_by_its_rank(plan, trace, run_advisor):
 
 def test_the_table_shows_targets_beside_what_was_replayed(plan, trace, run_advisor, tmp_path):
     """For people: one line, latencies against targets, groups; into a file where one is named."""
-    done = run_advisor("replay", plan, trace, "-o", tmp_path / "table.txt")
+    done = run_advisor("replay", plan, trace, "--wide", "-o", tmp_path / "table.txt")
     text = (tmp_path / "table.txt").read_text()
     assert done.returncode == 0
     assert "99.9% of 1,000 requests kept every target" in text
     assert "time to first token" in text
     assert "1,000 ms" in text
+
+
+def test_lines_keep_to_80_characters_in_pipes(plan, trace, run_advisor):
+    """Nothing is left out: what does not fit follows in a table of its own."""
+    narrow, wide = (run_advisor("replay", plan, trace, *options).stdout for options in ([], ["--wide"]))
+    assert max(map(len, narrow.splitlines())) <= 80 < max(map(len, wide.splitlines()))
+    assert set(wide.split()) - set(narrow.split()) <= {word for word in wide.split() if set(word) == {"-"}}
 
 
 def test_rows_out_of_order_are_sorted_and_said(plan, trace, run_advisor):

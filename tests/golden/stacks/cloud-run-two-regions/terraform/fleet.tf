@@ -3,6 +3,9 @@
 # What the plan decides. A changed plan of the same shape changes this file and README.md, and no other.
 
 locals {
+  # Total of the plan for a month of 730 hours, in USD.
+  planned_usd_per_month = 3429.18
+
   # Per mille of all requests in the busiest hours.
   regions = {
     europe-west4 = {

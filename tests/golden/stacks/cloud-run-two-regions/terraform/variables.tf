@@ -224,14 +224,3 @@ variable "billing_account" {
     error_message = "Give an account such as 012345-567890-ABCDEF."
   }
 }
-
-variable "budget_usd_per_month" {
-  description = "Spending a month, in USD, beyond which the budget tells; null makes no budget, since what this code costs is not known."
-  type        = number
-  default     = null
-
-  validation {
-    condition     = var.budget_usd_per_month == null || try(var.budget_usd_per_month > 0, false)
-    error_message = "The value of budget_usd_per_month must be more than 0."
-  }
-}

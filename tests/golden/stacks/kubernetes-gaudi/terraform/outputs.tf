@@ -18,6 +18,6 @@ output "region_weights" {
 }
 
 output "planned_usd_per_month" {
-  description = "Total of the plan for a month of 730 hours, in USD."
+  description = "Total of what this code runs and orders, for a month of 730 hours, in USD."
   value       = local.planned_usd_per_month
 }

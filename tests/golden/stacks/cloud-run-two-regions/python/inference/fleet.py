@@ -5,7 +5,7 @@
 from inference.plan import Alert, Backend, Fleet, Group, Region
 
 FLEET = Fleet(
-    planned_usd_per_month=None,
+    planned_usd_per_month=3429.18,
     regions={
         "europe-west4": Region(
             weight=700,

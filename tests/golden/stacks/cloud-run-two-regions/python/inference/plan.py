@@ -83,8 +83,8 @@ class Alert:
 class Fleet:
     """The whole plan of one cloud."""
 
-    planned_usd_per_month: float | None
-    """Total for a month of 730 hours; None: not known."""
+    planned_usd_per_month: float
+    """Total for a month of 730 hours."""
     regions: Mapping[str, Region]
     backends: Mapping[str, Backend]
     groups: Mapping[str, Group]

@@ -136,11 +136,3 @@ class Settings:
         "an account such as 012345-567890-ABCDEF",
         default=None,
     )
-    budget_usd_per_month: float | None = setting(
-        "Spending a month, in USD, beyond which the budget tells; null makes no budget, since what this code costs is "
-        "not known.",
-        "",
-        "more than 0",
-        above=0,
-        default=None,
-    )

@@ -56,6 +56,12 @@ class StackTest(unittest.TestCase):
         limits = [service["template"]["containers"][0]["resources"]["limits"] for service in services]
         self.assertEqual(limits, [dict(group.mounting) for group in FLEET.groups.values()])
 
+    def test_the_budget_covers_the_plan(self) -> None:
+        """The budget filters on the label that everything carries."""
+        (budget,) = inputs_of(self.resources, "billing/budget:Budget")
+        self.assertGreaterEqual(float(budget["amount"]["specifiedAmount"]["units"]), FLEET.planned_usd_per_month)
+        self.assertEqual(budget["budgetFilter"]["labels"], {"deployment": SETTINGS.name})
+
     def test_bad_settings_are_refused(self) -> None:
         """The message names what is wrong and says what to give."""
         with self.assertRaisesRegex(pulumi.RunError, "subnetworks lacks"):

@@ -33,6 +33,10 @@ run "follows_the_plan" {
     error_message = "The name of a service has at most 49 characters."
   }
 
+  assert {
+    condition     = tonumber(google_billing_budget.monthly[0].amount[0].specified_amount[0].units) >= local.planned_usd_per_month
+    error_message = "The budget must cover the plan."
+  }
 }
 
 run "is_private" {

@@ -5,7 +5,7 @@
 from inference.plan import Alarm, Fleet, Group, Region
 
 FLEET = Fleet(
-    planned_usd_per_month=1883.04,
+    planned_usd_per_month=1905.3,
     namespace="support-chat",
     regions={
         "us-east-1": Region(

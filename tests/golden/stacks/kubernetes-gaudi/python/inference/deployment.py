@@ -21,7 +21,7 @@ class Deployment(pulumi.ComponentResource):
     region_weights: Mapping[str, int]
     """Per mille of the requests that the plan sends to each region."""
     planned_usd_per_month: float
-    """Total of the plan for a month of 730 hours, in USD."""
+    """Total of what this code runs and orders, for a month of 730 hours, in USD."""
 
     def __init__(self, name: str, args: DeploymentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Register everything."""

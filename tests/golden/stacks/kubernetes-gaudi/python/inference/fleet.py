@@ -5,7 +5,7 @@
 from inference.plan import Fleet, NodePool, Region
 
 FLEET = Fleet(
-    planned_usd_per_month=1220.94,
+    planned_usd_per_month=1204.51,
     regions={
         "us-east": Region(
             weight=1000,
