@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -88,6 +88,8 @@ class Progress:
         """Show in a block how many fleets were replayed, while a plan is searched for."""
         from advisor.watched_steps import steps_shown  # noqa: PLC0415 - help shows without it
 
+        if not sys.stderr.isatty() or is_quiet():
+            return nullcontext()
         return steps_shown(lambda count: self._draw(f"{counted(count, 'fleet')} replayed"))
 
     def _draw(self, text: str) -> None:

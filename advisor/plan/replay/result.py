@@ -62,6 +62,8 @@ class EarlyEnd:
             weights: requests that each stands for, (n,); None: all for as many.
         """
         self._weights, self._first = weights, cutoff.busiest
+        self._stands: Flags | None = None if weights is None or weights.all() else weights > 0
+        """Whether each stands for any; None: all do."""
         self._judged = np.array(self._counts(np.arange(count)), dtype=np.float64)
         self._allowed = cutoff.most_late_ratio * self._judged
         strata: dict[tuple[int, float], int] = {}
@@ -87,11 +89,11 @@ class EarlyEnd:
 
     def _counts(self, requests: Indices) -> tuple[float, float]:
         """Weight of these requests, and number of those among them that are judged by themselves."""
-        if self._weights is None:
-            weight, judged = float(requests.size), requests
-        else:
-            weight, judged = float(self._weights[requests].sum()), requests[self._weights[requests] > 0]
-        return weight, weight if self._first is None else int(np.count_nonzero(judged < self._first))
+        weight = requests.size if self._weights is None else float(self._weights[requests].sum())
+        if self._first is None:
+            return weight, weight
+        judged = requests if self._stands is None else requests[self._stands[requests]]
+        return weight, int(np.count_nonzero(judged < self._first))
 
     def is_too_late(self, more: Indices | None = None) -> bool:
         """Whether more are late already than are allowed, with those of a session that is not counted yet."""
