@@ -74,7 +74,7 @@ class Ranking:
 
     @property
     def all_confirmed(self) -> list[Confirmed]:
-        """Those whose replay holds."""
+        """Fleets of the options whose replay holds."""
         return [single.confirmed for single in self.singles if single.confirmed is not None]
 
     @property
