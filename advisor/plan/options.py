@@ -10,14 +10,14 @@ import numpy as np
 from advisor.candidates import Rejection, Shortfall, reject_candidate
 from advisor.plan.problem.charges import alone_usd_per_month, way_of
 from advisor.plan.problem.constraints import most_headroom
-from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, requests_per_month, share_without
+from advisor.plan.problem.formulas import hours_per_month, least_instances, mix_rate, requests_per_month
 from advisor.plan.problem.limits import Constraint
 from advisor.plan.problem.values import FleetSolution, Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.replay.below import at_need
 from advisor.plan.replay.groups import clearly_cheaper, closer, worst_share
 from advisor.plan.replay.headroom import Kind, kind_of
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
-from advisor.plan.solve.alone import ROUNDING, Missed, alone, load_of
+from advisor.plan.solve.alone import Missed, alone, load_of
 from advisor.plan.solve.simple import preference
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.records import dataclass, replace
@@ -74,7 +74,7 @@ class Ranking:
 
     @property
     def all_confirmed(self) -> list[Confirmed]:
-        """Those whose replay holds."""
+        """Fleets of the options whose replay holds."""
         return [single.confirmed for single in self.singles if single.confirmed is not None]
 
     @property
@@ -263,15 +263,11 @@ def _least_counts(problem: Problem, planned: Floats) -> Floats:
     Returns:
         (pools, classes).
     """
-    loads = np.array([load_of(problem, pool, 1.0) for pool in problem.pools]).reshape(-1, 1)
-    share = share_without(problem.limits, Part.MACHINE)
+    loads = np.array([load_of(problem, pool, 1.0) for pool in problem.pools])
+    rates = np.array([mix_rate(problem, pool) for pool in problem.pools])
     with np.errstate(invalid="ignore", divide="ignore"):  # no load on a pool that serves none
-        counts: Floats = np.ceil(planned * loads - ROUNDING)
-        if share > 0:
-            rates = np.array([mix_rate(problem, pool) for pool in problem.pools]).reshape(-1, 1)
-            spare = np.ceil(planned * share / rates - ROUNDING) + 1
-            counts = np.maximum(counts, np.where(planned > 0, spare, 0.0))
-    return np.where(np.isfinite(loads), counts, math.inf)
+        counts = least_instances(problem, planned, rates, loads)
+    return np.where(np.isfinite(loads)[:, None], counts, math.inf)
 
 
 def _amount(number: float, unit: str) -> str:

@@ -58,7 +58,9 @@ def test_every_replayed_option_is_searched_once():
     again = refined(once, market.formulation, market.validator, market.context)
 
     assert all(single.is_searched for single in once.singles if single.confirmed is not None)
-    assert sum(single.usd_per_month for single in once.singles) < sum(single.usd_per_month for single in ranking.singles)
+    assert sum(single.usd_per_month for single in once.singles) < sum(
+        single.usd_per_month for single in ranking.singles
+    )
     assert again.singles == once.singles
 
 

@@ -151,16 +151,18 @@ def lost_with(problem: Problem, allocations: Iterable[Allocation], part: Part, a
     return lost
 
 
-def least_instances(problem: Problem, planned: Floats, rates: Floats) -> Floats:
+def least_instances(problem: Problem, planned: Floats, rates: Floats, loads: Floats | None = None) -> Floats:
     """Instances that carry an hour, also without one of them: at least so many, (rates, hours).
 
     Args:
         problem: whose limits count.
         planned: requests per second of the hours.
         rates: requests per second that no instance sustains more than.
+        loads: instances that each of these requests keeps busy where lengths are told apart; None: ``1 / rates``.
     """
-    load = planned / rates[:, None]
-    spare = np.ceil(share_without(problem.limits, Part.MACHINE) * load - ROUNDING) + 1
+    usual = planned / rates[:, None]
+    load = usual if loads is None else planned * loads[:, None]
+    spare = np.ceil(share_without(problem.limits, Part.MACHINE) * usual - ROUNDING) + 1
     least: Floats = np.maximum(np.maximum(np.ceil(load - ROUNDING), spare), problem.limits.zones)
     return np.where(planned <= 0, 0.0, least) if problem.scaling.scale_to_zero else least
 

@@ -47,7 +47,7 @@ from advisor.plan.problem.values import (
     PurchaseOption,
     Tariff,
 )
-from advisor.plan.solve.alone import Instances, alone
+from advisor.plan.solve.alone import Instances, alone, load_of
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.objective import (
     bound_with_spare,
@@ -56,7 +56,14 @@ from advisor.plan.solve.objective import (
     objective_usd_per_month,
     planned_rates,
 )
-from advisor.plan.solve.optimise import any_within, explain_conflict, fleet_if_any, improved, relative_change
+from advisor.plan.solve.optimise import (
+    ROUNDED_USD,
+    any_within,
+    explain_conflict,
+    fleet_if_any,
+    improved,
+    relative_change,
+)
 from advisor.plan.solve.solver import FEASIBLE
 from advisor.plan.solve.variables import most_instances
 from advisor.records import replace
@@ -305,8 +312,6 @@ def _fleet(problem: Problem, ways: Sequence[_Way], counts: Sequence[tuple[int, .
 
 EXPLAINED = 3
 """Scopes without a fleet whose conflict is looked for, from the one that promises most on: each takes many solves."""
-PROMISING = 4
-"""Pools that are tried by themselves before any program is solved."""
 
 
 def scopes(problem: Problem) -> tuple[Problem, ...]:
@@ -442,12 +447,18 @@ def _cheaper(fleet_solution: FleetSolution | None, other: FleetSolution | None) 
 
 
 def cheapest_single(problem: Problem) -> FleetSolution | None:
-    """The cheapest fleet of one pool paid for in one way, of the pools that promise most; None where none is one."""
+    """The cheapest fleet of one pool paid for in one way; None where none is one."""
     return Singles(problem).cheapest
 
 
 class Singles:
-    """Fleets of each pool that promises much, in each way of paying; each is computed when it is first asked for."""
+    """Fleets of each pool in each way of paying, those of the least bound first, each computed when it is asked for.
+
+    No fleet of a pool costs less than its bound by more than what parts that are each rounded to the cent make up
+    (``ROUNDED_USD``): as many instances of each hour class as carry it in the cheapest way of paying, also without one
+    of them where that is asked, and what the region charges at least. So once a bound is above a fleet's cost by that,
+    no fleet behind it is cheaper.
+    """
 
     def __init__(
         self,
@@ -456,7 +467,7 @@ class Singles:
         headroom: float | None = None,
         pools: "PoolsAlone | None" = None,
     ) -> None:
-        """Order the ways of paying by about what their pools cost, each taken to sustain so many times less.
+        """Order the pools by their bounds, each taken to sustain so many times less.
 
         Args:
             problem: the question.
@@ -464,41 +475,47 @@ class Singles:
             headroom: of every pool; None: as they are.
             pools: those of the question, where they were looked at before.
         """
-        pools = PoolsAlone(problem) if pools is None else pools
-        able, usd = pools.able, pools.usd_per_month(headroom)
+        self._pools = PoolsAlone(problem) if pools is None else pools
         self._problem, self._known_usd = problem, {} if known_usd is None else known_usd
-        self._ways = [
-            (float(usd[at]), pool, tariff)
-            for at in np.argsort(usd, kind="stable")[:PROMISING].tolist()
-            for pool in (able[at] if headroom is None else able[at].slower(headroom),)
-            for tariff in pool.tariffs
-            if tariff.paid not in (PurchaseOption.OWNED, PurchaseOption.SERVERLESS)
-        ]
+        self._headroom = headroom
+        self._bounds = self._pools.usd_per_month(headroom)
+        self._order = np.argsort(self._bounds, kind="stable").tolist()
         self._fleets: list[FleetSolution | None] = []
+        """The cheapest of each pool so far, in their order."""
 
     @property
     def cheapest(self) -> FleetSolution | None:
         """The cheapest of them; None where there is none."""
         best: FleetSolution | None = None
-        for at, (about_usd, *_) in enumerate(self._ways):
-            if best is not None and about_usd > _usd(best) + A_CENT:
+        for at in range(len(self._order)):
+            if best is not None and self._bound(at) > _usd(best) + ROUNDED_USD:
                 break
             best = _cheaper(best, self._fleet(at))
         return best
 
     def is_any_below(self, usd_per_month: float) -> bool:
         """Whether one of them costs less than an amount."""
-        affordable = takewhile(lambda at: self._ways[at][0] <= usd_per_month + A_CENT, range(len(self._ways)))
+        affordable = takewhile(lambda at: self._bound(at) <= usd_per_month + ROUNDED_USD, range(len(self._order)))
         fleets = filter(None, map(self._fleet, affordable))
         return any(_usd(fleet) < usd_per_month for fleet in fleets)
 
+    def _bound(self, at: int) -> float:
+        return float(self._bounds[self._order[at]])
+
     def _fleet(self, at: int) -> FleetSolution | None:
-        """The fleet of a way of paying, asked for in their order; None where there is none."""
+        """The cheapest fleet of a pool, asked for in their order; None where there is none."""
         if at == len(self._fleets):
-            _, pool, tariff = self._ways[at]
-            fleet = alone(self._problem, pool, tariff, self._known_usd)
-            self._fleets.append(fleet if isinstance(fleet, FleetSolution) else None)
+            self._fleets.append(self._cheapest_of(self._pools.able[self._order[at]]))
         return self._fleets[at]
+
+    def _cheapest_of(self, pool: Pool) -> FleetSolution | None:
+        pool = pool if self._headroom is None else pool.slower(self._headroom)
+        best: FleetSolution | None = None
+        for tariff in pool.tariffs:
+            if tariff.paid not in (PurchaseOption.OWNED, PurchaseOption.SERVERLESS):
+                fleet = alone(self._problem, pool, tariff, self._known_usd)
+                best = _cheaper(best, fleet if isinstance(fleet, FleetSolution) else None)
+        return best
 
 
 def _usd(fleet: FleetSolution) -> float:
@@ -534,13 +551,20 @@ class PoolsAlone:
         self._standing_usd = least_alone_usd_per_month(problem, self.able)
 
     def usd_per_month(self, headroom: float | None = None) -> Floats:
-        """About what each of them would cost, taken to sustain so many times less; None: as they are."""
+        """USD a month that no fleet of each of them is below, at so many times less than it sustains; None: at that."""
         if not self.able:
             return np.zeros(0)
         rates = np.array([mix_rate(self._problem, pool, headroom) for pool in self.able])
-        counts = least_instances(self._problem, self._planned, rates)
+        counts = least_instances(self._problem, self._planned, rates, self._loads(headroom))
         usd: Floats = self._usd_per_hour * (counts * self._hours).sum(axis=1)
         return usd + self._standing_usd
+
+    def _loads(self, headroom: float | None) -> Floats | None:
+        """Instances that each request per second keeps busy, where lengths are told apart; None where they are not."""
+        if not len(self._problem.bucket_shares):
+            return None
+        pools = self.able if headroom is None else [pool.slower(headroom) for pool in self.able]
+        return np.array([load_of(self._problem, pool, 1.0) for pool in pools])
 
 
 def _distance(conflict: Infeasible) -> float:
