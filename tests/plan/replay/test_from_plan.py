@@ -43,6 +43,16 @@ def test_groups_that_serve_alike_in_a_region_are_one_target():
     assert targets[0] == targets[1] == targets[2] != targets[3]
 
 
+def test_an_instance_is_billed_after_its_last_hour_as_long_as_in_the_plan():
+    """The replay of a plan counts the minutes of a stop that the plan pays for and the schedule allows."""
+    plan = plan_for(workload(demand=DeclaredDemand(30, 30, 800, 200), purchase=(Purchase.ON_DEMAND,)), CATALOG)
+    (scheduled,) = plan.fleet.scaling.schedule
+    (group,) = planned(plan, CATALOG, shipped_model()).groups
+
+    assert scheduled.stopped_minutes_after > 0
+    assert group.stop_seconds == scheduled.stopped_minutes_after * 60
+
+
 def test_prompts_are_routed_by_the_shares_of_their_bucket():
     """With routing by prompt length there is a route for each bucket, with the plan's shares of it."""
     catalog = catalog_of(offer("g6e.xlarge", on_demand=1.86), offer("g6.xlarge", on_demand=0.8))
