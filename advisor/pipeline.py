@@ -250,7 +250,7 @@ def _with_batch_apart(
 ) -> Planned:
     """A plan with the cost of batch work beside its requests as a workload of its own, where that takes machines."""
     fleet, fill = planned.choice.fleet, market.fill
-    if fleet is None or fleet.batch is None or fill is None or not fill.adds_machines:
+    if fleet is None or fleet.batch is None or fill is None or not fill.costs_machines(fleet.cost.total_usd_per_month):
         return planned
     forms = []
     for kept in kept_beside(question, fill):

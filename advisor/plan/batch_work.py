@@ -25,7 +25,7 @@ from advisor.plan.request import PlanRequest
 from advisor.plan.solve.neighbours import is_simple, loaded_fleet, sold_in
 from advisor.plan.solve.stage import Formulation
 from advisor.records import dataclass, replace
-from advisor.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
+from advisor.units import A_CENT, HOURS_PER_WEEK, SECONDS_PER_HOUR
 from advisor.workload.closed_loop import deadline_slo, pictures_of
 from advisor.workload.values import Limits, Routing, Scaling
 
@@ -48,19 +48,23 @@ class Fill:
     requests: Forecast
     """Forecast of the requests alone."""
     idle_items: float
-    """Items of the run with the least room that the fleet for the requests alone has idle capacity for, by its planned
-    rates; what it holds in its replay where those say all and it does not."""
+    """Items of the run with the least room that the fleet for the requests alone has idle capacity for: by its planned
+    rates, and no more than it holds in its replay where machines are added."""
     alone_usd_per_month: float
     """Cost of that fleet."""
     raised_hours: int
     """First so many open hours of a run that may be raised above the capacity of that fleet."""
     adds_machines: bool = False
-    """Whether the fleet that is chosen for both has machines beyond that one's, for more than it costs."""
+    """Whether the fleet that is chosen for both has machines beyond that one's."""
 
     @property
     def takes_more(self) -> bool:
         """Whether not all of it fits what the requests leave idle."""
         return self.idle_items < self.items * _ALL
+
+    def costs_machines(self, usd_per_month: float) -> bool:
+        """Whether a fleet at this cost has machines beyond that of the requests alone, and costs more for them."""
+        return self.adds_machines and usd_per_month > self.alone_usd_per_month + A_CENT
 
     def finished_hours(self, confirmed: Confirmed) -> float | None:
         """Hours from the start of a run to its last item on a fleet, in the slowest run; None: not by the deadline."""

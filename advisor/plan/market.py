@@ -174,14 +174,20 @@ def _expecting(market: Market, expected: Forecast, added: _Added | None = None, 
         expected: the forecast.
         added: batch work in it; None: none.
         raised: hours of the week in which machines may be added for it; they are cut apart from the others, and so are
-            hours of the question's own classes, so that its fleet is one of the new question too.
+            hours of the question's own classes, each planned for no less than there: a fleet of the new question
+            serves the requests alone too.
     """
     workload = market.context.requirements.workload
     if added is None:
         week = week_of(expected, scheduled=workload.scaling.scheduled)
     else:
-        kinds = [2 * number + (hour in raised) for hour, number in enumerate(market.week.schedule)]
-        week = week_of(expected, scheduled=workload.scaling.scheduled, kinds=kinds).with_items(market.week, *added)
+        alone = market.week.by_hours or market.week
+        week = week_of(
+            expected,
+            scheduled=workload.scaling.scheduled,
+            kinds=[2 * number + (hour in raised) for hour, number in enumerate(alone.schedule)],
+            least_rates=[alone.classes[number].planned_rate for number in alone.schedule],
+        ).with_items(alone, *added)
     formulation = formulate(market.context, narrowed(market.supply, workload), week)
     validator = ReplayValidator(formulation, market.context)
     return replace(market, expected=expected, week=week, formulation=formulation, validator=validator)

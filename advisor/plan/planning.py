@@ -52,7 +52,7 @@ MOST_HOURS_TRIED = 6
 MORE_HOURS_TRIED = 3
 """Numbers beside requests in which fleets that were found in more hours may be done."""
 _PARTS = 16
-"""Parts of the items of a run that are tried on the fleet of the requests alone."""
+"""Parts of the idle items of a run that are tried on the fleet of the requests alone."""
 FAR = 2.0
 """Machines that cost by the formula more than so many times what some fleet adds are not tried beside requests."""
 
@@ -292,22 +292,32 @@ def _with_hours_alone(alone: Confirmed, market: Market, chosen: Chosen) -> Chose
 
 
 def _with_idle_items(market: Market, alone: Confirmed, answer: tuple[Market, Chosen]) -> tuple[Market, Chosen]:
-    """An answer with the items of a run that the fleet of the requests alone holds: all where both cost no more.
+    """An answer with the items of a run that the fleet of the requests alone holds.
 
-    Where its planned rates say all and it takes more machines, as many as its replay confirms, to a sixteenth of them;
-    all where it cannot be replayed with items, as where requests are told apart by their lengths.
+    As its planned rates say where it cannot be replayed with items, as where requests are told apart by their lengths.
     """
     other, fleet = answer[0], answer[1].fleet
-    if other.fill is None or not isinstance(fleet, Confirmed) or not other.fill.adds_machines:
+    if other.fill is None or not isinstance(fleet, Confirmed) or not other.fill.costs_machines(fleet.usd_per_month):
         return answer
-    fill, is_dearer = other.fill, fleet.usd_per_month > alone.usd_per_month + A_CENT
-    can_be_replayed = next(fleets_beside(other.formulation, alone, alone), None) is not None
-    if is_dearer and not fill.takes_more and can_be_replayed:
-        held = bisect_left(
-            range(1, _PARTS), x=True, key=lambda part: not _holds_idle(market, alone, fill, part / _PARTS)
-        )
-        fill = replace(fill, idle_items=math.floor(fill.items * held / _PARTS))
-    return replace(other, fill=replace(fill, adds_machines=is_dearer)), answer[1]
+    if next(fleets_beside(other.formulation, alone, alone), None) is None:
+        return answer
+    return replace(other, fill=replace(other.fill, idle_items=_held_idle(market, alone, other.fill))), answer[1]
+
+
+def _held_idle(market: Market, alone: Confirmed, fill: Fill) -> float:
+    """Items of a run that the replay of the fleet of the requests alone confirms, of those that its planned rates say.
+
+    To a sixteenth of these: fewer than all where they say that all fit, and machines are added.
+    """
+    by_rates = fill.idle_items / fill.items
+
+    def holds(parts: int) -> bool:
+        return _holds_idle(market, alone, fill, by_rates * parts / _PARTS)
+
+    if not by_rates or (fill.takes_more and holds(_PARTS)):
+        return fill.idle_items
+    held = bisect_left(range(1, _PARTS), x=True, key=lambda parts: not holds(parts))
+    return math.floor(fill.idle_items * held / _PARTS)
 
 
 def _holds_idle(market: Market, alone: Confirmed, fill: Fill, part: float) -> bool:

@@ -259,7 +259,7 @@ def batch_beside_of(fill: Fill, confirmed: Confirmed) -> BatchPlan:
         deadline_hours=run.deadline_hours,
         finished_hours=fill.finished_hours(confirmed),
         usd_per_1000_items=added / items_per_month * REQUESTS_PER_THOUSAND,
-        idle_items=fill.idle_items if fill.adds_machines else fill.items,
+        idle_items=fill.idle_items if fill.costs_machines(confirmed.usd_per_month) else fill.items,
     )
 
 

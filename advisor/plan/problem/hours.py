@@ -161,15 +161,12 @@ class Week:
         return rates[list(self.schedule)]
 
     def of_requests(self, requests: "Week") -> "Week":
-        """The same hour classes with the rates of the requests alone: planned for the most of any hour of a class.
-
-        Hours of several classes of the requests are planned for no more than with the batch work, which is enough.
-        """
+        """The same hour classes, parts of those of the requests alone, with the rates of these."""
         schedule, rates = np.array(self.schedule), requests.rates_by_hour
         classes = []
         for at, hour in enumerate(self.classes):
             mean, _, low = rates[schedule == at].mean(axis=0).tolist()
-            planned = min(float(rates[schedule == at, 1].max()), hour.planned_rate)
+            planned = float(rates[schedule == at, 1].max())
             classes.append(HourClass(hour.hours_per_week, mean, planned, low))
         return Week(tuple(classes), self.schedule, self.transitions)
 
@@ -198,19 +195,26 @@ class Week:
         )
 
 
-def week_of(forecast: Forecast, *, scheduled: bool, kinds: Sequence[int] = (0,) * HOURS_PER_WEEK) -> Week:
+def week_of(
+    forecast: Forecast,
+    *,
+    scheduled: bool,
+    kinds: Sequence[int] = (0,) * HOURS_PER_WEEK,
+    least_rates: Sequence[float] = (0.0,) * HOURS_PER_WEEK,
+) -> Week:
     """Hour classes of a forecast; one for all hours where the fleet does not follow them.
 
     Args:
         forecast: requests per second of each hour of the week.
         scheduled: whether instance counts may follow the hours.
         kinds: of each hour of the week; hours of several are cut apart.
+        least_rates: requests per second that each hour is planned for at least, alike in hours of a kind.
     """
     order = np.argsort(forecast.peak, kind="stable")
     is_batch = forecast.method == BATCH
     groups, of_kind = np.split(order, np.cumsum(CLASS_HOURS)[:-1]), np.array(kinds)
     parts = [group[of_kind[group] == kind] for group in groups for kind in np.unique(of_kind[group])]
-    planned = np.stack([_planned_rates(parts, forecast.peak), of_kind], axis=1)
+    planned = np.stack([np.maximum(_planned_rates(parts, forecast.peak), least_rates), of_kind], axis=1)
     rates, schedule = np.unique(planned, axis=0, return_inverse=True)
     schedule = schedule.reshape(-1)
     classes = tuple(

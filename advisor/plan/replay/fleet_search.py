@@ -14,15 +14,10 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice, takewhile
 from typing import Self
 
+from advisor.plan.problem.hours import CLASS_HOURS
 from advisor.plan.problem.values import FleetSolution, Infeasible, constraints_of
 from advisor.plan.replay.below import BelowClosedForm, asks_for_rate_alone, unlimited
-from advisor.plan.replay.exchanges import (
-    MOST_FAILED,
-    Exchanges,
-    cheapest_nearby,
-    has_room,
-    with_fewer,
-)
+from advisor.plan.replay.exchanges import Exchanges, cheapest_nearby, has_room, with_fewer
 from advisor.plan.replay.groups import (
     Confirmed,
     bounded,
@@ -61,6 +56,8 @@ from advisor.units import A_CENT
 
 MOST_BY_HOURS = 6
 """Fleets with other machines in quieter hours whose replay may fail before the search ends."""
+MOST_THINNED_FAILED = 2 * len(CLASS_HOURS)
+"""Replays that may fail before no fewer instances in quieter hours are tried: an eighth and one fewer in each class."""
 CHEAP_KINDS = 3
 """Kinds that are tried by themselves where a confirmed mix leaves room for a cheaper fleet."""
 
@@ -397,7 +394,7 @@ class FleetSearch(ReplayedFleets):
         The closed form is as careful in all hours, and others may hold with less. One that is proven, or known from
         other pools than these, stays as it is.
         """
-        problem, left = self._formulation.problem, MOST_FAILED
+        problem, left = self._formulation.problem, MOST_THINNED_FAILED
         if len(problem.hours) == 1 or best.solution.proven or not self._is_allowed(best):
             return best
         while left:

@@ -19,6 +19,7 @@ from advisor.plan.values import Option, Plan, PlanProvenance
 from advisor.plan.words import fleet_turns, group_count_words
 from advisor.records import dataclass
 from advisor.requirements import Requirements
+from advisor.units import SECONDS_PER_MINUTE
 from advisor.workload.kinds import trace_columns
 from advisor.workload.values import Slo
 
@@ -81,6 +82,7 @@ def _fleet_group(
 ) -> ReplayGroup:
     candidate = candidate_of(group, requirements, catalog, "")
     cold = group.cold_start_seconds
+    after = {each.name: each.stopped_minutes_after for each in fleet.scaling.schedule}
     return ReplayGroup(
         name=group.name,
         steps=_times(group, candidate, requirements, model),
@@ -90,6 +92,7 @@ def _fleet_group(
         billing=Billing.USED if group.purchase in _PAID_BY_USE else Billing.ALWAYS,
         weight=group.requests_per_second_per_replica.value,
         lead_seconds=cold.high if cold is not None else 0.0,
+        stop_seconds=after.get(group.name, 0) * SECONDS_PER_MINUTE,
         interruptions_per_instance_hour=group.interruptions_per_instance_hour,
         target=target_of(group.region, candidate),
     )

@@ -105,9 +105,10 @@ def _pieces(
 def billed_hours(
     group: ReplayGroup, sessions: list[Session], busy_until: dict[tuple[int, int], float], window: Window
 ) -> float:  # fmt: skip
-    """Instance hours paid for: every hour of the window, or each run with its start-up and draining.
+    """Instance hours paid for: every hour of the window, or each run with its start-up and its stop, as in the plan.
 
-    A start-up counts in whole minutes, by which the plan and the generated schedule order instances ahead.
+    A start-up counts in whole minutes, by which the plan and the generated schedule order instances ahead. A stop takes
+    longer than planned where answers do.
 
     Args:
         group: what is billed.
@@ -124,7 +125,7 @@ def billed_hours(
         ends[session.run] = max(ends.get(session.run, -inf), session.end)
     lead_s, seconds = whole_minutes(group.lead_seconds) * SECONDS_PER_MINUTE, 0.0
     for run, start in starts.items():
-        end = min(max(ends[run], busy_until.get(run, -inf)), window.end)
+        end = min(max(ends[run] + group.stop_seconds, busy_until.get(run, -inf)), window.end)
         seconds += max(end - max(start - lead_s, window.start), 0.0)
     return seconds / SECONDS_PER_HOUR
 

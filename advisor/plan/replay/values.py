@@ -39,6 +39,8 @@ class ReplayGroup:
     """Of one replica against those of other groups: the requests per second that it sustains."""
     lead_seconds: float = 0.0
     """From the start of an instance to its first request: it is started so much before its hour."""
+    stop_seconds: float = 0.0
+    """From the end of its last hour until an instance is gone, draining included: it is paid for until then."""
     interruptions_per_instance_hour: float = 0.0
     lost_at: float | None = None
     """When one instance is interrupted, beside those that are at random; seconds since 1970."""

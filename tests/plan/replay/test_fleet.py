@@ -134,6 +134,16 @@ def test_a_start_up_is_billed_in_whole_minutes():
     assert early.cost_usd - plain.cost_usd == pytest.approx(660 / HOUR)
 
 
+def test_a_stop_is_billed_as_planned_and_longer_where_answers_take_longer():
+    """Two minutes beyond the hour as in the plan; nothing more where the last answer takes longer than the stop."""
+    load = requests(np.arange(0, 3 * HOUR, 5.0))
+    plain, stopped, brief = (
+        replay([group(instances=week(1, 2, 1), stop_seconds=stop)], load, LOOSE) for stop in (0.0, 120.0, 1e-6)
+    )
+    assert stopped.by_group[0].instance_hours == pytest.approx(stopped.hours + 1 + 120 / HOUR, abs=1e-9)
+    assert brief.cost_usd == pytest.approx(plain.cost_usd)
+
+
 def test_a_commitment_is_paid_in_every_hour():
     """Its largest number of instances, though fewer run."""
     found = replay([group(instances=week(1, 3, 1, 1), billing=Billing.ALWAYS)], EVEN, LOOSE)

@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import pytest
 
+from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.performance.model import shipped_model
 from advisor.pipeline import plan_for
 from advisor.plan.replay.from_plan import planned
 from advisor.workload.values import DeclaredDemand, Limits, Routing, Slo
 from builders import catalog_of, offer, workload
+from plan.fleet.test_choose import plan_of, week_of_days
 
 CATALOG = catalog_of(offer("g6e.xlarge", on_demand=1.86, spot=0.7), offer("g6e.2xlarge", on_demand=2.24, spot=0.8))
 
@@ -41,6 +43,19 @@ def test_groups_that_serve_alike_in_a_region_are_one_target():
     targets = [one.target for one in planned(several, CATALOG, shipped_model()).groups]
 
     assert targets[0] == targets[1] == targets[2] != targets[3]
+
+
+def test_an_instance_is_billed_after_its_last_hour_as_long_as_in_the_plan():
+    """The replay of a plan counts the minutes of a stop that the plan pays for and the schedule allows."""
+    asked = workload(purchase=(Purchase.ON_DEMAND,), instance_types=("g6e.xlarge",))
+    catalog = load_catalog()
+    plan = plan_of(asked, catalog, week_of_days(40.0))
+    (scheduled,) = plan.fleet.scaling.schedule
+    (group,) = planned(plan, catalog, shipped_model()).groups
+
+    assert len(scheduled.changes) > 1
+    assert scheduled.stopped_minutes_after > 0
+    assert group.stop_seconds == scheduled.stopped_minutes_after * 60
 
 
 def test_prompts_are_routed_by_the_shares_of_their_bucket():
