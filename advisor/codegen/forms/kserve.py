@@ -34,7 +34,8 @@ def files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, str]:
     def objects(groups: list[tuple[Served, Pods]]) -> list[shared.Document]:
         # KServe leaves the number of a Deployment alone where the service names none.
         scaled = shared.scaled_objects(stack, groups)
-        return [*(_service(stack, served, pods) for served, pods in groups), *scaled]
+        budgets = shared.disruption_budgets(stack, groups)
+        return [*(_service(stack, served, pods) for served, pods in groups), *budgets, *scaled]
 
     written = dict(shared.region_files(stack, cluster_facts, _SERVICES, objects))
     for region in stack.regions:
