@@ -1,6 +1,6 @@
 """How many pods of a group run in a cluster: by the clock, or by what its engines finish and queue."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from advisor.codegen.container import Engine
@@ -25,6 +25,15 @@ class Window:
     """Five cron fields, in UTC."""
     end: str
     replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spell:
+    """Times of the week of one length."""
+
+    start: str
+    """Five cron fields, in UTC."""
+    minutes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +99,32 @@ def _triggers(stack: Stack, group: ComputeGroup, metrics: EngineMetrics) -> tupl
 
 def windows(schedule: tuple[ScheduledSize, ...], least: int, replicas_per_instance: int) -> tuple[Window, ...]:
     """The times in which more than *least* instances run, with their replicas."""
-    turns = sorted((minute, entry.instances) for entry in schedule for minute in entry.minutes_of_week)
-    if not turns:
-        return ()
-    hours_of: dict[tuple[int, int, int], list[int]] = {}
-    for (start, size), (end, _) in pairwise([*turns, (turns[0][0] + MINUTES_PER_WEEK, turns[0][1])]):
-        if size > least:
-            hours_of.setdefault((start % MINUTES_PER_DAY, end - start, size), []).append(start)
     return tuple(
         Window(_cron(starts), _cron([start + length for start in starts]), size * replicas_per_instance)
-        for (_, length, size), starts in sorted(hours_of.items())
+        for length, size, starts in _spells(_turns(schedule), least)
     )
+
+
+def busy_spells(group: ComputeGroup) -> tuple[Spell, ...]:
+    """The times in which a schedule has more than its fewest instances."""
+    turns = [(minute, int(size > group.min_instances)) for minute, size in _turns(group.schedule)]
+    changes = [turn for former, turn in pairwise([*turns[-1:], *turns]) if turn[1] != former[1]]
+    return tuple(Spell(_cron(starts), length) for length, _, starts in _spells(changes, 0))
+
+
+def _turns(schedule: tuple[ScheduledSize, ...]) -> list[tuple[int, int]]:
+    """Minutes of the week at which the number of instances changes, in their order, with the number from then on."""
+    return sorted((minute, entry.instances) for entry in schedule for minute in entry.minutes_of_week)
+
+
+def _spells(turns: Sequence[tuple[int, int]], least: int) -> Iterator[tuple[int, int, list[int]]]:
+    """Minutes for which a size above *least* lasts, the size, and the minutes of the week from which on it does."""
+    starts_of: dict[tuple[int, int, int], list[int]] = {}
+    for (start, size), (end, _) in pairwise([*turns, *((minute + MINUTES_PER_WEEK, size) for minute, size in turns[:1])]):
+        if size > least:
+            starts_of.setdefault((start % MINUTES_PER_DAY, end - start, size), []).append(start)
+    for (_, length, size), starts in sorted(starts_of.items()):
+        yield length, size, starts
 
 
 def resting_minutes(groups: Sequence[ComputeGroup]) -> Sequence[tuple[int, int]]:

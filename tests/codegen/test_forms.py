@@ -257,6 +257,18 @@ def test_kserve_weights_groups_by_the_plan():
         assert not [word for word in arguments if "served-model-name" in word]
 
 
+@pytest.mark.parametrize("form", [Form.MANIFESTS, Form.KSERVE])
+def test_a_dead_engine_is_restarted_without_a_drain(form):
+    """The hook before the end sleeps as long as requests drain, also where a probe fails: the probe has its own grace."""
+    files = files_of(FORMS["eks-kserve"](), form)
+    pods = [entry["spec"]["template"]["spec"] for entry in of_kind(files, "Deployment")]
+    pods += [entry["spec"]["template"] for entry in of_kind(files, "LLMInferenceService")]
+    engines = [container for pod in pods for container in pod["containers"] if "startupProbe" in container]
+    assert engines
+    assert {engine["livenessProbe"]["terminationGracePeriodSeconds"] for engine in engines} == {10}
+    assert not [engine for engine in engines if "terminationGracePeriodSeconds" in engine["startupProbe"]]
+
+
 def test_production_stack_probes_and_ends_pods_with_patience():
     """The chart's own probes give a busy engine a second; of its 30 seconds to end, open requests get most."""
     files = files_of(FORMS["aks-production-stack"]())
@@ -266,7 +278,10 @@ def test_production_stack_probes_and_ends_pods_with_patience():
     engine = values["servingEngineSpec"]
     for probe in ("readinessProbe", "livenessProbe"):
         for container in manifests:
-            assert engine[probe] == {**container[probe], "httpGet": {"path": "/health", "port": 8000}}
+            of_chart = {"httpGet": {"path": "/health", "port": 8000}}
+            # The chart prints no grace of a probe, and has no hook that would need one.
+            usual = {key: value for key, value in container[probe].items() if key != "terminationGracePeriodSeconds"}
+            assert engine[probe] == {**usual, **of_chart}
     for model in engine["modelSpec"]:
         assert [entry for entry in model["vllmConfig"]["extraArgs"] if "shutdown" in entry] == ["--shutdown-timeout=25"]
     assert "longer answers are cut off" in files["kubernetes/README.md"]

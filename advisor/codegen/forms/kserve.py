@@ -20,6 +20,7 @@ from advisor.codegen.workloads import workload_name
 
 _CONTAINER = "main"
 _SERVICES = "llm-inference-services.yaml"
+_DEAD_SECONDS = 10
 _ROOT = {"runAsNonRoot": False, "runAsUser": 0}
 
 
@@ -86,6 +87,8 @@ def _pod(stack: Stack, served: Served, pods: Pods) -> shared.Document:
                 "env": shared.environment(served),
                 "resources": shared.resources(served, pods),
                 "startupProbe": {"periodSeconds": shared.PROBE_SECONDS, "failureThreshold": pods.start_probes},
+                # A dead engine has no requests to drain.
+                "livenessProbe": {"terminationGracePeriodSeconds": _DEAD_SECONDS},
                 **root,
             }
         ],
