@@ -1,18 +1,21 @@
 """How many pods of a group run in a cluster: by the clock, or by what its engines finish and queue."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from itertools import pairwise
 
 from advisor.codegen.container import Engine
 from advisor.codegen.engines.metrics import EngineMetrics, published
-from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack, sizes_together
+from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack, sizes_together, turns
 from advisor.codegen.workloads import pods_start
-from advisor.records import dataclass
-from advisor.units import MINUTES_PER_DAY, MINUTES_PER_WEEK
+from advisor.records import dataclass, replace
+from advisor.units import MINUTES_PER_DAY, MINUTES_PER_WEEK, usd
 
 _LONGEST_STABILIZATION_SECONDS = 3600
 _KV_CACHE_TARGET = 0.8
 """Share of the KV cache in use that replicas are added at: above it, engines begin to preempt requests."""
+_TAKEN_SHARE = Fraction(9, 10)
+"""Share of the present replicas, from which on a lower number is not taken: the tolerance of the autoscaler."""
 _WAITING_TARGET = 4
 """Requests that may wait for each replica."""
 
@@ -97,30 +100,59 @@ def _triggers(stack: Stack, group: ComputeGroup, metrics: EngineMetrics) -> tupl
     return (*triggers, Trigger(f"sum({metrics.kv_cache_used}{pods})", f"{_KV_CACHE_TARGET:g}"))
 
 
+def with_taken_steps(stack: Stack) -> Stack:
+    """The stack with numbers by the clock that a HorizontalPodAutoscaler brings about, and with what more they cost."""
+    groups = tuple(group.with_sizes(taken_sizes(group)) if group.schedule else group for group in stack.groups)
+    beyond = round(sum(now.usd_per_month - was.usd_per_month for now, was in zip(groups, stack.groups, strict=True)), 2)
+    if not beyond:
+        return stack
+    caution = (
+        "A HorizontalPodAutoscaler takes no step of a tenth or less: in hours for which the plan has a few replicas "
+        f"fewer than for others, those of the others run, for {usd(beyond)} a month more."
+    )
+    return replace(
+        stack.with_cautions(caution),
+        groups=groups,
+        scaling=stack.scaling if any(group.schedule for group in groups) else Scaling.STATIC,
+        budget=stack.budget.with_more(beyond, of=stack.budget.of),
+    )
+
+
+def taken_sizes(group: ComputeGroup) -> Mapping[int, int]:
+    """Each size of a schedule → the size in its place, such that every step between two is taken.
+
+    From the largest down: what is a tenth below it or less is raised to it, since the step between the two would be
+    taken neither up, where replicas would be missing, nor down.
+    """
+    taken: dict[int, int] = {}
+    larger = 0
+    for size in sorted({size for _, size in group.sizes_by_minute}, reverse=True):
+        larger = larger if size >= _TAKEN_SHARE * larger > 0 else size
+        taken[size] = larger
+    return taken
+
+
 def windows(schedule: tuple[ScheduledSize, ...], least: int, replicas_per_instance: int) -> tuple[Window, ...]:
     """The times in which more than *least* instances run, with their replicas."""
+    sizes = sorted((minute, entry.instances) for entry in schedule for minute in entry.minutes_of_week)
     return tuple(
         Window(_cron(starts), _cron([start + length for start in starts]), size * replicas_per_instance)
-        for length, size, starts in _spells(_turns(schedule), least)
+        for length, size, starts in _spells(sizes, least)
     )
 
 
 def busy_spells(group: ComputeGroup) -> tuple[Spell, ...]:
     """The times in which a schedule has more than its fewest instances."""
-    turns = [(minute, int(size > group.min_instances)) for minute, size in _turns(group.schedule)]
-    changes = [turn for former, turn in pairwise([*turns[-1:], *turns]) if turn[1] != former[1]]
+    changes = turns([(minute, int(size > group.min_instances)) for minute, size in group.sizes_by_minute])
     return tuple(Spell(_cron(starts), length) for length, _, starts in _spells(changes, 0))
 
 
-def _turns(schedule: tuple[ScheduledSize, ...]) -> list[tuple[int, int]]:
-    """Minutes of the week at which the number of instances changes, in their order, with the number from then on."""
-    return sorted((minute, entry.instances) for entry in schedule for minute in entry.minutes_of_week)
-
-
-def _spells(turns: Sequence[tuple[int, int]], least: int) -> Iterator[tuple[int, int, list[int]]]:
+def _spells(sizes: Sequence[tuple[int, int]], least: int) -> Iterator[tuple[int, int, list[int]]]:
     """Minutes for which a size above *least* lasts, the size, and the minutes of the week from which on it does."""
     starts_of: dict[tuple[int, int, int], list[int]] = {}
-    for (start, size), (end, _) in pairwise([*turns, *((minute + MINUTES_PER_WEEK, size) for minute, size in turns[:1])]):
+    for (start, size), (end, _) in pairwise(
+        [*sizes, *((minute + MINUTES_PER_WEEK, size) for minute, size in sizes[:1])]
+    ):
         if size > least:
             starts_of.setdefault((start % MINUTES_PER_DAY, end - start, size), []).append(start)
     for (_, length, size), starts in sorted(starts_of.items()):

@@ -167,7 +167,9 @@ def test_karpenter_replaces_nodes_one_by_one_in_quiet_hours():
 )
 def test_a_busy_spell_is_one_whatever_runs_in_it(hours, spells):
     """Steps within it do not part it, and it runs over midnight."""
-    group = replace(stack_of(make_plan(make_option())).groups[0], min_instances=2, schedule=scheduled_sizes(hours * 7, 0))
+    group = replace(
+        stack_of(make_plan(make_option())).groups[0], min_instances=2, schedule=scheduled_sizes(hours * 7, 0)
+    )
     assert [(spell.start, spell.minutes) for spell in busy_spells(group)] == spells
 
 
@@ -178,7 +180,9 @@ def test_nodes_of_karpenter_boot_the_image_that_is_named():
     files = generate(plan, Language.TERRAFORM, Wanted(target="eks-karpenter")).files
     kustomization = yaml.safe_load(files["kubernetes/karpenter/us-east-1/kustomization.yaml"])
     (settings,) = kustomization["configMapGenerator"]
-    targets = {entry["source"]["fieldPath"]: entry["targets"][0]["fieldPaths"] for entry in kustomization["replacements"]}
+    targets = {
+        entry["source"]["fieldPath"]: entry["targets"][0]["fieldPaths"] for entry in kustomization["replacements"]
+    }
     assert "AMI=set-me" in settings["literals"]
     assert targets["data.AMI"] == ["spec.amiSelectorTerms.0.alias"]
     assert [list(term) for term in node["amiSelectorTerms"]] == [["alias"]]
