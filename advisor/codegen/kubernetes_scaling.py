@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
 
-from advisor.codegen.container import Engine
+from advisor.codegen.container import Engine, Form, Runtime
 from advisor.codegen.engines.metrics import EngineMetrics, published
 from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack, sizes_together, turns
 from advisor.codegen.workloads import pods_start
@@ -12,6 +12,10 @@ from advisor.records import dataclass, replace
 from advisor.units import MINUTES_PER_DAY, MINUTES_PER_WEEK, usd
 
 _LONGEST_STABILIZATION_SECONDS = 3600
+_JOINING_FORMS = (Form.MANIFESTS, Form.KSERVE, Form.PRODUCTION_STACK)
+"""Forms whose requests are spread over pods: the pickers of the others, and Dynamo's frontend, look at each replica."""
+_JOINING_RUNTIMES = (Runtime.CUDA, Runtime.ROCM)
+"""On which engines spread requests over replicas of theirs as they were measured to."""
 _KV_CACHE_TARGET = 0.8
 """Share of the KV cache in use that replicas are added at: above it, engines begin to preempt requests."""
 _TAKEN_SHARE = Fraction(9, 10)
@@ -91,13 +95,53 @@ def _triggers(stack: Stack, group: ComputeGroup, metrics: EngineMetrics) -> tupl
     pods, served = f"{{{matchers}}}", ",".join(filter(None, (matchers, metrics.served)))
     container = stack.backend_of(group).container
     sustained = group.requests_per_second_per_instance / group.replicas_per_instance * container.finished_per_request
+    waiting = _WAITING_TARGET * container.counted_per_request * group.joined_replicas
     triggers = (
         Trigger(f"sum(rate({metrics.finished}{{{served}}}[2m]))", f"{sustained:.4g}"),
-        Trigger(f"sum({metrics.waiting}{pods})", f"{_WAITING_TARGET * container.counted_per_request:g}"),
+        Trigger(f"sum({metrics.waiting}{pods})", f"{waiting:g}"),
     )
     if not metrics.kv_cache_used:
         return triggers
-    return (*triggers, Trigger(f"sum({metrics.kv_cache_used}{pods})", f"{_KV_CACHE_TARGET:g}"))
+    return (*triggers, Trigger(f"sum({metrics.kv_cache_used}{pods})", f"{_KV_CACHE_TARGET * group.joined_replicas:g}"))
+
+
+def with_joined_replicas(stack: Stack) -> Stack:
+    """The stack with one pod on a node, whose engine spreads requests over the node's replicas as it does on a host.
+
+    A Deployment that shrinks takes away pods of the fullest nodes first, and new pods go to the emptiest: with several
+    on a node, few nodes would become empty, and be given back, when the plan counts them as gone.
+    """
+    apart = {group.backend for group in stack.groups if group.sharing is not None}
+    joined = {
+        backend.key
+        for backend in stack.backends
+        if stack.form in _JOINING_FORMS
+        and backend.runtime in _JOINING_RUNTIMES
+        and backend.container.sharing_arguments
+        and backend.key not in apart
+    }
+    backends = (
+        replace(backend, container=replace(backend.container, sharing_arguments=()))
+        if backend.key in joined
+        else backend
+        for backend in stack.backends
+    )
+    groups = tuple(group.joined() if group.backend in joined else group for group in stack.groups)
+    return _with_full_nodes_told(replace(stack, backends=tuple(backends), groups=groups))
+
+
+def _with_full_nodes_told(stack: Stack) -> Stack:
+    """The stack with a caution on nodes with several pods, which may not be empty when the plan counts them as gone."""
+    beyond = 0.0
+    for group in stack.groups:
+        most = {size: min(group.instances, size * group.replicas_per_instance) for _, size in group.sizes_by_minute}
+        beyond += group.with_sizes(most).usd_per_month - group.usd_per_month if group.schedule else 0.0
+    if beyond <= 0:
+        return stack
+    return stack.with_cautions(
+        "Nodes have several pods each, and pods that the hours take away may be on different nodes: those stay until "
+        f"their last pod has gone, for up to {usd(beyond)} a month more than the plan counts."
+    )
 
 
 def with_taken_steps(stack: Stack) -> Stack:

@@ -178,6 +178,8 @@ class ComputeGroup:
     """As the schedule, of the instances that the planned rate takes, without spare; empty: all of them."""
     compile_minutes: int = field(default=0, metadata=OMITTED_AT_DEFAULT)
     """Part of its start in which the engine compiles the model, where no earlier result is there."""
+    joined_replicas: int = field(default=1, metadata=OMITTED_AT_DEFAULT)
+    """Replicas of the plan that a pod serves behind one port, and that count as one here."""
     former_maximum: int = field(default=0, metadata=OMITTED_AT_DEFAULT)
     """Most nodes that it could have in this directory, where that is no less than now: so many may run."""
 
@@ -240,6 +242,15 @@ class ComputeGroup:
             max_instances=instances + self.max_instances - self.instances,
             schedule=(),
             usd_per_month=instances * self.usd_per_hour * HOURS_PER_MONTH,
+        )
+
+    def joined(self) -> "ComputeGroup":
+        """The group with the replicas of an instance as one, which has their accelerators."""
+        return replace(
+            self,
+            replicas_per_instance=1,
+            accelerators_per_replica=self.accelerators_per_replica * self.replicas_per_instance,
+            joined_replicas=self.replicas_per_instance,
         )
 
     def with_sizes(self, run: Mapping[int, int]) -> "ComputeGroup":

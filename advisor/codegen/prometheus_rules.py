@@ -187,7 +187,8 @@ def slo_query(
     groups = [group for group in stack.groups if group.backend == backend.key]
     of_pods = f'{series},pod=~"({"|".join(pods_start(stack, group) for group in groups)})-.+"'
     of_pods += f',model="{model.name}"' if model else ""
-    planned = [group.requests_per_second_per_instance / group.replicas_per_instance for group in groups]
+    each = [group.replicas_per_instance * group.joined_replicas for group in groups]
+    planned = [group.requests_per_second_per_instance / count for group, count in zip(groups, each, strict=True)]
     rate = model.requests_per_second if model else min(planned)
     metrics = published(backend.container.engine)
     if metrics is None:

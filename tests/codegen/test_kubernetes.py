@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.codegen import Engine, generate
+from advisor.codegen import Engine, Form, generate
 from advisor.codegen.container import Wanted
 from advisor.codegen.engines.metrics import CLIENT_PATHS
 from advisor.codegen.kubernetes import (
@@ -620,3 +620,60 @@ def test_a_few_more_by_day_are_as_many_by_an_autoscaler():
     assert raised.usd_per_month - planned.usd_per_month == pytest.approx(
         4 * 7 * group.usd_per_hour * 730 / 168, abs=0.01
     )
+
+
+FOUR_A_NODE = {
+    "instance_type": "g6.12xlarge",
+    "accelerator_count": 4.0,
+    "replicas_per_instance": 4,
+    "instances": (2, 4),
+}
+
+
+def generated(wanted=Wanted(target="eks"), policy=Policy.SCHEDULED, **changes):  # noqa: B008 - frozen
+    """README of the code of a plan with four replicas on each node, its pods' GPUs, arguments and ScaledObject."""
+    files = generate(make_fleet_plan(make_group(**FOUR_A_NODE | changes), policy=policy), wanted=wanted).files
+    (path,) = (path for path in files if path.startswith("kubernetes/us-east-1/us-east-1"))
+    documents = {one["kind"]: one for one in yaml.safe_load_all(files[path])}
+    (container,) = documents["Deployment"]["spec"]["template"]["spec"]["containers"]
+    return files, container, documents["ScaledObject"]["spec"]
+
+
+def test_a_node_is_empty_with_its_pod():
+    """Four replicas are one pod with all four GPUs and one copy of the weights: as many pods run as the plan has nodes."""
+    files, container, scaled = generated()
+    assert accelerators_of(container) == {"nvidia.com/gpu": 4}
+    assert "--data-parallel-size=4" in container["args"]
+    assert (scaled["minReplicaCount"], scaled["maxReplicaCount"]) == (2, 4)
+    assert container["resources"]["limits"]["ephemeral-storage"] == "34Gi"
+    assert "min_replicas = 2" in re.sub(" +", " ", files["fleet.tf"])
+    assert "several pods" not in files["README.md"]
+
+
+def test_pods_of_several_replicas_take_the_load_of_all_of_them():
+    """What is counted for each engine of a pod is compared with as many times the number of one."""
+    _, _, scaled = generated(policy=Policy.REACTIVE)
+    alone = generated(policy=Policy.REACTIVE, replicas_per_instance=1)[2]
+    thresholds = [[float(one["metadata"]["threshold"]) for one in spec["triggers"]] for spec in (scaled, alone)]
+    assert thresholds[0] == pytest.approx([4 * one for one in thresholds[1]])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "changes"),
+    [
+        (Wanted(target="eks", form=Form.LLM_D), {}),
+        (Wanted(target="eks"), {"instance_type": "p4d.24xlarge", "accelerator": "A100-40GB-SXM",
+                                "accelerator_count": 8.0, "partition": "mig-3g.20gb", "replicas_per_instance": 16}),
+    ],
+)  # fmt: skip
+def test_nodes_with_several_pods_may_stay_for_longer_and_it_is_told(wanted, changes):
+    """Where pickers look at each replica, or each has a slice: with 8 of 16 pods left, all four nodes may have some."""
+    files, container, scaled = generated(wanted, **changes)
+    each = FOUR_A_NODE | changes
+    assert accelerators_of(container) == {"nvidia.com/gpu": 1}
+    assert not [word for word in container["args"] if "data-parallel" in word]
+    assert scaled["maxReplicaCount"] == 4 * each["replicas_per_instance"]
+    off_hours = 168 - 5 * 12
+    more = 2 * off_hours * 0.8048 * 730 / 168
+    told = re.search(r"for up to \\\$([\d,.]+) a month more", files["README.md"])
+    assert float(told[1].replace(",", "")) == pytest.approx(more, abs=0.02)
