@@ -100,7 +100,7 @@ class Alarm(WatchedMetric):
 
     @property
     def is_stall(self) -> bool:
-        """It rings for an engine that hangs."""
+        """Whether it rings for an engine that hangs."""
         return self.metric == STALLED_MINUTES
 
     @property

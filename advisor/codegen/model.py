@@ -259,6 +259,8 @@ class ComputeGroup:
         Args:
             run: planned number → the number in its place.
         """
+        if all(size == run[size] for _, size in self.sizes_by_minute):
+            return self
         sizes = turns([(minute, run[size]) for minute, size in self.sizes_by_minute])
         if not sizes:
             return self.at_all_hours(self.instances)
