@@ -27,6 +27,8 @@ _FEWEST_VISIBLE, _MOST_VISIBLE = 64, 10_000
 """Requests that an engine takes up at once, where that limits what its metrics count."""
 REQUESTS_WAITING, TARGET_REQUESTS, OVER_TARGET = "requests_waiting", "target_requests", "over_target"
 """Metrics that a host makes of its engine's: its queue, the requests that the target counts for, those beyond it."""
+STALLED_MINUTES = "stalled_minutes"
+"""The same: minutes for which it has had requests and made no progress."""
 
 
 class Source(StrEnum):
@@ -95,6 +97,11 @@ class Alarm(WatchedMetric):
     """The threshold counts for each request per second that an instance is planned for."""
     target_seconds: float | None = None
     """Time that *metric* counts the requests beyond: to the first token, of answers in one pass to the whole one."""
+
+    @property
+    def is_stall(self) -> bool:
+        """Whether it rings for an engine that hangs."""
+        return self.metric == STALLED_MINUTES
 
     @property
     def from_engine(self) -> bool:
@@ -228,6 +235,11 @@ def slo_alarms(promise: Promise | None) -> tuple[Alarm, ...]:
     # Little's law: a queue of rate × time takes that time to empty.
     waiting = _alarm("waiting_requests", {"words": promise.words}, threshold=promise.seconds)
     return (slow, waiting, _alarm("server_errors"))
+
+
+def stalled_alarm() -> Alarm:
+    """The alarm on an engine that hangs: it answers probes, and no client."""
+    return _alarm("engine_stalled")
 
 
 def at_balancer(slow: Alarm) -> Alarm:

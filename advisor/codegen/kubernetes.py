@@ -1,6 +1,7 @@
 """The Kubernetes objects of a stack: what runs on the nodes of EKS, GKE and AKS, as a kustomization for each region.
 
-One pod serves one replica, so that the cluster places, replaces and counts replicas by themselves.
+One pod serves one replica, or those of a whole node as one, so that the cluster places, replaces and counts pods by
+themselves.
 
 Sources: KEDA's documentation of its cron and Prometheus triggers;
 the device plugins' resource names; vLLM's image, whose unprivileged user is 2000; the reference of GKE's policies for
@@ -299,6 +300,7 @@ def kubernetes_files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, 
         "has_google_gateways": cluster_facts.has_google_gateways,
         "has_own_nodes": cluster_facts.has_own_nodes,
         "has_pools": stack.form in POOLED,
+        "has_joined": any(group.joined_replicas > 1 for group in stack.groups),
         "lonely": _lonely(stack),
         "stating": [group for group in stack.groups if scale_of(stack, group) is not None and group.states_replicas],
         "has_latest": any(backend.container.image.endswith(":latest") for backend in stack.backends),

@@ -28,7 +28,14 @@ from advisor.cost.response_cache import PlannedCache
 from advisor.demand.values import Unit
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field, replace
-from advisor.units import HOURS_PER_MONTH, LONGEST_MONTH_HOURS, MINUTES_PER_DAY, MINUTES_PER_HOUR, MINUTES_PER_WEEK
+from advisor.units import (
+    HOURS_PER_MONTH,
+    HOURS_PER_WEEK,
+    LONGEST_MONTH_HOURS,
+    MINUTES_PER_DAY,
+    MINUTES_PER_HOUR,
+    MINUTES_PER_WEEK,
+)
 
 START_PATIENCE = 2
 """Times the predicted start, at its upper edge, that one is waited for before it counts as failed."""
@@ -71,6 +78,23 @@ class ScheduledSize:
         """Five fields, in UTC; Sunday is 0."""
         days = "*" if len(self.weekdays) == 7 else ",".join(str(day % 7) for day in self.weekdays)
         return f"{self.minute} {self.hour} * * {days}"
+
+
+def at_times(changes: Iterable[tuple[int, int]]) -> tuple[ScheduledSize, ...]:
+    """Entries by time of day, of the minutes of the week from which on so many instances run."""
+    days: dict[tuple[int, int], list[int]] = {}
+    for minute, size in changes:
+        day, minute_of_day = divmod(minute, MINUTES_PER_DAY)
+        days.setdefault((minute_of_day, size), []).append(day + 1)
+    return tuple(
+        ScheduledSize(*divmod(minute_of_day, MINUTES_PER_HOUR), tuple(sorted(weekdays)), size)
+        for (minute_of_day, size), weekdays in sorted(days.items())
+    )
+
+
+def turns(sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Minutes and sizes that differ from the one before; the first follows the last, a week earlier."""
+    return [after for before, after in zip([*sizes[-1:], *sizes[:-1]], sizes, strict=True) if before[1] != after[1]]
 
 
 class Hours(NamedTuple):
@@ -154,6 +178,8 @@ class ComputeGroup:
     """As the schedule, of the instances that the planned rate takes, without spare; empty: all of them."""
     compile_minutes: int = field(default=0, metadata=OMITTED_AT_DEFAULT)
     """Part of its start in which the engine compiles the model, where no earlier result is there."""
+    joined_replicas: int = field(default=1, metadata=OMITTED_AT_DEFAULT)
+    """Replicas of the plan that a pod serves behind one port, and that count as one here."""
     former_maximum: int = field(default=0, metadata=OMITTED_AT_DEFAULT)
     """Most nodes that it could have in this directory, where that is no less than now: so many may run."""
 
@@ -217,6 +243,31 @@ class ComputeGroup:
             schedule=(),
             usd_per_month=instances * self.usd_per_hour * HOURS_PER_MONTH,
         )
+
+    def joined(self) -> "ComputeGroup":
+        """The group with the replicas of an instance as one, which has their accelerators."""
+        return replace(
+            self,
+            replicas_per_instance=1,
+            accelerators_per_replica=self.accelerators_per_replica * self.replicas_per_instance,
+            joined_replicas=self.replicas_per_instance,
+        )
+
+    def with_sizes(self, run: Mapping[int, int]) -> "ComputeGroup":
+        """The group with other numbers of instances in place of those of its schedule, the most as it is.
+
+        Args:
+            run: planned number → the number in its place.
+        """
+        if all(size == run[size] for _, size in self.sizes_by_minute):
+            return self
+        sizes = turns([(minute, run[size]) for minute, size in self.sizes_by_minute])
+        if not sizes:
+            return self.at_all_hours(self.instances)
+        raised = replace(self, schedule=at_times(sizes), min_instances=min(size for _, size in sizes))
+        more = raised.hours_per_week(0).billed - self.hours_per_week(0).billed
+        more_usd = more * self.usd_per_hour * HOURS_PER_MONTH / HOURS_PER_WEEK
+        return replace(raised, usd_per_month=round(self.usd_per_month + more_usd, 2))
 
 
 def fewest_at_once(groups: Iterable[ComputeGroup]) -> int:

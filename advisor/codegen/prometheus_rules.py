@@ -33,6 +33,12 @@ def tells_times(engine: Engine) -> bool:
     return metrics is not None and bool(metrics.times)
 
 
+def tells_progress(engine: Engine) -> bool:
+    """Whether an engine tells that it hangs."""
+    metrics = published(engine)
+    return metrics is not None and bool(metrics.progress)
+
+
 def slo_left_out(alarms: Sequence[Alarm], engines: Sequence[Engine], without_target: str = "") -> Iterator[str]:
     """Why some alarms on what clients were promised and on waiting requests are missing.
 
@@ -66,6 +72,8 @@ def shared_left_out(groups: Sequence[ComputeGroup]) -> Iterator[str]:
 
 
 _WINDOW_SECONDS = 300
+STALL_SECONDS = 180
+"""Window of the query for an engine that hangs: no working one goes without a token for as long."""
 _FRONTEND_ANSWERS = Answers("dynamo_frontend_requests_total", "", 'status="error"')
 """Counter of Dynamo, whose workers speak no HTTP; its errors include those of clients."""
 _ENDED = 'phase=~"Failed|Succeeded"'
@@ -75,6 +83,7 @@ _SUBJECTS = {
     "latency": "latency",
     "waiting_requests": "waiting requests",
     "server_errors": "errors",
+    "engine_stalled": "engines that hang",
     _NOT_READY: "pods that never become ready",
 }
 """Alert → what it watches, in words."""
@@ -168,7 +177,8 @@ def alert_words(stack: Stack, alarm: Alarm, backend: Backend) -> str:
 
 def wait_seconds(alarm: Alarm) -> int:
     """Seconds that a query has a result before the alert rings: the alarm's, less the window of the query."""
-    return max(0, alarm.periods * alarm.period_seconds - _WINDOW_SECONDS)
+    window = STALL_SECONDS if alarm.is_stall else _WINDOW_SECONDS
+    return max(0, alarm.periods * alarm.period_seconds - window)
 
 
 def slo_query(
@@ -187,11 +197,14 @@ def slo_query(
     groups = [group for group in stack.groups if group.backend == backend.key]
     of_pods = f'{series},pod=~"({"|".join(pods_start(stack, group) for group in groups)})-.+"'
     of_pods += f',model="{model.name}"' if model else ""
-    planned = [group.requests_per_second_per_instance / group.replicas_per_instance for group in groups]
+    each = [group.replicas_per_instance * group.joined_replicas for group in groups]
+    planned = [group.requests_per_second_per_instance / count for group, count in zip(groups, each, strict=True)]
     rate = model.requests_per_second if model else min(planned)
     metrics = published(backend.container.engine)
     if metrics is None:
         return ""
+    if alarm.is_stall:
+        return metrics.stalled_query(of_pods, f"{STALL_SECONDS}s", f"{by}, pod") if metrics.progress else ""
     if alarm.name == "server_errors":
         rates = _error_rates(stack, metrics, series, of_pods, by)
         return f"100 * {rates[0]} / {rates[1]} > {alarm.threshold:g}" if rates else ""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from advisor.catalog.planning import start_seconds
 from advisor.codegen.container import Backend, Region, Serves, Wanted
 from advisor.codegen.engines.triton import with_models
-from advisor.codegen.model import ComputeGroup, ScheduledSize, Stack, WatchedModel
+from advisor.codegen.model import ComputeGroup, ScheduledSize, Stack, WatchedModel, at_times, turns
 from advisor.codegen.quoting import slug
 from advisor.errors import AdvisorError, InputError, NotDeployable
 from advisor.plan.doubts import is_refused, refusal_words
@@ -16,7 +16,7 @@ from advisor.plan.fleet.chosen import Fleet, FleetGroup, Policy
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import Option, Plan
 from advisor.records import dataclass, replace
-from advisor.units import HOURS_PER_WEEK, MINUTES_PER_DAY, MINUTES_PER_HOUR, MINUTES_PER_WEEK, SECONDS_PER_MINUTE
+from advisor.units import HOURS_PER_WEEK, MINUTES_PER_HOUR, MINUTES_PER_WEEK, SECONDS_PER_MINUTE
 
 
 def scheduled_sizes(
@@ -32,14 +32,7 @@ def scheduled_sizes(
     Returns:
         Entries by time of day; none where the number never changes.
     """
-    days: dict[tuple[int, int], list[int]] = {}
-    for minute, size in _changes(instances, minutes_ahead, minutes_after):
-        day, minute_of_day = divmod(minute, MINUTES_PER_DAY)
-        days.setdefault((minute_of_day, size), []).append(day + 1)
-    return tuple(
-        ScheduledSize(*divmod(minute_of_day, MINUTES_PER_HOUR), tuple(sorted(weekdays)), size)
-        for (minute_of_day, size), weekdays in sorted(days.items())
-    )
+    return at_times(_changes(instances, minutes_ahead, minutes_after))
 
 
 def _changes(instances: Sequence[int], minutes_ahead: int, minutes_after: int) -> list[tuple[int, int]]:
@@ -49,17 +42,12 @@ def _changes(instances: Sequence[int], minutes_ahead: int, minutes_after: int) -
     # At each, the most that serve at any time until what is ordered then would serve.
     hours_of = (range(at // MINUTES_PER_HOUR, (at + minutes_ahead) // MINUTES_PER_HOUR + 1) for at in moments)
     sizes = [max(instances[hour % HOURS_PER_WEEK] for hour in served) for served in hours_of]
-    changes = _turns(list(zip(moments, sizes, strict=True)))
+    changes = turns(list(zip(moments, sizes, strict=True)))
     while (dip := _shortest_dip(changes)) is not None and _minutes(changes, dip) < minutes_ahead + minutes_after:
         neighbours = changes[dip - 1], changes[(dip + 1) % len(changes)]
         changes[dip] = (changes[dip][0], min(size for _, size in neighbours))
-        changes = _turns(changes)
+        changes = turns(changes)
     return changes
-
-
-def _turns(sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Minutes and sizes that differ from the one before; the first follows the last, a week earlier."""
-    return [after for before, after in zip([sizes[-1], *sizes[:-1]], sizes, strict=True) if before[1] != after[1]]
 
 
 def _shortest_dip(changes: Sequence[tuple[int, int]]) -> int | None:

@@ -17,6 +17,7 @@ from advisor.codegen.alarms import (
     idle_percent,
     promise_of,
     slo_alarms,
+    stalled_alarm,
     visible_requests,
 )
 from advisor.codegen.container import (
@@ -37,7 +38,7 @@ from advisor.codegen.engines.request import adapter_words
 from advisor.codegen.gpu_sharing import sharing_of
 from advisor.codegen.model import Budget, ComputeGroup, Scaling, ScheduledSize, Stack
 from advisor.codegen.platforms import platform_of
-from advisor.codegen.prometheus_rules import file_cautions, shared_left_out, slo_left_out
+from advisor.codegen.prometheus_rules import file_cautions, shared_left_out, slo_left_out, tells_progress
 from advisor.codegen.quotas import compilation_s, converted_gib, quotas_needed
 from advisor.codegen.quoting import slug
 from advisor.codegen.selection import (
@@ -162,6 +163,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     promise = promise_of(plan.workload["slo"], plan.demand)
     engines = tuple(dict.fromkeys(backend.container.engine for backend in backends))
     promised = slo_alarms(promise)
+    stalled = [stalled_alarm()] if any(map(tells_progress, engines)) else []
     quietest = _quietest_load_ratio(plan, choice)
     machines = [group for group in groups if not group.is_serverless]
     told_use = any(group.tells_gpu_use or group.platform.runtime is Runtime.NEURON for group in machines)
@@ -190,7 +192,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         ),
         idle_percent=idle_percent(quietest),
         idle_left_out=idle_left_out(quietest) if told_use else "",
-        slo_alarms=promised,
+        slo_alarms=(*promised, *stalled),
         slo_left_out=(*slo_left_out(promised, engines, _without_target(plan)), *shared_left_out(groups)),
         agent=Agent(_EXAMPLE_PACKAGE.format(version=version)) if has_gpu else None,
         budget=_budget(plan, choice),

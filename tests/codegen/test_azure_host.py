@@ -25,6 +25,7 @@ SETTINGS = {
     "metrics": {
         "path": "/metrics",
         "finished": "vllm:request_success_total",
+        "progress": "vllm:generation_tokens_total",
         "running": "vllm:num_requests_running",
         "waiting": "vllm:num_requests_waiting",
         "latency": "vllm:time_to_first_token_seconds",
@@ -246,6 +247,29 @@ def test_report_holds_what_the_alarms_read(host, services):
     published = [json.loads(data) for url, data in services.asked if "monitoring.azure.com" in url and data]
     assert published[1]["data"]["baseData"]["series"][0]["count"] == 1
     assert any("virtualMachineScaleSets/set/metrics" in url for url, _ in services.asked)
+
+
+@pytest.mark.parametrize(
+    ("looks", "minutes"),
+    [
+        ([((1, 10), (1, 20))] * 4, [0, 1, 2, 3]),
+        ([((1, 10), (1, 20)), ((1, 10), (1, 21)), ((1, 10), (1, 22)), ((1, 11), (1, 23))], [0, 1, 2, 0]),
+        ([((0, 10), (0, 20))] * 4, [0, 0, 0, 0]),
+        ([((1, 10), (0, 20)), ((0, 10), (0, 20)), ((1, 10), (0, 20)), ((1, 10), (0, 20))], [0, 0, 0, 1]),
+    ],
+    ids=["both hang", "one hangs for a while", "idle", "came and went"],
+)
+def test_reports_tell_for_how_long_an_engine_hangs(looks, minutes, host, services):
+    """Each engine behind the port by itself: requests at two looks, and no token between them."""
+    for engines in looks:
+        lines = [
+            f'vllm:{name}{{engine="{at}"}} {value}'
+            for at, engine in enumerate(engines)
+            for name, value in zip(("num_requests_running", "generation_tokens_total"), engine, strict=True)
+        ]
+        services.page = "\n".join(lines)
+        host.report()
+    assert [json.loads(line)["stalled_minutes"] for line in services.logged] == minutes
 
 
 def test_engine_that_restarts_counts_from_nothing(host, services):

@@ -1,11 +1,14 @@
 """EKS: images, alarms and pools of nodes, as the plan asks for them."""
 
+from dataclasses import replace
+
 import pytest
 import yaml
 
 from advisor.codegen import Language, Wanted, generate
 from advisor.codegen.hcl import literal, read_hcl
-from advisor.codegen.selection import choose
+from advisor.codegen.kubernetes_scaling import busy_spells
+from advisor.codegen.selection import choose, scheduled_sizes
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets.aws_eks import EKS, alarms_of_pods, ami_type, local_gib
 from advisor.plan.fleet.chosen import Policy
@@ -140,6 +143,49 @@ def test_karpenter_nodes_are_private_and_encrypted():
     assert node["tags"]["Deployment"] == "support-chat"
     assert [one["key"] for one in pool["template"]["spec"]["taints"]] == ["nvidia.com/gpu"]
     assert pool["template"]["spec"]["nodeClassRef"]["name"] == name
+
+
+def test_karpenter_replaces_nodes_one_by_one_in_quiet_hours():
+    """No node expires, whose end no budget delays; what a new image replaces goes one by one, and never while busy."""
+    (pool,) = pools_of(make_fleet_plan(make_group()))["NodePool"].values()
+    assert pool["template"]["spec"]["expireAfter"] == "Never"
+    assert pool["disruption"]["budgets"] == [
+        {"nodes": "1", "reasons": ["Drifted"]},
+        {"nodes": "0", "reasons": ["Drifted"], "schedule": "48 6 * * 1,2,3,4,5", "duration": "732m"},
+    ]
+    (pool,) = pools_of(make_fleet_plan(make_group(), policy=Policy.STATIC))["NodePool"].values()
+    assert pool["disruption"]["budgets"] == [{"nodes": "1", "reasons": ["Drifted"]}]
+
+
+@pytest.mark.parametrize(
+    ("hours", "spells"),
+    [
+        ([2, 3, 3, 5, 2, 2, *[2] * 18], [("0 1 * * *", 180)]),
+        ([3, 2, 2, 4, 4, *[3] * 19], [("0 3 * * *", 22 * 60)]),
+        ([2] * 24, []),
+    ],
+)
+def test_a_busy_spell_is_one_whatever_runs_in_it(hours, spells):
+    """Steps within it do not part it, and it runs over midnight."""
+    group = replace(
+        stack_of(make_plan(make_option())).groups[0], min_instances=2, schedule=scheduled_sizes(hours * 7, 0)
+    )
+    assert [(spell.start, spell.minutes) for spell in busy_spells(group)] == spells
+
+
+def test_nodes_of_karpenter_boot_the_image_that_is_named():
+    """No release of the image is taken unseen: the kustomization asks for one, and puts it in place."""
+    plan = make_fleet_plan(make_group())
+    (node,) = pools_of(plan)["EC2NodeClass"].values()
+    files = generate(plan, Language.TERRAFORM, Wanted(target="eks-karpenter")).files
+    kustomization = yaml.safe_load(files["kubernetes/karpenter/us-east-1/kustomization.yaml"])
+    (settings,) = kustomization["configMapGenerator"]
+    targets = {
+        entry["source"]["fieldPath"]: entry["targets"][0]["fieldPaths"] for entry in kustomization["replacements"]
+    }
+    assert "AMI=set-me" in settings["literals"]
+    assert targets["data.AMI"] == ["spec.amiSelectorTerms.0.alias"]
+    assert [list(term) for term in node["amiSelectorTerms"]] == [["alias"]]
 
 
 def test_serverless_capacity_is_refused():

@@ -176,7 +176,8 @@ def _of_service(service, bounds):
 
 def _of_values(values):
     engine = values["servingEngineSpec"]
-    bounds = {entry["spec"]["scaleTargetRef"]["name"]: entry["spec"] for entry in values.get("extraObjects", ())}
+    scaled = [entry for entry in values["extraObjects"] if entry["kind"] == "ScaledObject"]
+    bounds = {entry["spec"]["scaleTargetRef"]["name"]: entry["spec"] for entry in scaled}
     for model in engine["modelSpec"]:
         scale = bounds.get(f"support-chat-{model['name']}-deployment-vllm")
         (term,) = model["nodeSelectorTerms"]
@@ -256,6 +257,18 @@ def test_kserve_weights_groups_by_the_plan():
         assert not [word for word in arguments if "served-model-name" in word]
 
 
+@pytest.mark.parametrize("form", [Form.MANIFESTS, Form.KSERVE])
+def test_a_dead_engine_is_restarted_without_a_drain(form):
+    """The hook before the end sleeps as long as requests drain, also where a probe fails: the probe has its own grace."""
+    files = files_of(FORMS["eks-kserve"](), form)
+    pods = [entry["spec"]["template"]["spec"] for entry in of_kind(files, "Deployment")]
+    pods += [entry["spec"]["template"] for entry in of_kind(files, "LLMInferenceService")]
+    engines = [container for pod in pods for container in pod["containers"] if "startupProbe" in container]
+    assert engines
+    assert {engine["livenessProbe"]["terminationGracePeriodSeconds"] for engine in engines} == {10}
+    assert not [engine for engine in engines if "terminationGracePeriodSeconds" in engine["startupProbe"]]
+
+
 def test_production_stack_probes_and_ends_pods_with_patience():
     """The chart's own probes give a busy engine a second; of its 30 seconds to end, open requests get most."""
     files = files_of(FORMS["aks-production-stack"]())
@@ -265,10 +278,52 @@ def test_production_stack_probes_and_ends_pods_with_patience():
     engine = values["servingEngineSpec"]
     for probe in ("readinessProbe", "livenessProbe"):
         for container in manifests:
-            assert engine[probe] == {**container[probe], "httpGet": {"path": "/health", "port": 8000}}
+            of_chart = {"httpGet": {"path": "/health", "port": 8000}}
+            # The chart prints no grace of a probe, and has no hook that would need one.
+            usual = {key: value for key, value in container[probe].items() if key != "terminationGracePeriodSeconds"}
+            assert engine[probe] == {**usual, **of_chart}
     for model in engine["modelSpec"]:
         assert [entry for entry in model["vllmConfig"]["extraArgs"] if "shutdown" in entry] == ["--shutdown-timeout=25"]
     assert "longer answers are cut off" in files["kubernetes/README.md"]
+
+
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize("name", FORMS)
+def test_pods_of_a_group_leave_one_after_the_other(name):
+    """Each group of each form has a PodDisruptionBudget that selects its pods, and none of another group."""
+    scenario = FORMS[name]()
+    files = files_of(scenario)
+    entries = [entry for _, entry in documents(files)]
+    entries += [extra for entry in entries for extra in entry.get("extraObjects", ())]
+    budgets = [entry for entry in entries if entry.get("kind") == "PodDisruptionBudget"]
+    groups = {pod.group for pod in _pods(files, scenario.wanted.form)}
+    selected = [entry["spec"]["selector"]["matchLabels"].get("inference/group") for entry in budgets]
+    assert sorted(filter(None, selected)) == sorted(groups)
+    assert {entry["spec"]["maxUnavailable"] for entry in budgets} == {1}
+    assert {entry["metadata"]["namespace"] for entry in budgets} == {"support-chat"}
+
+
+def test_what_takes_all_requests_survives_a_node():
+    """The router of production-stack and the frontend of Dynamo are two pods, on two nodes where there are two."""
+    (values,) = [entry for path, entry in documents(files_of(FORMS["aks-production-stack"]())) if "values" in path]
+    router = values["routerSpec"]
+    labels = {"app.kubernetes.io/component": "router", "app.kubernetes.io/instance": "support-chat"}
+    assert (router["replicaCount"], router["pdb"]) == (2, {"enabled": True, "maxUnavailable": 1})
+    assert _kept_apart(router["affinity"]) == labels
+    files = files_of(FORMS["eks-dynamo"]())
+    (graph,) = of_kind(files, "DynamoGraphDeployment")
+    (frontend,) = [entry for entry in graph["spec"]["components"] if entry["type"] == "frontend"]
+    labels = frontend["podTemplate"]["metadata"]["labels"]
+    assert frontend["replicas"] == 2
+    assert _kept_apart(frontend["podTemplate"]["spec"]["affinity"]) == labels
+    assert labels in [entry["spec"]["selector"]["matchLabels"] for entry in of_kind(files, "PodDisruptionBudget")]
+
+
+def _kept_apart(affinity):
+    """Labels of the pods that do not share a node."""
+    (preferred,) = affinity["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert preferred["podAffinityTerm"]["topologyKey"] == "kubernetes.io/hostname"
+    return preferred["podAffinityTerm"]["labelSelector"]["matchLabels"]
 
 
 def test_production_stack_says_where_nothing_drains():

@@ -57,17 +57,25 @@ def test_idle_is_what_was_not_idle_a_week_before(values, minute, rings, tmp_path
         ("ttft", {"_bucket": {"1": "0+99x60", "2": "0+100x60", "+Inf": "0+100x60"}}, False),
         ("waiting-requests", {"": {"": "90x60"}}, True),
         ("waiting-requests", {"": {"": "1x60"}}, False),
+        (
+            "engine-stalled",
+            {"num_requests_running": {"": "3x60"}, "generation_tokens_total": {"": "0+9x20 180x40"}},
+            True,
+        ),
+        ("engine-stalled", {"num_requests_running": {"": "3x60"}, "generation_tokens_total": {"": "0+9x60"}}, False),
+        ("engine-stalled", {"num_requests_running": {"": "0x60"}, "generation_tokens_total": {"": "9x60"}}, False),
         ("server-errors", {"": {"200": "0+98x60", "500": "0+2x60"}}, True),
         ("server-errors", {"": {"200": "0+100x60"}}, False),
     ],
-    ids=["slow", "quick", "long queue", "no queue", "failing", "sound"],
+    ids=["slow", "quick", "long queue", "no queue", "hangs", "works", "idle", "failing", "sound"],
 )
 def test_what_clients_were_promised_rings(title, series, rings, tmp_path):
     """TTFT p95 over 1 s, a queue of more than the planned rate clears in 1 s, and more than 1 percent of 5xx."""
     alerts = metric_alerts(stack())
     (name,) = [name for name in alerts if name.endswith(title)]
     group = f'deployment="chat",group="{name.partition("/")[0]}"'
-    engine = {"ttft": "vllm:time_to_first_token_seconds", "waiting-requests": "vllm:num_requests_waiting"}.get(title)
+    engine = {"ttft": "vllm:time_to_first_token_seconds", "waiting-requests": "vllm:num_requests_waiting",
+              "engine-stalled": "vllm:"}.get(title)  # fmt: skip
     given = {}
     for suffix, values in series.items():
         for label, text in values.items():
@@ -144,11 +152,15 @@ def test_readme_says_what_the_alert_does():
 def test_hosts_send_on_what_alerts_ask_for(engine):
     """Of every engine, whatever its names: a series that is dropped on the host is an alarm that never rings."""
     metrics, group = published(engine), stack().groups[0]
-    alarms = [
-        alarm for alarm in stack().slo_alarms if alarm.from_engine and (metrics.latency or alarm.per_request_rate)
-    ]
+    on_engine = [alarm for alarm in stack().slo_alarms if alarm.from_engine]
+    alarms = [alarm for alarm in on_engine if not alarm.is_stall and (metrics.latency or alarm.per_request_rate)]
     queries = [_of_engine(stack(), alarm, group, metrics)["query"] for alarm in alarms]
     asked = {name for query in queries for name in re.findall(r"([\w:]+)\{", query)}
     assert len(asked) == len(alarms) == (2 if metrics.latency else 1)
     assert all(re.fullmatch(scraped(kept), name) for name in asked for kept in (engine, Engine.CUSTOM))
     assert not re.fullmatch(scraped(engine), "process_open_fds")
+    if metrics.progress:
+        (stall,) = (alarm for alarm in on_engine if alarm.is_stall)
+        asked = re.findall(r"([\w:]+)\{", _of_engine(stack(), stall, group, metrics)["query"])
+        assert set(asked) == {metrics.running, metrics.progress}
+        assert all(re.fullmatch(scraped(engine), name) for name in asked)

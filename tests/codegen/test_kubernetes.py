@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.codegen import Engine, generate
+from advisor.codegen import Engine, Form, generate
 from advisor.codegen.container import Wanted
 from advisor.codegen.engines.metrics import CLIENT_PATHS
 from advisor.codegen.kubernetes import (
@@ -25,7 +25,8 @@ from advisor.codegen.kubernetes import (
     repository,
     served_in,
 )
-from advisor.codegen.kubernetes_scaling import windows
+from advisor.codegen.kubernetes_scaling import scale_of, taken_sizes, windows, with_taken_steps
+from advisor.codegen.model import size_at
 from advisor.codegen.selection import choose, scheduled_sizes
 from advisor.codegen.stack import stacks_of
 from advisor.plan.fleet.chosen import Policy
@@ -585,3 +586,141 @@ def _planned_usd(files):
 def test_serverless_capacity_has_no_nodes():
     """It is refused with the reason."""
     assert "serverless" in obstacle_to_kubernetes(stack_of(make_plan(make_option(purchase="serverless"))))
+
+
+def run_by_hpa(scaled):
+    """Replicas of each minute of a week under a HorizontalPodAutoscaler, which lets a tenth pass, and those asked for."""
+    spec = scaled["spec"]
+    monday = datetime(2026, 11, 23)  # noqa: DTZ001 - a calendar, not a moment
+    held = [window["metadata"] for window in spec["triggers"]]
+    asked, run = [], []
+    for minute in range(0, 60 * HOURS_PER_WEEK, 15):
+        moment = monday + timedelta(minutes=minute)
+        now = [int(one["desiredReplicas"]) for one in held if _last(one["start"], moment) > _last(one["end"], moment)]
+        asked.append(max([spec["minReplicaCount"], *now]))
+    current = asked[-1]
+    for due in asked * 2:
+        within = 10 * abs(due - current) <= current
+        current = max(current if within else due, spec["minReplicaCount"])
+        run.append(current)
+    return asked, run[len(asked) :]
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(8, 40), min_size=HOURS_PER_WEEK, max_size=HOURS_PER_WEEK), st.sampled_from([1, 2, 4]))
+def test_an_autoscaler_runs_what_the_windows_ask_for_and_the_plan_needs(hours, each):
+    """Steps of a tenth or less are not in the windows, so that none is left out; each planned size runs or a larger."""
+    planned = replace(
+        stack_of(make_plan(make_option())).groups[0],
+        instances=max(hours),
+        min_instances=min(hours),
+        schedule=scheduled_sizes(hours, 0),
+        replicas_per_instance=each,
+    )
+    stack = replace(stack_of(make_fleet_plan(make_group())), groups=(planned,))
+    (group,) = with_taken_steps(stack).groups
+    scale = scale_of(stack, group)
+    if scale is None:  # one number at all hours
+        assert group.instances == max(hours)
+        assert 10 * min(hours) >= 9 * max(hours)
+        return
+    scaled = {
+        "spec": {
+            "minReplicaCount": scale.least,
+            "triggers": [
+                {"metadata": {"start": one.start, "end": one.end, "desiredReplicas": str(one.replicas)}}
+                for one in scale.windows
+            ],
+        }
+    }
+    asked, run = run_by_hpa(scaled)
+    due = [size_at(planned.sizes_by_minute, minute) * each for minute in range(0, 60 * HOURS_PER_WEEK, 15)]
+    assert run == asked
+    assert all(10 * now >= 10 * then >= 9 * now for then, now in zip(due, asked, strict=True))
+
+
+def test_steps_that_an_autoscaler_leaves_out_are_told_and_counted():
+    """Eleven by day, ten by night and on weekends: eleven at all hours, and the more they cost in the budget."""
+    plan = make_fleet_plan(make_group(instances=(10, 11)))
+    by_host, by_pod = (generate(plan, wanted=Wanted(target=target)).files for target in ("ec2", "eks"))
+    more = _planned_usd(by_pod) - _planned_usd(by_host)
+    assert more == pytest.approx((168 * 11 - 60 * 11 - 108 * 10) * 0.8048 * 730 / 168, abs=0.02)
+    assert f"those of the others run, for \\${more:,.2f} a month more" in by_pod["README.md"]
+    (path,) = (path for path in by_pod if path.startswith("kubernetes/us-east-1/us-east-1"))
+    documents = {one["kind"]: one for one in yaml.safe_load_all(by_pod[path])}
+    assert documents["Deployment"]["spec"]["replicas"] == 11
+    assert "ScaledObject" not in documents
+    assert (
+        "tenth"
+        not in generate(make_fleet_plan(make_group(instances=(10, 12))), wanted=Wanted(target="eks")).files["README.md"]
+    )
+
+
+def test_a_few_more_by_day_are_as_many_by_an_autoscaler():
+    """Of 8, 17 and 18, the 17 are raised to 18, and the 8 stay."""
+    group = stack_of(make_plan(make_option())).groups[0]
+    hours = ([8] * 8 + [17] * 4 + [18] * 6 + [8] * 6) * 7
+    planned = replace(group, instances=18, min_instances=8, schedule=scheduled_sizes(hours, 0))
+    assert taken_sizes(planned) == {18: 18, 17: 18, 8: 8}
+    raised = planned.with_sizes(taken_sizes(planned))
+    assert [(entry.hour, entry.instances) for entry in raised.schedule] == [(8, 18), (18, 8)]
+    assert raised.usd_per_month - planned.usd_per_month == pytest.approx(
+        4 * 7 * group.usd_per_hour * 730 / 168, abs=0.01
+    )
+
+
+FOUR_A_NODE = {
+    "instance_type": "g6.12xlarge",
+    "accelerator_count": 4.0,
+    "replicas_per_instance": 4,
+    "instances": (2, 4),
+}
+
+
+def generated(wanted=Wanted(target="eks"), policy=Policy.SCHEDULED, **changes):  # noqa: B008 - frozen
+    """README of the code of a plan with four replicas on each node, its pods' GPUs, arguments and ScaledObject."""
+    files = generate(make_fleet_plan(make_group(**FOUR_A_NODE | changes), policy=policy), wanted=wanted).files
+    (path,) = (path for path in files if path.startswith("kubernetes/us-east-1/us-east-1"))
+    documents = {one["kind"]: one for one in yaml.safe_load_all(files[path])}
+    (container,) = documents["Deployment"]["spec"]["template"]["spec"]["containers"]
+    return files, container, documents["ScaledObject"]["spec"]
+
+
+def test_a_node_is_empty_with_its_pod():
+    """Four replicas are one pod with all four GPUs and one copy of the weights: as many pods run as the plan has nodes."""
+    files, container, scaled = generated()
+    assert accelerators_of(container) == {"nvidia.com/gpu": 4}
+    assert "--data-parallel-size=4" in container["args"]
+    assert (scaled["minReplicaCount"], scaled["maxReplicaCount"]) == (2, 4)
+    assert container["resources"]["limits"]["ephemeral-storage"] == "34Gi"
+    assert "min_replicas = 2" in re.sub(" +", " ", files["fleet.tf"])
+    assert "several pods" not in files["README.md"]
+
+
+def test_pods_of_several_replicas_take_the_load_of_all_of_them():
+    """What is counted for each engine of a pod is compared with as many times the number of one."""
+    _, _, scaled = generated(policy=Policy.REACTIVE)
+    alone = generated(policy=Policy.REACTIVE, replicas_per_instance=1)[2]
+    thresholds = [[float(one["metadata"]["threshold"]) for one in spec["triggers"]] for spec in (scaled, alone)]
+    assert thresholds[0] == pytest.approx([4 * one for one in thresholds[1]])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "changes"),
+    [
+        (Wanted(target="eks", form=Form.LLM_D), {}),
+        (Wanted(target="eks"), {"instance_type": "p4d.24xlarge", "accelerator": "A100-40GB-SXM",
+                                "accelerator_count": 8.0, "partition": "mig-3g.20gb", "replicas_per_instance": 16}),
+    ],
+)  # fmt: skip
+def test_nodes_with_several_pods_may_stay_for_longer_and_it_is_told(wanted, changes):
+    """Where pickers look at each replica, or each has a slice: with 8 of 16 pods left, all four nodes may have some."""
+    files, container, scaled = generated(wanted, **changes)
+    each = FOUR_A_NODE | changes
+    assert accelerators_of(container) == {"nvidia.com/gpu": 1}
+    assert not [word for word in container["args"] if "data-parallel" in word]
+    assert scaled["maxReplicaCount"] == 4 * each["replicas_per_instance"]
+    off_hours = 168 - 5 * 12
+    more = 2 * off_hours * 0.8048 * 730 / 168
+    told = re.search(r"for up to \\\$([\d,.]+) a month more", files["README.md"])
+    assert float(told[1].replace(",", "")) == pytest.approx(more, abs=0.02)

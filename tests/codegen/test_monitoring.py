@@ -100,10 +100,11 @@ def rules_test(read, series, alerts, minutes):
         (0.8, 0.0, 0.3, {"AdvisorLatencyBudgetBurn"}),
         (0.01, 0.05, 0.3, {"AdvisorPaidForFailures"}),
         (0.01, 0.0, 0.95, {"AdvisorKvCacheFull"}),
+        (0.01, 0.0, 0.3, {"AdvisorEngineStalled"}),
     ],
 )
 def test_alerts_ring_for_what_they_name_alone(read, slow_ratio, failed_ratio, kv_ratio, rings, tmp_path):
-    """Slow answers burn the budget, failures cost, a full cache is told; at the planned load nothing rings."""
+    """Slow answers burn the budget, failures cost, a full cache and an engine that hangs are told; else nothing rings."""
     model = f'model_name="{read.workload["model"]}"'
     series = {}
     for replica in range(3):
@@ -113,14 +114,17 @@ def test_alerts_ring_for_what_they_name_alone(read, slow_ratio, failed_ratio, kv
             f"vllm:num_requests_waiting{{{own}}}": "0x180",
             f"vllm:kv_cache_usage_perc{{{own}}}": f"{kv_ratio}x180",
             f"vllm:request_success_total{{{own}}}": "0+120x180",
-            f"vllm:generation_tokens_total{{{own}}}": "0+12000x180",
+            f"vllm:generation_tokens_total{{{own}}}": "7x180" if "Stalled" in str(rings) and replica else "0+12000x180",
             f'http_requests_total{{handler="/v1/chat",status="2xx",instance="r{replica}"}}': f"0+{1000 * (1 - failed_ratio)}x180",
             f'http_requests_total{{handler="/v1/chat",status="500",instance="r{replica}"}}': f"0+{1000 * failed_ratio}x180",
             f'vllm:time_to_first_token_seconds_bucket{{{own},le="1.0"}}': f"0+{100 * (1 - slow_ratio)}x180",
             f'vllm:time_to_first_token_seconds_bucket{{{own},le="2.5"}}': "0+100x180",
             f'vllm:time_to_first_token_seconds_bucket{{{own},le="+Inf"}}': "0+100x180",
         }
-    names = ("AdvisorLatencyBudgetBurn", "AdvisorPaidForFailures", "AdvisorKvCacheFull", "AdvisorLoadBeyondPlan")
+    names = (
+        "AdvisorLatencyBudgetBurn", "AdvisorPaidForFailures", "AdvisorKvCacheFull", "AdvisorLoadBeyondPlan",
+        "AdvisorEngineStalled",
+    )  # fmt: skip
     directory = written(monitoring_files(read), tmp_path)
     document = rules_test(read, series, {name: name in rings for name in names}, 170)
     (directory / "own.test.yaml").write_text(yaml.safe_dump(document))

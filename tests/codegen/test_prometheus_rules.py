@@ -120,6 +120,38 @@ def test_errors_ring_above_one_percent_of_the_clients_requests(path, failed, exp
     assert rings(tmp_path, series, "InferenceServerErrors", 30) == expected
 
 
+@needs_promtool
+@pytest.mark.parametrize(
+    ("running", "tokens", "minute", "expected"),
+    [
+        ("2x60", "0+900x10 9000x50", 17, True),
+        ("2x60", "0+900x10 9000x50", 12, False),
+        ("0x60", "9000x60", 30, False),
+        ("0x10 2x50", "0x12 0+900x48", 30, False),
+        ("2x60", "0+1x60", 30, False),
+    ],
+    ids=["hangs", "has just stopped", "idle", "starts to work", "slow"],
+)
+def test_an_engine_that_hangs_rings(running, tokens, minute, expected, tmp_path):
+    """Requests and no token for five minutes, in one of two engines of a pod, whatever the other does."""
+    series = {
+        f'vllm:num_requests_running{{{POD},engine="0"}}': running,
+        f'vllm:generation_tokens_total{{{POD},engine="0"}}': tokens,
+        f'vllm:num_requests_running{{{POD},engine="1"}}': "1x60",
+        f'vllm:generation_tokens_total{{{POD},engine="1"}}': "0+300x60",
+    }
+    assert rings(tmp_path, series, "InferenceEngineStalled", minute) == expected
+
+
+@pytest.mark.parametrize(("engine", "rings_for"), [("SGLang", True), ("TensorRT-LLM", False)])
+def test_engines_whose_progress_is_known_are_watched(engine, rings_for):
+    """SGLang counts the tokens of a request at its end; the alert asks its scheduler, which counts them as they come."""
+    stack = stack_of(make_plan(make_option(engine=engine)), Wanted(rank=1))
+    queries = [rule.expression for rule in rules_of(stack, "us-east-1") if rule.name == "InferenceEngineStalled"]
+    assert len(queries) == rings_for
+    assert all("sglang:realtime_tokens_total" in query and "dp_rank" in query for query in queries)
+
+
 def test_an_engine_that_publishes_nothing_has_the_alert_on_its_pods_only():
     """An image of the user's own: no query asks for series that are not there, and the stack says why."""
     wanted = Wanted(engine=Engine.CUSTOM, image="registry.example.com/nim:1", rank=1)

@@ -292,7 +292,7 @@ def test_slo_alarms_ring_at_the_targets():
     """5 % beyond the target is p95 over it; a queue of rate × target takes the target to empty (Little's law)."""
     target_ms = make_plan(make_option()).workload["slo"]["ttft_p95_ms"]
     alarms = {alarm.name: alarm for alarm in stack().slo_alarms}
-    assert set(alarms) == {"ttft", "waiting_requests", "server_errors"}
+    assert set(alarms) == {"ttft", "waiting_requests", "server_errors", "engine_stalled"}
     assert (alarms["ttft"].threshold, alarms["ttft"].target_seconds) == (5, target_ms / 1000)
     assert alarms["waiting_requests"].threshold_at(20) == 20 * target_ms / 1000
     assert alarms["waiting_requests"].threshold_at(1e-3) == 1
@@ -304,7 +304,7 @@ def test_slo_alarms_without_target_or_metrics_are_left_out_with_the_reason():
     plan = make_plan(make_option())
     workload = {**plan.workload, "slo": {"ttft_p95_ms": None}}
     without = stack_of(dataclasses.replace(plan, workload=workload))
-    assert [alarm.name for alarm in without.slo_alarms] == ["server_errors"]
+    assert [alarm.name for alarm in without.slo_alarms] == ["server_errors", "engine_stalled"]
     assert "no target for TTFT" in without.slo_left_out[0]
     assert "return_perf_metrics" in stack(engine="TensorRT-LLM", engine_version="1.2.0").slo_left_out[0]
 

@@ -199,7 +199,41 @@ def test_host_reports_what_the_slo_alarms_read(boot):
     commands = host.run((host.root / "usr/local/sbin/inference-report").read_text())
     sent = [command for command in commands if command[:3] == ["aws", "cloudwatch", "put-metric-data"]]
     values = [[word.split(",")[1] for word in command if word.startswith("MetricName=")] for command in sent]
-    assert values == [["Value=40", "Value=10", "Value=7"], ["Value=10", "Value=1", "Value=2"]]
+    # The first is that of an engine that hangs.
+    assert values == [["Value=0", "Value=40", "Value=10", "Value=7"], ["Value=0", "Value=10", "Value=1", "Value=2"]]
+
+
+@pytest.mark.parametrize(
+    ("running", "made", "minutes"),
+    [
+        ([(1, 1)] * 7, [(10, 20)] * 7, 6),  # neither has made any
+        ([(1, 1)] * 7, [(10, 20 + now) for now in range(7)], 6),  # one of the two hangs
+        ([(1, 1)] * 7, [(10 * now, 20 * now) for now in range(7)], 0),
+        ([(0, 0)] * 7, [(10, 20)] * 7, 0),  # no requests
+        ([(1, 1), (1, 1), (0, 0), (1, 1), (1, 1), (1, 1), (1, 1)], [(10, 20)] * 7, 3),  # they ended, and others came
+        ([(1, 1)] * 7, [(12345678901, 2), (12345678902, 3)] * 3 + [(12345678901, 2)], 0),
+    ],
+    ids=["both hang", "one hangs", "busy", "idle", "came and went", "large counts"],
+)
+def test_host_counts_the_minutes_for_which_an_engine_hangs(running, made, minutes, boot):
+    """Each engine behind the port is looked at by itself: requests at two looks, and no token between them."""
+    host, _ = boot("l4-spot")
+    (host.root / "pages").mkdir()
+    for number, (requests, tokens) in enumerate(zip(running, made, strict=True)):
+        lines = _page(PAGES[0], 0).splitlines()
+        lines += [
+            f'vllm:num_requests_running{{engine="{at}",model_name="a b"}} {of}.0' for at, of in enumerate(requests)
+        ]
+        lines += [
+            f'vllm:generation_tokens_total{{engine="{at}",model_name="a b"}} {of}.0' for at, of in enumerate(tokens)
+        ]
+        (host.root / f"pages/{number}").write_text("\n".join([*lines, ""]))
+    host.program("bin/sleep", "#!/bin/bash\nread -r page < <(ls pages) && mv pages/$page page\n")
+    host.program("bin/curl", '#!/bin/bash\n[[ "$*" == *metrics ]] || exec echo x\ncat page\n')
+    commands = host.run((host.root / "usr/local/sbin/inference-report").read_text())
+    told = [word for command in commands for word in command if word.startswith("MetricName=stalled_minutes")]
+    assert len(told) == 6
+    assert told[-1].split(",")[1] == f"Value={minutes}"
 
 
 @pytest.mark.sampled(2)

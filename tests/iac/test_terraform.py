@@ -94,6 +94,7 @@ MODULES = of_today(
         "eks-scheduled",
         "sagemaker-sglang",
         "aks-scheduled",
+        "gke-scheduled",
         "vm-scale-set-reactive",
         "mig-two-regions",
         "ibm-h100",
@@ -115,10 +116,25 @@ def test_module_is_called_twice_with_for_each(name, simulated_clouds, tmp_path):
     example = dataclasses.replace(module, directory=directory / "examples" / "complete")
     example.init()
     assert example("validate", "-json").ok().json["diagnostics"] == []
-    addresses = [one["address"] for one in example.plan()["resource_changes"]]
+    changes = example.plan()["resource_changes"]
+    addresses = [one["address"] for one in changes]
     calls = {name: [one for one in addresses if f'["{name}"]' in one] for name in ("production", "staging")}
     assert len(calls["production"]) == len(calls["staging"]) > 0
     assert len(addresses) == 2 * len(calls["production"])
+    pools = [
+        (one["address"], one["change"]["after"][_CLUSTER_OF[one["type"]]])
+        for one in changes
+        if one["type"] in _CLUSTER_OF
+    ]
+    assert all(f'["{cluster.rpartition("-")[2]}"]' in address for address, cluster in pools)
+
+
+_CLUSTER_OF = {
+    "aws_eks_node_group": "cluster_name",
+    "google_container_node_pool": "cluster",
+    "azurerm_kubernetes_cluster_node_pool": "kubernetes_cluster_id",
+}
+"""Node pools, and what says their cluster: both calls would make the same pods in one."""
 
 
 _BY_ID = {

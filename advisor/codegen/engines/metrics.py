@@ -15,6 +15,8 @@ from advisor.units import MICROSECONDS_PER_MS, MS_PER_SECOND
 _WHOLE_ANSWER = "e2e_seconds"
 _QUANTILES = "e2e_quantiles_us"
 _MICROSECONDS = "e2e_us"
+_OF_EACH_ENGINE = ("engine", "dp_rank")
+"""Labels by which vLLM and SGLang tell the engines behind one port apart."""
 _US_PER_SECOND = MICROSECONDS_PER_MS * MS_PER_SECOND
 
 
@@ -53,6 +55,8 @@ class EngineMetrics:
     not."""
     failed: str
     """Counter of requests that failed, whoever is to blame, beside :attr:`finished`; "": it does not tell them so."""
+    progress: str
+    """A counter that grows while requests run, whenever they end; "": none is known."""
     picker: str
     """As endpoint pickers of the Gateway API call the engine; "": they do not know it."""
 
@@ -66,7 +70,7 @@ class EngineMetrics:
         """Names of the series that tell how busy and how quick the engine is: what alerts ask for is among them."""
         histogram = tuple(f"{self.latency}_{part}" for part in ("bucket", "count", "sum") if self.latency)
         summary = (self.quantiles_us, f"{self.quantiles_us}_count") if self.quantiles_us else ()
-        return (self.waiting, *([self.running] if self.running else []), *histogram, *summary)
+        return (*filter(None, (self.waiting, self.running, self.progress)), *histogram, *summary)
 
     @property
     def served(self) -> str:
@@ -95,6 +99,18 @@ class EngineMetrics:
             return None
         every = self.answers.requests
         return rate(self.answers.counter, every, self.answers.errors), rate(self.answers.counter, every)
+
+    def stalled_query(self, matchers: str, window: str, by: str = "") -> str:
+        """Query with a result for each engine that has requests and made no progress over a window, such as ``120s``.
+
+        Args:
+            matchers: of the series, without braces.
+            window: how far back it looks.
+            by: labels by which results stay apart, beside those of the engines of a replica.
+        """
+        engines = ", ".join(filter(None, (by, *_OF_EACH_ENGINE)))
+        has_requests = f"sum by ({engines}) ({self.running}{{{matchers}}}) > 0"
+        return f"{has_requests} and sum by ({engines}) (rate({self.progress}{{{matchers}}}[{window}])) == 0"
 
     def quantile_query(self, quantile: float, matchers: str, window: str, by: str = "") -> str:
         """Query for a quantile of the times in seconds over a window, such as ``300s``.
@@ -145,6 +161,7 @@ def _metrics(row: Record) -> EngineMetrics:
         answers=answers,
         served_methods=tuple(filter(None, row.optional_text("served_methods").split(";"))),
         failed=row.optional_text("failed"),
+        progress=row.optional_text("progress"),
         picker=row.optional_text("picker"),
     )
 

@@ -11,6 +11,7 @@ from advisor.codegen.container import MANIFEST_FORMS, Form
 from advisor.codegen.forms import dynamo, kserve, pools, production_stack, shared
 from advisor.codegen.forms.shared import with_fixed_replicas, with_node_disks
 from advisor.codegen.kubernetes import ClusterFacts
+from advisor.codegen.kubernetes_scaling import with_joined_replicas, with_taken_steps
 from advisor.codegen.model import Stack
 from advisor.codegen.prometheus_rules import left_out
 from advisor.codegen.rollout import AT_ONCE
@@ -57,7 +58,7 @@ def adapted(stack: Stack, *, is_cluster: bool, image: str = "") -> Stack:
             f"{stack.target} runs no Kubernetes", where=f"--form {stack.form}", hint="take --target eks, gke or aks"
         )
     if is_cluster:
-        stack = with_node_disks(with_fixed_replicas(stack))
+        stack = with_taken_steps(with_node_disks(with_joined_replicas(with_fixed_replicas(stack))))
         stack = replace(stack, slo_left_out=(*stack.slo_left_out, *left_out(stack)))
     return dynamo.with_its_image(stack) if stack.form is Form.DYNAMO and not image else stack
 

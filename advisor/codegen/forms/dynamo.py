@@ -18,6 +18,7 @@ IMAGE = f"nvcr.io/nvidia/ai-dynamo/vllm-runtime:{VERSION}"
 _MOST_COMPONENTS = 25
 _SYSTEM_PORT = 9090
 _FRONTENDS = 2
+_FRONTEND_LABELS = {"inference/part": "frontend"}
 
 
 def obstacle(stack: Stack) -> str:
@@ -45,7 +46,9 @@ def files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, str]:
     adapter = {"apiVersion": "nvidia.com/v1alpha1", "kind": "DynamoGraphDeploymentScalingAdapter"}
 
     def objects(groups: list[tuple[Served, Pods]]) -> list[shared.Document]:
-        return [_graph(stack, groups), *shared.scaled_objects(stack, groups, adapter)]
+        frontend = shared.disruption_budget(stack, "frontend", _FRONTEND_LABELS)
+        budgets = shared.disruption_budgets(stack, groups)
+        return [_graph(stack, groups), frontend, *budgets, *shared.scaled_objects(stack, groups, adapter)]
 
     return shared.region_files(stack, cluster_facts, "dynamo.yaml", objects)
 
@@ -69,7 +72,10 @@ def _frontend(served: Served) -> shared.Document:
         "env": [{"name": "DYN_ROUTER_MODE", "value": "round-robin"}, shared.hub_token()],
         "securityContext": shared.container_security(),
     }
-    template = {"spec": {"containers": [main]}}
+    template = {
+        "metadata": {"labels": dict(_FRONTEND_LABELS)},
+        "spec": {"affinity": shared.apart(_FRONTEND_LABELS), "containers": [main]},
+    }
     return {"name": "Frontend", "type": "frontend", "replicas": _FRONTENDS, "podTemplate": template}
 
 

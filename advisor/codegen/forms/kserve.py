@@ -20,6 +20,7 @@ from advisor.codegen.workloads import workload_name
 
 _CONTAINER = "main"
 _SERVICES = "llm-inference-services.yaml"
+_DEAD_SECONDS = 10
 _ROOT = {"runAsNonRoot": False, "runAsUser": 0}
 
 
@@ -34,7 +35,8 @@ def files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, str]:
     def objects(groups: list[tuple[Served, Pods]]) -> list[shared.Document]:
         # KServe leaves the number of a Deployment alone where the service names none.
         scaled = shared.scaled_objects(stack, groups)
-        return [*(_service(stack, served, pods) for served, pods in groups), *scaled]
+        budgets = shared.disruption_budgets(stack, groups)
+        return [*(_service(stack, served, pods) for served, pods in groups), *budgets, *scaled]
 
     written = dict(shared.region_files(stack, cluster_facts, _SERVICES, objects))
     for region in stack.regions:
@@ -85,6 +87,8 @@ def _pod(stack: Stack, served: Served, pods: Pods) -> shared.Document:
                 "env": shared.environment(served),
                 "resources": shared.resources(served, pods),
                 "startupProbe": {"periodSeconds": shared.PROBE_SECONDS, "failureThreshold": pods.start_probes},
+                # A dead engine has no requests to drain.
+                "livenessProbe": {"terminationGracePeriodSeconds": _DEAD_SECONDS},
                 **root,
             }
         ],

@@ -20,6 +20,7 @@ _PATIENCE: Mapping[str, Mapping[str, int]] = {
 """As in the manifests: an engine at the limit of its load answers late, and the chart's second would end it."""
 _DRAIN_SECONDS = 25
 """Of the 30 that Kubernetes gives a pod to end: the chart has no word for more, and no hook before."""
+_ROUTERS = 2
 _PROJECT = "the router of production-stack"
 
 
@@ -48,7 +49,7 @@ def files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, str]:
 
 def _values(stack: Stack, groups: list[tuple[Served, Pods]]) -> shared.Document:
     served, _ = groups[0]
-    scaled = shared.scaled_objects(stack, groups)
+    budgets = shared.disruption_budgets(stack, groups, suffix="-engine")  # Helm takes over no object of another form
     starts = {"periodSeconds": shared.PROBE_SECONDS, "failureThreshold": max(pods.start_probes for _, pods in groups)}
     return {
         "servingEngineSpec": {
@@ -66,8 +67,17 @@ def _values(stack: Stack, groups: list[tuple[Served, Pods]]) -> shared.Document:
             **{name: _probe(served, patience) for name, patience in _PATIENCE.items()},
             "modelSpec": [_model(stack, served, pods) for served, pods in groups],
         },
-        "routerSpec": {"enableRouter": True, "serviceType": "ClusterIP", "routingLogic": "roundrobin"},
-        **({"extraObjects": scaled} if scaled else {}),
+        "routerSpec": {
+            "enableRouter": True,
+            "replicaCount": _ROUTERS,
+            "pdb": {"enabled": True, "maxUnavailable": 1},
+            "affinity": shared.apart(
+                {"app.kubernetes.io/component": "router", "app.kubernetes.io/instance": stack.name}
+            ),
+            "serviceType": "ClusterIP",
+            "routingLogic": "roundrobin",
+        },
+        "extraObjects": [*budgets, *shared.scaled_objects(stack, groups)],
     }
 
 

@@ -263,6 +263,13 @@ def placement(pods: Pods) -> Document:
     return {"nodeSelector": dict(pods.node_labels), "tolerations": tolerations(pods)}
 
 
+def apart(selected: Mapping[str, str]) -> Document:
+    """Affinity of pods with the labels *selected*: on different nodes, where there are several."""
+    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": dict(selected)}}
+    preferred = [{"weight": 100, "podAffinityTerm": term}]
+    return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
+
+
 def security(served: Served) -> Document:
     """The user of a pod: root where the devices need it."""
     profile = {"seccompProfile": {"type": "RuntimeDefault"}}
@@ -285,6 +292,29 @@ def memory_volume(name: str, pods: Pods) -> Document:
 def disk_volume(name: str, pods: Pods) -> Document:
     """The disk of the node, for weights and what the engine compiles."""
     return {"name": name, "emptyDir": {"sizeLimit": f"{pods.disk_gib}Gi"}}
+
+
+def disruption_budgets(stack: Stack, groups: Sequence[tuple[Served, Pods]], suffix: str = "") -> list[Document]:
+    """A PodDisruptionBudget for each group, so that updates of nodes take its pods one after the other.
+
+    Args:
+        stack: holds the groups.
+        groups: of a cluster.
+        suffix: of the names, where those of another form's may not be taken over.
+    """
+    return [
+        disruption_budget(stack, f"{pods.group.key}{suffix}", {"inference/group": pods.group.key}) for _, pods in groups
+    ]
+
+
+def disruption_budget(stack: Stack, name: str, selected: Mapping[str, str]) -> Document:
+    """The PodDisruptionBudget of the pods with the labels *selected*."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": name, "namespace": stack.name, "labels": part_of(stack)},
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": dict(selected)}},
+    }
 
 
 def scaled_objects(

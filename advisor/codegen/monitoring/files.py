@@ -186,6 +186,14 @@ def _of_capacity(plan: Watched) -> Iterator[Alert]:
         "the busiest minutes of a week had less than half of the load that the plan has for such a fleet",
         "Plan again with what was measured: `advisor recommend --prometheus`.",
     )  # fmt: skip
+    pages = [METRICS[engine] for engine in plan.engines if METRICS[engine].progress]
+    if pages:
+        stalls = dict.fromkeys(page.stalled_query(plan.matchers, "3m", "instance") for page in pages)
+        yield Alert(
+            "AdvisorEngineStalled", " or ".join(stalls), "2m", "page",
+            "an engine has requests and has made no progress on them for five minutes",
+            "{{ $labels.instance }} hangs, and its probes still succeed: end it.",
+        )  # fmt: skip
     if not plan.publishes("kv_cache_used_ratio") or not plan.publishes("requests_waiting"):
         return
     used = plan.own("kv_cache_used:ratio")

@@ -5,7 +5,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUESTS, Alarm, Missing, Source, at_balancer
+from advisor.codegen.alarms import (
+    OVER_TARGET,
+    REQUESTS_WAITING,
+    STALLED_MINUTES,
+    TARGET_REQUESTS,
+    Alarm,
+    Missing,
+    Source,
+    at_balancer,
+)
 from advisor.codegen.aws_places import has_budgets, is_sold_in_blocks, partition_of
 from advisor.codegen.container import Backend, Container, Language, Region
 from advisor.codegen.engines.metrics import EngineMetrics, published, without_times
@@ -26,7 +35,7 @@ from advisor.units import SECONDS_PER_HOUR
 _FOLDER = "aws-ec2"
 _FAILOVER = "aws_failover.asl.yaml.j2"
 
-_NO_TIMES = "-"
+_NOT_TOLD = "-"
 """In place of the name of a metric, where the engine has none."""
 _MOST_BACKENDS = 5
 """Target groups that one action of a listener spreads requests over (AWS guide to Application Load Balancers)."""
@@ -153,7 +162,12 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
         "regions": {region.name: {"weight": region.weight, "subnets": region.subnets} for region in stack.regions},
         "alarms": {alarm.name: _alarm(alarm) for alarm in _alarms(stack)},
-        "metric_names": {"requests": TARGET_REQUESTS, "over": OVER_TARGET, "waiting": REQUESTS_WAITING},
+        "metric_names": {
+            "requests": TARGET_REQUESTS,
+            "over": OVER_TARGET,
+            "waiting": REQUESTS_WAITING,
+            "stalled": STALLED_MINUTES,
+        },
         "told_alarms": _alarms(stack),
         "has_kernel_alarms": any(alarm.source is Source.KERNEL_LOG for alarm in stack.alarms),
         # The host script installs Docker where there is no GPU and the image lacks it.
@@ -319,9 +333,11 @@ def _metrics(stack: Stack, container: Container) -> Mapping[str, object] | None:
     own_port = {} if container.metrics_port is None else {"port": container.metrics_port}
     return {
         "path": metrics.path,
-        "latency": metrics.times or _NO_TIMES,
+        "latency": metrics.times or _NOT_TOLD,
         "waiting": metrics.waiting,
         "target_seconds": next(targets, 0.0),
+        "running": metrics.running or _NOT_TOLD,
+        "progress": metrics.progress or _NOT_TOLD,
         **own_port,
     }
 

@@ -17,6 +17,7 @@ from advisor.codegen.aws_places import has_budgets, is_sold_in_blocks, roomy_typ
 from advisor.codegen.container import Language, Region, Runtime
 from advisor.codegen.forms import with_objects
 from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
+from advisor.codegen.kubernetes_scaling import busy_spells
 from advisor.codegen.kubernetes_weights import COPY_ACCOUNT
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.prometheus_rules import watched_words
@@ -228,6 +229,7 @@ def _pool(stack: Stack, group: ComputeGroup) -> Mapping[str, Any]:
         "capacity_type": "spot" if group.is_spot else "on-demand",
         "architecture": group.platform.debian_architecture,
         "accelerator": kubernetes.DEVICES[group.platform.runtime].taint,
+        "busy": busy_spells(group),
         "limited": kubernetes.DEVICES[group.platform.runtime].resource or "cpu",
         "limit": group.max_instances * (_accelerators(group) or math.ceil(vcpus_of(_PROVIDER, group) or 0)),
         "volume_gib": _volume_gib(group),

@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 
 from advisor.catalog import load_catalog
-from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUESTS, Alarm, Source
+from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, STALLED_MINUTES, TARGET_REQUESTS, Alarm, Source
 from advisor.codegen.model import Stack
 from advisor.cost import services
 from advisor.records import dataclass, replace
@@ -143,6 +143,7 @@ _VALUES: Mapping[str, str] = {
     ),
     OVER_TARGET: _percent_of(OVER_TARGET, TARGET_REQUESTS),
     REQUESTS_WAITING: _of_the_fullest("waiting_ratio"),
+    STALLED_MINUTES: f"summarize value = max(toint(report.{STALLED_MINUTES})) | where isnotnull(value)",
     "HTTPCode_Target_5XX_Count": _percent_of("server_errors", "answers"),
 }
 """Metric of an alarm → how a query computes it from the reports."""

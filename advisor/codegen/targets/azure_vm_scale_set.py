@@ -208,6 +208,7 @@ def _metrics(engine: Engine) -> Mapping[str, str]:
         "finished": names.finished,
         "running": names.running,
         "waiting": names.waiting,
+        "progress": names.progress,
         "latency": names.latency,
         "answers": answers,
     }

@@ -13,6 +13,7 @@ from advisor.codegen.container import Engine, Region
 from advisor.codegen.engines.metrics import METRICS, EngineMetrics, histogram_query, published
 from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack
 from advisor.codegen.platforms import machine_of
+from advisor.codegen.prometheus_rules import STALL_SECONDS, wait_seconds
 from advisor.codegen.turns import has_hand_overs, lingering, serving_minutes
 from advisor.records import dataclass, replace
 from advisor.units import MINUTES_PER_DAY, MINUTES_PER_WEEK, MS_PER_SECOND, SECONDS_PER_MINUTE
@@ -84,8 +85,15 @@ def _slo_queries(stack: Stack) -> Iterator[tuple[str, Mapping[str, object]]]:
             continue
         for group in stack.groups:
             metrics = published(stack.backend_of(group).container.engine)
-            if metrics is not None and (metrics.times or alarm.target_seconds is None):
+            if metrics is not None and _is_told(alarm, metrics):
                 yield f"{group.key}/{alarm.title}", _of_engine(stack, alarm, group, metrics)
+
+
+def _is_told(alarm: Alarm, metrics: EngineMetrics) -> bool:
+    """Whether an engine publishes what an alarm asks for."""
+    if alarm.is_stall:
+        return bool(metrics.progress)
+    return bool(metrics.times) or alarm.target_seconds is None
 
 
 def scraped(engine: Engine) -> str:
@@ -96,6 +104,9 @@ def scraped(engine: Engine) -> str:
 
 def _of_engine(stack: Stack, alarm: Alarm, group: ComputeGroup, metrics: EngineMetrics) -> Mapping[str, object]:
     picked = f'deployment="NAME",group="{group.key}"'
+    if alarm.is_stall:
+        query = metrics.stalled_query(picked, f"{STALL_SECONDS}s", "instance")
+        return {"description": alarm.description, "query": query, "seconds": wait_seconds(alarm)}
     if alarm.target_seconds is None:
         threshold = alarm.threshold_at(stack.queued_per_second(group))
         return _query(alarm, f"avg({metrics.waiting}{{{picked}}})", threshold)

@@ -11,7 +11,7 @@ locals {
     francecentral = {
       weight       = 1000
       zones        = 2
-      min_replicas = 8
+      min_replicas = 1
     }
   }
 
@@ -26,8 +26,8 @@ locals {
       min_instances = 1
       instances     = 1
       max_instances = 2
-      os_disk_gib   = 402
-      drain_minutes = 164
+      os_disk_gib   = 164
+      drain_minutes = 30
       labels        = { "inference/nodes" = "support-chat-francecentral-nd96isr-mi300x-v5-3d6a9b" }
       taints        = ["amd.com/gpu=present:NoSchedule"]
     }

@@ -49,6 +49,8 @@ locals {
         latency        = "vllm:e2e_request_latency_seconds"
         waiting        = "vllm:num_requests_waiting"
         target_seconds = 0.2
+        running        = "vllm:num_requests_running"
+        progress       = "vllm:request_success_total"
       }
       protocol = "HTTPS"
     }
@@ -78,6 +80,8 @@ locals {
         latency        = "te_request_duration"
         waiting        = "te_queue_size"
         target_seconds = 0.2
+        running        = "-"
+        progress       = "-"
       }
       protocol = "HTTP"
     }
@@ -206,6 +210,14 @@ locals {
       statistic   = "Sum"
       threshold   = 1
       periods     = 3
+    }
+    engine_stalled = {
+      description = "An engine has requests and has made no progress on them for five minutes: it hangs; end its replica."
+      source      = "engine"
+      metric      = "stalled_minutes"
+      statistic   = "Maximum"
+      threshold   = 4
+      periods     = 1
     }
   }
 }

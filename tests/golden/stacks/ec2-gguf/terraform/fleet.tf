@@ -82,6 +82,8 @@ locals {
         latency        = "-"
         waiting        = "llamacpp:requests_deferred"
         target_seconds = 0
+        running        = "llamacpp:requests_processing"
+        progress       = "-"
       }
       protocol = "HTTP"
     }
@@ -151,6 +153,8 @@ locals {
         latency        = "-"
         waiting        = "llamacpp:requests_deferred"
         target_seconds = 0
+        running        = "llamacpp:requests_processing"
+        progress       = "-"
       }
       protocol = "HTTP"
     }

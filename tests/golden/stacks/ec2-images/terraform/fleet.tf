@@ -73,6 +73,8 @@ locals {
         latency        = "ovms_request_time_us"
         waiting        = "ovms_current_requests"
         target_seconds = 0.05
+        running        = "-"
+        progress       = "-"
       }
       protocol = "HTTP"
     }
@@ -164,6 +166,8 @@ locals {
         latency        = "nv_inference_request_summary_us"
         waiting        = "nv_inference_pending_request_count"
         target_seconds = 0.05
+        running        = "-"
+        progress       = "-"
         port           = 8002
       }
       protocol = "HTTP"

@@ -58,6 +58,8 @@ locals {
         latency        = "sglang:time_to_first_token_seconds"
         waiting        = "sglang:num_queue_reqs"
         target_seconds = 1
+        running        = "sglang:num_running_reqs"
+        progress       = "sglang:realtime_tokens_total"
       }
       protocol = "HTTPS"
     }
@@ -180,6 +182,14 @@ locals {
       statistic   = "Sum"
       threshold   = 1
       periods     = 3
+    }
+    engine_stalled = {
+      description = "An engine has requests and has made no progress on them for five minutes: it hangs; end its replica."
+      source      = "engine"
+      metric      = "stalled_minutes"
+      statistic   = "Maximum"
+      threshold   = 4
+      periods     = 1
     }
   }
 }

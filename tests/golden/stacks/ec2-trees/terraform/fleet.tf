@@ -167,6 +167,8 @@ locals {
         latency        = "nv_inference_request_summary_us"
         waiting        = "nv_inference_pending_request_count"
         target_seconds = 0.02
+        running        = "-"
+        progress       = "-"
         port           = 8002
       }
       protocol = "HTTP"
@@ -322,6 +324,8 @@ locals {
         latency        = "nv_inference_request_summary_us"
         waiting        = "nv_inference_pending_request_count"
         target_seconds = 0.02
+        running        = "-"
+        progress       = "-"
         port           = 8002
       }
       protocol = "HTTP"

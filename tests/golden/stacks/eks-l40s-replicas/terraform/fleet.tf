@@ -34,7 +34,7 @@ locals {
       instances     = 1
       max_instances = 2
       workload      = "eu-west-1-g6e-12xlarge-int4-tp1-c1f4a9"
-      min_replicas  = 4
+      min_replicas  = 1
       volume_gib    = 164
       local_gib     = 3362
     }

@@ -34,7 +34,7 @@ locals {
       instances     = 2
       max_instances = 3
       workload      = "us-east-1-g6-12xlarge-bf16-tp2x-de51cc"
-      min_replicas  = 4
+      min_replicas  = 2
       volume_gib    = 164
       local_gib     = 3326
     }

@@ -14,7 +14,7 @@ locals {
     us-central1 = {
       weight       = 1000
       zones        = 2
-      min_replicas = 8
+      min_replicas = 2
     }
   }
 
@@ -36,7 +36,7 @@ locals {
       max_nodes       = 3
       location_policy = "BALANCED"
       disk_type       = "hyperdisk-balanced"
-      disk_gib        = 830
+      disk_gib        = 308
     }
   }
 
@@ -71,6 +71,11 @@ locals {
       description = "More than 1 percent of the requests are answered with 5xx."
       query       = "(100 * sum by (cluster) (rate(http_requests_total{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-a3-ultragpu-8g-bf16-eee169)-.+\",handler=~\"/v1/.+\",status=~\"5..\"}[300s])) / sum by (cluster) (rate(http_requests_total{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-a3-ultragpu-8g-bf16-eee169)-.+\",handler=~\"/v1/.+\"}[300s])) > 1)"
       seconds     = 600
+    }
+    engine_stalled = {
+      description = "An engine has requests and has made no progress on them for five minutes: it hangs; end its replica."
+      query       = "(sum by (cluster, pod, engine, dp_rank) (vllm:num_requests_running{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-a3-ultragpu-8g-bf16-eee169)-.+\"}) > 0 and sum by (cluster, pod, engine, dp_rank) (rate(vllm:generation_tokens_total{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-a3-ultragpu-8g-bf16-eee169)-.+\"}[180s])) == 0)"
+      seconds     = 120
     }
     restarts = {
       description = "The engines of a cluster were restarted more than twice in 15 minutes."

@@ -72,6 +72,11 @@ locals {
       query       = "(100 * sum by (cluster) (rate(http_requests_total{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-g2-standard-8-bf16-a715f1)-.+\",handler=~\"/v1/.+\",status=~\"5..\"}[300s])) / sum by (cluster) (rate(http_requests_total{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-g2-standard-8-bf16-a715f1)-.+\",handler=~\"/v1/.+\"}[300s])) > 1)"
       seconds     = 600
     }
+    engine_stalled = {
+      description = "An engine has requests and has made no progress on them for five minutes: it hangs; end its replica."
+      query       = "(sum by (cluster, pod, engine, dp_rank) (vllm:num_requests_running{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-g2-standard-8-bf16-a715f1)-.+\"}) > 0 and sum by (cluster, pod, engine, dp_rank) (rate(vllm:generation_tokens_total{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-g2-standard-8-bf16-a715f1)-.+\"}[180s])) == 0)"
+      seconds     = 120
+    }
     restarts = {
       description = "The engines of a cluster were restarted more than twice in 15 minutes."
       query       = "sum by (cluster_name) (increase(kubernetes_io:container_restart_count{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\"}[900s])) > 2"

@@ -10,7 +10,7 @@ locals {
   regions = {
     global = {
       weight       = 1000
-      min_replicas = 8
+      min_replicas = 1
     }
   }
 
@@ -26,7 +26,7 @@ locals {
       min_nodes     = 1
       nodes         = 2
       max_nodes     = 3
-      disk_gib      = 402
+      disk_gib      = 164
       labels        = { "inference/nodes" = "support-chat-global-bm-gpu-mi300x-8-bf16-tp1-440a13" }
       taints        = { "amd.com/gpu" = "present" }
     }

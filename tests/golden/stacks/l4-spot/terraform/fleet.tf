@@ -45,6 +45,8 @@ locals {
         latency        = "vllm:time_to_first_token_seconds"
         waiting        = "vllm:num_requests_waiting"
         target_seconds = 1
+        running        = "vllm:num_requests_running"
+        progress       = "vllm:generation_tokens_total"
       }
       protocol = "HTTPS"
     }
@@ -167,6 +169,14 @@ locals {
       statistic   = "Sum"
       threshold   = 1
       periods     = 3
+    }
+    engine_stalled = {
+      description = "An engine has requests and has made no progress on them for five minutes: it hangs; end its replica."
+      source      = "engine"
+      metric      = "stalled_minutes"
+      statistic   = "Maximum"
+      threshold   = 4
+      periods     = 1
     }
   }
 }

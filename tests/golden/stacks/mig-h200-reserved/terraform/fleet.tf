@@ -41,7 +41,7 @@ locals {
       revision_option  = "--revision="
       docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"]
       health_path      = "/health"
-      scraped          = "vllm:num_requests_running|vllm:num_requests_waiting|vllm:time_to_first_token_seconds_bucket|vllm:time_to_first_token_seconds_count|vllm:time_to_first_token_seconds_sum"
+      scraped          = "vllm:generation_tokens_total|vllm:num_requests_running|vllm:num_requests_waiting|vllm:time_to_first_token_seconds_bucket|vllm:time_to_first_token_seconds_count|vllm:time_to_first_token_seconds_sum"
     }
   }
 
@@ -98,6 +98,11 @@ locals {
       description = "More than 1 percent of the requests are answered with 5xx."
       query       = "100 * sum(rate(loadbalancing_googleapis_com:https_internal_request_count{monitored_resource=\"internal_http_lb_rule\",url_map_name=~\"NAME-(us-east5)\",response_code_class=\"500\"}[300s])) / sum(rate(loadbalancing_googleapis_com:https_internal_request_count{monitored_resource=\"internal_http_lb_rule\",url_map_name=~\"NAME-(us-east5)\"}[300s])) > 1"
       seconds     = 900
+    }
+    "us-east5-a3-ultragpu-8g-bf16-tp-242cf5/engine-stalled" = {
+      description = "An engine has requests and has made no progress on them for five minutes: it hangs; end its replica."
+      query       = "sum by (instance, engine, dp_rank) (vllm:num_requests_running{deployment=\"NAME\",group=\"us-east5-a3-ultragpu-8g-bf16-tp-242cf5\"}) > 0 and sum by (instance, engine, dp_rank) (rate(vllm:generation_tokens_total{deployment=\"NAME\",group=\"us-east5-a3-ultragpu-8g-bf16-tp-242cf5\"}[180s])) == 0"
+      seconds     = 120
     }
   }
 

@@ -38,7 +38,7 @@ locals {
       revision_option  = "--revision="
       docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"]
       health_path      = "/health"
-      scraped          = "vllm:e2e_request_latency_seconds_bucket|vllm:e2e_request_latency_seconds_count|vllm:e2e_request_latency_seconds_sum|vllm:num_requests_running|vllm:num_requests_waiting"
+      scraped          = "vllm:e2e_request_latency_seconds_bucket|vllm:e2e_request_latency_seconds_count|vllm:e2e_request_latency_seconds_sum|vllm:generation_tokens_total|vllm:num_requests_running|vllm:num_requests_waiting"
     }
   }
 
@@ -90,6 +90,11 @@ locals {
       description = "More than 1 percent of the requests are answered with 5xx."
       query       = "100 * sum(rate(loadbalancing_googleapis_com:https_internal_request_count{monitored_resource=\"internal_http_lb_rule\",url_map_name=~\"NAME-(us-central1)\",response_code_class=\"500\"}[300s])) / sum(rate(loadbalancing_googleapis_com:https_internal_request_count{monitored_resource=\"internal_http_lb_rule\",url_map_name=~\"NAME-(us-central1)\"}[300s])) > 1"
       seconds     = 900
+    }
+    "us-central1-g2-standard-4-bf16-3e63ee/engine-stalled" = {
+      description = "An engine has requests and has made no progress on them for five minutes: it hangs; end its replica."
+      query       = "sum by (instance, engine, dp_rank) (vllm:num_requests_running{deployment=\"NAME\",group=\"us-central1-g2-standard-4-bf16-3e63ee\"}) > 0 and sum by (instance, engine, dp_rank) (rate(vllm:generation_tokens_total{deployment=\"NAME\",group=\"us-central1-g2-standard-4-bf16-3e63ee\"}[180s])) == 0"
+      seconds     = 120
     }
   }
 

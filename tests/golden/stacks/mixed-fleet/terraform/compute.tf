@@ -16,13 +16,15 @@ locals {
     ]
   }
 
-  # Where a host reads its engine's metrics, the names of two, and the target that it compares with.
+  # Where a host reads its engine's metrics, the names of four, and the target that it compares with.
   engine_metrics = {
     for key, backend in local.backends : key => backend.metrics == null ? "" : join(" ", [
       "${lower(backend.protocol)}://127.0.0.1:${local.host_port}${backend.metrics.path}",
       backend.metrics.latency,
       backend.metrics.waiting,
       backend.metrics.target_seconds,
+      backend.metrics.running,
+      backend.metrics.progress,
     ])
   }
 }

@@ -56,6 +56,7 @@ locals {
         finished = "vllm:request_success_total"
         running  = "vllm:num_requests_running"
         waiting  = "vllm:num_requests_waiting"
+        progress = "vllm:generation_tokens_total"
         latency  = "vllm:time_to_first_token_seconds"
         answers  = "http_requests_total"
       }
@@ -133,6 +134,12 @@ locals {
       description = "More than 1 percent of the requests are answered with 5xx."
       query       = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize part = sum(todouble(report.server_errors)), whole = sum(todouble(report.answers)) | where whole > 0 | project value = 100.0 * part / whole"
       threshold   = 1
+      window      = "PT15M"
+    }
+    engine-stalled = {
+      description = "An engine has requests and has made no progress on them for five minutes: it hangs; end its replica."
+      query       = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize value = max(toint(report.stalled_minutes)) | where isnotnull(value)"
+      threshold   = 4
       window      = "PT15M"
     }
   }

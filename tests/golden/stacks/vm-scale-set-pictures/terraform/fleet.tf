@@ -45,6 +45,7 @@ locals {
         finished = "vllm:omni_requests_success_total"
         running  = "vllm:omni_num_requests_running"
         waiting  = "vllm:omni_num_requests_waiting"
+        progress = ""
         latency  = "vllm:omni_e2e_request_latency_s"
         answers  = "http_requests_total"
       }

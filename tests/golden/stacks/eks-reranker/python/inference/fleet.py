@@ -45,7 +45,7 @@ FLEET = Fleet(
             instances=2,
             max_instances=3,
             workload="us-east-1-g6-12xlarge-bf16-tp1x-0d418e",
-            min_replicas=8,
+            min_replicas=2,
             volume_gib=164,
             local_gib=3326,
         ),

@@ -38,7 +38,7 @@ FLEET = Fleet(
             revision_option="--revision=",
             docker_arguments=["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"],
             health_path="/health",
-            scraped="vllm:num_requests_running|vllm:num_requests_waiting|vllm:time_to_first_token_seconds_bucket|vllm:time_to_first_token_seconds_count|vllm:time_to_first_token_seconds_sum",
+            scraped="vllm:generation_tokens_total|vllm:num_requests_running|vllm:num_requests_waiting|vllm:time_to_first_token_seconds_bucket|vllm:time_to_first_token_seconds_count|vllm:time_to_first_token_seconds_sum",
         ),
     },
     groups={
@@ -127,6 +127,16 @@ FLEET = Fleet(
             description="More than 1 percent of the requests are answered with 5xx.",
             query='100 * sum(rate(loadbalancing_googleapis_com:https_internal_request_count{monitored_resource="internal_http_lb_rule",url_map_name=~"NAME-(us-central1)",response_code_class="500"}[300s])) / sum(rate(loadbalancing_googleapis_com:https_internal_request_count{monitored_resource="internal_http_lb_rule",url_map_name=~"NAME-(us-central1)"}[300s])) > 1',
             seconds=900,
+        ),
+        "us-central1-g2-standard-8-bf16-47934b/engine-stalled": MetricAlert(
+            description="An engine has requests and has made no progress on them for five minutes: it hangs; end its replica.",
+            query='sum by (instance, engine, dp_rank) (vllm:num_requests_running{deployment="NAME",group="us-central1-g2-standard-8-bf16-47934b"}) > 0 and sum by (instance, engine, dp_rank) (rate(vllm:generation_tokens_total{deployment="NAME",group="us-central1-g2-standard-8-bf16-47934b"}[180s])) == 0',
+            seconds=120,
+        ),
+        "us-central1-g2-standard-8-bf16-a715f1/engine-stalled": MetricAlert(
+            description="An engine has requests and has made no progress on them for five minutes: it hangs; end its replica.",
+            query='sum by (instance, engine, dp_rank) (vllm:num_requests_running{deployment="NAME",group="us-central1-g2-standard-8-bf16-a715f1"}) > 0 and sum by (instance, engine, dp_rank) (rate(vllm:generation_tokens_total{deployment="NAME",group="us-central1-g2-standard-8-bf16-a715f1"}[180s])) == 0',
+            seconds=120,
         ),
     },
     host_alerts={

@@ -208,11 +208,11 @@ def _local_url(backend: Backend, path: str) -> str:
 
 
 def _engine_metrics(backend: Backend) -> str:
-    """Where a host reads its engine's metrics, the names of two, and the target that it compares with."""
+    """Where a host reads its engine's metrics, the names of four, and the target that it compares with."""
     if backend.metrics is None:
         return ""
-    path, latency, waiting, target_seconds = backend.metrics.values()
-    return f"{_local_url(backend, str(path))} {latency} {waiting} {target_seconds:g}"
+    path, latency, waiting, target_seconds, running, progress = backend.metrics.values()
+    return f"{_local_url(backend, str(path))} {latency} {waiting} {target_seconds:g} {running} {progress}"
 
 
 def filled(script: str, values: Mapping[str, str]) -> str:

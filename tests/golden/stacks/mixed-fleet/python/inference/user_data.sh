@@ -262,18 +262,38 @@ if [[ $spot == true ]]; then
   systemctl enable --now --no-block inference-spot.service
 fi
 
-# Once a minute: requests since the last report, those of them beyond the target of TTFT, and the queue. The CloudWatch
-# agent drops histograms. Within a bucket the requests count as evenly spread, as Prometheus takes them.
+# Once a minute: requests since the last report, those of them beyond the target of TTFT, the queue, and the minutes
+# for which an engine behind the port has had requests and made no progress. The CloudWatch agent drops histograms. Within a bucket the requests count as evenly spread, as Prometheus takes them.
 cat >/usr/local/sbin/inference-report <<'SCRIPT'
 #!/bin/bash
 set -euo pipefail
 # shellcheck source=/dev/null
 . /etc/inference/host
-read -r url latency waiting target <<<'${engine_metrics}'
+read -r url latency waiting target running progress <<<'${engine_metrics}'
 dimensions="Dimensions=[{Name=AutoScalingGroupName,Value=$(group)}]"
 before=''
+engines=''
 while sleep 60; do
-  now=$(curl -fsSk --max-time 10 "$url" | awk -v latency="$latency" -v waiting="$waiting" -v target="$target" '
+  page=$(curl -fsSk --max-time 10 "$url") || continue
+  read -r stalled engines <<<"$(awk -v running="$running" -v progress="$progress" -v former="$engines" '
+    { engine = match($0, /[{,](engine|dp_rank)="[^"]*"/) ? substr($0, RSTART + 1, RLENGTH - 1) : "-" }
+    index($1, running "{") == 1 { requests[engine] += $NF }
+    index($1, progress "{") == 1 { made[engine] += $NF }
+    END {
+      for (at = split(former, states, " "); at > 0; at--) {
+        split(states[at], state, "|")
+        made_before[state[1]] = state[2]
+        minutes[state[1]] = state[3]
+      }
+      for (engine in made) {
+        now = requests[engine] > 0 ? sprintf("%.0f", made[engine]) : "none"
+        minutes[engine] = now != "none" && now == made_before[engine] ? minutes[engine] + 1 : 0
+        if (minutes[engine] > longest) { longest = minutes[engine] }
+        told = told " " engine "|" now "|" minutes[engine]
+      }
+      print longest + 0 told
+    }' <<<"$page")"
+  now=$(awk -v latency="$latency" -v waiting="$waiting" -v target="$target" '
     index($1, latency "_bucket{") == 1 && match($0, /le="[^"]*"/) {
       edge = substr($0, RSTART + 4, RLENGTH - 5)
       if (edge == "+Inf") { all += $NF; next }
@@ -287,14 +307,16 @@ while sleep 60; do
       }
       within = in_low + (high ? (in_high - in_low) * (target - low) / (high - low) : 0)
       printf "%d %.3f %d\n", all, all - within, queue
-    }') || continue
+    }' <<<"$page") || continue
   read -r requests over queue <<<"$now"
   if [[ -n $before ]]; then
     # A restarted engine counts from nothing.
     read -r requests_before over_before _ <<<"$before"
     ((requests >= requests_before)) || requests_before=0 over_before=0
     over=$(awk -v now="$over" -v before="$over_before" 'BEGIN { print (now > before ? now - before : 0) }')
-    aws cloudwatch put-metric-data --region '${region}' --namespace '${metrics_namespace}' --metric-data \
+    stall=("MetricName=stalled_minutes,Value=$stalled,$dimensions")
+    [[ $progress == - ]] && stall=()
+    aws cloudwatch put-metric-data --region '${region}' --namespace '${metrics_namespace}' --metric-data "$${stall[@]}" \
       "MetricName=target_requests,Value=$((requests - requests_before)),$dimensions" \
       "MetricName=over_target,Value=$over,$dimensions" \
       "MetricName=requests_waiting,Value=$queue,$dimensions" || true

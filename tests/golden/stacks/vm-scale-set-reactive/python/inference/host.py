@@ -360,6 +360,22 @@ def since_last_report(now):
     return new, max(1.0, time.time() - before["time"])
 
 
+def stalled_minutes(page):
+    """Reports in a row for which an engine has had requests and made no progress, the most of those behind the port."""
+    path, metrics, now = MEMORY / "progress.json", SETTINGS["metrics"], {}
+    before = json.loads(path.read_text()) if path.is_file() else {}
+    for name, labels, value in page if metrics["progress"] else []:
+        engine = now.setdefault(labels.get("engine", labels.get("dp_rank", "")), {"running": 0, "progress": 0})
+        for metric in ("running", "progress"):
+            engine[metric] += value if name == metrics[metric] else 0
+    for key, engine in now.items():
+        former = before.get(key, {"progress": None})
+        has_stood = former["progress"] == engine["progress"] and min(former["running"], engine["running"]) > 0
+        engine["stalled"] = former["stalled"] + 1 if has_stood else 0
+    path.write_text(json.dumps(now))
+    return max((engine["stalled"] for engine in now.values()), default=0)
+
+
 def memory_percent():
     """Memory that is taken and cannot be given back."""
     lines = Path("/proc/meminfo").read_text().splitlines()
@@ -394,6 +410,7 @@ def report():
         "requests": 0,
         **new,
         "waiting_ratio": waiting / SETTINGS["waiting_limit"] if SETTINGS["waiting_limit"] else None,
+        "stalled_minutes": stalled_minutes(page or []),
         "memory_percent": memory_percent(),
         "agent": not has_agent or subprocess.run(agent, check=False).returncode == 0,
         **accelerators(),
