@@ -237,7 +237,7 @@ class _Pricing:
         best = self._cheapest(best, starts, priced)
         while (better := self._cheapest(best, self._with_one_more(best, priced), priced)) is not best:
             best = better
-        return best
+        return self._of_used_alone(best, priced)
 
     def _starts(self, priced: Mapping[str, PricedLever]) -> Iterator[tuple[str, ...]]:
         """Sets of levers to begin with beside all of them."""
@@ -263,6 +263,20 @@ class _Pricing:
                 return _Combination(plan, tuple(pulled), worth, dropped)
             least = min(late, key=lambda lever: (worth[lever] or 0.0, -self._work((lever,), 0.0).effort_hours))
             dropped[least] = late[least]
+
+    def _of_used_alone(self, best: "_Combination", priced: Mapping[str, PricedLever]) -> "_Combination":
+        """The combination without levers that its fleet makes no use of, which a worth would be measured against.
+
+        A lever without which another takes its place is worth little as long as that is pulled. The combination stays
+        as it is where its levers without the others cost more.
+        """
+        if len(best.worth) == len(best.pulled) - len(self._needed):
+            return best
+        pulled = tuple(lever for lever in best.pulled if lever in best.worth or lever not in priced)
+        only = self._narrowed(pulled, priced)
+        if only is None or not only.worth or _saved(best.plan, only.plan) < 0:
+            return best
+        return self._of_used_alone(replace(only, dropped={**best.dropped, **only.dropped}), priced)
 
     def _with_one_more(self, best: "_Combination", priced: Mapping[str, PricedLever]) -> list[tuple[str, ...]]:
         """Sets of levers of a combination and one of those that it is without."""

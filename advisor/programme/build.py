@@ -573,7 +573,7 @@ def _rest_words(combination: Combination, items: Sequence[Item]) -> str:
     both = f"{combination.id} saves {whole:,.2f} USD a month as one plan, and its items come to {items_usd:,.2f}"
     if whole < items_usd:
         return f"{both}: what several of them save alike counts once"
-    return f"{both}: no single lever saves the other {whole - items_usd:,.2f}"
+    return f"{both}: the other {whole - items_usd:,.2f} is credited to no single lever"
 
 
 def _week(phase: Phase, hours: float) -> int:

@@ -274,15 +274,37 @@ def test_the_combination_is_the_recommendation_with_all_of_it():
 
 
 def test_what_a_lever_is_worth_beside_the_others_is_a_difference_of_two_recommendations():
-    """A lever that the combination uses is worth what the same without it costs more, and none is worth nothing."""
-    pulled = tuple(sorted(lever.lever for lever in report().levers if not lever.dropped))
+    """A lever that the combination uses is worth what the others that it uses cost more, and none is worth nothing."""
     used = [lever for lever in report().levers if lever.used]
+    pulled = tuple(sorted(lever.lever for lever in used))
 
     assert used
     for lever in used:
         others = tuple(name for name in pulled if name != lever.lever)
         assert lever.worth_usd_per_month == pytest.approx(recommended(others) - recommended(pulled), abs=0.011)
         assert lever.worth_usd_per_month > 0
+
+
+def test_a_lone_lever_has_one_worth_and_one_payback(monkeypatch):
+    """Levers that would only take its place do not lower what the one lever of a combination is worth."""
+    plan = LeverPlanner.plan
+
+    def told(planner, levers):
+        if "spot" in levers:
+            usd, used = 300.0, {"spot"}
+        else:
+            usd, used = (700.0, {"region", "schedule"}) if {"region", "schedule"} <= levers else (1000.0, set())
+        made = plan(planner, frozenset())
+        fleet = replace(made.fleet, total_usd_per_month=usd)
+        return replace(made, usd_per_month=usd, fleet=fleet, used=frozenset(used))
+
+    monkeypatch.setattr(LeverPlanner, "plan", told)
+    report = report_of(LeverSettings(hourly_rate_usd=100.0))
+    (spot,) = [lever for lever in report.levers if lever.used]
+
+    assert spot.lever == "spot"
+    assert spot.priced.saving_usd_per_month == spot.worth_usd_per_month == 700.0
+    assert spot.work.payback_months == report.work.payback_months
 
 
 def test_the_order_of_levers_never_matters():
