@@ -26,12 +26,12 @@ from advisor.plan.market import Market
 from advisor.plan.planning import routed_fleet, with_batch
 from advisor.plan.problem.charges import standing_charges
 from advisor.plan.problem.values import Infeasible, PurchaseOption
-from advisor.plan.replay.groups import Confirmed
+from advisor.plan.replay.groups import Confirmed, name_of
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.rung_fleets import is_allowed
 from advisor.plan.rungs import RungScope, Step
 from advisor.plan.today import judged_current
-from advisor.plan.token_apis import TokenApi, compared_with_fleet
+from advisor.plan.token_apis import TokenApi, carried_mean, compared_with_fleet
 from advisor.plan.values import CurrentCost, Rung, RungGroup
 from advisor.plan.words import short_share_words
 from advisor.processes import Results
@@ -57,6 +57,8 @@ class LeverPlan:
     """Share of the cost that is the response cache's."""
     used: frozenset[str]
     """Levers of those pulled without which the fleet is not allowed, or not there."""
+    carried_requests_per_second: float
+    """On average, where the busiest minute is all that it carries."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +100,7 @@ class LeverPlanner:
             latency=Latency(confirmation.ttft_p95_ms, confirmation.tpot_p95_ms),
             cache_usd_per_month=cache_usd_per_month(standing_charges(problem, solution.allocations, solution.shares)),
             used=frozenset(lever for lever in levers if self._uses(lever, levers, fleet)),
+            carried_requests_per_second=_carried_mean(fleet),
         )
 
     def _uses(self, lever: str, levers: Collection[str], confirmed: Confirmed) -> bool:
@@ -219,6 +222,7 @@ class _Pricing:
             services=services,
             path=requirements.workload.path.as_posix(),
             unit=requirements.demand.unit,
+            carried_requests_per_second=combination.plan.carried_requests_per_second if services else None,
         )
 
     def _combination(self, priced: Mapping[str, PricedLever]) -> "_Combination":
@@ -434,6 +438,20 @@ class _Pricing:
         """Services that sell the tokens of what the plan with every lever serves, as that plan compares them."""
         requirements = together.requirements
         return compared_with_fleet(requirements, self._catalog, together.usd_per_month, cache_usd)
+
+
+def _carried_mean(fleet: Confirmed) -> float:
+    """Mean rate at which the busiest minute is all that a fleet carries."""
+    rates, allocations = fleet.planned_rates(), fleet.solution.allocations
+    return carried_mean(
+        (
+            hours.hours_per_week,
+            hours.mean_rate,
+            hours.planned_rate,
+            sum(allocation.instances[at] * rates[name_of(allocation)] for allocation in allocations),
+        )
+        for at, hours in enumerate(fleet.formulation.problem.hours)
+    )
 
 
 def _of_services(services: Sequence[TokenApi], cache_usd: float, *, all_may_wait: bool) -> Mapping[str, Reason]:

@@ -24,6 +24,7 @@ from advisor.plan.request import question_document, requirements_of
 from advisor.plan.rungs import Step, rungs_of
 from advisor.plan.today import judged_current
 from advisor.report.levers import lever_sections
+from advisor.report.plan_words import carried_mean_of, is_beyond
 from advisor.report.text_table import sections_text
 from advisor.tables import read_rows
 from advisor.workload.measured_demand import TraceDemand
@@ -640,10 +641,12 @@ def test_token_services_are_compared_as_the_plan_with_every_lever_compares_them(
     """Shorter prompts and a response cache are on both sides: services, totals and break-even are those of that plan."""
     stated = FEW | {"demand": DeclaredDemand(rate, rate * 1.6, 800, 100), "compare": ("openai/gpt-4o",)}
     told = report_of(settings, **stated)
-    levers = [priced.lever for priced in told.levers if not priced.dropped]
+    levers = [priced.lever for priced in told.levers if priced.used]
     plan = plan_question(changes_of(asked(**stated), CATALOG, settings).question(levers), CATALOG)
     words = " ".join(lever_sections(told)[0].lines)
 
-    assert lever in {priced.lever for priced in told.levers if priced.used}
+    assert lever in levers
+    assert told.carried_requests_per_second == pytest.approx(carried_mean_of(plan.fleet))
+    assert ("never costs less" in words) is is_beyond(plan.fleet, plan.token_apis[0].break_even_requests_per_second)
     assert told.services == plan.token_apis != ()
     assert ("requests/s behind the cache" in words) is (lever == "response_cache")
