@@ -25,7 +25,7 @@ from advisor.plan.cold_start import PUBLISHED_RATIO, Weights, weights_of
 from advisor.plan.market import Market
 from advisor.plan.planning import routed_fleet, with_batch
 from advisor.plan.problem.charges import standing_charges
-from advisor.plan.problem.values import Infeasible, PurchaseOption
+from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.replay.groups import Confirmed, name_of
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.rung_fleets import is_allowed
@@ -33,7 +33,7 @@ from advisor.plan.rungs import RungScope, Step
 from advisor.plan.today import judged_current
 from advisor.plan.token_apis import TokenApi, carried_mean, compared_with_fleet
 from advisor.plan.values import CurrentCost, Rung, RungGroup
-from advisor.plan.words import short_share_words
+from advisor.plan.words import refused_words, short_share_words
 from advisor.processes import Results
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
@@ -75,11 +75,8 @@ class LeverPlanner:
             fleet = routed_fleet(market)
         except InputError as error:
             return error.message
-        if isinstance(fleet, Infeasible):
-            limits = " and ".join(constraint.value for constraint in fleet.conflict)
-            return f"no fleet that was found keeps to {limits or 'the demand'}"
-        if fleet is None:
-            return "nothing that is allowed keeps the SLO"
+        if not isinstance(fleet, Confirmed):
+            return refused_words(fleet)
         if not fleet.confirmation.reached:
             return f"the best fleet keeps {short_share_words(fleet.confirmation, market.workload.slo)}"
         return self._described(market, fleet, levers)
