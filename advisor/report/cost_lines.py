@@ -106,7 +106,8 @@ def _sum(lines: Sequence[CostLine]) -> float:
 def cost_row(line: CostLine) -> tuple[str, ...]:
     """Cells of a line, under :data:`COST_COLUMNS`."""
     _, region, *rest = line.place.split("/")
-    short_place = " ".join(dict.fromkeys((rest[0], rest[-1]))).replace("_", " ") if rest else region
+    # Of a group's name the type as it is sold, and how it is paid for in words.
+    short_place = " ".join((rest[0], *(paid.replace("_", " ") for paid in rest[1:][-1:]))) if rest else region
     return (
         str(line.kind),
         _ITEMS.get(line.item, line.item) + ("" if line.in_total else " *"),
