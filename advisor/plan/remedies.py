@@ -176,7 +176,11 @@ def _widened(stated: Workload, fleet: Confirmed) -> Iterator[str]:
     sources = [fleet.formulation.pool_set.sources[group.pool.key] for group in fleet.solution.allocations]
     used = {
         "purchase": {group.tariff.paid.value for group in fleet.solution.allocations}.intersection(Purchase),
-        "precisions": {source.served.candidate.precision for source in sources},
+        "precisions": {
+            candidate.precision
+            for candidate in (source.served.candidate for source in sources)
+            if not candidate.is_in(stated.precisions)
+        },
         "providers": {source.offer.provider for source in sources},
         "regions": {source.offer.region for source in sources},
         "accelerators": {source.served.candidate.accelerator.name for source in sources},

@@ -214,10 +214,10 @@ def close_call_words(plan: Plan, shown: int) -> Iterator[str]:
 
 
 def _measurement_words(plan: Plan, recommended: Option, measure_first: MeasureFirst) -> str:
-    """The measurement that would tell; "" where none would."""
+    """The measurement that would tell, or that none would."""
     rank, cost_usd, hours = measure_first.rank, measure_first.usd, measure_first.hours
     if rank is None or cost_usd is None or hours is None:
-        return ""
+        return ". No measurement would tell: nothing is learned from those of models that answer in one pass"
     measured = plan.options[rank - 1] if rank else recommended
     price = "runs today" if plan.current is not None and plan.current.runs(measured) else usd(cost_usd)
     load = f"{hours:g} h of load on one {measured.instance_type} ({_told(measured)}; {price})"

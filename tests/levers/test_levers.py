@@ -363,7 +363,10 @@ def test_what_servers_cast_weights_to_is_no_other_precision(floor, code):
     reason = changes_of(question, CATALOG, LeverSettings(quality_floor=floor)).by_lever["precision"]
 
     assert reason.code == code
-    assert floor or "no precision is named, so bf16 is planned, cast as servers compute" in reason.why
+    assert (
+        floor
+        or "no precision is named, so bf16 is planned, as fp32 or fp16 where a server computes in that" in reason.why
+    )
 
 
 def test_figures_of_others_never_enter_a_price(tmp_path):

@@ -784,11 +784,14 @@ def test_a_close_call_names_a_range_only_where_there_is_one(high_ratio, words):
     assert f"the recommendation {words}" in text
 
 
-def test_a_close_call_that_no_measurement_would_settle_says_only_what_is_close():
+def test_a_close_call_that_no_measurement_would_settle_says_so():
     """Nothing is learned from load on models that answer in one pass, so none is asked for."""
     plan = spot_plan()
     (text,) = close_call_words(replace(plan, measure_first=MeasureFirst(None, 1, None, None, 3000.0, 1000.0)), 5)
-    assert text.endswith("may cost as little as $1,000.00 a month, and the recommendation $3,000.00 at most.")
+    assert text.endswith(
+        "may cost as little as $1,000.00 a month, and the recommendation $3,000.00 at most. No measurement would tell: "
+        "nothing is learned from those of models that answer in one pass."
+    )
 
 
 def test_a_measurement_of_what_runs_today_says_so():
