@@ -253,6 +253,10 @@ def document_of(text: str, path: Path, what: str = "workload", hint: str = _EXAM
             raise InputError(told, where=place, hint="take it out, or save the file as UTF-8") from error
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
+        if isinstance(error, yaml.reader.ReaderError):
+            line, mark = text.count("\n", 0, error.position) + 1, f"U+{ord(text[error.position]):04X}"
+            told = f"not valid YAML: the character {mark}, which no text has"
+            raise InputError(told, where=f"{path}:{line}", hint="remove it") from error
         told = f"not valid YAML: {getattr(error, 'problem', None) or 'it cannot be parsed'}"
         raise InputError(told, where=where, hint="check the indentation and the quotes there") from error
     except RecursionError:

@@ -175,13 +175,17 @@ def _explain(
         other = under_targets(question, targets_ms)
         return market_for(replace(other, demand=other.demand.times(demand_factor)), sold, model)
 
+    def anywhere(targets_ms: Mapping[str, float]) -> Judged:
+        placeless = replace(question, workload=replace(question.workload, users=()))
+        return market_for(under_targets(placeless, targets_ms), catalog, model)
+
     nothing_asked = (asked.changes, asked.instance_type, asked.fronts) == (None, None, None)
     return plan, _Explanation(
         plan=outcome_of(read) if nothing_asked else None,
         what_if=difference,
         why=None if asked.instance_type is None else why(under, catalog, asked.instance_type, asked.region),
         pareto=tuple(
-            pareto_front(under, target, getattr(question.workload.slo, f"{target}_ms"))
+            pareto_front(under, anywhere, target, getattr(question.workload.slo, f"{target}_ms"))
             for target in _targets(asked.fronts, question)
         ),
     )
@@ -196,6 +200,11 @@ def _targets(text: str | None, question: PlanRequest) -> tuple[str, ...]:
         stated = tuple(name for name in TARGETS if getattr(question.workload.slo, f"{name}_ms") is not None)
         return stated or (OF_WHOLE_ANSWERS if question.demand.unit.is_one_pass else OF_TOKENS)
     names = tuple(name.strip().removeprefix(_PREFIX) for name in text.split(","))
+    if "real_time_factor" in names:
+        raise click.UsageError(
+            "--pareto has no curve against slo.real_time_factor, a share of each recording's length: ask --pareto "
+            "slo.latency, or --what-if slo.real_time_factor=0.1"
+        )
     unknown = next((name for name in names if name not in TARGETS), None)
     if unknown is not None:
         targets = ", ".join(f"{_PREFIX}{name}" for name in TARGETS)

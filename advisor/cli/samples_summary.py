@@ -100,7 +100,8 @@ def _fleet_notes(places: Sequence[str]) -> Iterator[str]:
 
     fleet = running_fleet(places)
     for machines in fleet.machines:
-        yield f"these hosts run now: current: {machines}"
+        unpaid = "" if machines.purchase else "; how they are paid for is not known: a plan takes it for on_demand"
+        yield f"these hosts run now: current: {machines}{unpaid}"
     for line in fleet.engines:
         yield f"engine there: {line}"
     if fleet.unknown:

@@ -222,7 +222,7 @@ def _of_quotas(stack: Stack) -> Iterator[str]:
     """Quotas that have to be allowed before the apply, since both run at once."""
     for quota in stack.summary.quotas:
         amount = f"{quota.unit}, replacements included: {quota.needed}" if quota.needed else f"{quota.unit} of both"
-        yield f"{quota.name} ({quota.code}), {amount}"
+        yield f"{quota.name}{quota.code and f' ({quota.code})'}, {amount}"
 
 
 def _of_clients(stack: Stack, cut_over: CutOver) -> Iterator[str]:

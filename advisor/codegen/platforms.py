@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from advisor.catalog import load_catalog
+from advisor.catalog.values import Purchase
 from advisor.codegen.container import Platform, Quota, Runtime, Serves
 from advisor.codegen.quotas import HINT, check_deployable, family_of
 from advisor.deployable import without_code
@@ -29,18 +30,9 @@ def _families(cloud: str) -> dict[str, Record]:
 
 @dataclass(frozen=True, slots=True)
 class AwsFamily:
-    """A group of EC2 instance families that boot and are limited alike."""
+    """A group of EC2 instance families that boot alike."""
 
     runtime: Runtime
-    quota: str
-    quota_name: str
-    spot_quota: str
-    spot_quota_name: str
-
-    def quota_of(self, purchase: str) -> Quota:
-        """Quota of such instances as they are bought."""
-        is_spot = purchase == "spot"
-        return Quota(self.spot_quota, self.spot_quota_name) if is_spot else Quota(self.quota, self.quota_name)
 
 
 AWS_FAMILIES = {name: row.value(AwsFamily) for name, row in _families("aws").items()}
@@ -66,8 +58,19 @@ def _aws_platform(serves: Serves) -> Platform:
         runtime=family.runtime,
         cpu_architecture=architecture,
         machine_image=_ami_parameter(family.runtime, architecture),
-        quota=family.quota_of(serves.purchase),
+        quota=_aws_quota(serves),
     )
+
+
+def _aws_quota(serves: Serves) -> Quota:
+    """Quota that the catalog knows of such instances as they are bought; without a code where it knows none."""
+    catalog, purchase = load_catalog(), Purchase.SPOT if serves.purchase == "spot" else Purchase.ON_DEMAND
+    machine = catalog.instance_types.get((serves.provider, serves.instance_type))
+    quota = None if machine is None else catalog.quota(machine, purchase)
+    if quota is None:
+        words = purchase.value.replace("_", "-")
+        return Quota("", f"whichever holds {words} instances of {serves.instance_type}: its code is not known")
+    return Quota(quota.code, quota.name)
 
 
 def _ami_parameter(runtime: Runtime, architecture: str) -> str:

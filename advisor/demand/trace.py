@@ -258,7 +258,8 @@ def _first_cell(path: Path, name: str) -> str:
         try:
             return str(next(csv.DictReader(stream), {}).get(name) or "").strip()
         except csv.Error as error:
-            raise InputError(f"not a readable CSV: {error}", where=str(path)) from error
+            hint = "give requests a row each, with cells of at most 128 KiB, and prompts and answers left out"
+            raise InputError(f"not a readable CSV: {error}", where=f"{path}:2", hint=hint) from error
 
 
 def _check_cells(batch: Any, path: Path, names: dict[Column, str], rows_before: int) -> None:  # noqa: ANN401 - as above

@@ -430,7 +430,8 @@ def _precisions(
                 if is_named
                 else f"no precision is named, so {first} is planned"
             )
-            cast = f", cast as servers compute ({', '.join(casts)})" if casts else ""
+            others_cast = " or ".join(cast for cast in casts if cast != first)
+            cast = f", as {others_cast} where a server computes in that" if others_cast else ""
             why = f"{told}{cast}: say what quality is enough with --quality-floor, or name others"
             return Reason(ReasonCode.FIGURE_MISSING, why)
         return replace(wide, precisions=stated.precisions)

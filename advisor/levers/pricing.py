@@ -25,15 +25,15 @@ from advisor.plan.cold_start import PUBLISHED_RATIO, Weights, weights_of
 from advisor.plan.market import Market
 from advisor.plan.planning import routed_fleet, with_batch
 from advisor.plan.problem.charges import standing_charges
-from advisor.plan.problem.values import Infeasible, PurchaseOption
-from advisor.plan.replay.groups import Confirmed
+from advisor.plan.problem.values import PurchaseOption
+from advisor.plan.replay.groups import Confirmed, name_of
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.rung_fleets import is_allowed
 from advisor.plan.rungs import RungScope, Step
 from advisor.plan.today import judged_current
-from advisor.plan.token_apis import TokenApi, compared_with_fleet
+from advisor.plan.token_apis import TokenApi, carried_mean, compared_with_fleet
 from advisor.plan.values import CurrentCost, Rung, RungGroup
-from advisor.plan.words import short_share_words
+from advisor.plan.words import refused_words, short_share_words
 from advisor.processes import Results
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
@@ -57,6 +57,8 @@ class LeverPlan:
     """Share of the cost that is the response cache's."""
     used: frozenset[str]
     """Levers of those pulled without which the fleet is not allowed, or not there."""
+    carried_requests_per_second: float
+    """On average, where the busiest minute is all that it carries."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,11 +75,8 @@ class LeverPlanner:
             fleet = routed_fleet(market)
         except InputError as error:
             return error.message
-        if isinstance(fleet, Infeasible):
-            limits = " and ".join(constraint.value for constraint in fleet.conflict)
-            return f"no fleet that was found keeps to {limits or 'the demand'}"
-        if fleet is None:
-            return "nothing that is allowed keeps the SLO"
+        if not isinstance(fleet, Confirmed):
+            return refused_words(fleet)
         if not fleet.confirmation.reached:
             return f"the best fleet keeps {short_share_words(fleet.confirmation, market.workload.slo)}"
         return self._described(market, fleet, levers)
@@ -98,6 +97,7 @@ class LeverPlanner:
             latency=Latency(confirmation.ttft_p95_ms, confirmation.tpot_p95_ms),
             cache_usd_per_month=cache_usd_per_month(standing_charges(problem, solution.allocations, solution.shares)),
             used=frozenset(lever for lever in levers if self._uses(lever, levers, fleet)),
+            carried_requests_per_second=_carried_mean(fleet),
         )
 
     def _uses(self, lever: str, levers: Collection[str], confirmed: Confirmed) -> bool:
@@ -215,6 +215,7 @@ class _Pricing:
             services=services,
             path=requirements.workload.path.as_posix(),
             unit=requirements.demand.unit,
+            carried_requests_per_second=combination.plan.carried_requests_per_second if services else None,
         )
 
     def _combination(self, priced: Mapping[str, PricedLever]) -> "_Combination":
@@ -233,7 +234,7 @@ class _Pricing:
         best = self._cheapest(best, starts, priced)
         while (better := self._cheapest(best, self._with_one_more(best, priced), priced)) is not best:
             best = better
-        return best
+        return self._of_used_alone(best, priced)
 
     def _starts(self, priced: Mapping[str, PricedLever]) -> Iterator[tuple[str, ...]]:
         """Sets of levers to begin with beside all of them."""
@@ -259,6 +260,20 @@ class _Pricing:
                 return _Combination(plan, tuple(pulled), worth, dropped)
             least = min(late, key=lambda lever: (worth[lever] or 0.0, -self._work((lever,), 0.0).effort_hours))
             dropped[least] = late[least]
+
+    def _of_used_alone(self, best: "_Combination", priced: Mapping[str, PricedLever]) -> "_Combination":
+        """The combination without levers that its fleet makes no use of, which a worth would be measured against.
+
+        A lever without which another takes its place is worth little as long as that is pulled. The combination stays
+        as it is where its levers without the others cost more.
+        """
+        if len(best.worth) == len(best.pulled) - len(self._needed):
+            return best
+        pulled = tuple(lever for lever in best.pulled if lever in best.worth or lever not in priced)
+        only = self._narrowed(pulled, priced)
+        if only is None or not only.worth or _saved(best.plan, only.plan) < 0:
+            return best
+        return self._of_used_alone(replace(only, dropped={**best.dropped, **only.dropped}), priced)
 
     def _with_one_more(self, best: "_Combination", priced: Mapping[str, PricedLever]) -> list[tuple[str, ...]]:
         """Sets of levers of a combination and one of those that it is without."""
@@ -416,6 +431,20 @@ class _Pricing:
         """Services that sell the tokens of what the plan with every lever serves, as that plan compares them."""
         requirements = together.requirements
         return compared_with_fleet(requirements, self._catalog, together.usd_per_month, cache_usd)
+
+
+def _carried_mean(fleet: Confirmed) -> float:
+    """Mean rate at which the busiest minute is all that a fleet carries."""
+    rates, allocations = fleet.planned_rates(), fleet.solution.allocations
+    return carried_mean(
+        (
+            hours.hours_per_week,
+            hours.mean_rate,
+            hours.planned_rate,
+            sum(allocation.instances[at] * rates[name_of(allocation)] for allocation in allocations),
+        )
+        for at, hours in enumerate(fleet.formulation.problem.hours)
+    )
 
 
 def _of_services(services: Sequence[TokenApi], cache_usd: float, *, all_may_wait: bool) -> Mapping[str, Reason]:

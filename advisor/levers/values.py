@@ -314,6 +314,8 @@ class LeverReport:
     """Unit of the requests: what is answered in one pass has one latency, and no tokens to spare."""
     options: tuple[str, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
     """Options of `advisor levers` beside the hourly rate and the longest payback, as they were given."""
+    carried_requests_per_second: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Mean requests per second at which the busiest minute is all that the combination's fleet carries."""
 
     @property
     def paid_usd_per_month(self) -> float | None:

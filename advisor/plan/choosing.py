@@ -9,7 +9,7 @@ from advisor.plan.market import Market
 from advisor.plan.options import Ranking, Single, rank, rank_rejections, refined
 from advisor.plan.problem.constraints import changed_by
 from advisor.plan.problem.values import Infeasible, Pool, Problem, PurchaseOption
-from advisor.plan.remedies import held_to_limits, with_confirmed_budget
+from advisor.plan.remedies import held_to_limits, with_confirmed_budget, without_budget
 from advisor.plan.replay.groups import Confirmed, clearly_cheaper, closer, held_to, unproven, usd_of
 from advisor.plan.rungs import RungScope
 from advisor.plan.solve.objective import allocation_usd_per_month, least_usd
@@ -136,8 +136,7 @@ def _chosen_within_budget(market: Market, asked: Asked, improved: Improved) -> C
     budget = market.formulation.problem.limits.max_usd_per_month
     if budget is None:
         return improved(market, _chosen_below(market, asked, math.inf))
-    limits = replace(market.formulation.problem.limits, max_usd_per_month=None)
-    formulation = held_to_limits(market.formulation, limits)
+    formulation = without_budget(market.formulation)
     validator = market.validator.within(formulation, market.context)
     unlimited = replace(market, formulation=formulation, validator=validator)
     chosen = _or_option(unlimited, improved(unlimited, _chosen_below(unlimited, asked, budget)), budget)

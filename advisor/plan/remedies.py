@@ -126,6 +126,11 @@ def held_to_limits(formulation: Formulation, limits: Limits) -> Formulation:
     return replace(formulation, problem=replace(formulation.problem, limits=limits))
 
 
+def without_budget(formulation: Formulation) -> Formulation:
+    """The question without a budget."""
+    return held_to_limits(formulation, replace(formulation.problem.limits, max_usd_per_month=None))
+
+
 def _may_be_the_budget(answer: Confirmed | Infeasible) -> bool:
     if isinstance(answer, Confirmed):
         return not answer.confirmation.reached
@@ -142,7 +147,7 @@ def purchase_remedies(
     workload = replace(workload, purchase=(*workload.purchase, Purchase.ON_DEMAND))
     other = replace(context, requirements=replace(context.requirements, workload=workload))
     formulation = formulate(other, narrowed(supply, workload), week)
-    free = held_to_limits(formulation, replace(formulation.problem.limits, max_usd_per_month=None))
+    free = without_budget(formulation)
     limited, unlimited = (validator.within(question, other).confirmed() for question in (formulation, free))
     fleet = with_confirmed_budget(limited, unlimited, formulation)
     if isinstance(fleet, Confirmed):
@@ -171,7 +176,11 @@ def _widened(stated: Workload, fleet: Confirmed) -> Iterator[str]:
     sources = [fleet.formulation.pool_set.sources[group.pool.key] for group in fleet.solution.allocations]
     used = {
         "purchase": {group.tariff.paid.value for group in fleet.solution.allocations}.intersection(Purchase),
-        "precisions": {source.served.candidate.precision for source in sources},
+        "precisions": {
+            candidate.precision
+            for candidate in (source.served.candidate for source in sources)
+            if not candidate.is_in(stated.precisions)
+        },
         "providers": {source.offer.provider for source in sources},
         "regions": {source.offer.region for source in sources},
         "accelerators": {source.served.candidate.accelerator.name for source in sources},

@@ -3,7 +3,7 @@
 Such a service gives no latency target and no place: it is a comparison, and never an option.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from advisor.catalog import Catalog
 from advisor.catalog.planning import TokenPrice
@@ -156,6 +156,19 @@ def too_long_for(catalog: Catalog, asked: Sequence[str], context_tokens: int) ->
         for price in prices
         if price.context_tokens is not None and price.context_tokens < context_tokens
     )
+
+
+def carried_mean(hours: Iterable[tuple[float, float, float, float]]) -> float:
+    """Mean rate at which a fleet is full, if demand of its shape grows: Σ hours × mean ÷ Σ hours × least room.
+
+    Room of a class of hours = capacity ÷ planned rate, which is its busiest minute.
+
+    Args:
+        hours: for each class of hours: hours a week, mean rate, planned rate and capacity, in requests per second.
+    """
+    classes = list(hours)
+    room = min((capacity / planned for _, _, planned, capacity in classes if planned > 0), default=0.0)
+    return room * sum(count * mean for count, mean, *_ in classes) / sum(count for count, *_ in classes)
 
 
 def _priced(

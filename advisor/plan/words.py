@@ -8,7 +8,7 @@ from advisor.demand.values import Unit
 from advisor.plan.fleet.chosen import Confirmation, Fleet
 from advisor.plan.fleet.costs import BatchPlan
 from advisor.plan.problem.formulas import falls
-from advisor.plan.problem.values import PurchaseOption
+from advisor.plan.problem.values import Infeasible, PurchaseOption
 from advisor.plan.values import ComparedLatency, CurrentCost, Option, RungGroup
 from advisor.units import (
     HOURS_PER_DAY,
@@ -245,6 +245,14 @@ def compared_words(latencies: Iterable[ComparedLatency]) -> str:
 def first_name(unit: Unit) -> str:
     """Name of the time to the first token, which of an answer in one pass is all of it."""
     return "latency p95" if unit.is_one_pass else "TTFT p95"
+
+
+def refused_words(infeasible: Infeasible | None) -> str:
+    """Why a question has no fleet: the limits that no fleet keeps, or that nothing keeps the SLO."""
+    if infeasible is None:
+        return "nothing that is allowed keeps the SLO"
+    limits = " and ".join(constraint.value for constraint in infeasible.conflict)
+    return f"no fleet that was found keeps to {limits or 'the demand'}"
 
 
 def size_words(demand: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from advisor.audit.values import SHOWN_RESOURCES, Effort, Finding, Phase
 from advisor.errors import InputError
 from advisor.levers.values import SCHEMA as LEVERS_SCHEMA
 from advisor.levers.values import LeverReport, PricedLever, ReasonCode
-from advisor.names import normalised
+from advisor.names import first_names, normalised
 from advisor.plan.doubts import is_refused, refusal_words
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.plain_values import Document
@@ -386,7 +386,9 @@ class _Builder:
         Where resources are not told, of all at the cost of serving: a document holds so many of them, or endpoints.
         """
         lasting = filter(None, map(self._lasting, self._inputs.findings))
-        worthwhile = [item for finding in lasting if self._is_worth_it(item := self._of_finding(finding))]
+        first = [finding for finding in lasting if self._is_worth_it(self._of_finding(finding))]
+        compatible = list(self._compatible(first))
+        worthwhile = [item for finding in compatible if self._is_worth_it(item := self._of_finding(finding))]
         counted: dict[str, str] = {}
         unnamed = any(len(item.resources) >= SHOWN_RESOURCES or item.id in rules.AT_ENDPOINTS for item in worthwhile)
         yield from (item for item in worthwhile if item.saving is None)
@@ -396,6 +398,24 @@ class _Builder:
             for name in names:
                 counted.setdefault(name, holder or item.id)
             yield replace(item, counted_in=holder)
+
+    def _compatible(self, findings: Sequence[Finding]) -> Iterator[Finding]:
+        """Findings of which no two exclude each other: each machine is in the one that saves most of its cost.
+
+        The cost of the machines says which share of a finding's saving theirs is.
+        """
+        holders: dict[str, str] = {}
+        rivals = [finding for finding in findings if finding.id in rules.EXCLUSIVE and _cost(finding) > 0]
+        yield from (finding for finding in findings if finding not in rivals)
+        for finding in sorted(rivals, key=lambda rival: -float(rival.per_month or 0) / float(_cost(rival))):
+            taken = [name for name, _ in finding.resources if name in holders]
+            left = tuple((name, cost) for name, cost in finding.resources if name not in holders)
+            others = " and ".join(sorted({holders[name] for name in taken}))
+            holders |= {name: finding.id for name, _ in left}
+            ratio = float(1 - sum(cost for _, cost in left) / _cost(finding))
+            kept = self._kept(finding, ratio, f"{others} changes {first_names(taken)}, and both cannot be done")
+            if kept is not None:
+                yield replace(kept, resources=left)
 
     def _serving(self, finding: Finding) -> str:
         """Combination that a finding at the cost of serving counts in; "" where what is paid for none holds it.
@@ -501,6 +521,11 @@ class _Builder:
             yield f"hours of findings are estimates by effort: {hours}"
 
 
+def _cost(finding: Finding) -> Decimal:
+    """Cost of a finding's resources over the bill's period."""
+    return sum((cost for _, cost in finding.resources), Decimal(0))
+
+
 def _stated(lever: PricedLever) -> str:
     """Lines to write for a lever, or that there are none to write."""
     if not lever.beyond_stated:
@@ -578,7 +603,7 @@ def _rest_words(combination: Combination, items: Sequence[Item]) -> str:
     both = f"{combination.id} saves {whole:,.2f} USD a month as one plan, and its items come to {items_usd:,.2f}"
     if whole < items_usd:
         return f"{both}: what several of them save alike counts once"
-    return f"{both}: no single lever saves the other {whole - items_usd:,.2f}"
+    return f"{both}: the other {whole - items_usd:,.2f} is credited to no single lever"
 
 
 def _week(phase: Phase, hours: float) -> int:

@@ -1,6 +1,6 @@
 """Owner and phase of every finding and lever, hours of work, and what measures a figure that a lever lacks."""
 
-from advisor.audit.findings.rules import RULES
+from advisor.audit.findings.rules import COMMIT, IDLE, RULES, SPOT
 from advisor.audit.values import Effort, Phase
 from advisor.records import dataclass
 
@@ -21,6 +21,8 @@ MOST_HOURS_WEEK_2 = 8.0
 FINDINGS = {rule.id: Assignment(rule.owner, rule.phase) for rule in RULES}
 ABOUT_SERVING = frozenset(rule.id for rule in RULES if rule.is_serving)
 AT_ENDPOINTS = frozenset(rule.id for rule in RULES if rule.is_at_endpoints)
+EXCLUSIVE = frozenset({IDLE.id, SPOT.id, COMMIT.id})
+"""Findings after which a machine is gone, or paid for in one way for good: no two of them are done at one."""
 LEVERS = {
     "accelerator": Assignment("platform", Phase.STRATEGIC),
     "cloud": Assignment("platform", Phase.STRATEGIC),

@@ -12,7 +12,7 @@ from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.fleet.costs import CostKind, CostLine
 from advisor.report.text_table import Column, Section
 from advisor.tables import csv_text, read_rows
-from advisor.units import HOURS_PER_MONTH, usd
+from advisor.units import A_CENT, HOURS_PER_MONTH, usd
 
 _ROWS = {row["item"]: row for row in read_rows(Path(__file__).with_name("cost_items.csv"))}
 """Items of a plan's cost: in words, and the service category of FOCUS where it is another than that of their kind."""
@@ -59,7 +59,7 @@ def cost_section(fleet: Fleet, beside_total: Sequence[str] = ()) -> Section:
     lines = fleet.cost_lines
     beside = [line for line in lines if not line.in_total]
     by_kind = {kind: [line for line in lines if line.in_total and line.kind == kind] for kind in CostKind}
-    told = [f"{kind}: {usd(_sum(own))}" for kind, own in by_kind.items() if own]
+    told = [f"{kind}: {_kind_words(own, fleet)}" for kind, own in by_kind.items() if own]
     if beside:
         told.append(f"beside the total (*): {usd(_sum(beside))}")
     unpriced = [_ITEMS.get(line.item, line.item) for line in lines if line.usd_per_month is None]
@@ -68,6 +68,16 @@ def cost_section(fleet: Fleet, beside_total: Sequence[str] = ()) -> Section:
     told.append(f"without {FLEET_LEAVES_OUT}")
     title = f"{usd(fleet.cost.total_usd_per_month)} a month is the sum of these lines"
     return Section(title, (*told, *_assumed(fleet), *beside_total), COST_COLUMNS, tuple(map(cost_row, lines)))
+
+
+def _kind_words(lines: Sequence[CostLine], fleet: Fleet) -> str:
+    """Sum of the lines of a kind; of compute that of the machines, as everywhere, and what interruptions add to it."""
+    total, machines = _sum(lines), fleet.cost.compute_usd_per_month
+    more = total - machines
+    if lines[0].kind != CostKind.COMPUTE or more < A_CENT / 2:
+        return usd(total)
+    items = dict.fromkeys(_ITEMS.get(line.item, line.item) for line in lines if line.item != "instance")
+    return f"{usd(machines)}, and {usd(more)} of {' and '.join(items)}"
 
 
 def _assumed(fleet: Fleet) -> Iterator[str]:
@@ -103,7 +113,8 @@ def _sum(lines: Sequence[CostLine]) -> float:
 def cost_row(line: CostLine) -> tuple[str, ...]:
     """Cells of a line, under :data:`COST_COLUMNS`."""
     _, region, *rest = line.place.split("/")
-    short_place = " ".join(dict.fromkeys((rest[0], rest[-1]))).replace("_", " ") if rest else region
+    # Of a group's name the type as it is sold, and how it is paid for in words.
+    short_place = " ".join((rest[0], *(paid.replace("_", " ") for paid in rest[1:][-1:]))) if rest else region
     return (
         str(line.kind),
         _ITEMS.get(line.item, line.item) + ("" if line.in_total else " *"),

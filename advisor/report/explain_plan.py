@@ -277,6 +277,10 @@ def front_section(front: Front) -> Section:
         "each row is the fleet recommended at its target, the other targets as they are; between two rows another "
         "fleet may cost less than that of the tighter one"
     )
+    if front.why_none:
+        return Section(
+            f"Cost against {name} ({stated})", (f"{floor}: {who}", f"no target has a fleet: {front.why_none}")
+        )
     rows = tuple(
         (
             "→" if point.stated else "", milliseconds(point.latency_ms), f"{point.total_usd_per_month:,.2f}",

@@ -9,6 +9,7 @@ from advisor.plan.document import plain
 from advisor.plan.values import CurrentCost
 from advisor.plan.words import first_name
 from advisor.records import picked
+from advisor.report.plan_words import never_words
 from advisor.report.text_table import Column, Section, dashed
 from advisor.report.words import name_words, payback_words, short_rung_words
 from advisor.units import A_CENT, milliseconds, ratio_words, rounded, usd
@@ -155,11 +156,17 @@ def _service_words(report: LeverReport) -> str:
     rate = cheapest.break_even_requests_per_second
     is_cached = any(lever.used and lever.lever in _CACHES for lever in report.levers)
     behind, with_cache = (" behind the cache", ", the same cache in front,") if is_cached else ("", "")
-    told = "" if rate is None else f"; the fleet costs less from {rounded(rate)} requests/s{behind} on average"
+    told = "" if rate is None else f"; the fleet {_even_words(rate, behind, report.carried_requests_per_second)}"
     return (
         f"By the token, for what the fleet with every lever serves: {cheapest.name}{with_cache} asks "
         f"{usd(cheapest.total_usd_per_month)} ({cheapest.price_as_of}), without a latency target{told}."
     )
+
+
+def _even_words(rate: float, behind: str, carried: float | None) -> str:
+    """Mean rate from which the fleet costs less, or that it never does at its size."""
+    least = f"{rounded(rate)} requests/s{behind}"
+    return f"costs less from {least} on average" if carried is None or rate <= carried else never_words(least, carried)
 
 
 def _table_lines(report: LeverReport) -> Iterator[str]:

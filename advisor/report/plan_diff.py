@@ -24,7 +24,7 @@ from advisor.report.text_table import (
     sections_text,
 )
 from advisor.report.words import HALF_A_CENT, PART_WORDS, change_of_cost, short_words
-from advisor.units import counted, milliseconds, ratio_words, usd
+from advisor.units import MS_PER_SECOND, counted, milliseconds, ratio_words, usd
 
 _WEAKEST_FIRST = ("roofline", "calibrated", "measured")
 _RATE, _PEAK_RATIO = "requests_per_second", "peak_to_mean"
@@ -195,15 +195,25 @@ _SHOWN = 8
 _LONGEST_VALUE = 60
 _COLUMNS = (Column(""), Column("before", prose=20), Column("after", prose=20), Column("change"))
 _NOTHING = "-"
+_MEGA = 1e6
+_SENT, _ITEMS = "demand.input_tokens.mean", "demand.output_tokens.mean"
 _FIELDS = {
     "workload.slo.ttft_p95_ms": "TTFT p95 target (ms)",
     "workload.slo.tpot_p95_ms": "TPOT p95 target (ms)",
     "workload.slo.within_ratio": "share of requests within the SLO",
     "demand.requests_per_second.mean": "mean requests/s",
     "demand.requests_per_second.peak": "requests/s in the busiest minute",
-    "demand.input_tokens.mean": "mean tokens in",
-    "demand.output_tokens.mean": "mean tokens out",
+    _SENT: "mean tokens in",
+    _ITEMS: "mean tokens out",
 }
+_SIZES = {
+    Unit.TEXTS: {_SENT: ("mean tokens of a text", 1), _ITEMS: ("mean texts a request", 1)},
+    Unit.AUDIO: {_SENT: ("mean seconds of a recording", MS_PER_SECOND), _ITEMS: ("mean recordings a request", 1)},
+    Unit.IMAGES: {_SENT: ("mean size of an image", 1), _ITEMS: ("mean images a request", 1)},
+    Unit.PICTURES: {_SENT: ("mean M pixels × steps of a picture", _MEGA), _ITEMS: ("mean pictures a request", 1)},
+    Unit.ROWS: {_SENT: ("mean columns of a row", 1), _ITEMS: ("mean rows a request", 1)},
+}
+"""Names of the sizes of requests that are answered in one pass, and what the plan's numbers are divided by."""
 _ANY_IF_EMPTY = ("workload.regions", "workload.accelerators", "workload.instance_types")
 
 
@@ -331,6 +341,9 @@ def _asked_words(asked: AskedDifferently, unit: Unit) -> str:
     name = name.replace(first_name(Unit.TOKENS), first_name(unit))
     empty = "any" if asked.field in _ANY_IF_EMPTY else "none"
     before, after = (_value(value) or empty for value in (asked.before, asked.after))
+    if unit in _SIZES and asked.field in _SIZES[unit]:
+        name, per_unit = _SIZES[unit][asked.field]
+        before, after = (_value(value and value / per_unit) for value in (asked.before, asked.after))
     return f"{name}: {before} → {after}"
 
 

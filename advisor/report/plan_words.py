@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from advisor.plan.doubts import falls_short
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.replay.values import ReplayResult
-from advisor.plan.token_apis import TokenApi
+from advisor.plan.token_apis import TokenApi, carried_mean
 from advisor.plan.values import MeasureFirst, Option, Plan
 from advisor.plan.words import (
     compared_words,
@@ -225,10 +225,10 @@ def close_call_words(plan: Plan, shown: int) -> Iterator[str]:
 
 
 def _measurement_words(plan: Plan, recommended: Option, measure_first: MeasureFirst) -> str:
-    """The measurement that would tell; "" where none would."""
+    """The measurement that would tell, or that none would."""
     rank, cost_usd, hours = measure_first.rank, measure_first.usd, measure_first.hours
     if rank is None or cost_usd is None or hours is None:
-        return ""
+        return ". No measurement would tell: nothing is learned from those of models that answer in one pass"
     measured = plan.options[rank - 1] if rank else recommended
     price = "runs today" if plan.current is not None and plan.current.runs(measured) else usd(cost_usd)
     load = f"{hours:g} h of load on one {measured.instance_type} ({_told(measured)}; {price})"
@@ -284,9 +284,22 @@ def token_section(plan: Plan) -> Section:
     return Section("the same requests by the token, for comparison", tuple(lines), _HEADERS, rows)
 
 
+def carried_mean_of(fleet: Fleet) -> float:
+    """Mean rate at which the busiest minute is all that the fleet is planned to carry."""
+    return carried_mean(
+        (
+            hours.hours_per_week,
+            hours.mean_requests_per_second,
+            hours.planned_requests_per_second,
+            capacity_requests_per_second(fleet, at),
+        )
+        for at, hours in enumerate(fleet.hour_classes)
+    )
+
+
 def is_beyond(fleet: Fleet, requests_per_second: float) -> bool:
-    """Whether a fleet of this size is not planned to carry so much."""
-    return requests_per_second > capacity_requests_per_second(fleet)
+    """Whether a mean rate has busier minutes than a fleet of this size is planned to carry."""
+    return requests_per_second > carried_mean_of(fleet)
 
 
 def mean_rate_words(fleet: Fleet | None, requests_per_second: float) -> str:
@@ -295,10 +308,9 @@ def mean_rate_words(fleet: Fleet | None, requests_per_second: float) -> str:
     return f"{rounded(requests_per_second)} requests/s{behind}"
 
 
-def never_words(fleet: Fleet, requests_per_second: float) -> str:
-    """Sentence that a fleet never costs less than a service at its size, and from which rate it would."""
-    rate, capacity = mean_rate_words(fleet, requests_per_second), rounded(capacity_requests_per_second(fleet))
-    return f"the fleet would cost less from {rate} on average, and this one is planned to carry {capacity}"
+def never_words(rate: str, carried: float) -> str:
+    """Clause that a fleet never costs less than a service: it would from one mean rate, and is full at another."""
+    return f"never costs less at this size: it would from {rate} on average, and is full at {rounded(carried)}"
 
 
 def _break_even_words(plan: Plan, cheapest: TokenApi) -> str:
@@ -309,7 +321,8 @@ def _break_even_words(plan: Plan, cheapest: TokenApi) -> str:
         least = mean_rate_words(plan.fleet, rate)
         return f"at {fleet} the fleet costs less than each of them, and would from {least} on average"
     if plan.fleet and is_beyond(plan.fleet, rate):
-        return f"against {cheapest.name} {never_words(plan.fleet, rate)}"
+        least = mean_rate_words(plan.fleet, rate)
+        return f"against {cheapest.name} the fleet {never_words(least, carried_mean_of(plan.fleet))}"
     return (
         f"the fleet at {fleet} would have to carry {mean_rate_words(plan.fleet, rate)} on average to cost less than "
         f"{cheapest.name}; {rounded(mean)} is the mean demand"
@@ -354,6 +367,7 @@ def cheaper_service(plan: Plan) -> Iterator[str]:
 
 
 def _from_rate(fleet: Fleet, requests_per_second: float) -> str:
+    rate = mean_rate_words(fleet, requests_per_second)
     if is_beyond(fleet, requests_per_second):
-        return never_words(fleet, requests_per_second)
-    return f"the fleet costs less from {mean_rate_words(fleet, requests_per_second)} on average"
+        return f"the fleet {never_words(rate, carried_mean_of(fleet))}"
+    return f"the fleet costs less from {rate} on average"

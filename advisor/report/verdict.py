@@ -241,7 +241,11 @@ def _obligation_words(fleet: Fleet) -> Iterator[str]:
         return
     until = f" until {cost.obligation_until}" if cost.obligation_until else ""
     regret = cost.regret_usd_per_month
-    idle = "" if regret is None else f"; if demand falls by half, {usd(regret)} a month of it is paid for idle capacity"
+    idle = (
+        ""
+        if regret is None
+        else f"; if demand falls by half, {usd(regret)} a month of it is for capacity that this idles"
+    )
     yield f"Obligation: {usd(cost.obligation_usd)}{until}, whatever the demand{idle}."
 
 
@@ -458,6 +462,9 @@ def _first_words(fleet: Fleet) -> Iterator[str]:
     short = [need for need in fleet.quotas if need.account_limit is None or need.account_limit < need.most]
     if short:
         yield f"First: raise the quota {' and '.join(map(_raise_words, short))}."
+    if fleet.unknown_quotas:
+        held = " and ".join(fleet.unknown_quotas)
+        yield f"Quota: which one holds {held} is not known; ask the provider before an apply."
 
 
 def _raise_words(need: QuotaNeed) -> str:

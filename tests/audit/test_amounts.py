@@ -92,6 +92,17 @@ def test_hosts_without_a_commitment_price_are_not_listed(tmp_path, audit):
     assert "without p4d.24xlarge in us-east-1: no commitment price" in finding.evidence
 
 
+def test_what_may_move_to_spot_is_no_reason_to_commit(tmp_path, audit):
+    """A steady machine of development is in the finding on spot alone, and a commitment is for the others."""
+    charges = [*hours(Charge(), 24 * 8), *hours(Charge(resource="i-0dev", tags={"env": "dev"}), 24 * 8)]
+    rows = [{**focus_row(charge), "SkuMeter": "USE1-BoxUsage:g5.12xlarge"} for charge in charges]
+
+    found = audit(write_csv(tmp_path / "bill.csv", rows))
+
+    assert finding_of(found, "ADV106").resources == [("i-0dev", 24 * 8)]
+    assert finding_of(found, "ADV107").resources == [("i-0aaa", 24 * 8)]
+
+
 def test_an_unused_box_is_an_unused_reservation(tmp_path, audit):
     """The meter says so where an export leaves the status of the reservation empty."""
     row = {**focus_row(Charge(cost=Decimal(98))), "SkuMeter": "USE1-UnusedBox:p5.48xlarge"}

@@ -167,12 +167,15 @@ def test_machine_image_fits_the_processor(instance_type, part):
         ("p5en.48xlarge", "spot", "L-C4BD4855"),
         ("p5.48xlarge", "on_demand", "L-417A185B"),
         ("trn1.32xlarge", "spot", "L-6B0D517C"),
+        ("p6-b300.48xlarge", "on_demand", "L-417A185B"),
+        ("p6-b300.48xlarge", "spot", ""),
     ],
 )
 def test_quota_is_the_one_of_family_and_purchase(instance_type, purchase, code):
-    """P5 spot has a quota of its own; on demand it is counted with the other P instances."""
+    """P5 spot has a quota of its own; on demand it is counted with the other P instances. Of P6 spot none is known."""
     (quota,) = stack(instance_type=instance_type, purchase=purchase).summary.quotas
     assert quota.code == code
+    assert ("is not known" in quota.name) is (not code)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from advisor.plan.request import question_document, requirements_of
 from advisor.plan.rungs import Step, rungs_of
 from advisor.plan.today import judged_current
 from advisor.report.levers import lever_sections
+from advisor.report.plan_words import carried_mean_of, is_beyond
 from advisor.report.text_table import sections_text
 from advisor.tables import read_rows
 from advisor.workload.measured_demand import TraceDemand
@@ -274,15 +275,37 @@ def test_the_combination_is_the_recommendation_with_all_of_it():
 
 
 def test_what_a_lever_is_worth_beside_the_others_is_a_difference_of_two_recommendations():
-    """A lever that the combination uses is worth what the same without it costs more, and none is worth nothing."""
-    pulled = tuple(sorted(lever.lever for lever in report().levers if not lever.dropped))
+    """A lever that the combination uses is worth what the others that it uses cost more, and none is worth nothing."""
     used = [lever for lever in report().levers if lever.used]
+    pulled = tuple(sorted(lever.lever for lever in used))
 
     assert used
     for lever in used:
         others = tuple(name for name in pulled if name != lever.lever)
         assert lever.worth_usd_per_month == pytest.approx(recommended(others) - recommended(pulled), abs=0.011)
         assert lever.worth_usd_per_month > 0
+
+
+def test_a_lone_lever_has_one_worth_and_one_payback(monkeypatch):
+    """Levers that would only take its place do not lower what the one lever of a combination is worth."""
+    plan = LeverPlanner.plan
+
+    def told(planner, levers):
+        if "spot" in levers:
+            usd, used = 300.0, {"spot"}
+        else:
+            usd, used = (700.0, {"region", "schedule"}) if {"region", "schedule"} <= levers else (1000.0, set())
+        made = plan(planner, frozenset())
+        fleet = replace(made.fleet, total_usd_per_month=usd)
+        return replace(made, usd_per_month=usd, fleet=fleet, used=frozenset(used))
+
+    monkeypatch.setattr(LeverPlanner, "plan", told)
+    report = report_of(LeverSettings(hourly_rate_usd=100.0))
+    (spot,) = [lever for lever in report.levers if lever.used]
+
+    assert spot.lever == "spot"
+    assert spot.priced.saving_usd_per_month == spot.worth_usd_per_month == 700.0
+    assert spot.work.payback_months == report.work.payback_months
 
 
 def test_the_order_of_levers_never_matters():
@@ -340,7 +363,10 @@ def test_what_servers_cast_weights_to_is_no_other_precision(floor, code):
     reason = changes_of(question, CATALOG, LeverSettings(quality_floor=floor)).by_lever["precision"]
 
     assert reason.code == code
-    assert floor or "no precision is named, so bf16 is planned, cast as servers compute" in reason.why
+    assert (
+        floor
+        or "no precision is named, so bf16 is planned, as fp32 or fp16 where a server computes in that" in reason.why
+    )
 
 
 def test_figures_of_others_never_enter_a_price(tmp_path):
@@ -618,10 +644,12 @@ def test_token_services_are_compared_as_the_plan_with_every_lever_compares_them(
     """Shorter prompts and a response cache are on both sides: services, totals and break-even are those of that plan."""
     stated = FEW | {"demand": DeclaredDemand(rate, rate * 1.6, 800, 100), "compare": ("openai/gpt-4o",)}
     told = report_of(settings, **stated)
-    levers = [priced.lever for priced in told.levers if not priced.dropped]
+    levers = [priced.lever for priced in told.levers if priced.used]
     plan = plan_question(changes_of(asked(**stated), CATALOG, settings).question(levers), CATALOG)
     words = " ".join(lever_sections(told)[0].lines)
 
-    assert lever in {priced.lever for priced in told.levers if priced.used}
+    assert lever in levers
+    assert told.carried_requests_per_second == pytest.approx(carried_mean_of(plan.fleet))
+    assert ("never costs less" in words) is is_beyond(plan.fleet, plan.token_apis[0].break_even_requests_per_second)
     assert told.services == plan.token_apis != ()
     assert ("requests/s behind the cache" in words) is (lever == "response_cache")

@@ -11,7 +11,7 @@ from advisor.pipeline import market_for, plan_question, under_targets
 from advisor.plan.explain.pareto import OF_TOKENS, Fastest, Front, Point, pareto_front
 from advisor.plan.request import PlanRequest
 from advisor.report.explain_plan import front_section
-from advisor.workload.values import Slo
+from advisor.workload.values import Limits, Slo
 from builders import catalog_of, offer, workload
 
 CATALOG = catalog_of(
@@ -35,7 +35,11 @@ def front_of(question: PlanRequest, target: str, catalog=CATALOG):
     def under(targets_ms):
         return market_for(under_targets(question, targets_ms), catalog, shipped_model())
 
-    return pareto_front(under, target, getattr(question.workload.slo, f"{target}_ms"))
+    def anywhere(targets_ms):
+        placeless = replace(question, workload=replace(question.workload, users=()))
+        return market_for(under_targets(placeless, targets_ms), catalog, shipped_model())
+
+    return pareto_front(under, anywhere, target, getattr(question.workload.slo, f"{target}_ms"))
 
 
 def total(question: PlanRequest, target: str, target_ms: float) -> float:
@@ -134,3 +138,23 @@ def test_the_front_keeps_to_the_residency():
     front = front_of(asked(residency=("US",)), "tpot_p95", catalog)
 
     assert {point.instance_type for point in front.points} == {"g6.xlarge"}
+
+
+def test_users_far_from_every_machine_do_not_hide_the_fastest():
+    """The way to users is longer than an impossible target, and no reason to say that nothing holds the model."""
+    catalog = catalog_of(offer("g6.xlarge", on_demand=0.8))
+    front = front_of(asked(users=(("DE", 1.0),), slo=Slo(ttft_p95_ms=4000)), "ttft_p95", catalog)
+
+    assert front.fastest == front_of(asked(), "ttft_p95", catalog).fastest
+    assert front.points
+
+
+def test_a_front_without_a_point_says_why():
+    """A budget that no target's fleet keeps to is named in place of rows."""
+    catalog = catalog_of(offer("g6.xlarge", on_demand=0.8))
+    front = front_of(asked(limits=Limits(max_usd_per_month=10)), "tpot_p95", catalog)
+    section = front_section(front)
+
+    assert front.points == ()
+    assert section.rows == ()
+    assert section.lines[-1] == "no target has a fleet: no fleet that was found keeps to max_usd_per_month"

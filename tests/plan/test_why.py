@@ -233,6 +233,31 @@ def test_each_reason_names_what_lifts_it(instance_type, question, code, lifted_b
     assert reasons[code].lifted_by.startswith(lifted_by)
 
 
+def test_a_budget_that_is_named_is_enough():
+    """It is whole USD, no less than what the fleet of the type costs, and asked as a what-if it has that fleet."""
+    question = asked(limits=Limits(max_usd_per_month=2000))
+    (reason,) = (each for each in explained("p5.48xlarge", question).obstacles if each.code == "budget")
+    key, _, budget = reason.lifted_by.partition("=")
+    raised, _, _ = what_if(question, CATALOG, reason.lifted_by)
+    found = explained("p5.48xlarge", raised)
+
+    assert key == "limits.max_usd_per_month"
+    assert 0 <= float(budget) - reason.needed < 1
+    assert found.contender.total_usd_per_month == pytest.approx(reason.needed)
+    assert not found.obstacles
+
+
+def test_more_memory_lifts_a_reason_only_in_the_layout_that_is_rejected():
+    """A model that whole accelerators hold is in no slice of them at any share of its memory or in wider weights."""
+    question = asked(model="Qwen/Qwen3-32B", precisions=("bf16",), limits=Limits(max_usd_per_month=100))
+    (reason,) = (each for each in explained("p5.48xlarge", question).obstacles if each.code == "memory")
+    precisions = reason.lifted_by.removeprefix("precisions=").split("+")
+
+    assert "mig" in reason.message
+    assert "int4" in precisions
+    assert not {"fp32", "fp16"} & set(precisions)
+
+
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("target", ["ttft_p95_ms", "tpot_p95_ms", "e2e_p95_ms"])
 def test_a_target_that_lone_requests_keep_is_named(target):

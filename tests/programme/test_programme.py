@@ -108,6 +108,25 @@ def test_findings_at_one_resource_count_once():
     assert {item.id: item.counted_in for item in programme.items}["ADV101"] == "ADV116"
 
 
+@pytest.mark.parametrize(("spot_usd", "done"), [(90, {"ADV106": 90, "ADV107": 150}), (40, {"ADV107": 200})])
+def test_no_machine_is_moved_to_spot_and_committed_to(spot_usd, done):
+    """Each machine is in the finding that saves most of its cost; the other has the share of its other machines."""
+    spot = finding("ADV106", Decimal(spot_usd), ("i-dev",))
+    commit = finding("ADV107", Decimal(200), ("i-1", "i-2", "i-3", "i-dev"))
+    programme = made(spot, commit)
+
+    assert {item.id: item.saving.usd_per_month for item in programme.items if item.saving} == done
+    assert not any(item.counted_in for item in programme.items)
+    assert programme.total.usd_per_month == sum(done.values())
+    if "ADV106" in done:
+        (item,) = (item for item in programme.items if item.id == "ADV107")
+        assert item.resources == ("i-1", "i-2", "i-3")
+        assert "25% is not counted: ADV106 changes i-dev, and both cannot be done" in item.detail
+    else:
+        (left,) = programme.left_out
+        assert left.why == "ADV107 changes i-dev, and both cannot be done"
+
+
 def test_findings_at_an_endpoint_and_at_its_machines_count_once():
     """An endpoint without requests and its idle machines are the same money under two names."""
     programme = made(finding("ADV116", 900.0, ("chat",)), finding("ADV101", 900.0, ("arn:…:endpoint/chat",)))

@@ -312,12 +312,15 @@ def obligation(groups):
 
 
 def regret_usd(groups, week):
-    """USD a month of committed capacity that would idle if the planned rates fell by half."""
+    """USD a month of committed capacity that would idle if the planned rates fell by half, beyond what idles at all."""
     committed = [group for group in groups if group["purchase"] == "commitment"]
     rate = sum(max(group["instances"]) * group["planned_rate"] for group in committed)
     usd = sum(max(group["instances"]) * group["usd_per_hour"] for group in committed)
-    idle = sum(max(1 - week.planned[at] / 2 / rate, 0) for at in week.schedule) * A_MONTH if rate else 0
-    return usd * idle
+
+    def idle(part):
+        return sum(max(1 - week.planned[at] * part / rate, 0) for at in week.schedule) * A_MONTH if rate else 0
+
+    return usd * (idle(0.5) - idle(1.0))
 
 
 def resources(provider, hosts, services, machine_hours):

@@ -26,7 +26,7 @@ from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import ComparedLatency, CurrentCost, MeasureFirst
 from advisor.report.fleet_words import constraint_words, open_words, proof_words
 from advisor.report.option_words import ladder_section
-from advisor.report.plan_words import close_call_words, risk_words
+from advisor.report.plan_words import carried_mean_of, close_call_words, risk_words
 from advisor.report.verdict import headline, plan_markdown, plan_table, verdict_lines
 from advisor.units import HOURS_PER_MONTH, rounded
 from report.plans import (
@@ -652,20 +652,28 @@ def test_a_rung_named_after_spot_says_where_it_has_none():
 @pytest.mark.parametrize(
     ("rate", "words"),
     [
-        (9.2, "; the fleet costs less from 9.2 requests/s on average."),
+        (4.9, "; the fleet costs less from 4.9 requests/s on average."),
         (
-            147.0,
-            "; the fleet would cost less from 147 requests/s on average, and this one is planned to carry 11.4.",
+            9.2,
+            "; the fleet never costs less at this size: it would from 9.2 requests/s on average, and is full at 4.93.",
         ),
     ],
 )
 def test_a_break_even_beyond_what_the_fleet_carries_is_never_reached(rate, words):
-    """Four instances of 2.86 requests/s carry 11.4: more would take, and cost, another fleet."""
+    """Four instances of 2.86 requests/s carry 11.4 in the busiest minute: 4.93 on average, as 9.75 go with 4.2."""
     service = TokenApi("d", "q", 612.4, 0.1, 0.1, "list", "2026-11", break_even_requests_per_second=rate)
     plan = make_plan(make_fleet(make_group()), token_apis=(service,))
 
     assert lines_of(plan)["By the token"].endswith(words)
-    assert ("never at this size" in plan_table(plan, width=None, verbose=True)) == (rate > 11.4)
+    assert ("never at this size" in plan_table(plan, width=None, verbose=True)) == (rate > 4.93)
+
+
+def test_a_fleet_that_stops_machines_is_full_where_its_fullest_hours_are():
+    """The quietest hours, 1 of 2 instances, carry 1.1 times their busiest minute; the busiest 2 times."""
+    quiet, busy = PlannedHours(84, 1.0, 2.6, 1.0), PlannedHours(84, 2.0, 2.86, 1.0)
+    fleet = make_fleet(replace(make_group(), instances=(1, 2)), hour_classes=(quiet, busy))
+
+    assert carried_mean_of(fleet) == pytest.approx(1.5 * 2.86 / 2.6)
 
 
 @pytest.mark.parametrize(("usd", "told"), [(612.4, True), (99_999.0, False)])
@@ -777,11 +785,14 @@ def test_a_close_call_names_a_range_only_where_there_is_one(high_ratio, words):
     assert f"the recommendation {words}" in text
 
 
-def test_a_close_call_that_no_measurement_would_settle_says_only_what_is_close():
+def test_a_close_call_that_no_measurement_would_settle_says_so():
     """Nothing is learned from load on models that answer in one pass, so none is asked for."""
     plan = spot_plan()
     (text,) = close_call_words(replace(plan, measure_first=MeasureFirst(None, 1, None, None, 3000.0, 1000.0)), 5)
-    assert text.endswith("may cost as little as $1,000.00 a month, and the recommendation $3,000.00 at most.")
+    assert text.endswith(
+        "may cost as little as $1,000.00 a month, and the recommendation $3,000.00 at most. No measurement would tell: "
+        "nothing is learned from those of models that answer in one pass."
+    )
 
 
 def test_a_measurement_of_what_runs_today_says_so():

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from statistics import fmean
+from typing import NamedTuple
 
 from advisor.audit.findings import rules
 from advisor.audit.findings.charges import MeasuredFleet, accelerators_of, fleets_of, is_idle, needed_accelerators
@@ -40,8 +41,9 @@ def compute_findings(context: Context) -> Iterator[Finding]:
     yield from _memory(context, working)
     yield from _saturation(context, working)
     yield from _bandwidth(context, working)
-    yield from _spot(context)
-    yield from _committed(context, [host for host in hosts if is_idle(host)])
+    interruptible = _Interruptible.of(context)
+    yield from _spot(context, interruptible)
+    yield from _committed(context, [host for host in hosts if is_idle(host)], interruptible)
     yield from _unwatched(context)
 
 
@@ -198,25 +200,46 @@ def _bandwidth_cost(context: Context, offer: Offer) -> float | None:
     return offer.on_demand.usd_per_hour / (bandwidth * machine.accelerator_count) if bandwidth else None
 
 
-def _spot(context: Context) -> Iterator[Finding]:
-    interruptible = (
-        "tags_id IN (SELECT tags_id FROM tags "
-        "WHERE lower(key) IN ('environment', 'env', 'stage', 'workload', 'purpose') "
-        f"AND regexp_matches(value, '{_INTERRUPTIBLE}', 'i')) "
-        f"OR regexp_matches(coalesce(resource_name, ''), '{_INTERRUPTIBLE}', 'i')"
-    )
-    where = f"is_accelerated AND purchase = 'on_demand' AND charge = 'usage' AND ({interruptible})"
-    amount, priced, unpriced = Interval(ZERO, ZERO, ZERO), list[_Place](), list[_Place]()
-    for place, cost in _places(context, where):
-        shares = _spot_shares(context, *place)
-        (unpriced if shares is None else priced).append(place)
-        if shares is not None:
-            amount = Interval(*(total + _share(cost, share) for total, share in zip(amount, shares, strict=True)))
+class _Interruptible(NamedTuple):
+    """Charges of work on demand that can be started again, and what spot saves of them."""
+
+    where: str
+    """SQL of the charges."""
+    amount: Interval
+    priced: Sequence[_Place]
+    unpriced: Sequence[_Place]
+
+    @classmethod
+    def of(cls, context: Context) -> "_Interruptible":
+        """Charges of a bill, by their tags and names."""
+        named_so = (
+            "tags_id IN (SELECT tags_id FROM tags "
+            "WHERE lower(key) IN ('environment', 'env', 'stage', 'workload', 'purpose') "
+            f"AND regexp_matches(value, '{_INTERRUPTIBLE}', 'i')) "
+            f"OR regexp_matches(coalesce(resource_name, ''), '{_INTERRUPTIBLE}', 'i')"
+        )
+        where = f"is_accelerated AND purchase = 'on_demand' AND charge = 'usage' AND ({named_so})"
+        amount, priced, unpriced = Interval(ZERO, ZERO, ZERO), list[_Place](), list[_Place]()
+        for place, cost in _places(context, where):
+            shares = _spot_shares(context, *place)
+            (unpriced if shares is None else priced).append(place)
+            if shares is not None:
+                amount = Interval(*(total + _share(cost, share) for total, share in zip(amount, shares, strict=True)))
+        return cls(where, amount, priced, unpriced)
+
+    @property
+    def where_priced(self) -> str:
+        """SQL of the charges whose spot price is known; there are some."""
+        return f"{self.where} AND {_at(self.priced)}"
+
+
+def _spot(context: Context, interruptible: _Interruptible) -> Iterator[Finding]:
+    priced = interruptible.priced
     if priced:
-        left_out = _left_out(unpriced, "spot")
+        left_out = _left_out(interruptible.unpriced, "spot")
         evidence = f"development, test or batch work on demand: {_place_words(priced)}; spot prices as in the catalog"
-        resources = context.resources(f"{where} AND {_at(priced)}")
-        yield context.finding(rules.SPOT, amount, evidence + left_out, resources, Commands(_show(priced)))
+        resources = context.resources(interruptible.where_priced)
+        yield context.finding(rules.SPOT, interruptible.amount, evidence + left_out, resources, Commands(_show(priced)))
 
 
 def _at(places: Sequence[_Place]) -> str:
@@ -251,8 +274,8 @@ def _spot_shares(context: Context, provider: str, region: str, machine: str) -> 
     return value, low, high
 
 
-def _committed(context: Context, idle: Sequence[HostCost]) -> Iterator[Finding]:
-    """Steady machines on demand; those that are idle are not a reason to commit."""
+def _committed(context: Context, idle: Sequence[HostCost], interruptible: _Interruptible) -> Iterator[Finding]:
+    """Steady machines on demand; neither those that are idle nor what may move to spot is a reason to commit."""
     bill = context.ledger.bill
     if bill.hours < LEAST_DAYS * 24:
         return
@@ -262,7 +285,8 @@ def _committed(context: Context, idle: Sequence[HostCost]) -> Iterator[Finding]:
         f"AND resource IS NOT NULL{without_idle} GROUP BY resource "
         f"HAVING max(seconds) >= {_STEADY * bill.hours * 3600}"
     )
-    where = f"{_ON_DEMAND} AND resource IN ({steady})"
+    to_spot = f" AND NOT coalesce({interruptible.where_priced}, false)" if interruptible.priced else ""
+    where = f"{_ON_DEMAND} AND resource IN ({steady}){to_spot}"
     low, high, priced, unpriced = ZERO, ZERO, list[_Place](), list[_Place]()
     for place, cost in _places(context, where):
         discounts = _discounts(context, *place)

@@ -1,6 +1,6 @@
 """Why an instance type cannot serve a workload at all, and what would lift each reason."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from advisor.candidates import ANY, Candidate, Rejection, judge
 from advisor.catalog import Catalog
@@ -24,7 +24,6 @@ _FITTING = (
     "precision_untested",
     "model_unsupported",
 )
-_LIMITS = {"max_replicas": "limits.max_replicas", "budget": "limits.max_usd_per_month"}
 _TARGETS = {
     "slo_ttft": "slo.ttft_p95",
     "slo_tpot": "slo.tpot_p95",
@@ -93,8 +92,8 @@ def _lifted_by(rejection: Rejection, requirements: Requirements, catalog: Catalo
     needed, available = rejection.needed, rejection.available
     if code in _TARGETS and isinstance(needed, int | float) and isinstance(available, int | float):
         return _looser_target(code, available, needed, requirements.workload.slo)
-    if code in _LIMITS and isinstance(rejection.needed, int | float):
-        return f"{_LIMITS[code]}={rejection.needed:.0f}"
+    if code == "max_replicas" and isinstance(needed, int | float):
+        return f"limits.max_replicas={needed:.0f}"
     if code == "replay" and isinstance(rejection.available, int | float):
         return lifted_by_share(rejection.available)
     simple = {
@@ -118,13 +117,14 @@ def _looser_target(code: str, floor_ms: float, target_ms: float, slo: Slo) -> st
 
 
 def _fitting(rejection: Rejection, requirements: Requirements, catalog: Catalog) -> str:
-    """More of the accelerators' memory where the model then fits, else other precisions."""
+    """More of the accelerators' memory where the model then fits the rejected layout, else other precisions."""
     workload = requirements.workload
     if rejection.code == "memory" and workload.limits.memory_utilization < _MOST_UTILIZATION:
         limits = replace(workload.limits, memory_utilization=_MOST_UTILIZATION)
         machine = catalog.instance_type(rejection.provider, rejection.instance_type)
         roomier = replace(requirements, workload=replace(workload, limits=limits))
-        if any(isinstance(candidate, Candidate) for candidate in judge(machine, roomier, catalog)):
+        fitting = _in_layout(rejection, machine, roomier, catalog)
+        if any(candidate.precision == rejection.precision for candidate in fitting):
             return f"limits.memory_utilization={_MOST_UTILIZATION:g}"
     return _other_precisions(rejection, requirements, catalog)
 
@@ -136,13 +136,25 @@ def lifted_by_share(kept_ratio: float) -> str:
 
 
 def _other_precisions(rejection: Rejection, requirements: Requirements, catalog: Catalog) -> str:
-    """Precisions that were not asked for and would fit."""
+    """Precisions that were not asked for and would fit the rejected layout."""
     machine = catalog.instance_type(rejection.provider, rejection.instance_type)
     others = tuple(precision for precision in PRECISIONS if precision not in requirements.workload.precisions)
     asked = replace(requirements, workload=replace(requirements.workload, precisions=others))
-    fitting = [candidate for candidate in judge(machine, asked, catalog) if isinstance(candidate, Candidate)]
+    fitting = list(_in_layout(rejection, machine, asked, catalog))
     named = (other for other in others if any(candidate.is_in((other,)) for candidate in fitting))
     return f"precisions={'+'.join(named)}" if fitting else ""
+
+
+def _in_layout(
+    rejection: Rejection, machine: InstanceType, requirements: Requirements, catalog: Catalog
+) -> Iterator[Candidate]:
+    """What holds the model under other requirements in the layout that was rejected, or in any of a whole machine."""
+    layout = (rejection.tensor_parallel, rejection.partition)
+    for candidate in judge(machine, requirements, catalog):
+        if isinstance(candidate, Candidate) and (
+            rejection.tensor_parallel is None or layout == (candidate.tensor_parallel, candidate.partition)
+        ):
+            yield candidate
 
 
 def _sold_in(catalog: Catalog, provider: str, name: str) -> str:

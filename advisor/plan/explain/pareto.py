@@ -7,6 +7,7 @@ from advisor.plan.choosing import recommended_fleet
 from advisor.plan.explain.why import Judged, fleet_in_short
 from advisor.plan.market import Market
 from advisor.plan.replay.validator import Confirmed
+from advisor.plan.words import refused_words, short_share_words
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field
 
@@ -64,36 +65,45 @@ class Front:
     fastest: Fastest | None
     points: tuple[Point, ...]
     """Each costs more than the one before and is faster; between two, another may cost less than the faster."""
+    why_none: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """Why not even the loosest target has a fleet; "" where there are points, or nothing holds the model."""
 
 
-def pareto_front(under: Callable[[Mapping[str, float]], Judged], target: str, stated_ms: float | None) -> Front:
+_Under = Callable[[Mapping[str, float]], Judged]
+"""The question, with latency targets set otherwise."""
+
+
+def pareto_front(under: _Under, anywhere: _Under, target: str, stated_ms: float | None) -> Front:
     """The front of monthly cost against *target* (one of :data:`TARGETS`).
 
     Args:
-        under: the question, with latency targets set otherwise.
+        under: the question.
+        anywhere: the same without a place of its users, which no machine is near enough to under an impossible target.
         target: which one.
         stated_ms: what the workload states of it.
     """
     name = f"{target}_ms"
-    fastest = _fastest(under({name: IMPOSSIBLE_MS}).too_slow, target)
+    fastest = _fastest(anywhere({name: IMPOSSIBLE_MS}).too_slow, target)
     if fastest is None:
         return Front(target, stated_ms, None, ())
     loosest = max(fastest.latency_ms * LOOSEST, (stated_ms or 0.0) * 2)
     grid = {loosest * (fastest.latency_ms / loosest) ** (step / STEPS) for step in range(STEPS)}
     grid |= {stated_ms} if stated_ms else set()
     planned = [
-        point
+        _planned(under({name: limit_ms}).market, limit_ms, stated=limit_ms == stated_ms)
         for limit_ms in sorted(grid, reverse=True)
-        if (point := _planned(under({name: limit_ms}).market, limit_ms, stated=limit_ms == stated_ms)) is not None
     ]
-    return Front(target, stated_ms, fastest, tuple(_cheapest_first(planned)))
+    points = tuple(_cheapest_first([point for point in planned if isinstance(point, Point)]))
+    return Front(target, stated_ms, fastest, points, "" if points else str(planned[0]))
 
 
-def _planned(market: Market, limit_ms: float, *, stated: bool) -> Point | None:
-    """The recommended fleet at one target; None where there is none."""
+def _planned(market: Market, limit_ms: float, *, stated: bool) -> Point | str:
+    """The recommended fleet at one target, or why there is none."""
     confirmed = recommended_fleet(market)
-    if not isinstance(confirmed, Confirmed) or not confirmed.confirmation.reached:
-        return None
+    if not isinstance(confirmed, Confirmed):
+        return refused_words(confirmed)
+    if not confirmed.confirmation.reached:
+        return f"the best fleet keeps {short_share_words(confirmed.confirmation, market.workload.slo)}"
     return Point(
         **fleet_in_short(confirmed),
         latency_ms=limit_ms,

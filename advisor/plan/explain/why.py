@@ -21,6 +21,7 @@ from advisor.plan.explain.settings import with_price
 from advisor.plan.market import Market
 from advisor.plan.options import rank_rejections
 from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, content
+from advisor.plan.remedies import held_to_limits, without_budget
 from advisor.plan.replay.below import at_need
 from advisor.plan.replay.groups import Confirmed, name_of, worst_share
 from advisor.plan.solve.objective import allocation_usd_per_month
@@ -247,6 +248,8 @@ class _Case:
         self._wins_now = False
         self._refused: Confirmed | None = None
         """The fleet of the type that comes closest, where its replay refuses every one."""
+        self._too_dear: Confirmed | None = None
+        """The fleet of the type, where it costs more than the budget."""
 
     def fleets(self) -> _Fleets:
         """The fleets that are compared."""
@@ -316,15 +319,20 @@ class _Case:
         only = formulation.of(pool for pool in formulation.problem.pools if self.is_meant(pool) == own)
         if not only.problem.pools:
             return None
-        market = self.judged.market
-        validator = market.validator.within(only, market.context)
+        market, limits = self.judged.market, only.problem.limits
+        validator = market.validator.within(without_budget(only), market.context)
         confirmed = validator.confirmed()
         if not isinstance(confirmed, Confirmed):
             return None
         if not confirmed.confirmation.reached:
             self._refused = validator.in_full(confirmed) if own else self._refused
             return None
-        return validator.simplest(confirmed)
+        most_usd = math.inf if limits.max_usd_per_month is None else limits.max_usd_per_month
+        if confirmed.usd_per_month > most_usd + A_CENT:
+            self._too_dear = confirmed if own else self._too_dear
+            return None
+        best = validator.simplest(confirmed, most_usd)
+        return replace(best, formulation=held_to_limits(best.formulation, limits))
 
     def stated(self, name: str) -> float | None:
         """A latency target of the workload."""
@@ -400,16 +408,16 @@ class _Case:
             *self.judged.matches.rejections,
             *self.judged.too_slow,
             *market.formulation.pool_set.rejections,
-            *rank_rejections(own),
+            *rank_rejections(without_budget(own)),
         ]
         place = (self._type, self._region)
         obstacles = obstacles_of(rejections, market.context.requirements, self._catalog, place)
         if own.problem.pools:
             obstacles = tuple(obstacle for obstacle in obstacles if obstacle.code != PRICE_UNKNOWN)
-        refused = (
-            () if self._refused is None else (_replay_obstacle(self._refused, self.judged.market.context.requirements),)
-        )
-        return (*refused, *obstacles)
+        requirements = market.context.requirements
+        refused = () if self._refused is None else (_replay_obstacle(self._refused, requirements),)
+        dear = () if self._too_dear is None else (_budget_obstacle(self._too_dear, requirements),)
+        return (*refused, *dear, *obstacles)
 
 
 def _replay_obstacle(refused: Confirmed, requirements: Requirements) -> Obstacle:
@@ -422,6 +430,22 @@ def _replay_obstacle(refused: Confirmed, requirements: Requirements) -> Obstacle
         f"the closest fleet finds {kept}"
     )
     return Obstacle("replay", 1, slo.within_ratio, share, "share of requests", message, lifted_by_share(share))
+
+
+def _budget_obstacle(confirmed: Confirmed, requirements: Requirements) -> Obstacle:
+    """Obstacle that the fleet of the type costs more than the budget, and the least budget in whole USD that it keeps.
+
+    No other is tried within the budget: the search for the cheapest fleet has none.
+    """
+    fleet, stated = _contender(confirmed, requirements), requirements.workload.limits.max_usd_per_month
+    several = f" on {fleet.tensor_parallel} accelerators" if fleet.tensor_parallel > 1 else ""
+    message = (
+        f"{fleet.instances} × {fleet.instance_type} in {fleet.region} {fleet.precision}{several}: alone, "
+        f"{fleet.purchase.replace('_', ' ')}, it takes {fleet.total_usd_per_month:,.2f} USD/month as its replay "
+        f"confirms it, and limits.max_usd_per_month allows {stated:,.2f} USD/month"
+    )
+    lifted_by = f"limits.max_usd_per_month={math.ceil(round(fleet.total_usd_per_month, 2))}"
+    return Obstacle("budget", 1, fleet.total_usd_per_month, stated, "USD/month", message, lifted_by)
 
 
 def _contender(confirmed: Confirmed, requirements: Requirements) -> Contender:

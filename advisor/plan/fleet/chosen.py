@@ -538,6 +538,8 @@ class Fleet:
     price_range: PriceRange | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """None: no price is in doubt."""
     quotas: tuple[QuotaNeed, ...] = ()
+    unknown_quotas: tuple[str, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
+    """Instances of a provider with quotas, in words, of which none is known: ``spot p6-b300.48xlarge in us-west-2``."""
     cost_lines: tuple[CostLine, ...] = ()
     """Those in the total add up to it."""
     latencies: tuple[LatencyDistribution, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)

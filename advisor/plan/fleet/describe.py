@@ -136,7 +136,7 @@ def planning_day(context: PlanningContext) -> dt.date:
 
 
 def _regret(problem: Problem, solution: FleetSolution) -> float:
-    """USD a month paid for committed capacity that half of the planned rate would leave idle."""
+    """USD a month of committed capacity that half of the planned rate would leave idle, and all of it does not."""
     planned, committed = planned_rates(problem, solution), PurchaseOption.COMMITMENT
     bought = [
         (max(allocation.instances), planned[allocation.pool.key], allocation.tariff.usd_per_hour)
@@ -145,10 +145,13 @@ def _regret(problem: Problem, solution: FleetSolution) -> float:
     ]
     rate = math.fsum(instances * per_instance for instances, per_instance, _ in bought)
     usd_per_hour = math.fsum(instances * usd for instances, _, usd in bought)
-    idle_hours = math.fsum(
-        max(1 - hour.planned_rate / 2 / rate, 0.0) * hours_per_month(hour) for hour in problem.hours if rate > 0
-    )
-    return round(usd_per_hour * idle_hours, 2)
+
+    def used(part: float) -> float:
+        return math.fsum(
+            min(hour.planned_rate * part / rate, 1.0) * hours_per_month(hour) for hour in problem.hours if rate > 0
+        )
+
+    return round(usd_per_hour * (used(1.0) - used(0.5)), 2)
 
 
 _PARTS = {
@@ -204,6 +207,7 @@ def fleet_of(
         spare=tuple(spare_of(problem, solution)),
         failures=tuple(failures_of(problem, solution)),
         quotas=tuple(_quotas(groups, context)),
+        unknown_quotas=tuple(dict.fromkeys(_unknown_quotas(groups, context.catalog))),
         cost_lines=(
             *cost_lines(
                 problem,
@@ -288,6 +292,20 @@ def _response_cache(context: PlanningContext, groups: Sequence[FleetGroup]) -> P
     """The cache in the one region of the groups; None where the workload has none."""
     priced = priced_cache(context.requirements.workload, context.catalog, groups[0].provider, groups[0].region)
     return None if isinstance(priced, str) else priced[0]
+
+
+def _unknown_quotas(groups: Sequence[FleetGroup], catalog: Catalog) -> Iterator[str]:
+    """Instances that a quota of the account counts which the catalog does not know, in words."""
+    for group in groups:
+        machine = catalog.instance_types.get((group.provider, group.instance_type))
+        market = PurchaseOption(group.purchase).market
+        if (
+            machine
+            and market
+            and catalog.quota_codes(group.provider)
+            and catalog.quota(machine, Purchase(market)) is None
+        ):
+            yield f"{group.purchase.replace('_', ' ')} {group.instance_type} in {group.region}"
 
 
 def _quotas(groups: Sequence[FleetGroup], context: PlanningContext) -> Iterator[QuotaNeed]:

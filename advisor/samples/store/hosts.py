@@ -27,7 +27,7 @@ from advisor.names import first_names
 from advisor.records import dataclass, field
 from advisor.samples import places
 from advisor.samples.agent.host_facts import ENGINES as ENGINE_LINES
-from advisor.samples.agent.host_facts import INSTANCE_TYPE, ON_DEMAND, PROVIDER, PURCHASE, REGION, read_facts
+from advisor.samples.agent.host_facts import INSTANCE_TYPE, PROVIDER, PURCHASE, REGION, read_facts
 from advisor.samples.agent.status import RUNTIME_PATTERN, read_object, written_seconds
 from advisor.samples.growth import Floats, Integers, steps
 from advisor.samples.metrics import ACCELERATOR_METRICS, Kind, Metric
@@ -267,14 +267,15 @@ class Machines:
     region: str
     instance_type: str
     purchase: str
-    """``on_demand`` where it is not known."""
+    """"" where it is not known."""
     count: int
 
     def __str__(self) -> str:
-        """Text for ``current`` of a workload file."""
+        """Text for ``current`` of a workload file, without a way of paying that is not known."""
+        paid = f", purchase: {self.purchase}" if self.purchase else ""
         return (
             f"{{provider: {self.provider}, region: {self.region}, instance_type: {self.instance_type}, "
-            f"count: {self.count}, purchase: {self.purchase}}}"
+            f"count: {self.count}{paid}}}"
         )
 
 
@@ -323,7 +324,7 @@ def _kind(facts: Mapping[str, str]) -> tuple[str, str, str, str] | None:
     provider, region, instance_type = (facts.get(name, "") for name in (PROVIDER, REGION, INSTANCE_TYPE))
     if not provider or not region or not instance_type:
         return None
-    return provider, region, instance_type, facts.get(PURCHASE, ON_DEMAND)
+    return provider, region, instance_type, facts.get(PURCHASE, "")
 
 
 def hosts_of(places: Sequence[Path | str]) -> list[Host]:

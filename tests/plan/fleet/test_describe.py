@@ -179,7 +179,7 @@ def test_commitments_oblige_for_their_terms():
 @pytest.mark.parametrize(("large", "small"), [(1, 2), (4, 0), (0, 1), (0, 3)])
 @pytest.mark.parametrize("scale", [1.0, 0.01])
 def test_what_half_of_the_load_leaves_idle_of_commitments_is_told(large, small, scale):
-    """Each hour of the week, a commitment that half of its load does not keep busy is paid for in part for nothing."""
+    """Each hour of the week, a part of a commitment is kept busy by all of its load, and not by half of it."""
     formulation, context = posed(weekly=True)
     hours = tuple(replace(hour, planned_rate=hour.planned_rate * scale) for hour in formulation.problem.hours)
     posed_so = replace(formulation, problem=replace(formulation.problem, hours=hours))
@@ -188,7 +188,9 @@ def test_what_half_of_the_load_leaves_idle_of_commitments_is_told(large, small, 
         posed_so, ("g5.xlarge", "commitment", (*fewer, small), 1.0), ("g6e.xlarge", "commitment", (*fewer, large), 1.0)
     )
     rate, usd_per_hour = large * 6.4659 + small * 0.60298, large * 1.17243 + small * 0.63378
-    idle = sum(max(1 - hour.planned_rate / 2 / rate, 0) * hour.hours_per_week / 168 * HOURS for hour in hours)
+    busy = [[min(hour.planned_rate * part / rate, 1) for hour in hours] for part in (1.0, 0.5)]
+    weights = [hour.hours_per_week / 168 * HOURS for hour in hours]
+    idle = sum((whole - half) * weight for whole, half, weight in zip(*busy, weights, strict=True))
 
     cost = cost_of(posed_so, solution, context, forecast_of(context.requirements))
 

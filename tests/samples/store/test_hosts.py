@@ -71,6 +71,15 @@ def test_the_fleet_is_what_runs_at_the_end(tmp_path):
     assert running_fleet(["prometheus://x"]).machines == []
 
 
+def test_a_way_of_paying_that_no_host_says_is_not_guessed(tmp_path):
+    """The text for a workload file states no purchase, which the host may be paid for in any way."""
+    host(tmp_path, "a", {name: value for name, value in G6E.items() if name != "purchase"})
+
+    assert [str(machines) for machines in running_fleet([tmp_path]).machines] == [
+        "{provider: aws, region: us-east-1, instance_type: g6e.xlarge, count: 1}"
+    ]
+
+
 def test_a_host_whose_clock_is_years_ahead_is_not_the_only_one_that_runs(tmp_path):
     """It is left out of what runs, and of what is read, and named; where there are no others, it may be ours that is off."""
     years = 365 * 30
