@@ -229,7 +229,7 @@ def slo_alarms(promise: Promise | None) -> tuple[Alarm, ...]:
     """
     if promise is None:
         return (_alarm("server_errors"),)
-    told = {"title": promise.title, "seconds": promise.seconds}
+    told = {"title": f"{promise.title[:1].upper()}{promise.title[1:]}", "seconds": promise.seconds}
     times = {"threshold": promise.beyond_percent, "target_seconds": promise.seconds}
     slow = _alarm("promise", told, name=promise.name, **times)
     # Little's law: a queue of rate × time takes that time to empty.

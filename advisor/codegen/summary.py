@@ -47,7 +47,10 @@ def summary_of(plan: Plan, choice: Choice, quotas: Sequence[Quota]) -> Summary:
             *_demand(plan.demand, is_batch=bool(plan.workload["slo"].get("latency_is_deadline"))),
             *_http_requests(choice.members, unit),
         ),
-        prediction=tuple(_prediction(plan, option) if option else _confirmation(of_fleet, plan.workload["slo"])),
+        # Groups that only differ in how they are paid for are predicted alike.
+        prediction=tuple(
+            dict.fromkeys(_prediction(plan, option) if option else _confirmation(of_fleet, plan.workload["slo"]))
+        ),
         cost=tuple(_option_cost(plan, option) if option else _fleet_cost(of_fleet, unit)),
         not_included=FLEET_LEAVES_OUT if of_fleet or option else "",
         quotas=tuple(quotas),

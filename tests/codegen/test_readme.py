@@ -263,3 +263,11 @@ def test_the_readme_says_how_long_the_share_of_a_lone_host_fails():
     both = generate(make_fleet_plan(make_group(instances=(2, 3), **shares), make_group(**other)))
     assert "One host" not in both.files["README.md"]
     assert "One host" not in generate(make_fleet_plan(make_group(instances=(1, 2)))).files["README.md"]
+
+
+def test_groups_that_differ_in_how_they_are_paid_for_have_one_prediction():
+    """A base on demand and the rest on spot serve alike: one row; another type has a row of its own."""
+    other = make_group(instance_type="g6e.xlarge", accelerator="L40S")
+    readme = generate(make_fleet_plan(make_group(), make_group(purchase="spot"), other)).files["README.md"]
+    rows = re.findall(r"^\| Requests per second of one replica, (\S+) ", readme, re.MULTILINE)
+    assert sorted(rows) == ["g6.xlarge", "g6e.xlarge"]

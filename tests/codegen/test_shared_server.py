@@ -165,7 +165,7 @@ def test_alerts_of_google_name_the_workload():
 
     (server,) = stack.tenants
     for model in server.models:
-        assert re.search(rf'latency_{model.workload} = \{{\n\s+description = "{model.workload}: latency', text)
+        assert re.search(rf'latency_{model.workload} = \{{\n\s+description = "{model.workload}: Latency', text)
         assert f'namespace=~\\"{server.name}\\",pod=~\\"(us-central1-models)-.+\\",model=\\"{model.name}\\"' in text
 
 

@@ -185,7 +185,7 @@ locals {
       missing     = "breaching"
     }
     latency = {
-      description = "latency p95 over the target: more than 5 percent of the requests take longer than 0.2 s."
+      description = "Latency p95 over the target: more than 5 percent of the requests take longer than 0.2 s."
       source      = "engine"
       metrics     = { part = "over_target", whole = "target_requests" }
       expression  = "100 * part / whole"

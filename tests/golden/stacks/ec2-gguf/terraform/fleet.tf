@@ -258,7 +258,7 @@ locals {
       missing     = "breaching"
     }
     latency = {
-      description = "latency p95 over the target: more than 5 percent of the requests take longer than 0.5 s."
+      description = "Latency p95 over the target: more than 5 percent of the requests take longer than 0.5 s."
       source      = "load_balancer"
       metric      = "TargetResponseTime"
       statistic   = "p95"

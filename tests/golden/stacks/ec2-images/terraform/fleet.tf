@@ -272,7 +272,7 @@ locals {
       missing     = "breaching"
     }
     latency = {
-      description = "latency p95 over the target: more than 5 percent of the requests take longer than 0.05 s."
+      description = "Latency p95 over the target: more than 5 percent of the requests take longer than 0.05 s."
       source      = "engine"
       metrics     = { part = "over_target", whole = "target_requests" }
       expression  = "100 * part / whole"

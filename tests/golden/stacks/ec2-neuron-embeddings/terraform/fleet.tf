@@ -186,7 +186,7 @@ locals {
       periods     = 3
     }
     latency = {
-      description = "latency p95 over the target: more than 5 percent of the requests take longer than 0.2 s."
+      description = "Latency p95 over the target: more than 5 percent of the requests take longer than 0.2 s."
       source      = "load_balancer"
       metric      = "TargetResponseTime"
       statistic   = "p95"

@@ -430,7 +430,7 @@ locals {
       missing     = "breaching"
     }
     latency = {
-      description = "latency p95 over the target: more than 5 percent of the requests take longer than 0.02 s."
+      description = "Latency p95 over the target: more than 5 percent of the requests take longer than 0.02 s."
       source      = "engine"
       metrics     = { part = "over_target", whole = "target_requests" }
       expression  = "100 * part / whole"

@@ -70,7 +70,7 @@ locals {
       seconds     = 900
     }
     latency = {
-      description = "latency p95 over the target: more than 5 percent of the requests take longer than 0.2 s."
+      description = "Latency p95 over the target: more than 5 percent of the requests take longer than 0.2 s."
       query       = "(histogram_quantile(0.95, sum by (cluster, le) (rate(vllm:e2e_request_latency_seconds_bucket{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-c4a-standard-8-bf16-112231)-.+\"}[300s]))) > 0.2) or (histogram_quantile(0.95, sum by (cluster, le) (rate(te_request_duration_bucket{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-g2-standard-4-fp16-3237eb)-.+\"}[300s]))) > 0.2)"
       seconds     = 600
     }

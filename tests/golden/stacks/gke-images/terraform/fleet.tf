@@ -58,7 +58,7 @@ locals {
       seconds     = 900
     }
     latency = {
-      description = "latency p95 over the target: more than 5 percent of the requests take longer than 0.05 s."
+      description = "Latency p95 over the target: more than 5 percent of the requests take longer than 0.05 s."
       query       = "(avg by (cluster) (avg_over_time((nv_inference_request_summary_us{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-g2-standard-4-fp16-3237eb)-.+\",quantile=\"0.95\"} >= 0)[300s:1m])) / 1000000 > 0.05)"
       seconds     = 600
     }

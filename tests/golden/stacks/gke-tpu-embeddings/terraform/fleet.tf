@@ -48,7 +48,7 @@ locals {
       seconds     = 900
     }
     latency = {
-      description = "latency p95 over the target: more than 5 percent of the requests take longer than 2 s."
+      description = "Latency p95 over the target: more than 5 percent of the requests take longer than 2 s."
       query       = "(histogram_quantile(0.95, sum by (cluster, le) (rate(vllm:e2e_request_latency_seconds_bucket{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-east5-ct6e-standard-1t-bf16-14836c)-.+\"}[300s]))) > 2)"
       seconds     = 600
     }

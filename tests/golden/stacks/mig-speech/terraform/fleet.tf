@@ -77,7 +77,7 @@ locals {
       seconds     = 900
     }
     "us-central1-g2-standard-4-bf16-3e63ee/latency" = {
-      description = "latency p95 over the target: more than 5 percent of the requests take longer than 9 s."
+      description = "Latency p95 over the target: more than 5 percent of the requests take longer than 9 s."
       query       = "histogram_quantile(0.95, sum by (le) (rate(vllm:e2e_request_latency_seconds_bucket{deployment=\"NAME\",group=\"us-central1-g2-standard-4-bf16-3e63ee\"}[300s]))) > 9"
       seconds     = 900
     }

@@ -82,7 +82,7 @@ locals {
       seconds     = 900
     }
     "us-east5-ct6e-standard-4t-bf16-46a622/latency" = {
-      description = "latency p95 over the target: more than 5 percent of the requests take longer than 2 s."
+      description = "Latency p95 over the target: more than 5 percent of the requests take longer than 2 s."
       query       = "histogram_quantile(0.95, sum by (le) (rate(vllm:e2e_request_latency_seconds_bucket{deployment=\"NAME\",group=\"us-east5-ct6e-standard-4t-bf16-46a622\"}[300s]))) > 2"
       seconds     = 900
     }

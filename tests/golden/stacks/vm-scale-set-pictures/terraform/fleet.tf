@@ -139,7 +139,7 @@ locals {
       window      = "PT30M"
     }
     latency = {
-      description = "latency p95 over the target: more than 5 percent of the requests take longer than 20 s."
+      description = "Latency p95 over the target: more than 5 percent of the requests take longer than 20 s."
       query       = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize part = sum(todouble(report.over_target)), whole = sum(todouble(report.target_requests)) | where whole > 0 | project value = 100.0 * part / whole"
       threshold   = 5
       window      = "PT15M"
