@@ -139,7 +139,7 @@ def _described(
         fleet = replace(fleet, batch=batch_beside_of(market.fill, confirmed))
     choice = choice_of(fleet, market.formulation, context, market.expected)
     if fleet.batch is None:
-        choice = replace(choice, notes=(*choice.notes, *scaling_notes(market, fleet)))
+        choice = replace(choice, notes=(*choice.notes, *scaling_notes(market, fleet), *_clock_notes(market, fleet)))
     choice = replace(choice, notes=(*choice.notes, *engine_notes(market, confirmed)))
     best = recommended(confirmed, context, fleet, options)
     return fleet, Planned(choice, best, options, (), None, None, (*choice.rejections, *affordable.rejections))
@@ -426,7 +426,6 @@ def _order(chosen: Chosen) -> tuple[bool, float]:
 def scaling_notes(market: Market, fleet: Fleet) -> Iterator[str]:
     """Whether a fleet uses what ``scaling`` allows, why it does not, and what that takes."""
     yield from _turn_notes(market.formulation, fleet)
-    yield from _clock_notes(market, fleet)
     addresses = {(group.provider, group.region, group.purchase == PurchaseOption.SERVERLESS) for group in fleet.groups}
     on_hosts = not all(is_service for _, _, is_service in addresses)
     if len(market.formulation.problem.hours) > 1 and len(addresses) > 1 and on_hosts:

@@ -206,7 +206,7 @@ _FIELDS = {
     _SENT: "mean tokens in",
     _ITEMS: "mean tokens out",
 }
-_SIZES = {
+_SIZES: Mapping[Unit, Mapping[str, tuple[str, float]]] = {
     Unit.TEXTS: {_SENT: ("mean tokens of a text", 1), _ITEMS: ("mean texts a request", 1)},
     Unit.AUDIO: {_SENT: ("mean seconds of a recording", MS_PER_SECOND), _ITEMS: ("mean recordings a request", 1)},
     Unit.IMAGES: {_SENT: ("mean size of an image", 1), _ITEMS: ("mean images a request", 1)},
