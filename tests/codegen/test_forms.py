@@ -666,3 +666,14 @@ def test_errors_of_dynamo_are_those_of_its_frontend():
     assert 'pod=~"support-chat-frontend-.+",status="error"' in rule["expr"]
     assert "http_requests_total" not in rule["expr"]
     assert "clients sent wrong" in rule["annotations"]["summary"]
+
+
+def test_container_insights_watches_no_pods_of_dynamo():
+    """It tells Deployments by their whole names, which the operator ends with a mark: alarms would ring for ever."""
+    dynamo, kserve = (
+        generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files["fleet.tf"]
+        for scenario in (FORMS["eks-dynamo"](), FORMS["eks-kserve"]())
+    )
+
+    assert "alarms = {}" in dynamo
+    assert "unavailable_replicas" in kserve

@@ -14,7 +14,7 @@ from advisor.catalog import load_catalog
 from advisor.codegen import kubernetes
 from advisor.codegen.alarms import WatchedMetric
 from advisor.codegen.aws_places import has_budgets, is_sold_in_blocks, roomy_types
-from advisor.codegen.container import Language, Region, Runtime
+from advisor.codegen.container import Form, Language, Region, Runtime
 from advisor.codegen.forms import with_objects
 from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
 from advisor.codegen.kubernetes_scaling import busy_spells
@@ -282,8 +282,11 @@ def ami_type(group: ComputeGroup) -> str:
 def alarms_of_pods(stack: Stack) -> tuple[PodAlarm, ...]:
     """The stack's alarms on the metrics that a cluster has.
 
-    Container Insights counts no driver errors (Xid): nodes that have them are repaired in their place.
+    Container Insights counts no driver errors (Xid): nodes that have them are repaired in their place. It tells
+    Deployments by their whole names, which Dynamo's operator ends with a mark of its own: then there are none.
     """
+    if stack.form is Form.DYNAMO:
+        return ()
     planned = {alarm.name: alarm for alarm in stack.alarms}
     host_memory, unhealthy = planned["host_memory"], planned["unhealthy_hosts"]
     alarms = [
