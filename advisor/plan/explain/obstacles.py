@@ -148,7 +148,7 @@ def _other_precisions(rejection: Rejection, requirements: Requirements, catalog:
 def _in_layout(
     rejection: Rejection, machine: InstanceType, requirements: Requirements, catalog: Catalog
 ) -> Iterator[Candidate]:
-    """What holds the model under other requirements in the layout that was rejected, or in any of a whole machine."""
+    """Candidates under other requirements in the layout that was rejected, or in any of a whole machine."""
     layout = (rejection.tensor_parallel, rejection.partition)
     for candidate in judge(machine, requirements, catalog):
         if isinstance(candidate, Candidate) and (
