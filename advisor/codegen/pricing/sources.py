@@ -15,7 +15,8 @@ from advisor.codegen.pricing.costs import CODE, RULES, Breakdown, NoHours, Proje
 from advisor.codegen.pricing.gcp import container, region_of, with_attached
 from advisor.codegen.pricing.resources import Resource, Resources, Use, first_known, planned, prior, purchase_of, text
 from advisor.codegen.pricing.timetable import planned_hours
-from advisor.codegen.writing.record import left_roots, read_record
+from advisor.codegen.writing.former import left_roots
+from advisor.codegen.writing.record import read_record
 from advisor.data_files import facts_beside
 from advisor.errors import InputError
 from advisor.reading import check_regular, json_of, read_text
