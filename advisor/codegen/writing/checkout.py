@@ -26,8 +26,10 @@ _KIND = re.compile(rb"^kind: *(.+)$", re.MULTILINE)
 _NAME = re.compile(rb"^  name: *(.+)$", re.MULTILINE)
 _WORD = re.compile(rb"\w")
 _REMARKS = (b"#", b"//")
-_DOCUMENTS = (".md", ".example", ".tftest.hcl")
+_DOCUMENTS = (".md", ".example")
 """Ends of names of files that no apply reads."""
+_BESIDE = frozenset(("tests", "examples"))
+"""Folders of such files."""
 _SCRIPTS = (".sh", ".tftpl")
 """Ends of names of files that hosts run, which take no other line ends."""
 
@@ -101,7 +103,7 @@ def is_moves(path: str) -> bool:
 
 def is_document(path: str) -> bool:
     """Whether no apply reads a file: text for people, examples of values, and tests."""
-    return path.endswith(_DOCUMENTS)
+    return path.endswith(_DOCUMENTS) or not _BESIDE.isdisjoint(PurePosixPath(path).parts[:-1])
 
 
 def has_crlf(text: bytes) -> bool:

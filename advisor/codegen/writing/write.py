@@ -47,7 +47,7 @@ from advisor.codegen.writing.record import (
 )
 from advisor.codegen.writing.shifted import edits_left
 from advisor.errors import InputError
-from advisor.records import replace
+from advisor.records import dataclass, replace
 
 _MOST_SHOWN = 10
 _WITH_CONFLICTS = (
@@ -177,11 +177,12 @@ def _report(generated: Generated, checkout: Checkout, write_options: WriteOption
     former_paths = {path: former for path, former in pairs.items() if read_bytes(directory / path) is None}
     # Of a file that the code no longer has, the one that follows it decides.
     gone = {former for former in former_paths.values() if former not in generated.files}
+    names = _Names(former_paths, _own_names(former_paths, generated, checkout))
     decided = dict.fromkeys(
         decided_change
         for path in paths
         if path not in left and path not in gone
-        for decided_change in _decisions(path, former_paths, generated, checkout, write_options)
+        for decided_change in _decisions(path, names, generated, checkout, write_options)
     )
     refusals = [refusal for refusal in decided if isinstance(refusal, Refusal)]
     if refusals:
@@ -199,7 +200,7 @@ def _report(generated: Generated, checkout: Checkout, write_options: WriteOption
     changes += copied_files(changes, former_paths, checkout)
     check_writable(directory, [change.path for change in changes if change.is_written])
     texts = {change.path: change.after for change in changes}
-    check_listed(generated, directory, texts, _own_names(former_paths, checkout))
+    check_listed(generated, directory, texts, names.own)
     check_files_named(directory, changes)
     folders = sorted({folder for path, folder in left.items() if (directory / path).is_file()})
     told = {folder: _told(folder) for folder in folders}
@@ -319,23 +320,33 @@ def _shape(path: str, names: Container[str]) -> tuple[str, ...]:
     return (*(_ANY if part in names else part for part in (*folders, stem)), dot + kind)
 
 
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Names of files that differ from those of the code."""
+
+    former: Mapping[str, str]
+    """Path of a new file → path of the one that it follows."""
+    own: Mapping[str, str]
+    """Path of a generated file, also of one that follows another which goes → the name that a person gave it."""
+
+
 def _decisions(
     path: str,
-    former_paths: Mapping[str, str],
+    names: _Names,
     generated: Generated,
     checkout: Checkout,
     write_options: WriteOptions,
 ) -> tuple[Change | Refusal, ...]:
     """Decisions on a file, and on the one that it follows under another name."""
-    file = _with_own_names(_versions(generated, checkout, path), former_paths, checkout)
-    former = former_paths.get(path)
+    file = _with_own_names(_versions(generated, checkout, path), names.own)
+    former = names.former.get(path)
     if former is None:
         return (_under_own_name(decide(file, write_options.for_file(path, file.path)), file),)
     last = _versions(generated, checkout, former)
     write_options = write_options.for_file(path, former, last.path)
     if last.theirs is not None:
         return (decide_copied(replace(last, theirs=file.theirs), path, write_options),)
-    last = _with_own_names(replace(last, theirs=file.theirs), former_paths, checkout)
+    last = _with_own_names(replace(last, theirs=file.theirs), names.own)
     if not last.generated_path:
         return decide_renamed(last, path, write_options)
     # The name is the user's own: it stays.
@@ -352,21 +363,20 @@ def _under_own_name(decided: Change | Refusal, file: Versions) -> Change | Refus
     return replace(decided, note=f"{decided.note}; {note}" if decided.note else note)
 
 
-def _with_own_names(file: Versions, former_paths: Mapping[str, str], checkout: Checkout) -> Versions:
+def _with_own_names(file: Versions, own_names: Mapping[str, str]) -> Versions:
     """Versions of a kustomization whose texts name files as a person does."""
     if PurePosixPath(file.path).name != KUSTOMIZATION or file.mine is None:
         return file
     listed = {PurePosixPath(name).name for name in files_named(file.mine)}
-    own_names = {path: own for path, own in _own_names(former_paths, checkout).items() if own in listed}
-    names = {PurePosixPath(path).name: own for path, own in own_names.items()}
+    names = {PurePosixPath(path).name: own for path, own in own_names.items() if own in listed}
     base, theirs = (None if text is None else with_names(text, names) for text in (file.base, file.theirs))
     return replace(file, base=base, theirs=theirs)
 
 
-def _own_names(former_paths: Mapping[str, str], checkout: Checkout) -> Mapping[str, str]:
-    """Path of a generated file, also of one that follows another, → the name that a person gave it."""
+def _own_names(former_paths: Mapping[str, str], generated: Generated, checkout: Checkout) -> Mapping[str, str]:
     own = {path: PurePosixPath(place).name for path, place in checkout.places.items()}
-    return own | {path: own[former] for path, former in former_paths.items() if former in own}
+    gone = {path: former for path, former in former_paths.items() if former not in generated.files}
+    return own | {path: own[former] for path, former in gone.items() if former in own}
 
 
 def _versions(generated: Generated, checkout: Checkout, path: str) -> Versions:
