@@ -23,7 +23,7 @@ def command(source: Path, output_format: str, output: Path | None) -> None:
     """
     from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without them
     from advisor.cli.served import tell_age, warn_of_layers  # noqa: PLC0415 - as above
-    from advisor.codegen.pricing import LEFT, infracost_document, price_table, read_projects  # noqa: PLC0415
+    from advisor.codegen.pricing import LEFT, REMEDY, infracost_document, price_table, read_projects  # noqa: PLC0415
     from advisor.report.price_age import PriceUsed  # noqa: PLC0415
 
     given = standard_input().read() if str(source) == "-" else None
@@ -46,5 +46,7 @@ def command(source: Path, output_format: str, output: Path | None) -> None:
     if output_format == "json" and unknown:
         tell(f"note: the total lacks what has no price: {', '.join(unknown)}")
     for project in projects:
+        if output_format == "json" and project.not_read:
+            tell(f"note: edited or added since it was generated: {', '.join(project.not_read)}; {REMEDY}")
         if output_format == "json" and project.is_left:
             tell(f"note: {project.name}{LEFT}")

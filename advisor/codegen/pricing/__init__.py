@@ -35,6 +35,8 @@ from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK
 _VERSION = "0.2"
 LEFT = ", which is no longer a root of the code and costs this until it is destroyed"
 """End of the name of such a project."""
+REMEDY = "price what Terraform plans: terraform plan -out=tfplan && terraform show -json tfplan | advisor price -"
+"""Command that tells the cost of code that is not read here."""
 _HEADS = ("resource", "what", "number", "USD/hour each", "USD/month")
 _BY_HOURS = "by its hours"
 
@@ -83,6 +85,9 @@ def _total_lines(project: Project) -> Iterator[str]:
     yield from _hour_lines(project)
     if now.unknown:
         yield f"not known, and not in the total: {', '.join(now.unknown)}"
+    if project.not_read:
+        yield f"edited or added since it was generated, and not in the total: {', '.join(project.not_read)}"
+        yield REMEDY
     if now.unsupported:
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(now.unsupported.items()))
         yield f"not priced here: {kinds}"
@@ -243,6 +248,7 @@ __all__ = [
     "CACHES",
     "CODE",
     "LEFT",
+    "REMEDY",
     "Breakdown",
     "Project",
     "breakdown_of",

@@ -11,8 +11,19 @@ from advisor.codegen.applying.resolving import Module
 from advisor.codegen.hcl import NOT_LITERAL, Block, Document, literal, local_map, read_hcl, traversal
 from advisor.codegen.pricing import azure
 from advisor.codegen.pricing.aws import mixed
-from advisor.codegen.pricing.costs import CODE, RULES, Breakdown, NoHours, Project, breakdown_of, cost_of
+from advisor.codegen.pricing.costs import (
+    CODE,
+    RULES,
+    Breakdown,
+    NoHours,
+    Project,
+    breakdown_of,
+    breakdown_of_uses,
+    cost_of,
+)
+from advisor.codegen.pricing.edits import Edits, edits_of
 from advisor.codegen.pricing.gcp import container, region_of, with_attached
+from advisor.codegen.pricing.own import own_uses, values_of
 from advisor.codegen.pricing.resources import Resource, Resources, Use, first_known, planned, prior, purchase_of, text
 from advisor.codegen.pricing.timetable import planned_hours
 from advisor.codegen.writing.former import left_roots
@@ -164,10 +175,23 @@ def _of_code(directory: Path, catalog: Catalog) -> Project:
             "there is neither a plan as JSON nor code that advisor generated", where=str(directory), hint=_HOW
         )
     given = {name: _given(directory, documents, name) for name in ("model_source", _BASE)}
-    uses = (*_uses(documents, groups or {}, given), *_pools(pools or {}))
-    now = Breakdown(tuple(cost_of(*use, catalog) for use in uses), {}, {})
+    edits = edits_of(directory, documents, RULES.keys() - set(CACHES))
+    uses = (*_uses(documents, groups or {}, given, edits), *_pools(pools or {}))
+    own = breakdown_of_uses(own_uses(edits, documents, _data(documents)), catalog)
+    now = replace(own, costs=(*(cost_of(*use, catalog) for use in uses), *own.costs))
     hours = planned_hours(directory, now, catalog)
-    return Project(directory.resolve().name, str(directory), CODE, now, before=Breakdown((), {}, {}), hours=hours)
+    if edits.changes_hours and not isinstance(hours, NoHours):
+        hours = tuple(replace(group, is_edited=True) for group in hours)
+    before, not_read = Breakdown((), {}, {}), tuple(_not_read(edits, own))
+    return Project(directory.resolve().name, str(directory), CODE, now, before, hours, not_read)
+
+
+def _not_read(edits: Edits, own: Breakdown) -> Iterator[str]:
+    """Code that was edited or added and whose cost is not known, each with its file."""
+    files = {block.address: Path(document.path).name for document, block in edits.own}
+    added = {address: files[address] for address in own.unknown}
+    for address, file in sorted({**edits.paid, **added, **dict(edits.modules)}.items()):
+        yield f"{address} ({file})"
 
 
 def _given(directory: Path, documents: Sequence[Document], name: str) -> object:
@@ -193,7 +217,7 @@ def _pools(pools: Mapping[str, Any]) -> Iterator[tuple[Resource, tuple[Use, ...]
 
 
 def _uses(
-    documents: list[Document], groups: Mapping[str, Any], given: Mapping[str, object]
+    documents: list[Document], groups: Mapping[str, Any], given: Mapping[str, object], edits: Edits
 ) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
     """The machines of each group, under the resource that starts them, or else under the group.
 
@@ -201,19 +225,44 @@ def _uses(
         documents: code of a root.
         groups: entry of each by its key.
         given: variables of the root that decide what is paid for.
+        edits: what a person changed in the code.
     """
-    resources = [block for document in documents for block in document.body.of("resource")]
-    starting = [block for block in resources if block.labels[0] in RULES and _is_of(block, _GROUPS)]
+    own = {block.address for _, block in edits.own}
+    placed = {
+        block.address: (document, block)
+        for document in reversed(documents)
+        for block in document.body.of("resource")
+        if block.address not in own
+    }
+    resources = [block for _, block in placed.values()]
+    starting = [
+        block
+        for block in resources
+        if block.labels[0] in RULES
+        and (_is_of(block, _GROUPS) or (block.address in edits.paid and not _is_of(block, _REGIONS)))
+    ]
     clouds = [_PROVIDERS[cloud] for block in resources if (cloud := block.labels[0].partition("_")[0]) in _PROVIDERS]
     for block in starting:
         kind, name = block.labels
         for key, group in groups.items():
             use = _use(clouds[0], kind, group, takes_bucket=given["model_source"] != "hub")
-            yield Resource(f'{kind}.{name}["{key}"]', kind, name, {}), _bought(use, key, given[_BASE])
-    yield from _beside(documents, [block for block in resources if block not in starting])
+            uses = _bought(use, key, given[_BASE])
+            yield (
+                Resource(f'{kind}.{name}["{key}"]', kind, name, {}),
+                _as_edited(uses, edits.file_of(*placed[block.address])),
+            )
+    for resource, beside in _beside(documents, [block for block in resources if block not in starting]):
+        yield resource, _as_edited(beside, edits.file_of(*placed[f"{resource.kind}.{resource.name}"]))
     if not starting and clouds:
         for key, group in groups.items():
             yield Resource(f'local.groups["{key}"]', "local", _GROUPS, {}), (_use(clouds[0], "", group),)
+
+
+def _as_edited(uses: tuple[Use, ...], file: str) -> tuple[Use, ...]:
+    """Machines of a resource; in a number and of a type that are not known where a person edited its cost in a file."""
+    if not file:
+        return uses
+    return tuple(replace(use, what=None, number=None, unpriced=f"edited in {file}") for use in uses[:1])
 
 
 def _bought(use: Use, key: str, bases: object) -> tuple[Use, ...]:
@@ -227,23 +276,30 @@ def _bought(use: Use, key: str, bases: object) -> tuple[Use, ...]:
 
 def _beside(documents: list[Document], resources: list[Block]) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
     """Machines and containers of each region beside the groups: entrances; and nodes of a response cache."""
-    data = {
+    data = _data(documents)
+    for block in resources:
+        kind, name = block.labels
+        if kind in CACHES:
+            resource = Resource(
+                f"{kind}.{name}", kind, name, {**_cache(kind, data.get("cache")), **values_of(block, data)}
+            )
+            yield resource, RULES[kind](resource, Resources())
+        for region in data.get(_REGIONS, ()) if kind in RULES and _is_of(block, _REGIONS) else ():
+            resource = Resource(
+                f'{kind}.{name}["{region}"]', kind, name, {**values_of(block, data), "location": region}
+            )
+            yield resource, RULES[kind](resource, Resources())
+
+
+def _data(documents: Iterable[Document]) -> Mapping[str, Any]:
+    """Local values that are literals."""
+    return {
         name: value
         for document in documents
         for block in document.body.of("locals")
         for name, attribute in block.attributes.items()
         if (value := literal(attribute.value.node)) is not NOT_LITERAL
     }
-    for block in resources:
-        kind, name = block.labels
-        if kind in CACHES:
-            resource = Resource(
-                f"{kind}.{name}", kind, name, {**_cache(kind, data.get("cache")), **_values(block, data)}
-            )
-            yield resource, RULES[kind](resource, Resources())
-        for region in data.get(_REGIONS, ()) if kind in RULES and _is_of(block, _REGIONS) else ():
-            resource = Resource(f'{kind}.{name}["{region}"]', kind, name, {**_values(block, data), "location": region})
-            yield resource, RULES[kind](resource, Resources())
 
 
 def _cache(kind: str, cache: Any) -> Mapping[str, Any]:  # noqa: ANN401 - a literal of the code
@@ -261,25 +317,6 @@ def _cache(kind: str, cache: Any) -> Mapping[str, Any]:  # noqa: ANN401 - a lite
         groups = {"num_node_groups": shards, "replicas_per_node_group": replicas}
         return {"region": cache.get("region"), "node_type": node, **groups}
     return {"region": cache.get("region"), "node_type": node, "num_cache_clusters": nodes}
-
-
-def _values(block: Block, data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Arguments that are literals or data of the plan, and blocks as lists."""
-    arguments = {name: _value(attribute.value.node, data) for name, attribute in block.attributes.items()}
-    blocks: dict[str, list[Mapping[str, Any]]] = {}
-    for inner in block.blocks:
-        blocks.setdefault(inner.kind, []).append(_values(inner, data))
-    return {**{name: value for name, value in arguments.items() if value is not NOT_LITERAL}, **blocks}
-
-
-def _value(node: Any, data: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a tree of the parser, and a literal of the code
-    steps = traversal(node) or ()
-    if steps[:1] != ("local",):
-        return literal(node)
-    value: Any = data
-    for step in steps[1:]:
-        value = value.get(step, NOT_LITERAL) if isinstance(value, dict) else NOT_LITERAL
-    return value
 
 
 def _is_of(block: Block, name: str) -> bool:

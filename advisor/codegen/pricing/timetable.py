@@ -7,8 +7,9 @@ from advisor.catalog import Catalog
 from advisor.codegen.hcl import local_map, read_hcl
 from advisor.codegen.model import ComputeGroup, Scaling
 from advisor.codegen.pricing.costs import Breakdown, GroupHours, NoHours
+from advisor.codegen.pricing.edits import record_of
 from advisor.codegen.rollout import Rollout
-from advisor.codegen.writing.record import FOLDER, base_text, digest_of, read_bytes, read_record, read_rollouts
+from advisor.codegen.writing.record import base_text, digest_of, read_bytes, read_record, read_rollouts
 from advisor.units import MINUTES_PER_HOUR, whole_minutes
 
 
@@ -63,20 +64,13 @@ def _of_group(
 
 def _recorded(directory: Path) -> Rollout | None:
     """Content of a root; None where that is not recorded."""
-    holder, root = _record_of(directory)
+    holder, root = record_of(directory)
     return None if holder is None else read_rollouts(holder).get(root)
-
-
-def _record_of(directory: Path) -> tuple[Path | None, str]:
-    """Folder with the record of a root, and the root in it; None where there is none."""
-    whole = directory.resolve()
-    holder = next((folder for folder in (whole, *whole.parents[:2]) if (folder / FOLDER).is_dir()), None)
-    return holder, "" if holder in (None, whole) else whole.relative_to(holder).as_posix()
 
 
 def _edited(directory: Path, keys: Sequence[str]) -> set[str]:
     """Groups whose machines or hours a person changed in the code, since what was recorded was generated."""
-    holder, root = _record_of(directory)
+    holder, root = record_of(directory)
     if holder is None:
         return set()
     edited: set[str] = set()
