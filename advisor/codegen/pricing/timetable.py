@@ -9,7 +9,8 @@ from advisor.codegen.model import ComputeGroup, Scaling
 from advisor.codegen.pricing.costs import Breakdown, GroupHours, NoHours
 from advisor.codegen.pricing.edits import record_of
 from advisor.codegen.rollout import Rollout
-from advisor.codegen.writing.record import base_text, digest_of, read_bytes, read_record, read_rollouts
+from advisor.codegen.writing.checkout import checkout_of
+from advisor.codegen.writing.record import base_text, digest_of, read_record, read_rollouts
 from advisor.units import MINUTES_PER_HOUR, whole_minutes
 
 
@@ -75,9 +76,10 @@ def _edited(directory: Path, keys: Sequence[str]) -> set[str]:
         return set()
     edited: set[str] = set()
     record = read_record(holder)
+    checkout = checkout_of(holder, record)
     for path in record.files:
         facts_of = _facts_in(Path(path).relative_to(root)) if Path(path).is_relative_to(root) else None
-        content = read_bytes(holder / path) if facts_of else None
+        content = checkout.read(path) if facts_of else None
         base = record.base_of(path, digest_of(content)) if content is not None else None
         generated = base_text(holder, base) if content is not None and base != digest_of(content) and base else None
         if facts_of and content is not None and generated is not None:
