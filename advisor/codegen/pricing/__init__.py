@@ -76,7 +76,8 @@ def _total_lines(project: Project) -> Iterator[str]:
     now, before = project.now, project.before
     hours = _hours_of(project)
     by_hours = f"; {_money(_scheduled_monthly(now, hours))} by the hours of its plan" if hours else ""
-    yield f"total of what is known: {_money(now.monthly)} USD a month of {HOURS_PER_MONTH} hours{by_hours}"
+    without = " (without the edits below)" if project.not_read else ""
+    yield f"total of what is known{without}: {_money(now.monthly)} USD a month of {HOURS_PER_MONTH} hours{by_hours}"
     if before.costs and now.monthly is not None and before.monthly is not None:
         yield f"before: {_money(before.monthly)} USD, a change of {now.monthly - before.monthly:+,.2f} USD"
     if project.is_generated and (project.kind == CODE or hours or project.scaling):

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from advisor.codegen.moved import FILE as MOVES
 from advisor.codegen.moved import is_as_generated
 from advisor.codegen.writing.record import Record, base_text, digest_of, read_bytes
+from advisor.errors import InputError
 from advisor.records import dataclass, field
 
 LF, CRLF = b"\n", b"\r\n"
@@ -133,7 +134,7 @@ def checkout_of(directory: Path, record: Record, taken: Container[str] = ()) -> 
             if base is not None and not is_moves(path) and not is_document(path)
             for other in _beside(directory, path)
             if other not in record.paths and other not in taken
-            if (share := _share(path, base, read_bytes(directory / other) or b"")) >= _LEAST_SHARE
+            if (share := _share(path, base, _readable(directory / other))) >= _LEAST_SHARE
         ),
         key=lambda row: (-row[0], *row[1:]),
     )
@@ -148,7 +149,7 @@ def holders(checkout: Checkout, path: str, base: bytes) -> Iterator[str]:
     """Files of its folder that hold a part of the code of a generated file which is gone."""
     for other in _beside(checkout.directory, path):
         names = _names(path, base)
-        if not names.isdisjoint(_names(path, read_bytes(checkout.directory / other) or b"")):
+        if not names.isdisjoint(_names(path, _readable(checkout.directory / other))):
             yield other
 
 
@@ -158,6 +159,14 @@ def _beside(directory: Path, path: str) -> list[str]:
     folder = place.parent.iterdir() if place.parent.is_dir() else ()
     alike = (other for other in folder if other.suffix == place.suffix and other.is_file() and other != place)
     return sorted(other.relative_to(directory).as_posix() for other in alike)
+
+
+def _readable(place: Path) -> bytes:
+    """The text of a file of a person's own; "" of one that is too large, or may not be read."""
+    try:
+        return read_bytes(place) or b""
+    except InputError:
+        return b""
 
 
 def _share(path: str, base: bytes, text: bytes) -> float:

@@ -78,6 +78,7 @@ def test_machines_whose_code_was_edited_have_no_price(target, pattern, replaceme
     assert rows[0].components[0].name.endswith(": edited in compute.tf")
     assert project.not_read == (f"{address} (compute.tf)",)
     table = price_table(project)
+    assert "\ntotal of what is known (without the edits below): " in table
     assert f"edited or added since it was generated, and not in the total: {address} (compute.tf)" in table
     assert "terraform show -json tfplan | advisor price -" in table
 

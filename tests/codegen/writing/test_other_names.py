@@ -122,6 +122,15 @@ def test_a_file_of_ones_own_is_no_renamed_one(path, name, text, tmp_path):
     assert texts(tmp_path) == {name: text}
 
 
+def test_a_file_that_cannot_be_read_is_no_renamed_one(tmp_path):
+    """Whatever lies beside a deleted file stands in no run's way."""
+    write(tmp_path, {"data.json": "{}\n", "main.tf": COMPUTE})
+    (tmp_path / "main.tf").unlink()
+    with (tmp_path / "large.tf").open("wb") as file:
+        file.truncate(17 * 1024 * 1024)
+    assert write(tmp_path, {"data.json": "{}\n", "main.tf": COMPUTE}).paths(Action.KEPT) == ("main.tf",)
+
+
 def test_root_and_inputs_are_read_from_renamed_files(tmp_path):
     """A root stays a root, with its rare inputs, whatever its files are called."""
     write_files(generate(pods(), wanted=Wanted(inputs=frozenset({"dns"}))), tmp_path)
