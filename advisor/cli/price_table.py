@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-from advisor.codegen.pricing import EDITED, LEFT, REMEDY, Project
+from advisor.codegen.pricing import CODE, EDITED, LEFT, REMEDY, Project
 from advisor.codegen.pricing.costs import Breakdown, Cost, GroupHours, NoHours, decimal_text, monthly_of
 from advisor.report.text_table import GAP, wrap
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK
@@ -83,8 +83,9 @@ def _sentences(project: Project) -> Iterator[_Sentence]:
         yield _plain(f"not known, and not in the total: {', '.join(now.unknown)}")
     if project.not_read:
         yield _plain(f"{EDITED}, and not in the total: {', '.join(project.not_read)}")
-        yield _plain("price what Terraform plans:")
-        yield _plain(REMEDY)
+        if project.kind == CODE:
+            yield _plain("price what Terraform plans:")
+            yield _plain(REMEDY)
     if now.unsupported:
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(now.unsupported.items()))
         yield _plain(f"not priced here: {kinds}")

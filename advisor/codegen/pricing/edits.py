@@ -102,7 +102,7 @@ def edits_of(directory: Path, documents: Sequence[Document], starting: Iterable[
         documents: its code as it lies there.
         starting: types of resources that are paid for.
     """
-    generated = _generated(directory)
+    generated = generated_texts(directory, "*.tf")
     if not generated:
         return NO_EDITS
     texts = {document.text.replace("\r\n", "\n"): document for document in documents}
@@ -133,13 +133,18 @@ def is_override(path: str) -> bool:
     return _OVERRIDE.search(Path(path).name) is not None
 
 
-def _generated(directory: Path) -> Mapping[str, str]:
-    """Name → text of each file of the code of a root as it was generated last."""
+def generated_texts(directory: Path, pattern: str) -> Mapping[str, str]:
+    """Name → text of each file of a root as it was generated last, of those with a pattern of their paths in it."""
     holder, root = record_of(directory)
-    last = {} if holder is None else checkout_of(holder, read_record(holder)).last()
-    places = {PurePosixPath(path): text for path, text in last.items()}
-    folder = PurePosixPath(root or ".")
-    return {place.name: text for place, text in places.items() if place.suffix == ".tf" and place.parent == folder}
+    if holder is None:
+        return {}
+    checkout = checkout_of(holder, read_record(holder))
+    folder = PurePosixPath(root or ".") / PurePosixPath(pattern).parent
+    return {
+        place.name: text
+        for path, text in checkout.last().items()
+        if (place := PurePosixPath(checkout.place_of(path))).parent == folder and place.match(pattern)
+    }
 
 
 def _paid(arguments: Mapping[str, str]) -> Mapping[str, str]:
