@@ -356,6 +356,36 @@ def test_a_generated_file_that_was_deleted_is_told(name, language, rules, tmp_pa
     assert language is Language.TERRAFORM or len(findings) == 1
 
 
+MANIFEST = "kubernetes/us-east-1/us-east-1-1xl4-bf16-tp1-vllm.yaml"
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "own", "old", "new"),
+    [
+        ("ec2", "compute.tf", "asg.tf", "latest_version", "default_version"),
+        ("ec2", "user_data.sh.tftpl", "start.sh.tftpl", "set -", "set +"),
+        (
+            "eks",
+            MANIFEST,
+            "kubernetes/us-east-1/engine.yaml",
+            "progressDeadlineSeconds: ",
+            "progressDeadlineSeconds: 1",
+        ),
+    ],
+)
+def test_a_file_of_another_name_is_read_under_it(target, name, own, old, new, tmp_path):
+    """It deploys the same, and what is edited in it is told."""
+    write_files(generate(BY_CLOCK, wanted=Wanted(target=target)), tmp_path)
+    (tmp_path / name).rename(tmp_path / own)
+    for file in tmp_path.rglob("kubernetes/*/kustomization.yaml"):
+        file.write_text(file.read_text().replace(f'"{name.rpartition("/")[2]}"', own.rpartition("/")[2]))
+    assert list(look_at_code(BY_CLOCK, tmp_path, load_catalog(), [])) == []
+    text = (tmp_path / own).read_text()
+    assert old in text
+    (tmp_path / own).write_text(text.replace(old, new))
+    assert {rule for rule, *_ in look_at_code(BY_CLOCK, tmp_path, load_catalog(), [])} == {"CHK301"}
+
+
 @pytest.mark.parametrize(
     ("name", "pattern", "new", "rule"),
     [

@@ -31,7 +31,9 @@ from advisor.codegen.rollout import Former
 from advisor.codegen.selection import of_fleet
 from advisor.codegen.stack import digest_of
 from advisor.codegen.targets import targets_of
-from advisor.codegen.writing import last_generated
+from advisor.codegen.writing.checkout import checkout_of
+from advisor.codegen.writing.kustomizations import KUSTOMIZATION, with_names
+from advisor.codegen.writing.record import read_record
 from advisor.errors import AdvisorError
 from advisor.plan.values import Plan
 from advisor.reading import check_regular, read_text
@@ -143,7 +145,8 @@ def compare(plan: Plan, infra: Path, former: Former) -> Comparison:
     is_compared = not objects or (bool(former.rollouts) and any((infra / path).is_file() for path in objects))
     files = {path: text for path, text in generated.files.items() if is_compared or path not in objects}
     folders = {PurePosixPath(path).parent for path in files}
-    last = {path: text for path, text in last_generated(infra).items() if PurePosixPath(path).parent in folders}
+    checkout = checkout_of(infra, read_record(infra), files)
+    last = {path: text for path, text in checkout.last().items() if PurePosixPath(path).parent in folders}
     # The settings of a short program are of this package: a whole one declares them.
     is_short = former.language is Language.PYTHON and bool(former.as_component)
     whole = _generated(plan, infra, replace(former, as_component=False)) if is_short else None
@@ -151,7 +154,7 @@ def compare(plan: Plan, infra: Path, former: Former) -> Comparison:
     for root in generated.roots:
         prefix = f"{root}/" if root else ""
         texts, recorded = (_of_root(each, prefix) for each in (files, last))
-        planned, there = _facts(texts), _there(infra / root, {*texts, *recorded})
+        planned, there = _facts(texts), _there(infra / root, {*texts, *recorded}, _of_root(checkout.places, prefix))
         declared = _facts(_of_root(whole.files, prefix)) if whole else planned
         of_root = (*_told(planned, _facts(recorded), there), *_given(declared, infra / root))
         told += [(weight, f"{prefix}{name}", words) for weight, name, words in of_root]
@@ -223,12 +226,26 @@ def _facts(files: Mapping[str, str]) -> Facts:
     return {subject: value for path, text in files.items() for subject, value in facts_of(text, path).items()}
 
 
-def _there(root: Path, paths: Iterable[str]) -> Facts:
-    """Values of the files of a root as they lie there, its override files last."""
-    names = {path.name for path in root.glob("*.tf")} | {name for name in paths if (root / name).is_file()}
+def _there(root: Path, paths: Iterable[str], places: Mapping[str, str]) -> Facts:
+    """Values of the files of a root as they lie there, its override files last.
+
+    Args:
+        root: folder of the root.
+        paths: files of its code.
+        places: file of its code → the one of its folder that holds it under another name.
+    """
+    held = {name: str(PurePosixPath(name).with_name(PurePosixPath(place).name)) for name, place in places.items()}
+    as_generated = {PurePosixPath(own).name: PurePosixPath(name).name for name, own in held.items()}
+    names = {path.name for path in root.glob("*.tf")} | {
+        name for name in paths if (root / held.get(name, name)).is_file()
+    }
     facts: Facts = {}
     for name in sorted(names, key=lambda name: (bool(_OVERRIDE.search(name)), name)):
-        own = facts_of(_read(root / name), name, str(root / name))
+        file = root / held.get(name, name)
+        text = _read(file)
+        if file.name == KUSTOMIZATION:
+            text = with_names(text.encode(), as_generated).decode()
+        own = facts_of(text, name, str(file))
         facts = overridden(facts, own) if _OVERRIDE.search(name) else {**facts, **own}
     return facts
 

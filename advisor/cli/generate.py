@@ -22,6 +22,20 @@ _UNUSUAL = {"terraform": ("a module", "--root"), "python": ("the whole source", 
 """Language → what a directory may hold that is not the default, and what ends that."""
 _ENGINES = PACKAGE_DIR / "codegen" / "engines" / "engines.csv"
 _TO_DO = {"created": "create", "replaced": "replace", "merged": "merge", "removed": "remove"}
+_POLICIES = ("write", "mine", "theirs")
+
+
+def conflict_policies(asked: Iterable[str]) -> Mapping[str, str]:
+    """Path of a file → policy for its conflicts; "" → the one for all others."""
+    policies: dict[str, str] = {}
+    for each in asked:
+        policy, _, path = each.partition(":")
+        if policy not in _POLICIES or each.endswith(":"):
+            raise click.BadParameter(f"{each} is none of write, mine, theirs, each also with :FILE")
+        policies[path.removeprefix("./")] = policy
+    return policies
+
+
 _OPTIONS = (
     click.argument("plan", type=FILE_OR_STDIN, metavar="PLAN.json"),
     click.option(
@@ -61,8 +75,11 @@ _OPTIONS = (
     ),
     click.option(
         "--conflicts",
-        type=click.Choice(["write", "mine", "theirs"]),
-        help="Where your edits and the new code change the same lines: write both between markers, or take one side.",
+        multiple=True,
+        metavar="write|mine|theirs[:FILE]",
+        callback=lambda _context, _parameter, asked: conflict_policies(asked),
+        help="Where your edits, or deletions, and the new code change the same: write both between markers, or take "
+        "one side; of one FILE of DIR alone, as in mine:README.md. May be repeated.",
     ),
     click.option(
         "--cut-over",
@@ -225,12 +242,12 @@ def deliver_code(generated: "Generated", directory: Path, asked: dict[str, Any])
         click.echo(f"warning: {warning}", err=True)
     for note in generated.notes:
         tell(note)
-    prefer = ConflictPolicy(asked["conflicts"]) if asked["conflicts"] else None
-    shown = write_files(generated, directory, WriteOptions(prefer, force=asked["force"], dry_run=True))
+    policies = {path: ConflictPolicy(policy) for path, policy in asked["conflicts"].items()}
+    by_file = {path: policy for path, policy in policies.items() if path}
+    write_options = WriteOptions(policies.get(""), by_file, force=asked["force"], dry_run=True)
+    shown = write_files(generated, directory, write_options)
     click.echo(shown.patch() if asked["dry_run"] else shown.patch(shown.edited), nl=False)
-    report = (
-        shown if asked["dry_run"] else write_files(generated, directory, WriteOptions(prefer, force=asked["force"]))
-    )
+    report = shown if asked["dry_run"] else write_files(generated, directory, replace(write_options, dry_run=False))
     _tell(report, is_dry=asked["dry_run"])
 
 

@@ -89,9 +89,18 @@ def _written(
     from advisor.cli.generate import code_of, deliver_code  # noqa: PLC0415 - they call this module
     from advisor.codegen.estate import check_folder  # noqa: PLC0415 - help shows without it
 
-    for name in sorted({*parts.fleets, *parts.machines}):
+    names = sorted({*parts.fleets, *parts.machines})
+    strays = [path for path in asked["conflicts"] if path and not any(path.startswith(f"{name}/") for name in names)]
+    if strays:
+        raise click.UsageError(f"--conflicts names {strays[0]}, which is in the folder of no workload or machine")
+    for name in names:
         directory = asked["directory"] / name
-        own = {**asked, "directory": directory, "of_estate": True}
+        policies = {
+            path.removeprefix(f"{name}/"): policy
+            for path, policy in asked["conflicts"].items()
+            if not path or path.startswith(f"{name}/")
+        }
+        own = {**asked, "directory": directory, "of_estate": True, "conflicts": policies}
         try:
             check_folder(asked["directory"], name)
             if name in parts.machines:

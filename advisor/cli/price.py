@@ -26,7 +26,7 @@ def command(source: Path, output_format: str, wide: bool, output: Path | None) -
     from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without them
     from advisor.cli.price_table import price_table  # noqa: PLC0415
     from advisor.cli.served import tell_age, warn_of_layers  # noqa: PLC0415 - as above
-    from advisor.codegen.pricing import LEFT, infracost_document, read_projects  # noqa: PLC0415
+    from advisor.codegen.pricing import CODE, EDITED, LEFT, REMEDY, infracost_document, read_projects  # noqa: PLC0415
     from advisor.report.price_age import PriceUsed  # noqa: PLC0415
 
     given = standard_input().read() if str(source) == "-" else None
@@ -49,5 +49,8 @@ def command(source: Path, output_format: str, wide: bool, output: Path | None) -
     if output_format == "json" and unknown:
         tell(f"note: the total lacks what has no price: {', '.join(unknown)}")
     for project in projects:
+        if output_format == "json" and project.not_read:
+            remedy = f"; price what Terraform plans: {REMEDY}" if project.kind == CODE else ""
+            tell(f"note: {EDITED}: {', '.join(project.not_read)}{remedy}")
         if output_format == "json" and project.is_left:
             tell(f"note: {project.name}{LEFT}")

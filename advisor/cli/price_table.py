@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-from advisor.codegen.pricing import LEFT, Project
+from advisor.codegen.pricing import CODE, EDITED, LEFT, REMEDY, Project
 from advisor.codegen.pricing.costs import Breakdown, Cost, GroupHours, NoHours, decimal_text, monthly_of
 from advisor.report.text_table import GAP, wrap
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK
@@ -69,7 +69,8 @@ def _sentences(project: Project) -> Iterator[_Sentence]:
     now, before = project.now, project.before
     hours = _hours_of(project)
     by_hours = f"; {_money(_scheduled_monthly(now, hours))} by the hours of its plan" if hours else ""
-    yield _plain(f"total of what is known: {_money(now.monthly)} USD a month of {HOURS_PER_MONTH} hours{by_hours}")
+    total = f"total of what is known{' (without the edits below)' if project.not_read else ''}"
+    yield _plain(f"{total}: {_money(now.monthly)} USD a month of {HOURS_PER_MONTH} hours{by_hours}")
     if before.costs and now.monthly is not None and before.monthly is not None:
         yield _plain(f"before: {_money(before.monthly)} USD, a change of {now.monthly - before.monthly:+,.2f} USD")
     if project.is_generated and (project.is_code or hours or project.scaling):
@@ -80,6 +81,11 @@ def _sentences(project: Project) -> Iterator[_Sentence]:
     yield from _hour_sentences(project)
     if now.unknown:
         yield _plain(f"not known, and not in the total: {', '.join(now.unknown)}")
+    if project.not_read:
+        yield _plain(f"{EDITED}, and not in the total: {', '.join(project.not_read)}")
+        if project.kind == CODE:
+            yield _plain("price what Terraform plans:")
+            yield _plain(REMEDY)
     if now.unsupported:
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(now.unsupported.items()))
         yield _plain(f"not priced here: {kinds}")

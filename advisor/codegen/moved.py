@@ -7,16 +7,18 @@ a move, so it is moved only where its successor is made first.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from advisor.codegen.hcl import NOT_LITERAL, Block, Document, literal, read_hcl, traversal
 from advisor.codegen.quoting import Quoted, hcl_string, name
 from advisor.codegen.rollout import Traits, renamed
 from advisor.codegen.templates import fill
+from advisor.errors import InputError
 from advisor.records import dataclass
 
 FILE = "moved.tf"
+_TEMPLATE = ("terraform/shared", "moved.tf.j2")
 _SAME_KEYS = re.compile(r"^\{\s*for (\w+), \w+ in local\.(\w+) : \1 => ")
 _MATTERS = re.compile(r"^(resource|locals) ", re.MULTILINE)
 _PLACE = ("region", "zone", "zones", "location")
@@ -100,7 +102,20 @@ def _moved(files: Mapping[str, str], former: Mapping[str, str], pairs: Mapping[s
     targets = {move.new for move in moved}
     written = [move for move in _written(former.get(FILE, "")) if move.old not in alive and move.new not in targets]
     moves = list(dict.fromkeys((*written, *moved)))
-    return fill("terraform/shared", "moved.tf.j2", {"moves": moves}) if moves else ""
+    return _text(moves)
+
+
+def is_as_generated(text: str) -> bool:
+    """Whether a ``moved.tf`` holds moves alone, laid out as they are written: nothing in it is of a person."""
+    try:
+        written = fill(*_TEMPLATE, {"moves": list(_written(text))})
+    except (InputError, KeyError):
+        return False
+    return written.split() == text.split()
+
+
+def _text(moves: Sequence[Move]) -> str:
+    return fill(*_TEMPLATE, {"moves": moves}) if moves else ""
 
 
 def _root(files: Mapping[str, str]) -> _Root:

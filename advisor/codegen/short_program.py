@@ -9,7 +9,8 @@ from advisor.codegen.generate import Generated, generate
 from advisor.codegen.inputs.table import EVERY
 from advisor.codegen.registries import kept_in
 from advisor.codegen.rollout import Former
-from advisor.codegen.writing.record import read_former, read_record
+from advisor.codegen.writing.former import read_former
+from advisor.codegen.writing.record import read_record
 from advisor.errors import InputError
 from advisor.plan.document import plan_from_json
 from advisor.records import replace

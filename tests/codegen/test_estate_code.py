@@ -187,6 +187,24 @@ def test_a_second_run_changes_nothing_and_keeps_edits(plans_of, run_advisor, tmp
     assert "chat.example.org" in edited.read_text()
 
 
+def test_conflicts_are_settled_by_the_folder_and_file(plans_of, run_advisor, tmp_path):
+    """A policy for one file names it from the directory of the estate on."""
+    infra = tmp_path / "infra"
+    asked = ("generate", "terraform", plans_of("TURNS") / "estate.json", "--into", infra)
+    run_advisor(*asked)
+    (infra / "speech/variables.tf").unlink()
+    changed = (*asked, "--input", "registry_secret")
+    refused = run_advisor(*changed)
+    assert refused.returncode == 1
+    assert "variables.tf was deleted, and the new code changes it" in refused.stderr
+    stray = run_advisor(*changed, "--conflicts", "mine:variables.tf")
+    assert stray.returncode == 2
+    assert "in the folder of no workload or machine" in stray.stderr
+    done = run_advisor(*changed, "--conflicts", "mine:speech/variables.tf")
+    assert done.returncode == 0, done.stderr
+    assert not (infra / "speech/variables.tf").exists()
+
+
 def test_inputs_are_asked_of_the_whole_estate(plans_of, run_advisor, tmp_path):
     """One that any part takes is no warning; one that no target has is refused before anything is written."""
     asked = ("generate", "terraform", plans_of("TURNS") / "estate.json", "--into", tmp_path / "infra")

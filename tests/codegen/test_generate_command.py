@@ -145,6 +145,26 @@ def test_conflict_is_an_error_until_a_side_is_named(advisor, write_plan, tmp_pat
     assert '"3 g6' in fleet.read_text()
 
 
+def test_conflicts_are_settled_file_by_file(advisor, write_plan, tmp_path):
+    """A side for one file leaves the others alone; a word that is none, or a file that is none, is refused."""
+    write_plan(make_option())
+    advisor("terraform", "plan.json", "--into", "infra")
+    fleet, readme = tmp_path / "infra/fleet.yaml", tmp_path / "infra/README.md"
+    fleet.write_text(fleet.read_text().replace('"2 g6', '"9 g6'))
+    readme.unlink()
+    write_plan(make_option(instances=3))
+    run = ("terraform", "plan.json", "--into", "infra")
+    assert advisor(*run, "--conflicts", "mine:README.md")[0] == 1
+    code, _, err = advisor(*run, "--conflicts", "mine:fleet.yml")
+    assert (code, "names fleet.yml, which is no file of the code" in err) == (1, True)
+    for wrong in ("ours", "mine:", "ours:fleet.yaml"):
+        code, _, err = advisor(*run, "--conflicts", wrong)
+        assert (code, "none of write, mine, theirs" in err) == (2, True)
+    assert advisor(*run, "--conflicts", "mine:README.md", "--conflicts", "theirs:./fleet.yaml")[0] == 0
+    assert '"3 g6' in fleet.read_text()
+    assert not readme.exists()
+
+
 def test_foreign_file_is_refused_by_name(advisor, write_plan, tmp_path):
     """A colliding file stops the run; another one does not."""
     write_plan(make_option())

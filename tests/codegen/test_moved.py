@@ -2,7 +2,7 @@
 
 from advisor.codegen import Generated
 from advisor.codegen.moved import with_moves
-from advisor.codegen.writing import last_generated, write_files
+from advisor.codegen.writing import Action, last_generated, write_files
 
 COMPUTE = """resource "aws_autoscaling_group" "this" {
   for_each = local.groups
@@ -182,6 +182,35 @@ def test_moves_are_kept_and_never_go_in_circles(tmp_path):
         )
     ]
     assert pairs == [("b", "c"), ("c", "a")]
+
+
+def test_deleted_moves_do_not_come_back_and_new_ones_do(tmp_path):
+    """A file that was deleted after an apply, or blocks of it, say nothing of moves that a later plan needs."""
+
+    def run(*keys):
+        groups = {
+            key: (f"us-{place}-1", "g6.xlarge", False) for key, place in zip(keys, ("east", "west"), strict=False)
+        }
+        return write_files(Generated(root(groups), ("",), ("ec2",), "sha256:0", ()), tmp_path)
+
+    place = tmp_path / "moved.tf"
+    run("a")
+    run("b")
+    assert '["a"]' in place.read_text()
+    place.unlink()
+    assert "moved.tf" not in {change.path for change in run("b").changes}
+    assert not place.exists()
+    run("c")
+    text = place.read_text()
+    assert '["a"]' not in text
+    assert 'from = aws_autoscaling_group.this["b"]' in text
+    place.write_text(text.partition("\nmoved {")[0])
+    run("d")
+    assert place.read_text() == text.replace('"c"', '"d"').replace('"b"', '"c"')
+    mine = "# Kept until March.\n" + place.read_text()
+    place.write_text(mine)
+    assert run("d").paths(Action.KEPT) == ("moved.tf",)
+    assert place.read_text() == mine
 
 
 def test_keys_are_quoted():

@@ -34,6 +34,10 @@ from advisor.codegen.pricing.sources import read_projects
 _VERSION = "0.2"
 LEFT = ", which is no longer a root of the code and costs this until it is destroyed"
 """End of the name of such a project."""
+EDITED = "edited or added since it was generated"
+"""Beginning of the words on code that is not read here."""
+REMEDY = "terraform plan -out=tfplan && terraform show -json tfplan | advisor price -"
+"""Command that tells its cost."""
 
 
 def infracost_document(projects: Sequence[Project], when: datetime) -> dict[str, Any]:
@@ -141,7 +145,9 @@ def _sum(values: Iterable[Decimal | None]) -> Decimal | None:
 __all__ = [
     "CACHES",
     "CODE",
+    "EDITED",
     "LEFT",
+    "REMEDY",
     "Breakdown",
     "Project",
     "breakdown_of",

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from advisor.codegen.applying.resolving import Module
 from advisor.codegen.hcl import NOT_LITERAL, Block, Document, elements, key_of, literal, read_hcl, traversal, unwrap
 from advisor.codegen.pricing.costs import RULES
+from advisor.codegen.pricing.edits import NO_EDITS, Edits, edits_of, is_override
 from advisor.reading import check_regular, read_text
 from advisor.records import dataclass
 
@@ -45,6 +46,8 @@ class Started:
     """Data that there is one for each entry of; "": it is made once."""
     values: Mapping[str, Any]
     """Arguments that are literals or data."""
+    edited_in: str = ""
+    """File in which a person changed what it costs; "": in none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,10 @@ class Code:
     """Values by name, those of :data:`GROUPS` among them."""
     started: Sequence[Started]
     given: Inputs
+    documents: Sequence[Document] = ()
+    """Its files, of Terraform."""
+    edits: Edits = NO_EDITS
+    """Changes that a person made in them."""
 
     def entries(self, name: str) -> Mapping[str, Any]:
         """Entries of a map among the data; none where there is no such map."""
@@ -66,22 +73,41 @@ class Code:
 
 def terraform_code(directory: Path) -> Code | None:
     """A generated root of Terraform; None where there is none in a directory."""
-    documents = [document_of(path) for path in sorted(directory.glob("*.tf"))]
+    documents = terraform_documents(directory)
     data = terraform_data(documents)
     if not data.keys() & {GROUPS, POOLS}:
         return None
-    resources = [block for document in documents for block in document.body.of("resource")]
-    clouds = [CLOUDS[word] for block in resources if (word := block.labels[0].partition("_")[0]) in CLOUDS]
+    edits = edits_of(directory, documents, RULES.keys() - set(CACHES))
+    resources = _generated(documents, edits)
+    clouds = [CLOUDS[word] for _, block in resources if (word := block.labels[0].partition("_")[0]) in CLOUDS]
     return Code(
         cloud=next(iter(clouds), ""),
         data=data,
-        started=[_started(block, data) for block in resources if block.labels[0] in (*RULES, *CACHES)],
+        started=[_started(*resource, data, edits) for resource in resources if resource[1].labels[0] in RULES],
         given=terraform_inputs(directory, documents),
+        documents=documents,
+        edits=edits,
     )
 
 
-def document_of(path: Path) -> Document:
-    """A file of a root."""
+def terraform_documents(directory: Path) -> Sequence[Document]:
+    """Files of a root, those that override others last."""
+    paths = sorted(directory.glob("*.tf"), key=lambda path: (is_override(path.name), path.name))
+    return [_document_of(path) for path in paths]
+
+
+def _generated(documents: Sequence[Document], edits: Edits) -> Sequence[tuple[Document, Block]]:
+    """Resources of a root that a person did not add, each with its file, without those that override others."""
+    own = {block.address for _, block in edits.own}
+    resources: dict[str, tuple[Document, Block]] = {}
+    for document in documents:
+        for block in document.body.of("resource"):
+            if block.address not in own:
+                resources.setdefault(block.address, (document, block))
+    return tuple(resources.values())
+
+
+def _document_of(path: Path) -> Document:
     check_regular(path, "code")
     return read_hcl(read_text(path, "code"), str(path))
 
@@ -127,23 +153,26 @@ def _partly_literal(node: Any) -> Any:  # noqa: ANN401 - a tree of the parser, a
     return NOT_LITERAL if None in pairs else {key: _partly_literal(part) for key, part in pairs.items()}
 
 
-def _started(block: Block, data: Mapping[str, Any]) -> Started:
+def _started(document: Document, block: Block, data: Mapping[str, Any], edits: Edits) -> Started:
     (kind, name), for_each = block.labels, block.attributes.get("for_each")
     steps = traversal(for_each.value.node) or () if for_each is not None else ()
     each = steps[1] if steps[:1] == ("local",) and len(steps) > 1 else "" if for_each is None else "other"
-    return Started(kind, name, f"{kind}.{name}", each, _values(block, data))
+    if block.address in edits.paid and each != REGIONS:
+        each = GROUPS  # as it was generated: its keys may be what was edited
+    return Started(kind, name, block.address, each, values_of(block, data), edits.file_of(document, block))
 
 
-def _values(block: Block, data: Mapping[str, Any]) -> Mapping[str, Any]:
+def values_of(block: Block, data: Mapping[str, Any]) -> Mapping[str, Any]:
     """Arguments that are literals or data of the plan, and blocks as lists."""
-    arguments = {name: _value(attribute.value.node, data) for name, attribute in block.attributes.items()}
+    arguments = {name: value_of(attribute.value.node, data) for name, attribute in block.attributes.items()}
     blocks: dict[str, list[Mapping[str, Any]]] = {}
     for inner in block.blocks:
-        blocks.setdefault(inner.kind, []).append(_values(inner, data))
+        blocks.setdefault(inner.kind, []).append(values_of(inner, data))
     return {**{name: value for name, value in arguments.items() if value is not NOT_LITERAL}, **blocks}
 
 
-def _value(node: Any, data: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a tree of the parser, and a literal of the code
+def value_of(node: Any, data: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a tree of the parser, and a literal of the code
+    """A literal, or data; NOT_LITERAL for what is computed."""
     steps = traversal(node) or ()
     return value_at(data, steps[1:]) if steps[:1] == ("local",) else literal(node)
 

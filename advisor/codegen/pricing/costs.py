@@ -175,6 +175,8 @@ class Project:
     """As the plan found it."""
     hours: tuple[GroupHours, ...] | NoHours = NoHours.NO_RECORD
     """Planned hours of generated code, by group, or why they are not known."""
+    not_read: tuple[str, ...] = ()
+    """Addresses, each with its file, of code that was edited or added and whose cost is not known here."""
     is_left: bool = False
     """A root that the code no longer has, which runs until somebody destroys it."""
 
@@ -207,10 +209,20 @@ def decimal_text(value: Decimal | None) -> str | None:
 
 def breakdown_of(resources: Resources, catalog: Catalog) -> Breakdown:
     """Costs of resources at the prices of a catalog."""
+    uses = ((resource, RULES.get(resource.kind, no_use)(resource, resources)) for resource in resources.all)
+    return breakdown_of_uses(uses, catalog)
+
+
+def no_use(_resource: Resource, _all: Resources) -> tuple[Use, ...]:
+    """Uses of a resource of a type without a rule."""
+    return ()
+
+
+def breakdown_of_uses(uses: Iterable[tuple[Resource, Iterable[Use]]], catalog: Catalog) -> Breakdown:
+    """Costs of resources that use this, at the prices of a catalog."""
     costs, free, unsupported = [], Counter[str](), Counter[str]()
-    for resource in resources.all:
-        rule = RULES.get(resource.kind)
-        cost = cost_of(resource, rule(resource, resources) if rule else (), catalog)
+    for resource, of_resource in uses:
+        cost = cost_of(resource, of_resource, catalog)
         if cost.components:
             costs.append(cost)
         else:

@@ -2,6 +2,7 @@
 
 import ast
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,10 +23,12 @@ from advisor.codegen.pricing.code import (
     Started,
     value_at,
 )
+from advisor.codegen.pricing.edits import Edits, generated_texts, is_paid_for_by
 from advisor.codegen.python_literals import parse_python
 from advisor.codegen.short_program import generated_folder, whole_program
 from advisor.errors import InputError
 from advisor.reading import read_text
+from advisor.records import replace
 
 _PROJECT, _MAIN, _PLAN = "Pulumi.yaml", "__main__.py", "plan.json"
 _FLEET, _SETTINGS = "inference/fleet.py", "inference/settings.py"
@@ -82,8 +85,37 @@ def pulumi_code(directory: Path, stack: str = "") -> Code:
     if (cache := modules.get("inference/cache.py")) is not None:
         constants = _constants(cache)
         data[CACHE] = {name: constants.get(constant, NOT_LITERAL) for name, constant in _CONSTANTS.items()}
-    started = [each for path, module in modules.items() for each in _started(PurePosixPath(path).stem, module, data)]
-    return Code(next(_clouds(modules.values()), ""), data, started, given)
+    edited = _edited(directory, modules)
+    started = [
+        replace(each, edited_in=edited.get(path, "") if each.each == GROUPS else "")
+        for path, module in modules.items()
+        for each in _started(PurePosixPath(path).stem, module, data)
+    ]
+    paid = {each.address: each.edited_in for each in started if each.edited_in}
+    return Code(next(_clouds(modules.values()), ""), data, started, given, edits=Edits(paid, (), (), paid))
+
+
+def _edited(directory: Path, modules: Mapping[str, ast.Module]) -> Mapping[str, str]:
+    """Path of a module → its file, where arguments that decide what is paid for are others than were generated."""
+    generated = generated_texts(directory, "inference/*.py")
+    return {
+        path: path
+        for path, module in modules.items()
+        if generated and _paid(module) != _paid(parse_python(generated.get(PurePosixPath(path).name, ""), path))
+    }
+
+
+def _paid(module: ast.Module) -> Counter[tuple[str, str]]:
+    """Arguments that decide what is paid for, with their expressions."""
+    paid = Counter[tuple[str, str]]()
+    for node in ast.walk(module):
+        match node:
+            case ast.keyword(arg=str(name), value=value):
+                paid[name, ast.unparse(value)] += is_paid_for_by(name)
+            case ast.Dict(keys=keys, values=values):
+                named = ((_literal(key), value) for key, value in zip(keys, values, strict=True))
+                paid.update((str(name), ast.unparse(value)) for name, value in named if is_paid_for_by(str(name)))
+    return paid
 
 
 def _files(directory: Path) -> Mapping[str, str]:

@@ -20,14 +20,29 @@ from advisor.codegen.pricing.code import (
     Code,
     Started,
     terraform_code,
+    terraform_data,
+    terraform_documents,
     terraform_inputs,
 )
-from advisor.codegen.pricing.costs import CODE, PROGRAM, RULES, Breakdown, NoHours, Project, breakdown_of, cost_of
+from advisor.codegen.pricing.costs import (
+    CODE,
+    PROGRAM,
+    RULES,
+    Breakdown,
+    NoHours,
+    Project,
+    breakdown_of,
+    breakdown_of_uses,
+    cost_of,
+)
+from advisor.codegen.pricing.edits import Edits
 from advisor.codegen.pricing.gcp import container, region_of, with_attached
+from advisor.codegen.pricing.own import own_uses
 from advisor.codegen.pricing.programs import is_program, pulumi_code, stacks_of
 from advisor.codegen.pricing.resources import Resource, Resources, Use, first_known, planned, prior, purchase_of, text
 from advisor.codegen.pricing.timetable import planned_hours
-from advisor.codegen.writing.record import left_roots, read_record
+from advisor.codegen.writing.former import left_roots
+from advisor.codegen.writing.record import read_record
 from advisor.data_files import facts_beside
 from advisor.errors import InputError
 from advisor.reading import json_of, read_text
@@ -169,8 +184,9 @@ def _is_own(document: object) -> bool:
 
 def _is_generated(directory: Path) -> bool:
     """Whether a directory holds code with the data of a plan."""
-    code = terraform_code(directory)
-    entries = [] if code is None else [entry for name in (GROUPS, POOLS) for entry in code.entries(name).values()]
+    data = terraform_data(terraform_documents(directory))
+    maps = [data[name] for name in (GROUPS, POOLS) if isinstance(data.get(name), dict)]
+    entries = [entry for held in maps for entry in held.values()]
     return bool(entries) and all(isinstance(entry, dict) and "region" in entry for entry in entries)
 
 
@@ -193,10 +209,19 @@ def _of_program(directory: Path, catalog: Catalog) -> Iterator[Project]:
 
 
 def _project(directory: Path, name: str, kind: str, code: Code, catalog: Catalog) -> Project:
+    own = breakdown_of_uses(own_uses(code), catalog)
     costs = (cost_of(*use, catalog) for use in (*_uses(code), *_pools(code)))
-    now = Breakdown(tuple(cost for cost in costs if cost.components), {}, {})
-    hours = planned_hours(directory, now, catalog, code.given)
-    return Project(name, str(directory), kind, now, before=Breakdown((), {}, {}), hours=hours)
+    now = replace(own, costs=(*(cost for cost in costs if cost.components), *own.costs))
+    hours = planned_hours(directory, now, catalog, code.given, code.edits.hours)
+    return Project(name, str(directory), kind, now, Breakdown((), {}, {}), hours, tuple(_not_read(code.edits, own)))
+
+
+def _not_read(edits: Edits, own: Breakdown) -> Iterator[str]:
+    """Code that was edited or added and whose cost is not known, each with its file."""
+    files = {block.address: Path(document.path).name for document, block in edits.own}
+    added = {address: files[address] for address in own.unknown}
+    for address, file in sorted({**edits.paid, **added, **dict(edits.modules)}.items()):
+        yield f"{address} ({file})"
 
 
 def _pools(code: Code) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
@@ -215,7 +240,7 @@ def _uses(code: Code) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
     for start in starting:
         for key, group in groups.items():
             use = _use(code.cloud, start.kind, group, takes_bucket=code.given[SOURCE].value != "hub")
-            yield _resource(start, key), _bought(use, key, code.given[BASE].value)
+            yield _resource(start, key), _as_edited(_bought(use, key, code.given[BASE].value), start.edited_in)
     yield from _beside(code)
     if not starting and code.cloud:
         for key, group in groups.items():
@@ -224,6 +249,13 @@ def _uses(code: Code) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
 
 def _resource(start: Started, key: str, values: Mapping[str, Any] | None = None) -> Resource:
     return Resource(f'{start.address}["{key}"]', start.kind, start.name, values or {})
+
+
+def _as_edited(uses: tuple[Use, ...], file: str) -> tuple[Use, ...]:
+    """Machines of a resource; in a number and of a type that are not known where a person edited its cost in a file."""
+    if not file:
+        return uses
+    return tuple(replace(use, what=None, number=None, unpriced=f"edited in {file}") for use in uses[:1])
 
 
 def _bought(use: Use, key: str, bases: object) -> tuple[Use, ...]:
@@ -240,11 +272,13 @@ def _beside(code: Code) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
     for start in code.started:
         if start.kind in CACHES:
             values = {**_cache(start.kind, code.data.get(CACHE)), **start.values}
-            resource = Resource(start.address, start.kind, start.name, values)
-            yield resource, RULES[start.kind](resource, Resources())
+            yield _by_rule(start, Resource(start.address, start.kind, start.name, values))
         for region in code.entries(REGIONS) if start.each == REGIONS and start.kind in RULES else ():
-            resource = _resource(start, region, {**start.values, "location": region})
-            yield resource, RULES[start.kind](resource, Resources())
+            yield _by_rule(start, _resource(start, region, {**start.values, "location": region}))
+
+
+def _by_rule(start: Started, resource: Resource) -> tuple[Resource, tuple[Use, ...]]:
+    return resource, _as_edited(tuple(RULES[start.kind](resource, Resources())), start.edited_in)
 
 
 def _cache(kind: str, cache: Any) -> Mapping[str, Any]:  # noqa: ANN401 - a literal of the code

@@ -9,15 +9,17 @@ from advisor.codegen.hcl import NOT_LITERAL, read_hcl
 from advisor.codegen.model import ComputeGroup, Scaling
 from advisor.codegen.pricing.code import BASE, GROUPS, Given, Inputs, terraform_data
 from advisor.codegen.pricing.costs import Breakdown, GroupHours, NoHours
+from advisor.codegen.pricing.edits import record_of
 from advisor.codegen.pricing.programs import fleet_data
 from advisor.codegen.python_literals import parse_python
 from advisor.codegen.rollout import Rollout
-from advisor.codegen.writing.record import FOLDER, base_text, digest_of, read_bytes, read_record, read_rollouts
+from advisor.codegen.writing.checkout import checkout_of
+from advisor.codegen.writing.record import read_record, read_rollouts
 from advisor.units import MINUTES_PER_HOUR, whole_minutes
 
 
 def planned_hours(
-    directory: Path, costs: Breakdown, catalog: Catalog, given: Inputs
+    directory: Path, costs: Breakdown, catalog: Catalog, given: Inputs, edited: Mapping[str, str] | None = None
 ) -> tuple[GroupHours, ...] | NoHours:  # fmt: skip
     """Instance-hours of each group of a root by its schedule, at the prices that the root has here.
 
@@ -26,6 +28,7 @@ def planned_hours(
         costs: of its resources, which name their group.
         catalog: how long machines are billed after their last hour.
         given: inputs of the root.
+        edited: resource whose edit changes the hours of every group → its file.
 
     Returns:
         In the order of the groups; or why there are none, as of services whose containers start as requests come.
@@ -45,8 +48,9 @@ def planned_hours(
         return NoHours.BY_REQUEST
     stop_hours = whole_minutes(catalog.scale_ins[deployed.target].value) / MINUTES_PER_HOUR
     edits = _edits(directory)
+    of_all = [f"{address} ({file})" for address, file in sorted((edited or {}).items())]
     return tuple(
-        _of_group(group, deployed.target, stop_hours, costs, edits(group.key), given)
+        _of_group(group, deployed.target, stop_hours, costs, (*edits(group.key), *of_all), given)
         for group in sorted(deployed.groups, key=lambda group: group.key)
     )
 
@@ -77,31 +81,24 @@ def _bought_words(key: str, base: Given) -> str:
 
 def _recorded(directory: Path) -> Rollout | None:
     """Content of a root; None where that is not recorded."""
-    holder, root = _record_of(directory)
+    holder, root = record_of(directory)
     return None if holder is None else read_rollouts(holder).get(root)
-
-
-def _record_of(directory: Path) -> tuple[Path | None, str]:
-    """Folder with the record of a root, and the root in it; None where there is none."""
-    whole = directory.resolve()
-    holder = next((folder for folder in (whole, *whole.parents[:2]) if (folder / FOLDER).is_dir()), None)
-    return holder, "" if holder in (None, whole) else whole.relative_to(holder).as_posix()
 
 
 def _edits(directory: Path) -> Callable[[str], Sequence[str]]:
     """Key of a group → what a person changed of its machines or hours since the code was generated."""
-    holder, root = _record_of(directory)
+    holder, root = record_of(directory)
+    if holder is None:
+        return lambda _key: ()
+    record = read_record(holder)
+    checkout = checkout_of(holder, record)
     changes: list[tuple[str, _Facts, _Facts]] = []
-    record = None if holder is None else read_record(holder)
-    for path in record.files if record else ():
+    for path in record.files:
         facts_of = _facts_in(Path(path).relative_to(root)) if Path(path).is_relative_to(root) else None
-        content = read_bytes(holder / path) if facts_of and holder else None
-        if facts_of is None or content is None or holder is None or record is None:
-            continue
-        base = record.base_of(path, digest_of(content))
-        generated = base_text(holder, base) if base and base != digest_of(content) else None
-        if generated is not None:
-            name = Path(path).relative_to(root).as_posix()
+        content = checkout.read(path) if facts_of else None
+        generated = None if content is None else checkout.base(path, content)
+        if facts_of and content is not None and generated not in (None, content):
+            name = Path(checkout.place_of(path)).relative_to(root).as_posix()
             changes.append((name, facts_of(content.decode(errors="replace")), facts_of(generated.decode())))
     return lambda key: tuple(words for name, now, then in changes for words in _words(name, now(key), then(key)))
 

@@ -9,6 +9,7 @@ entry looks most like it.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from advisor.codegen.writing.checkout import CRLF, LF, has_crlf, is_document, is_text_left
 from advisor.codegen.writing.entries import Keyed, key_of, keyed, without_engine_edits
 from advisor.codegen.writing.merging import (
     Action,
@@ -23,6 +24,7 @@ from advisor.codegen.writing.merging import (
     lines_of,
     merge,
     merge_attributes,
+    patch,
     repeated_names,
     with_insertions,
 )
@@ -259,6 +261,11 @@ def _said_entry(key: bytes) -> str:
 WRITE_THEM = "write them there too, where they should hold"
 """What a person does about edits that a new file or entry lacks."""
 _DELETED = "you deleted it; --force writes it again"
+_DELETED_CHANGED = "you deleted it, and its text changed; --force writes it again"
+_STAYS_DELETED = "you deleted it, and its text changed: your deletion taken"
+_IS_DELETED = "was deleted, and the new code changes it"
+_DELETED_LOST = "was deleted, and its text as it was generated last is not known"
+_OWN_TEXT = "yours: nothing of the generated text is left in it"
 _YOURS = "with your edits"
 _OUTCOMES = {
     ConflictPolicy.MARKERS: "conflict markers to be resolved",
@@ -272,11 +279,16 @@ class Versions:
     """The three texts of a file; None where there is none."""
 
     path: str
+    """Where it lies."""
     base: bytes | None
     mine: bytes | None
     theirs: bytes | None
     was_generated: bool
     """An earlier run wrote it, though its text of that time may be lost."""
+    generated_path: str = ""
+    """Path of the code that it holds, where a person gave it another name; else ""."""
+    holders: tuple[str, ...] = ()
+    """Files that hold a part of its code, where it was deleted."""
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Old key → new key of groups and backends that go on under another one."""
     successors: Mapping[str, str] = field(default_factory=dict)
@@ -300,6 +312,8 @@ class Refusal:
     path: str
     reason: str
     conflicts: tuple[Conflict, ...] = ()
+    difference: str = ""
+    """Of a file that was deleted: what the new code changes in it, as a patch."""
 
 
 _NOT_GENERATED = "was not generated, and the code needs a file of that name"
@@ -315,9 +329,9 @@ def decide(file: Versions, write_options: WriteOptions) -> Change | Refusal:
     if file.theirs is None:
         return _no_longer_generated(file, write_options)
     if file.mine is None:
-        kept = Change(file.path, Action.KEPT, None, None, _DELETED)
-        is_kept = file.was_generated and not write_options.overwrites
-        return kept if is_kept else Change(file.path, Action.CREATED, None, file.theirs)
+        is_deleted = file.was_generated and not write_options.overwrites
+        new = Change(file.path, Action.CREATED, None, file.theirs)
+        return _deleted(file, new, write_options) if is_deleted else new
     theirs = with_line_ends_of(file.mine, file.theirs)
     base = None if file.base is None else with_line_ends_of(file.mine, file.base)
     if file.mine in (file.theirs, theirs):
@@ -329,10 +343,35 @@ def decide(file: Versions, write_options: WriteOptions) -> Change | Refusal:
     return _edited(file, file.mine, theirs, base, write_options)
 
 
+def _deleted(file: Versions, new: Change, write_options: WriteOptions) -> Change | Refusal:
+    """Change to a file that a person deleted: a text that the plan changes is not left out unless that is asked for."""
+    is_same = new.after == file.base
+    if is_same or is_document(file.path):
+        return Change(file.path, Action.KEPT, None, None, _DELETED if is_same else _DELETED_CHANGED)
+    if write_options.conflicts is None:
+        return _refused_deletion(file, new)
+    if write_options.conflicts is ConflictPolicy.MINE:
+        return Change(file.path, Action.KEPT, None, None, _STAYS_DELETED)
+    marked = Conflict(1, file.base or b"", b"", new.after or b"").marked
+    is_marked = write_options.conflicts is ConflictPolicy.MARKERS
+    return replace(new, after=marked, note=_OUTCOMES[ConflictPolicy.MARKERS]) if is_marked else new
+
+
+def _refused_deletion(file: Versions, new: Change) -> Refusal:
+    """Refusal that shows what the new code changes in a file that a person deleted."""
+    if file.base is None:
+        return Refusal(file.path, _DELETED_LOST)
+    held = f" ({' and '.join(file.holders)} {_HOLD[len(file.holders) > 1]} blocks of it)" if file.holders else ""
+    return Refusal(file.path, f"{_IS_DELETED}{held}", (), patch(file.path, file.base, new.after))
+
+
+_HOLD = ("holds", "hold")
+
+
 def decide_renamed(file: Versions, path: str, write_options: WriteOptions) -> tuple[Change | Refusal, ...]:
     """Changes to a file that *path* follows under another name: edits go with it, and so does a deletion."""
     decided = decide(_with_new_keys(file), write_options)
-    if isinstance(decided, Refusal):
+    if isinstance(decided, Refusal) or path == file.path:
         return (decided,)
     gone = Action.REMOVED if file.mine is not None else Action.KEPT
     old = Change(file.path, gone, file.mine, None, overrules=decided.overrules)
@@ -368,8 +407,10 @@ def _edited(
         return Refusal(file.path, _BASE_LOST if file.was_generated else _NOT_GENERATED)
     if has_markers(mine):
         return Refusal(file.path, _UNRESOLVED)
+    if is_document(file.path) and not is_text_left(base, mine):
+        return Change(file.path, Action.KEPT, mine, mine, _OWN_TEXT)
     keys = Keys(file.renamed, file.successors, file.moved, file.engines, file.follows)
-    merged = merge_entries(file.path, base, mine, theirs, keys)
+    merged = merge_entries(file.generated_path or file.path, base, mine, theirs, keys)
     merged = replace(merged, pieces=tuple(map(with_insertions, merged.pieces))) if file.is_copied else merged
     conflicts = tuple(piece for piece in merged.pieces if isinstance(piece, Conflict))
     if conflicts and write_options.conflicts is None:
@@ -415,8 +456,7 @@ def _no_longer_generated(file: Versions, write_options: WriteOptions) -> Change 
 
 def with_line_ends_of(mine: bytes, text: bytes) -> bytes:
     """*text* with the line ends of a file that an editor, or Git, turned to CRLF throughout."""
-    is_crlf = b"\r\n" in mine and mine.count(b"\n") == mine.count(b"\r\n")
-    return text.replace(b"\n", b"\r\n") if is_crlf else text
+    return text.replace(LF, CRLF) if has_crlf(mine) else text
 
 
 def entries_of(path: str, text: bytes) -> Mapping[str, bytes]:

@@ -14,7 +14,7 @@ from difflib import Match, SequenceMatcher
 from enum import StrEnum
 from pathlib import Path
 
-from advisor.records import dataclass
+from advisor.records import dataclass, field, replace
 
 _LINE = re.compile(rb"[^\n]*\n|[^\n]+")
 
@@ -275,6 +275,8 @@ class WriteOptions:
 
     conflicts: ConflictPolicy | None = None
     """None: nothing at all is written when there is a conflict."""
+    conflicts_of: Mapping[str, ConflictPolicy] = field(default_factory=dict)
+    """Path of a file → policy for it alone."""
     force: bool = False
     """Every file becomes as it is generated: edits, files of others and deletions are overruled; with a policy for
     conflicts, files of others alone."""
@@ -285,6 +287,11 @@ class WriteOptions:
     def overwrites(self) -> bool:
         """Edits and deletions are overruled."""
         return self.force and self.conflicts is None
+
+    def for_file(self, *paths: str) -> "WriteOptions":
+        """Options for a file, by the paths that it has."""
+        policy = next((self.conflicts_of[path] for path in paths if path in self.conflicts_of), self.conflicts)
+        return replace(self, conflicts=policy)
 
 
 class Action(StrEnum):
@@ -352,16 +359,15 @@ class WriteReport:
 
     def patch(self, changes: Iterable[Change] | None = None) -> str:
         """Unified diff of what is written; of some files, or of all."""
-        return "".join(line for change in (self.changes if changes is None else changes) for line in _patch(change))
+        shown = self.changes if changes is None else changes
+        return "".join(patch(change.path, change.before, change.after) for change in shown if change.is_written)
 
 
-def _patch(change: Change) -> Iterator[str]:
-    if not change.is_written:
-        return
-    before = "/dev/null" if change.before is None else f"a/{change.path}"
-    after = "/dev/null" if change.after is None else f"b/{change.path}"
-    for line in difflib.unified_diff(_text(change.before), _text(change.after), before, after):
-        yield line if line.endswith("\n") else f"{line}\n{_NO_LINE_END}"
+def patch(path: str, before: bytes | None, after: bytes | None) -> str:
+    """Unified diff of a file; None where there is none."""
+    old, new = ("/dev/null" if text is None else f"{side}/{path}" for side, text in (("a", before), ("b", after)))
+    lines = difflib.unified_diff(_text(before), _text(after), old, new)
+    return "".join(line if line.endswith("\n") else f"{line}\n{_NO_LINE_END}" for line in lines)
 
 
 def _text(content: bytes | None) -> list[str]:

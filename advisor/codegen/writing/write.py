@@ -9,12 +9,21 @@ from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from advisor import __version__
-from advisor.codegen.container import Stage
 from advisor.codegen.generate import Generated
 from advisor.codegen.kept import joint
 from advisor.codegen.monitoring import MONITORING
 from advisor.codegen.moved import with_moves
+from advisor.codegen.writing.checkout import CRLF, Checkout, checkout_of, holders
 from advisor.codegen.writing.decisions import WRITE_THEM, Refusal, Versions, decide, decide_copied, decide_renamed
+from advisor.codegen.writing.former import left_roots, state_of
+from advisor.codegen.writing.kustomizations import (
+    KUSTOMIZATION,
+    check_files_named,
+    check_listed,
+    copied_files,
+    files_named,
+    with_names,
+)
 from advisor.codegen.writing.merging import Action, Change, WriteOptions, WriteReport
 from advisor.codegen.writing.record import (
     FOLDER,
@@ -22,7 +31,6 @@ from advisor.codegen.writing.record import (
     ROLLOUTS_PATH,
     Pending,
     Record,
-    base_text,
     carry_out,
     check_directory,
     check_no_links,
@@ -30,23 +38,22 @@ from advisor.codegen.writing.record import (
     check_writable,
     digest_of,
     keep_copy,
-    left_roots,
     put,
     read_bytes,
     read_record,
     read_rollouts,
     rollouts_text,
-    state_of,
     tidy,
 )
 from advisor.codegen.writing.shifted import edits_left
 from advisor.errors import InputError
-from advisor.records import replace
+from advisor.records import dataclass, replace
 
 _MOST_SHOWN = 10
 _WITH_CONFLICTS = (
     "edit the files so that they agree, or say what to prefer: --conflicts write (both, between markers), "
-    "--conflicts mine, --conflicts theirs; --force takes the new code everywhere"
+    "--conflicts mine, --conflicts theirs, each for all files or for one (--conflicts mine:FILE); --force takes the "
+    "new code everywhere"
 )
 _WITHOUT = "move the files away, or replace them with --force (what is replaced is kept under .advisor/replaced)"
 
@@ -66,6 +73,7 @@ def refuse(directory: Path, refusals: Sequence[Refusal]) -> NoReturn:
         for refusal in refusals
         for conflict in refusal.conflicts
     ]
+    shown += [_indented(refusal.difference) for refusal in refusals if refusal.difference]
     more = [f"  and {len(shown) - _MOST_SHOWN} more conflicts"] if len(shown) > _MOST_SHOWN else []
     raise InputError(
         "nothing was written:\n" + "\n".join([*lines, *shown[:_MOST_SHOWN], *more]),
@@ -78,21 +86,13 @@ def _indented(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.rstrip("\n").split("\n"))
 
 
-_LF, _CRLF = b"\n", b"\r\n"
-
-
 def last_generated(directory: Path) -> Mapping[str, str]:
     """The text of each file as the last run generated it, where that is known.
 
     Raises:
         InputError: the directory cannot be read, or its manifest is damaged.
     """
-    return _last(directory, read_record(directory))
-
-
-def _last(directory: Path, record: Record) -> Mapping[str, str]:
-    texts = {path: _base(directory, record, path, read_bytes(directory / path)) for path in record.paths}
-    return {path: text.decode() for path, text in texts.items() if text is not None}
+    return checkout_of(directory, read_record(directory)).last()
 
 
 def write_files(generated: Generated, directory: Path, write_options: WriteOptions | None = None) -> WriteReport:
@@ -109,7 +109,7 @@ def write_files(generated: Generated, directory: Path, write_options: WriteOptio
     check_directory(directory)
     if not (directory / FOLDER).is_dir():
         # A first run: nothing is made before it is known that everything can be.
-        _, report = _decided(generated, directory, read_record(directory), write_options)
+        _, report = _decided(generated, Checkout(directory, Record()), write_options)
         if write_options.dry_run:
             return report
     with _sole_writer(directory):
@@ -120,15 +120,15 @@ def write_files(generated: Generated, directory: Path, write_options: WriteOptio
                 hint="run again: it goes on from what that run left",
             )
         record = read_record(directory)
-        code, report = _decided(generated, directory, record, write_options)
+        checkout = checkout_of(directory, record, generated.files)
+        code, report = _decided(generated, checkout, write_options)
         if not write_options.dry_run:
-            _write(code, report, record)
+            _write(code, report, checkout)
     return report
 
 
-def _decided(
-    generated: Generated, directory: Path, record: Record, write_options: WriteOptions
-) -> tuple[Generated, WriteReport]:
+def _decided(generated: Generated, checkout: Checkout, write_options: WriteOptions) -> tuple[Generated, WriteReport]:
+    directory, record = checkout.directory, checkout.record
     held = record.about.get("targets", ())
     if record.files and (MONITORING in held) is not (MONITORING in generated.targets):
         raise InputError(
@@ -136,21 +136,35 @@ def _decided(
             where=str(directory),
             hint="give another directory",
         )
-    code = _with_moves(generated, directory, record)
-    return code, _report(code, directory, record, write_options)
+    code = _with_moves(generated, checkout)
+    _check_conflicts_of(code, checkout, write_options)
+    return code, _report(code, checkout, write_options)
 
 
-def _with_moves(generated: Generated, directory: Path, record: Record) -> Generated:
+def _check_conflicts_of(generated: Generated, checkout: Checkout, write_options: WriteOptions) -> None:
+    """Refuse a policy for a file that there is not."""
+    files = {*generated.files, *checkout.record.paths, *checkout.places.values()}
+    for path in write_options.conflicts_of:
+        if path not in files:
+            raise InputError(
+                f"--conflicts names {path}, which is no file of the code",
+                where=str(checkout.directory),
+                hint="name files as the run does, from this directory on, such as mine:README.md",
+            )
+
+
+def _with_moves(generated: Generated, checkout: Checkout) -> Generated:
     """The code, with what tells Terraform that an address changed since the last run."""
     if not any(path.endswith(".tf") for path in generated.files):
         return generated
-    last = _last(directory, record)
+    last = checkout.last()
     return replace(generated, files=with_moves(generated.files, last, generated.roots, generated.renamed))
 
 
-def _report(generated: Generated, directory: Path, record: Record, write_options: WriteOptions) -> WriteReport:
+def _report(generated: Generated, checkout: Checkout, write_options: WriteOptions) -> WriteReport:
+    directory, record = checkout.directory, checkout.record
     paths = sorted({*generated.files, *record.paths})
-    check_places(directory, [*paths, f"{FOLDER}/{MANIFEST}"])
+    check_places(directory, [*paths, *checkout.places.values(), f"{FOLDER}/{MANIFEST}"])
     check_no_links(directory / FOLDER)
     left = _of_left_roots(generated, record)
     renamed_paths = _other_paths(generated, record, generated.renamed)
@@ -163,17 +177,18 @@ def _report(generated: Generated, directory: Path, record: Record, write_options
     former_paths = {path: former for path, former in pairs.items() if read_bytes(directory / path) is None}
     # Of a file that the code no longer has, the one that follows it decides.
     gone = {former for former in former_paths.values() if former not in generated.files}
+    names = _Names(former_paths, _own_names(former_paths, generated, checkout))
     decided = dict.fromkeys(
         decided_change
         for path in paths
         if path not in left and path not in gone
-        for decided_change in _decisions(path, former_paths.get(path), directory, generated, record, write_options)
+        for decided_change in _decisions(path, names, generated, checkout, write_options)
     )
     refusals = [refusal for refusal in decided if isinstance(refusal, Refusal)]
     if refusals:
         refuse(directory, refusals)
     unrelated = generated.files.keys() - record.paths - former_paths.keys()
-    lacking = _lacking(generated, directory, record, unrelated)
+    lacking = _lacking(generated, checkout, unrelated)
     changes = [
         replace(change, note=lacking[change.path])
         if change.path in lacking and change.action is Action.CREATED
@@ -181,20 +196,32 @@ def _report(generated: Generated, directory: Path, record: Record, write_options
         for change in decided
         if isinstance(change, Change) and change.concerns_anyone
     ]
+    changes = [_with_line_ends(change, checkout) for change in changes]
+    changes += copied_files(changes, former_paths, checkout)
     check_writable(directory, [change.path for change in changes if change.is_written])
-    _check_listed(generated, directory, {change.path: change.after for change in changes})
+    texts = {change.path: change.after for change in changes}
+    check_listed(generated, directory, texts, names.own)
+    check_files_named(directory, changes)
     folders = sorted({folder for path, folder in left.items() if (directory / path).is_file()})
     told = {folder: _told(folder) for folder in folders}
     for folder in set(folders).difference(left_roots(directory)):
         paths = [path for path, root in left.items() if root == folder]
-        told[folder] += _not_carried(generated, directory, record, folder, paths)
-    return WriteReport(directory, tuple(changes), (*told.values(), *_edits_left(generated, directory, record)))
+        told[folder] += _not_carried(generated, checkout, folder, paths)
+    return WriteReport(directory, tuple(changes), (*told.values(), *_edits_left(generated, checkout)))
 
 
-def _edits_left(generated: Generated, directory: Path, record: Record) -> Iterator[str]:
+def _with_line_ends(change: Change, checkout: Checkout) -> Change:
+    """A new file with the line ends of the others."""
+    if change.before is not None or change.after is None or CRLF in change.after:
+        return change
+    return replace(change, after=checkout.line_ends(change.path, change.after))
+
+
+def _edits_left(generated: Generated, checkout: Checkout) -> Iterator[str]:
+    record = checkout.record
     for root, rollout in generated.rollouts.items():
         paths = [path for path in sorted(record.files) if _root_of(path, record.roots) == root]
-        yield from edits_left([_versions(generated, directory, record, path) for path in paths], rollout)
+        yield from edits_left([_versions(generated, checkout, path) for path in paths], rollout)
 
 
 _ANY = "*"
@@ -204,12 +231,13 @@ _OWN_FILES = ("*.tf", "*.tfvars", "*.tfvars.json", "Pulumi.*.yaml")
 """Files of a person's own that belong to the code of a root."""
 
 
-def _not_carried(generated: Generated, directory: Path, record: Record, folder: str, paths: Sequence[str]) -> str:
+def _not_carried(generated: Generated, checkout: Checkout, folder: str, paths: Sequence[str]) -> str:
     """Files of a root that the code no longer has with a person's edits, and the roots that lack these, in words.
 
     "" where there are none.
     """
-    edited = [path for path in paths if _is_edited(record, path, read_bytes(directory / path))]
+    directory, record = checkout.directory, checkout.record
+    edited = [path for path in paths if checkout.is_edited(path, checkout.read(path))]
     there = (place for kind in _OWN_FILES for place in (directory / folder).glob(kind))
     own = {place.relative_to(directory).as_posix() for place in there}.difference(record.paths, generated.files)
     if not edited and not own:
@@ -223,44 +251,6 @@ def _not_carried(generated: Generated, directory: Path, record: Record, folder: 
     lacking = " and ".join(alike or sorted(generated.roots)) or "the directory itself"
     verb = "lack" if " and " in lacking else "lacks"
     return f". {lacking} {verb} what you wrote there, which is not carried over: {', '.join([*edited, *sorted(own)])}"
-
-
-def _is_edited(record: Record, path: str, mine: bytes | None) -> bool:
-    """Whether a file is another than it was generated, or was deleted."""
-    return mine is None or record.base_of(path, _digest(mine)) not in (
-        digest_of(mine),
-        digest_of(mine.replace(_CRLF, _LF)),
-    )
-
-
-def _check_listed(generated: Generated, directory: Path, texts: Mapping[str, bytes | None]) -> None:
-    """Refuse to send requests to pods that no apply makes, since the user's kustomization leaves out their file."""
-    for root, rollout in generated.rollouts.items():
-        if rollout.stage is Stage.PREPARE or not (rollout.stage or generated.left_out):
-            continue
-        for backend in joint(rollout).backends:
-            folder = f"{root}/kubernetes/{backend.region}".removeprefix("/")
-            path, name = f"{folder}/kustomization.yaml", f"{backend.key}.yaml"
-            if not backend.weight or not {path, f"{folder}/{name}"} <= generated.files.keys():
-                continue
-            if name not in _resources(texts.get(path)):
-                raise InputError(
-                    f"{path} does not list {name}, to which {backend.weight / 10:g} % of the requests are to go: no "
-                    "apply makes its pods",
-                    where=str(directory),
-                    hint=f"add `- {name}` to its resources, apply, see that the pods serve, and run this again",
-                )
-
-
-def _resources(text: bytes | None) -> list[str]:
-    """Files that a kustomization lists; none where it cannot be read."""
-    import yaml  # noqa: PLC0415 - only where there is YAML to read
-
-    try:
-        listed = yaml.safe_load(text or b"")["resources"]
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError):
-        return []
-    return [str(PurePosixPath(str(entry))) for entry in listed or ()]
 
 
 def _other_paths(generated: Generated, record: Record, keys: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
@@ -301,9 +291,9 @@ def _regional_paths(generated: Generated, record: Record) -> Mapping[str, str]:
     return paths
 
 
-def _lacking(generated: Generated, directory: Path, record: Record, paths: Iterable[str]) -> Mapping[str, str]:
+def _lacking(generated: Generated, checkout: Checkout, paths: Iterable[str]) -> Mapping[str, str]:
     """New file that follows none → a note on the edits that it lacks, of files alike of other backends and regions."""
-    former = read_rollouts(directory)
+    former = read_rollouts(checkout.directory)
     notes = {}
     for path in paths:
         root = _root_of(path, generated.roots) or ""
@@ -312,11 +302,11 @@ def _lacking(generated: Generated, directory: Path, record: Record, paths: Itera
         shape = _shape(path, names)
         edited = [
             other
-            for other in sorted(record.files)
+            for other in sorted(checkout.record.files)
             if _shape(other, names) == shape
             and _ANY in shape
-            and (mine := read_bytes(directory / other)) is not None
-            and _is_edited(record, other, mine)
+            and (mine := checkout.read(other)) is not None
+            and checkout.is_edited(other, mine)
         ]
         if edited:
             notes[path] = f"without your edits of {' and '.join(edited)}: {WRITE_THEM}"
@@ -330,45 +320,86 @@ def _shape(path: str, names: Container[str]) -> tuple[str, ...]:
     return (*(_ANY if part in names else part for part in (*folders, stem)), dot + kind)
 
 
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Names of files that differ from those of the code."""
+
+    former: Mapping[str, str]
+    """Path of a new file → path of the one that it follows."""
+    own: Mapping[str, str]
+    """Path of a generated file, also of one that follows another which goes → the name that a person gave it."""
+
+
 def _decisions(
-    path: str, former: str | None, directory: Path, generated: Generated, record: Record, write_options: WriteOptions
+    path: str,
+    names: _Names,
+    generated: Generated,
+    checkout: Checkout,
+    write_options: WriteOptions,
 ) -> tuple[Change | Refusal, ...]:
     """Decisions on a file, and on the one that it follows under another name."""
-    file = _versions(generated, directory, record, path)
+    file = _with_own_names(_versions(generated, checkout, path), names.own)
+    former = names.former.get(path)
     if former is None:
-        return (decide(file, write_options),)
-    last = _versions(generated, directory, record, former)
+        return (_under_own_name(decide(file, write_options.for_file(path, file.path)), file),)
+    last = _versions(generated, checkout, former)
+    write_options = write_options.for_file(path, former, last.path)
     if last.theirs is not None:
         return (decide_copied(replace(last, theirs=file.theirs), path, write_options),)
-    return decide_renamed(replace(last, theirs=file.theirs), path, write_options)
+    last = _with_own_names(replace(last, theirs=file.theirs), names.own)
+    if not last.generated_path:
+        return decide_renamed(last, path, write_options)
+    # The name is the user's own: it stays.
+    own = PurePosixPath(path).with_name(PurePosixPath(last.path).name).as_posix()
+    followed = decide_renamed(replace(last, generated_path=path), own, write_options)
+    return tuple(_under_own_name(decided, replace(last, generated_path=path)) for decided in followed)
 
 
-def _versions(generated: Generated, directory: Path, record: Record, path: str) -> Versions:
-    mine = read_bytes(directory / path)
+def _under_own_name(decided: Change | Refusal, file: Versions) -> Change | Refusal:
+    """The decision with a word on the name that a person gave the file."""
+    if isinstance(decided, Refusal) or not file.generated_path or not decided.is_written or decided.after is None:
+        return decided
+    note = f"{PurePosixPath(file.generated_path).name} under the name that you gave it"
+    return replace(decided, note=f"{decided.note}; {note}" if decided.note else note)
+
+
+def _with_own_names(file: Versions, own_names: Mapping[str, str]) -> Versions:
+    """Versions of a kustomization whose texts name files as a person does."""
+    if PurePosixPath(file.path).name != KUSTOMIZATION or file.mine is None:
+        return file
+    listed = {PurePosixPath(name).name for name in files_named(file.mine)}
+    names = {PurePosixPath(path).name: own for path, own in own_names.items() if own in listed}
+    base, theirs = (None if text is None else with_names(text, names) for text in (file.base, file.theirs))
+    return replace(file, base=base, theirs=theirs)
+
+
+def _own_names(former_paths: Mapping[str, str], generated: Generated, checkout: Checkout) -> Mapping[str, str]:
+    own = {path: PurePosixPath(place).name for path, place in checkout.places.items()}
+    gone = {path: former for path, former in former_paths.items() if former not in generated.files}
+    return own | {path: own[former] for path, former in gone.items() if former in own}
+
+
+def _versions(generated: Generated, checkout: Checkout, path: str) -> Versions:
+    mine = checkout.read(path)
+    base = checkout.base(path, mine)
+    place = checkout.place_of(path)
     theirs = generated.files.get(path)
     root = _root_of(path, generated.roots) or ""
     *folders, name = PurePosixPath(path).parts
     return Versions(
-        path=path,
-        base=_base(directory, record, path, mine),
+        path=place,
+        base=base,
         mine=mine,
         theirs=None if theirs is None else theirs.encode(),
-        was_generated=record.base_of(path, _digest(mine)) is not None,
+        was_generated=checkout.was_generated(path, mine),
+        generated_path=path if place != path else "",
+        holders=tuple(holders(checkout, path, base)) if mine is None and base is not None and theirs else (),
         renamed=generated.renamed.get(root, {}),
         retired=any(name.startswith(f"{key}.") or key in folders for key in generated.left_out),
         successors=generated.successors.get(root, {}),
         moved={old: new for new, old in generated.former_regions.get(root, {}).items()},
         engines=generated.former_engines.get(root, {}),
     )
-
-
-def _base(directory: Path, record: Record, path: str, mine: bytes | None) -> bytes | None:
-    """The text as it was generated last: kept beside the code, or what lies there where nobody edited it."""
-    digest = record.base_of(path, _digest(mine))
-    if digest is None:
-        return None
-    as_generated = (mine or b"").replace(_CRLF, _LF)
-    return as_generated if digest_of(as_generated) == digest else base_text(directory, digest)
 
 
 def _digest(content: bytes | None) -> str | None:
@@ -398,9 +429,9 @@ def _told(folder: str) -> str:
     )
 
 
-def _write(generated: Generated, report: WriteReport, record: Record) -> None:
+def _write(generated: Generated, report: WriteReport, checkout: Checkout) -> None:
     """New bases, what is about to be done, the files, what was done: in this order a cut run can be taken up."""
-    directory = report.directory
+    directory, record = checkout.directory, checkout.record
     written = [change for change in report.changes if change.is_written]
     new_bases = {digest_of(text.encode()): text.encode() for text in generated.files.values()}
     after = _record_after(generated, report, record)
@@ -408,7 +439,7 @@ def _write(generated: Generated, report: WriteReport, record: Record) -> None:
         for digest, text in new_bases.items():
             put(directory, f"{FOLDER}/base/{digest}", text)
         if written:
-            put(directory, f"{FOLDER}/{MANIFEST}", _record_before(generated, report, record).text.encode())
+            put(directory, f"{FOLDER}/{MANIFEST}", _record_before(generated, report, checkout).text.encode())
         for change in written:
             if change.overrules:
                 keep_copy(directory, change)
@@ -426,13 +457,15 @@ def _write(generated: Generated, report: WriteReport, record: Record) -> None:
         ) from error
 
 
-def _record_before(generated: Generated, report: WriteReport, record: Record) -> Record:
+def _record_before(generated: Generated, report: WriteReport, checkout: Checkout) -> Record:
     """The base of each file as it is now, and of those that are about to change, what they will be."""
-    bases = {path: record.base_of(path, _digest(read_bytes(report.directory / path))) for path in record.paths}
+    record = checkout.record
+    bases = {path: record.base_of(path, _digest(checkout.read(path))) for path in record.paths}
+    after = {change.path: change.after for change in report.changes if change.is_written}
     pending = {
-        change.path: Pending(digest_of(generated.files[change.path].encode()), digest_of(change.after))
-        for change in report.changes
-        if change.is_written and change.after is not None
+        path: Pending(digest_of(text.encode()), digest_of(written))
+        for path, text in generated.files.items()
+        if (written := after.get(checkout.place_of(path))) is not None
     }
     return Record({path: base for path, base in bases.items() if base is not None}, pending, record.about)
 

@@ -511,6 +511,20 @@ def test_edits_of_a_program_are_priced_and_leave_its_hours_unknown(edit, price, 
     assert (total.search(out)[1] == "unknown") is (edit == "computed number")
 
 
+def test_machines_of_a_program_whose_code_was_edited_have_no_price(price, tmp_path):
+    """Their number is what Pulumi makes of the code; other arguments leave the price."""
+    as_pulumi(tmp_path / "infra", make_group(purchase="spot"))
+    compute, before = tmp_path / "infra" / "inference" / "compute.py", price("infra")[1]
+    edited(compute, r"(default_instance_warmup=)60", r"\g<1>90")
+    assert price("infra")[1] == before
+    edited(compute, r"(desired_capacity=)group.instances", r"\g<1>9")
+    out = price("infra")[1]
+    assert ": edited in inference/compute.py" in out
+    assert "total of what is known (without the edits below): unknown USD" in out
+    assert "and not in the total: aws.autoscaling.Group (inference/compute.py)" in out
+    assert "terraform" not in out
+
+
 def test_another_plan_beside_a_short_program_leaves_its_hours_unknown(price, tmp_path):
     """The machines are those of the new plan, and the record has the hours of the old one."""
     as_pulumi(tmp_path / "infra", make_group(purchase="spot", instances=(0, 2)), short=True)

@@ -159,3 +159,15 @@ def _definitions(files, name):
     """A map of ``fleet.tf``."""
     (block,) = read_hcl(files["fleet.tf"], "fleet.tf").body.of("locals")
     return literal(block.attributes[name].value.node)
+
+
+@pytest.mark.parametrize("language", list(Language))
+def test_hosts_open_sessions_and_read_no_parameters(language):
+    """Session Manager has what AWS names as its minimum; no managed policy gives hosts more than that."""
+    files = generate(make_plan(make_option()), language, Wanted(target="ec2")).files
+    code = "".join(text for path, text in files.items() if path.endswith((".tf", ".py")))
+    assert set(re.findall(r'"((?:ssm|ssmmessages|ec2messages):\w+)"', code)) == {
+        "ssm:UpdateInstanceInformation",
+        *(f"ssmmessages:{verb}{kind}Channel" for verb in ("Create", "Open") for kind in ("Control", "Data")),
+    }
+    assert not re.search("policy_attachment|PolicyAttachment|iam::aws:policy", code)

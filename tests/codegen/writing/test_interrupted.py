@@ -14,6 +14,7 @@ from advisor.codegen import ConflictPolicy, Generated, Language, WriteOptions, g
 from advisor.codegen.writing import write, write_files
 from advisor.errors import InputError
 from codegen.plans import make_fleet_plan, make_group
+from codegen.test_moved import root
 
 TEXT = "".join(f"line {number}\n" for number in range(20))
 OLD = {"main.tf": TEXT, "fleet.tf": "old\n", "gone.tf": "gone\n", "deep/gone.tf": "gone\n"}
@@ -100,6 +101,25 @@ def test_the_same_code_after_a_cut_run(monkeypatch, tmp_path):
         shutil.rmtree(directory)
         number += 1
     assert number > 20
+
+
+def test_moves_after_a_cut_run(monkeypatch, tmp_path):
+    """What tells Terraform of a new address is never lost between two files."""
+    old, new = (root({key: ("us-east-1", "g6.xlarge", False)}) for key in ("one", "two"))
+    write_files(code(old), tmp_path / "whole")
+    write_files(code(new), tmp_path / "whole")
+    wanted = state(tmp_path / "whole")
+    assert "moved.tf" in wanted
+    for number in range(100):
+        directory = tmp_path / str(number)
+        write_files(code(old), directory)
+        was_cut = run_until(monkeypatch, number, directory, new)
+        write_files(code(new), directory)
+        assert state(directory) == wanted
+        if not was_cut:
+            return
+        shutil.rmtree(directory)
+    pytest.fail("the run did not end")
 
 
 def test_other_code_after_a_cut_run(monkeypatch, tmp_path):

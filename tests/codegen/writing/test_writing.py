@@ -174,12 +174,122 @@ def test_deleted_file_stays_deleted(tmp_path):
     write(tmp_path)
     (tmp_path / "fleet.tf").unlink()
     for _ in range(2):
-        report = write(tmp_path, FILES | {"fleet.tf": "new\n"})
+        report = write(tmp_path, FILES | {"main.tf": MAIN + "six\n"})
         assert report.paths(Action.KEPT) == ("fleet.tf",)
         assert "you deleted it" in next(one for one in report.changes if one.path == "fleet.tf").note
         assert not (tmp_path / "fleet.tf").exists()
     write(tmp_path, force=True)
     assert own_files(tmp_path) == FILES
+
+
+@pytest.fixture
+def deleted(tmp_path):
+    """A directory in which a person deleted a file that the next code changes."""
+    write(tmp_path)
+    (tmp_path / "fleet.tf").unlink()
+    return tmp_path, FILES | {"fleet.tf": "a\nB\nc\n"}
+
+
+def test_change_of_a_deleted_file_is_a_conflict_that_is_shown(deleted):
+    """Nothing is written; what the code changes in the file is shown as a patch."""
+    directory, files = deleted
+    before = snapshot(directory)
+    with pytest.raises(InputError, match=r"fleet\.tf was deleted, and the new code changes it") as caught:
+        write(directory, files)
+    assert snapshot(directory) == before
+    assert (
+        "--- a/fleet.tf\n    +++ b/fleet.tf\n    @@ -1,3 +1,3 @@\n     a\n    -b\n    +B\n     c"
+        in caught.value.message
+    )
+    assert "--conflicts mine:FILE" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("prefer", "text"),
+    [
+        (ConflictPolicy.MINE, None),
+        (ConflictPolicy.THEIRS, "a\nB\nc\n"),
+        (
+            ConflictPolicy.MARKERS,
+            "<<<<<<< yours\n||||||| last generated\na\nb\nc\n=======\na\nB\nc\n>>>>>>> generated\n",
+        ),
+    ],
+)
+def test_conflict_over_a_deleted_file_is_resolved_as_asked(prefer, text, deleted):
+    """It stays deleted, comes back, or comes back with both sides; a deletion that was confirmed is not asked for again."""
+    directory, files = deleted
+    write(directory, files, conflicts_of={"fleet.tf": prefer})
+    assert own_files(directory).get("fleet.tf") == text
+    if prefer is ConflictPolicy.MINE:
+        assert write(directory, files).paths(Action.KEPT) == ("fleet.tf",)
+        with pytest.raises(InputError, match=r"fleet\.tf was deleted"):
+            write(directory)
+
+
+def test_a_deleted_file_that_others_hold_is_told(tmp_path):
+    """Whoever spread a file over others learns where the difference belongs."""
+    base = (
+        'resource "a" "one" {\n  x = 1\n}\n\nresource "a" "two" {\n  x = 1\n}\n\nresource "a" "three" {\n  x = 1\n}\n'
+    )
+    write(tmp_path, {"main.tf": base})
+    (tmp_path / "main.tf").unlink()
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.tf").write_text(f'resource "a" "{name}" {{\n  x = 1\n}}\n')
+    with pytest.raises(
+        InputError, match=r"was deleted, and the new code changes it \(one\.tf and two\.tf hold blocks of it\)"
+    ):
+        write(tmp_path, {"main.tf": base.replace("1", "2")})
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "terraform.tfvars.example", "tests/unit.tftest.hcl", "examples/complete/main.tf"]
+)
+def test_what_no_apply_reads_stays_deleted_and_is_told(name, tmp_path):
+    """Nobody runs otherwise for want of a README, an example or a test."""
+    write(tmp_path, FILES | {name: "one\n"})
+    (tmp_path / name).unlink()
+    report = write(tmp_path, FILES | {name: "two\n"})
+    assert [(one.path, one.action) for one in report.changes if "its text changed" in one.note] == [(name, Action.KEPT)]
+    assert not (tmp_path / name).exists()
+
+
+OWN_README = "# Chat\n\nAsk the platform team.\n"
+
+
+def test_a_readme_of_ones_own_stands_in_no_plans_way(tmp_path):
+    """Where no generated sentence is left, there is nothing to merge; where some are, a conflict is one."""
+    generated = "# Chat\n\nThree instances.\n\nApply it.\n"
+    write(tmp_path, FILES | {"README.md": generated})
+    (tmp_path / "README.md").write_text(OWN_README)
+    report = write(tmp_path, FILES | {"README.md": generated.replace("Three", "Four")})
+    assert report.paths(Action.KEPT) == ("README.md",)
+    assert (tmp_path / "README.md").read_text() == OWN_README
+    (tmp_path / "README.md").write_text("# Chat\n\nMany instances.\n\nApply it.\n")
+    with pytest.raises(InputError, match=r"README\.md: your edits"):
+        write(tmp_path, FILES | {"README.md": generated.replace("Three", "Five")})
+
+
+def test_code_of_ones_own_in_the_place_of_generated_code_is_a_conflict(tmp_path):
+    """What is applied is never left behind its plan."""
+    write(tmp_path)
+    (tmp_path / "main.tf").write_text("all\nmy\nown\n")
+    with pytest.raises(InputError, match=r"main\.tf: your edits"):
+        write(tmp_path, FILES | {"main.tf": MAIN.replace("three", "theirs")})
+
+
+def test_conflicts_are_resolved_file_by_file(conflicting):
+    """One file goes to one side, the others to what holds for all; a name that is no file is refused."""
+    directory, files = conflicting
+    (directory / "fleet.tf").write_text("a\nmine\nc\n")
+    files |= {"fleet.tf": "a\ntheirs\nc\n"}
+    with pytest.raises(InputError, match=r"fleet\.tf: your edits") as caught:
+        write(directory, files, conflicts_of={"main.tf": ConflictPolicy.MINE})
+    assert "main.tf" not in caught.value.message
+    with pytest.raises(InputError, match=r"--conflicts names min\.tf, which is no file of the code"):
+        write(directory, files, conflicts_of={"min.tf": ConflictPolicy.MINE})
+    write(directory, files, conflicts=ConflictPolicy.THEIRS, conflicts_of={"main.tf": ConflictPolicy.MINE})
+    assert (directory / "main.tf").read_text() == MAIN.replace("three", "mine")
+    assert (directory / "fleet.tf").read_text() == "a\ntheirs\nc\n"
 
 
 def test_edited_file_that_is_no_longer_generated(tmp_path):
@@ -214,6 +324,20 @@ def test_line_ends_of_the_user_are_kept(tmp_path):
     (tmp_path / "main.tf").write_bytes(b"ONE\r\ntwo\r\nthree\r\nfour\r\nFIVE\r\n")
     write(tmp_path)
     assert (tmp_path / "main.tf").read_bytes() == b"ONE\r\ntwo\r\nthree\r\nfour\r\nfive\r\n"
+
+
+def test_new_files_have_the_line_ends_of_the_checkout(tmp_path):
+    """Where Git turned every file to CRLF, a new one has CRLF too; scripts, which hosts run, have not."""
+    write(tmp_path)
+    more = FILES | {"new.tf": "n\n", "run.sh": "r\n"}
+    for name, text in FILES.items():
+        (tmp_path / name).write_bytes(text.replace("\n", "\r\n").encode())
+    write(tmp_path, more)
+    assert [(tmp_path / name).read_bytes() for name in ("new.tf", "run.sh")] == [b"n\r\n", b"r\n"]
+    assert write(tmp_path, more).paths(Action.UNCHANGED) == tuple(sorted(more))
+    (tmp_path / "main.tf").write_bytes(MAIN.encode())
+    write(tmp_path, more | {"newer.tf": "n\n"})
+    assert (tmp_path / "newer.tf").read_bytes() == b"n\n"
 
 
 def test_edit_that_is_no_utf_8_survives(tmp_path):

@@ -193,7 +193,6 @@ resource "aws_autoscaling_group" "this" {
   # The hosts need the role and the way out from their first second.
   depends_on = [
     aws_iam_role_policy.host,
-    aws_iam_role_policy_attachment.session_manager,
     aws_vpc_security_group_egress_rule.host,
   ]
 }

@@ -30,6 +30,15 @@ locals {
       Resource  = [for place in local.weights : "arn:${data.aws_partition.current.partition}:s3:::${place[0]}"]
       Condition = { StringLike = { "s3:prefix" = [for place in local.weights : "${place[1]}*"] } }
     }
+    # All that Session Manager needs. AmazonSSMManagedInstanceCore would let hosts read every parameter of the account too.
+    OpenSessions = {
+      Action = [
+        "ssm:UpdateInstanceInformation",
+        "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel",
+        "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel",
+      ]
+      Resource = ["*"]
+    }
     LogIntoRegistries = { Action = ["ecr:GetAuthorizationToken"], Resource = length(local.repositories) == 0 ? [] : ["*"] }
     PullImages = {
       Action = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
@@ -54,7 +63,7 @@ resource "aws_iam_role" "host" {
 }
 
 resource "aws_iam_role_policy" "host" {
-  #checkov:skip=CKV_AWS_355:PutMetricData, DescribeTags and GetAuthorizationToken know no resources; the namespace is a condition
+  #checkov:skip=CKV_AWS_355:metrics, DescribeTags, sessions and GetAuthorizationToken know no resources; the namespace is a condition
   name_prefix = "${var.name}-"
   role        = aws_iam_role.host.id
 
@@ -65,11 +74,6 @@ resource "aws_iam_role_policy" "host" {
       if length(permission.Resource) > 0
     ]
   })
-}
-
-resource "aws_iam_role_policy_attachment" "session_manager" {
-  role       = aws_iam_role.host.name
-  policy_arn = "arn:${data.aws_partition.current.partition}:iam::aws:policy/AmazonSSMManagedInstanceCore"
 }
 
 resource "aws_iam_instance_profile" "host" {

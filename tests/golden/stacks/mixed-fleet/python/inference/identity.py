@@ -50,19 +50,13 @@ def host_role(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) -> 
         policy=_policy(context, logs),
         opts=context.options(),
     )
-    session_manager = aws.iam.RolePolicyAttachment(
-        context.named("session-manager"),
-        role=role.name,
-        policy_arn=pulumi.Output.format("arn:{0}:iam::aws:policy/AmazonSSMManagedInstanceCore", context.partition),
-        opts=context.options(),
-    )
     profile = aws.iam.InstanceProfile(
         context.named("host"),
         name_prefix=f"{context.settings.name}-",
         role=role.name,
         opts=context.options(),
     )
-    return HostRole(arn=role.arn, instance_profile_arn=profile.arn, permissions=[policy, session_manager])
+    return HostRole(arn=role.arn, instance_profile_arn=profile.arn, permissions=[policy])
 
 
 def _policy(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) -> pulumi.Output[str]:
@@ -116,6 +110,16 @@ def _permissions(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) 
             "Action": ["s3:ListBucket"],
             "Resource": [pulumi.Output.format("arn:{0}:s3:::{1}", context.partition, place[0]) for place in weights],
             "Condition": {"StringLike": {"s3:prefix": [f"{place[1]}*" for place in weights]}},
+        },
+        "OpenSessions": {
+            "Action": [
+                "ssm:UpdateInstanceInformation",
+                "ssmmessages:CreateControlChannel",
+                "ssmmessages:CreateDataChannel",
+                "ssmmessages:OpenControlChannel",
+                "ssmmessages:OpenDataChannel",
+            ],
+            "Resource": ["*"],
         },
         "LogIntoRegistries": {"Action": ["ecr:GetAuthorizationToken"], "Resource": ["*"] if repositories else []},
         "PullImages": {
