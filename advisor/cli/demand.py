@@ -29,6 +29,7 @@ from advisor.demand.trace_columns import KIND_COLUMNS, OF_TIMES, OF_TOKENS, Size
 from advisor.demand.values import Backtest, Demand, Forecast, Unit
 from advisor.errors import InputError
 from advisor.models import find_model
+from advisor.names import printable
 from advisor.report.text_table import Column, Section, bullets, dashed, fold_table, sections_as, wrap
 from advisor.units import counted, size_words
 from advisor.workload.kinds import UNITS, is_embedder, trace_columns
@@ -218,7 +219,7 @@ def _sizes_of(trace: Path, name: str | None) -> tuple[Unit, SizeColumns]:
     told = told or told_unit(header)
     if told is None and header and is_of_times_alone(header):
         raise InputError(
-            f"the columns do not tell what the requests are to: {', '.join(header)}",
+            f"the columns do not tell what the requests are to: {printable(', '.join(header))}",
             where=f"{trace}:1",
             hint=f"give the columns of their kind ({KIND_COLUMNS}), or name their model: --model MODEL",
         )

@@ -32,12 +32,23 @@ LAST_SECONDS = 4_102_444_800.0
 def ticks_per_second(number: float) -> tuple[float, str]:
     """Ticks of a clock that shows *number*, and their name: the unit in which it is a date from 1990 to 2100.
 
-    A number that is a date in no unit counts seconds since something else.
+    A number that is a date in no unit counts seconds since something else; the name is "" then.
     """
     for name, ticks in _TICKS_PER_SECOND.items():
         if _FIRST_TRACE_SECONDS <= number / ticks < LAST_SECONDS:
             return ticks, name
-    return 1.0, "seconds"
+    return 1.0, ""
+
+
+def changed_unit(numbers: Floats, unit: str) -> tuple[int, str] | None:
+    """Index of the first of some numbers that is a date in another unit than *unit*, and that unit; None: none is."""
+    firsts = []
+    for name, ticks in _TICKS_PER_SECOND.items():
+        seconds = numbers / ticks
+        is_date = (seconds >= _FIRST_TRACE_SECONDS) & (seconds < LAST_SECONDS)
+        if name != unit and is_date.any():
+            firsts.append((int(is_date.argmax()), name))
+    return min(firsts, default=None)
 
 
 def is_dated(seconds: float) -> bool:

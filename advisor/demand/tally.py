@@ -193,7 +193,9 @@ class RequestTally:
     """Rows that say what the row before them says."""
     last_row: Floats = field(default_factory=lambda: np.empty((3, 0)))
     time_unit: str = ""
-    """Of times that are numbers; "" where they are not."""
+    """Unit of times that are numbers since 1970; "" of other times."""
+    column_notes: tuple[str, ...] = ()
+    """Notes on the columns that are read."""
 
     def add(self, seconds: npt.NDArray[np.float64], input_tokens: Integers, output_tokens: Integers) -> None:
         """Count a batch of requests: arrival times since the epoch, prompt and generated tokens, each ``(n,)``."""
@@ -291,8 +293,8 @@ class RequestTally:
         return TokenHistogram(input_tokens=inputs, output_tokens=outputs, probability=counts[used] / counts.sum())
 
     def notes(self) -> tuple[str, ...]:
-        """Notes on oddities of the rows."""
-        notes = []
+        """Notes on oddities of the columns and rows."""
+        notes = list(self.column_notes)
         if self.out_of_order:
             arrive = f"request{' arrives' if self.out_of_order == 1 else 's arrive'} before the row above"
             notes.append(f"{self.out_of_order:,} {arrive}; rates are counted by the time that each row gives")

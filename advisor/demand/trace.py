@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from advisor.demand.spread import UNDATED, is_dated, on_the_calendar, ticks_per_second
+from advisor.demand.spread import UNDATED, changed_unit, is_dated, on_the_calendar, ticks_per_second
 from advisor.demand.tally import Integers, RequestTally
 from advisor.demand.trace_columns import (
     LARGEST_SIZE,
@@ -31,6 +31,7 @@ from advisor.demand.trace_columns import (
 )
 from advisor.demand.values import Demand
 from advisor.errors import InputError
+from advisor.names import printable
 from advisor.tables import CELLS_HINT, numbered_rows
 from advisor.units import counted
 
@@ -64,7 +65,8 @@ def tally_trace(
         InputError: file missing or empty, a column missing, or a cell that is no time or no such count, with its
             line number.
     """
-    tally = RequestTally(time_unit=_time_unit(path, (TIME, *columns.columns))[1])
+    needed = (TIME, *columns.columns)
+    tally = RequestTally(time_unit=_time_unit(path, needed)[1], column_notes=_column_notes(path, needed))
     try:
         for block in read_blocks(path, columns):
             tally.add(*block)
@@ -84,12 +86,14 @@ def read_blocks(path: Path, columns: SizeColumns) -> Iterator[Block]:
     """
     names_by_key = _column_names(path, (TIME, *columns.columns))
     names = list(names_by_key.values())
-    ticks, _ = _time_unit(path, (TIME,))
+    ticks, unit = _time_unit(path, (TIME,))
     rows = 0
     try:
         with pa_csv.open_csv(path, **_options(path, names)) as reader:
             for batch in reader:
                 _check_cells(batch, path, names_by_key, rows)
+                if unit:
+                    _check_unit(batch.column(0), unit, path, names[0], rows)
                 *factors, items = (_integers(batch, column, names_by_key) for column in columns.columns)
                 sizes = _product(factors, columns, path, rows)
                 rows += batch.num_rows
@@ -98,7 +102,8 @@ def read_blocks(path: Path, columns: SizeColumns) -> Iterator[Block]:
         named = _NAMED_CELL.search(str(error))
         bad_line = _first_bad_line(path, names, named["cell"] if named else None)
         hint = "save it as CSV in UTF-8, with a line for each request"
-        raise bad_line or InputError(f"not a readable CSV: {error}", where=str(path), hint=hint) from error
+        told = f"not a readable CSV: {printable(str(error))}"
+        raise bad_line or InputError(told, where=str(path), hint=hint) from error
     except OSError as error:
         is_packed = path.suffix in _PACKED
         told = f"cannot unpack the trace as {path.suffix[1:]}" if is_packed else "cannot read the trace"
@@ -160,15 +165,20 @@ def header_of(path: Path) -> list[str]:
     Raises:
         InputError: no file, or no text in UTF-8.
     """
+    if path.is_symlink() and not path.exists():
+        told = f"this is a link to {str(path.readlink())!r}, and there is no such file"
+        raise InputError(told, where=str(path), hint="mend the link, or name the file itself")
     if path.exists() and not path.is_file():
         kind = "a directory" if path.is_dir() else "a pipe or a device, and a trace is read more than once"
         raise InputError(f"this is {kind}", where=str(path), hint="give a CSV file")
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             line = stream.readline(_LONGEST_HEADER)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"cannot read the trace: {reason}", where=str(path), hint=_remedy(path)) from error
+    except OSError as error:
+        hint = "check its name, and that it may be read"
+        raise InputError(f"cannot read the trace: {error.strerror}", where=str(path), hint=hint) from error
+    except UnicodeDecodeError as error:
+        raise InputError("cannot read the trace: it is not UTF-8 text", where=str(path), hint=_remedy(path)) from error
     if other := next((kind for begin, kind in _OTHER_FORMATS.items() if line.startswith(begin)), ""):
         raise InputError(f"this is {other}, and a trace is CSV", where=str(path), hint=_WRITE_CSV)
     if len(line) == _LONGEST_HEADER:
@@ -213,6 +223,24 @@ def _column_names(path: Path, columns: Sequence[Column]) -> dict[Column, str]:
     return names
 
 
+def _column_notes(path: Path, columns: Sequence[Column]) -> tuple[str, ...]:
+    """Notes on columns of a trace that mean the same by their headers, of which one is read."""
+    header, names = header_of(path), _column_names(path, columns)
+    notes = []
+    for column, name in names.items():
+        others = [other for other in header if other != name and other.strip().lower() in column.headers]
+        if others:
+            left_out = "means the same, is" if len(others) == 1 else "mean the same, are"
+            notes.append(f"the column {name!r} counts, and {_listed(others)}, which {left_out} left out")
+    return tuple(notes)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names in quotes: ``'a', 'b' and 'c'``."""
+    quoted = [repr(name) for name in names]
+    return " and ".join(filter(None, (", ".join(quoted[:-1]), quoted[-1])))
+
+
 def _missing(columns: Sequence[Column], header: Sequence[str], path: Path) -> InputError:
     """The error that names every missing column, and the headers that each may have."""
     names = [f"'{column.name}'" for column in columns]
@@ -221,7 +249,7 @@ def _missing(columns: Sequence[Column], header: Sequence[str], path: Path) -> In
     told = f"column {names[0]} is" if is_one else f"columns {', '.join(names[:-1])} and {names[-1]} are"
     wanted = f"name it one of {', '.join(columns[0].headers)}" if is_one else f"name each one of {headers}"
     return InputError(
-        f"the {told} missing", where=f"{path}:1", hint=f"{wanted}; the header has {', '.join(header)}"
+        f"the {told} missing", where=f"{path}:1", hint=f"{wanted}; the header has {printable(', '.join(header))}"
     )  # fmt: skip
 
 
@@ -280,6 +308,18 @@ def _check_cells(batch: Any, path: Path, names: dict[Column, str], rows_before: 
             raise InputError(
                 f"{what}{shown}", where=f"{_place(path, rows_before + row)}: {name}", hint="correct or remove that row"
             )
+
+
+def _check_unit(column: Any, unit: str, path: Path, name: str, rows_before: int) -> None:  # noqa: ANN401 - as above
+    """Refuse times of a batch that are dates in another unit than the first of the trace, naming the line."""
+    changed = changed_unit(np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64), unit)
+    if changed is not None:
+        row, other = changed
+        raise InputError(
+            f"the time {column[row].as_py():.0f} is in {other} since 1970, and the first time of the trace in {unit}",
+            where=f"{_place(path, rows_before + row)}: {name}",
+            hint="give all times in one unit",
+        )
 
 
 def _seconds(column: Any, ticks: float) -> np.ndarray[Any, np.dtype[np.float64]]:  # noqa: ANN401 - as above
@@ -350,18 +390,18 @@ def _first_bad_line(path: Path, names: list[str], refused: str | None) -> InputE
 def _bad_cell(cell: str, where: str, *, is_number: bool) -> InputError:
     if is_number:
         hint = "correct that row" if cell.isascii() else "write it with the digits 0 to 9"
-        return InputError(f"'{cell}' is not a number", where=where, hint=hint)
+        return InputError(f"{cell!r} is not a number", where=where, hint=hint)
     moment = _time_of(cell)
     if moment is not None and not _FIRST_YEAR < moment.year < _LAST_YEAR:
         hint = "correct the year, or remove that row"
-        return InputError(f"'{cell}' is a time that no trace has", where=where, hint=hint)
-    return InputError(f"'{cell}' is not a time (ISO 8601 or seconds)", where=where, hint="correct that row")
+        return InputError(f"{cell!r} is a time that no trace has", where=where, hint=hint)
+    return InputError(f"{cell!r} is not a time (ISO 8601 or seconds)", where=where, hint="correct that row")
 
 
 def _of_another_zone(cell: str, where: str, *, first_has_zone: bool) -> InputError:
     told = ("no zone", "has one") if first_has_zone else ("a zone", "has none")
     hint = "give every time its zone, such as Z for UTC, or none of them"
-    return InputError(f"'{cell}' has {told[0]}, and the first time of the trace {told[1]}", where=where, hint=hint)
+    return InputError(f"{cell!r} has {told[0]}, and the first time of the trace {told[1]}", where=where, hint=hint)
 
 
 def _is_number(cell: str) -> bool:
@@ -392,7 +432,7 @@ def read_requests(path: Path, columns: SizeColumns = OF_TOKENS) -> Requests:
         for seconds, sizes, items in read_blocks(path, columns)
     ]
     seconds, sizes, items = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
-    notes = []
+    notes = list(_column_notes(path, (TIME, *columns.columns)))
     early = int(np.count_nonzero(np.diff(seconds) < 0))
     if early:
         order = np.argsort(seconds, kind="stable")

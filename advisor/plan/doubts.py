@@ -85,18 +85,21 @@ class PriceDoubts:
     """None: no price is in doubt."""
 
 
-def price_doubts(fleet: Fleet, options: Sequence[Option], today: dt.date, catalog: Catalog) -> PriceDoubts:
+def price_doubts(
+    fleet: Fleet, options: Sequence[Option], today: dt.date, catalog: Catalog, most_usd: float = math.inf
+) -> PriceDoubts:
     """Prices of a fleet that are derived, recalled or old, and spot prices that differ from zone to zone.
 
-    They decide where an option, as priced, costs less once they are at the upper end of their ranges, or where there is
-    no option on listed prices. A price that can only have fallen since decides nothing: the fleet is the cheapest all
-    the more.
+    They decide where an option, as priced, costs less once they are at the upper end of their ranges, where the fleet
+    is beyond the budget then, or where there is no option on listed prices. A price that can only have fallen since
+    decides nothing: the fleet is the cheapest all the more.
 
     Args:
         fleet: the recommended one.
         options: fleets of one type, the cheapest first.
         today: the day that ages are counted to.
         catalog: what the prices are from.
+        most_usd: budget, USD a month.
     """
     doubted = [
         (group, group_trust)
@@ -108,6 +111,7 @@ def price_doubts(fleet: Fleet, options: Sequence[Option], today: dt.date, catalo
     rise = _Rise(fleet, doubted)
     rival = min(options, key=rise.part_until_cheaper, default=None)
     part = math.inf if rival is None else rise.part_until_cheaper(rival)
+    budget_part = rise.part_until(most_usd)
     on_list = next((option for option in options if _is_on_list(option, today, catalog)), None)
     recent = next((option for option in options if _is_recent(option, today, catalog)), None)
     listed = recent or on_list
@@ -119,10 +123,11 @@ def price_doubts(fleet: Fleet, options: Sequence[Option], today: dt.date, catalo
             high_ratio=group_trust.high_ratio,
             runner_up=() if listed is None else (_words(listed),),
             runner_up_usd_per_month=None if listed is None else listed.cost.total_usd_per_month,
-            decides=(part < 1 or on_list is None) and group_trust.high_ratio > 1,
+            decides=(min(part, budget_part) < 1 or on_list is None) and group_trust.high_ratio > 1,
             runner_up_replayed=listed is None or listed.confirmed is not None,
             runner_up_is_old=listed is not None and recent is None,
             break_even_usd_per_hour=_at(part, group, group_trust),
+            budget_usd_per_hour=_at(budget_part, group, group_trust),
         )
         for group, group_trust in doubted
     )
@@ -166,6 +171,12 @@ class _Rise:
             self.usd_per_month - self._of(option),
         )
         return lead_usd / closing_usd if closing_usd > A_CENT and lead_usd >= 0 else math.inf
+
+    def part_until(self, most_usd: float) -> float:
+        """Part of the rise at which the fleet costs *most_usd* a month; infinite where it costs less all the way."""
+        left_usd = most_usd - self._planned_usd
+        is_between = -A_CENT <= left_usd < self.usd_per_month - A_CENT
+        return max(left_usd, 0.0) / self.usd_per_month if is_between else math.inf
 
     def _of(self, option: Option) -> float:
         """USD a month by which an option costs more at the upper ends."""

@@ -149,7 +149,7 @@ def _checked(
     market: Market, confirmed: Confirmed, fleet: Fleet, options: Sequence[Option], holds: HoldsUpTo | None
 ) -> Fleet:  # fmt: skip
     """A fleet with how far it holds, what its spare is for, and prices that may decide."""
-    doubts = price_doubts(fleet, options, planning_day(market.context), market.context.catalog)
+    doubts = price_doubts(fleet, options, planning_day(market.context), market.context.catalog, _most_usd(market))
     spare = judged_spare(confirmed, fleet.spare, market.validator.replayed)
     return replace(
         fleet,

@@ -52,22 +52,32 @@ def _doubt_words(fleet: Fleet, doubt: DoubtfulPrice) -> str:
 
 
 def _decided(fleet: Fleet, doubts: Sequence[DoubtfulPrice]) -> str:
-    """Break-even prices, the totals at the upper ends, and the cheapest option on listed prices."""
+    """Prices up to which the answer holds, the totals at the upper ends, and the cheapest option on listed prices."""
     ends, single = fleet.price_range, len(doubts) == 1
     decide, listed = f" and {'decides' if single else 'decide'}", _listed_words(doubts[0])
     if ends is None:
         return f"{decide}. {listed}"
+    holds, budget = _holds_words(doubts), _budget_words(doubts)
     at_most = f"At {'its upper end' if single else 'their upper ends'} the fleet costs {usd(ends.high_usd_per_month)}"
-    even = " and ".join(
-        price_usd(doubt.break_even_usd_per_hour) for doubt in doubts if doubt.break_even_usd_per_hour is not None
-    )
     if ends.rival_usd_per_month is None or ends.rival_usd_per_month >= ends.high_usd_per_month:
-        return f"{decide}. {listed}. {at_most}, and no option less"
+        return f"{decide}. {f'{holds}{budget}. ' if budget else ''}{listed}. {at_most}, and no option less"
     rival = f"{ends.rival} {_option_usd(ends.rival_usd_per_month, replayed=ends.rival_replayed)}"
     if ends.rival_in_doubt:
         rival += f" by a price that is in doubt too. {listed}"
-    holds = f"The answer holds while {'it costs' if single else 'they cost'} less than {even} an hour"
-    return f"{decide}. {holds}. {at_most} and {rival}"
+    return f"{decide}. {holds}{budget}. {at_most} and {rival}"
+
+
+def _holds_words(doubts: Sequence[DoubtfulPrice]) -> str:
+    """Prices up to which the fleet is the cheapest and within its budget."""
+    below = [price_usd(price) for doubt in doubts if math.isfinite(price := doubt.holds_below_usd_per_hour)]
+    cost = "it costs" if len(doubts) == 1 else "they cost"
+    return f"The answer holds while {cost} less than {' and '.join(below)} an hour"
+
+
+def _budget_words(doubts: Sequence[DoubtfulPrice]) -> str:
+    """Why the answer no longer holds above these prices, where that is the budget; "" where it is a rival."""
+    is_budget = any(doubt.holds_below_usd_per_hour == doubt.budget_usd_per_hour for doubt in doubts)
+    return ": above that the fleet is beyond limits.max_usd_per_month" if is_budget else ""
 
 
 def _undecided(fleet: Fleet, doubts: Sequence[DoubtfulPrice]) -> str:

@@ -20,7 +20,7 @@ from advisor.demand.busy import Busy, BusySecond, demand_from_busy
 from advisor.demand.lengths import declared_demand
 from advisor.demand.summary import read_summary, summary_json
 from advisor.demand.tally import RequestTally, token_bin
-from advisor.demand.trace import read_trace, tally_trace
+from advisor.demand.trace import read_requests, read_trace, tally_trace
 from advisor.demand_sources import measure_demand
 from advisor.errors import InputError
 from advisor.models import find_model
@@ -186,6 +186,13 @@ def test_bins_are_ordered_and_at_most_half_an_octave_wide(tokens):
         pytest.param(["1,1,1", "99999999999,1,1"], "the arrival times span", id="clock"),
         pytest.param(["2023-11-16 18:00:00,1,1", "", "2023-11-16 18:00:01,-5,1"], "t.csv:4: ContextTokens", id="blank line"),
         pytest.param(['2023-11-16 18:00:00,"x\n",1'], "t.csv:2: ContextTokens: 'x", id="line break"),
+        pytest.param(["2023-11-16 18:00:00,1,5\0"], r"t.csv:2: GeneratedTokens: '5\x00' is not a number", id="nul"),
+        pytest.param(["2023-11-16 18:00:00,1,1", "\x1b[31m2023,1,1"], r"'\x1b[31m2023' is not a time", id="escape"),
+        pytest.param(["1767225600,1,1", "1767225601,1,1", "1767225660000,1,1"],
+                     "t.csv:4: TIMESTAMP: the time 1767225660000 is in milliseconds since 1970, and the first time of the "
+                     "trace in seconds", id="unit"),
+        pytest.param(["1767225600000000,1,1", "1767225660000,1,1", "1767225660,1,1"],
+                     "t.csv:3: TIMESTAMP: the time 1767225660000 is in milliseconds", id="unit back"),
         pytest.param([], "the trace has a header and no rows", id="no rows"),
     ],
 )  # fmt: skip
@@ -266,6 +273,30 @@ def test_an_empty_file_and_a_binary_file_are_refused(tmp_path):
         read_trace(tmp_path / "empty.csv")
     with pytest.raises(InputError, match="UTF-8"):
         read_trace(tmp_path / "binary.csv")
+
+
+def test_a_link_to_nothing_and_no_file_are_told_apart(tmp_path):
+    """The link's target is named; neither is told to be packed or of another encoding."""
+    (tmp_path / "link.csv").symlink_to("nowhere.csv")
+    with pytest.raises(InputError, match=r"link\.csv: this is a link to 'nowhere\.csv', and there is no such file"):
+        read_trace(tmp_path / "link.csv")
+    with pytest.raises(InputError, match="No such file") as caught:
+        read_trace(tmp_path / "none.csv")
+    assert "UTF-8" not in caught.value.hint
+
+
+def test_of_columns_that_mean_the_same_the_one_that_counts_is_said(tmp_path):
+    """Tokens under two names: a note says which are read, in the demand, the summary and before a replay."""
+    path = tmp_path / "t.csv"
+    path.write_text("time,prompt_tokens,input_tokens,completion_tokens\n1,11,10,5\n40,11,10,5\n")
+    note = "the column 'input_tokens' counts, and 'prompt_tokens', which means the same, is left out"
+
+    demand = read_trace(path)
+
+    assert demand.input_tokens.mean == 10
+    assert note in demand.notes
+    assert note in read_requests(path).notes
+    assert not any(" counts, and " in said for said in read_trace(write(tmp_path / "u.csv", ["1,1,1", "2,1,1"])).notes)
 
 
 def test_disorder_is_counted_and_said(tmp_path):

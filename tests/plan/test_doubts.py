@@ -7,6 +7,8 @@ import pytest
 from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
 from advisor.pipeline import plan_for
 from advisor.report.price_age import price_words
+from advisor.units import price_usd
+from advisor.workload.values import Limits
 from builders import LISTED, catalog_of, workload
 
 TODAY = dt.date(2026, 1, 2)
@@ -112,6 +114,41 @@ def test_the_upper_end_is_told_with_the_rival_and_the_break_even_price():
         for ratio in (0.99, 1.01)
     )
     assert (below, above) == ("g6e.xlarge", "g6e.2xlarge")
+
+
+def test_a_price_that_may_break_the_budget_decides():
+    """At the price that is told the fleet costs the budget, replanned with it; no rival is needed to decide."""
+    offers = (sold("g6e.xlarge", 0.5, RECALLED), sold("p5.48xlarge", 55.0))
+    free = planned(*offers).fleet
+    most_usd = round((free.cost.total_usd_per_month + free.price_range.high_usd_per_month) / 2)
+    fleet = planned(*offers, limits=Limits(max_usd_per_month=most_usd)).fleet
+    (doubt,) = fleet.doubtful_prices
+
+    assert free.doubtful_prices[0].budget_usd_per_hour is None
+    assert doubt.decides
+    assert doubt.break_even_usd_per_hour is None
+    at_budget = planned(sold("g6e.xlarge", doubt.budget_usd_per_hour), offers[1]).fleet
+    assert at_budget.cost.total_usd_per_month == pytest.approx(most_usd, abs=0.02)
+    (words,) = price_words(fleet)
+    assert (
+        f"in doubt and decides. The answer holds while it costs less than {price_usd(doubt.budget_usd_per_hour)} an hour: "
+        "above that the fleet is beyond limits.max_usd_per_month. No option rests on listed prices alone. At its upper end the fleet costs "
+    ) in words
+
+
+def test_of_rival_and_budget_the_one_that_comes_first_is_told():
+    """The answer holds up to the smaller of both prices; a rival that is beyond the budget itself is none."""
+    offers = (sold("g6e.xlarge", 1.0, RECALLED), sold("g6e.2xlarge", 1.2))
+    free = planned(*offers).fleet
+    total, even = free.cost.total_usd_per_month, free.doubtful_prices[0].break_even_usd_per_hour
+    for ratio, names_budget in ((1.05, True), (1.3, False)):
+        fleet = planned(*offers, limits=Limits(max_usd_per_month=total * ratio)).fleet
+        (doubt,), (words,) = fleet.doubtful_prices, price_words(fleet)
+        assert doubt.break_even_usd_per_hour == (None if names_budget else pytest.approx(even))
+        assert doubt.budget_usd_per_hour == pytest.approx(ratio, abs=0.01) or not names_budget
+        assert ("beyond limits.max_usd_per_month" in words) is names_budget
+        below = doubt.budget_usd_per_hour if names_budget else even
+        assert f"less than {price_usd(below)} an hour" in words
 
 
 def test_a_rival_by_a_price_in_doubt_decides_too():

@@ -460,7 +460,7 @@ class DoubtfulPrice:
     """Fleet on listed and recent prices alone, in words; else on old list prices; empty where there is none."""
     runner_up_usd_per_month: float | None
     decides: bool = True
-    """Whether the fleet may not be the cheapest at the upper end of what the price may be today."""
+    """Whether the fleet may not be the cheapest, or be beyond the budget, at the upper end of what it may be today."""
     runner_up_replayed: bool = field(default=True, metadata=OMITTED_AT_DEFAULT)
     runner_up_is_old: bool = field(default=False, metadata=OMITTED_AT_DEFAULT)
     """Whether its price is an old one, so that ``listed_only`` would leave it out."""
@@ -468,6 +468,14 @@ class DoubtfulPrice:
     """Price at which the rival of :class:`PriceRange` costs as much; None: it cannot rise, or no option would.
 
     Of several prices that may rise, each rises by the same part of its own range."""
+    budget_usd_per_hour: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Price above which the fleet is beyond ``limits.max_usd_per_month``, likewise; None: at no price of the range."""
+
+    @property
+    def holds_below_usd_per_hour(self) -> float:
+        """Price up to which the fleet is the cheapest and within the budget; infinite where it is at any."""
+        ends = (self.break_even_usd_per_hour, self.budget_usd_per_hour)
+        return min((end for end in ends if end is not None), default=math.inf)
 
 
 @dataclass(frozen=True, slots=True)
