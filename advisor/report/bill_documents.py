@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from advisor import __version__
 from advisor.audit.findings.rules import RULES, SAVING, Rule
-from advisor.audit.ledger import Ledger
 from advisor.audit.values import (
     HOST_PARTS,
     KINDS,
@@ -32,6 +31,9 @@ from advisor.plan.plain_values import document_of, from_plain
 from advisor.reading import read_text
 from advisor.records import picked
 from advisor.tables import csv_text
+
+if TYPE_CHECKING:
+    from advisor.audit.ledger import Ledger
 
 _HINT = "make it again with `advisor audit BILL --format json -o audit.json`"
 _COLUMNS = ("provider", "region", "family", "purchase")
@@ -332,7 +334,7 @@ FROM charges LEFT JOIN tag_sets USING (tags_id) ORDER BY ALL
 """
 
 
-def focus_rows(audit: Audit, ledger: Ledger) -> Iterator[str]:
+def focus_rows(audit: Audit, ledger: "Ledger") -> Iterator[str]:
     """Lines of a CSV; costs of rows that were split sum up to that of the bill.
 
     Charges are summed over time: one row for each resource, meter, way of paying, set of tags and part of compute.

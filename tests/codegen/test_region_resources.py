@@ -115,12 +115,6 @@ def cache_log_alarms():
             lambda: len(entries("gke-l4-spot", "queries")) - len(entries("gke-tpu-v6e", "queries")),
         ),
         ("azure", "log_alarm", "nodes", lambda: len(entries("aks-pictures", "alarms"))),
-        (
-            "azure",
-            "log_alarm",
-            "gpu_nodes",
-            lambda: len(entries("aks-two-regions", "alarms")) - len(entries("aks-pictures", "alarms")),
-        ),
         ("gcp", "alarm", "services", lambda: len(entries("cloud-run-two-regions", "alerts"))),
         ("aws", "alarm", "cache_node", cache_node_metrics),
         (

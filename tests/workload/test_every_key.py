@@ -237,6 +237,7 @@ ELSEWHERE = {
     "name": "it stands in the names of resources",
     "tags": "they stand at resources: tests/codegen/test_stack.py",
     "slo": "its parts", "demand": "its parts", "limits": "its parts", "scaling": "its parts", "exclude": "its parts",
+    "demand.timezone": "it changes nothing of flat demand: tests/demand/test_local_clocks.py",
     "demand.prometheus": "needs a server: tests/test_recommend_prometheus.py",
     "demand.cloudwatch": "needs a server: tests/test_recommend_cloudwatch.py",
 }  # fmt: skip

@@ -66,7 +66,7 @@ def test_a_verdict_holds_its_numbers_and_thresholds():
 
 def test_the_page_explains_every_verdict():
     """docs/need.md has a row for each code, in the order in which the questions are asked."""
-    page = (Path(__file__).parents[3] / "docs/need.md").read_text()
+    page, _, _ = (Path(__file__).parents[3] / "docs/need.md").read_text().partition("## JSON")
     rows = re.findall(r"^\| `(\w+)` \| ", page, re.MULTILINE)
     assert list(dict.fromkeys(rows)) == [code.value for code in _asked()]
 
