@@ -15,6 +15,7 @@ from advisor.audit.sql import DAY_FIRST, text
 from advisor.errors import InputError
 from advisor.processes import usable_processors
 from advisor.records import dataclass
+from advisor.units import counted
 
 MEMORY_MIB = 640
 """Most that the database holds in memory; the rest of an audit stays below 300 MiB."""
@@ -126,6 +127,26 @@ def opened(progress: Progress | None = None, folder: Path | None = None) -> Iter
             raise InputError("cannot write temporary files", where=str(scratch), hint=hint) from error
         with connection:
             yield Database(connection, scratch, progress)
+
+
+def repeated_columns(database: Database, table: Table, statement: str) -> list[str]:
+    """Notes on columns that a statement reads of a table and that stand there twice with the same values.
+
+    Raises:
+        InputError: the values differ, so that nothing says which of them is meant.
+    """
+    notes = []
+    for first, other in table.columns.repeated(statement):
+        query = f"SELECT count(*) FROM {table.source} WHERE {table.columns.contradicts(other, first)}"
+        (lines,) = database.row(query)
+        told = (
+            f"the column {first} is there twice" if other.startswith(first) else f"{first} and {other} are one column"
+        )
+        if lines:
+            said = f"{told}, with different values in {counted(lines, 'line')}"
+            raise InputError(said, where=table.where, hint="rename or remove one of them")
+        notes.append(f"{table.where}: {told}: the first counts, and the other says nothing else")
+    return notes
 
 
 def unreadable_time(database: Database, table: Table, column: str) -> str | None:

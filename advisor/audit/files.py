@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 
 import duckdb
 
-from advisor.audit.sql import Columns, text, texts
+from advisor.audit.sql import Columns, numbered_column, text, texts
 from advisor.errors import InputError
 from advisor.names import first_names
 from advisor.records import dataclass
@@ -246,8 +246,7 @@ def _csv_header(path: Path, what: str) -> tuple[str, list[str]]:
     distinct = []  # with a number behind those that stand there again in any case
     for plain in (column.strip() or "column" for column in names):
         seen[plain.casefold()] += 1
-        count = seen[plain.casefold()]
-        distinct.append(plain if count == 1 else f"{plain} (again {count})")
+        distinct.append(numbered_column(plain, seen[plain.casefold()]))
     return delimiter, distinct
 
 

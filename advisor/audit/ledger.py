@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from advisor.audit.database import Database, opened, unreadable_time
+from advisor.audit.database import Database, opened, repeated_columns, unreadable_time
 from advisor.audit.files import Table, tables_of
 from advisor.audit.formats import focus_version, format_of
 from advisor.audit.normalising import (
@@ -133,7 +133,7 @@ def read_ledger(
     for table, kind in read:
         version = f" {focus_version(table.columns)}" if kind.name == "focus" else ""
         notes.append(f"{table.where}: {kind.title}{version}")
-    notes += [note for table, kind in read for note in kind.notes(table.columns)]
+        notes += [*kind.notes(table.columns), *repeated_columns(database, table, select_list(kind, table.columns))]
     notes += _aggregate(database, read, question, spread)
     rows = database.row("SELECT coalesce(sum(row_count), 0)::BIGINT FROM raw")[0]
     for statement in dict.fromkeys(statement for _, kind in read for statement in kind.settle):

@@ -1,7 +1,7 @@
 """SQL: quoted names and texts, columns of a file found by any spelling, and the shape of every bill."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from advisor.records import dataclass, field
 
@@ -34,6 +34,14 @@ def texts(values: Sequence[str]) -> str:
     return f"[{', '.join(map(text, values))}]"
 
 
+_AGAIN = re.compile(r" \(again \d+\)$")
+
+
+def numbered_column(column: str, count: int) -> str:
+    """Name of a column that stands in a header for the so many-th time."""
+    return column if count == 1 else f"{column} (again {count})"
+
+
 def column_key(column: str) -> str:
     """A column without case and punctuation: ``lineItem/UnblendedCost`` is ``line_item_unblended_cost``."""
     return "".join(character for character in column.casefold() if character.isalnum())
@@ -53,6 +61,18 @@ class Columns:
         for column in self.types:
             by_key.setdefault(column_key(column), column)
         object.__setattr__(self, "_by_key", by_key)
+
+    def repeated(self, statement: str) -> Iterator[tuple[str, str]]:
+        """Columns that a statement reads, each with another of its name, in any spelling, that it does not read."""
+        for column in self.types:
+            first = self._by_key.get(column_key(_AGAIN.sub("", column)), column)
+            if first != column and name(first) in statement and name(column) not in statement:
+                yield first, column
+
+    def contradicts(self, column: str, other: str) -> str:
+        """SQL of whether a column has a value that is not that of another, which counts."""
+        value = self._as_text(column)
+        return f"({value} IS NOT NULL AND {value} IS DISTINCT FROM {self._as_text(other)})"
 
     def find(self, *names: str) -> str | None:
         """The first of some columns that is there."""

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from advisor.audit.database import Database, unreadable_time
+from advisor.audit.database import Database, repeated_columns, unreadable_time
 from advisor.audit.files import Table, files_of, ignored_files, sample_names, tables_of
 from advisor.audit.normalising import identical_files
 from advisor.audit.otel import is_otel, read_otel
@@ -93,8 +93,10 @@ def _read(database: Database, table: Table, bill: Bill) -> list[str]:
     _refuse_unknown(table, column_of)
     rows_before = database.row("SELECT count(*) FROM traffic")[0]
     before = _unusable(database)
-    database.run(f"INSERT INTO traffic {_sums(table.columns, table.source)}", "percent of the requests read")
-    notes = _unread(database, table, column_of, rows_before)
+    sums = _sums(table.columns, table.source)
+    notes = repeated_columns(database, table, sums)
+    database.run(f"INSERT INTO traffic {sums}", "percent of the requests read")
+    notes += _unread(database, table, column_of, rows_before)
     bad, timeless, unpriced = (now - then for now, then in zip(_unusable(database), before, strict=True))
     if bad:
         said = "tokens that are not a number or are negative, or such a number of requests: unknown, in no sum"

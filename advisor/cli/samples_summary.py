@@ -4,21 +4,26 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from advisor.cli.options import FILE, duration_between
 from advisor.cli.output import Progress, deliver, output_option, report_format_option, tell
 from advisor.errors import InputError
+from advisor.names import first_names
 from advisor.records import picked
 from advisor.report.text_table import render_markdown_table, render_table
+from advisor.samples.agent.host_facts import INSTANCE_TYPE, PROVIDER
 from advisor.samples.metrics import METRICS, Kind, Scope
 from advisor.samples.need.fleet import Fleet
-from advisor.samples.query.values import QueryBackend, Summary, Window
+from advisor.samples.query.values import Accelerator, QueryBackend, Summary, Window
 from advisor.samples.store.bucket import is_store
 from advisor.samples.store.reading import Store, no_rows
 from advisor.units import LONGEST, bytes_to_gib
+
+if TYPE_CHECKING:
+    from advisor.samples.store.hosts import Host
 
 places_argument = click.argument("places", metavar="PLACE...", nargs=-1, required=True)
 
@@ -88,14 +93,15 @@ def summary(
     """
     from advisor.samples.query.embedded import open_backend  # noqa: PLC0415 - each reader loads what it needs
 
-    text, notes = render_summary(open_backend(places, metrics=metrics_file), ", ".join(places), window, output_format)
-    for note in (*notes, *_fleet_notes(places)):
+    backend, where = open_backend(places, metrics=metrics_file), ", ".join(places)
+    text, notes = render_summary(backend, where, window, output_format)
+    for note in (*notes, *_fleet_notes(places, backend, window_of(backend, where, window))):
         tell(f"note: {note}")
     deliver(text, output)
 
 
-def _fleet_notes(places: Sequence[str]) -> Iterator[str]:
-    """Notes on what the hosts of directories or buckets are, as a workload file has it."""
+def _fleet_notes(places: Sequence[str], backend: QueryBackend, asked: Window) -> Iterator[str]:
+    """Notes on what the hosts of directories or buckets are, as a workload file has it, and on what is not sampled."""
     from advisor.samples.store.hosts import running_fleet  # noqa: PLC0415 - it loads pyarrow
 
     fleet = running_fleet(places)
@@ -106,6 +112,30 @@ def _fleet_notes(places: Sequence[str]) -> Iterator[str]:
         yield f"engine there: {line}"
     if fleet.unknown:
         yield fleet.unknown_words()
+    if stated := [host for host in fleet.hosts if host.facts.get(INSTANCE_TYPE)]:
+        yield from _unseen_words(stated, backend.accelerators(asked))
+
+
+def _unseen_words(hosts: Sequence["Host"], seen: Sequence[Accelerator]) -> Iterator[str]:
+    """Hosts with samples of some of the accelerators that their types have, by type and number."""
+    from advisor.catalog import load_catalog  # noqa: PLC0415 - few stores say what their hosts are
+
+    types = load_catalog().instance_types
+    few: dict[tuple[str, int, float], list[str]] = {}
+    for host in hosts:
+        name = host.facts[INSTANCE_TYPE]
+        machine = types.get((host.facts.get(PROVIDER, ""), name))
+        count = len({each.index for each in seen if each.host == host.name and not _is_engine(each)})
+        if count and machine is not None and machine.accelerator_count and count < machine.accelerator_count:
+            few.setdefault((name, count, machine.accelerator_count), []).append(host.name)
+    for (name, count, whole), names in few.items():
+        told = f"{first_names(names)}: samples of {count} of the {whole:g} accelerators of {name}"
+        yield f"{told}: the others are hidden from the agent (a container's devices), or gone"
+
+
+def _is_engine(who: Accelerator) -> bool:
+    """Whether it is a serving engine, whose ``uuid`` is an address."""
+    return "://" in (who.uuid or "")
 
 
 def render_summary(

@@ -432,6 +432,33 @@ def test_a_line_break_in_a_header_is_named(tmp_path, audit):
         audit(path)
 
 
+def repeat_column(path, column, values):
+    """The CSV file with a column of that name after all others."""
+    lines = path.read_text().splitlines()
+    path.write_text("".join(f"{line},{value}\n" for line, value in zip(lines, (column, *values), strict=True)))
+
+
+def test_a_column_that_counts_is_there_once(tmp_path, audit):
+    """Two of one name that differ are refused; the same values, or columns that are not read, change nothing."""
+    path = write_focus(tmp_path / "bill.csv", [Charge(cost=Decimal(2)), Charge(cost=Decimal(3), resource="i-0bbb")])
+    repeat_column(path, "x_Notes", ("a", "b"))
+    repeat_column(path, "x_notes", ("c", "d"))
+    assert not any("twice" in note for note in audit(path).notes)
+
+    repeat_column(path, "BilledCost", ("2", ""))
+    found = audit(path)
+    assert found.bill.cost == 5
+    told = f"{path}: the column BilledCost is there twice: the first counts, and the other says nothing else"
+    assert told in found.notes
+
+    repeat_column(path, "billed_cost", ("2", "1"))
+    with pytest.raises(
+        InputError, match="BilledCost and billed_cost are one column, with different values in 1 line"
+    ) as caught:
+        audit(path)
+    assert (caught.value.where, caught.value.hint) == (str(path), "rename or remove one of them")
+
+
 def test_a_file_that_is_given_twice_counts_once(tmp_path, audit):
     """A copy of a file, under another name."""
     path = write_focus(tmp_path / "a.csv", [Charge(cost=Decimal(2))])

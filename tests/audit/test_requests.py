@@ -54,6 +54,15 @@ def test_cost_per_request_and_token(tmp_path, audit):
     assert float(whole / 10**6) == pytest.approx(24, rel=0.002)
 
 
+def test_tokens_that_a_log_states_twice_are_refused(tmp_path, audit):
+    """Two columns of one name with different values: nothing says which counts."""
+    log = tmp_path / "log.csv"
+    log.write_text("timestamp,endpoint,input_tokens,output_tokens,input_tokens\n2026-01-01T00:00:00Z,chat,10,5,11\n")
+
+    with pytest.raises(InputError, match="the column input_tokens is there twice, with different values in 1 line"):
+        audit(bill(tmp_path), requests=(str(log),))
+
+
 def test_hours_without_requests_cost_too(tmp_path, audit):
     """A log with lines of eight hours in a bill of a day: every figure is of the whole day, and they agree."""
     rows = [request(540 + 2 * number, status=500 if number < 24 else 200) for number in range(240)]

@@ -289,6 +289,8 @@ class RunningFleet:
     """Hosts that do not say what they are."""
     engines: Sequence[str] = ()
     """Serving engines and how they were started, each once."""
+    hosts: Sequence[Host] = ()
+    """All of them."""
 
     def unknown_words(self) -> str:
         """How many hosts do not say what they are, and what to do; empty where all do."""
@@ -316,7 +318,7 @@ def running_fleet(places: Sequence[Path | str], patterns: Sequence[str] = ()) ->
     machines = [Machines(*kind, count) for kind, count in counts.items()]
     unknown = sorted(host.name for host, kind in zip(running, kinds, strict=True) if kind is None)
     engines = {line for host in running for line in host.facts.get(ENGINE_LINES, "").split("; ") if line}
-    return RunningFleet(sorted(machines, key=lambda kind: (-kind.count, kind)), unknown, sorted(engines))
+    return RunningFleet(sorted(machines, key=lambda kind: (-kind.count, kind)), unknown, sorted(engines), running)
 
 
 def _kind(facts: Mapping[str, str]) -> tuple[str, str, str, str] | None:

@@ -14,7 +14,7 @@ from advisor.samples.store.compact import compact
 from advisor.samples.store.hosts import Machines, hosts_of, running_fleet
 from advisor.samples.store.reading import Store
 from advisor.workload.document import read_workload
-from samples.records import DAY, row, spool
+from samples.records import DAY, row, spool, target
 from samples.store.s3_server import client, s3_server
 
 G6E = {"provider": "aws", "region": "us-east-1", "instance_type": "g6e.xlarge", "purchase": "spot", "image": "ami-1"}
@@ -69,6 +69,25 @@ def test_the_fleet_is_what_runs_at_the_end(tmp_path):
     assert "what silent, speechless are: " in running_fleet([tmp_path]).unknown_words()
     assert running_fleet([tmp_path / "nothing"]).machines == []
     assert running_fleet(["prometheus://x"]).machines == []
+
+
+def test_accelerators_that_a_type_has_and_no_sample_shows_are_said(tmp_path, run_advisor):
+    """Hosts that show two of eight are named together; MIG instances are of one accelerator, engines of none."""
+    p4d = {**G6E, "instance_type": "p4d.24xlarge"}
+    for name, indices in (("a", (0, 1)), ("b", (0, 1)), ("whole", range(8))):
+        keep_facts(tmp_path, name, lambda: p4d)
+        rows = [row(1, index, host=name) for index in indices]
+        mig = [row(1, 1, host=name, of=target(1, name, "MIG-1", mig_index=2))]
+        spool(tmp_path, [*rows, *mig], name)
+        compact(tmp_path, name, now=DAY + timedelta(days=1))
+    host(tmp_path, "g6e", G6E, number=1)
+    host(tmp_path, "unlisted", {**G6E, "instance_type": "x9.metal"}, number=1)
+
+    said = run_advisor("samples", "summary", tmp_path).stderr
+
+    note = "note: a, b: samples of 2 of the 8 accelerators of p4d.24xlarge: the others are hidden from the agent"
+    assert note in said
+    assert said.count("samples of") == 1
 
 
 def test_a_way_of_paying_that_no_host_says_is_not_guessed(tmp_path):
