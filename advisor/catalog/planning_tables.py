@@ -227,9 +227,13 @@ class PlanningTables:
 
         A commitment without a limit of its own is counted as on demand.
         """
-        family = family_of(machine.provider, machine.name)
+        return self.quota_of_type(machine.provider, machine.name, purchase)
+
+    def quota_of_type(self, provider: str, instance_type: str, purchase: Purchase) -> planning.Quota | None:
+        """The same of a type that the catalog need not hold."""
+        family = family_of(provider, instance_type)
         markets = (purchase, Purchase.ON_DEMAND) if purchase is Purchase.COMMITMENT else (purchase,)
-        keys = [(machine.provider, market, key) for market in markets for key in (family, "*")]
+        keys = [(provider, market, key) for market in markets for key in (family, "*")]
         return next((self._quotas[key] for key in keys if key in self._quotas), None)
 
     def quota_codes(self, provider: str) -> tuple[str, ...]:

@@ -64,9 +64,8 @@ def _aws_platform(serves: Serves) -> Platform:
 
 def _aws_quota(serves: Serves) -> Quota:
     """Quota that the catalog knows of such instances as they are bought; without a code where it knows none."""
-    catalog, purchase = load_catalog(), Purchase.SPOT if serves.purchase == "spot" else Purchase.ON_DEMAND
-    machine = catalog.instance_types.get((serves.provider, serves.instance_type))
-    quota = None if machine is None else catalog.quota(machine, purchase)
+    purchase = Purchase.SPOT if serves.purchase == "spot" else Purchase.ON_DEMAND
+    quota = load_catalog().quota_of_type(serves.provider, serves.instance_type, purchase)
     if quota is None:
         words = purchase.value.replace("_", "-")
         return Quota("", f"whichever holds {words} instances of {serves.instance_type}: its code is not known")

@@ -113,7 +113,7 @@ resource "aws_autoscaling_group" "this" {
   max_size                  = each.value.max_instances
   vpc_zone_identifier       = var.networks[each.value.region].private_subnet_ids
   target_group_arns         = [aws_lb_target_group.this[each.value.backend].arn]
-  health_check_type         = "ELB"
+  health_check_type         = "EC2" # hosts say themselves that their engine stays away
   health_check_grace_period = each.value.start_seconds
   default_instance_warmup   = 60 # in service, a model answers already
   wait_for_capacity_timeout = "0"

@@ -19,7 +19,7 @@ locals {
     }
     # Ready once the model answers, and gone when spot capacity (a former plan's too) is taken back; the tag tells groups apart.
     TellTheGroup = {
-      Action    = ["autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat", "autoscaling:TerminateInstanceInAutoScalingGroup"]
+      Action    = ["autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat", "autoscaling:SetInstanceHealth", "autoscaling:TerminateInstanceInAutoScalingGroup"]
       Resource  = ["arn:${data.aws_partition.current.partition}:autoscaling:*:${data.aws_caller_identity.current.account_id}:autoScalingGroup:*:autoScalingGroupName/${var.name}-*"]
       Condition = { StringEquals = { "autoscaling:ResourceTag/Deployment" = var.name } }
     }

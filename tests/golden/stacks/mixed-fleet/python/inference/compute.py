@@ -115,7 +115,7 @@ def _group(
         max_size=group.max_instances,
         vpc_zone_identifiers=settings.networks[group.region].private_subnet_ids,
         target_group_arns=[entrance.target_groups[group.backend].arn],
-        health_check_type="ELB",
+        health_check_type="EC2",  # hosts say themselves that their engine stays away
         health_check_grace_period=group.start_seconds,
         default_instance_warmup=60,  # in service, a model answers already
         wait_for_capacity_timeout="0",

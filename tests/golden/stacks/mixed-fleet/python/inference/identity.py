@@ -83,6 +83,7 @@ def _permissions(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) 
             "Action": [
                 "autoscaling:CompleteLifecycleAction",
                 "autoscaling:RecordLifecycleActionHeartbeat",
+                "autoscaling:SetInstanceHealth",
                 "autoscaling:TerminateInstanceInAutoScalingGroup",
             ],
             "Resource": [

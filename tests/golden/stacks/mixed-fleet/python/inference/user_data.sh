@@ -173,7 +173,8 @@ systemctl daemon-reload
 # A first start that fails is tried again; what watches the host is set up all the same.
 systemctl enable --now --no-block inference.service
 
-# Tells EC2 Auto Scaling that the model answers: before the first service, and on the way into a warm pool and out of it.
+# Tells EC2 Auto Scaling that the model answers, before the first service and on the way into a warm pool and out of it, and later
+# that it no longer does.
 # Until then it says that the host still loads, so that a slower start than planned is waited for, but not for ever.
 cat >/usr/local/sbin/inference-ready <<'SCRIPT'
 #!/bin/bash
@@ -200,12 +201,22 @@ until said=$(hook complete-lifecycle-action --lifecycle-action-result CONTINUE) 
   echo "$said" >&2
   sleep 10
 done
+# An engine that ended starts again with its weights at hand; a host without an answer for five minutes is replaced.
+failed=0
+while sleep 30; do
+  if curl -fsSk --max-time 10 -o /dev/null '${ready_url}'; then
+    failed=0
+  elif ((++failed >= 10)); then
+    aws autoscaling set-instance-health --region '${region}' --instance-id "$(metadata instance-id)" \
+      --health-status Unhealthy || true
+  fi
+done
 SCRIPT
 chmod 0755 /usr/local/sbin/inference-ready
 
 cat >/etc/systemd/system/inference-ready.service <<'UNIT'
 [Unit]
-Description=Report that the model answers
+Description=Report whether the model answers
 After=inference.service network-online.target
 Wants=network-online.target
 
