@@ -70,7 +70,8 @@ def test_shown_parts_sum_up_to_the_shown_total(rich_bill, run_advisor):
         "Compute by machine family",
         "Showback by env",
     ):
-        block = text.split(f"{title}\n")[1].split("\n\n")[0] if f"{title}\n" in text else ""
+        blocks = text.split(f"{title}\n")[1].split("\n\n") if f"{title}\n" in text else [""]
+        block = next(block for block in blocks if not block.startswith("  - "))
         amounts = [Decimal(found.replace("$", "").replace(",", "")) for found in re.findall(r"-?\$[\d,]+\.\d\d", block)]
         assert not block or sum(amounts[:-1]) == amounts[-1], title
 
