@@ -748,7 +748,7 @@ def test_llama_cpp_ranks_with_the_files_that_rank(model, option):
 def test_hosts_count_requests_over_the_target_in_the_unit_of_the_histogram(latency):
     """Of ten requests, four took longer than 50 ms, whatever unit the engine's buckets are in."""
     report = generate(SCENARIOS["ec2-images"]().plan, Language.TERRAFORM, Wanted()).files["user_data.sh.tftpl"]
-    program = report[report.index("    index($1, latency") : report.index("    }' <<<\"$page\") || continue")]
+    program = report[report.index("    index($1, latency") : report.index('    }\' <<<"$page") || continue')]
     per_second = 1_000_000 if latency.endswith("_us") else 1
     page = "".join(
         f'{latency}_bucket{{name="m",le="{edge}"}} {count}\n'
