@@ -76,6 +76,8 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
         InputError: a name that the catalog does not know, or requests longer than the model's context.
     """
     check_names(workload, catalog)
+    if workload.clock is not None and demand.profile is not None:
+        demand = replace(demand, profile=workload.clock.moved(demand.profile))
     workload = _in_own_precision(in_scope(workload, catalog), model)
     _check_unit(workload, model, demand)
     check_engine_kind(workload, model, demand.unit, catalog)

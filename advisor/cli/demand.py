@@ -280,7 +280,7 @@ def forecast_command(
     if measured.profile is None:
         raise InputError("the demand says nothing of when requests came", where=str(demand))
     coming = forecast(
-        measured.profile,
+        measured.profile if timezone is None else timezone.moved(measured.profile),
         horizon_days=horizon / timedelta(days=1),
         growth_per_year=growth_per_year,
         clock=timezone,

@@ -92,7 +92,8 @@ def _written(
     names = sorted({*parts.fleets, *parts.machines})
     strays = [path for path in asked["conflicts"] if path and not any(path.startswith(f"{name}/") for name in names)]
     if strays:
-        raise click.UsageError(f"--conflicts names {strays[0]}, which is in the folder of no workload or machine")
+        told = f"--conflicts names {strays[0]}, which is in the folder of no workload or machine"
+        raise click.UsageError(f"{told}: name it from DIR on, such as {names[0]}/README.md")
     for name in names:
         directory = asked["directory"] / name
         policies = {

@@ -106,8 +106,8 @@ def _fleet_notes(places: Sequence[str], backend: QueryBackend, asked: Window) ->
 
     fleet = running_fleet(places)
     for machines in fleet.machines:
-        unpaid = "" if machines.purchase else "; how they are paid for is not known: a plan takes it for on_demand"
-        yield f"these hosts run now: current: {machines}{unpaid}"
+        unpaid = "; how they are paid for is not known, a plan takes it for on_demand: agent --label purchase=… tells"
+        yield f"these hosts run now: current: {machines}{'' if machines.purchase else unpaid}"
     for line in fleet.engines:
         yield f"engine there: {line}"
     if fleet.unknown:

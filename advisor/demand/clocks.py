@@ -8,10 +8,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.forecast_methods import HourlyDemand
-from advisor.demand.values import Floats, Forecast
+from advisor.demand.spread import is_dated
+from advisor.demand.values import DemandProfile, Floats, Forecast
+from advisor.errors import InputError
 from advisor.records import dataclass, replace
-from advisor.units import HOURS_PER_DAY, SECONDS_PER_HOUR
+from advisor.units import HOURS_PER_DAY, MINUTES_PER_HOUR, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 _A_YEAR_AHEAD_DAYS = 366
 
@@ -31,32 +32,39 @@ class LocalClock:
         moments = (dt.datetime.fromtimestamp(float(hour) * SECONDS_PER_HOUR, zone) for hour in np.asarray(hours))
         return np.array([(moment.utcoffset() or dt.timedelta()) / dt.timedelta(hours=1) for moment in moments])
 
-    def aligned(self, history: HourlyDemand) -> HourlyDemand:
-        """The history as if these clocks had always had the offset of its end.
+    def moved(self, profile: DemandProfile) -> DemandProfile:
+        """A profile as if its clocks had always had the offset of the horizon's first hour.
 
         The hour that comes twice in autumn counts once, its second time; the one that spring leaves out is unknown.
-        """
-        numbers = np.arange(len(history.mean))
-        offsets = self.offsets_hours(history.first_hour + numbers)
-        places = numbers + np.rint(offsets - offsets[-1]).astype(int)
-        first = int(places.min())
-        mean, busiest = np.full((2, int(places.max()) - first + 1), np.nan)
-        mean[places - first], busiest[places - first] = history.mean, history.busiest_minute
-        return replace(history, first_hour=history.first_hour + first, mean=mean, busiest_minute=busiest)
 
-    def ahead(self, week: Forecast, last_hour: int, horizon_days: float) -> Forecast:
-        """A week of the history's clocks as one that holds under all offsets of the horizon.
+        Raises:
+            InputError: its hours have no dates.
+        """
+        if not is_dated(profile.start_seconds):
+            raise InputError(
+                f"the times of the demand show no date, so the hours of {self.zone} are not known",
+                hint="give times with dates, or leave the time zone (demand.timezone, --timezone) out",
+            )
+        minutes = round(profile.start_seconds / SECONDS_PER_MINUTE) + np.arange(profile.requests_per_minute.size)
+        hours, hour_of_minute = np.unique(minutes // MINUTES_PER_HOUR, return_inverse=True)
+        shifts = self.offsets_hours(hours) - self.offsets_hours([self._first_hour(profile)])
+        places = minutes + np.rint(shifts * MINUTES_PER_HOUR).astype(int)[hour_of_minute]
+        first = int(places.min())
+        counts = np.full(int(places.max()) - first + 1, np.nan)
+        counts[places - first] = profile.requests_per_minute
+        last_shift = round(float(shifts[-1]))
+        tokens = {(hour + last_shift) % HOURS_PER_DAY: sizes for hour, sizes in profile.tokens_by_hour.items()}
+        start_seconds = float(first * SECONDS_PER_MINUTE)
+        return replace(profile, start_seconds=start_seconds, requests_per_minute=counts, tokens_by_hour=tokens)
+
+    def ahead(self, week: Forecast, profile: DemandProfile, horizon_days: float) -> Forecast:
+        """A week of a moved profile as one that holds under all offsets of the horizon.
 
         Each hour is planned for the busiest of the hours that it is on a local clock; its mean is that of the first.
-
-        Args:
-            week: hours of UTC under the offset of the history's end.
-            last_hour: end of the history, in hours since 1970.
-            horizon_days: how far the week has to hold.
         """
-        first_hour = max(last_hour, self._planning_hour())
+        first_hour = self._first_hour(profile)
         hours = first_hour + np.arange(horizon_days * HOURS_PER_DAY, step=HOURS_PER_DAY)
-        offsets = self.offsets_hours(hours) - self.offsets_hours([last_hour - 1])
+        offsets = self.offsets_hours(hours) - self.offsets_hours([first_hour])
         shifts = list(dict.fromkeys(whole for offset in offsets for whole in (math.floor(offset), math.ceil(offset))))
 
         def moved(rates: Floats) -> Floats:
@@ -72,10 +80,11 @@ class LocalClock:
             notes=(*week.notes, *self._notes(first_hour, horizon_days)),
         )
 
-    def _planning_hour(self) -> int:
-        if self.planning_day is None:
-            return 0
-        return (self.planning_day - dt.date(1970, 1, 1)).days * HOURS_PER_DAY
+    def _first_hour(self, profile: DemandProfile) -> int:
+        """First hour of the horizon, since 1970: after the profile, or on the planning day if that is later."""
+        end_seconds = profile.start_seconds + profile.requests_per_minute.size * SECONDS_PER_MINUTE
+        planned = 0 if self.planning_day is None else (self.planning_day - dt.date(1970, 1, 1)).days * HOURS_PER_DAY
+        return max(round(end_seconds) // SECONDS_PER_HOUR, planned)
 
     def _notes(self, first_hour: int, horizon_days: float) -> Iterator[str]:
         """When its clocks change next, and whether the plan holds then."""

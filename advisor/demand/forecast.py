@@ -17,7 +17,6 @@ from advisor.demand.spread import (
     Band,
     calibrated,
     hours_of_week,
-    is_dated,
     pinball,
     weeks_after,
 )
@@ -158,7 +157,7 @@ def forecast(
         profile: the observed demand.
         horizon_days: how far the forecast has to hold.
         growth_per_year: stated growth (0.3: 30 % more a year from now); None: what at least three weeks show.
-        clock: local clock that requests follow; None: UTC.
+        clock: local clock that requests follow, by which the profile is moved; None: UTC.
 
     Raises:
         InputError: nothing of the demand is known, or a number makes no sense.
@@ -171,30 +170,14 @@ def forecast(
             "forecast from",
             hint="give a trace or samples with at least one whole minute",
         )
-    if clock is not None:
-        history = _by_local_hours(history, clock)
     known_hours = int(np.count_nonzero(~np.isnan(history.mean)))
     week = _flat_week(history, known_hours) if known_hours < _FLAT_BELOW_HOURS else _seasonal_week(history)
     if clock is not None and known_hours >= _FLAT_BELOW_HOURS:
-        week = clock.ahead(week, history.first_hour + len(history.mean), horizon_days)
+        week = clock.ahead(week, profile, horizon_days)
     growth, growth_notes = measured_growth(history.mean, growth_per_year)
     grown = _grown(week, growth, horizon_days)
     notes = (*history.notes, *week.notes, *growth_notes, *_beyond_notes(history, week, grown))
     return replace(grown, notes=notes)
-
-
-def _by_local_hours(history: HourlyDemand, clock: "LocalClock") -> HourlyDemand:
-    """A history whose hours are those of a local clock.
-
-    Raises:
-        InputError: its hours have no dates.
-    """
-    if not is_dated(history.first_hour * SECONDS_PER_HOUR):
-        raise InputError(
-            f"the times of the demand show no date, so the hours of {clock.zone} are not known",
-            hint="give times with dates, or leave the time zone (demand.timezone) out",
-        )
-    return clock.aligned(history)
 
 
 def flat_forecast(

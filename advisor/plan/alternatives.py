@@ -224,7 +224,7 @@ def _why_not_enough(current: CurrentCost, survival: Survive, within_ratio: float
     covered = "" if survival is Survive.NOTHING else " with failures covered"
     return (
         f"{current.instances} × {current.instance_type} {verb} {ratio_words(kept)} of the replayed requests within the "
-        f"SLO; {today_short_words(current, within_ratio)}{covered}"
+        f"SLO; {today_short_words(current, within_ratio, covered)}"
     )
 
 

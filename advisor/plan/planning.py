@@ -139,8 +139,8 @@ def _described(
         fleet = replace(fleet, batch=batch_beside_of(market.fill, confirmed))
     choice = choice_of(fleet, market.formulation, context, market.expected)
     if fleet.batch is None:
-        choice = replace(choice, notes=(*choice.notes, *scaling_notes(market, fleet), *_clock_notes(market, fleet)))
-    choice = replace(choice, notes=(*choice.notes, *engine_notes(market, confirmed)))
+        choice = replace(choice, notes=(*choice.notes, *scaling_notes(market, fleet)))
+    choice = replace(choice, notes=(*choice.notes, *_clock_notes(market, fleet), *engine_notes(market, confirmed)))
     best = recommended(confirmed, context, fleet, options)
     return fleet, Planned(choice, best, options, (), None, None, (*choice.rejections, *affordable.rejections))
 

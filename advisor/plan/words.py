@@ -80,9 +80,9 @@ def short_share_words(replay: Confirmation, slo: Slo) -> str:
     return f"{least_share_words(replay)}, {asked}"
 
 
-def today_short_words(current: CurrentCost, within_ratio: float) -> str:
+def today_short_words(current: CurrentCost, within_ratio: float, covered: str = "") -> str:
     """Instances that today's machines lack, and for what, where they keep the stated share: ``64 are needed``."""
-    needed = f"{current.instances_needed} {'is' if current.instances_needed == 1 else 'are'} needed"
+    needed = f"{current.instances_needed} {'is' if current.instances_needed == 1 else 'are'} needed{covered}"
     if current.within_slo_ratio is None or current.within_slo_ratio < within_ratio:
         return needed
     wanted, asked = ratio_words(Slo(within_ratio=within_ratio).rehearsed_ratio), ratio_words(within_ratio)

@@ -410,10 +410,11 @@ class _Builder:
         for finding in sorted(rivals, key=lambda rival: -float(rival.per_month or 0) / float(_cost(rival))):
             taken = [name for name, _ in finding.resources if name in holders]
             left = tuple((name, cost) for name, cost in finding.resources if name not in holders)
-            others = " and ".join(sorted({holders[name] for name in taken}))
+            others = sorted({holders[name] for name in taken})
+            changed = f"{' and '.join(others)} {'changes' if len(others) == 1 else 'change'} {first_names(taken)}"
             holders |= {name: finding.id for name, _ in left}
             ratio = float(1 - sum(cost for _, cost in left) / _cost(finding))
-            kept = self._kept(finding, ratio, f"{others} changes {first_names(taken)}, and both cannot be done")
+            kept = self._kept(finding, ratio, f"{changed}, and both cannot be done")
             if kept is not None:
                 yield replace(kept, resources=left)
 

@@ -343,7 +343,7 @@ def _asked_words(asked: AskedDifferently, unit: Unit) -> str:
     before, after = (_value(value) or empty for value in (asked.before, asked.after))
     if unit in _SIZES and asked.field in _SIZES[unit]:
         name, per_unit = _SIZES[unit][asked.field]
-        before, after = (_value(value and value / per_unit) for value in (asked.before, asked.after))
+        before, after = (_value(value and value / per_unit) or empty for value in (asked.before, asked.after))
     return f"{name}: {before} → {after}"
 
 

@@ -34,8 +34,8 @@ _GROUP_COLUMNS = (
 def filling_words(minutes: int) -> str:
     """Note on the time before a trace in which replicas fill up."""
     return (
-        f"answers are so long that replicas fill up slowly: before the trace, {minutes:,} min of its first requests "
-        "are served once more, and do not count"
+        "answers are so long that replicas fill up slowly: before the trace, its first requests are served again for "
+        f"{minutes:,} min, and do not count"
     )
 
 
@@ -228,7 +228,7 @@ def _measurement_words(plan: Plan, recommended: Option, measure_first: MeasureFi
     """The measurement that would tell, or that none would."""
     rank, cost_usd, hours = measure_first.rank, measure_first.usd, measure_first.hours
     if rank is None or cost_usd is None or hours is None:
-        return ". No measurement would tell: nothing is learned from those of models that answer in one pass"
+        return ". No measurement would tell: those of models that answer in one pass change no prediction"
     measured = plan.options[rank - 1] if rank else recommended
     price = "runs today" if plan.current is not None and plan.current.runs(measured) else usd(cost_usd)
     load = f"{hours:g} h of load on one {measured.instance_type} ({_told(measured)}; {price})"

@@ -242,9 +242,7 @@ def _obligation_words(fleet: Fleet) -> Iterator[str]:
     until = f" until {cost.obligation_until}" if cost.obligation_until else ""
     regret = cost.regret_usd_per_month
     idle = (
-        ""
-        if regret is None
-        else f"; if demand falls by half, {usd(regret)} a month of it is for capacity that this idles"
+        "" if regret is None else f"; if demand falls by half, {usd(regret)} a month more of it pays for idle capacity"
     )
     yield f"Obligation: {usd(cost.obligation_usd)}{until}, whatever the demand{idle}."
 
@@ -464,7 +462,7 @@ def _first_words(fleet: Fleet) -> Iterator[str]:
         yield f"First: raise the quota {' and '.join(map(_raise_words, short))}."
     if fleet.unknown_quotas:
         held = " and ".join(fleet.unknown_quotas)
-        yield f"Quota: which one holds {held} is not known; ask the provider before an apply."
+        yield f"Quota: the one for {held} is not known; ask the provider before an apply."
 
 
 def _raise_words(need: QuotaNeed) -> str:

@@ -308,12 +308,18 @@ def _current_of_samples(field: Field, demand: DemandSource) -> Deployment:
     fleet = running_fleet(demand.places, demand.hosts)
     if fleet.unknown or not fleet.machines:
         field.fail("not all hosts say what they are", fleet.unknown_words() or "no host has samples there")
-    if len(fleet.machines) > 1:
+    if len({replace(machines, count=0, purchase=_paid(machines.purchase)) for machines in fleet.machines}) > 1:
         kinds = " and ".join(str(machines) for machines in fleet.machines)
         field.fail(f"the hosts are of several kinds: {kinds}", "choose one kind with `hosts` under demand.samples")
-    (machines,) = fleet.machines
-    purchase = Purchase(machines.purchase) if machines.purchase in _PURCHASES else Purchase.ON_DEMAND
-    return Deployment(machines.provider, machines.region, machines.instance_type, machines.count, purchase)
+    machines, count = fleet.machines[0], sum(machines.count for machines in fleet.machines)
+    return Deployment(
+        machines.provider, machines.region, machines.instance_type, count, Purchase(_paid(machines.purchase))
+    )
+
+
+def _paid(purchase: str) -> str:
+    """How sampled hosts are paid for; on demand where they do not say."""
+    return purchase if purchase in _PURCHASES else Purchase.ON_DEMAND.value
 
 
 def _current(field: Field, demand: DemandSource) -> Deployment:

@@ -35,14 +35,14 @@ def resources(provider, region, balanced=1.0, instance_hours=0.0):
 
 
 def test_a_region_pays_for_gateway_key_and_alarms():
-    """One gateway with its address at all hours, a key, and 13 metrics of alarms at AWS."""
+    """One gateway with its address at all hours, a key, and 14 metrics of alarms at AWS."""
     own = resources("aws", "us-east-1")
 
     assert own == {
         "nat_gateway": (730, 32.85),
         "public_ip": (730, 3.65),
         "kms_key": (1, 1.0),
-        "alarm": (13, 1.3),
+        "alarm": (14, 1.4),
     }
 
 
@@ -62,9 +62,9 @@ def test_google_charges_a_gateway_by_the_hours_of_machines():
     assert instance_hour_usd(CATALOG, "aws", "us-east-1") == 0
 
 
-def test_azure_evaluates_ten_rules_on_logs():
+def test_azure_evaluates_eleven_rules_on_logs():
     """A rule that is evaluated every five minutes is 1.50 USD a month."""
-    assert resources("azure", "eastus")["log_alarm"] == (10, 15.0)
+    assert resources("azure", "eastus")["log_alarm"] == (11, 16.5)
 
 
 @given(st.floats(0.0, 100), st.sampled_from([("aws", "us-east-1"), ("azure", "eastus"), ("gcp", "us-central1")]))
@@ -81,8 +81,8 @@ def test_use_and_hosts_add_up_to_what_a_region_charges(rate, where):
 @pytest.mark.parametrize(
     ("provider", "region", "item", "further", "units"),
     [
-        ("aws", "us-east-1", "alarm", Further(groups=1, backends=1), 23),
-        ("gcp", "us-central1", "alarm", Further(groups=2, backends=1), 16),
+        ("aws", "us-east-1", "alarm", Further(groups=1, backends=1), 25),
+        ("gcp", "us-central1", "alarm", Further(groups=2, backends=1), 19),
         ("azure", "eastus", "load_balancer", Further(groups=1, backends=1), 3 * 730),
         ("azure", "eastus", "alarm", Further(groups=1, backends=1), 1),
     ],

@@ -43,7 +43,12 @@ def busy_hours(rates):
 def week(start, days, offset, horizon_days=30.0, planning_day=None):
     """Forecast of an office by the clocks of Berlin, in which it was seen at one offset."""
     profile = office(start, days, lambda hours: np.full(len(hours), offset))
-    return forecast(profile, horizon_days=horizon_days, clock=LocalClock(BERLIN, planning_day))
+    return by_clock(profile, LocalClock(BERLIN, planning_day), horizon_days)
+
+
+def by_clock(profile, clock, horizon_days=30.0):
+    """Forecast of a profile that follows a clock."""
+    return forecast(clock.moved(profile), horizon_days=horizon_days, clock=clock)
 
 
 def test_a_horizon_of_one_offset_is_the_history_again():
@@ -75,11 +80,11 @@ def test_a_history_across_a_change_is_of_its_last_offset():
     """Three weeks of summer and one of winter time are four weeks of the same office, whose hours are those of winter."""
     clock = LocalClock(BERLIN)
     profile = office(BEFORE_WINTER, 28, clock.offsets_hours)
-    by_clock, in_utc = (forecast(profile, clock=one_clock) for one_clock in (clock, None))
+    local, in_utc = by_clock(profile, clock), forecast(profile)
 
-    assert busy_hours(by_clock.peak) == list(range(7, 17))
-    assert len(busy_hours(in_utc.high)) >= len(busy_hours(by_clock.high))
-    errors = [min(row.wape for row in coming.backtest if row.chosen) for coming in (by_clock, in_utc)]
+    assert busy_hours(local.peak) == list(range(7, 17))
+    assert len(busy_hours(in_utc.high)) >= len(busy_hours(local.high))
+    errors = [min(row.wape for row in coming.backtest if row.chosen) for coming in (local, in_utc)]
     assert errors[0] < 0.02 < errors[1]
 
 
@@ -89,7 +94,7 @@ def test_a_history_across_a_change_is_of_its_last_offset():
 def test_zones_without_whole_changes(zone, expected):
     """Where clocks never change nothing is added; where they change by half an hour, the whole hour is planned."""
     profile = office(WINTER, 14, lambda hours: np.full(len(hours), 1))
-    coming = forecast(profile, horizon_days=360.0, clock=LocalClock(zone))
+    coming = by_clock(profile, LocalClock(zone), 360.0)
 
     hours = busy_hours(coming.peak)
     if expected is None:
@@ -114,7 +119,7 @@ def test_times_without_dates_have_no_local_hours():
     profile = DemandProfile(4.0 * 86_400, np.full(3 * 24 * 60, 5.0))
 
     with pytest.raises(InputError, match="show no date") as caught:
-        forecast(profile, clock=LocalClock(BERLIN))
+        LocalClock(BERLIN).moved(profile)
     assert "demand.timezone" in caught.value.hint
 
 
@@ -132,30 +137,55 @@ def test_the_command_takes_a_time_zone(tmp_path, run_advisor):
     assert busy_hours(told["requests_per_second_by_hour_of_week"]["peak"]) == list(range(6, 17))
 
 
-@pytest.mark.parametrize("zone", ["", BERLIN])
-def test_instances_are_there_in_summer_too(zone, tmp_path, run_advisor):
-    """Without the time zone the hosts of the day come an hour late from the end of March on, as a note says."""
+def planned(folder, run_advisor, **changes):
+    """Plan for an office whose trace of two weeks is in a folder."""
+    keys = {"as_of": "2026-11-16", "timezone": BERLIN, "horizon": "30d"} | changes
+    stated = f", timezone: {keys['timezone']}" if keys["timezone"] else ""
+    (folder / "workload.yaml").write_text(
+        f"name: office\nmodel: Qwen/Qwen3-4B\nas_of: {keys['as_of']}\n"
+        f"demand: {{trace: trace.csv, times: 4, horizon: {keys['horizon']}{stated}}}\n"
+        "slo: {ttft_p95: 1s, tpot_p95: 60ms}\n"
+        "providers: [aws]\nregions: [eu-central-1]\ninstance_types: [g6.xlarge]\n"
+    )
+    done = run_advisor("recommend", str(folder / "workload.yaml"), "--format", "json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def written_trace(folder, start):
+    """Requests of two weeks from a Monday on, in the hours of an office in Berlin in winter."""
     generator = np.random.default_rng(3)
     rows = ["timestamp,input_tokens,output_tokens"]
     for hour in range(14 * 24):
         count = generator.poisson(5_400 if 7 <= hour % 24 < 17 else 45)
-        times = np.sort(generator.uniform(0, 3600, count)) + WINTER.timestamp() + hour * 3600
+        times = np.sort(generator.uniform(0, 3600, count)) + start.timestamp() + hour * 3600
         rows += [f"{time:.2f},{generator.integers(200, 900)},{generator.integers(60, 220)}" for time in times]
-    (tmp_path / "trace.csv").write_text("\n".join(rows) + "\n")
-    stated = f", timezone: {zone}" if zone else ""
-    (tmp_path / "workload.yaml").write_text(
-        "name: office\nmodel: Qwen/Qwen3-4B\n"
-        f"demand: {{trace: trace.csv, times: 4, horizon: 180d{stated}}}\n"
-        "slo: {ttft_p95: 1s, tpot_p95: 60ms}\n"
-        "providers: [aws]\nregions: [eu-central-1]\ninstance_types: [g6.xlarge]\n"
-    )
-    done = run_advisor("recommend", str(tmp_path / "workload.yaml"), "--format", "json")
+    (folder / "trace.csv").write_text("\n".join(rows) + "\n")
 
-    assert done.returncode == 0, done.stderr
-    plan = json.loads(done.stdout)
+
+@pytest.mark.parametrize("zone", ["", BERLIN])
+def test_instances_are_there_in_summer_too(zone, tmp_path, run_advisor):
+    """Without the time zone the hosts of the day come an hour late from the end of March on, as a note says."""
+    written_trace(tmp_path, WINTER)
+    plan = planned(tmp_path, run_advisor, timezone=zone, horizon="180d")
+
     (group,) = plan["fleet"]["groups"]
     day = [group["instances"][at] for at in plan["fleet"]["schedule"][48:72]]
     assert (day[6] == day[12]) == bool(zone)
     assert day[7] == day[12] > day[2]
     assert plan["workload"].get("timezone", "") == zone
     assert any("demand.timezone" in note for note in plan["notes"]) != bool(zone)
+
+
+def test_a_plan_for_the_other_season_is_the_same_an_hour_later(tmp_path, run_advisor):
+    """The replay and all else that reads the demand follow the same clock as its forecast."""
+    written_trace(tmp_path, SUMMER)
+    summer, winter = (planned(tmp_path, run_advisor, as_of=day) for day in ("2026-07-21", "2026-12-01"))
+
+    days = [
+        [plan["fleet"]["groups"][0]["instances"][at] for at in plan["fleet"]["schedule"][48:72]]
+        for plan in (summer, winter)
+    ]
+    assert days[0] == [*days[1][1:], days[1][0]]
+    costs = [plan["fleet"]["cost"]["compute_usd_per_month"] for plan in (summer, winter)]
+    assert costs[0] == pytest.approx(costs[1], rel=1e-3)

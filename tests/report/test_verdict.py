@@ -791,7 +791,7 @@ def test_a_close_call_that_no_measurement_would_settle_says_so():
     (text,) = close_call_words(replace(plan, measure_first=MeasureFirst(None, 1, None, None, 3000.0, 1000.0)), 5)
     assert text.endswith(
         "may cost as little as $1,000.00 a month, and the recommendation $3,000.00 at most. No measurement would tell: "
-        "nothing is learned from those of models that answer in one pass."
+        "those of models that answer in one pass change no prediction."
     )
 
 
