@@ -70,7 +70,13 @@ def _on_target(stack: Stack, plan: Plan, choice: Choice, planned: FleetCost, *, 
     now, then = (round(math.fsum(group.usd_per_month for group in some), 2) for some in (groups, counted))
     of_hours, of_standing = round(now - then, 2), 0.0 if own is None else round(_sum(own) - _sum(hosts), 2)
     more = round(of_hours + of_standing, 2)
-    if own is None and not of_hours:
+    # Of sizes that the target's autoscaler raises, and of replicas that run at all hours, the budget knows already.
+    raised = (
+        round((stack.budget.usd_per_month or planned.total_usd_per_month) - planned.total_usd_per_month, 2)
+        if is_whole
+        else 0.0
+    )
+    if own is None and not of_hours and not raised:
         return stack
     told = _told(stack, more, by_hours=bool(of_hours), on_cluster=own is not None)
     rows = stack.summary.cost
@@ -80,10 +86,10 @@ def _on_target(stack: Stack, plan: Plan, choice: Choice, planned: FleetCost, *, 
     if is_whole:
         cost = replace(
             planned,
-            compute_usd_per_month=round(planned.compute_usd_per_month + of_hours, 2),
+            compute_usd_per_month=round(planned.compute_usd_per_month + of_hours + raised, 2),
             standing_usd_per_month=round(planned.standing_usd_per_month + of_standing, 2),
         )
-        cost = at_total(cost, round(planned.total_usd_per_month + more, 2))
+        cost = at_total(cost, round(planned.total_usd_per_month + more + raised, 2))
         rows = tuple(rows_of(plan, choice, cost, more_of, hosts if own is None else own))
     of = "what this code runs, by the hours of its target," if own is None else "what this code runs and orders,"
     budget = replace(stack.budget.with_more(more, of=of), difference=told)

@@ -4,6 +4,7 @@ Nothing of the product is imported here. Numbers are exact fractions of what sta
 """
 
 import csv
+import math
 import re
 from fractions import Fraction
 from functools import cache
@@ -81,7 +82,7 @@ def price(group):
             return own and number(own["usd_per_hour"])
         case "serverless":
             services = [
-                number(line["usd_per_hour"])
+                number(line["usd_per_hour"]) and number(line["usd_per_hour"]) + further_usd(group, line)
                 for line in rows("serverless")
                 if line["provider"] == provider
                 and f"{line['service']} {line['accelerator']}" == instance_type
@@ -90,6 +91,32 @@ def price(group):
             return next(iter(services), None)
         case "commitment":
             return commitments(provider, region, instance_type).get(group["commitment"])
+
+
+def further_usd(group, line):
+    """USD per hour of what a container has beyond the least size, where files lie in its memory."""
+    name = f"{line['service'].removesuffix(' with zonal redundancy')} {line['accelerator'].partition('-')[0]}".lower().replace(
+        " ", "-"
+    )
+    sizes = [
+        row["value"].split(";")
+        for row in rows("deployment_limits")
+        if row["limit"] == "container_sizes" and row["subject"] == name
+    ]
+    held_gib = math.ceil(group["checkpoint_gib"] * 1.2) + 6
+    size = next((size for size in (sizes or [[]])[0] if int(size.partition("x")[2]) >= held_gib), None)
+    if size is None:
+        return 0
+    price = {
+        row["item"]: number(row["usd"])
+        for row in rows("service_prices")
+        if (row["provider"], row["region"]) == (group["provider"], group["region"])
+    }
+    vcpus, memory_gib = (
+        Fraction(part) - number(line[column])
+        for part, column in zip(size.split("x"), ("vcpus", "memory_gib"), strict=True)
+    )
+    return vcpus * price["container_vcpu"] + memory_gib * price["container_memory"] if vcpus or memory_gib else 0
 
 
 def commitments(provider, region, instance_type):

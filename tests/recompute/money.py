@@ -334,11 +334,11 @@ def resources(provider, hosts, services, machine_hours):
     gateway = machine_hours / 32 if provider == "gcp" else HOURS_A_MONTH
     units = {"nat_gateway": gateway, "public_ip": HOURS_A_MONTH}
     if provider == "aws":
-        alarms = 3 + 8 * groups + 2 * backends if hosts else 6
+        alarms = 3 + 9 * groups + 2 * backends if hosts else 6
         return {**units, "kms_key": 1, "alarm": alarms + 6 * more_endpoints}
     if provider == "gcp":
-        return {**units, "alarm": 4 + 4 * groups if hosts else 6}
-    alarms, log_alarms = (1, 10) if hosts else (3, 3)
+        return {**units, "alarm": 4 + 5 * groups if hosts else 6}
+    alarms, log_alarms = (1, 11) if hosts else (3, 3)
     units |= {"log_alarm": log_alarms + 2 * more_endpoints, "alarm": alarms + 2 * more_endpoints}
     with_it = {"entrance_disk": 2} if hosts else {"load_balancer": HOURS_A_MONTH}
     return {**units, **with_it, ("entrance" if hosts else "container_entrance"): 2 * HOURS_A_MONTH}
@@ -347,11 +347,11 @@ def resources(provider, hosts, services, machine_hours):
 def node_resources(provider, nodes, services, machine_hours):
     """The same where nodes of a cluster stand in place of hosts: alarms and the way out.
 
-    *nodes* are the provider's of all regions, whose alarms are alike: two more where any has an NVIDIA accelerator.
+    *nodes* are the provider's of all regions, whose alarms are alike: two more at Google where any has an NVIDIA accelerator.
     """
     units = resources(provider, nodes, services, machine_hours)
     kept = {item: units[item] for item in ("nat_gateway", "public_ip")}
-    alarms = {"gcp": 6, "azure": 3}[provider] + 2 * any(vendor(group) == "nvidia" for group in nodes)
+    alarms = 7 + 2 * any(vendor(group) == "nvidia" for group in nodes) if provider == "gcp" else 3
     endpoints = max(len({layout(group) for group in services}) - 1, 0)
     if provider == "gcp":
         return {**kept, "alarm": alarms}

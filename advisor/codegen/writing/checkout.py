@@ -173,7 +173,8 @@ def _share(path: str, base: bytes, text: bytes) -> float:
     """Share of what a generated text names that another one has; of its lines where it names nothing."""
     names = _names(path, base)
     if names:
-        return len(names & _names(path, text)) / len(names)
+        others = _names(path, text)
+        return len(names & others) / max(len(names), len(others))
     lines = _lines(base)
     return (lines & _lines(text)).total() / max(lines.total(), 1)
 

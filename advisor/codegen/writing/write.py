@@ -198,6 +198,7 @@ def _report(generated: Generated, checkout: Checkout, write_options: WriteOption
     ]
     changes = [_with_line_ends(change, checkout) for change in changes]
     changes += copied_files(changes, former_paths, checkout)
+    check_places(directory, [change.path for change in changes])
     check_writable(directory, [change.path for change in changes if change.is_written])
     texts = {change.path: change.after for change in changes}
     check_listed(generated, directory, texts, names.own)
@@ -342,12 +343,12 @@ def _decisions(
     former = names.former.get(path)
     if former is None:
         return (_under_own_name(decide(file, write_options.for_file(path, file.path)), file),)
-    last = _versions(generated, checkout, former)
+    last = _with_own_names(_versions(generated, checkout, former), names.own)
     write_options = write_options.for_file(path, former, last.path)
     if last.theirs is not None:
         return (decide_copied(replace(last, theirs=file.theirs), path, write_options),)
-    last = _with_own_names(replace(last, theirs=file.theirs), names.own)
-    if not last.generated_path:
+    last = _with_own_names(replace(_versions(generated, checkout, former), theirs=file.theirs), names.own)
+    if not last.generated_path or path not in names.own:
         return decide_renamed(last, path, write_options)
     # The name is the user's own: it stays.
     own = PurePosixPath(path).with_name(PurePosixPath(last.path).name).as_posix()
@@ -368,7 +369,11 @@ def _with_own_names(file: Versions, own_names: Mapping[str, str]) -> Versions:
     if PurePosixPath(file.path).name != KUSTOMIZATION or file.mine is None:
         return file
     listed = {PurePosixPath(name).name for name in files_named(file.mine)}
-    names = {PurePosixPath(path).name: own for path, own in own_names.items() if own in listed}
+    names = {
+        PurePosixPath(path).name: quoted if (quoted := f'"{own}"').encode() in file.mine else own
+        for path, own in own_names.items()
+        if own in listed
+    }
     base, theirs = (None if text is None else with_names(text, names) for text in (file.base, file.theirs))
     return replace(file, base=base, theirs=theirs)
 
@@ -376,7 +381,14 @@ def _with_own_names(file: Versions, own_names: Mapping[str, str]) -> Versions:
 def _own_names(former_paths: Mapping[str, str], generated: Generated, checkout: Checkout) -> Mapping[str, str]:
     own = {path: PurePosixPath(place).name for path, place in checkout.places.items()}
     gone = {path: former for path, former in former_paths.items() if former not in generated.files}
-    return own | {path: own[former] for path, former in gone.items() if former in own}
+    kept = {path: own[former] for path, former in gone.items() if former in own}
+    return own | {path: name for path, name in kept.items() if not _is_taken(path, name, gone[path], checkout)}
+
+
+def _is_taken(path: str, name: str, former: str, checkout: Checkout) -> bool:
+    """Whether a person's own file has, in the folder of a new file, the name that goes on."""
+    place = PurePosixPath(path).with_name(name).as_posix()
+    return place != checkout.place_of(former) and os.path.lexists(checkout.directory / place)
 
 
 def _versions(generated: Generated, checkout: Checkout, path: str) -> Versions:

@@ -212,25 +212,29 @@ def test_without_a_record_two_new_backends_are_a_conflict(tmp_path):
 
 
 def test_a_file_named_after_a_backend_takes_its_edits_along(tmp_path):
-    """A manifest of a backend that goes on under another key, as with another engine; deleted, it stays deleted."""
+    """A manifest of a backend that goes on under another key, as with another engine."""
     another = plan_of({"engine": "SGLang", "engine_version": "0.5.9"})
-    for name, change in (("edited", "edit"), ("deleted", "delete")):
-        folder = tmp_path / name
-        manifests = folder / "kubernetes/us-east-1"
-        former = manifests / "us-east-1-1xl4-bf16-tp1-vllm.yaml"
-        run(folder, Language.TERRAFORM, plan_of({}), target="eks")
-        if change == "edit":
-            former.write_text(former.read_text() + "# mine\n")
-        else:
-            former.unlink()
-        run(folder, Language.TERRAFORM, another, target="eks")
-        now = manifests / "us-east-1-1xl4-bf16-tp1-sglang.yaml"
-        assert not former.exists()
-        assert now.exists() == (change == "edit")
-        assert change == "delete" or now.read_text().endswith("# mine\n")
-        before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-        run(folder, Language.TERRAFORM, another, target="eks")
-        assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    manifests = tmp_path / "kubernetes/us-east-1"
+    former = manifests / "us-east-1-1xl4-bf16-tp1-vllm.yaml"
+    run(tmp_path, Language.TERRAFORM, plan_of({}), target="eks")
+    former.write_text(former.read_text() + "# mine\n")
+    run(tmp_path, Language.TERRAFORM, another, target="eks")
+    assert not former.exists()
+    assert (manifests / "us-east-1-1xl4-bf16-tp1-sglang.yaml").read_text().endswith("# mine\n")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    run(tmp_path, Language.TERRAFORM, another, target="eks")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_deleted_file_of_a_backend_that_changes_is_not_left_out_unasked(tmp_path):
+    """Another engine changes its text: without it the new backend would be missing and nobody would know."""
+    run(tmp_path, Language.TERRAFORM, plan_of({}), target="eks")
+    (tmp_path / "kubernetes/us-east-1/us-east-1-1xl4-bf16-tp1-vllm.yaml").unlink()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    with pytest.raises(InputError, match="was deleted, and the new code changes it"):
+        run(tmp_path, Language.TERRAFORM, plan_of({"engine": "SGLang", "engine_version": "0.5.9"}), target="eks")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 @LANGUAGES
