@@ -12,7 +12,7 @@ from advisor.records import dataclass, replace
 from advisor.units import MINUTES_PER_DAY, MINUTES_PER_WEEK, usd
 
 _LONGEST_STABILIZATION_SECONDS = 3600
-_JOINING_FORMS = (Form.MANIFESTS, Form.KSERVE, Form.PRODUCTION_STACK)
+_JOINING_FORMS = (Form.MANIFESTS, Form.PRODUCTION_STACK)
 """Forms whose requests are spread over pods: the pickers of the others, and Dynamo's frontend, look at each replica."""
 _JOINING_RUNTIMES = (Runtime.CUDA, Runtime.ROCM)
 """On which engines spread requests over replicas of theirs as they were measured to."""
