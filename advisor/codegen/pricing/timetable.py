@@ -13,7 +13,7 @@ from advisor.codegen.pricing.edits import record_of
 from advisor.codegen.pricing.programs import fleet_data
 from advisor.codegen.python_literals import parse_python
 from advisor.codegen.rollout import Rollout
-from advisor.codegen.writing.checkout import checkout_of
+from advisor.codegen.writing.checkout import CRLF, LF, checkout_of
 from advisor.codegen.writing.record import read_record, read_rollouts
 from advisor.units import MINUTES_PER_HOUR, whole_minutes
 
@@ -96,6 +96,7 @@ def _edits(directory: Path) -> Callable[[str], Sequence[str]]:
     for path in record.files:
         facts_of = _facts_in(Path(path).relative_to(root)) if Path(path).is_relative_to(root) else None
         content = checkout.read(path) if facts_of else None
+        content = None if content is None else content.replace(CRLF, LF)
         generated = None if content is None else checkout.base(path, content)
         if facts_of and content is not None and generated not in (None, content):
             name = Path(checkout.place_of(path)).relative_to(root).as_posix()

@@ -454,7 +454,7 @@ def test_a_stack_buys_a_base_on_demand(value, on_demand, short, price, tmp_path)
 
 
 def test_a_secret_base_leaves_the_price_unknown(price, tmp_path):
-    """What Pulumi encrypted is as good as computed."""
+    """A secret of Pulumi is as good as a computed value."""
     project = as_pulumi(tmp_path / "infra", make_group(purchase="spot"))
     configure(tmp_path / "infra", "production", f"  {project}:on_demand_base:\n    secure: v1:abc\n")
     assert "on_demand_base is computed" in price("infra")[1]
@@ -473,12 +473,12 @@ def test_a_short_program_passes_on_what_its_arguments_name(price, tmp_path):
 
 
 def test_each_stack_of_a_program_is_a_project(price, tmp_path):
-    """They deploy a fleet each; weights that one of them mounts make its container a smaller one."""
+    """They deploy a fleet each; weights that project of them mounts make its container a smaller project."""
     container = make_group(**GOOGLE | {"instance_type": "g2-standard-4"}, weights_gib=20.0)
     project = as_pulumi(tmp_path / "infra", container, target="cloud-run")
     configure(tmp_path / "infra", "staging", f"  {project}:model_source: gs://weights/models\n")
-    found = json.loads(price("infra", "--format", "json")[1])["projects"]
-    names = {one["name"]: one["breakdown"]["resources"][0]["costComponents"][0]["name"] for one in found}
+    projects = json.loads(price("infra", "--format", "json")[1])["projects"]
+    names = {project["name"]: project["breakdown"]["resources"][0]["costComponents"][0]["name"] for project in projects}
     assert "8 vCPUs and 32 GiB" in names["infra (production)"]
     assert "4 vCPUs and 16 GiB" in names["infra (staging)"]
 
@@ -533,6 +533,17 @@ def test_another_plan_beside_a_short_program_leaves_its_hours_unknown(price, tmp
     (tmp_path / "infra" / "plan.json").write_text(plan_to_json(other))
     out = price("infra")[1]
     assert "unknown, since it was edited: its plan (plan.json)" in out
+
+
+@pytest.mark.parametrize("short", [False, True], ids=["whole", "short"])
+def test_a_checkout_with_other_line_ends_is_no_edit(short, price, tmp_path):
+    """Git may write CRLF: the hours are those of the plan all the same."""
+    as_pulumi(tmp_path / "infra", make_group(purchase="spot", instances=(0, 2)), short=short)
+    before = price("infra")[1]
+    for path in (tmp_path / "infra").rglob("*"):
+        if path.is_file() and ".advisor" not in path.parts:
+            path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert price("infra")[1] == before
 
 
 def test_a_program_that_is_no_python_says_where(price, tmp_path):
