@@ -123,9 +123,7 @@ def _after(changes: Iterable[Change]) -> Mapping[str, bytes | None]:
 
 
 def _missing(path: str, text: bytes | None, after: Mapping[str, bytes | None], directory: Path) -> Iterator[str]:
-    """Names in a kustomization of what will not be there; none in another file."""
-    if PurePosixPath(path).name != KUSTOMIZATION:
-        return
+    """Names in a kustomization of what will not be there."""
     for name in files_named(text):
         place = posixpath.normpath(f"{posixpath.dirname(path)}/{name}")
         written = [held for other, held in after.items() if other == place or other.startswith(f"{place}/")]
@@ -136,8 +134,9 @@ def _missing(path: str, text: bytes | None, after: Mapping[str, bytes | None], d
 def _files(directory: Path, path: str) -> Iterator[str]:
     """A file, or the files of a folder; none outside of the directory."""
     place = directory / path
-    if path.startswith("..") or not place.resolve().is_relative_to(directory.resolve()):
+    whole = directory.resolve()
+    if path.startswith("..") or not place.resolve().is_relative_to(whole):
         return
     for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
-        if file.is_file():
+        if file.is_file() and file.resolve().is_relative_to(whole):
             yield file.relative_to(directory).as_posix()

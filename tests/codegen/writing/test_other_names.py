@@ -226,6 +226,21 @@ def test_files_that_a_kustomization_names_go_with_it_to_another_region(with_own_
     assert (new / "mine.yaml").read_text() == "mine: 2\n"
 
 
+def test_what_lies_outside_is_not_copied_to_another_region(with_own_objects, tmp_path_factory):
+    """A link in a folder that a kustomization names would bring its content into the repository."""
+    directory, folder = with_own_objects
+    outside = tmp_path_factory.mktemp("outside") / "token"
+    outside.write_text("secret")
+    (folder / "extra").mkdir()
+    (folder / "extra/kustomization.yaml").write_text("resources: []\n")
+    (folder / "extra/token").symlink_to(outside)
+    kustomization = folder / "kustomization.yaml"
+    kustomization.write_text(kustomization.read_text().replace("  - mine.yaml\n", "  - mine.yaml\n  - extra\n"))
+    on_eks(pods("eu-central-1"), directory)
+    copied = directory / "kubernetes/eu-central-1/extra"
+    assert [path.name for path in copied.iterdir()] == ["kustomization.yaml"]
+
+
 @pytest.mark.parametrize("name", ["mine.yaml", "patches/mine.yaml"])
 def test_a_kustomization_that_cannot_be_built_is_not_written(name, with_own_objects):
     """The file that it names and that is nowhere is named, and nothing is written."""
