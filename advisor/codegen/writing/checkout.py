@@ -56,7 +56,11 @@ class Checkout:
         """Whether an earlier run wrote a file; moves that were deleted are no text that anybody waits for."""
         if mine is None and is_moves(path):
             return False
-        return self.record.base_of(path, _digest(mine)) is not None
+        return self.digest_of_base(path, mine) is not None
+
+    def digest_of_base(self, path: str, mine: bytes | None) -> str | None:
+        """Digest of the text as it was generated last, where *mine* lies there; None where none was."""
+        return self.record.base_of(path, None if mine is None else digest_of(mine))
 
     def base(self, path: str, mine: bytes | None) -> bytes | None:
         """The text as it was generated last: kept beside the code, or what lies there where nobody edited it.
@@ -65,7 +69,7 @@ class Checkout:
         """
         if is_moves(path) and (mine is None or is_as_generated(_plain(mine))):
             return self._pending_moves(path) if mine is None else mine.replace(CRLF, LF)
-        digest = self.record.base_of(path, _digest(mine))
+        digest = self.digest_of_base(path, mine)
         if digest is None:
             return None
         as_generated = (mine or b"").replace(CRLF, LF)
@@ -80,7 +84,7 @@ class Checkout:
         """Whether a file is another than it was generated, or was deleted."""
         if mine is None:
             return not is_moves(path)
-        return self.record.base_of(path, _digest(mine)) not in (digest_of(mine), digest_of(mine.replace(CRLF, LF)))
+        return self.digest_of_base(path, mine) not in (digest_of(mine), digest_of(mine.replace(CRLF, LF)))
 
     def last(self) -> Mapping[str, str]:
         """The text of each file as the last run generated it, where that is known."""
@@ -209,7 +213,3 @@ def _lines(text: bytes) -> Counter[bytes]:
 
 def _plain(text: bytes) -> str:
     return text.replace(CRLF, LF).decode("utf-8", "replace")
-
-
-def _digest(content: bytes | None) -> str | None:
-    return None if content is None else digest_of(content)

@@ -343,11 +343,12 @@ def _decisions(
     former = names.former.get(path)
     if former is None:
         return (_under_own_name(decide(file, write_options.for_file(path, file.path)), file),)
-    last = _with_own_names(_versions(generated, checkout, former), names.own)
+    last = _versions(generated, checkout, former)
     write_options = write_options.for_file(path, former, last.path)
     if last.theirs is not None:
-        return (decide_copied(replace(last, theirs=file.theirs), path, write_options),)
-    last = _with_own_names(replace(_versions(generated, checkout, former), theirs=file.theirs), names.own)
+        last = replace(_with_own_names(last, names.own), theirs=file.theirs)
+        return (decide_copied(last, path, write_options),)
+    last = _with_own_names(replace(last, theirs=file.theirs), names.own)
     if not last.generated_path or path not in names.own:
         return decide_renamed(last, path, write_options)
     # The name is the user's own: it stays.
@@ -414,10 +415,6 @@ def _versions(generated: Generated, checkout: Checkout, path: str) -> Versions:
     )
 
 
-def _digest(content: bytes | None) -> str | None:
-    return None if content is None else digest_of(content)
-
-
 def _of_left_roots(generated: Generated, record: Record) -> Mapping[str, str]:
     """Path → folder, of the files of roots that the code no longer has: what they deployed may still run."""
     left = [root for root in record.roots if root not in generated.roots]
@@ -472,7 +469,7 @@ def _write(generated: Generated, report: WriteReport, checkout: Checkout) -> Non
 def _record_before(generated: Generated, report: WriteReport, checkout: Checkout) -> Record:
     """The base of each file as it is now, and of those that are about to change, what they will be."""
     record = checkout.record
-    bases = {path: record.base_of(path, _digest(checkout.read(path))) for path in record.paths}
+    bases = {path: checkout.digest_of_base(path, checkout.read(path)) for path in record.paths}
     after = {change.path: change.after for change in report.changes if change.is_written}
     pending = {
         path: Pending(digest_of(text.encode()), digest_of(written))

@@ -418,11 +418,13 @@ class Trials:
         key = ("stretch", peak_ratio, *_key(groups, routes))
         if key not in self._known:
             small = self._small(groups, routes)
-            of, most = (peak_ratio, small.rehearsal.scale, self._filling(groups)), self.rehearsal.busiest.stop
-            if of not in self._busy_stretches:
-                made_up = stressed(self._requirements.demand, most, of[1], self._sampled, Stress(peak_ratio), of[2])
-                self._busy_stretches[of] = self._from_places(made_up)
-            requests = thinned(self._busy_stretches[of], small.share)
+            scale, filling = small.rehearsal.scale, self._filling(groups)
+            stretch = peak_ratio, scale, filling
+            if stretch not in self._busy_stretches:
+                demand, most = self._requirements.demand, self.rehearsal.busiest.stop
+                made_up = stressed(demand, most, scale, self._sampled, Stress(peak_ratio), filling)
+                self._busy_stretches[stretch] = self._from_places(made_up)
+            requests = thinned(self._busy_stretches[stretch], small.share)
             self._known[key] = self._judged(small.groups, small.routes, requests)
         return self._known[key]
 
