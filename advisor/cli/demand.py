@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 import numpy as np
@@ -22,7 +21,7 @@ from advisor.cli.output import (
 )
 from advisor.demand.cache_log import BLOCK_TOKENS, MOST_BLOCK_TOKENS, read_log
 from advisor.demand.cache_replay import SCHEMA, CacheCurve, CacheReplay, Vectors, replay_caches
-from advisor.demand.clocks import LocalClock
+from advisor.demand.clocks import LocalClock, zone_of
 from advisor.demand.forecast import DAYS, forecast
 from advisor.demand.summary import read_summary, summary_json
 from advisor.demand.trace_columns import KIND_COLUMNS, OF_TIMES, OF_TOKENS, SizeColumns, is_of_times_alone, told_unit
@@ -236,10 +235,8 @@ def _sizes_of(trace: Path, name: str | None) -> tuple[Unit, SizeColumns]:
 def _local_clock(_context: click.Context, _parameter: click.Parameter, name: str | None) -> LocalClock | None:
     if name is None:
         return None
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise click.BadParameter(f"'{name}' is not a time zone: write it as Europe/Berlin") from error
+    if zone_of(name) is None:
+        raise click.BadParameter(f"'{name}' is not a time zone: write it as Europe/Berlin")
     return LocalClock(name)
 
 

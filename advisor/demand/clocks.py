@@ -3,7 +3,7 @@
 import datetime as dt
 import math
 from collections.abc import Iterator
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,14 @@ from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_DAY, MINUTES_PER_HOUR, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 _A_YEAR_AHEAD_DAYS = 366
+
+
+def zone_of(name: str) -> ZoneInfo | None:
+    """Zone of a name in the time zone database; None where it has none."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,12 +67,12 @@ def read_zone(field: Field | None) -> dt.tzinfo:
     """Time zone of times that name none; UTC where none is stated."""
     if field is None:
         return dt.UTC
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415 - few workloads name a zone
+    from advisor.demand.clocks import zone_of  # noqa: PLC0415 - few workloads name a zone
 
-    try:
-        return ZoneInfo(field.text())
-    except (ZoneInfoNotFoundError, ValueError):
+    zone = zone_of(field.text())
+    if zone is None:
         field.fail(f"'{field.text()}' is not a time zone", "write it as Europe/Berlin, or leave it out for UTC")
+    return zone
 
 
 def _moment(field: Field | None, zone: dt.tzinfo) -> float | None:
