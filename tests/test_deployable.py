@@ -228,8 +228,8 @@ def test_a_machine_that_no_code_starts_is_rejected_once(provider, instance_type,
 def test_weights_are_loaded_into_the_memory_of_a_rank(instance_type, gib):
     """A core of a chip has its share alone: what a rank holds while loading is compared with that, planned and generated."""
     machine = CATALOG.instance_type("aws", instance_type)
-    found = judge(machine, requirements(precisions=("bf16",)), CATALOG)
-    candidate = next(one for one in found if isinstance(one, Candidate))
+    outcomes = judge(machine, requirements(precisions=("bf16",)), CATALOG)
+    candidate = next(outcome for outcome in outcomes if isinstance(outcome, Candidate))
     assert candidate.setup.rank_gib == gib
     assert candidate.memory.loading_gib <= gib
     too_much = replace(candidate.setup, loading_gib=gib + 1.0)

@@ -62,7 +62,7 @@ def _rows(cost: Cost, hours: Sequence[GroupHours]) -> Iterator[tuple[str, ...]]:
 
 
 _Sentence = tuple[str, str, str]
-"""What its first line and its others begin with, and its text."""
+"""Start of its first line, start of its others, and its text."""
 
 
 def _sentences(project: Project) -> Iterator[_Sentence]:

@@ -256,7 +256,7 @@ class FitRequest:
     """One replica: a model's weights in a precision, served by an engine on ranks (accelerators or their cores)."""
 
     accelerator_memory_gib: float
-    """Of one rank, as the driver reports it (H100: 79.2, not 80)."""
+    """Memory that a rank has, as the driver reports it (H100: 79.2, not 80)."""
     accelerator_count: int
     """Ranks that there are."""
     tensor_parallel: int

@@ -97,10 +97,10 @@ def test_what_may_move_to_spot_is_no_reason_to_commit(tmp_path, audit):
     charges = [*hours(Charge(), 24 * 8), *hours(Charge(resource="i-0dev", tags={"env": "dev"}), 24 * 8)]
     rows = [{**focus_row(charge), "SkuMeter": "USE1-BoxUsage:g5.12xlarge"} for charge in charges]
 
-    found = audit(write_csv(tmp_path / "bill.csv", rows))
+    audited = audit(write_csv(tmp_path / "bill.csv", rows))
 
-    assert finding_of(found, "ADV106").resources == [("i-0dev", 24 * 8)]
-    assert finding_of(found, "ADV107").resources == [("i-0aaa", 24 * 8)]
+    assert finding_of(audited, "ADV106").resources == [("i-0dev", 24 * 8)]
+    assert finding_of(audited, "ADV107").resources == [("i-0aaa", 24 * 8)]
 
 
 def test_an_unused_box_is_an_unused_reservation(tmp_path, audit):

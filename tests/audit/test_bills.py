@@ -446,10 +446,10 @@ def test_a_column_that_counts_is_there_once(tmp_path, audit):
     assert not any("twice" in note for note in audit(path).notes)
 
     repeat_column(path, "BilledCost", ("2", ""))
-    found = audit(path)
-    assert found.bill.cost == 5
+    audited = audit(path)
+    assert audited.bill.cost == 5
     told = f"{path}: the column BilledCost is there twice: the first counts, and the other says nothing else"
-    assert told in found.notes
+    assert told in audited.notes
 
     repeat_column(path, "billed_cost", ("2", "1"))
     with pytest.raises(

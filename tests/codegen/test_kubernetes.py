@@ -701,7 +701,7 @@ def test_a_node_is_empty_with_its_pod():
 
 
 def test_pods_of_several_replicas_take_the_load_of_all_of_them():
-    """What is counted for each engine of a pod is compared with as many times the number of one."""
+    """Counts of a pod with several engines are compared with as many times the number for a single engine."""
     _, _, scaled = generated(policy=Policy.REACTIVE)
     alone = generated(policy=Policy.REACTIVE, replicas_per_instance=1)[2]
     thresholds = [[float(one["metadata"]["threshold"]) for one in spec["triggers"]] for spec in (scaled, alone)]

@@ -192,11 +192,11 @@ def test_a_stressed_stretch_has_so_many_times_the_requests(ratio):
     """The same minutes with more in each."""
     steady = demand([600] * 100)
 
-    found = stressed(steady, 6_000, 1.0, stress=Stress(peak_ratio=ratio))
+    requests = stressed(steady, 6_000, 1.0, stress=Stress(peak_ratio=ratio))
 
-    seconds = found.seconds[-1] - found.seconds[0]
-    assert found.seconds.size / seconds == pytest.approx(10 * ratio, rel=0.1)
-    assert found.seconds.size == pytest.approx(6_000 * ratio, rel=0.1)
+    seconds = requests.seconds[-1] - requests.seconds[0]
+    assert requests.seconds.size / seconds == pytest.approx(10 * ratio, rel=0.1)
+    assert requests.seconds.size == pytest.approx(6_000 * ratio, rel=0.1)
 
 
 def test_a_stressed_stretch_is_so_many_times_as_bursty():
@@ -214,14 +214,14 @@ def test_a_large_demand_is_rehearsed_at_a_scale(rate):
     declared, counted = declared_demand(rate, rate, 500, 100), demand([rate * 60] * 30, Dispersion(5.0, 9.0))
 
     for large in (declared, counted):
-        found = rehearse(large, 20_000)
-        stress = stressed(large, 6_000, found.scale, stress=Stress(peak_ratio=2.0))
-        larger = rehearse(large, 20_000, scale=min(4 * found.scale, 1.0))
+        trace = rehearse(large, 20_000)
+        stress = stressed(large, 6_000, trace.scale, stress=Stress(peak_ratio=2.0))
+        larger = rehearse(large, 20_000, scale=min(4 * trace.scale, 1.0))
 
-        assert found.requests.seconds.size == pytest.approx(60_000, rel=0.1)
-        assert found.scale == pytest.approx(60_000 / (rate * 60), rel=0.1)
-        assert found.minutes >= 1
-        assert "at a scale of" in found.words
+        assert trace.requests.seconds.size == pytest.approx(60_000, rel=0.1)
+        assert trace.scale == pytest.approx(60_000 / (rate * 60), rel=0.1)
+        assert trace.minutes >= 1
+        assert "at a scale of" in trace.words
         assert stress.seconds.size == pytest.approx(2 * 60_000, rel=0.1)
         assert larger.requests.seconds.size == pytest.approx(larger.scale * rate * 60, rel=0.1)
 

@@ -26,7 +26,7 @@ def market_with(seed, budget=None, **changes):
 
 
 def planned_with(seed, budget=None, **changes):
-    """What is planned for it, with its options."""
+    """Plan for it, with its options."""
     return plan_routed(market_with(seed, budget, **changes), Asked())[1]
 
 

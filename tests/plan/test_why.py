@@ -239,12 +239,12 @@ def test_a_budget_that_is_named_is_enough():
     (reason,) = (each for each in explained("p5.48xlarge", question).obstacles if each.code == "budget")
     key, _, budget = reason.lifted_by.partition("=")
     raised, _, _ = what_if(question, CATALOG, reason.lifted_by)
-    found = explained("p5.48xlarge", raised)
+    explanation = explained("p5.48xlarge", raised)
 
     assert key == "limits.max_usd_per_month"
     assert 0 <= float(budget) - reason.needed < 1
-    assert found.contender.total_usd_per_month == pytest.approx(reason.needed)
-    assert not found.obstacles
+    assert explanation.contender.total_usd_per_month == pytest.approx(reason.needed)
+    assert not explanation.obstacles
 
 
 def test_more_memory_lifts_a_reason_only_in_the_layout_that_is_rejected():

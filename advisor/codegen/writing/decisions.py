@@ -313,7 +313,7 @@ class Refusal:
     reason: str
     conflicts: tuple[Conflict, ...] = ()
     difference: str = ""
-    """Of a file that was deleted: what the new code changes in it, as a patch."""
+    """Change of the new code to a file that was deleted, as a patch."""
 
 
 _NOT_GENERATED = "was not generated, and the code needs a file of that name"

@@ -262,7 +262,7 @@ class FleetCost:
     obligation_until: str | None = None
     """ISO date on which the last of them ends; None without."""
     regret_usd_per_month: float | None = None
-    """What the same commitments cost beyond use if the demand falls by half, more than as planned; None without any."""
+    """Cost of committed capacity idle if the demand falls by half, beyond what is idle as planned; None without any."""
 
     @property
     def parts_usd_per_month(self) -> Mapping[str, float]:

@@ -101,7 +101,7 @@ def test_edits_that_pay_for_nothing_else_leave_the_price(pattern, replacement, w
 
 
 def test_a_renamed_file_is_no_edit(written):
-    """What it holds is read under any name."""
+    """A renamed file is read for what it holds."""
     directory = written("ec2")
     before = price_table(project_of(directory))
     (directory / "compute.tf").rename(directory / "asg.tf")
@@ -181,7 +181,7 @@ def test_computed_arguments_of_ones_own_leave_the_price_unknown(change, written)
 
 
 def test_modules_that_are_called_are_named(written):
-    """What they deploy is elsewhere."""
+    """Own modules deploy from elsewhere."""
     directory = written("ec2")
     (directory / "mine.tf").write_text('module "cache" {\n  source = "./cache"\n}\n')
     assert project_of(directory).not_read == ("module.cache (mine.tf)",)

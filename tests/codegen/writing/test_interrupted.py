@@ -104,7 +104,7 @@ def test_the_same_code_after_a_cut_run(monkeypatch, tmp_path):
 
 
 def test_moves_after_a_cut_run(monkeypatch, tmp_path):
-    """What tells Terraform of a new address is never lost between two files."""
+    """Moves that tell Terraform of a new address are never lost between two files."""
     old, new = (root({key: ("us-east-1", "g6.xlarge", False)}) for key in ("one", "two"))
     write_files(code(old), tmp_path / "whole")
     write_files(code(new), tmp_path / "whole")

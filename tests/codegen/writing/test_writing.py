@@ -270,7 +270,7 @@ def test_a_readme_of_ones_own_stands_in_no_plans_way(tmp_path):
 
 
 def test_code_of_ones_own_in_the_place_of_generated_code_is_a_conflict(tmp_path):
-    """What is applied is never left behind its plan."""
+    """Code that is applied is never left behind its plan."""
     write(tmp_path)
     (tmp_path / "main.tf").write_text("all\nmy\nown\n")
     with pytest.raises(InputError, match=r"main\.tf: your edits"):

@@ -80,8 +80,8 @@ def test_a_service_is_billed_for_the_time_in_which_it_runs():
 )
 def test_it_costs_what_the_container_does_that_the_weights_lie_in(precision, vcpus, gib):
     """The size that code orders with weights from the hub, at its price by GPU, vCPU and GiB."""
-    found = formulation(precisions=(precision,))
-    (tariff,) = [one for key, one in services(found).items() if key.startswith("gcp/us-central1/Cloud Run L4/")]
+    planned = formulation(precisions=(precision,))
+    (tariff,) = [own for key, own in services(planned).items() if key.startswith("gcp/us-central1/Cloud Run L4/")]
     assert tariff.usd_per_hour == pytest.approx(0.67212 + vcpus * 0.0648 + gib * 0.0072)
 
 

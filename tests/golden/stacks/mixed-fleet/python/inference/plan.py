@@ -40,7 +40,7 @@ class Backend:
     protocol: str
     health_path: str
     metrics: Mapping[str, str | float] | None
-    """What a host reads of its engine for the alarms: path, latency, waiting, target_seconds, running, progress; None: nothing."""
+    """Metrics of its engine that a host reads for the alarms: path, latency, waiting, target_seconds, running, progress; None: nothing."""
     model_variable: str = ""
     """What stands before the model where the image is told it by a variable; empty: it is a word of the command."""
     former_keys: Sequence[str] = ()
