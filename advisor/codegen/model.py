@@ -3,6 +3,7 @@
 Generators only read these values, so that two languages can never disagree about a number.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from itertools import pairwise
@@ -39,7 +40,8 @@ from advisor.units import (
 
 START_PATIENCE = 2
 """Times the predicted start, at its upper edge, that one is waited for before it counts as failed."""
-_SHORTEST_START_LIMIT_SECONDS = 3600
+_START_STEP_SECONDS, _RESTART_STEP_SECONDS = 3600, 300
+"""Least of the time that a start and a restart may take, in whose multiples it is told."""
 _OF_REPLICAS = "container-apps"
 """Target whose containers hold a replica each."""
 
@@ -78,6 +80,11 @@ class ScheduledSize:
         """Five fields, in UTC; Sunday is 0."""
         days = "*" if len(self.weekdays) == 7 else ",".join(str(day % 7) for day in self.weekdays)
         return f"{self.minute} {self.hour} * * {days}"
+
+
+def _whole_steps(seconds: int, step: int) -> int:
+    """As many steps as it takes, one at least."""
+    return step * max(1, math.ceil(seconds / step))
 
 
 def at_times(changes: Iterable[tuple[int, int]]) -> tuple[ScheduledSize, ...]:
@@ -220,8 +227,19 @@ class ComputeGroup:
 
     @property
     def start_limit_seconds(self) -> int:
-        """Time after which a start has failed: slower ones than predicted are waited for, an hour at least."""
-        return max(_SHORTEST_START_LIMIT_SECONDS, START_PATIENCE * self.start_seconds)
+        """Time after which a start has failed: slower ones than predicted are waited for, an hour at least.
+
+        In whole hours, since another number is another script of the hosts, which replaces them.
+        """
+        return _whole_steps(START_PATIENCE * self.start_seconds, _START_STEP_SECONDS)
+
+    @property
+    def restart_seconds(self) -> int:
+        """Time that an engine which answers no more has to come back, before its host is replaced: as long as a start.
+
+        In whole five minutes, for the same reason.
+        """
+        return _whole_steps(self.start_seconds, _RESTART_STEP_SECONDS)
 
     @property
     def has_gpu(self) -> bool:

@@ -4,10 +4,13 @@ import json
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from email.utils import formatdate
 
 import pytest
@@ -190,6 +193,42 @@ def test_host_comes_up_serves_and_leaves(azure, tmp_path):
         "/metadata/scheduledevents?api-version=2020-07-01",
         '{"StartRequests": [{"EventId": "1"}]}',
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [("/absent", (503, {"ApplicationHealthState": None})), ("/health", (200, {"ApplicationHealthState": "Healthy"}))],
+    ids=["loading", "serving"],
+)
+def test_host_tells_the_health_extension_how_it_is(path, answer, azure, tmp_path):
+    """In the form of rich health states, to the host alone."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    machine = Machine(tmp_path, azure)
+    machine.script = machine.script.replace("HEALTH_PORT = 8444", f"HEALTH_PORT = {port}")
+    machine.boot(SETTINGS | {"port": azure.server_address[1], "health_path": path})
+    unit = (tmp_path / "etc/systemd/system/inference-health.service").read_text()
+    command = shlex.split(re.search(r"^ExecStart=(.+)$", unit, re.MULTILINE)[1])
+    with subprocess.Popen(command, env=machine.environment) as process:
+        try:
+            assert answer_of(port) == answer
+        finally:
+            process.kill()
+
+
+def answer_of(port):
+    """Status and body of the first answer there, as soon as there is one."""
+    end = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as response:
+                return response.status, json.load(response)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+        except urllib.error.URLError:
+            assert time.monotonic() < end
+            time.sleep(0.05)
 
 
 def test_a_first_start_that_fails_does_not_end_the_set_up(azure, tmp_path):

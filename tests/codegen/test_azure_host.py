@@ -35,6 +35,7 @@ SETTINGS = {
     "waiting_limit": 4,
     "publish_metrics": True,
     "drain_seconds": 2,
+    "restart_seconds": 600,
     "registry_server": None,
     "registry_secret_url": None,
     "weights_gib": 20,
@@ -270,6 +271,27 @@ def test_reports_tell_for_how_long_an_engine_hangs(looks, minutes, host, service
         services.page = "\n".join(lines)
         host.report()
     assert [json.loads(line)["stalled_minutes"] for line in services.logged] == minutes
+
+
+@pytest.mark.parametrize(
+    ("looks", "told"),
+    [
+        ([(0, False), (3600, False), (3700, True)], [None, None, "Healthy"]),
+        ([(0, True), (599, False), (601, False), (900, True)], ["Healthy", "Healthy", "Unhealthy", "Healthy"]),
+        ([(0, True), (500, False), (700, True), (1200, False)], ["Healthy"] * 4),
+    ],
+    ids=["a slow start", "an engine that stays away", "an engine that comes back"],
+)
+def test_host_is_to_be_replaced_once_its_engine_stays_away(looks, told, host, monkeypatch):
+    """A restart has as long as a start takes; before the first answer nothing is said, for which Azure waits by itself."""
+    clock, answers = [0.0], [False]
+    monkeypatch.setattr(host.time, "monotonic", lambda: clock[0])
+    monkeypatch.setitem(host.Health.state.__globals__, "is_healthy", lambda: answers[0])
+    page = host.Health.__new__(host.Health)
+    states = []
+    for clock[0], answers[0] in looks:
+        states.append(page.state())
+    assert states == told
 
 
 def test_engine_that_restarts_counts_from_nothing(host, services):

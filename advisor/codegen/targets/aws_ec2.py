@@ -1,6 +1,5 @@
 """EC2 Auto Scaling groups behind internal Application Load Balancers, one in each region."""
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -30,7 +29,6 @@ from advisor.codegen.targets.target import (
 )
 from advisor.codegen.turns import has_hand_overs, steps_of, waits_of
 from advisor.records import replace
-from advisor.units import SECONDS_PER_HOUR
 
 _FOLDER = "aws-ec2"
 _FAILOVER = "aws_failover.asl.yaml.j2"
@@ -228,16 +226,11 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         **_scaling(stack, group),
         **_longest_queue(stack, group),
         "start_seconds": group.start_seconds,
-        "start_limit_seconds": _start_limit_seconds(group),
+        "start_limit_seconds": min(group.start_limit_seconds, _LONGEST_WAIT_SECONDS - _SILENT_SECONDS),
+        "restart_seconds": group.restart_seconds,
         "root_volume_gib": group.host_disk_gib,
         "ami_parameter": group.platform.machine_image,
     }
-
-
-def _start_limit_seconds(group: ComputeGroup) -> int:
-    """Heartbeats end then; in whole hours, since another number is another script, which replaces the hosts."""
-    hours = math.ceil(group.start_limit_seconds / SECONDS_PER_HOUR)
-    return min(hours * SECONDS_PER_HOUR, _LONGEST_WAIT_SECONDS - _SILENT_SECONDS)
 
 
 def _longest_queue(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:

@@ -27,6 +27,7 @@ from advisor.codegen.targets.target import (
 )
 from advisor.codegen.turns import has_hand_overs, waits_of
 from advisor.cost.services import HOSTS
+from advisor.units import SECONDS_PER_HOUR
 
 _FOLDER = "azure-vm-scale-set"
 _TLS_FILE = "/run/inference/tls.pem"
@@ -38,8 +39,10 @@ _ANSWERING_PERCENT = 99
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MOST_PROFILES = 20
 """Of an autoscale setting."""
-_LONGEST_GRACE_MINUTES = 90
-"""Grace of an automatic repair after a start."""
+_HEALTH_PORT = 8444
+"""Where a host tells the health extension how it is; only itself can reach it."""
+_LONGEST_GRACE_SECONDS = 4 * SECONDS_PER_HOUR
+"""Longest that the health extension lets a host initialise."""
 _OUT_SHARE = 0.8
 """Of the rate that an instance sustains: finished requests never exceed it, so an instance is added before."""
 _IN_SHARE = 0.4
@@ -96,6 +99,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "probe_threshold": _PROBE_THRESHOLD,
         "probing_seconds": _PROBE_SECONDS * _PROBE_THRESHOLD,
         "program": PROGRAM,
+        "health_port": _HEALTH_PORT,
         "autoscales": _autoscales(stack),
         "hands_over": has_hand_overs(stack),
         "answering_percent": _ANSWERING_PERCENT,
@@ -123,7 +127,8 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "os_disk_gib": group.host_disk_gib,
         "weights_gib": group.checkpoint_gib,
         "repairs": _repairs(group),
-        "repair_grace": f"PT{min(_minutes(group.start_limit_seconds), _LONGEST_GRACE_MINUTES)}M",
+        "start_limit_seconds": min(group.start_limit_seconds, _LONGEST_GRACE_SECONDS),
+        "restart_seconds": group.restart_seconds,
         "waiting_limit": _waiting_limit(stack, group),
         "image": {"publisher": publisher, "offer": offer, "sku": sku},
         **({} if group.has_gpu else {"amd": True}),
@@ -142,8 +147,8 @@ def _minutes(seconds: float) -> int:
 
 
 def _repairs(group: ComputeGroup) -> bool:
-    """Whether Azure replaces hosts that do not answer: not those that may still be starting when its grace ends."""
-    return _minutes(group.start_limit_seconds) <= _LONGEST_GRACE_MINUTES
+    """Whether Azure replaces hosts that do not answer: not those that may still be starting when their time ends."""
+    return group.start_limit_seconds <= _LONGEST_GRACE_SECONDS
 
 
 def _thresholds(stack: Stack, group: ComputeGroup) -> Mapping[str, float | str]:

@@ -4,6 +4,7 @@ Google manages TPUs through Compute Engine: a TPU VM is an instance of a TPU mac
 themselves form an ordinary managed instance group.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,6 +37,9 @@ _ANSWERS = {
 _TARGET_UTILIZATION = 0.8
 """The rest is the room that the plan's headroom of a quarter gives."""
 _SPOT_DRAIN_SECONDS = 20
+_HEALING_LOOKS = 10
+_LONGEST_INTERVAL_SECONDS = 300
+"""Of a health check, which counts up to ten failures."""
 _WITHOUT_HOSTS = "tpu-v5-lite-podslice"
 """Google starts TPU v5e through GKE and the older Cloud TPU API only."""
 
@@ -81,6 +85,7 @@ def _choices(stack: Stack, groups: tuple[gcp_values.GoogleGroup, ...]) -> dict[s
         "target_utilization": _TARGET_UTILIZATION,
         **stop_times(stack),
         "longest_wait_seconds": gcp_values.LONGEST_WAIT_SECONDS,
+        "healing_looks": _HEALING_LOOKS,
         "unhealed": [group.group.key for group in groups if not group.heals],
         "accelerators": {
             group.group.key: [
@@ -148,7 +153,9 @@ def _scaling(stack: Stack, google_group: gcp_values.GoogleGroup) -> Mapping[str,
 
 def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
     facts = backend_facts(backend, stack.load_balancer.host_port)
-    return {**facts, "scraped": scraped(backend.container.engine)}
+    restarts = max(group.restart_seconds for group in stack.groups if group.backend == backend.key)
+    interval = min(math.ceil(restarts / _HEALING_LOOKS), _LONGEST_INTERVAL_SECONDS)
+    return {**facts, "healing_interval_seconds": interval, "scraped": scraped(backend.container.engine)}
 
 
 def _example_network(stack: Stack, region: Region) -> Mapping[str, object]:

@@ -24,7 +24,7 @@ PODS = (("kubernetes/", (r"startupProbe:[^#]*?periodSeconds:", r"startupProbe:[^
 LIMITS: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "ec2": (("fleet.tf", ("start_limit_seconds",)),),
     "mig": (("compute.tf", ("initial_delay_sec",)),),
-    "vm-scale-set": (("fleet.tf", ('repair_grace += "PT',)),),
+    "vm-scale-set": (("fleet.tf", ("start_limit_seconds",)),),
     "sagemaker": (
         ("endpoint.tf", ("container_startup_health_check_timeout_in_seconds",)),
         ("endpoint.tf", ("model_data_download_timeout_in_seconds",)),
@@ -57,22 +57,35 @@ def numbers(files: Mapping[str, str], start: str, patterns: tuple[str, ...]) -> 
 @pytest.mark.parametrize("target", list(PLACES))
 def test_a_start_of_half_as_long_again_is_waited_for(target, seconds):
     """Whatever ends a host or a container that does not answer comes later than 1.5 times the predicted upper edge."""
-    files, unit = files_of(target, seconds), 60 if target == "vm-scale-set" else 1
-    products = [unit * math.prod(numbers(files, *limit)) for limit in LIMITS[target]]
+    files = files_of(target, seconds)
+    products = [math.prod(numbers(files, *limit)) for limit in LIMITS[target]]
     if target == "container-apps":
         products = [math.prod(products)]
     assert all(waited >= 1.5 * seconds for waited in products)
 
 
-@pytest.mark.parametrize("target", ["mig", "vm-scale-set"])
-def test_what_may_start_for_longer_than_repair_waits_is_not_repaired(target):
+@pytest.mark.parametrize(("target", "repaired", "waited_for"), [("mig", 1800, 1801), ("vm-scale-set", 7200, 7201)])
+def test_what_may_start_for_longer_than_repair_waits_is_not_repaired(target, repaired, waited_for):
     """Health still decides who gets requests and how a rollout goes on; the README names the groups."""
-    short, long = files_of(target, 1200), files_of(target, 3000)
+    short, long = files_of(target, repaired), files_of(target, waited_for)
     switch = r"(?:heals|repairs) +?= (\w+)"
     assert (re.findall(switch, short["fleet.tf"]), re.findall(switch, long["fleet.tf"])) == (["true"], ["false"])
     assert "not replaced by themselves" not in short["README.md"]
     assert "not replaced by themselves" in long["README.md"]
     assert re.search(r"auto_healing_policies \{|automatic_instance_repair \{", long["compute.tf"])
+
+
+@pytest.mark.parametrize(("seconds", "waited"), [(40, 300), (1080, 1200), (1200, 1200), (1801, 2100)])
+@pytest.mark.parametrize("target", ["ec2", "mig", "vm-scale-set"])
+def test_an_engine_has_the_time_of_a_start_to_come_back(target, seconds, waited):
+    """Its host is not replaced before; in steps, so that a start that takes a little longer changes no script of a host."""
+    files = files_of(target, seconds)
+    if target == "mig":
+        looks = numbers(files, "compute.tf", (r'"healing" [\s\S]+?unhealthy_threshold',))
+        looks += numbers(files, "fleet.tf", ("healing_interval_seconds",))
+        assert math.prod(looks) == waited
+    else:
+        assert numbers(files, "fleet.tf", ("restart_seconds",)) == [waited]
 
 
 def test_a_rollout_on_a_cluster_waits_for_slow_starts_too():

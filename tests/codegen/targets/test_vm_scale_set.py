@@ -85,6 +85,21 @@ def test_load_balancer_asks_whether_a_backend_is_up_and_replacement_whether_the_
     assert "health_probe_id" not in files["entrance.tf"]
 
 
+def test_a_host_says_itself_whether_it_is_to_be_replaced():
+    """By rich health states, which let a start take its time, and by its own judgement, not by the load balancer's probe."""
+    scenario = SCENARIOS["vm-scale-set-a100-spot"]()
+    for language in Language:
+        text = "\n".join(generate(scenario.plan, language, scenario.wanted).files.values())
+        (hosts, settings) = re.search(
+            r'type_?handler_?version"?:? *=? *"2\.0"(.*?)settings(.*?\})', text, re.DOTALL | re.IGNORECASE
+        ).groups()
+        assert "extension" not in hosts
+        assert re.search(r'gracePeriod"?[ :=]+(each\.value|group)\.start_limit_seconds', settings)
+        (port,) = re.findall(r'port"?[ :=]+(\d+)', settings)
+        assert f"HEALTH_PORT = {port}\n" in text
+        assert "health_probe_id" not in text
+
+
 @pytest.mark.parametrize(
     ("name", "has_setting"),
     [
