@@ -195,6 +195,30 @@ def test_host_comes_up_serves_and_leaves(azure, tmp_path):
     )
 
 
+def test_an_engine_that_starts_again_needs_no_service(azure, tmp_path):
+    """Key Vault and a storage account that do not answer then fail no restart: what was read since the boot does."""
+    machine = Machine(tmp_path, azure)
+    secrets = {"certificate_url": f"{azure.url}/secrets/certificate", "hub_token_url": f"{azure.url}/secrets/token"}
+    source = {"container_url": f"{azure.url}/models", "prefix": MODEL, "model": "organisation/model"}
+    machine.boot(SETTINGS | secrets | {"weights": source})
+    machine.start("inference.service")
+    settings = json.loads((tmp_path / "etc/inference/settings.json").read_text())
+    silent = settings | {
+        "key_vault_resource": "",
+        "certificate_url": f"{azure.url}/nothing",
+        "weights": source | {"prefix": "none/"},
+    }
+    (tmp_path / "etc/inference/settings.json").write_text(json.dumps(silent))
+    machine.start("inference.service")
+    assert (tmp_path / "run/inference/environment").read_text() == "HF_TOKEN=hf_token\n"
+
+    for mark in ("read", "copied"):
+        (tmp_path / "run/inference" / mark).unlink()
+        with pytest.raises(subprocess.CalledProcessError):
+            machine.start("inference.service")
+        (tmp_path / "run/inference" / mark).touch()
+
+
 @pytest.mark.parametrize(
     ("path", "answer"),
     [("/absent", (503, {"ApplicationHealthState": None})), ("/health", (200, {"ApplicationHealthState": "Healthy"}))],

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import re
+import shlex
 import socket
 import ssl
 import subprocess
@@ -116,7 +117,7 @@ class Host:
 
     def prepare(self) -> str:
         """What comes before the container, to the end or to the first failure, whose message is returned."""
-        ran = (self.run(command) for command in self.commands_of("ExecStartPre"))
+        ran = (self.run(*shlex.split(command)) for command in self.commands_of("ExecStartPre"))
         return next((one.stderr for one in ran if one.returncode), "")
 
     def ask(self, path: str = "/health", body: bytes | None = None) -> str:

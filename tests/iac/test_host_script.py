@@ -21,6 +21,7 @@ STAND_INS = {
     "systemctl": RECORDER,
     "openssl": RECORDER,
     "dpkg": RECORDER + "echo amd64\n",
+    "apt-get": RECORDER,
     "python3": RECORDER,
     "gpg": RECORDER + 'echo "[GNUPG:] VALIDSIG $SIGNED_BY 2026-11-01 0"\n',
 }
@@ -287,6 +288,29 @@ def test_token_is_read_at_start_and_kept_in_memory_only(boot):
     assert environment.stat().st_mode & 0o777 == 0o600
 
 
+def test_an_engine_that_starts_again_needs_no_service(boot):
+    """Secrets and a bucket that do not answer then fail no restart: what was read and copied since the boot does."""
+    host, _ = boot("l4-spot", model_source="s3://weights/llm")
+    unit = (host.root / "etc/systemd/system/inference.service").read_text()
+    prepare = "set -e\n" + "\n".join(re.findall(r"^ExecStartPre=(?!-)(.+)$", unit, re.MULTILINE))
+    prepare = prepare.replace(f"{host.root}/usr", "/usr").replace("/usr/local/sbin/inference-disk", "true")
+    for script in ("token", "weights"):
+        path = host.root / f"usr/local/sbin/inference-{script}"
+        path.write_text(HOST_PATHS.sub(rf"{host.root}/\1/", path.read_text().replace(str(host.root), "")))
+    host.program("bin/aws", RECORDER + 'echo first; [[ $2 != sync ]] || touch "${@: -1}/file"\n')
+    host.run(prepare)
+    assert any(command[:3] == ["aws", "s3", "sync"] for command in host.commands())
+
+    host.program("bin/aws", RECORDER + "exit 1\n")
+    commands = host.run(prepare)
+    assert commands
+    assert not any(command[:3] == ["aws", "s3", "sync"] for command in commands)
+    assert (host.root / "run/inference/environment").read_text() == "HF_TOKEN=first\n"
+
+    (host.root / "run/inference/prepared").unlink()
+    assert host.try_to_run(prepare).returncode != 0
+
+
 def test_host_logs_into_ngc_and_serves_from_a_folder(boot):
     """The key of NGC reaches Docker on its input only, and the model is a folder without the hub's prefix."""
     host, _ = boot("ec2-custom-image")
@@ -397,7 +421,7 @@ def test_a_metrics_agent_that_aws_did_not_sign_is_not_installed(start, tmp_path,
     commands = host.commands()
     bucket = "https://amazoncloudwatch-agent-us-east-1.s3.us-east-1.amazonaws.com"
     assert f"{bucket}/ubuntu/amd64/latest/amazon-cloudwatch-agent.deb.sig" in {command[-1] for command in commands}
-    assert any(command[:2] == ["dpkg", "--install"] for command in commands) == (signed_by == KEY_OF_AWS)
+    assert any(command[0] == "apt-get" and "install" in command for command in commands) == (signed_by == KEY_OF_AWS)
 
 
 def test_a_plain_ubuntu_installs_what_it_has_not(start, tmp_path):
