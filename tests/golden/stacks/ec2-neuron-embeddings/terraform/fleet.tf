@@ -119,6 +119,7 @@ locals {
       longest_queue       = 43.2
       start_seconds       = 720
       start_limit_seconds = 3600
+      restart_seconds     = 900
       root_volume_gib     = 164
       ami_parameter       = "/aws/service/neuron/dlami/multi-framework/ubuntu-24.04/latest/image_id"
     }
@@ -134,6 +135,7 @@ locals {
       longest_queue       = 7.2
       start_seconds       = 720
       start_limit_seconds = 3600
+      restart_seconds     = 900
       root_volume_gib     = 164
       ami_parameter       = "/aws/service/neuron/dlami/multi-framework/ubuntu-24.04/latest/image_id"
     }

@@ -67,6 +67,7 @@ locals {
       longest_queue       = 2.4
       start_seconds       = 2220
       start_limit_seconds = 7200
+      restart_seconds     = 2400
       root_volume_gib     = 308
       ami_parameter       = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }

@@ -56,6 +56,7 @@ locals {
       longest_queue       = 1.2
       start_seconds       = 2220
       start_limit_seconds = 7200
+      restart_seconds     = 2400
       root_volume_gib     = 308
       ami_parameter       = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }

@@ -346,6 +346,7 @@ locals {
       longest_queue       = 1
       start_seconds       = 720
       start_limit_seconds = 3600
+      restart_seconds     = 900
       root_volume_gib     = 164
       ami_parameter       = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
     }
@@ -361,6 +362,7 @@ locals {
       longest_queue       = 1
       start_seconds       = 720
       start_limit_seconds = 3600
+      restart_seconds     = 900
       root_volume_gib     = 164
       ami_parameter       = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }

@@ -60,7 +60,7 @@ locals {
       disk_gib              = 164
       disk_gib_with_weights = 164
       instances             = 2
-      start_limit_seconds   = 5400
+      start_limit_seconds   = 7200
     }
   }
 }

@@ -70,6 +70,7 @@ locals {
       longest_queue       = 1.2
       start_seconds       = 2760
       start_limit_seconds = 7200
+      restart_seconds     = 3000
       root_volume_gib     = 164
       ami_parameter       = "/aws/service/neuron/dlami/multi-framework/ubuntu-24.04/latest/image_id"
     }

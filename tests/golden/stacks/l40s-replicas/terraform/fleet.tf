@@ -67,6 +67,7 @@ locals {
       longest_queue       = 4.8
       start_seconds       = 960
       start_limit_seconds = 3600
+      restart_seconds     = 1200
       root_volume_gib     = 164
       ami_parameter       = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }

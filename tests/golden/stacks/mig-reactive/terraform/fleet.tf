@@ -38,10 +38,11 @@ locals {
         "--ssl-keyfile=/etc/inference/key.pem",
         "--ssl-certfile=/etc/inference/certificate.pem",
       ]
-      revision_option  = "--revision="
-      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"]
-      health_path      = "/health"
-      scraped          = "vllm:generation_tokens_total|vllm:num_requests_running|vllm:num_requests_waiting|vllm:time_to_first_token_seconds_bucket|vllm:time_to_first_token_seconds_count|vllm:time_to_first_token_seconds_sum"
+      revision_option          = "--revision="
+      docker_arguments         = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"]
+      health_path              = "/health"
+      healing_interval_seconds = 90
+      scraped                  = "vllm:generation_tokens_total|vllm:num_requests_running|vllm:num_requests_waiting|vllm:time_to_first_token_seconds_bucket|vllm:time_to_first_token_seconds_count|vllm:time_to_first_token_seconds_sum"
     }
     us-central1-1xrtx-pro-6000-bf16-806e0c = {
       region       = "us-central1"
@@ -64,10 +65,11 @@ locals {
         "--ssl-keyfile=/etc/inference/key.pem",
         "--ssl-certfile=/etc/inference/certificate.pem",
       ]
-      revision_option  = "--revision="
-      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"]
-      health_path      = "/health"
-      scraped          = "vllm:generation_tokens_total|vllm:num_requests_running|vllm:num_requests_waiting|vllm:time_to_first_token_seconds_bucket|vllm:time_to_first_token_seconds_count|vllm:time_to_first_token_seconds_sum"
+      revision_option          = "--revision="
+      docker_arguments         = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"]
+      health_path              = "/health"
+      healing_interval_seconds = 90
+      scraped                  = "vllm:generation_tokens_total|vllm:num_requests_running|vllm:num_requests_waiting|vllm:time_to_first_token_seconds_bucket|vllm:time_to_first_token_seconds_count|vllm:time_to_first_token_seconds_sum"
     }
   }
 

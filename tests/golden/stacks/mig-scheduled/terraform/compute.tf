@@ -86,15 +86,15 @@ resource "google_compute_region_instance_template" "this" {
   lifecycle { create_before_destroy = true }
 }
 
-# A gentler check than the load balancer's: what is slow to answer is not yet to be replaced. Names end after 63
-# characters, which the backend's key would not leave room for.
+# A gentler check than the load balancer's: an engine that ended has the time of a start to come back before its host is
+# replaced. Names end after 63 characters, which the backend's key would not leave room for.
 resource "google_compute_region_health_check" "healing" {
   for_each = local.backends
 
   region              = each.value.region
   name                = "${var.name}-${substr(sha256(each.key), 0, 8)}-healing"
   description         = "Replaces hosts of ${var.name} that stopped answering"
-  check_interval_sec  = 30
+  check_interval_sec  = each.value.healing_interval_seconds
   timeout_sec         = 10
   healthy_threshold   = 1
   unhealthy_threshold = 10

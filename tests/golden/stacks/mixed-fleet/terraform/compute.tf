@@ -57,6 +57,7 @@ resource "aws_launch_template" "this" {
     metrics_namespace   = local.metrics_namespace
     engine_metrics      = local.engine_metrics[each.value.backend]
     start_limit_seconds = each.value.start_limit_seconds
+    restart_seconds     = each.value.restart_seconds
     ready_url           = "${lower(local.backends[each.value.backend].protocol)}://127.0.0.1:${local.host_port}${local.backends[each.value.backend].health_path}"
     words               = join("\n  ", local.shell_words[each.value.backend])
   }))

@@ -7,11 +7,7 @@ locals {
 
   # What hosts may do: report, say that they are ready, read what is given, and nothing else.
   permissions = {
-    PutMetrics = {
-      Action    = ["cloudwatch:PutMetricData"]
-      Resource  = ["*"]
-      Condition = { StringEquals = { "cloudwatch:namespace" = local.metrics_namespace } }
-    }
+    PutMetrics = { Action = ["cloudwatch:PutMetricData"], Resource = ["*"], Condition = { StringEquals = { "cloudwatch:namespace" = local.metrics_namespace } } }
     NameTheGroup = { Action = ["ec2:DescribeTags"], Resource = ["*"] }
     WriteLogs = {
       Action   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
@@ -32,20 +28,13 @@ locals {
     }
     # All that Session Manager needs. AmazonSSMManagedInstanceCore would let hosts read every parameter of the account too.
     OpenSessions = {
-      Action = [
-        "ssm:UpdateInstanceInformation",
-        "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel",
-        "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel",
-      ]
+      Action   = ["ssm:UpdateInstanceInformation", "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel"]
       Resource = ["*"]
     }
     LogIntoRegistries = { Action = ["ecr:GetAuthorizationToken"], Resource = length(local.repositories) == 0 ? [] : ["*"] }
     PullImages = {
-      Action = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-      Resource = [
-        for repo in local.repositories :
-        "arn:${data.aws_partition.current.partition}:ecr:${repo[1]}:${repo[0]}:repository/${repo[2]}"
-      ]
+      Action   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+      Resource = [for repo in local.repositories : "arn:${data.aws_partition.current.partition}:ecr:${repo[1]}:${repo[0]}:repository/${repo[2]}"]
     }
   }
 }

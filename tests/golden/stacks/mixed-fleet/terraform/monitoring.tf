@@ -4,6 +4,46 @@ locals {
   log_group = "/inference/${var.name}"
 
   gpu_regions = toset([for group in values(local.groups) : group.region if group.gpu])
+
+  hosts = {
+    for key, group in local.groups : key => merge(group, {
+      namespace  = local.metrics_namespace
+      dimensions = { AutoScalingGroupName = aws_autoscaling_group.this[key].name }
+    })
+  }
+
+  # Who publishes the metrics of an alarm, by the source that the alarm names.
+  watched = {
+    host   = local.hosts
+    gpu    = { for key, host in local.hosts : key => host if host.gpu }
+    agent  = { for key, host in local.hosts : key => host if host.gpu && var.agent_package != null }
+    engine = { for key, host in local.hosts : key => host if local.backends[host.backend].metrics != null }
+    load_balancer = {
+      for key, backend in local.backends : key => {
+        region        = backend.region
+        min_instances = sum([for group in local.groups : group.min_instances if group.backend == key])
+        namespace     = "AWS/ApplicationELB"
+        dimensions    = { LoadBalancer = aws_lb.this[backend.region].arn_suffix, TargetGroup = aws_lb_target_group.this[key].arn_suffix }
+      }
+    }
+    entrance = {
+      for region, balancer in aws_lb.this : region =>
+      { region = region, min_instances = 0, namespace = "AWS/ApplicationELB", dimensions = { LoadBalancer = balancer.arn_suffix } }
+    }
+    kernel_log = {
+      for region in local.gpu_regions : region =>
+      { region = region, min_instances = 0, namespace = "${local.metrics_namespace}/${var.name}", dimensions = {} }
+    }
+  }
+
+  alarm_defaults = { below = false, missing = "notBreaching", needs_someone = false, per = "", tolerated = 0, expression = "" }
+  watches = merge([
+    for name, alarm in local.alarms : {
+      for key, target in local.watched[alarm.source] :
+      "${replace(name, "_", "-")}-${key}" => merge(target, local.alarm_defaults, { metrics = { value = try(alarm.metric, "") } }, alarm)
+      if target.min_instances > 0 || !try(alarm.needs_someone, false)
+    }
+  ]...)
 }
 
 resource "aws_cloudwatch_log_group" "serving" {
@@ -66,48 +106,6 @@ resource "aws_cloudwatch_log_metric_filter" "gpu_errors" {
     name      = local.alarms.gpu_errors.metric
     value     = "1"
   }
-}
-
-locals {
-  hosts = {
-    for key, group in local.groups : key => merge(group, {
-      namespace  = local.metrics_namespace
-      dimensions = { AutoScalingGroupName = aws_autoscaling_group.this[key].name }
-    })
-  }
-
-  # Who publishes the metrics of an alarm, by the source that the alarm names.
-  watched = {
-    host   = local.hosts
-    gpu    = { for key, host in local.hosts : key => host if host.gpu }
-    agent  = { for key, host in local.hosts : key => host if host.gpu && var.agent_package != null }
-    engine = { for key, host in local.hosts : key => host if local.backends[host.backend].metrics != null }
-    load_balancer = {
-      for key, backend in local.backends : key => {
-        region        = backend.region
-        min_instances = sum([for group in local.groups : group.min_instances if group.backend == key])
-        namespace     = "AWS/ApplicationELB"
-        dimensions    = { LoadBalancer = aws_lb.this[backend.region].arn_suffix, TargetGroup = aws_lb_target_group.this[key].arn_suffix }
-      }
-    }
-    entrance = {
-      for region, balancer in aws_lb.this : region =>
-      { region = region, min_instances = 0, namespace = "AWS/ApplicationELB", dimensions = { LoadBalancer = balancer.arn_suffix } }
-    }
-    kernel_log = {
-      for region in local.gpu_regions : region =>
-      { region = region, min_instances = 0, namespace = "${local.metrics_namespace}/${var.name}", dimensions = {} }
-    }
-  }
-
-  alarm_defaults = { below = false, missing = "notBreaching", needs_someone = false, per = "", tolerated = 0, expression = "" }
-  watches = merge([
-    for name, alarm in local.alarms : {
-      for key, target in local.watched[alarm.source] :
-      "${replace(name, "_", "-")}-${key}" => merge(target, local.alarm_defaults, { metrics = { value = try(alarm.metric, "") } }, alarm)
-      if target.min_instances > 0 || !try(alarm.needs_someone, false)
-    }
-  ]...)
 }
 
 # What may be empty has no alarm on missing hosts, and is not told from a host that sends nothing.

@@ -102,7 +102,7 @@ variable "on_demand_base" {
 }
 
 variable "ami_ids" {
-  description = "Machine image to pin, by the key of the group, or \"*\" where one fits all; without one the newest of its SSM parameter is taken at each launch. Only a pinned image can be rolled back automatically."
+  description = "Machine image to pin, by the key of the group, or \"*\" where one fits all; without one the newest of its SSM parameter is taken at each launch. Its root volume has to be /dev/sda1, as of Ubuntu. Only a pinned image can be rolled back automatically."
   type        = map(string)
   default     = {}
 

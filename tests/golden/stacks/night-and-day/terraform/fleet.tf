@@ -198,6 +198,7 @@ locals {
       longest_queue       = 1
       start_seconds       = 720
       start_limit_seconds = 3600
+      restart_seconds     = 900
       root_volume_gib     = 164
       ami_parameter       = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
@@ -217,6 +218,7 @@ locals {
       longest_queue       = 4
       start_seconds       = 720
       start_limit_seconds = 3600
+      restart_seconds     = 900
       root_volume_gib     = 164
       ami_parameter       = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }

@@ -66,6 +66,7 @@ locals {
       longest_queue       = 1.2
       start_seconds       = 13500
       start_limit_seconds = 28800
+      restart_seconds     = 13500
       root_volume_gib     = 1652
       ami_parameter       = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }

@@ -67,6 +67,7 @@ locals {
       longest_queue       = 1.2
       start_seconds       = 1560
       start_limit_seconds = 3600
+      restart_seconds     = 1800
       root_volume_gib     = 236
       ami_parameter       = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }

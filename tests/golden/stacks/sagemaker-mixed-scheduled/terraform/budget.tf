@@ -27,7 +27,7 @@ resource "aws_budgets_budget" "monthly" {
       threshold                 = max(notification.value, local.budget_planned_percent)
       threshold_type            = "PERCENTAGE"
       notification_type         = notification.key
-      subscriber_sns_topic_arns = [aws_sns_topic.alerts[local.home_region].arn]
+      subscriber_sns_topic_arns = [aws_sns_topic.alerts[keys(local.regions)[0]].arn]
     }
   }
 
@@ -57,7 +57,7 @@ resource "aws_ce_anomaly_subscription" "deployment" {
 
   subscriber {
     type    = "SNS"
-    address = aws_sns_topic.alerts[local.home_region].arn
+    address = aws_sns_topic.alerts[keys(local.regions)[0]].arn
   }
 
   threshold_expression {

@@ -39,10 +39,11 @@ locals {
         "--ssl-keyfile=/etc/inference/key.pem",
         "--ssl-certfile=/etc/inference/certificate.pem",
       ]
-      revision_option  = "--revision="
-      docker_arguments = ["--privileged", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"]
-      health_path      = "/health"
-      scraped          = "vllm:e2e_request_latency_seconds_bucket|vllm:e2e_request_latency_seconds_count|vllm:e2e_request_latency_seconds_sum|vllm:num_requests_running|vllm:num_requests_waiting|vllm:request_success_total"
+      revision_option          = "--revision="
+      docker_arguments         = ["--privileged", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620", "--entrypoint=vllm"]
+      health_path              = "/health"
+      healing_interval_seconds = 90
+      scraped                  = "vllm:e2e_request_latency_seconds_bucket|vllm:e2e_request_latency_seconds_count|vllm:e2e_request_latency_seconds_sum|vllm:num_requests_running|vllm:num_requests_waiting|vllm:request_success_total"
     }
   }
 

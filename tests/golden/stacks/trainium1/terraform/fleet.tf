@@ -85,6 +85,7 @@ locals {
       longest_queue       = 1.2
       start_seconds       = 5820
       start_limit_seconds = 14400
+      restart_seconds     = 6000
       root_volume_gib     = 308
       ami_parameter       = "/aws/service/neuron/dlami/multi-framework/ubuntu-24.04/latest/image_id"
     }

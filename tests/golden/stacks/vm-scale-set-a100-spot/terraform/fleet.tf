@@ -63,16 +63,17 @@ locals {
   # next one starts; the default one when none does.
   groups = {
     westeurope-nc24ads-a100-v4-bf16-a97a6d = {
-      region        = "westeurope"
-      backend       = "westeurope-1xa100-80gb-pcie-bf1-e8d32a"
-      size          = "Standard_NC24ads_A100_v4"
-      priority      = "Spot"
-      os_disk_gib   = 164
-      weights_gib   = 18
-      repairs       = true
-      repair_grace  = "PT60M"
-      waiting_limit = 1.2
-      image         = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404" }
+      region              = "westeurope"
+      backend             = "westeurope-1xa100-80gb-pcie-bf1-e8d32a"
+      size                = "Standard_NC24ads_A100_v4"
+      priority            = "Spot"
+      os_disk_gib         = 164
+      weights_gib         = 18
+      repairs             = true
+      start_limit_seconds = 3600
+      restart_seconds     = 1200
+      waiting_limit       = 1.2
+      image               = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404" }
       profiles = [
         {
           name    = "default"

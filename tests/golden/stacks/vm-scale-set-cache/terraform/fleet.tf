@@ -62,17 +62,18 @@ locals {
   # Instances that start and are bought together.
   groups = {
     eastus-nc24ads-a100-v4-bf16-tp1-2b27b7 = {
-      region        = "eastus"
-      backend       = "eastus-1xa100-80gb-pcie-bf16-tp1-vllm"
-      size          = "Standard_NC24ads_A100_v4"
-      priority      = "Regular"
-      os_disk_gib   = 164
-      weights_gib   = 18
-      repairs       = true
-      repair_grace  = "PT60M"
-      waiting_limit = 1.2
-      image         = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404" }
-      instances     = 2
+      region              = "eastus"
+      backend             = "eastus-1xa100-80gb-pcie-bf16-tp1-vllm"
+      size                = "Standard_NC24ads_A100_v4"
+      priority            = "Regular"
+      os_disk_gib         = 164
+      weights_gib         = 18
+      repairs             = true
+      start_limit_seconds = 3600
+      restart_seconds     = 900
+      waiting_limit       = 1.2
+      image               = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404" }
+      instances           = 2
     }
   }
 

@@ -62,17 +62,18 @@ locals {
   # Instances that start and are bought together.
   groups = {
     eastus-nd96isr-h100-v5-fp8-tp8-975ced = {
-      region        = "eastus"
-      backend       = "eastus-8xh100-sxm-fp8-tp8-vllm"
-      size          = "Standard_ND96isr_H100_v5"
-      priority      = "Regular"
-      os_disk_gib   = 1052
-      weights_gib   = 904
-      repairs       = false
-      repair_grace  = "PT90M"
-      waiting_limit = 1.2
-      image         = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404" }
-      instances     = 3
+      region              = "eastus"
+      backend             = "eastus-8xh100-sxm-fp8-tp8-vllm"
+      size                = "Standard_ND96isr_H100_v5"
+      priority            = "Regular"
+      os_disk_gib         = 1052
+      weights_gib         = 904
+      repairs             = false
+      start_limit_seconds = 14400
+      restart_seconds     = 8700
+      waiting_limit       = 1.2
+      image               = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404" }
+      instances           = 3
     }
   }
 

@@ -63,17 +63,18 @@ locals {
   # Instances that start and are bought together.
   groups = {
     eastus-nc64as-t4-v3-int4-tp1x4-0a695b = {
-      region        = "eastus"
-      backend       = "eastus-4xt4-int4-tp1x4-vllm"
-      size          = "Standard_NC64as_T4_v3"
-      priority      = "Regular"
-      os_disk_gib   = 164
-      weights_gib   = 7
-      repairs       = true
-      repair_grace  = "PT60M"
-      waiting_limit = 4.8
-      image         = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404" }
-      instances     = 2
+      region              = "eastus"
+      backend             = "eastus-4xt4-int4-tp1x4-vllm"
+      size                = "Standard_NC64as_T4_v3"
+      priority            = "Regular"
+      os_disk_gib         = 164
+      weights_gib         = 7
+      repairs             = true
+      start_limit_seconds = 3600
+      restart_seconds     = 1200
+      waiting_limit       = 4.8
+      image               = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404" }
+      instances           = 2
     }
   }
 

@@ -69,18 +69,19 @@ locals {
   # Instances that start and are bought together.
   groups = {
     francecentral-nd96isr-mi300x-v5-3d6a9b = {
-      region        = "francecentral"
-      backend       = "francecentral-8xmi300x-bf16-tp1x8-vllm"
-      size          = "Standard_ND96isr_MI300X_v5"
-      priority      = "Regular"
-      os_disk_gib   = 164
-      weights_gib   = 18
-      repairs       = true
-      repair_grace  = "PT60M"
-      waiting_limit = 9.6
-      image         = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404-rocm" }
-      amd           = true
-      instances     = 1
+      region              = "francecentral"
+      backend             = "francecentral-8xmi300x-bf16-tp1x8-vllm"
+      size                = "Standard_ND96isr_MI300X_v5"
+      priority            = "Regular"
+      os_disk_gib         = 164
+      weights_gib         = 18
+      repairs             = true
+      start_limit_seconds = 3600
+      restart_seconds     = 1200
+      waiting_limit       = 9.6
+      image               = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404-rocm" }
+      amd                 = true
+      instances           = 1
     }
   }
 

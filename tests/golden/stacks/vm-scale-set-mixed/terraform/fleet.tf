@@ -139,16 +139,17 @@ locals {
   # next one starts; the default one when none does.
   groups = {
     eastus-nc24ads-a100-v4-bf16-tp1-2b27b7 = {
-      region        = "eastus"
-      backend       = "eastus-1xa100-80gb-pcie-bf16-tp1-vllm"
-      size          = "Standard_NC24ads_A100_v4"
-      priority      = "Regular"
-      os_disk_gib   = 164
-      weights_gib   = 18
-      repairs       = true
-      repair_grace  = "PT60M"
-      waiting_limit = 1.2
-      image         = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404" }
+      region              = "eastus"
+      backend             = "eastus-1xa100-80gb-pcie-bf16-tp1-vllm"
+      size                = "Standard_NC24ads_A100_v4"
+      priority            = "Regular"
+      os_disk_gib         = 164
+      weights_gib         = 18
+      repairs             = true
+      start_limit_seconds = 3600
+      restart_seconds     = 900
+      waiting_limit       = 1.2
+      image               = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404" }
       profiles = [
         {
           name    = "default"
@@ -180,16 +181,17 @@ locals {
       ]
     }
     eastus-nc40ads-h100-v5-fp8-tp1-05b042 = {
-      region        = "eastus"
-      backend       = "eastus-1xh100-nvl-fp8-tp1-vllm"
-      size          = "Standard_NC40ads_H100_v5"
-      priority      = "Regular"
-      os_disk_gib   = 164
-      weights_gib   = 20
-      repairs       = true
-      repair_grace  = "PT60M"
-      waiting_limit = 1.2
-      image         = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404" }
+      region              = "eastus"
+      backend             = "eastus-1xh100-nvl-fp8-tp1-vllm"
+      size                = "Standard_NC40ads_H100_v5"
+      priority            = "Regular"
+      os_disk_gib         = 164
+      weights_gib         = 20
+      repairs             = true
+      start_limit_seconds = 3600
+      restart_seconds     = 900
+      waiting_limit       = 1.2
+      image               = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404" }
       profiles = [
         {
           name    = "default"
@@ -221,16 +223,17 @@ locals {
       ]
     }
     westeurope-nc24ads-a100-v4-bf16-b669f1 = {
-      region        = "westeurope"
-      backend       = "westeurope-1xa100-80gb-pcie-bf1-e8d32a"
-      size          = "Standard_NC24ads_A100_v4"
-      priority      = "Regular"
-      os_disk_gib   = 164
-      weights_gib   = 18
-      repairs       = true
-      repair_grace  = "PT60M"
-      waiting_limit = 1.2
-      image         = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404" }
+      region              = "westeurope"
+      backend             = "westeurope-1xa100-80gb-pcie-bf1-e8d32a"
+      size                = "Standard_NC24ads_A100_v4"
+      priority            = "Regular"
+      os_disk_gib         = 164
+      weights_gib         = 18
+      repairs             = true
+      start_limit_seconds = 3600
+      restart_seconds     = 900
+      waiting_limit       = 1.2
+      image               = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404" }
       profiles = [
         {
           name    = "default"

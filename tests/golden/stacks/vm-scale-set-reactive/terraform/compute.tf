@@ -52,6 +52,7 @@ locals {
       port                = local.host_port
       health_path         = local.backends[group.backend].health_path
       service             = "inference.service"
+      restart_seconds     = group.restart_seconds
       metrics             = local.backends[group.backend].metrics
       target_seconds      = local.target_seconds
       waiting_limit       = group.waiting_limit
@@ -118,7 +119,6 @@ resource "azurerm_linux_virtual_machine_scale_set" "this" {
   encryption_at_host_enabled      = var.encryption_at_host
   admin_username                  = "inference"
   disable_password_authentication = true
-  health_probe_id                 = azurerm_lb_probe.this[each.value.backend].id
   upgrade_mode                    = "Rolling"
   tags                            = merge(local.tags, { Group = each.key })
 
@@ -185,6 +185,26 @@ resource "azurerm_linux_virtual_machine_scale_set" "this" {
     })
   }
 
+  # host.py says how the host is. Until the engine's first answer it says nothing, and is waited for; an engine that ended has
+  # the time of a start to come back.
+  extension {
+    name                       = "ApplicationHealth"
+    publisher                  = "Microsoft.ManagedServices"
+    type                       = "ApplicationHealthLinux"
+    type_handler_version       = "2.0"
+    auto_upgrade_minor_version = true
+    automatic_upgrade_enabled  = true
+
+    settings = jsonencode({
+      protocol          = "http"
+      port              = 8444
+      requestPath       = "/"
+      intervalInSeconds = 10
+      numberOfProbes    = 3
+      gracePeriod       = each.value.start_limit_seconds
+    })
+  }
+
   # The fleet is sized for its busiest hours: a replacement starts before an old instance stops.
   rolling_upgrade_policy {
     max_batch_instance_percent              = 25
@@ -198,7 +218,7 @@ resource "azurerm_linux_virtual_machine_scale_set" "this" {
   automatic_instance_repair {
     enabled      = each.value.repairs
     action       = "Replace"
-    grace_period = each.value.repair_grace
+    grace_period = "PT10M"
   }
 
   # Time for host.py to let open requests end.
@@ -212,7 +232,7 @@ resource "azurerm_linux_virtual_machine_scale_set" "this" {
     ignore_changes        = [instances] # the autoscale setting decides
   }
 
-  # The probe works only where a rule uses it, and hosts need their secrets and the way out from their first second.
+  # Hosts need their secrets and the ways in and out from their first second.
   depends_on = [
     azurerm_lb_rule.this,
     azurerm_network_security_rule.this,

@@ -62,17 +62,18 @@ locals {
   # Instances that start and are bought together.
   groups = {
     eastus-nc4as-t4-v3-fp16-tp1-on-demand = {
-      region        = "eastus"
-      backend       = "eastus-1xt4-fp16-tp1-vllm"
-      size          = "Standard_NC4as_T4_v3"
-      priority      = "Regular"
-      os_disk_gib   = 164
-      weights_gib   = 18
-      repairs       = true
-      repair_grace  = "PT60M"
-      waiting_limit = 1.2
-      image         = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404" }
-      instances     = 2
+      region              = "eastus"
+      backend             = "eastus-1xt4-fp16-tp1-vllm"
+      size                = "Standard_NC4as_T4_v3"
+      priority            = "Regular"
+      os_disk_gib         = 164
+      weights_gib         = 18
+      repairs             = true
+      start_limit_seconds = 3600
+      restart_seconds     = 1200
+      waiting_limit       = 1.2
+      image               = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404" }
+      instances           = 2
     }
   }
 

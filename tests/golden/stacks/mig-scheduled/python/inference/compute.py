@@ -104,7 +104,7 @@ def _template(
 
 
 def _healing_check(context: Context, key: str) -> gcp.compute.RegionHealthCheck:
-    """A gentler check than the load balancer's: what is slow to answer is not yet to be replaced.
+    """A gentler check than the load balancer's: an engine that ended has the time of a start to come back.
 
     Names end after 63 characters, which the backend's key would not leave room for.
     """
@@ -115,7 +115,7 @@ def _healing_check(context: Context, key: str) -> gcp.compute.RegionHealthCheck:
         region=backend.region,
         name=context.named(mark, "healing"),
         description=f"Replaces hosts of {context.settings.name} that stopped answering",
-        check_interval_sec=30,
+        check_interval_sec=backend.healing_interval_seconds,
         timeout_sec=10,
         healthy_threshold=1,
         unhealthy_threshold=10,

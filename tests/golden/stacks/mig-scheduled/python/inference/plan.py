@@ -39,6 +39,8 @@ class Backend:
     revision_option: str
     docker_arguments: Sequence[str]
     health_path: str
+    healing_interval_seconds: int
+    """Between two of the ten looks without an answer after which a host is replaced."""
     scraped: str
     """Names of the engine's metrics that are sent on, as a regular expression."""
 

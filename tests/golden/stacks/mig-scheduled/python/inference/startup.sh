@@ -61,11 +61,11 @@ cat >/usr/local/sbin/inference-token <<'SCRIPT'
 set -euo pipefail
 umask 077
 install -d -m 0700 /run/inference
-: >/run/inference/environment
+environment=$(mktemp --tmpdir=/run/inference)
 secret='${hf_token_secret}'
 if [[ -n $secret ]]; then
   token=$(gcloud secrets versions access "$secret/versions/latest")
-  printf 'HF_TOKEN=%s\n' "$token" >/run/inference/environment
+  printf 'HF_TOKEN=%s\n' "$token" >"$environment"
 fi
 registry='${registry}'
 secret='${registry_secret}'
@@ -77,6 +77,7 @@ elif [[ $registry == nvcr.io && -n $secret ]]; then
   # shellcheck disable=SC2016 # the name of the user
   docker login --username='$oauthtoken' --password-stdin nvcr.io <<<"$token"
 fi
+mv "$environment" /run/inference/environment
 SCRIPT
 
 # Weights of a bucket are copied before the container starts; a copy that was broken off goes on where it stopped.
@@ -153,8 +154,11 @@ StartLimitIntervalSec=0
 
 [Service]
 Environment=HOME=/root DOCKER_CONFIG=/run/inference
-ExecStartPre=/usr/local/sbin/inference-weights
-ExecStartPre=/usr/local/sbin/inference-token
+# An engine that starts again needs no service that may not answer: weights are copied once after a boot, and tokens of before
+# do where no new ones are to be had.
+ExecStartPre=/bin/sh -c '/usr/local/sbin/inference-token || test -e /run/inference/prepared'
+ExecStartPre=/bin/sh -c 'test -e /run/inference/prepared || /usr/local/sbin/inference-weights'
+ExecStartPre=/bin/touch /run/inference/prepared
 ExecStartPre=-/usr/bin/docker rm --force inference
 ExecStart=/usr/local/sbin/inference-serve
 ExecStop=/usr/local/sbin/inference-drain

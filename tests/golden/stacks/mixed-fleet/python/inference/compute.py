@@ -198,6 +198,7 @@ def _holes(context: Context, key: str) -> dict[str, str]:
         "metrics_namespace": context.metrics_namespace,
         "engine_metrics": _engine_metrics(backend),
         "start_limit_seconds": str(group.start_limit_seconds),
+        "restart_seconds": str(group.restart_seconds),
         "ready_url": _local_url(backend, backend.health_path),
         "words": "\n  ".join(_quoted(word) for word in _words(context, group.backend, backend)),
     }

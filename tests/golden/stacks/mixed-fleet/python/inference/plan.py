@@ -73,6 +73,8 @@ class Group:
     """Longest time from launch until the model answers."""
     start_limit_seconds: int
     """How long the group waits for an instance to answer."""
+    restart_seconds: int
+    """How long an engine that answers no more may take to come back, before its host is replaced."""
     root_volume_gib: int
     ami_parameter: str
     warm_pool: bool = False

@@ -92,7 +92,8 @@ class Settings:
     )
     ami_ids: Mapping[str, pulumi.Input[str]] = setting(
         'Machine image to pin, by the key of the group, or "*" where one fits all; without one the newest of its SSM '
-        "parameter is taken at each launch. Only a pinned image can be rolled back automatically.",
+        "parameter is taken at each launch. Its root volume has to be /dev/sda1, as of Ubuntu. Only a pinned image "
+        "can be rolled back automatically.",
         r"ami-[0-9a-f]+",
         "an id such as ami-0123456789abcdef0",
         default_factory=dict,

@@ -10,8 +10,8 @@ cat >/etc/inference/host <<'SCRIPT'
 # What a host knows of itself, for the scripts that watch it.
 metadata() {
   local metadata=http://169.254.169.254/latest token
-  token=$(curl -fsS -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$metadata/api/token")
-  curl -fsS -H "X-aws-ec2-metadata-token: $token" "$metadata/meta-data/$1"
+  token=$(curl -fsS --max-time 10 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$metadata/api/token")
+  curl -fsS --max-time 10 -H "X-aws-ec2-metadata-token: $token" "$metadata/meta-data/$1"
 }
 group() { # fails while the tags of a new host are not told yet
   local name
@@ -45,14 +45,14 @@ install -d -m 0700 /var/cache/inference
 openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=inference \
   -keyout /etc/inference/key.pem -out /etc/inference/certificate.pem 2>/dev/null
 
-# The token and the passwords of registries are read at each start and live in memory only.
+# The token and the passwords of registries are read at each start of the engine and live in memory only.
 cat >/usr/local/sbin/inference-token <<'SCRIPT'
 #!/bin/bash
 set -euo pipefail
 umask 077
 export DOCKER_CONFIG=/run/inference/docker
 install -d -m 0700 /run/inference "$DOCKER_CONFIG"
-: >/run/inference/environment
+environment=$(mktemp --tmpdir=/run/inference)
 value_of() {
   aws secretsmanager get-secret-value --region "$(cut -d: -f4 <<<"$1")" --secret-id "$1" --query SecretString --output text
 }
@@ -60,7 +60,7 @@ hub_secret='${hf_token_secret_arn}' registry_secret='${registry_secret_arn}' ima
 registry=$${image%%/*}
 if [[ -n $hub_secret ]]; then
   token=$(value_of "$hub_secret")
-  printf 'HF_TOKEN=%s\n' "$token" >/run/inference/environment
+  printf 'HF_TOKEN=%s\n' "$token" >"$environment"
 fi
 if [[ $registry == *.dkr.ecr.* ]]; then
   aws ecr get-login-password --region "$(cut -d. -f4 <<<"$registry")" |
@@ -69,6 +69,7 @@ elif [[ -n $registry_secret && $registry == nvcr.io ]]; then
   # shellcheck disable=SC2016
   value_of "$registry_secret" | docker login --username '$oauthtoken' --password-stdin "$registry"
 fi
+mv "$environment" /run/inference/environment
 SCRIPT
 
 # Downloads lie on the machine's own disks where it has any, which are empty after each stop: one file system over all.
@@ -155,9 +156,12 @@ StartLimitIntervalSec=0
 
 [Service]
 Environment=DOCKER_CONFIG=/run/inference/docker
-ExecStartPre=/usr/local/sbin/inference-token
+# An engine that starts again needs no service that may not answer: weights are copied once after a boot, and tokens of before
+# do where no new ones are to be had.
+ExecStartPre=/bin/sh -c '/usr/local/sbin/inference-token || test -e /run/inference/prepared'
 ExecStartPre=/usr/local/sbin/inference-disk
-ExecStartPre=/usr/local/sbin/inference-weights
+ExecStartPre=/bin/sh -c 'test -e /run/inference/prepared || /usr/local/sbin/inference-weights'
+ExecStartPre=/bin/touch /run/inference/prepared
 ExecStartPre=-/usr/bin/docker rm --force inference
 ExecStart=/usr/local/sbin/inference-serve
 ExecStop=/usr/bin/docker stop --time=120 inference
@@ -201,12 +205,12 @@ until said=$(hook complete-lifecycle-action --lifecycle-action-result CONTINUE) 
   echo "$said" >&2
   sleep 10
 done
-# An engine that ended starts again with its weights at hand; a host without an answer for five minutes is replaced.
+# An engine that ended is started again; a host without an answer for as long as a start takes is replaced.
 failed=0
 while sleep 30; do
   if curl -fsSk --max-time 10 -o /dev/null '${ready_url}'; then
     failed=0
-  elif ((++failed >= 10)); then
+  elif ((++failed * 30 >= ${restart_seconds})); then
     aws autoscaling set-instance-health --region '${region}' --instance-id "$(metadata instance-id)" \
       --health-status Unhealthy || true
   fi
@@ -368,7 +372,8 @@ if [[ ! -x $cloudwatch_agent ]]; then
   gpg --quiet --batch --import "$folder/amazon-cloudwatch-agent.gpg"
   gpg --quiet --batch --status-fd=1 --verify "$folder"/amazon-cloudwatch-agent.deb{.sig,} |
     grep '^\[GNUPG:\] VALIDSIG .*937616F3450B7D806CBD9725D58167303B789C72' >/dev/null
-  dpkg --install "$folder/amazon-cloudwatch-agent.deb"
+  # The first updates of a new host hold the lock for a while.
+  apt-get -o DPkg::Lock::Timeout=600 install --yes --quiet "$folder/amazon-cloudwatch-agent.deb"
 fi
 # Reported once a minute; the alarms read the sums over the group.
 gpu_metrics='' kernel_log=''

@@ -17,14 +17,13 @@ HOST_PORT = 8443
 
 @dataclass(frozen=True, kw_only=True)
 class Entrances:
-    """Load balancers, pools and probes by backend and entrance, security groups by region."""
+    """Load balancers and pools by backend and entrance, security groups by region."""
 
     load_balancers: Mapping[str, azure.lb.LoadBalancer]
     pools: Mapping[str, azure.lb.BackendAddressPool]
-    probes: Mapping[str, azure.lb.Probe]
     host_groups: Mapping[str, azure.network.NetworkSecurityGroup]
     ways: list[pulumi.Resource]
-    """What hosts need from their first second; a probe works only where a rule uses it."""
+    """What hosts need from their first second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +58,11 @@ def entrances(context: Context) -> Entrances:
     ]
     balancers = {key: _load_balancer(context, key, place) for key, place in places.items()}
     pools = {key: _pool(context, key, balancer) for key, balancer in balancers.items()}
-    probes = {key: _probe(context, key, place, balancers[key]) for key, place in places.items()}
     for key, balancer in balancers.items():
-        ways.append(_rule(context, key, balancer, pools[key], probes[key]))
+        ways.append(_rule(context, key, balancer, pools[key], _probe(context, key, places[key], balancer)))
     return Entrances(
         load_balancers=balancers,
         pools=pools,
-        probes=probes,
         host_groups=groups,
         ways=ways,
     )

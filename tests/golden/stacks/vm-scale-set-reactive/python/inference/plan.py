@@ -96,7 +96,10 @@ class Group:
     weights_gib: int
     """Room that the cache of weights takes."""
     repairs: bool
-    repair_grace: str
+    start_limit_seconds: int
+    """How long the group waits for an instance to answer."""
+    restart_seconds: int
+    """How long an engine that answers no more may take to come back, before its host is replaced."""
     image: Image
     profiles: Sequence[Profile]
     waiting_limit: float | None

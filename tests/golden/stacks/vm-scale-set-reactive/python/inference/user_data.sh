@@ -56,6 +56,19 @@ RestartSec=5
 WantedBy=multi-user.target
 UNIT
 
+cat >/etc/systemd/system/inference-health.service <<'UNIT'
+[Unit]
+Description=Tells Azure whether the host is to be replaced
+
+[Service]
+ExecStart=/usr/local/sbin/inference-host health
+Restart=always
+RestartSec=5
+
+[Install]
+WantedBy=multi-user.target
+UNIT
+
 cat >/etc/systemd/system/inference-report.service <<'UNIT'
 [Unit]
 Description=One line on the host in the system log
@@ -78,7 +91,7 @@ WantedBy=timers.target
 UNIT
 systemctl daemon-reload
 # A first start that fails, as before its rights have spread, is tried again; the rest is set up all the same.
-systemctl enable --now --no-block inference.service inference-drain.service inference-report.timer
+systemctl enable --now --no-block inference.service inference-drain.service inference-health.service inference-report.timer
 
 # From here on a failure leaves the model serving; the alarm on the silent agent tells.
 agent_package='${agent_package}'
