@@ -83,7 +83,7 @@ class ScheduledSize:
 
 
 def _whole_steps(seconds: int, step: int) -> int:
-    """As many steps as it takes, one at least."""
+    """Seconds of whole steps, one at least."""
     return step * max(1, math.ceil(seconds / step))
 
 
@@ -229,7 +229,7 @@ class ComputeGroup:
     def start_limit_seconds(self) -> int:
         """Time after which a start has failed: slower ones than predicted are waited for, an hour at least.
 
-        In whole hours, since another number is another script of the hosts, which replaces them.
+        In whole hours, since another number is another script of hosts, or template of pods, which replaces them.
         """
         return _whole_steps(START_PATIENCE * self.start_seconds, _START_STEP_SECONDS)
 

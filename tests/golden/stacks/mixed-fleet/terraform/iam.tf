@@ -7,7 +7,7 @@ locals {
 
   # What hosts may do: report, say that they are ready, read what is given, and nothing else.
   permissions = {
-    PutMetrics = { Action = ["cloudwatch:PutMetricData"], Resource = ["*"], Condition = { StringEquals = { "cloudwatch:namespace" = local.metrics_namespace } } }
+    PutMetrics   = { Action = ["cloudwatch:PutMetricData"], Resource = ["*"], Condition = { StringEquals = { "cloudwatch:namespace" = local.metrics_namespace } } }
     NameTheGroup = { Action = ["ec2:DescribeTags"], Resource = ["*"] }
     WriteLogs = {
       Action   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
