@@ -11,7 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from advisor.codegen.writing.checkout import CRLF, LF, has_crlf, is_document, is_text_left
-from advisor.codegen.writing.entries import Keyed, key_of, keyed, with_both_entries, without_engine_edits, without_entries
+from advisor.codegen.writing.entries import (
+    Keyed,
+    key_of,
+    keyed,
+    with_both_entries,
+    without_engine_edits,
+    without_entries,
+)
 from advisor.codegen.writing.merging import (
     Action,
     Change,
