@@ -742,3 +742,24 @@ def test_policies_of_the_network_admit_what_the_form_needs_and_nobody_else(name)
     # The workers of Dynamo answer its frontend at ports that the system gives them.
     assert is_open(policies, "ingress", router, of_engine, 40_000) == (form is Form.DYNAMO)
     assert "inference/client=true" in files_of(scenario)["kubernetes/README.md"]
+
+
+def models_of(*groups):
+    """Replicas and accelerators of each ``modelSpec`` of the production-stack."""
+    wanted = Wanted(target="eks", form=Form.PRODUCTION_STACK)
+    files = generate(make_fleet_plan(*groups), wanted=wanted).files
+    (values,) = [yaml.safe_load(text) for path, text in files.items() if path.endswith("/values.yaml")]
+    models = values["servingEngineSpec"]["modelSpec"]
+    return {(entry["replicaCount"], entry["resources"]["limits"]["nvidia.com/gpu"]) for entry in models}, files
+
+
+def test_an_even_spread_joins_replicas_of_nodes_only_where_all_nodes_have_as_many():
+    """A router gives each pod as much: nodes with four replicas and with one have pods of one replica each."""
+    four = {"instance_type": "g6.12xlarge", "accelerator_count": 4, "replicas_per_instance": 4, "instances": (2, 2)}
+    unlike = (make_group(**four, request_shares=(0.8, 0.8)), make_group(instances=(2, 2), request_shares=(0.2, 0.2)))
+    models, files = models_of(*unlike)
+    assert models == {(8, "1"), (2, "1")}
+    assert "data-parallel-size" not in "".join(files.values())
+    assert models_of(unlike[0])[0] == {(2, "4")}
+    with pytest.raises(InputError, match="spreads requests evenly over replicas"):
+        models_of(*(dataclasses.replace(group, request_shares=(0.5, 0.5)) for group in unlike))
