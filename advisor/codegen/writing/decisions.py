@@ -35,6 +35,7 @@ from advisor.codegen.writing.merging import (
     patch,
     repeated_names,
     with_insertions,
+    with_remarks,
 )
 from advisor.records import dataclass, field, replace
 
@@ -431,6 +432,7 @@ def _edited(
         return Change(file.path, Action.KEPT, mine, mine, _OWN_TEXT)
     keys = Keys(file.renamed, file.successors, file.moved, file.engines, file.follows)
     merged = merge_entries(file.generated_path or file.path, base, mine, theirs, keys)
+    merged = replace(merged, pieces=tuple(map(with_remarks, merged.pieces)))
     merged = replace(merged, pieces=tuple(map(with_insertions, merged.pieces))) if file.is_copied else merged
     conflicts = tuple(piece for piece in merged.pieces if isinstance(piece, Conflict))
     if conflicts and write_options.conflicts is None:
