@@ -111,15 +111,7 @@ def with_joined_replicas(stack: Stack) -> Stack:
     A Deployment that shrinks takes away pods of the fullest nodes first, and new pods go to the emptiest: with several
     on a node, few nodes would become empty, and be given back, when the plan counts them as gone.
     """
-    apart = {group.backend for group in stack.groups if group.sharing is not None}
-    joined = {
-        backend.key
-        for backend in stack.backends
-        if stack.form in _JOINING_FORMS
-        and backend.runtime in _JOINING_RUNTIMES
-        and backend.container.sharing_arguments
-        and backend.key not in apart
-    }
+    joined = _joined(stack)
     backends = (
         replace(backend, container=replace(backend.container, sharing_arguments=()))
         if backend.key in joined
@@ -128,6 +120,26 @@ def with_joined_replicas(stack: Stack) -> Stack:
     )
     groups = tuple(group.joined() if group.backend in joined else group for group in stack.groups)
     return _with_full_nodes_told(replace(stack, backends=tuple(backends), groups=groups))
+
+
+def _joined(stack: Stack) -> frozenset[str]:
+    """Backends whose pods serve all replicas of a node."""
+    apart = {group.backend for group in stack.groups if group.sharing is not None}
+    joined = frozenset(
+        backend.key
+        for backend in stack.backends
+        if stack.form in _JOINING_FORMS
+        and backend.runtime in _JOINING_RUNTIMES
+        and backend.container.sharing_arguments
+        and backend.key not in apart
+    )
+    if stack.form is not Form.PRODUCTION_STACK:
+        return joined
+    # Its router gives each pod as much: a pod with several replicas beside one with fewer would have too little.
+    replicas: dict[str, set[int]] = {}
+    for group in stack.groups:
+        replicas.setdefault(group.region, set()).add(group.replicas_per_instance if group.backend in joined else 1)
+    return joined - {group.backend for group in stack.groups if len(replicas[group.region]) > 1}
 
 
 def _with_full_nodes_told(stack: Stack) -> Stack:

@@ -7,6 +7,7 @@ Workload Identity Federation for GKE and Microsoft Entra Workload ID. Read in No
 from collections.abc import Iterator, Mapping
 
 from advisor.codegen.container import Backend, Checkpoint, Container, Engine, HeldModel, Runtime
+from advisor.codegen.copied_files import BESIDE_SAFETENSORS, OF_OTHER_PROGRAMS
 from advisor.codegen.engines.metrics import STREAMING
 from advisor.codegen.model import Stack
 from advisor.codegen.quoting import slug
@@ -107,6 +108,8 @@ def weights_files(stack: Stack, bucket: Bucket | None, context: Mapping[str, obj
         "copy_account": COPY_ACCOUNT,
         "image": _IMAGE,
         "streaming_engines": streaming_engines(stack),
+        "of_other_programs": OF_OTHER_PROGRAMS,
+        "beside_safetensors": BESIDE_SAFETENSORS,
     }
     of_bucket = _BUCKET_TEMPLATES | (_STREAM_TEMPLATES if streaming_engines(stack) else {})
     templates = _TEMPLATES if bucket is None else _TEMPLATES | of_bucket

@@ -36,7 +36,7 @@ def tells_times(engine: Engine) -> bool:
 def tells_progress(engine: Engine) -> bool:
     """Whether an engine tells that it hangs."""
     metrics = published(engine)
-    return metrics is not None and bool(metrics.progress)
+    return metrics is not None and metrics.tells_progress
 
 
 def slo_left_out(alarms: Sequence[Alarm], engines: Sequence[Engine], without_target: str = "") -> Iterator[str]:
@@ -204,7 +204,7 @@ def slo_query(
     if metrics is None:
         return ""
     if alarm.is_stall:
-        return metrics.stalled_query(of_pods, f"{STALL_SECONDS}s", f"{by}, pod") if metrics.progress else ""
+        return metrics.stalled_query(of_pods, f"{STALL_SECONDS}s", f"{by}, pod") if metrics.tells_progress else ""
     if alarm.name == "server_errors":
         rates = _error_rates(stack, metrics, series, of_pods, by)
         return f"100 * {rates[0]} / {rates[1]} > {alarm.threshold:g}" if rates else ""

@@ -16,7 +16,7 @@ from advisor.plan.fleet.chosen import Fleet, FleetGroup, Policy
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import Option, Plan
 from advisor.records import dataclass, replace
-from advisor.units import HOURS_PER_WEEK, MINUTES_PER_HOUR, MINUTES_PER_WEEK, SECONDS_PER_MINUTE
+from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, MINUTES_PER_HOUR, MINUTES_PER_WEEK, SECONDS_PER_MINUTE
 
 
 def scheduled_sizes(
@@ -105,6 +105,13 @@ class Member:
     def requests_per_second_per_instance(self) -> float:
         """Planned for an instance with all its replicas."""
         return self.requests_per_second_per_replica * self.serves.replicas_per_instance
+
+    @property
+    def usd_per_month(self) -> float:
+        """Price of the hours of its schedule, without those that instances are started ahead; of a service, of all."""
+        if self.serves.purchase == "serverless":
+            return self.compute_usd_per_month
+        return sum(self.hours) * self.usd_per_hour * HOURS_PER_MONTH / len(self.hours)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,12 +70,8 @@ def _on_target(stack: Stack, plan: Plan, choice: Choice, planned: FleetCost, *, 
     now, then = (round(math.fsum(group.usd_per_month for group in some), 2) for some in (groups, counted))
     of_hours, of_standing = round(now - then, 2), 0.0 if own is None else round(_sum(own) - _sum(hosts), 2)
     more = round(of_hours + of_standing, 2)
-    # Of sizes that the target's autoscaler raises, and of replicas that run at all hours, the budget knows already.
-    raised = (
-        round((stack.budget.usd_per_month or planned.total_usd_per_month) - planned.total_usd_per_month, 2)
-        if is_whole
-        else 0.0
-    )
+    # The budget has it already.
+    raised = _raised(stack, choice) if is_whole else 0.0
     if own is None and not of_hours and not raised:
         return stack
     told = _told(stack, more, by_hours=bool(of_hours), on_cluster=own is not None)
@@ -95,6 +91,12 @@ def _on_target(stack: Stack, plan: Plan, choice: Choice, planned: FleetCost, *, 
     budget = replace(stack.budget.with_more(more, of=of), difference=told)
     summary = replace(stack.summary, cost=rows)
     return replace(stack, groups=groups, budget=budget, summary=summary).with_cautions(told)
+
+
+def _raised(stack: Stack, choice: Choice) -> float:
+    """USD a month of sizes above those of the plan: that autoscalers of clusters raise, or that run at all hours."""
+    planned = dict(zip(group_keys(choice.members), choice.members, strict=True))
+    return round(math.fsum(group.usd_per_month - planned[group.key].usd_per_month for group in stack.groups), 2)
 
 
 def _by_hours(stack: Stack, choice: Choice) -> tuple[tuple[ComputeGroup, ...], Sequence[ComputeGroup]]:

@@ -64,7 +64,7 @@ from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import Plan
 from advisor.plan.words import unit_of
 from advisor.records import replace
-from advisor.units import HOURS_PER_MONTH, SECONDS_PER_MINUTE
+from advisor.units import SECONDS_PER_MINUTE
 from advisor.workload.values import Survive
 
 _EXAMPLE_PACKAGE = (
@@ -262,7 +262,7 @@ def _usd_per_month(plan: Plan, choice: Choice) -> float:
     if choice.option is not None:
         return choice.option.cost.total_usd_per_month
     if plan.fleet is None:
-        return round(sum(_monthly(member) for member in choice.members), 2)
+        return round(sum(member.usd_per_month for member in choice.members), 2)
     if _is_whole(plan.fleet):
         return plan.fleet.cost.total_usd_per_month
     parts = {(member.serves.provider, service_of(member.serves.purchase)) for member in choice.members}
@@ -273,10 +273,6 @@ def _usd_per_month(plan: Plan, choice: Choice) -> float:
 def _is_whole(fleet: Fleet | None) -> bool:
     """Whether one stack deploys all of a fleet, which is on one cloud and paid to no service beside its machines."""
     return fleet is not None and len({(group.provider, service_of(group.purchase)) for group in fleet.groups}) == 1
-
-
-def _monthly(member: Member) -> float:
-    return sum(member.hours) * member.usd_per_hour * HOURS_PER_MONTH / len(member.hours)
 
 
 def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str], scaling: Scaling) -> ComputeGroup:
@@ -313,7 +309,7 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         root_volume_gib=root_volume_gib(on_disk_gib),
         start_seconds=math.ceil(_start_seconds(member, on_disk_gib) / 60) * 60,
         usd_per_hour=member.usd_per_hour,
-        usd_per_month=member.compute_usd_per_month if serves.purchase == "serverless" else _monthly(member),
+        usd_per_month=member.usd_per_month,
         replicas_per_instance=serves.replicas_per_instance,
         accelerators_per_replica=serves.tensor_parallel * serves.pipeline_parallel,
         checkpoint_gib=files_gib(on_disk_gib),

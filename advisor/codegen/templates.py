@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from advisor.codegen import quoting
+from advisor.codegen import copied_files, quoting
 from advisor.codegen.inputs import table, variables
 from advisor.codegen.python_literals import class_names, python_value
 from advisor.data_files import data_dir
@@ -22,6 +22,7 @@ _FILTERS: Mapping[str, Callable[..., quoting.Quoted]] = {
     ),
     **picked(variables, "hcl_arguments", "hcl_example_file", "hcl_examples", "hcl_ids", "hcl_variables"),
     **picked(variables, "python_checks", "python_settings"),
+    **picked(copied_files, "hub_files", "hub_remark"),
     "class_names": class_names,
     "python_value": python_value,
 }  # fmt: skip

@@ -677,3 +677,89 @@ def test_container_insights_watches_no_pods_of_dynamo():
 
     assert "alarms = {}" in dynamo
     assert "unavailable_replicas" in kserve
+
+
+def selects(selector, labels):
+    """Whether a label selector takes a pod, or a namespace, with labels."""
+    matched = selector.get("matchLabels", {}).items() <= labels.items()
+    return matched and all(
+        (entry["key"] in labels) == (entry["operator"] == "Exists") for entry in selector.get("matchExpressions", [])
+    )
+
+
+def is_open(policies, direction, pod, peer, port):
+    """Whether policies let a pod take from, or send to, a peer at a port; peers: of the namespace, a namespace, or outside."""
+    kind = {"ingress": "Ingress", "egress": "Egress"}[direction]
+    own = [entry["spec"] for entry in policies if selects(entry["spec"]["podSelector"], pod)]
+    own = [spec for spec in own if kind in spec["policyTypes"]]
+    where, labels = peer
+    for rule in (rule for spec in own for rule in spec[direction]):
+        peers = rule.get("from", rule.get("to", [{}]))
+        is_peer = any(not entry or (where in entry and selects(entry[where], labels)) for entry in peers)
+        if is_peer and port in [entry["port"] for entry in rule.get("ports", [{"port": port}])]:
+            return True
+    return not own
+
+
+ENGINE = {"inference/group": "any", "inference/backend": "any"}
+CLIENT, STRANGER = (("namespaceSelector", labels) for labels in ({"inference/client": "true"}, {"team": "other"}))
+OUTSIDE = ("ipBlock", {})
+BEFORE_ENGINES = {
+    Form.KSERVE: ({"app.kubernetes.io/component": "llminferenceservice-router-scheduler"}, 9002),
+    Form.PRODUCTION_STACK: (
+        {"app.kubernetes.io/component": "router", "app.kubernetes.io/instance": "support-chat"},
+        8000,
+    ),
+    Form.DYNAMO: ({"inference/part": "frontend"}, 8000),
+    Form.INFERENCE_POOL: ({"picker": "own"}, 9002),
+    Form.LLM_D: ({"picker": "own"}, 9002),
+}
+"""Form → labels of its router, frontend or picker, and the port at which it is asked."""
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_policies_of_the_network_admit_what_the_form_needs_and_nobody_else(name):
+    """Clients reach the router, it the engines and the API server, and Prometheus both; other namespaces reach none."""
+    scenario = FORMS[name]()
+    form = scenario.wanted.form
+    (region, *_) = sorted({path.split("/")[1] for path in files_of(scenario) if path.count("/") > 1} - {"weights"})
+    files = {path: text for path, text in files_of(scenario).items() if path.startswith(f"kubernetes/{region}/")}
+    values = [entry for path, entry in documents(files) if path.endswith("/values.yaml")]
+    extra = [each for entry in values for each in entry.get("extraObjects", ())]
+    policies = [entry for entry in (*of_kind(files, "NetworkPolicy"), *extra) if entry["kind"] == "NetworkPolicy"]
+    router, asked = BEFORE_ENGINES[form]
+    of_router, of_engine = ("podSelector", router), ("podSelector", ENGINE)
+    assert is_open(policies, "ingress", router, CLIENT, asked)
+    assert is_open(policies, "ingress", ENGINE, of_router, 8000)
+    assert is_open(policies, "egress", router, of_engine, 8000)
+    assert is_open(policies, "ingress", ENGINE, CLIENT, 9090 if form is Form.DYNAMO else 8000)
+    for port in (443, 6443, 53):
+        assert is_open(policies, "egress", router, OUTSIDE, port)
+    assert is_open(policies, "egress", ENGINE, OUTSIDE, 443)
+    for pod, port in ((router, asked), (ENGINE, 8000), (ENGINE, 9090)):
+        assert not is_open(policies, "ingress", pod, STRANGER, port)
+    assert not is_open(policies, "egress", ENGINE, OUTSIDE, 22)
+    # The workers of Dynamo answer its frontend at ports that the system gives them.
+    assert is_open(policies, "ingress", router, of_engine, 40_000) == (form is Form.DYNAMO)
+    assert "inference/client=true" in files_of(scenario)["kubernetes/README.md"]
+
+
+def models_of(*groups):
+    """Replicas and accelerators of each ``modelSpec`` of the production-stack."""
+    wanted = Wanted(target="eks", form=Form.PRODUCTION_STACK)
+    files = generate(make_fleet_plan(*groups), wanted=wanted).files
+    (values,) = [yaml.safe_load(text) for path, text in files.items() if path.endswith("/values.yaml")]
+    models = values["servingEngineSpec"]["modelSpec"]
+    return {(entry["replicaCount"], entry["resources"]["limits"]["nvidia.com/gpu"]) for entry in models}, files
+
+
+def test_an_even_spread_joins_replicas_of_nodes_only_where_all_nodes_have_as_many():
+    """A router gives each pod as much: nodes with four replicas and with one have pods of one replica each."""
+    four = {"instance_type": "g6.12xlarge", "accelerator_count": 4, "replicas_per_instance": 4, "instances": (2, 2)}
+    unlike = (make_group(**four, request_shares=(0.8, 0.8)), make_group(instances=(2, 2), request_shares=(0.2, 0.2)))
+    models, files = models_of(*unlike)
+    assert models == {(8, "1"), (2, "1")}
+    assert "data-parallel-size" not in "".join(files.values())
+    assert models_of(unlike[0])[0] == {(2, "4")}
+    with pytest.raises(InputError, match="spreads requests evenly over replicas"):
+        models_of(*(dataclasses.replace(group, request_shares=(0.5, 0.5)) for group in unlike))

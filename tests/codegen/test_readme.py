@@ -1,5 +1,6 @@
 """What a person reads before applying: the plan's own figures."""
 
+import json
 import math
 import re
 
@@ -271,3 +272,18 @@ def test_groups_that_differ_in_how_they_are_paid_for_have_one_prediction():
     readme = generate(make_fleet_plan(make_group(), make_group(purchase="spot"), other)).files["README.md"]
     rows = re.findall(r"^\| Requests per second of one replica, (\S+) ", readme, re.MULTILINE)
     assert sorted(rows) == ["g6.xlarge", "g6e.xlarge"]
+
+
+@pytest.mark.parametrize("name", ["a10g-on-demand", "mig-h100", "vm-scale-set-t4-fp16", "ibm-h100"])
+def test_the_readme_copies_the_files_that_the_job_of_clusters_copies(name):
+    """A repository may hold its weights three times: both leave out the same, and say which may be the weights."""
+    scenario = SCENARIOS[name]()
+    readme = generate(scenario.plan, wanted=scenario.wanted).files["README.md"]
+    command = readme.partition("hf download ")[2].partition("--local-dir")[0]
+    clusters = generate(make_plan(make_option()), wanted=Wanted(rank=1, target="eks")).files
+    job = clusters["kubernetes/weights/copy/jobs.yaml"]
+    lists = re.findall(r"others \+?= (\[.*\])", job)
+    others, beside_safetensors = map(json.loads, lists)
+    assert re.findall(r"--exclude '(.+?)'", command) == [*others, *beside_safetensors]
+    (remark,) = re.findall("^# Take (.+) too where no ", readme, re.MULTILINE)
+    assert re.findall("'(.+?)'", remark) == beside_safetensors

@@ -341,3 +341,14 @@ def test_a_stated_limit_is_the_budget_where_no_price_is_known():
     plan = dataclasses.replace(scenario.plan, workload={**scenario.plan.workload, "limits": limits})
     text = generate(plan, wanted=scenario.wanted).files["variables.tf"]
     assert re.search(r"default     = 1500(\.0)?$", text.partition('"budget_usd_per_month"')[2], re.MULTILINE)
+
+
+def test_sizes_that_clusters_raise_are_in_compute_and_in_the_total():
+    """Ten by night run as eleven: the table of costs and the budget hold the same more."""
+    plan = make_fleet_plan(make_group(instances=(10, 11)))
+    as_planned, raised = (generate(plan, wanted=Wanted(target=target)) for target in ("ec2", "eks"))
+    more = Decimal("0.8048") * 730 * (168 * 11 - 60 * 11 - 108 * 10) / 168
+    costs = costs_of(raised)
+    assert f"{usd_of(costs['Compute']):.2f}" == f"{Decimal(plan.fleet.cost.compute_usd_per_month) + more:.2f}"
+    assert usd_of(costs["Total"]) == Decimal(str(planned_usd(raised)))
+    assert planned_usd(as_planned) == plan.fleet.cost.total_usd_per_month

@@ -100,6 +100,11 @@ class EngineMetrics:
         every = self.answers.requests
         return rate(self.answers.counter, every, self.answers.errors), rate(self.answers.counter, every)
 
+    @property
+    def tells_progress(self) -> bool:
+        """Whether it tells that an engine hangs: it has requests and makes no progress on them."""
+        return bool(self.progress)
+
     def stalled_query(self, matchers: str, window: str, by: str = "") -> str:
         """Query with a result for each engine that has requests and made no progress over a window, such as ``120s``.
 

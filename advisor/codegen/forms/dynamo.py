@@ -7,7 +7,7 @@ the aggregated example of Dynamo 1.4, read in November 2026.
 from collections.abc import Mapping
 
 from advisor.codegen.container import Runtime
-from advisor.codegen.forms import shared
+from advisor.codegen.forms import network, shared
 from advisor.codegen.kubernetes import ClusterFacts, Pods, Served
 from advisor.codegen.model import Stack
 from advisor.codegen.workloads import part_name
@@ -17,6 +17,9 @@ VERSION = "1.4.2"
 IMAGE = f"nvcr.io/nvidia/ai-dynamo/vllm-runtime:{VERSION}"
 _MOST_COMPONENTS = 25
 _SYSTEM_PORT = 9090
+_EVENTS = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "dynamo-system"}}}
+_EVENTS_PORT = 4222
+"""Of NATS, where the platform was installed with it."""
 _FRONTENDS = 2
 _FRONTEND_LABELS = {"inference/part": "frontend"}
 
@@ -48,9 +51,27 @@ def files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, str]:
     def objects(groups: list[tuple[Served, Pods]]) -> list[shared.Document]:
         frontend = shared.disruption_budget(stack, "frontend", _FRONTEND_LABELS)
         budgets = shared.disruption_budgets(stack, groups)
-        return [_graph(stack, groups), frontend, *budgets, *shared.scaled_objects(stack, groups, adapter)]
+        policies = _policies(stack)
+        return [_graph(stack, groups), *policies, frontend, *budgets, *shared.scaled_objects(stack, groups, adapter)]
 
     return shared.region_files(stack, cluster_facts, "dynamo.yaml", objects)
+
+
+def _policies(stack: Stack) -> tuple[shared.Document, shared.Document]:
+    """Requests to the frontend; what the pods of the graph say to each other, at ports that the system gives them."""
+    frontend: shared.Document = {"podSelector": {"matchLabels": dict(_FRONTEND_LABELS)}}
+    graph = [frontend, network.ENGINES]
+    among, to_graph = network.rule("from", graph), network.rule("to", graph)
+    # They find each other at the API server.
+    egress = [to_graph, network.rule("to", [_EVENTS], _EVENTS_PORT), network.names_and_hub(*network.API_SERVER)]
+    from_clients = {"engines": (_SYSTEM_PORT,), "frontend": (shared.PORT, _SYSTEM_PORT)}
+    engines, entrance = (
+        network.network_policy(
+            stack, name, selected, [among, network.rule("from", [network.CLIENTS], *from_clients[name])], egress
+        )
+        for name, selected in (("engines", network.ENGINES), ("frontend", frontend))
+    )
+    return engines, entrance
 
 
 def _graph(stack: Stack, groups: list[tuple[Served, Pods]]) -> shared.Document:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from advisor.codegen.container import Runtime
 from advisor.codegen.engines.request import SERVED_NAME
-from advisor.codegen.forms import shared
+from advisor.codegen.forms import network, shared
 from advisor.codegen.kubernetes import ClusterFacts, Pods, Served
 from advisor.codegen.kubernetes_scaling import resting_minutes
 from advisor.codegen.model import ComputeGroup, Stack
@@ -21,6 +21,11 @@ from advisor.codegen.workloads import workload_name
 _CONTAINER = "main"
 _SERVICES = "llm-inference-services.yaml"
 _DEAD_SECONDS = 10
+_PICKERS: shared.Document = {
+    "podSelector": {"matchLabels": {"app.kubernetes.io/component": "llminferenceservice-router-scheduler"}}
+}
+"""Pods of KServe's scheduler, one Deployment for each service."""
+_PICKER_PORT, _PICKER_METRICS_PORT = 9002, 9090
 _ROOT = {"runAsNonRoot": False, "runAsUser": 0}
 
 
@@ -36,7 +41,8 @@ def files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, str]:
         # KServe leaves the number of a Deployment alone where the service names none.
         scaled = shared.scaled_objects(stack, groups)
         budgets = shared.disruption_budgets(stack, groups)
-        return [*(_service(stack, served, pods) for served, pods in groups), *budgets, *scaled]
+        services = (_service(stack, served, pods) for served, pods in groups)
+        return [*services, *_policies(stack), *budgets, *scaled]
 
     written = dict(shared.region_files(stack, cluster_facts, _SERVICES, objects))
     for region in stack.regions:
@@ -45,6 +51,26 @@ def files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, str]:
             weighed = {group.key: _weighted_service(stack, group) for group in groups}
             written[f"kubernetes/{region.name}/{_SERVICES}"] += route_weights(stack, weighed, by_service=True)
     return written
+
+
+def _policies(stack: Stack) -> tuple[shared.Document, shared.Document]:
+    """Requests from Gateways to pods and pickers; questions of pickers to the pods and the API server."""
+    return (
+        network.network_policy(
+            stack,
+            "engines",
+            network.ENGINES,
+            [network.rule("from", [_PICKERS, network.CLIENTS], shared.PORT)],
+            [network.names_and_hub()],
+        ),
+        network.network_policy(
+            stack,
+            "pickers",
+            _PICKERS,
+            [network.rule("from", [network.CLIENTS], _PICKER_PORT, _PICKER_METRICS_PORT)],
+            [network.rule("to", [network.ENGINES], shared.PORT), network.names_and_hub(*network.API_SERVER)],
+        ),
+    )
 
 
 def _weighted_service(stack: Stack, group: ComputeGroup) -> WeightedBackend:

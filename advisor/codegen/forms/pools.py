@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from advisor.codegen import kubernetes
 from advisor.codegen.engines.metrics import METRICS, published
+from advisor.codegen.forms import network
 from advisor.codegen.forms.shared import PORT, Document, dump, part_of, readme
 from advisor.codegen.kubernetes import ClusterFacts, Served, served_in
 from advisor.codegen.model import Stack
@@ -149,25 +150,16 @@ def _pool(stack: Stack, served: Served) -> Document:
 
 
 def _policies(stack: Stack) -> Iterable[Document]:
-    """Network policies for pickers: requests to them, and their questions to pods and the API server."""
-    pickers = {"matchExpressions": [{"key": "inference/backend", "operator": "DoesNotExist"}]}
-    engines = {"matchExpressions": [{"key": "inference/backend", "operator": "Exists"}]}
-    clients = {"namespaceSelector": {"matchLabels": {"inference/client": "true"}}}
-    to_engines = [{"protocol": "TCP", "port": PORT}]
+    """Network policies for pickers: requests to them, and their questions to pods and the API server.
+
+    Names, and what the engines reach, are in the policy of the manifests.
+    """
+    pickers = {"podSelector": {"matchExpressions": [{"key": "inference/backend", "operator": "DoesNotExist"}]}}
+    engines = {"podSelector": {"matchExpressions": [{"key": "inference/backend", "operator": "Exists"}]}}
+    to_engines = network.rule("to", [engines], PORT)
     of_pickers = {
-        "podSelector": pickers,
-        "policyTypes": ["Ingress", "Egress"],
-        "ingress": [{"from": [clients], "ports": [{"protocol": "TCP", "port": _PICKER_PORT}]}],
-        "egress": [
-            {"to": [{"podSelector": engines}], "ports": to_engines},
-            {"ports": [{"protocol": "TCP", "port": 443}, {"protocol": "TCP", "port": 6443}]},
-        ],
+        "ingress": [network.rule("from", [network.CLIENTS], _PICKER_PORT)],
+        "egress": [to_engines, {"ports": network.tcp(*network.API_SERVER)}],
     }
-    of_engines = {
-        "podSelector": engines,
-        "policyTypes": ["Ingress"],
-        "ingress": [{"from": [{"podSelector": pickers}], "ports": to_engines}],
-    }
-    for name, spec in (("endpoint-pickers", of_pickers), ("engines", of_engines)):
-        metadata = {"name": name, "namespace": stack.name, "labels": part_of(stack)}
-        yield {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec}
+    yield network.network_policy(stack, "endpoint-pickers", pickers, **of_pickers)
+    yield network.network_policy(stack, "engines", engines, [network.rule("from", [pickers], PORT)])

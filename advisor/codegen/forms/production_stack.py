@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from advisor.codegen.container import Runtime
 from advisor.codegen.engines import vllm
-from advisor.codegen.forms import shared
+from advisor.codegen.forms import network, shared
 from advisor.codegen.kubernetes import ClusterFacts, Pods, Served, repository
 from advisor.codegen.model import Stack
 from advisor.codegen.workloads import part_name
@@ -71,14 +71,38 @@ def _values(stack: Stack, groups: list[tuple[Served, Pods]]) -> shared.Document:
             "enableRouter": True,
             "replicaCount": _ROUTERS,
             "pdb": {"enabled": True, "maxUnavailable": 1},
-            "affinity": shared.apart(
-                {"app.kubernetes.io/component": "router", "app.kubernetes.io/instance": stack.name}
-            ),
+            "affinity": shared.apart(_of_router(stack)),
             "serviceType": "ClusterIP",
             "routingLogic": "roundrobin",
         },
-        "extraObjects": [*budgets, *shared.scaled_objects(stack, groups)],
+        "extraObjects": [*_policies(stack), *budgets, *shared.scaled_objects(stack, groups)],
     }
+
+
+def _of_router(stack: Stack) -> Mapping[str, str]:
+    """Labels that the chart gives the pods of its router."""
+    return {"app.kubernetes.io/component": "router", "app.kubernetes.io/instance": stack.name}
+
+
+def _policies(stack: Stack) -> tuple[shared.Document, shared.Document]:
+    """Requests to the router, and from it to the pods, which it finds at the API server; metrics of both."""
+    router = {"podSelector": {"matchLabels": _of_router(stack)}}
+    return (
+        network.network_policy(
+            stack,
+            f"{stack.name}-engines",
+            network.ENGINES,
+            [network.rule("from", [router, network.CLIENTS], shared.PORT)],
+            [network.names_and_hub()],
+        ),
+        network.network_policy(
+            stack,
+            f"{stack.name}-router",
+            router,
+            [network.rule("from", [network.CLIENTS], shared.PORT)],
+            [network.rule("to", [network.ENGINES], shared.PORT), network.names_and_hub(*network.API_SERVER)],
+        ),
+    )
 
 
 def _probe(served: Served, patience: Mapping[str, int]) -> shared.Document:

@@ -140,7 +140,9 @@ def dump(*documents: Document) -> str:
     """The documents as YAML; no text in them can change its structure."""
     import yaml  # noqa: PLC0415 - only where there is YAML to write
 
-    parts = [yaml.safe_dump(document, sort_keys=False, width=120) for document in documents]
+    # Equal parts are written out, where anchors would lead from one to the other.
+    plain = type("Plain", (yaml.SafeDumper,), {"ignore_aliases": lambda *_: True})
+    parts = [yaml.dump(document, Dumper=plain, sort_keys=False, width=120) for document in documents]
     return _HEADER + "".join(f"---\n{part}" for part in parts)
 
 

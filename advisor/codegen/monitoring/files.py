@@ -186,7 +186,7 @@ def _of_capacity(plan: Watched) -> Iterator[Alert]:
         "the busiest minutes of a week had less than half of the load that the plan has for such a fleet",
         "Plan again with what was measured: `advisor recommend --prometheus`.",
     )  # fmt: skip
-    pages = [METRICS[engine] for engine in plan.engines if METRICS[engine].progress]
+    pages = [METRICS[engine] for engine in plan.engines if METRICS[engine].tells_progress]
     if pages:
         stalls = dict.fromkeys(page.stalled_query(plan.matchers, "3m", "instance") for page in pages)
         yield Alert(

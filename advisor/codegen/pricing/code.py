@@ -8,6 +8,7 @@ from advisor.codegen.applying.resolving import Module
 from advisor.codegen.hcl import NOT_LITERAL, Block, Document, elements, key_of, literal, read_hcl, traversal, unwrap
 from advisor.codegen.pricing.costs import RULES
 from advisor.codegen.pricing.edits import NO_EDITS, Edits, edits_of, is_override
+from advisor.codegen.pricing.resources import Resource
 from advisor.reading import check_regular, read_text
 from advisor.records import dataclass
 
@@ -51,6 +52,16 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Added:
+    """A resource that a person added to a program."""
+
+    resource: Resource
+    file: str
+    is_computed: bool
+    """Its number, or an argument that decides what is paid for, is no literal."""
+
+
+@dataclass(frozen=True, slots=True)
 class Code:
     """A root, in whichever language."""
 
@@ -64,6 +75,8 @@ class Code:
     """Its files, of Terraform."""
     edits: Edits = NO_EDITS
     """Changes that a person made in them."""
+    added: Sequence[Added] = ()
+    """Resources of a person's own, of a program."""
 
     def entries(self, name: str) -> Mapping[str, Any]:
         """Entries of a map among the data; none where there is no such map."""

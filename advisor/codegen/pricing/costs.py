@@ -50,6 +50,13 @@ _IBM: Rules = {"ibm_is_instance": _instance, "ibm_is_instance_group": _group}
 RULES: Rules = {**aws.RULES, **gcp.RULES, **azure.RULES, **_IBM}
 _FREE = tuple(row["kind"] for row in read_rows(Path(__file__).with_name("free.csv")))
 """Types, or how they begin, that nobody charges for."""
+
+
+def is_free(kind: str) -> bool:
+    """Whether nobody charges for resources of a type."""
+    return kind.startswith(_FREE)
+
+
 NOT_FOUND = "price not found"
 CODE, PROGRAM = "terraform_dir", "pulumi_dir"
 """Kinds of projects that are generated code: roots of Terraform, and programs of Pulumi."""
@@ -226,7 +233,7 @@ def breakdown_of_uses(uses: Iterable[tuple[Resource, Iterable[Use]]], catalog: C
         if cost.components:
             costs.append(cost)
         else:
-            (free if resource.kind.startswith(_FREE) else unsupported)[resource.kind] += 1
+            (free if is_free(resource.kind) else unsupported)[resource.kind] += 1
     return Breakdown(tuple(costs), free, unsupported)
 
 

@@ -19,6 +19,18 @@ _LINKS = re.compile(r"(^|\.)(launch_template|instance_template|id|name|launch_te
 
 def own_uses(code: Code) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
     """Machines of the resources that a person added; none of one whose type has no rule."""
+    everything = Resources(tuple(added.resource for added in code.added))
+    for added in code.added:
+        uses = RULES.get(added.resource.kind, no_use)(added.resource, everything)
+        yield added.resource, tuple(_computed(use) if added.is_computed else use for use in uses)
+    yield from _of_blocks(code)
+
+
+def _computed(use: Use) -> Use:
+    return replace(use, number=None, unpriced=use.unpriced or _COMPUTED)
+
+
+def _of_blocks(code: Code) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
     data, own = code.data, code.edits.own
     regions = _provider_regions(code.documents, data)
     resources = {block.address: _resource(document, block, data, regions) for document, block in own}
@@ -31,7 +43,7 @@ def own_uses(code: Code) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
         yield (
             resource,
             tuple(
-                replace(use, number=None, unpriced=use.unpriced or _COMPUTED)
+                _computed(use)
                 if is_computed
                 else replace(use, number=None if use.number is None else use.number * (times or 0))
                 for use in uses

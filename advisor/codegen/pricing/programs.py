@@ -3,7 +3,7 @@
 import ast
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,6 +17,7 @@ from advisor.codegen.pricing.code import (
     GROUPS,
     REGIONS,
     SOURCE,
+    Added,
     Code,
     Given,
     Inputs,
@@ -24,6 +25,7 @@ from advisor.codegen.pricing.code import (
     value_at,
 )
 from advisor.codegen.pricing.edits import Edits, generated_texts, is_paid_for_by
+from advisor.codegen.pricing.own_calls import added_by, once, own_calls
 from advisor.codegen.python_literals import parse_python
 from advisor.codegen.short_program import generated_folder, whole_program
 from advisor.errors import InputError
@@ -32,6 +34,7 @@ from advisor.records import replace
 
 _PROJECT, _MAIN, _PLAN = "Pulumi.yaml", "__main__.py", "plan.json"
 _FLEET, _SETTINGS = "inference/fleet.py", "inference/settings.py"
+_PACKAGE = "inference/"
 _SHORT = "from_plan"
 """Call of a short program."""
 _KINDS = {
@@ -51,6 +54,23 @@ _KINDS = {
 """Classes of generated programs → types of resources as Terraform calls them."""
 _LOOPS = {"cache": "", "entrance": REGIONS}
 """Modules whose resources there is one of, or one for each region; all others start groups."""
+_MACHINES = {
+    **_KINDS,
+    "aws.ec2.CapacityReservation": "aws_ec2_capacity_reservation",
+    "aws.ec2.Instance": "aws_instance",
+    "aws.ec2.SpotInstanceRequest": "aws_spot_instance_request",
+    "aws.elasticache.Cluster": "aws_elasticache_cluster",
+    "aws.sagemaker.NotebookInstance": "aws_sagemaker_notebook_instance",
+    "azure.compute.LinuxVirtualMachine": "azurerm_linux_virtual_machine",
+    "azure.compute.OrchestratedVirtualMachineScaleSet": "azurerm_orchestrated_virtual_machine_scale_set",
+    "azure.compute.WindowsVirtualMachine": "azurerm_windows_virtual_machine",
+    "gcp.compute.Instance": "google_compute_instance",
+    "gcp.compute.InstanceGroupManager": "google_compute_instance_group_manager",
+    "gcp.compute.Reservation": "google_compute_reservation",
+    "gcp.tpu.V2Vm": "google_tpu_v2_vm",
+    "gcp.workbench.Instance": "google_workbench_instance",
+}
+"""The same, with those that a person may add."""
 _CONTAINERS, _CONTAINER = "containers", "container"
 """Argument with records, and the block that Terraform has for each."""
 _CONSTANTS = {"region": "REGION", "node_type": "NODE_TYPE", "nodes": "NODES", "shards": "SHARDS"}
@@ -85,30 +105,73 @@ def pulumi_code(directory: Path, stack: str = "") -> Code:
     if (cache := modules.get("inference/cache.py")) is not None:
         constants = _constants(cache)
         data[CACHE] = {name: constants.get(constant, NOT_LITERAL) for name, constant in _CONSTANTS.items()}
-    edited = _edited(directory, modules)
+    own = _own(directory, modules)
+    edited = _edited(directory, modules, own)
     started = [
         replace(each, edited_in=edited.get(path, "") if each.each == GROUPS else "")
         for path, module in modules.items()
-        for each in _started(PurePosixPath(path).stem, module, data)
+        if path.startswith(_PACKAGE)
+        for each in _started(PurePosixPath(path).stem, module, data, own.get(path, ()))
     ]
     paid = {each.address: each.edited_in for each in started if each.edited_in}
-    return Code(next(_clouds(modules.values()), ""), data, started, given, edits=Edits(paid, (), (), paid))
+    cloud = next(_clouds(modules.values()), "")
+    added = tuple(_added(own, modules, _region(directory, stack, cloud)))
+    return Code(cloud, data, started, given, edits=Edits(paid, (), (), paid), added=added)
 
 
-def _edited(directory: Path, modules: Mapping[str, ast.Module]) -> Mapping[str, str]:
-    """Path of a module → its file, where arguments that decide what is paid for are others than were generated."""
-    generated = generated_texts(directory, "inference/*.py")
+_Own = Mapping[str, Sequence[tuple[ast.Call, str]]]
+"""Path of a module → calls of a person's own in it that make resources, each with its class."""
+
+
+def _generated(directory: Path) -> Mapping[str, str]:
+    """Path → text of each module as it was generated last."""
+    inner = generated_texts(directory, f"{_PACKAGE}*.py")
+    return {**{f"{_PACKAGE}{name}": text for name, text in inner.items()}, **generated_texts(directory, "*.py")}
+
+
+def _own(directory: Path, modules: Mapping[str, ast.Module]) -> _Own:
+    """None where no record tells what was generated; modules of a short program are as its plan says."""
+    generated = _generated(directory)
     return {
-        path: path
+        path: own_calls(module, parse_python(generated[path], path) if path in generated else None)
         for path, module in modules.items()
-        if generated and _paid(module) != _paid(parse_python(generated.get(PurePosixPath(path).name, ""), path))
+        if _MAIN in generated and (path in generated or (directory / path).is_file())
     }
 
 
-def _paid(module: ast.Module) -> Counter[tuple[str, str]]:
-    """Arguments that decide what is paid for, with their expressions."""
+def _added(own: _Own, modules: Mapping[str, ast.Module], region: str) -> Iterator[Added]:
+    for path, calls in own.items():
+        lone = {id(call) for call in once(modules[path])}
+        for call, named in calls:
+            yield added_by(call, named, file=path, is_once=id(call) in lone, kinds=_MACHINES, region=region)
+
+
+def _region(directory: Path, stack: str, cloud: str) -> str:
+    """Region that the configuration of a stack gives the default provider; "" where it gives none."""
+    config = _mapping(directory / f"Pulumi.{stack}.yaml").get("config") if stack else {}
+    region = config.get(f"{cloud}:region") if isinstance(config, dict) else None
+    return region if isinstance(region, str) else ""
+
+
+def _edited(directory: Path, modules: Mapping[str, ast.Module], own: _Own) -> Mapping[str, str]:
+    """Path of a module → its file, where arguments that decide what is paid for are others than were generated."""
+    generated = _generated(directory)
+    return {
+        path: path
+        for path, module in modules.items()
+        if path.startswith(_PACKAGE)
+        and any(name.startswith(_PACKAGE) for name in generated)
+        and _paid(module, own.get(path, ())) != _paid(parse_python(generated.get(path, ""), path))
+    }
+
+
+def _paid(module: ast.Module, own: Sequence[tuple[ast.Call, str]] = ()) -> Counter[tuple[str, str]]:
+    """Arguments that decide what is paid for, with their expressions, without those of own resources."""
+    apart = {id(node) for call, _ in own for node in ast.walk(call)}
     paid = Counter[tuple[str, str]]()
     for node in ast.walk(module):
+        if id(node) in apart:
+            continue
         match node:
             case ast.keyword(arg=str(name), value=value):
                 paid[name, ast.unparse(value)] += is_paid_for_by(name)
@@ -122,12 +185,18 @@ def _files(directory: Path) -> Mapping[str, str]:
     """Modules of a program: those that lie there, or those that a short one stands for."""
     if (directory / _FLEET).is_file():
         paths = sorted((directory / _FLEET).parent.glob("*.py"))
-        return {f"inference/{path.name}": read_text(path, "code") for path in paths}
+        return {f"inference/{path.name}": read_text(path, "code") for path in paths} | _beside(directory)
     call, plan = _short(directory), (directory / _PLAN).resolve()
     choice = {} if call is None else {str(word.arg): _literal(word.value) for word in call.keywords if word.arg}
     choice = {name: value for name, value in choice.items() if isinstance(value, str | int)}
     files = whole_program(read_text(plan, "plan"), {"directory": str(generated_folder(plan)), **choice})
-    return {path: text for path, text in files.items() if path.startswith("inference/") and path.endswith(".py")}
+    inner = {path: text for path, text in files.items() if path.startswith(_PACKAGE) and path.endswith(".py")}
+    return inner | _beside(directory)
+
+
+def _beside(directory: Path) -> dict[str, str]:
+    """Modules beside the package: the program's own, and what a person wrote there."""
+    return {path.name: read_text(path, "code") for path in sorted(directory.glob("*.py"))}
 
 
 def _short(directory: Path) -> ast.Call | None:
@@ -218,11 +287,14 @@ def _constants(module: ast.Module) -> Mapping[str, object]:
     }
 
 
-def _started(module: str, tree: ast.Module, data: Mapping[str, Any]) -> Iterator[Started]:
-    """Resources that a module makes, with arguments that are literals or data."""
+def _started(
+    module: str, tree: ast.Module, data: Mapping[str, Any], own: Sequence[tuple[ast.Call, str]]
+) -> Iterator[Started]:  # fmt: skip
+    """Resources that a module makes, but for a person's own, with arguments that are literals or data."""
+    apart = {id(call) for call, _ in own}
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
         named = ast.unparse(call.func)
-        if named in _KINDS:
+        if named in _KINDS and id(call) not in apart:
             values = {str(word.arg): _argument(word.value, data) for word in call.keywords if word.arg}
             literals = {name: value for name, value in values.items() if value is not NOT_LITERAL}
             yield Started(_KINDS[named], module, named, _LOOPS.get(module, GROUPS), literals)

@@ -35,7 +35,6 @@ from advisor.codegen.pricing.costs import (
     breakdown_of_uses,
     cost_of,
 )
-from advisor.codegen.pricing.edits import Edits
 from advisor.codegen.pricing.gcp import container, region_of, with_attached
 from advisor.codegen.pricing.own import own_uses
 from advisor.codegen.pricing.programs import is_program, pulumi_code, stacks_of
@@ -213,12 +212,14 @@ def _project(directory: Path, name: str, kind: str, code: Code, catalog: Catalog
     costs = (cost_of(*use, catalog) for use in (*_uses(code), *_pools(code)))
     now = replace(own, costs=(*(cost for cost in costs if cost.components), *own.costs))
     hours = planned_hours(directory, now, catalog, code.given, code.edits.hours)
-    return Project(name, str(directory), kind, now, Breakdown((), {}, {}), hours, tuple(_not_read(code.edits, own)))
+    return Project(name, str(directory), kind, now, Breakdown((), {}, {}), hours, tuple(_not_read(code, own)))
 
 
-def _not_read(edits: Edits, own: Breakdown) -> Iterator[str]:
+def _not_read(code: Code, own: Breakdown) -> Iterator[str]:
     """Code that was edited or added and whose cost is not known, each with its file."""
+    edits = code.edits
     files = {block.address: Path(document.path).name for document, block in edits.own}
+    files |= {added.resource.address: added.file for added in code.added}
     added = {address: files[address] for address in own.unknown}
     for address, file in sorted({**edits.paid, **added, **dict(edits.modules)}.items()):
         yield f"{address} ({file})"

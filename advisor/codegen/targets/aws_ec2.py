@@ -34,6 +34,8 @@ _FOLDER = "aws-ec2"
 _FAILOVER = "aws_failover.asl.yaml.j2"
 
 _NOT_TOLD = "-"
+_PROGRESS = "progress"
+"""Source of the alarm on engines that hang: hosts of those that tell it."""
 """In place of the name of a metric, where the engine has none."""
 _MOST_BACKENDS = 5
 """Target groups that one action of a listener spreads requests over (AWS guide to Application Load Balancers)."""
@@ -137,6 +139,16 @@ def _source(alarm: Alarm) -> str:
     return "agent" if alarm.needs_agent else "gpu" if alarm.needs_gpu else alarm.source.value
 
 
+def _of_some(stack: Stack, alarm: Alarm) -> Mapping[str, str]:
+    """The source of an alarm that only some of the engines with metrics can ring."""
+    return {"source": _PROGRESS} if alarm.is_stall and _some_tell_progress(stack) else {}
+
+
+def _some_tell_progress(stack: Stack) -> bool:
+    """Whether engines that tell that they hang run beside engines with metrics that do not."""
+    return len({page.tells_progress for page in _pages(stack)}) > 1
+
+
 def _threshold(alarm: Alarm) -> float | None:
     return alarm.target_seconds if _is_percentile(alarm) else alarm.threshold
 
@@ -159,7 +171,9 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "groups": {group.key: _group(stack, group) for group in stack.groups},
         "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
         "regions": {region.name: {"weight": region.weight, "subnets": region.subnets} for region in stack.regions},
-        "alarms": {alarm.name: _alarm(alarm) for alarm in _alarms(stack)},
+        "alarms": {alarm.name: {**_alarm(alarm), **_of_some(stack, alarm)} for alarm in _alarms(stack)},
+        "not_told": _NOT_TOLD,
+        "some_tell_progress": _some_tell_progress(stack),
         "metric_names": {
             "requests": TARGET_REQUESTS,
             "over": OVER_TARGET,

@@ -92,7 +92,7 @@ def _slo_queries(stack: Stack) -> Iterator[tuple[str, Mapping[str, object]]]:
 def _is_told(alarm: Alarm, metrics: EngineMetrics) -> bool:
     """Whether an engine publishes what an alarm asks for."""
     if alarm.is_stall:
-        return bool(metrics.progress)
+        return metrics.tells_progress
     return bool(metrics.times) or alarm.target_seconds is None
 
 

@@ -8,9 +8,17 @@ entry looks most like it.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 
 from advisor.codegen.writing.checkout import CRLF, LF, has_crlf, is_document, is_text_left
-from advisor.codegen.writing.entries import Keyed, key_of, keyed, without_engine_edits
+from advisor.codegen.writing.entries import (
+    Keyed,
+    key_of,
+    keyed,
+    with_both_entries,
+    without_engine_edits,
+    without_entries,
+)
 from advisor.codegen.writing.merging import (
     Action,
     Change,
@@ -27,6 +35,7 @@ from advisor.codegen.writing.merging import (
     patch,
     repeated_names,
     with_insertions,
+    with_remarks,
 )
 from advisor.records import dataclass, field, replace
 
@@ -132,7 +141,8 @@ def _merged(base: Keyed, mine: Keyed, theirs: Keyed, heirs: Mapping[bytes, _Heir
     homeless = [key for key in edited if key not in theirs.entries and key not in heirs and new[key]]
     deleted = [key for key in base.entries.keys() & theirs.entries.keys() if key not in mine.entries]
     changed = [key for key in deleted if base.entries[key] != theirs.entries[key]]
-    pieces = merge(base.marked(), mine.marked(homeless), theirs.marked(changed))
+    merged = merge(base.marked(), mine.marked(homeless), theirs.marked(changed))
+    pieces = map(with_both_entries, merged)
     expanded = (name for piece in pieces for name in _expanded(piece, base, mine, theirs))
     reasons = [f"your edits lie in {_said_entry(key)}, in place of which there is {_all(new[key])}" for key in homeless]
     return Merged(tuple(expanded), tuple(_notes(edited, new, theirs, heirs)), "; ".join(reasons))
@@ -384,13 +394,24 @@ def decide_copied(file: Versions, path: str, write_options: WriteOptions) -> Cha
     created = Change(path, Action.CREATED, None, file.theirs)
     if file.mine is None or file.base is None or write_options.overwrites:
         return created
-    copied = replace(_with_new_keys(file), is_copied=True)
+    copied = replace(_with_new_keys(_without_own_objects(file, path)), is_copied=True)
     decided = decide(copied, replace(write_options, conflicts=None, force=False))
     if isinstance(decided, Refusal):
         return replace(created, note=f"your edits of {file.path} do not fit, and are not in it: {WRITE_THEM}")
     if decided.action not in (Action.MERGED, Action.KEPT):
         return created
     return Change(path, Action.MERGED, None, decided.after, decided.note.replace(_YOURS, f"{_YOURS} of {file.path}", 1))
+
+
+def _without_own_objects(file: Versions, path: str) -> Versions:
+    """Versions without the objects that a person added, where a copy would have the same names in the same cluster."""
+    if file.mine is None or PurePosixPath(path).parent != PurePosixPath(file.path).parent:
+        return file
+    texts = (keyed(file.generated_path or file.path, text or b"") for text in (file.base, file.mine))
+    last, own = (frozenset() if held is None else held.entries.keys() for held in texts)
+    keys = {**file.successors, **file.renamed}
+    same = [key for key in own - last if with_other_keys(key, keys) == key]
+    return replace(file, mine=without_entries(file.generated_path or file.path, file.mine, same))
 
 
 def _with_new_keys(file: Versions) -> Versions:
@@ -411,6 +432,7 @@ def _edited(
         return Change(file.path, Action.KEPT, mine, mine, _OWN_TEXT)
     keys = Keys(file.renamed, file.successors, file.moved, file.engines, file.follows)
     merged = merge_entries(file.generated_path or file.path, base, mine, theirs, keys)
+    merged = replace(merged, pieces=tuple(map(with_remarks, merged.pieces)))
     merged = replace(merged, pieces=tuple(map(with_insertions, merged.pieces))) if file.is_copied else merged
     conflicts = tuple(piece for piece in merged.pieces if isinstance(piece, Conflict))
     if conflicts and write_options.conflicts is None:

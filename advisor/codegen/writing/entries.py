@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from advisor.codegen.writing.merging import Lines, lines_of
+from advisor.codegen.writing.merging import Conflict, Lines, Piece, lines_of
 from advisor.records import dataclass
 
 _INDENT = {"fleet.tf": 2, "fleet.py": 4}
@@ -68,6 +68,30 @@ def key_of(line: bytes) -> bytes:
     return line[1:-1].removesuffix(_EDITED) if line.startswith(_MARK) else b""
 
 
+def with_both_entries(piece: Piece) -> Piece:
+    """A conflict settled where whole entries alone come and go: each side's are there, whatever their order.
+
+    Not where one side changed an entry that the other took away, or both add one of the same key.
+    """
+    if not isinstance(piece, Conflict):
+        return piece
+    sides = [lines_of(text) for text in (piece.base, piece.mine, piece.theirs)]
+    last, own, new = ([line for line in lines if key_of(line)] for lines in sides)
+    ends = {tuple(bool(_SEPARATOR.fullmatch(lines[at])) for at in (0, -1)) for lines in sides if lines}
+    is_whole = all(key_of(line) or _SEPARATOR.fullmatch(line) for lines in sides for line in lines)
+    added = [line for line in own if line not in last]
+    taken = {key_of(line) for line in last if line not in own}
+    if not is_whole or len(ends) != 1 or all(*ends) or {key_of(line) for line in added} & {*map(key_of, (*last, *new))}:
+        return piece
+    if any(key_of(line) in taken and line not in last for line in new):
+        return piece
+    ((starts, stops),) = ends
+    separator = next((line for lines in sides for line in lines if _SEPARATOR.fullmatch(line)), b"")
+    kept = [line for line in new if key_of(line) not in taken] + added
+    text = separator.join(kept)
+    return b"".join((separator if starts else b"", text, separator if stops else b"")) if kept else b""
+
+
 def keyed(path: str, text: bytes) -> Keyed | None:
     """A text by its entries.
 
@@ -93,6 +117,20 @@ def keyed(path: str, text: bytes) -> Keyed | None:
         entries |= {key: part} if key else {}
         lines.append(_MARK + key + b"\n" if key else part)
     return None if text.count(_MARK) else Keyed([line for part in lines for line in lines_of(part)], entries)
+
+
+def without_entries(path: str, text: bytes, keys: Collection[bytes]) -> bytes:
+    """A text without some of its entries, and without the separators before these."""
+    held = keyed(path, text)
+    if held is None:
+        return text
+    kept: list[bytes] = []
+    for line in held.lines:
+        if key_of(line) not in keys:
+            kept.append(line)
+        elif kept and _SEPARATOR.fullmatch(kept[-1]):
+            kept.pop()
+    return held.expanded(b"".join(kept))
 
 
 def without_engine_edits(base: bytes, mine: bytes) -> tuple[bytes, Sequence[bytes]]:

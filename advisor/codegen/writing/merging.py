@@ -16,6 +16,8 @@ from pathlib import Path
 
 from advisor.records import dataclass, field, replace
 
+_REMARK = re.compile(rb"\s*(?:(?:#(?!!)|//).*)?\n")
+"""A comment, or an empty line; the first line of a script is none."""
 _LINE = re.compile(rb"[^\n]*\n|[^\n]+")
 
 Lines = Sequence[bytes]
@@ -53,6 +55,31 @@ def with_insertions(piece: Piece) -> Piece:
     if piece.mine.endswith(piece.base):
         return piece.mine.removesuffix(piece.base) + piece.theirs
     return piece
+
+
+def with_remarks(piece: Piece) -> Piece:
+    """A conflict settled where the user only added comments to lines that the new code changes.
+
+    They stay before, after or between the same lines; between lines of which there are more or fewer now, they do not.
+    """
+    if not isinstance(piece, Conflict) or not (piece.base and piece.theirs):
+        return piece
+    base, theirs = lines_of(piece.base), lines_of(piece.theirs)
+    before: list[list[bytes]] = [[] for _ in range(len(base) + 1)]
+    at = 0
+    for line in lines_of(piece.mine):
+        if at < len(base) and line == base[at]:
+            at += 1
+        elif _REMARK.fullmatch(line):
+            before[at].append(line)
+        else:
+            return piece
+    if at < len(base) or (len(base) != len(theirs) and any(before[1:-1])):
+        return piece
+    new = theirs if len(base) == len(theirs) else [piece.theirs]
+    between = before if len(base) == len(theirs) else [before[0], before[-1]]
+    parts = (b"".join((*remarks, line)) for remarks, line in zip(between, new, strict=False))
+    return b"".join((*parts, *between[-1]))
 
 
 def merge(base: bytes, mine: bytes, theirs: bytes) -> tuple[Piece, ...]:

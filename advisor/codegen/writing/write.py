@@ -25,6 +25,7 @@ from advisor.codegen.writing.kustomizations import (
     with_names,
 )
 from advisor.codegen.writing.merging import Action, Change, WriteOptions, WriteReport
+from advisor.codegen.writing.own_objects import with_moved_objects
 from advisor.codegen.writing.record import (
     FOLDER,
     MANIFEST,
@@ -196,6 +197,7 @@ def _report(generated: Generated, checkout: Checkout, write_options: WriteOption
         for change in decided
         if isinstance(change, Change) and change.concerns_anyone
     ]
+    changes = with_moved_objects(changes, generated, checkout)
     changes = [_with_line_ends(change, checkout) for change in changes]
     changes += copied_files(changes, former_paths, checkout)
     check_places(directory, [change.path for change in changes])

@@ -886,3 +886,70 @@ def test_each_root_of_a_fleet_over_clouds_is_a_project(price, tmp_path):
     parts = [Decimal(project["breakdown"]["totalHourlyCost"]) for project in found["projects"]]
     assert Decimal(found["totalHourlyCost"]) == sum(parts)
     assert all(part > 0 for part in parts)
+
+
+OWN_MACHINE = '\n\nextra = aws.ec2.Instance("batch", instance_type="g6.xlarge", region="us-east-1")\n'
+
+
+def with_own(directory, file, text, *, imports="import pulumi_aws as aws\n"):
+    """Adds code to a module of a program, or makes the module."""
+    path = directory / "infra" / file
+    before = path.read_text() if path.is_file() else ""
+    path.write_text(f"{before}{imports}{text}")
+
+
+@pytest.mark.parametrize(
+    ("short", "file"),
+    [
+        *((False, name) for name in ("__main__.py", "inference/scaling.py", "inference/compute.py", "own.py")),
+        *((True, name) for name in ("__main__.py", "own.py")),
+    ],
+)
+def test_machines_that_are_added_to_a_program_are_priced(short, file, price, tmp_path):
+    """In whichever module, whole or short; those that were generated keep their price."""
+    as_pulumi(tmp_path / "infra", make_group(instances=(2, 2)), short=short)
+    before = price("infra")[1]
+    with_own(tmp_path, file, OWN_MACHINE)
+    out = price("infra")[1]
+    assert "aws.ec2.Instance('batch')" in out
+    totals = [
+        float(re.search(r"total of what is known: ([\d,.]+)", each)[1].replace(",", "")) for each in (before, out)
+    ]
+    assert totals[1] - totals[0] == pytest.approx(0.8048 * 730, abs=0.01)
+    assert "edited in" not in out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        OWN_MACHINE.replace('"g6.xlarge"', "settings.kind"),
+        OWN_MACHINE.replace(', region="us-east-1"', ""),
+        '\n\nfor number in range(3):\n    aws.ec2.Instance(f"batch-{number}", instance_type="g6.xlarge", region="us-east-1")\n',
+        '\n\nimport pulumi_aws.ec2\nfrom pulumi_aws import ec2 as machines\nmachines.Instance("batch", instance_type=pick())\n',
+        '\n\ndef more():\n    return aws.ec2.Instance("batch", instance_type="g6.xlarge", region="us-east-1")\n',
+    ],
+    ids=["type", "region", "loop", "imported", "function"],
+)
+def test_computed_machines_that_are_added_to_a_program_are_named(text, price, tmp_path):
+    """Nobody knows how many of them, of which type or where: they are named with their file."""
+    as_pulumi(tmp_path / "infra", make_group(instances=(2, 2)))
+    before = price("infra")[1]
+    with_own(tmp_path, "__main__.py", text)
+    out = price("infra")[1]
+    told = re.search(r"and not in the total: aws.ec2.Instance\(.+\) \(__main__.py\)", " ".join(out.split()))
+    assert told, out
+    total = re.compile(r"USD/month.*?total of what is known[^:]*: ([\d,.]+)", re.DOTALL)
+    assert total.search(out)[1] == total.search(before)[1]
+
+
+def test_what_else_is_added_to_a_program_is_counted(price, tmp_path):
+    """What nobody charges for is not; what is not priced is, by its class; a region may be that of the configuration."""
+    project = as_pulumi(tmp_path / "infra", make_group(instances=(2, 2)))
+    assert project
+    configure(tmp_path / "infra", "production", "  aws:region: us-east-1\n")
+    more = '\n\naws.ec2.NatGateway("way", subnet_id="subnet-1")\naws.iam.Role("role", assume_role_policy="{}")\n'
+    with_own(tmp_path, "own.py", OWN_MACHINE.replace(', region="us-east-1"', "") + more)
+    out = " ".join(price("infra")[1].split())
+    assert "not priced here: 1 aws.ec2.NatGateway" in out
+    assert "aws.iam.Role" not in out
+    assert "g6.xlarge, us-east-1) 1 0.8048" in out

@@ -8,7 +8,7 @@ import yaml
 from advisor.codegen import Language, Wanted, generate
 from advisor.codegen.hcl import literal, read_hcl
 from advisor.codegen.targets.aws_ec2 import _alarm
-from codegen.plans import make_option, make_plan
+from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
 from codegen.scenarios import SCENARIOS
 from codegen.test_stack import stack_of
 
@@ -171,3 +171,17 @@ def test_hosts_open_sessions_and_read_no_parameters(language):
         *(f"ssmmessages:{verb}{kind}Channel" for verb in ("Create", "Open") for kind in ("Control", "Data")),
     }
     assert not re.search("policy_attachment|PolicyAttachment|iam::aws:policy", code)
+
+
+@pytest.mark.parametrize("language", Language)
+@pytest.mark.parametrize(("engine", "has_own_source"), [("llama.cpp server", True), ("SGLang", False)])
+def test_the_alarm_on_engines_that_hang_watches_those_that_tell_it(language, engine, has_own_source):
+    """Beside llama.cpp, which tells no progress, the hosts of vLLM alone have it; with one kind it has all hosts."""
+    half = {"instances": (2, 2), "request_shares": (0.5, 0.5)}
+    other = make_group(instance_type="g6e.xlarge", accelerator="L40S", engine=engine, engine_version="0.5.9", **half)
+    files = generate(make_fleet_plan(make_group(**half), other), language).files
+    fleet = files["fleet.tf" if language is Language.TERRAFORM else "inference/fleet.py"]
+    alarm = fleet.partition("An engine has requests and has made no progress")[2].partition("}")[0]
+    assert re.search(r'source *= *"(\w+)"', alarm)[1] == ("progress" if has_own_source else "engine")
+    monitoring = files["monitoring.tf" if language is Language.TERRAFORM else "inference/monitoring.py"]
+    assert ("progress" in monitoring) == has_own_source

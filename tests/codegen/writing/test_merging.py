@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.codegen.writing.merging import Conflict, has_markers, merge
+from advisor.codegen.writing.merging import Conflict, has_markers, merge, with_remarks
 
 LINES = st.lists(st.sampled_from([b"a\n", b"b\n", b"c\n", b"{\n", b"}\n", b"\n", b"\r\n", b"\xff\x00\n"]), max_size=12)
 
@@ -102,3 +102,25 @@ def test_conflict_has_its_line_and_its_three_texts():
     assert pieces[-1].marked == b"<<<<<<< yours\nD\n||||||| last generated\nd\n=======\nE\n>>>>>>> generated\n"
     assert has_markers(b"x\n" + pieces[-1].marked)
     assert not has_markers(b"a heredoc <<<<<<< x\n")
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "merged"),
+    [
+        ("# why\na\nb\n", "c\nd\n", "# why\nc\nd\n"),
+        ("a\nb\n\n// why\n", "c\nd\ne\n", "c\nd\ne\n\n// why\n"),
+        ("a\n  # why\nb\n", "c\nd\n", "c\n  # why\nd\n"),
+        ("# one\na\n# two\nb\n# three\n", "c\nd\n", "# one\nc\n# two\nd\n# three\n"),
+        ("a\n# why\nb\n", "c\n", None),
+        ("#!/bin/sh\na\nb\n", "c\nd\n", None),
+        ("a # why\nb\n", "c\nd\n", None),
+        ("# why\na\n", "c\nd\n", None),
+        ("x\na\nb\n", "c\nd\n", None),
+        ("# why\na\nb\n", "", None),
+    ],
+)
+def test_comments_beside_lines_that_change_are_no_conflict(mine, theirs, merged):
+    """They stand where they stood; with lines that differ in number between them, nobody knows where that is."""
+    conflict = Conflict(1, b"a\nb\n", mine.encode(), theirs.encode())
+    assert with_remarks(conflict) == (conflict if merged is None else merged.encode())
+    assert with_remarks(b"text") == b"text"

@@ -215,7 +215,7 @@ locals {
     }
     engine_stalled = {
       description = "An engine has requests and has made no progress on them for five minutes: it hangs; end its replica."
-      source      = "engine"
+      source      = "progress"
       metric      = "stalled_minutes"
       statistic   = "Maximum"
       threshold   = 4
