@@ -107,7 +107,7 @@ class ReplayValidator(FleetSearch):
         return fleet if isinstance(fleet, Confirmed) and holds else None
 
     def _of_rank(self, rank: int, fleet: Confirmed | None = None) -> "ReplayValidator":
-        """The same for the precisions up to a rank alone: in layouts that no other outdoes, or in all on a fleet's types."""
+        """The same for the precisions up to a rank alone: in unbeaten layouts, or in all of them on a fleet's types."""
         requirements = self._context.requirements
         named = requirements.workload.precisions
         kept = tuple(precision for precision in named if requirements.loss_rank(precision) <= rank)
