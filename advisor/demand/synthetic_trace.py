@@ -6,6 +6,7 @@ a minute.
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -212,6 +213,7 @@ def busiest_rate(demand: Demand, calendar: Calendar) -> float:
     return float(np.nanmax(_minutes(demand, MOST_REQUESTS, calendar).requests_per_minute)) / SECONDS_PER_MINUTE
 
 
+@lru_cache(maxsize=64)
 def sustained_ratio(profile: DemandProfile, minutes: int = STEADY_MINUTES) -> float:
     """Mean rate of so many minutes about the busiest one ÷ that minute's own, above 0 to 1."""
     counts = np.nan_to_num(profile.requests_per_minute)

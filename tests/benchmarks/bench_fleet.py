@@ -17,12 +17,12 @@ sys.path.insert(0, str(ROOT / "tests"))
 from advisor.catalog.values import Purchase  # noqa: E402 - the tests' parts are found by the line above
 from advisor.plan.problem.values import FleetSolution, Infeasible  # noqa: E402
 from advisor.plan.solve.dominance import without_dominated  # noqa: E402
-from advisor.plan.solve.optimise import optimise  # noqa: E402
 from advisor.plan.solve.scopes import cheapest, scopes  # noqa: E402
 from advisor.plan.solve.stage import ExistingFleet, Formulation  # noqa: E402
 from advisor.workload.values import Limits, Routing, Slo, Survive, Workload  # noqa: E402
 from plan.fleet.catalogued import example, formulation, made_up  # noqa: E402
 from plan.fleet.melange import melange_usd_per_month, single_usd_per_month  # noqa: E402
+from plan.fleet.problems import optimise  # noqa: E402
 
 EVERY = (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.COMMITMENT)
 LLAMA_8B, LLAMA_70B = "meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Llama-3.1-70B-Instruct"

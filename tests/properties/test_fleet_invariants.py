@@ -7,7 +7,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.plan.problem.values import Infeasible, PurchaseOption, Tariff
-from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.scopes import scopes
 from advisor.workload.values import Limits, Survive
 from plan.fleet.problems import (
@@ -15,6 +14,7 @@ from plan.fleet.problems import (
     QUOTA,
     everything,
     limited,
+    optimise,
     pool_of,
     problem_of,
     problems,

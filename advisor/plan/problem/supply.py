@@ -1,7 +1,7 @@
 """Supply that pools are made from: served candidates, offers, ways of paying for them, and why one becomes no pool."""
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -113,6 +113,18 @@ class Supply:
             offers=self.offers if offers is None else offers,
             requirements=requirements or self.requirements,
         )
+
+    def of_types(self, types_in_region: Collection[str]) -> "Supply":
+        """The same candidates at the offers of some types in regions."""
+        offers = {
+            key: tuple(
+                offer
+                for offer in group
+                if type_in_region_of(offer.provider, offer.region, offer.instance_type) in types_in_region
+            )
+            for key, group in self.offers.items()
+        }
+        return replace(self, offers=offers)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

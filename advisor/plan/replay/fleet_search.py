@@ -38,10 +38,8 @@ from advisor.plan.replay.headroom import (
 from advisor.plan.replay.pairs import cheaper_pairs
 from advisor.plan.replay.replayed import ReplayedFleets
 from advisor.plan.solve.by_hours import by_hours
-from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.neighbours import fewer_at_times, keeps_at_need, keeps_to_all
 from advisor.plan.solve.objective import least_usd, objective_usd_per_month
-from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.scopes import (
     Singles,
     scopes,
@@ -518,7 +516,7 @@ class FleetSearch(ReplayedFleets):
             kinds = {self.kind_of(pool.key) for pool in fewer.problem.pools}
             headroom = {kind: self._brackets[kind].held if kind in self._brackets else usual for kind in kinds}
             roomier = self._with_headroom(fewer, headroom)
-            solution = optimise(without_dominated(roomier.problem)) if roomier.problem.pools else None
+            solution = self._solve(roomier) if roomier.problem.pools else None
             if not isinstance(solution, FleetSolution) or (
                 solution.objective_usd_per_month > confirmed.usd_per_month + HALF_A_CENT
                 or len(solution.allocations) > len(used)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import takewhile
 from typing import Self
 
 import numpy as np
@@ -449,8 +450,8 @@ class Trials:
         end, which a rehearsal that begins with empty replicas hides where each request is with one for long. None
         without any.
         """
-        for load in loads:
-            if load.is_long and (late := load.times(ratio).overloaded(self._full_rate)):
+        for load in takewhile(lambda load: load.is_long, loads):  # all of them are, or none
+            if late := load.times(ratio).overloaded(self._full_rate):
                 return _Seen(0.0, 0.0, None, None, late, is_whole=False, late_class=load.hour_class)
         return None
 
@@ -462,9 +463,10 @@ class Trials:
             return
         whole, every = [without_lost(group) for group in groups], [replace(group, lost_at=None) for group in groups]
         minutes = settling_minutes(max(self._full_replica(group)[1] for group in groups))
+        rates = self._steady_rates(minutes)
         for left in (whole, *(_without_each(every) if loses_one else ())):
             routes = routes_to(left)
-            for number, rate in enumerate(self._steady_rates(minutes)):
+            for number, rate in enumerate(rates):
                 of_week = self._calendar.schedule.index(number)
                 there = _with_counts(left, [group.instances_by_hour[of_week] for group in left])
                 yield SteadyLoad(number, there, routes, rate, minutes)

@@ -77,7 +77,7 @@ class ReplayValidator(FleetSearch):
         other = self._of_rank(rank)
         cheapest = (
             other.on_the_same_machines(confirmed, limit)
-            or self._of_rank(rank, every=True).on_the_same_machines(confirmed, limit)
+            or self._of_rank(rank, confirmed).on_the_same_machines(confirmed, limit)
             or other.cheaper_than(confirmed, limit)
         )
         return None if cheapest is None else preferred_to(other.simplest_within(cheapest, limit), confirmed)
@@ -106,8 +106,8 @@ class ReplayValidator(FleetSearch):
         holds = isinstance(fleet, Confirmed) and fleet.confirmation.reached and fleet.usd_per_month <= limit
         return fleet if isinstance(fleet, Confirmed) and holds else None
 
-    def _of_rank(self, rank: int, *, every: bool = False) -> "ReplayValidator":
-        """The same for the precisions up to a rank alone, in all layouts or those that no other outdoes."""
+    def _of_rank(self, rank: int, fleet: Confirmed | None = None) -> "ReplayValidator":
+        """The same for the precisions up to a rank alone: in unbeaten layouts, or in all of them on a fleet's types."""
         requirements = self._context.requirements
         named = requirements.workload.precisions
         kept = tuple(precision for precision in named if requirements.loss_rank(precision) <= rank)
@@ -116,9 +116,12 @@ class ReplayValidator(FleetSearch):
         # Its limits are those of the question, which may leave out the workload's budget.
         workload = replace(requirements.workload, precisions=kept, limits=self._formulation.problem.limits)
         context = replace(self._context, requirements=replace(requirements, workload=workload))
-        supply = narrowed_supply(self._formulation.supply, workload)
-        formulation = formulate(context, supply, self._formulation.week, every=every)
-        types_in_region = {pool.type_in_region for pool in self.problem.pools}
+        types_in_region, supply = {pool.type_in_region for pool in self.problem.pools}, self._formulation.supply
+        if fleet is not None:
+            types_in_region &= {group.pool.type_in_region for group in fleet.solution.allocations}
+            supply = supply.of_types(types_in_region)
+        supply = narrowed_supply(supply, workload)
+        formulation = formulate(context, supply, self._formulation.week, every=fleet is not None)
         return self.within(
             formulation.of(pool for pool in formulation.problem.pools if pool.type_in_region in types_in_region),
             context,

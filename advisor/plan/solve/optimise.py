@@ -45,18 +45,13 @@ TRACE_SHARE = 1e-9
 NOTHING_CHEAPER = Solution(Outcome.INFEASIBLE, np.zeros(0), INFINITY, INFINITY, np.zeros(0))
 
 
-def optimise(problem: Problem) -> FleetSolution | Infeasible:
-    """The cheapest fleet, proven or with its gap, or the constraints that exclude each other.
+def fleet_if_any(problem: Problem) -> FleetSolution | None:
+    """The cheapest fleet, proven or with its gap; None where there is none.
 
     First a fleet of the few pools that promise most. What it costs then excludes every number of instances that the
     linear relaxation shows to cost more (reduced-cost fixing; Dantzig, Fulkerson and Johnson 1954), and the rest is
     searched to the end.
     """
-    return fleet_if_any(problem) or explain_conflict(problem)
-
-
-def fleet_if_any(problem: Problem) -> FleetSolution | None:
-    """The same; None where there is no fleet."""
     first = _first_fleet(problem) if len(problem.pools) > FEW_POOLS else None
     if first is not None:
         return improved(as_optimum(first), problem)

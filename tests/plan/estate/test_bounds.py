@@ -5,10 +5,9 @@ from hypothesis import given
 
 from advisor.plan.problem.values import FleetSolution, PurchaseOption, Tariff
 from advisor.plan.solve.objective import bound_with_spare, lower_bound
-from advisor.plan.solve.optimise import optimise
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import Limits, Survive
-from plan.fleet.problems import everything, pool_of, problem_of, problems
+from plan.fleet.problems import everything, optimise, pool_of, problem_of, problems
 
 
 @given(problems(everything))

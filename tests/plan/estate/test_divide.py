@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from advisor.plan.estate.divide import contention_of, divide
 from advisor.plan.estate.terms import rows_of
 from advisor.plan.problem.values import FleetSolution, Problem, PurchaseOption, Tariff
-from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.program import FleetProgram
 from advisor.plan.solve.scopes import cheapest
-from plan.fleet.problems import pool_of, problem_of
+from plan.fleet.problems import optimise, pool_of, problem_of
 
 KEY = ("aws/here/G", "on_demand")
 QUOTA = ("quota", "aws/here/G (on demand)")

@@ -9,7 +9,8 @@ from advisor.catalog.planning import ServicePrice
 from advisor.catalog.values import Provenance, Quality
 from advisor.cost.standing import ChargeRule, Further, RegionCharges
 from advisor.plan.problem.limits import Constraint
-from advisor.plan.problem.values import HourClass, Pool, Problem, PurchaseOption, Tariff
+from advisor.plan.problem.values import FleetSolution, HourClass, Infeasible, Pool, Problem, PurchaseOption, Tariff
+from advisor.plan.solve.optimise import explain_conflict, fleet_if_any
 from advisor.units import HOURS_PER_WEEK
 from advisor.workload.values import Limits, Survive
 
@@ -54,6 +55,11 @@ def problem_of(*pools: Pool, planned=(4.0,), limits=None, places=(1.0,), buckets
         limits=limits or Limits(),
         **more,
     )
+
+
+def optimise(problem: Problem) -> FleetSolution | Infeasible:
+    """The cheapest fleet by the program alone, or the constraints that exclude each other."""
+    return fleet_if_any(problem) or explain_conflict(problem)
 
 
 def daily(classes: int) -> np.ndarray:

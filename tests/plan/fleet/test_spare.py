@@ -14,11 +14,10 @@ from advisor.plan.problem.supply import PoolSet
 from advisor.plan.problem.values import Allocation, FleetSolution, HourClass, PurchaseOption, Tariff
 from advisor.plan.replay.groups import Confirmed, name_of
 from advisor.plan.solve.neighbours import loaded_fleet
-from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.stage import Formulation
 from advisor.workload.values import Limits, Survive
 from plan.fleet.exhaustive import cost_of, counts_of
-from plan.fleet.problems import everything, pool_of, problem_of, problems
+from plan.fleet.problems import everything, optimise, pool_of, problem_of, problems
 
 NIGHTS = (HourClass(126, 1.5, 2.0, 1.0), HourClass(42, 7.0, 9.0, 5.0))
 """Three quarters of the week take two machines that sustain one request per second, a quarter one of nine."""

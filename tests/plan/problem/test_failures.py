@@ -10,9 +10,8 @@ from advisor.plan.fleet.spare import spare_of
 from advisor.plan.problem.constraints import failures, uses
 from advisor.plan.problem.formulas import Part, left_without, lost_in_zone, share_without
 from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible, PurchaseOption, Tariff
-from advisor.plan.solve.optimise import optimise
 from advisor.workload.values import Limits, Survive
-from plan.fleet.problems import limited, pool_of, problem_of
+from plan.fleet.problems import limited, optimise, pool_of, problem_of
 
 ON_DEMAND = Tariff(PurchaseOption.ON_DEMAND, 1.0)
 SPOT = Tariff(PurchaseOption.SPOT, 0.3)

@@ -21,11 +21,10 @@ from advisor.plan.problem.limits import (
 )
 from advisor.plan.problem.values import FleetSolution, Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.dominance import without_dominated
-from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.program import FleetProgram
 from advisor.plan.solve.scopes import is_countable
 from advisor.workload.values import Limits
-from plan.fleet.problems import pool_of, problem_of
+from plan.fleet.problems import optimise, pool_of, problem_of
 
 NOT_OF_A_FLEET = {
     "memory_utilization", "mix_providers", "switching_usd_per_instance", "simplicity", "commitment_years",

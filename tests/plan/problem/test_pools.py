@@ -10,6 +10,7 @@ from advisor.catalog.values import Purchase
 from advisor.demand.values import DemandProfile
 from advisor.plan.problem.supply import HISTORY_DAYS, why_no_commitment
 from advisor.plan.problem.values import PurchaseOption
+from advisor.plan.solve.stage import formulate, narrowed
 from advisor.workload.values import Limits, Scaling
 from builders import catalog_of, offer, workload
 from plan.fleet.posing import posed_of
@@ -63,6 +64,21 @@ def test_a_fortnights_log_is_two_weeks_of_history():
     assert why(14 * MINUTES_PER_DAY - 70) == (
         "not possible: a commitment takes 14 days of history, 13 days and 23 hours of them known"
     )
+
+
+def test_types_in_question_are_all_that_a_supply_of_them_offers():
+    """The same pools in every layout as the whole supply makes of them, and of no other type or region."""
+    offers = (offer(name, region) for name in ("g6.xlarge", "g6e.xlarge") for region in ("us-east-1", "eu-west-1"))
+    formulation, context = posed_of(workload(regions=("us-east-1", "eu-west-1")), catalog_of(*offers))
+    asked = {"aws/us-east-1/g6e.xlarge"}
+
+    pools, every = (
+        formulate(context, supply, formulation.week, every=True).problem.pools
+        for supply in (narrowed(formulation.supply.of_types(asked), context.requirements.workload), formulation.supply)
+    )
+
+    assert {pool.type_in_region for pool in pools} == asked
+    assert {pool.key for pool in pools} == {pool.key for pool in every if pool.type_in_region in asked}
 
 
 def test_what_may_stop_may_be_committed_too():

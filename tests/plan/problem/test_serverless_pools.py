@@ -21,12 +21,11 @@ from advisor.plan.problem.hours import week_of
 from advisor.plan.problem.serverless_pools import LONGEST_IDLE_S, _Load, duty_of_rate
 from advisor.plan.problem.values import HourClass, PurchaseOption, Tariff
 from advisor.plan.request import PlanRequest, requirements_of
-from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.scopes import cheapest
 from advisor.plan.solve.stage import ExistingFleet, Formulation, PlanningContext, formulate, supply_of
 from advisor.workload.values import DeclaredDemand, Limits, QuotaLimit, Scaling, Slo
 from builders import workload
-from plan.fleet.problems import pool_of, problem_of
+from plan.fleet.problems import optimise, pool_of, problem_of
 
 CATALOG = load_catalog()
 CLOUD_RUN = "gcp/us-central1/Cloud Run L4/fp8/tp1"

@@ -18,9 +18,8 @@ from advisor.plan.problem.charges import (
 )
 from advisor.plan.problem.values import Allocation, PurchaseOption, Tariff
 from advisor.plan.solve.alone import whole_shares
-from advisor.plan.solve.optimise import optimise
 from advisor.workload.values import Scaling
-from plan.fleet.problems import pool_of, problem_of
+from plan.fleet.problems import optimise, pool_of, problem_of
 
 CATALOG = load_catalog()
 GOOGLE, NEAR, AZURE, AWS = "gcp/us-central1", "gcp/us-east4", "azure/eastus", "aws/us-east-1"

@@ -14,12 +14,11 @@ from advisor.plan.problem.values import Allocation, FleetSolution
 from advisor.plan.replay.below import at_need, cheapest_by_payment, with_headroom, with_less
 from advisor.plan.replay.groups import Confirmed, name_of
 from advisor.plan.solve.neighbours import loaded_by_capacity
-from advisor.plan.solve.optimise import optimise
 from advisor.workload.values import DeclaredDemand, Limits, QuotaLimit
 from builders import catalog_of, offer, workload
 from plan.fleet.described import HELD
 from plan.fleet.exhaustive import cost_of, counts_of
-from plan.fleet.problems import everything, pool_of, problem_of, problems
+from plan.fleet.problems import everything, optimise, pool_of, problem_of, problems
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

@@ -20,11 +20,11 @@ from advisor.plan.replay.trials import Trials, largest
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.replay.values import ReplayGroup, Route
 from advisor.plan.solve.objective import objective_usd_per_month
-from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.simple import complexity
 from advisor.workload.values import DeclaredDemand, Limits, Slo, Survive
 from builders import catalog_of, offer, workload
 from plan.fleet.posing import posed_of, with_pools
+from plan.fleet.problems import optimise
 from plan.fleet.test_choose import week_of_days
 from plan.replay.reference import make_steps
 

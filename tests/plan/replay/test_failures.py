@@ -11,8 +11,7 @@ from advisor.plan.problem.formulas import Part, left_after, lost_with, mix_rate
 from advisor.plan.problem.values import Allocation, FleetSolution
 from advisor.plan.replay.groups import routes_left
 from advisor.plan.replay.values import Route
-from advisor.plan.solve.optimise import optimise
-from plan.fleet.problems import LIMITS, problems
+from plan.fleet.problems import LIMITS, optimise, problems
 
 
 @pytest.mark.parametrize("part", [Part.ZONE, Part.SUPPLY])

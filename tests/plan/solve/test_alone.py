@@ -12,10 +12,9 @@ from advisor.plan.problem.limits import Constraint
 from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption, Tariff
 from advisor.plan.solve.alone import ROUNDING, Missed, alone, cheapest_counts
 from advisor.plan.solve.neighbours import keeps_to_all
-from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.scopes import cheapest
 from advisor.workload.values import Limits, Scaling, Survive
-from plan.fleet.problems import LIMITS, everything, hours_of, pool_of, problem_of, problems
+from plan.fleet.problems import LIMITS, everything, hours_of, optimise, pool_of, problem_of, problems
 
 NEARLY = 1 - 1e-6
 """A load is carried but for the rounding of its sum."""

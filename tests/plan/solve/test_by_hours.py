@@ -16,12 +16,11 @@ from advisor.plan.solve import by_hours as searched
 from advisor.plan.solve.by_hours import by_hours
 from advisor.plan.solve.neighbours import keeps_to_all, loaded_fleet
 from advisor.plan.solve.objective import least_usd
-from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.scopes import scopes
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK
 from advisor.workload.values import Limits, Scaling
 from plan.fleet.exhaustive import cost_of, counts_of
-from plan.fleet.problems import LIMITS, pool_of, problem_of, problems
+from plan.fleet.problems import LIMITS, optimise, pool_of, problem_of, problems
 
 CENTS = 0.06
 NOT_BY_THE_HOUR = (PurchaseOption.COMMITMENT, PurchaseOption.OWNED, PurchaseOption.SERVERLESS)

@@ -11,9 +11,19 @@ from hypothesis import strategies as st
 from advisor.plan.problem.formulas import Part, share_without
 from advisor.plan.problem.values import Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.dominance import shortest_run_hours, without_dominated
-from advisor.plan.solve.optimise import optimise
 from advisor.workload.values import Limits, Survive
-from plan.fleet.problems import BILLED, LIMITS, QUOTA, alike, everything, limited, pool_of, problem_of, problems
+from plan.fleet.problems import (
+    BILLED,
+    LIMITS,
+    QUOTA,
+    alike,
+    everything,
+    limited,
+    optimise,
+    pool_of,
+    problem_of,
+    problems,
+)
 
 CENTS = 0.06
 few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))

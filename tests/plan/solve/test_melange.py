@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 
 from advisor.catalog.values import Purchase
 from advisor.plan.solve.dominance import without_dominated
-from advisor.plan.solve.optimise import optimise
 from advisor.workload.values import Limits, Routing
 from plan.fleet.catalogued import example, formulation
 from plan.fleet.melange import melange_usd_per_month, single_usd_per_month
-from plan.fleet.problems import pool_of, problem_of
+from plan.fleet.problems import optimise, pool_of, problem_of
 
 CENTS = 0.02
 SHARES = (0.5, 0.3, 0.15, 0.05)

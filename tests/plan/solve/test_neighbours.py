@@ -12,10 +12,9 @@ from advisor.plan.problem.formulas import requests_per_month
 from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible, PurchaseOption, Tariff
 from advisor.plan.replay.groups import instances_of
 from advisor.plan.solve.neighbours import MOST, cheaper_neighbours, fewer_at_times, keeps_to_all, topped_up
-from advisor.plan.solve.optimise import optimise
 from advisor.workload.values import Limits
 from plan.fleet.exhaustive import cost_of, counts_of, usd_of_request
-from plan.fleet.problems import LIMITS, limited, pool_of, problem_of, problems, scaled
+from plan.fleet.problems import LIMITS, limited, optimise, pool_of, problem_of, problems, scaled
 
 CENTS = 0.06
 FLOORS = ("min_replicas", "zones", "survive", "spot_reroute", "on_demand_base")

@@ -14,7 +14,7 @@ from advisor.plan.problem.charges import standing_usd_per_month
 from advisor.plan.problem.limits import Constraint
 from advisor.plan.problem.values import FleetSolution, HourClass, Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.objective import allocation_parts, switching_usd_per_month, transfer_usd_per_month
-from advisor.plan.solve.optimise import NEGOTIABLE, optimise
+from advisor.plan.solve.optimise import NEGOTIABLE
 from advisor.plan.solve.program import FleetProgram
 from advisor.plan.solve.solver import Outcome
 from advisor.workload.values import Limits, Scaling, Survive
@@ -27,6 +27,7 @@ from plan.fleet.problems import (
     daily,
     everything,
     limited,
+    optimise,
     pool_of,
     problem_of,
     problems,
@@ -293,7 +294,7 @@ def test_cost_of_switching_remains_when_changes_are_not_limited_any_more():
 FRESH = """
 import sys
 sys.path.insert(0, "tests")
-from advisor.plan.solve.optimise import optimise
+from plan.fleet.problems import optimise
 from plan.solve.test_optimise import many, told
 print(told(optimise(many())))
 """

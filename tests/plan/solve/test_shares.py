@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 
 from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.objective import answering, transfer_usd_per_month
-from advisor.plan.solve.optimise import as_routed, optimise
+from advisor.plan.solve.optimise import as_routed
 from advisor.plan.solve.shares import (
     counted_instances,
     depends_on_routing,
@@ -19,7 +19,7 @@ from advisor.plan.solve.shares import (
     weights,
 )
 from advisor.workload.values import Limits, Survive
-from plan.fleet.problems import hours_of, limited, pool_of, problem_of, problems
+from plan.fleet.problems import hours_of, limited, optimise, pool_of, problem_of, problems
 
 ON_DEMAND = Tariff(PurchaseOption.ON_DEMAND, 1.0)
 SPOT = Tariff(PurchaseOption.SPOT, 0.3)

@@ -8,11 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.plan.problem.values import FleetSolution, Infeasible, PurchaseOption
-from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.scopes import cheapest
 from advisor.plan.solve.simple import backend_of, complexity, simplest
 from advisor.workload.values import Limits
-from plan.fleet.problems import alike, everything, limited, pool_of, problem_of, problems
+from plan.fleet.problems import alike, everything, limited, optimise, pool_of, problem_of, problems
 
 CENTS = 0.12
 few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))

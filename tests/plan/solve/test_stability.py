@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from advisor.plan.problem.values import FleetSolution, PurchaseOption
 from advisor.plan.solve.objective import switching_usd_per_month
-from advisor.plan.solve.optimise import optimise
-from plan.fleet.problems import problems, scaled
+from plan.fleet.problems import optimise, problems, scaled
 
 CENTS = 0.06
 few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
