@@ -22,8 +22,7 @@ from urllib3.response import HTTPResponse
 def cut_after(connection: socket.socket, seconds: float) -> Iterator[None]:
     """Shut a connection down where the block takes longer; whatever waits on it then ends.
 
-    Raises:
-        TimeoutError: it took longer.
+    Raises TimeoutError if it took longer.
     """
     is_cut = threading.Event()
 
@@ -79,8 +78,7 @@ class BoundedRetry(urllib3.Retry):
     ) -> Self:
         """The state after a failure.
 
-        Raises:
-            urllib3.exceptions.MaxRetryError: there were too many, or the wait would be too long.
+        Raises urllib3.exceptions.MaxRetryError if there were too many, or the wait would be too long.
         """
         state = super().increment(method, url, response, error, _pool, _stacktrace)
         if response is not None and response.get_redirect_location():

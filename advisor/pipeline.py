@@ -147,8 +147,7 @@ def recommend(
 def prepared(workload: Workload, catalog: Catalog, *, previous: Plan | None = None) -> Workload:
     """The workload with what stands around it: the plan that runs, the account, and the day that terms are bought on.
 
-    Raises:
-        InputError: the user's overlay is wrong, or allows none of the workload's regions.
+    Raises InputError if the user's overlay is wrong, or allows none of the workload's regions.
     """
     if previous is not None:
         workload = replace(workload, running=tuple(running_of(previous).items()))
@@ -162,8 +161,7 @@ def prepared(workload: Workload, catalog: Catalog, *, previous: Plan | None = No
 def with_account(workload: Workload, catalog: Catalog) -> Workload:
     """The workload with what the user's overlay says of the account: regions, commitments and quotas.
 
-    Raises:
-        InputError: the overlay is wrong, or allows none of the workload's regions.
+    Raises InputError if the overlay is wrong, or allows none of the workload's regions.
     """
     holdings = holdings_of(catalog)
     today = dt.datetime.now(dt.UTC).date()

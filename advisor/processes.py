@@ -215,8 +215,7 @@ class Spread:
     def open(self) -> Iterator[Run]:
         """Start what runs the work, and stop it.
 
-        Raises:
-            InputError: a library is missing, or the cluster does not answer.
+        Raises InputError if a library is missing, or the cluster does not answer.
         """
         if self.jobs == 1 and self.backend == "loky":
             yield _here

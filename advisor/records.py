@@ -229,11 +229,7 @@ def with_own_memory(keeper: Kept) -> Kept:
 
 
 def picked(value: object, *names: str) -> dict[str, Any]:
-    """Attributes of a value under their own names, in this order.
-
-    Raises:
-        AttributeError: it has no such attribute.
-    """
+    """Attributes of a value under their own names, in this order. Raises AttributeError if it has no such attribute."""
     return {name: getattr(value, name) for name in names}
 
 

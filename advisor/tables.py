@@ -151,8 +151,7 @@ def records_of(kind: type[AnyRecord], path: Path, holding: str = "") -> Iterator
 
     *holding*: a text on the lines of the rows that are wanted; others may be left out unread. "": all are read.
 
-    Raises:
-        InputError: the file cannot be read, or a row has another number of cells than the header.
+    Raises InputError if the file cannot be read, or a row has another number of cells than the header.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:

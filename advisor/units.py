@@ -16,8 +16,7 @@ LONGEST = timedelta(days=3650)
 def parse_duration(text: str) -> timedelta:
     """A number with its unit (ms, s, m, h, d) as a span longer than zero.
 
-    Raises:
-        ValueError: it is no such thing; the message says what is.
+    Raises ValueError if it is no such thing; the message says what is.
     """
     match = _PATTERN.fullmatch(text.strip())
     if not match:
@@ -34,8 +33,8 @@ def parse_duration(text: str) -> timedelta:
 def parse_duration_between(text: str, shortest: timedelta, longest: timedelta, why: str) -> timedelta:
     """A span within bounds, both included.
 
-    Raises:
-        ValueError: it is no span, or outside of them; the message says what is allowed, and *why* where that is given.
+    Raises ValueError if it is no span, or outside of them; the message says what is allowed, and *why* where that is
+    given.
     """
     span = parse_duration(text)
     if not shortest <= span <= longest:

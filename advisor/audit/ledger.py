@@ -124,8 +124,7 @@ def read_ledger(
     *catalogued*: provider and name of the types of machines with accelerators. *spread* sums the files over time, each
     by itself.
 
-    Raises:
-        InputError: a file is not a bill, a cost is not a number, or currencies are mixed and a rate is missing.
+    Raises InputError if a file is not a bill, a cost is not a number, or currencies are mixed and a rate is missing.
     """
     distinct, notes = identical_files(paths)
     tables = tables_of(database.connection, distinct, database.scratch, "bill")

@@ -261,8 +261,7 @@ def _ratio(share: float) -> Decimal:
 def read_host_names(path: Path | None) -> dict[str, str]:
     """Resource in the bill of each host: a CSV with the columns ``host`` and ``resource``.
 
-    Raises:
-        InputError: the file cannot be read or lacks a column.
+    Raises InputError if the file cannot be read or lacks a column.
     """
     if path is None:
         return {}
@@ -303,8 +302,7 @@ def read_telemetry(places: Sequence[str], bill: Bill, *, extrapolates: bool) -> 
     *places* are directories of samples, or the address of a server. With *extrapolates* samples from outside the period
     count too; the period is then taken to have been alike.
 
-    Raises:
-        InputError: nothing can be read there.
+    Raises InputError if nothing can be read there.
     """
     backend = open_backend(places)
     whole = backend.window()

@@ -89,8 +89,7 @@ QUANTITIES = (Quantity.TTFT, Quantity.TPOT, Quantity.THROUGHPUT)
 def load_measurements(directory: Path | None = None) -> Reading:
     """Every shipped measurement; rows that say nothing of their set-up's speed are left out with the reason.
 
-    Raises:
-        InputError: a table cannot be read.
+    Raises InputError if a table cannot be read.
     """
     root = directory or data_dir("instance_catalog")
     sources = {row.text("document"): row.text("source") for row in read_records(root / DOCUMENTS)}

@@ -67,10 +67,7 @@ def read_cpu_instances(sources: Sources) -> dict[Key, CpuInstance]:
     """Machines by provider and name.
 
     Facts that may only be passed on under CC-BY-SA-4.0 are in files of their own; without them their machines are
-    unknown.
-
-    Raises:
-        InputError: a table cannot be read, or a machine has no processor.
+    unknown. Raises InputError if a table cannot be read, or a machine has no processor.
     """
     processors = {key: processor for row in _rows(sources, "cpu_processors") for key, processor in _of(row, sources)}
     networks = dict(_networks(sources))
@@ -126,11 +123,7 @@ class Catalog(EngineTables):
         return tuple(dict.fromkeys(provider for provider, _ in self.instance_types))
 
     def instance_type(self, provider: str, name: str) -> InstanceType:
-        """One machine.
-
-        Raises:
-            InputError: the provider or the type is unknown, with the nearest names.
-        """
+        """One machine. Raises InputError if the provider or the type is unknown, with the nearest names."""
         instance_type = self.instance_types.get((provider, name))
         if instance_type is None:
             names = [names for owner, names in self.instance_types if owner == provider]

@@ -125,8 +125,7 @@ class EngineTables(PlanningTables):
     def accelerator(self, name: str) -> Accelerator:
         """The accelerator of a name or an alias, however it is spelled.
 
-        Raises:
-            InputError: there is none, with the nearest names.
+        Raises InputError if there is none, with the nearest names.
         """
         accelerator = self.known_accelerator(name)
         if accelerator is None:
@@ -141,8 +140,7 @@ class EngineTables(PlanningTables):
     def accelerator_variants(self, name: str) -> tuple[Accelerator, ...]:
         """The accelerator of that name; for a bare ``A100`` or ``H100-80GB`` every variant of it, or of that memory.
 
-        Raises:
-            InputError: there is none, with the nearest names.
+        Raises InputError if there is none, with the nearest names.
         """
         wanted = normalised(name)
         if wanted not in {normalised(other) for other in self.accelerators}:

@@ -324,8 +324,7 @@ class PlanningTables:
     def token_price(self, name: str) -> planning.TokenPrice:
         """Price of tokens of a service's model: ``anthropic/claude-haiku-4.5``, in any case, with dots or hyphens.
 
-        Raises:
-            InputError: it is unknown, with the nearest names.
+        Raises InputError if it is unknown, with the nearest names.
         """
         prices = self._token_prices_by_name
         if (key := _token_key(name)) not in prices:

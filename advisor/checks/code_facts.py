@@ -41,8 +41,7 @@ def is_object(path: str) -> bool:
 def facts_of(text: str, path: str, where: str = "") -> Facts:
     """Values of a file by subject; messages call it *where*, else *path*.
 
-    Raises:
-        InputError: it is not valid HCL or Python.
+    Raises InputError if it is not valid HCL or Python.
     """
     if path.endswith(".tf"):
         return dict(_of_hcl(read_hcl(text, where or path)))
@@ -207,8 +206,7 @@ def _unparsed(node: ast.AST) -> tuple[str, ...]:
 def settings_of(text: str, name: str) -> Mapping[str, Any]:
     """Values of inputs in a file of Terraform's variables, or in the configuration of a stack of Pulumi.
 
-    Raises:
-        InputError: it is not valid.
+    Raises InputError if it is not valid.
     """
     if name.endswith(".yaml"):
         settings = _of_yaml(text)

@@ -133,8 +133,7 @@ def is_code_of(plan: Plan, former: Former) -> bool:
 def compare(plan: Plan, infra: Path, former: Former) -> Comparison:
     """Differences of generated code in *infra* from code that is generated of *plan* for the same target.
 
-    Raises:
-        InputError: a file cannot be read, or is not valid.
+    Raises InputError if a file cannot be read, or is not valid.
     """
     if any(rollout.before is not None for rollout in former.rollouts.values()):
         return Comparison((), (f"{NOT_COMPARED}: a cut-over is under way",))

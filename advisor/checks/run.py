@@ -306,8 +306,7 @@ class Now:
 def check_plan(plan: Plan, text: str, where: str, now: Now, policy: Policy) -> Checked:
     """Everything that is no longer as a plan says.
 
-    Raises:
-        InputError: the plan holds no question or no fleet, or demand or code cannot be read.
+    Raises InputError if the plan holds no question or no fleet, or demand or code cannot be read.
     """
     notes: list[str] = []
     now = replace(

@@ -220,8 +220,7 @@ def _shown(value: float) -> str:
 def predict_table(text: str, where: str, model: PerformanceModel | None = None, output_format: str = "csv") -> str:
     """All rows of a CSV table with the result columns added after its own, as CSV, JSON or NDJSON.
 
-    Raises:
-        InputError: the text is empty or no table with the columns needed.
+    Raises InputError if the text is empty or no table with the columns needed.
     """
     header, rows = read_cases(text, where, REQUIRED_COLUMNS, INPUT_COLUMNS, RESULT_COLUMNS)
     if not rows:

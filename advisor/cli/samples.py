@@ -108,8 +108,7 @@ def need(
 def fixed_of(name: str, precision: str | None, accelerators: int, memory_gib: float) -> Fixed:
     """Memory that an engine holds besides its KV cache on one accelerator, at the edges of the 80 % range.
 
-    Raises:
-        InputError: no such model or precision.
+    Raises InputError: no such model or precision.
     """
     model = find_model(name)
     request = FitRequest(
@@ -249,8 +248,7 @@ _JOULES_PER_KWH = SECONDS_PER_HOUR * 1000
 def write_chart(fleet: Fleet, output: Path) -> None:
     """Draw into a file and say so on stderr.
 
-    Raises:
-        InputError: it cannot be written, or a PNG is asked for without matplotlib.
+    Raises InputError if it cannot be written, or a PNG is asked for without matplotlib.
     """
     curves, notes = _chosen(fleet, POINTS, _MOST_PANELS)
     match output.suffix.lower():

@@ -225,11 +225,7 @@ def _check_engine_run(run: AgentRun, pods: Pods) -> None:
 
 
 def container_files(run: AgentRun, base_image: str) -> Mapping[str, str]:
-    """The Containerfile, as name → text.
-
-    Raises:
-        InputError: a value cannot stand in it.
-    """
+    """The Containerfile, as name → text. Raises InputError if a value cannot stand in it."""
     context = {
         "uid": CONTAINER_UID,
         "make_directory": ("install", "--directory", f"--owner={CONTAINER_UID}", "--mode=0750", run.directory),

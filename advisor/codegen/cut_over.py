@@ -76,11 +76,7 @@ _WHILE_BOTH_RUN = "the plan and of what runs beside it until the cut-over is fin
 
 
 def check_finish(rollout: Rollout, *, goes_on: bool) -> None:
-    """Refuse the last stage before what stays serves as planned.
-
-    Raises:
-        InputError: what goes still serves.
-    """
+    """Refuse the last stage before what stays serves as planned. Raises InputError if what goes still serves."""
     if rollout.reworked and not goes_on:
         raise InputError(
             f"{words(rollout.reworked)}: no instance runs as planned yet, and fewer as before carry too little",
@@ -99,8 +95,7 @@ def check_finish(rollout: Rollout, *, goes_on: bool) -> None:
 def check_program(language: Language, former: Former, *, as_component: bool) -> None:
     """Refuse code in another language than that which lies there, or Pulumi resources of other names, unless forced.
 
-    Raises:
-        InputError: the program that deployed the one knows nothing of what the other makes.
+    Raises InputError if the program that deployed the one knows nothing of what the other makes.
     """
     if former.language is None or former.force:
         return
@@ -122,8 +117,7 @@ def check_program(language: Language, former: Former, *, as_component: bool) -> 
 def check_form(root: str, last: Rollout, planned: Deployed, former: Former) -> None:
     """Refuse objects of another form than those on the cluster, unless forced.
 
-    Raises:
-        InputError: both would run beside each other.
+    Raises InputError if both would run beside each other.
     """
     form = last.planned.form
     if form is not planned.form and not former.force:
@@ -148,8 +142,7 @@ def _may_finish(rollout: Rollout, *, goes_on: bool) -> bool:
 def is_another(root: str, last: Rollout | None, planned: Deployed, former: Former) -> bool:
     """Whether the root deploys something that cannot become the plan, and *force* goes on all the same.
 
-    Raises:
-        InputError: it does, and nothing forces it.
+    Raises InputError if it does, and nothing forces it.
     """
     target, stay = former.targets.get(root, planned.target), ""
     if target != planned.target:
@@ -177,8 +170,7 @@ def words(groups: Sequence[ComputeGroup]) -> str:
 def rollout_of(stack: Stack, root: str, former: Former, language: Language = Language.TERRAFORM) -> Rollout:
     """Rollout that the code of *root*, in a language, is to hold.
 
-    Raises:
-        InputError: the root deploys another workload, or to another target, or the cut-over is not so far yet.
+    Raises InputError if the root deploys another workload, or to another target, or the cut-over is not so far yet.
     """
     last, planned = former.rollouts.get(root), _deployed(stack)
     is_other = is_another(root, last, planned, former)

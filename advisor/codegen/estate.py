@@ -141,8 +141,7 @@ def left_behind(directory: Path, parts: EstateParts) -> list[str]:
 def check_folder(directory: Path, name: str) -> None:
     """The folder of a part is not a link, nor in a linked folder: links lead out of the directory, or to another part.
 
-    Raises:
-        InputError: it is.
+    Raises InputError if it is.
     """
     folders = [directory / name, *(directory / parent for parent in PurePosixPath(name).parents)]
     link = next((folder for folder in folders if folder != directory and folder.is_symlink()), None)
@@ -151,11 +150,7 @@ def check_folder(directory: Path, name: str) -> None:
 
 
 def read_plan(text: str, where: str) -> Plan:
-    """Plan of a workload of an estate.
-
-    Raises:
-        InputError: no plan of this version.
-    """
+    """Plan of a workload of an estate. Raises InputError: no plan of this version."""
     try:
         return plan_from_json(text, where)
     except InputError as error:
@@ -257,9 +252,8 @@ def _replaced(place: Place, stack: Stack, last: Mapping[str, str]) -> Iterator[s
 def shared_stack(place: Place) -> Stack:
     """The stack of a shared machine, with those of its tenants.
 
-    Raises:
-        InputError: the estate does not say what is needed.
-        NotDeployable: no code is generated for such a machine.
+    Raises InputError if the estate does not say what is needed, and NotDeployable if no code is generated for such a
+    machine.
     """
     machine = place.machine
     if not machine.seats or machine.disk_gib is None:

@@ -78,11 +78,7 @@ class UnsoundCode(AdvisorError):  # noqa: N818 - what it says of the code
 
 
 def check_files(files: Mapping[str, str]) -> None:
-    """Refuse files (relative path → text) that are unsound.
-
-    Raises:
-        UnsoundCode: with each finding and its place.
-    """
+    """Refuse files (relative path → text) that are unsound. Raises UnsoundCode with each finding and its place."""
     faults = sorted(findings_of_files(files), key=lambda fault: (fault.path, fault.line))
     if not faults:
         return
@@ -180,8 +176,8 @@ _MOST_REGIONS = 3
 def check_available(stacks: Iterable[Stack], catalog: Catalog) -> tuple[str, ...]:
     """Warnings about what the catalog does not know.
 
-    Raises:
-        InputError: the catalog lists the type, and not in that region; the hint names the nearest regions that have it.
+    Raises InputError if the catalog lists the type, and not in that region; the hint names the nearest regions that
+    have it.
     """
     places = dict.fromkeys(
         (stack.provider, group.region, group.instance_type)

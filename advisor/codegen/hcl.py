@@ -77,8 +77,7 @@ class Document:
 def read_hcl(text: str, path: str) -> Document:
     """Read one file; most files of generated code are the same from plan to plan, and are read once.
 
-    Raises:
-        InputError: it is not valid HCL; the message has the line.
+    Raises InputError if it is not valid HCL; the message has the line.
     """
     import hcl2  # noqa: PLC0415 - only commands that read code wait for the parser
     from lark.exceptions import LarkError  # noqa: PLC0415

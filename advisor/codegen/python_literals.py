@@ -38,11 +38,7 @@ def calls(name: str, arguments: Mapping[str, Mapping[str, object]]) -> Mapping[s
 
 
 def parse_python(text: str, where: str) -> ast.Module:
-    """Statements of a module; messages call it *where*.
-
-    Raises:
-        InputError: it is not valid Python.
-    """
+    """Statements of a module; messages call it *where*. Raises InputError if it is not valid Python."""
     try:
         return ast.parse(text)
     except (SyntaxError, ValueError) as error:

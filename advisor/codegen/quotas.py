@@ -84,8 +84,7 @@ def _loading_gib(serves: Serves, engine: str) -> float | None:
 def family_of(provider: str, instance_type: str) -> str:
     """The key under which the machine images and quotas of an instance type stand.
 
-    Raises:
-        NotDeployable: no code is generated for the type; the message says why.
+    Raises NotDeployable if no code is generated for the type; the message says why.
     """
     support = load_catalog().deployment.support(provider, instance_type)
     if support is None:

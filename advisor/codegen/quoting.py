@@ -64,11 +64,7 @@ def hcl_string(text: str) -> Quoted:
 
 
 def hcl_number(value: float) -> Quoted:
-    """An HCL number.
-
-    Raises:
-        ValueError: not a finite number.
-    """
+    """An HCL number. Raises ValueError if not a finite number."""
     if isinstance(value, bool) or not math.isfinite(value):
         raise ValueError(f"{value!r} is not a number that HCL can hold")
     return Quoted(str(int(value)) if float(value).is_integer() else repr(float(value)))
@@ -202,11 +198,7 @@ def markdown_code(text: str) -> Quoted:
 
 
 def ip_network(text: str) -> Quoted:
-    """*text* as a network, such as ``10.0.0.0/8``.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """*text* as a network, such as ``10.0.0.0/8``. Raises ValueError if it is none."""
     return Quoted(str(ipaddress.ip_network(text)))
 
 
@@ -249,8 +241,7 @@ def _one_line(text: str) -> str:
 def systemd_value(text: str) -> Quoted:
     """A quoted word of a systemd unit that evaluates to *text*: no specifier, escape or line end can act in it.
 
-    Raises:
-        ValueError: it holds a NUL, which no unit can.
+    Raises ValueError if it holds a NUL, which no unit can.
     """
     if "\0" in text:
         raise ValueError("a systemd unit cannot hold a NUL")
@@ -260,8 +251,7 @@ def systemd_value(text: str) -> Quoted:
 def systemd_path(text: str) -> Quoted:
     """*text* itself as a path in a setting that takes no quotes; no specifier acts in it.
 
-    Raises:
-        ValueError: it is not an absolute path, or holds what such a setting cannot.
+    Raises ValueError if it is not an absolute path, or holds what such a setting cannot.
     """
     if not text.startswith("/") or not text.isprintable() or text != text.strip() or set(text) & set("\"'\\"):
         raise ValueError(f"{text!r} is not a path that a systemd unit can hold without quotes")
@@ -281,8 +271,7 @@ def yaml_string(text: str) -> Quoted:
 def yaml_value(value: object, indent: int = 0) -> Quoted:
     """Text after ``key:`` in YAML: a scalar on the same line, the items of a list or mapping on lines of their own.
 
-    Raises:
-        TypeError: it is neither text, number, truth nor made of them.
+    Raises TypeError if it is neither text, number, truth nor made of them.
     """
     if isinstance(value, str):
         return Quoted(f" {yaml_string(value)}")
@@ -325,11 +314,7 @@ def kubernetes_variable(name: str, option: str = "", before: str = "") -> Quoted
 
 
 def yaml_integer(value: int) -> Quoted:
-    """A YAML integer.
-
-    Raises:
-        TypeError: not a whole number.
-    """
+    """A YAML integer. Raises TypeError if not a whole number."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{value!r} is not a whole number")
     return Quoted(str(value))

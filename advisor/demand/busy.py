@@ -103,8 +103,7 @@ def demand_from_busy(
     *serves*: what a busy second of the current deployment can have served, or why that is not known.
     *requests_per_day*: known volume, or None. *tokens*: (prompt, generated) of a request.
 
-    Raises:
-        InputError: nothing was observed or ever busy, or neither volume nor deployment is known.
+    Raises InputError if nothing was observed or ever busy, or neither volume nor deployment is known.
     """
     observed = seen.busy[np.isfinite(seen.busy)]
     if not observed.size or observed.max() <= 0:

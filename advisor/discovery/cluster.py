@@ -138,8 +138,7 @@ class _Running:
 def services_of_cluster(api: KubernetesApi) -> Inventory:
     """Every serving deployment that the user may see.
 
-    Raises:
-        InputError: the cluster cannot be reached, or the user may list none of its deployments.
+    Raises InputError if the cluster cannot be reached, or the user may list none of its deployments.
     """
     owners = list(_owners(api))
     pods = _RunningPods(pod for pod in map(_pod, api.list(_PODS) or ()) if pod is not None)

@@ -76,8 +76,7 @@ def survey(server: Monitored, fields: Mapping[str, str]) -> Watched:
 
     *fields*: keys and values of ``demand.prometheus`` that reach the server.
 
-    Raises:
-        InputError: it cannot be asked.
+    Raises InputError if it cannot be asked.
     """
     engines = engines_of(server.questions.table)
     seen = [each for engine in engines if not engine.exporter.is_gateway for each in _seen(server, engine)]

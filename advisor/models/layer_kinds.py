@@ -264,8 +264,7 @@ _REAL_WINDOW_TYPES = ("mistral", "mixtral", "starcoder2", "phi3", "phimoe")
 def layer_kinds(fields: ConfigFields, traits: DecoderTraits, count: int) -> list[LayerKind]:
     """The kind of each of *count* layers.
 
-    Raises:
-        InputError: the configuration lists another number of layers, or a kind that is not known.
+    Raises InputError if the configuration lists another number of layers, or a kind that is not known.
     """
     listed = _listed_kinds(fields)
     if listed is None:

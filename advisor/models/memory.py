@@ -379,8 +379,7 @@ def fit_memory(model: Model, request: FitRequest, engine: EngineMemory | None = 
 
     *engine* replaces the shipped constants.
 
-    Raises:
-        InputError: the request makes no sense (more ranks than accelerators, no memory, an unknown precision).
+    Raises InputError if the request makes no sense (more ranks than accelerators, no memory, an unknown precision).
     """
     replica = _replica(model, request, engine or engine_memory(request.engine, request.engine_version))
     budget, context = replica.budget, replica.context_tokens

@@ -243,8 +243,7 @@ def default_max_sequences(accelerator: Accelerator, engine: str) -> int:
 def pack(deployments: Sequence[Deployment], table: ConstantTable) -> Packed:
     """Arrays of many deployments.
 
-    Raises:
-        ValueError: an accelerator has no peak for the precision (callers reject such deployments first).
+    Raises ValueError if an accelerator has no peak for the precision (callers reject such deployments first).
     """
     rows = [_row(deployment) for deployment in deployments]
     numbers = np.array(rows, dtype=np.float64).reshape(-1, len(fields(Replicas)))

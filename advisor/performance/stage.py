@@ -71,8 +71,7 @@ class OnePassStage:
     def serve(self, candidates: Sequence[Candidate]) -> tuple[list[Served], list[Rejection]]:
         """Candidates with a known peak that keep the SLO with the rate each sustains, and rejections of the others.
 
-        Raises:
-            InputError: the work of the model's requests is not known.
+        Raises InputError if the work of the model's requests is not known.
         """
         check_known(self.requirements)
         if not candidates:

@@ -30,8 +30,7 @@ _LIMIT_DECIMALS = 6
 def plan_to_json(plan: Plan) -> str:
     """The plan as JSON text, validated against the schema.
 
-    Raises:
-        ValueError: the plan does not satisfy the schema, which is a bug.
+    Raises ValueError if the plan does not satisfy the schema, which is a bug.
     """
     document = plan_document(plan)
     document |= {DIGEST: digest(as_read(document))}
@@ -91,8 +90,7 @@ def _validator(schema: Path) -> Any:  # noqa: ANN401 - the validator class depen
 def refuse_unlike(document: object, schema: Path, where: str, hint: str) -> None:
     """Check a document read from *where* against the schema of a file.
 
-    Raises:
-        InputError: the schema refuses it; *hint* is the remedy.
+    Raises InputError if the schema refuses it; *hint* is the remedy.
     """
     problem = next(iter(_validator(schema).iter_errors(document)), None)
     if problem is not None:
@@ -139,8 +137,7 @@ def _shortened(text: str) -> str:
 def why_not_as_made(text: str, where: str = "plan") -> str:
     """Why a plan may not say what `advisor recommend` said: its digest is another, or missing; "" when it says that.
 
-    Raises:
-        InputError: no JSON.
+    Raises InputError: no JSON.
     """
     return digest_mismatch(_read(text, where), "plan")
 

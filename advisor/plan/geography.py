@@ -53,8 +53,7 @@ class Geography:
 def geography(workload: Workload, catalog: Catalog, regions: Iterable[tuple[str, str]]) -> Geography:
     """Distance of each (provider, region) to the users of a workload.
 
-    Raises:
-        InputError: a place that the catalog does not know.
+    Raises InputError for a place that the catalog does not know.
     """
     if not workload.users:
         return Geography((ANYWHERE,), (1.0,), dict.fromkeys(regions, (0.0,)), ())
@@ -122,8 +121,7 @@ def network_shortfall(place: str, region: str, slo: Slo, network_ms: float) -> S
 def check_residency(workload: Workload, catalog: Catalog) -> None:
     """Refuse a residency that is neither a country, a continent nor one of EU, EEA and UK.
 
-    Raises:
-        InputError: such an entry, with the nearest names.
+    Raises InputError for such an entry, with the nearest names.
     """
     continents = {region.continent for region in catalog.regions.values()} - {""}
     countries = {region.country_iso2 for region in catalog.regions.values()} - {""}
@@ -154,8 +152,7 @@ def residency_shortfall(region: Region, residency: tuple[str, ...]) -> Shortfall
 def in_reach(matches: Matches, workload: Workload, catalog: Catalog) -> Matches:
     """Candidates and offers in regions that may process the requests, near enough to some of the users, with a cache.
 
-    Raises:
-        InputError: a place or an area that the catalog does not know.
+    Raises InputError for a place or an area that the catalog does not know.
     """
     if not workload.residency and not workload.users and not workload.response_cache:
         return matches

@@ -200,8 +200,7 @@ def _hints(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - a dataclass
 def document_of(text: str, where: str, schema: str, hint: str) -> dict[str, Any]:
     """Object of a JSON text that says to be of *schema*.
 
-    Raises:
-        InputError: it is not JSON, or of another schema; *hint* is the remedy.
+    Raises InputError if it is not JSON, or of another schema; *hint* is the remedy.
     """
     document = json_of(text, where, hint)
     written = document.get("schema") if isinstance(document, dict) else None
@@ -221,19 +220,11 @@ class Document(Generic[_Kind]):
     """Remedy where it cannot be read."""
 
     def read(self, path: Path) -> _Kind:
-        """Value of a file.
-
-        Raises:
-            InputError: the file cannot be read, has another schema, or other fields.
-        """
+        """Value of a file. Raises InputError if the file cannot be read, has another schema, or other fields."""
         return self.parse(read_text(path, self.noun, self.hint), str(path))
 
     def parse(self, text: str, where: str) -> _Kind:
-        """Value of a text.
-
-        Raises:
-            InputError: it is not JSON, has another schema, or other fields.
-        """
+        """Value of a text. Raises InputError if it is not JSON, has another schema, or other fields."""
         document = document_of(text, where, self.schema, self.hint)
         names = [field.name for field in dataclasses.fields(self.kind)]  # type: ignore[arg-type] # a dataclass
         held = {name: document[name] for name in names if name in document}

@@ -54,8 +54,7 @@ class Program:
 def load(files: Mapping[str, str]) -> Program:
     """The package ``inference`` of *files* (path → text), imported; the same text is imported once.
 
-    Raises:
-        ImportError: a module that it needs, such as the SDK of its cloud, is not installed.
+    Raises ImportError if a module that it needs, such as the SDK of its cloud, is not installed.
     """
     source = {path: text for path, text in sorted(files.items()) if path.startswith(f"{_PACKAGE}/")}
     name = f"{_PACKAGE}_{hashlib.sha256(json.dumps(source).encode()).hexdigest()[:16]}"
@@ -165,8 +164,7 @@ class InferenceFleet(pulumi.ComponentResource):
     ) -> "InferenceFleet":
         """The fleet of the plan in a file, which is read as it was made; arguments as of the class.
 
-        Raises:
-            pulumi.RunError: there is no such plan, it was changed by hand, or it cannot be deployed as asked.
+        Raises pulumi.RunError if there is no such plan, it was changed by hand, or it cannot be deployed as asked.
         """
         with _errors_for_people():
             text = _as_made(Path(path))

@@ -71,8 +71,7 @@ class FitCase:
 def fit_case(cells: Mapping[str, str]) -> FitCase:
     """Understand one row; an empty or absent cell takes its default.
 
-    Raises:
-        InputError: a name is unknown or a number is none.
+    Raises InputError if a name is unknown or a number is none.
     """
     model = _with_adapters(find_model(_required(cells, "model")), cells)
     accelerator, machine = hardware_named(load_catalog(), _required(cells, "accelerator"))

@@ -110,21 +110,13 @@ def answer_rows(
 
 
 def check_row(row: Mapping[str, str], catalog: Catalog) -> None:
-    """Read one row alone.
-
-    Raises:
-        InputError: a name is not known, or a number is none.
-    """
+    """Read one row alone. Raises InputError if a name is not known, or a number is none."""
     resolved_from(row, catalog)
     _scenario(row.get("scenario", ""), _numbers(row)[0])
 
 
 def resolved_from(row: Mapping[str, str], catalog: Catalog) -> Resolved | Abstention:
-    """The set-up of one row.
-
-    Raises:
-        InputError: a name is not known, or a number is none.
-    """
+    """The set-up of one row. Raises InputError if a name is not known, or a number is none."""
     setup = setup_from(row)
     check_engine(setup.engine, setup.engine_version, catalog)
     deployed = resolve(setup, catalog)
@@ -157,8 +149,7 @@ def _beyond_half(setup: Setup, deployed: Resolved | Abstention, catalog: Catalog
 def explain_row(row: Mapping[str, str], catalog: Catalog, model: PerformanceModel) -> Explanation | None:
     """The terms of one row's answer; None for a model that answers in one pass, and where there is no answer.
 
-    Raises:
-        InputError: a name is not known, or a number is none.
+    Raises InputError if a name is not known, or a number is none.
     """
     setup, numbers = resolved_from(row, catalog), _numbers(row)
     code = _scenario(row.get("scenario", ""), numbers[0])

@@ -180,8 +180,7 @@ def refresh_hint(provider: str) -> str:
 def check_age(used: Iterable[PriceUsed], today: dt.date, most_days: int) -> None:
     """Refuse what stands on older prices than its user accepts.
 
-    Raises:
-        InputError: a price is older, or has no date.
+    Raises InputError if a price is older, or has no date.
     """
     for price in used:
         age = price.age_days(today)

@@ -295,11 +295,7 @@ _ENGINE_FIXES = {
 
 
 def engine_findings(endpoints: Sequence[str]) -> list[Finding]:
-    """One finding for each address of an engine.
-
-    Raises:
-        InputError: an address is not a URL.
-    """
+    """One finding for each address of an engine. Raises InputError if an address is not a URL."""
     return [_engine(endpoint) for endpoint in endpoints]
 
 
@@ -367,8 +363,7 @@ SCHEMA = "advisor.agent.doctor/v1"
 def main(arguments: Sequence[str], program: str) -> int:
     """Print the findings; the exit status: 1 where something is broken.
 
-    Raises:
-        InputError: an address is not a URL.
+    Raises InputError if an address is not a URL.
     """
     parser = argparse.ArgumentParser(
         prog=program,

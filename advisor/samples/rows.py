@@ -83,8 +83,7 @@ class Source(Protocol):
     def read(self) -> Sequence[Reading | Missed]:
         """One reading or miss of each target, now.
 
-        Raises:
-            InputError: nothing can be read any more until the process is replaced.
+        Raises InputError if nothing can be read any more until the process is replaced.
         """
         ...
 

@@ -150,8 +150,7 @@ def _file(name: str, content: bytes, media_type: str) -> Response:
 async def _form(request: Request, most_bytes: int, secret: str) -> Form:
     """Fields of a form but its secret, which has to be the page's own.
 
-    Raises:
-        _Stop: it is too large, comes too slowly, is not a form, or does not know the secret.
+    Raises _Stop if it is too large, comes too slowly, is not a form, or does not know the secret.
     """
     body = bytearray()
     try:

@@ -75,8 +75,7 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 def listening(host: str, port: int) -> socket.socket:
     """A socket that takes connections at a name or address; port 0: any that is free.
 
-    Raises:
-        InputError: the port is in use, or may not be used.
+    Raises InputError if the port is in use, or may not be used.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -61,8 +61,7 @@ _OF_TOKENS = (("ttft_p95", "TTFT p95"), ("tpot_p95", "TPOT p95"), ("e2e_p95", "w
 def changes_of(form: Form, controls: Sequence[Control]) -> Changes:
     """Changes that a form asks for; an empty field is as stated.
 
-    Raises:
-        InputError: a field that there is no control for, or a value that cannot be chosen.
+    Raises InputError for a field that there is no control for, or a value that cannot be chosen.
     """
     keys = {control.key for control in controls}
     unknown = sorted({name.removeprefix(STEP).removeprefix(WAS) for name in form.fields} - keys)
@@ -136,8 +135,7 @@ def changed_file(root: Field, changes: Changes, mean_per_second: float) -> Field
 
     *mean_per_second*: requests that its source of demand has, on average.
 
-    Raises:
-        InputError: a demand that is none.
+    Raises InputError for a demand that is none.
     """
     node = root.node
     for key, value in changes:

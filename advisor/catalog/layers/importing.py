@@ -93,8 +93,7 @@ class Imported:
 def import_listing(mapped: Mapped, catalog: Catalog, root: Path, *, dry_run: bool) -> Imported:
     """Keep a listing as the imported layer of its provider.
 
-    Raises:
-        InputError: it cannot be written; the import before it then still holds.
+    Raises InputError if it cannot be written; the import before it then still holds.
     """
     before = merging.offers_of(catalog, mapped.provider)
     answer = Found(mapped.provider, mapped.rows, frozenset(), (), tells_absence=False)

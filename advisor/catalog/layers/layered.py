@@ -149,8 +149,7 @@ class LayeredCatalog(Catalog):
     def overlay(self) -> Overlay:
         """Overlay of negotiated prices; empty where there is no file.
 
-        Raises:
-            InputError: the file is wrong; the message says where and how to fix it.
+        Raises InputError if the file is wrong; the message says where and how to fix it.
         """
         if self.overlay_path is None or not self.overlay_path.is_file():
             return Overlay()

@@ -59,8 +59,7 @@ class Place(Protocol):
     def read(self, name: str, most_bytes: int) -> bytes:
         """The content of a file.
 
-        Raises:
-            InputError: it is not there, cannot be read, or has more than *most_bytes*.
+        Raises InputError if it is not there, cannot be read, or has more than *most_bytes*.
         """
 
     def words(self, name: str) -> str:
@@ -142,8 +141,7 @@ def place_of(location: str, client: Client | None = None, *, is_signed: bool = F
 
     *is_signed*: a signature is checked, so that plain ``http`` may be used.
 
-    Raises:
-        InputError: it is neither, or what ``http`` brings could be changed on the way.
+    Raises InputError if it is neither, or what ``http`` brings could be changed on the way.
     """
     scheme, host = urlsplit(location).scheme, urlsplit(location).hostname
     if "://" not in location:
@@ -221,8 +219,7 @@ _ASK = "ask who publishes it, or try again later; nothing was taken"
 def sign(content: bytes, key: Path) -> bytes:
     """Signature of *content* by an SSH key: a private one, or a public one whose private part an agent holds.
 
-    Raises:
-        InputError: there is no such key, or ``ssh-keygen`` cannot use it.
+    Raises InputError if there is no such key, or ``ssh-keygen`` cannot use it.
     """
     if not key.is_file():
         raise InputError("there is no such key", where=str(key), hint="`ssh-keygen -t ed25519 -f FILE` makes one")
@@ -235,8 +232,7 @@ def sign(content: bytes, key: Path) -> bytes:
 def signer_of(content: bytes, signature: bytes, allowed: Path, where: str) -> str:
     """Signer of *content*, by the file of allowed signers.
 
-    Raises:
-        InputError: the signature is of another key, or of another content.
+    Raises InputError if the signature is of another key, or of another content.
     """
     if not allowed.is_file():
         raise InputError("there is no such file of allowed signers", where=str(allowed), hint="see ssh-keygen(1)")
@@ -369,8 +365,7 @@ def read_publication(
     *wanted*: providers to read; empty: all of them. *allowed_signers*: who may sign it; None: no signature is asked
     for. *kept*: directory that holds tables of a run that broke off, and takes those of this one.
 
-    Raises:
-        InputError: it cannot be read, is damaged, too large, of a newer schema, or not signed by who may.
+    Raises InputError if it cannot be read, is damaged, too large, of a newer schema, or not signed by who may.
     """
     pointer = _document(place, VERSION, place.read(VERSION, _MOST_VERSION_BYTES))
     name = pointer.text("name", _NAME)

@@ -86,8 +86,7 @@ class Journal:
     def write(self, task: Task, rows: Sequence[Row], now: dt.datetime) -> None:
         """Keep the rows of a task that is done.
 
-        Raises:
-            InputError: the disk is full, or the directory cannot be written.
+        Raises InputError if the disk is full, or the directory cannot be written.
         """
         document = {
             "asker": self.asker,
@@ -116,8 +115,7 @@ def run_tasks(
 ) -> Found:
     """Everything that the tasks of a question find; those that the journal holds are not run again.
 
-    Raises:
-        InputError: what was read cannot be kept.
+    Raises InputError if what was read cannot be kept.
     """
     wanted = question.tasks
     rows: list[Row] = []
@@ -237,8 +235,7 @@ def refresh(
 ) -> Refreshed:
     """Ask a provider for everything, and take the answer if it is whole and sound.
 
-    Raises:
-        InputError: the result cannot be written; what was known before still holds.
+    Raises InputError if the result cannot be written; what was known before still holds.
     """
     provider = question.provider
     journal = Journal(root / provider / _JOURNAL, question.asker)
@@ -273,8 +270,7 @@ def refresh_engines(
 ) -> Refreshed:
     """Ask an index for the releases of every engine, and take the answer if it is whole and sound.
 
-    Raises:
-        InputError: the result cannot be written; what was known before still holds.
+    Raises InputError if the result cannot be written; what was known before still holds.
     """
     journal = Journal(root / RELEASES / _JOURNAL, question.asker)
     answer = run_tasks(question, journal, refresh_options.clock, refresh_options.at_once, progress)

@@ -69,9 +69,8 @@ class Target:
 def targets_of(plan: Plan, rank: int | None = None, *, unconfirmed: bool = False) -> tuple[Target, ...]:
     """The groups of the plan's fleet, or of the single type with *rank*.
 
-    Raises:
-        InputError: there is no such option.
-        NotDeployable: the fleet's replay refused it, which *unconfirmed* lets pass.
+    Raises InputError if there is no such option, and NotDeployable if the fleet's replay refused it, which
+    *unconfirmed* lets pass.
     """
     members = choose(plan, Wanted(rank=rank, unconfirmed=unconfirmed), lambda _: None).members
     return tuple(_target(plan, member, key) for member, key in zip(members, group_keys(members), strict=True))

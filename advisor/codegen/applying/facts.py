@@ -39,8 +39,7 @@ class Facts:
 def facts_at(root: Module, address: str, provider: str) -> Facts:
     """Facts of the block at an address, and of those that belong to it.
 
-    Raises:
-        InputError: there is no such address.
+    Raises InputError if there is no such address.
     """
     resources = resources_at(root, address)
     return Facts(

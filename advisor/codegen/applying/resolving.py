@@ -103,8 +103,7 @@ class Module:
     def inner(self, name: str, key: str | None) -> "Module | None":
         """The module that a call leads to; None where its files are not on this disk.
 
-        Raises:
-            InputError: there is no such call.
+        Raises InputError if there is no such call.
         """
         call = self.find(f"module.{name}")
         if call is None:
@@ -137,11 +136,7 @@ class Module:
 
 
 def open_project(directory: Path) -> Module:
-    """The root module in *directory*.
-
-    Raises:
-        InputError: it is not a directory, or holds no Terraform.
-    """
+    """The root module in *directory*. Raises InputError if it is not a directory, or holds no Terraform."""
     if not directory.is_dir():
         raise InputError("not a directory", where=str(directory), hint="give the directory of a Terraform root")
     root = Module(directory.resolve(), directory.resolve())
@@ -153,8 +148,7 @@ def open_project(directory: Path) -> Module:
 def open_projects(directory: Path) -> dict[str, Module]:
     """The root module in *directory*, or those of its folders where it has no code itself, by their names.
 
-    Raises:
-        InputError: it is not a directory, or neither it nor a folder of it holds Terraform.
+    Raises InputError if it is not a directory, or neither it nor a folder of it holds Terraform.
     """
     folders = sorted(path for path in directory.glob("*/") if not path.name.startswith(".") and any(path.glob("*.tf")))
     if any(directory.glob("*.tf")) or not folders:

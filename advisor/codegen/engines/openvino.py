@@ -48,11 +48,7 @@ class OpenVino:
     serves_onnx: bool = False
 
     def container(self, request: Request) -> Container:
-        """The container of OpenVINO Model Server.
-
-        Raises:
-            InputError: no image of it is known for the machine.
-        """
+        """The container of OpenVINO Model Server. Raises InputError if no image of it is known for the machine."""
         serves = request.serves
         server = server_of(self.name, request)
         pipeline = slug(request.model.rpartition("/")[2], _LONGEST_NAME, "model")

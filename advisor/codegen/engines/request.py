@@ -258,8 +258,7 @@ _VENDORS = {Runtime.CUDA: "nvidia", Runtime.ROCM: "amd"}
 def support_of(engine: str, request: Request) -> EngineSupport | None:
     """How the engine, by its name in the catalog, serves the planned precision; None where the catalog has no word.
 
-    Raises:
-        InputError: the catalog says that it does not.
+    Raises InputError if the catalog says that it does not.
     """
     serves = request.serves
     catalog = load_catalog()
@@ -344,11 +343,7 @@ def sglang_arguments(request: Request, engine: str) -> tuple[str, ...]:
 
 
 def without_adapters(request: Request, engine: str) -> None:
-    """Refuse adapters on an engine that serves none.
-
-    Raises:
-        InputError: with the reason of the catalog.
-    """
+    """Refuse adapters on an engine that serves none. Raises InputError with the reason of the catalog."""
     if request.demand.adapters is not None:
         raise refusal(
             request.serves, f"{engine}: {adapter_engine(engine).reason}", "--engine vllm serves LoRA adapters"

@@ -26,8 +26,7 @@ _STEP_TOKENS = 8192
 def container(request: Request) -> Container:
     """The container of TensorRT-LLM.
 
-    Raises:
-        InputError: TensorRT-LLM does not serve this precision or layout on this accelerator.
+    Raises InputError if TensorRT-LLM does not serve this precision or layout on this accelerator.
     """
     serves, runtime = request.serves, request.platform.runtime
     if runtime is not Runtime.CUDA:

@@ -78,11 +78,7 @@ class Triton:
     has_tensorrt: bool = False
 
     def container(self, request: Request) -> Container:
-        """The container of Triton.
-
-        Raises:
-            InputError: no image of it is known for the accelerator.
-        """
+        """The container of Triton. Raises InputError if no image of it is known for the accelerator."""
         serves = request.serves
         server = server_of(self.name, request)
         name = served_model(request.model, request.demand.workload)

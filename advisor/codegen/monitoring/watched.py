@@ -202,11 +202,7 @@ def watched(plan: Plan, matchers: str | None = None) -> Watched:
 
 
 def _check_published(planned: Mapping[str, Engine | None]) -> None:
-    """Refuse engines that do not tell their rate.
-
-    Raises:
-        InputError: with the engine and what it lacks.
-    """
+    """Refuse engines that do not tell their rate. Raises InputError with the engine and what it lacks."""
     counting = ", ".join(engine for engine, metrics in METRICS.items() if metrics.finished)
     for name, engine in planned.items():
         metrics = None if engine is None else METRICS.get(engine)
@@ -238,11 +234,7 @@ def _finished_per_request(plan: Plan, engines: Sequence[Engine]) -> Mapping[str,
 
 
 def _checked(matchers: str) -> str:
-    """Matchers as they are given.
-
-    Raises:
-        InputError: Prometheus would not take them for matchers.
-    """
+    """Matchers as they are given. Raises InputError if Prometheus would not take them for matchers."""
     if matchers and not _MATCHERS.fullmatch(matchers):
         raise InputError(
             f"{matchers!r} are not label matchers", where="--match", hint='such as namespace="chat",pod=~"chat-.+"'

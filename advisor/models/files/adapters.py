@@ -21,8 +21,7 @@ _USUAL = ("model", "diffusion_pytorch_model", "pytorch_model", "consolidated")
 def weight_file(folder: Path) -> Path | None:
     """The index of shards, or the safetensors file, that holds a folder's weights; None where there is none.
 
-    Raises:
-        InputError: several files could be meant.
+    Raises InputError if several files could be meant.
     """
     for pattern in (f"*{INDEX_ENDING}", "*.safetensors"):
         files = sorted(path for path in folder.glob(pattern) if path.is_file())
@@ -85,8 +84,7 @@ def adapted_model(path: Path) -> Model | None:
 
     *path*: a folder that holds an adapter and no model, its configuration, or its weights.
 
-    Raises:
-        InputError: the adapter is of a kind that engines do not serve, or its base is not known.
+    Raises InputError if the adapter is of a kind that engines do not serve, or its base is not known.
     """
     files = _files_of(path)
     if files is None:
@@ -106,8 +104,7 @@ def adapted_model(path: Path) -> Model | None:
 def read_adapter(path: Path) -> NamedAdapter:
     """A LoRA adapter as its folder describes it.
 
-    Raises:
-        InputError: there is none, or it is of a kind that engines do not serve.
+    Raises InputError if there is none, or it is of a kind that engines do not serve.
     """
     files = _files_of(path)
     if files is None:

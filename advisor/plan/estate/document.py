@@ -39,11 +39,7 @@ def estate_to_json(estate: Estate, plans: Mapping[str, str] | None = None) -> st
 
 
 def is_estate(text: str, where: str) -> bool:
-    """Whether a JSON text says that it is an estate, of whatever version.
-
-    Raises:
-        InputError: no JSON.
-    """
+    """Whether a JSON text says that it is an estate, of whatever version. Raises InputError: no JSON."""
     document = json_of(text, where, "give the output of `advisor recommend`")
     return isinstance(document, dict) and str(document.get("schema")).startswith(f"{SCHEMA.rpartition('/')[0]}/")
 
@@ -51,8 +47,7 @@ def is_estate(text: str, where: str) -> bool:
 def estate_from_json(text: str, where: str = "estate") -> Estate:
     """The estate of a JSON text; the plans that it may hold are left out.
 
-    Raises:
-        InputError: no JSON, another schema version, or values that are not an estate's.
+    Raises InputError: no JSON, another schema version, or values that are not an estate's.
     """
     document = document_of(text, where, SCHEMA, _HINT)
     refuse_unlike(document, SCHEMA_PATH, where, _HINT)
@@ -122,10 +117,7 @@ def _server_mismatches(machine: SharedMachine) -> Iterator[str]:
 def why_not_as_made(text: str, where: str) -> str:
     """Why an estate may not say what `advisor recommend` said; "" when it says that.
 
-    Its plans have digests of their own.
-
-    Raises:
-        InputError: no JSON.
+    Its plans have digests of their own. Raises InputError: no JSON.
     """
     return digest_mismatch(json_of(text, where, _HINT), "estate", _PLANS)
 
@@ -139,8 +131,7 @@ def _is_below(file: str) -> bool:
 def plans_in(text: str, where: str) -> Mapping[str, str]:
     """Plans that an estate's document holds, as JSON text by file; empty where they are files of their own.
 
-    Raises:
-        InputError: no JSON.
+    Raises InputError: no JSON.
     """
     document = json_of(text, where, _HINT)
     plans = document.get(_PLANS) if isinstance(document, dict) else None

@@ -77,8 +77,7 @@ def _summed(commitments: tuple[OwnedCommitment, ...]) -> list[OwnedCommitment]:
 def read_terms(directory: Path) -> Terms:
     """The terms of a directory of workload files; without a file nothing is limited or owned.
 
-    Raises:
-        InputError: with file, line, field, and how to fix it.
+    Raises InputError with file, line, field, and how to fix it.
     """
     path = directory / FILE_NAME
     if not path.exists():
@@ -109,8 +108,7 @@ def with_account(terms: Terms, holdings: Holdings | None, today: dt.date) -> Ter
 def under_terms(workload: Workload, terms: Terms) -> Workload:
     """A workload that may use what the estate owns, within its quotas as well as its own.
 
-    Raises:
-        InputError: the workload owns instances that the estate owns too.
+    Raises InputError if the workload owns instances that the estate owns too.
     """
     own = {owned_type_in_region(commitment) for commitment in workload.commitments}
     for commitment in terms.commitments:

@@ -363,8 +363,7 @@ _PAGES: Mapping[str, Callable[[str, str], str]] = {
 def kind_of(text: str, where: str) -> str:
     """Name of a document in its schema, whatever the version; that of a plan where it states none that has a page.
 
-    Raises:
-        InputError: it is not JSON.
+    Raises InputError if it is not JSON.
     """
     document = json_of(text, where, "give a JSON document of this program, such as of `advisor recommend`")
     schema = str(document.get("schema")) if isinstance(document, dict) else ""
@@ -375,8 +374,7 @@ def kind_of(text: str, where: str) -> str:
 def page_of(text: str, where: str) -> str:
     """The page of a document as HTML.
 
-    Raises:
-        InputError: it is not a document that has a page, or not of this version.
+    Raises InputError if it is not a document that has a page, or not of this version.
     """
     return _PAGES[kind_of(text, where)](text, where)
 

@@ -108,8 +108,7 @@ _LABEL_HINT = (
 def parse_labels(texts: Sequence[str]) -> tuple[Label, ...]:
     """Labels of ``NAME=VALUE`` texts, in the order of their names.
 
-    Raises:
-        InputError: a text is not a label, or a name is taken.
+    Raises InputError if a text is not a label, or a name is taken.
     """
     labels: dict[str, str] = {}
     for text in texts:

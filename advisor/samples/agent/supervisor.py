@@ -72,8 +72,7 @@ class Supervisor:
     def run(self) -> None:
         """Run until told to stop, or the duration is over; then flush everything.
 
-        Raises:
-            InputError: not one source can be read.
+        Raises InputError if not one source can be read.
         """
         try:
             if self._start():

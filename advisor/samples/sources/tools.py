@@ -37,8 +37,7 @@ class ReportingTool:
 
         *hint*: what to do where it does not work; *take* takes the first lines, an InputError of it ends the tool.
 
-        Raises:
-            InputError: it is not installed, cannot be started, ends, says nothing, or shows no accelerator.
+        Raises InputError if it is not installed, cannot be started, ends, says nothing, or shows no accelerator.
         """
         self.name = command[0]
         self._hint = hint
@@ -72,8 +71,7 @@ class ReportingTool:
     def new_lines(self) -> list[str]:
         """Lines that came since the last call; never waits.
 
-        Raises:
-            InputError: it ended, or does not speak in lines.
+        Raises InputError if it ended, or does not speak in lines.
         """
         said = self._rest
         while piece := self._read():
@@ -131,8 +129,7 @@ class GaudiSource:
     def __init__(self, host: str, clock: Callable[[], float] = time.monotonic) -> None:
         """Start the tool and wait for its first report.
 
-        Raises:
-            InputError: the tool is missing, ends, or sees no accelerator.
+        Raises InputError if the tool is missing, ends, or sees no accelerator.
         """
         self._host = host
         self._clock = clock
@@ -142,8 +139,7 @@ class GaudiSource:
     def read(self) -> Sequence[Reading | Missed]:
         """One reading of each accelerator, or a miss of one that is not reported any more.
 
-        Raises:
-            InputError: the tool ended.
+        Raises InputError if the tool ended.
         """
         self._take(self._tool.new_lines())
         now = self._clock()
@@ -204,8 +200,7 @@ class NeuronSource:
     def __init__(self, host: str, clock: Callable[[], float] = time.monotonic) -> None:
         """Start the tool and wait for its first report.
 
-        Raises:
-            InputError: the tool is missing, ends, or sees no device.
+        Raises InputError if the tool is missing, ends, or sees no device.
         """
         self._host = host
         self._clock = clock
@@ -217,11 +212,7 @@ class NeuronSource:
             self._tool = ReportingTool(("neuron-monitor", "-c", config.name), _NEURON_HINT, self._take_first)
 
     def read(self) -> Sequence[Reading | Missed]:
-        """One reading of each device, or a miss when there is no new report.
-
-        Raises:
-            InputError: the tool ended.
-        """
+        """One reading of each device, or a miss when there is no new report. Raises InputError if the tool ended."""
         self._take(self._tool.new_lines())
         if self._clock() - self._at > _STALE_SECONDS:
             return [Missed(target, "neuron-monitor does not report") for target in self._targets()]

@@ -72,8 +72,7 @@ class Bucket:
     def at(cls, url: BucketUrl) -> "Bucket":
         """The bucket of an address, with the credentials that the provider's own tools would use.
 
-        Raises:
-            InputError: pyarrow was built without this provider, or its region cannot be found out.
+        Raises InputError if pyarrow was built without this provider, or its region cannot be found out.
         """
         try:
             return cls(url, _OPENERS[url.scheme](url))
@@ -86,8 +85,7 @@ class Bucket:
     def names(self) -> list[str]:
         """Names of all files there, in order.
 
-        Raises:
-            InputError: there is no such bucket or prefix, or it may not be listed.
+        Raises InputError if there is no such bucket or prefix, or it may not be listed.
         """
         listed = self._listed(self.url.root, recursive=True)
         return sorted(file.path.removeprefix(self.url.root).strip("/") for file in listed)
@@ -95,9 +93,7 @@ class Bucket:
     def open(self, name: str) -> Any:  # noqa: ANN401 - pyarrow's
         """A file there, for reading at any position.
 
-        Raises:
-            FileNotFoundError: it is gone.
-            InputError: it may not be read.
+        Raises FileNotFoundError if it is gone, and InputError if it may not be read.
         """
         return self._tried(lambda: self.filesystem.open_input_file(self._path(name)), may_miss=True)
 
@@ -280,8 +276,7 @@ class Uploads:
 
         *bucket*: None: that of the address, opened when something is missing.
 
-        Raises:
-            InputError: the bucket refuses, or cannot be reached; what was verified before stays so.
+        Raises InputError if the bucket refuses, or cannot be reached; what was verified before stays so.
         """
         uploaded = Uploaded()
         for day in days:
@@ -363,8 +358,7 @@ class StoredFile:
 def folders_of(places: Sequence[str]) -> "list[Folder]":
     """Folders by their paths and addresses.
 
-    Raises:
-        InputError: an address is of no kind that is read, or names no account.
+    Raises InputError if an address is of no kind that is read, or names no account.
     """
     for place in places:
         if not is_store(place):

@@ -98,8 +98,7 @@ def compact(
     oldest days go first, today's never. None: any. *now*: the time, by which a day is finished; None: the clock's.
     *upload*: where finished days go; no bound removes a day that is not verified there. None: nowhere.
 
-    Raises:
-        InputError: it cannot write here. What was not compacted stays as it was.
+    Raises InputError if it cannot write here. What was not compacted stays as it was.
     """
     today = (now or datetime.now(UTC)).date()
     done = Compacted()
@@ -124,8 +123,7 @@ def compact(
 def upload_today(directory: Path, host: str, url: BucketUrl, now: datetime | None = None) -> Uploaded | None:
     """Upload what there is of today, too: for a host that may not be there tomorrow. See :func:`compact`.
 
-    Raises:
-        InputError: the bucket refuses, or cannot be reached.
+    Raises InputError if the bucket refuses, or cannot be reached.
     """
     with _only_one(places.spool_folder(directory, host)) as is_mine:
         return Uploads(directory, host, url).send([(now or datetime.now(UTC)).date()]) if is_mine else None

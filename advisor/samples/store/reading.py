@@ -52,8 +52,7 @@ class Store:
     def __init__(self, places: Sequence[str]) -> None:
         """List the names of the files in directories or copies of them in object storage; none is opened yet.
 
-        Raises:
-            InputError: there is no such directory, or it may not be read.
+        Raises InputError if there is no such directory, or it may not be read.
         """
         self.where = ", ".join(places)
         self._folders = folders_of(places)

@@ -290,8 +290,7 @@ ByIdentity = dict[Identity, Stats]
 def read_statistics(questions: Questions, fleet: Fleet, name: Name, chunk: Sequence[Sighting]) -> ByIdentity:
     """Statistics of one name, times its scale.
 
-    Raises:
-        InputError: the server cannot be asked, or even one host is above its limits.
+    Raises InputError if the server cannot be asked, or even one host is above its limits.
     """
     wanted = {sighting.identity for sighting in chunk}
     counts = series_of(questions, fleet, name, chunk, _COUNT)

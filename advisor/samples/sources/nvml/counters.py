@@ -76,8 +76,7 @@ def supported(call: Callable[[], _T]) -> _T:
 def attempted(call: Callable[[], _T]) -> _T:
     """Result of an NVML call that there is no way around.
 
-    Raises:
-        pynvml.NVMLError: it failed, also where the driver does not have it.
+    Raises pynvml.NVMLError if it failed, also where the driver does not have it.
     """
     try:
         return call()
@@ -88,8 +87,7 @@ def attempted(call: Callable[[], _T]) -> _T:
 def if_known(call: Callable[[], _T]) -> _T | None:
     """Result of an NVML call that the agent can do without.
 
-    Raises:
-        pynvml.NVMLError: the accelerator or the driver is gone.
+    Raises pynvml.NVMLError if the accelerator or the driver is gone.
     """
     try:
         return supported(call)
@@ -158,11 +156,7 @@ class Device:
     """Counted since the agent started; None where the driver does not report them."""
 
     def open(self) -> None:
-        """Find the accelerator (again) and ask who it is.
-
-        Raises:
-            pynvml.NVMLError: it does not answer.
-        """
+        """Find the accelerator (again) and ask who it is. Raises pynvml.NVMLError if it does not answer."""
         uuid = self.uuid
         handle = attempted(
             lambda: (
