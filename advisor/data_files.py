@@ -11,8 +11,7 @@ _INSTALLED = PACKAGE_DIR / "_data"
 def data_dir(name: str) -> Path:
     """Directory of shipped data, ``templates`` or ``instance_catalog``.
 
-    Returns:
-        The directory inside an installed wheel if there is one, else the one in the checkout.
+    Inside an installed wheel if there is one, else in the checkout.
     """
     root = _INSTALLED if _INSTALLED.is_dir() else PACKAGE_DIR.parent
     return root / name

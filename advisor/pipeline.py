@@ -120,15 +120,11 @@ def recommend(
 ) -> Plan:
     """Plan for a workload file.
 
-    Args:
-        asked: the workload file, or what was read of it.
-        every_variant: keep every precision and parallelism, not only the best of each offer.
-        progress: called with the number of requests read while a trace is counted.
-        basis: what is known of prices and performance.
-        previous: what was planned before and runs now; leaving it has to be worth its cost.
+    *every_variant*: keep every precision and parallelism, not only the best of each offer. *progress*: called with the
+    number of requests read while a trace is counted. *previous*: what was planned before and runs now; leaving it has
+    to be worth its cost.
 
-    Raises:
-        InputError: something in the workload, its demand or its model that the user can fix.
+    Raises InputError for something in the workload, its demand or its model that the user can fix.
     """
     basis = basis or Basis()
     model = load_model(basis.calibration)

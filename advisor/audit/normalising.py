@@ -155,8 +155,7 @@ def write_tags(database: Database) -> list[str]:
 def parse_tags(text: str) -> dict[str, str] | None:
     """Tags of one cell: a JSON object, a list of ``{key, value}``, or the pairs without braces that Azure writes.
 
-    Returns:
-        Keys and values, without those that are empty; None where the cell is neither.
+    Empty keys and values are left out; None where the cell is neither.
     """
     stripped = text.strip()
     for candidate in (stripped, f"{{{stripped}}}"):

@@ -228,10 +228,7 @@ def _facts(files: Mapping[str, str]) -> Facts:
 def _there(root: Path, paths: Iterable[str], places: Mapping[str, str]) -> Facts:
     """Values of the files of a root as they lie there, its override files last.
 
-    Args:
-        root: folder of the root.
-        paths: files of its code.
-        places: file of its code → the one of its folder that holds it under another name.
+    *places*: file of its code → the one of its folder that holds it under another name.
     """
     held = {name: str(PurePosixPath(name).with_name(PurePosixPath(place).name)) for name, place in places.items()}
     as_generated = {PurePosixPath(own).name: PurePosixPath(name).name for name, own in held.items()}

@@ -78,11 +78,8 @@ class _Deployed:
 def code_directories(workload: str, infra: Path) -> Sequence[Path]:
     """Directories of a workload's code: as given, or its folders of a directory with a folder for each workload.
 
-    Returns:
-        Several where the workload has code in each language.
-
-    Raises:
-        InputError: that directory has no folder of the workload, or several in one language.
+    Several where the workload has code in each language. Raises InputError if that directory has no folder of the
+    workload, or several in one language.
     """
     if not infra.is_dir() or any(infra.glob("*.tf")) or (infra / FOLDER).is_dir():
         return [infra]

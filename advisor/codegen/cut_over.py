@@ -310,10 +310,7 @@ def _deployed(stack: Stack) -> Deployed:
 def with_names_apart(stacks: Sequence[Stack], roots: Sequence[str], former: Former) -> tuple[Stack, ...]:
     """Stacks whose resources have no name of a root that still runs in the same cloud.
 
-    Args:
-        stacks: with the names that their plan gives them.
-        roots: folder of each.
-        former: record of the directory; a root that is recorded there keeps its name.
+    *former*: record of the directory; a root that is recorded there keeps its name.
     """
     left = left_behind(former, roots)
     return tuple(_named(stack, root, former, left) for stack, root in zip(stacks, roots, strict=True))
@@ -340,11 +337,7 @@ def with_hand_overs(
 ) -> dict[str, str]:
     """Files, with a section about the hand-over as the first of the README of each root.
 
-    Args:
-        files: path → text.
-        stacks: root → stack.
-        left: root → what it deploys, of those that the code no longer has.
-        language: language of the code.
+    *left*: root → what it deploys, of those that the code no longer has.
     """
     apply, destroy = _COMMANDS[language]
     told = dict(files)

@@ -67,13 +67,9 @@ def plans_needed(estate: Estate) -> list[str]:
 def parts_of(estate: Estate, plans: Mapping[str, Plan], name: str = "") -> EstateParts:
     """The parts of an estate that are deployed.
 
-    Args:
-        estate: as it was read.
-        plans: of its workloads, by file.
-        name: of the estate among others; its own without.
+    *name*: of the estate among others; its own without.
 
-    Raises:
-        InputError: two parts would have one folder, or one name.
+    Raises InputError if two parts would have one folder, or one name.
     """
     joined = {file for base in estate.joined for file in base.workloads}
     own = [
@@ -202,17 +198,12 @@ def generate_shared(
 ) -> Generated:
     """The code of a shared machine.
 
-    Args:
-        place: the machine.
-        language: what the code is written in.
-        digests: image with its tag → digest that the code takes it by.
-        as_module: in Terraform a module that others call; a program in Pulumi is whole in any case.
-        last: text of each file as the last run generated it in the directory; empty for an empty one.
-        inputs: rare inputs that the code takes too, by name.
+    *digests*: image with its tag → digest that the code takes it by. *as_module*: in Terraform a module that others
+    call; a program in Pulumi is whole in any case. *last*: text of each file as the last run generated it in the
+    directory; empty for an empty one. *inputs*: rare inputs that the code takes too, by name.
 
-    Raises:
-        InputError: the estate does not say what is needed.
-        NotDeployable: no code is generated for such a machine.
+    Raises InputError if the estate does not say what is needed, and NotDeployable if no code is generated for such a
+    machine.
     """
     unpinned = shared_stack(place)
     stack = replace(

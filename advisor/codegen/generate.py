@@ -283,12 +283,8 @@ def generate(
 ) -> Generated:
     """The code that deploys *plan*.
 
-    Args:
-        plan: what was planned.
-        language: what the code is written in.
-        wanted: what the user asks of it beyond the plan.
-        catalog: which regions have which types; None: that is not checked.
-        former: what earlier runs left in the directory that the code is for; None: it is for an empty one.
+    *catalog*: which regions have which types; None: that is not checked. *former*: what earlier runs left in the
+    directory that the code is for; None: it is for an empty one.
 
     Raises:
         InputError: nothing that this program writes can serve the plan as it is wanted, or replace what runs without

@@ -256,8 +256,7 @@ class ComputeGroup:
     def with_sizes(self, run: Mapping[int, int]) -> "ComputeGroup":
         """The group with other numbers of instances in place of those of its schedule, the most as it is.
 
-        Args:
-            run: planned number → the number in its place.
+        *run*: planned number → the number in its place.
         """
         if all(size == run[size] for _, size in self.sizes_by_minute):
             return self

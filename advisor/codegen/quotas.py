@@ -19,12 +19,9 @@ HINT = "take another option of the plan with --option RANK, or make the plan aga
 def check_deployable(serves: Serves, engine: str = "") -> None:
     """Refuse instances that generated code cannot start.
 
-    Args:
-        serves: how an instance serves.
-        engine: as engine_support.csv names it; "": an image of the user's own.
+    *engine*: as engine_support.csv names it; "": an image of the user's own.
 
-    Raises:
-        NotDeployable: the message says what is missing, with the numbers compared.
+    Raises NotDeployable with what is missing and the numbers compared.
     """
     catalog = load_catalog()
     setup = Setup(
@@ -106,11 +103,6 @@ def quotas_needed(provider: str, target: str, groups: Iterable[ComputeGroup]) ->
 
     One number, which holds the busiest hours' instances, those that a replacement starts, and the largest types that
     may be started; what a plan's verdict says holds no other types than the planned ones, and is named beside it.
-
-    Args:
-        provider: of the groups.
-        target: that code is generated for.
-        groups: with their instances.
     """
     counted: dict[Quota, dict[str, list[_Term]]] = {}
     for group in groups:
@@ -125,8 +117,7 @@ def quotas_needed(provider: str, target: str, groups: Iterable[ComputeGroup]) ->
 def quotas_of_updates(needs: Iterable[tuple[Quota, str, int]]) -> tuple[Quota, ...]:
     """Each quota once, for services that start all that may run anew beside it at an update: ``6 in eastus (2 × 3)``.
 
-    Args:
-        needs: quota, region, and the most that may run of it, of each group.
+    *needs*: quota, region, and the most that may run of it, of each group.
     """
     most: dict[Quota, dict[str, int]] = {}
     for quota, region, number in needs:

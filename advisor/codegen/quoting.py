@@ -73,13 +73,9 @@ def hcl_number(value: float) -> Quoted:
 def hcl_value(value: object, indent: int = 0, depth: int = 0) -> Quoted:
     """A value made of mappings, sequences, text, numbers and booleans, laid out as ``terraform fmt`` would.
 
-    Args:
-        value: None is ``null``.
-        indent: columns that the line already has before it.
-        depth: mappings that it lies in.
+    *value*: None is ``null``. *indent*: columns that the line already has before it.
 
-    Raises:
-        TypeError: a part is of another type.
+    Raises TypeError if a part is of another type.
     """
     if value is None or isinstance(value, bool):
         return Quoted({None: "null", True: "true", False: "false"}[value])
@@ -289,9 +285,7 @@ def yaml_value(value: object, indent: int = 0) -> Quoted:
 def kubernetes_argument(text: str, indent: int = 0) -> Quoted:
     """The same for a container's argument, in which Kubernetes replaces ``$(NAME)`` and ``$$``; a program line by line.
 
-    Args:
-        text: the argument.
-        indent: columns before the lines of a program.
+    *indent*: columns before the lines of a program.
     """
     literal = _KUBERNETES_MARK.sub("$$", text)
     lines = lines_of(literal) if indent else ()
@@ -301,13 +295,9 @@ def kubernetes_argument(text: str, indent: int = 0) -> Quoted:
 def kubernetes_variable(name: str, option: str = "", before: str = "") -> Quoted:
     """The container argument *option* followed by the value of an environment variable, which Kubernetes puts in.
 
-    Args:
-        name: of the variable.
-        option: text that stands as it is.
-        before: of a variable whose value comes between the two; "": none does.
+    *before*: of a variable whose value comes between the two; "": none does.
 
-    Raises:
-        ValueError: a variable's name is none.
+    Raises ValueError if a variable's name is none.
     """
     names = [_plain_name(text) for text in (before, name) if text]
     return yaml_string(option.replace("$", "$$") + "".join(f"$({name})" for name in names))

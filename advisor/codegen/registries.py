@@ -91,9 +91,7 @@ def reference_of(image: str) -> Reference:
 def resolve(images: Iterable[str], registries: "Registries | None" = None) -> Mapping[str, str]:
     """The digest of each image, of the index of all its platforms.
 
-    Args:
-        images: references with a tag, such as ``vllm/vllm-openai:v0.30.0``.
-        registries: how they are asked.
+    *images*: references with a tag, such as ``vllm/vllm-openai:v0.30.0``.
 
     Raises:
         InputError: there is no such tag, or it is not public; the message says which image and what to do.

@@ -162,8 +162,7 @@ def accelerated_container_price(
 
     *service*: provider, and name of its service. *size*: vCPUs and GiB; None: the least that it may have.
 
-    Returns:
-        None where a part of it is not known, or no container is so small.
+    None where a part of it is not known, or no container is so small.
     """
     for offer in catalog.serverless:
         is_meant = (offer.provider, offer.service, offer.accelerator) == (*service, accelerator)

@@ -151,16 +151,9 @@ def forecast(
     The method that lost least in the back-test carries the history on, unless the seasonal-naive baseline is as good.
     Hours' mean rates and busiest minutes have an interval each, calibrated on the days before; the mean grows to the
     middle of the horizon and the edges to its ends. Unknown hours are left out. Twice the demand gives twice the
-    forecast. Plans of one and the same profile share one.
-
-    Args:
-        profile: the observed demand.
-        horizon_days: how far the forecast has to hold.
-        growth_per_year: stated growth (0.3: 30 % more a year from now); None: what at least three weeks show.
-        clock: local clock that requests follow, by which the profile is moved; None: UTC.
-
-    Raises:
-        InputError: nothing of the demand is known, or a number makes no sense.
+    forecast. Plans of one and the same profile share one. *growth_per_year*: stated growth (0.3: 30 % more a year from
+    now); None: what at least three weeks show. *clock*: local clock that requests follow, by which the profile is
+    moved; None: UTC. Raises InputError if nothing of the demand is known, or a number makes no sense.
     """
     _check_horizon(horizon_days)
     history = by_hour(profile)

@@ -247,10 +247,8 @@ def rates_within(
     """Requests per second that one replica of each candidate sustains in each case, 0 where it is too slow.
 
     Candidates have a known peak, as :func:`serve` returns them. *cases*: lengths of the requests and targets. *bursts*:
-    how unevenly requests arrive, at as few replicas as carry the busiest minute so.
-
-    Returns:
-        Shape (cases, candidates).
+    how unevenly requests arrive, at as few replicas as carry the busiest minute so. The result has
+    shape (cases, candidates).
     """
     if not candidates or not cases:
         return np.zeros((len(cases), len(candidates)))

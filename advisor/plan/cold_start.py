@@ -73,10 +73,7 @@ class ColdStart:
 def cold_start(candidate: Candidate, facts: StartFacts, machine_s: Fact | None = None) -> ColdStart:
     """Cold start of a candidate: ``launch + image + weights + conversion + engine``, from the catalog's tables.
 
-    Args:
-        candidate: one replica.
-        facts: parts of a cold start.
-        machine_s: from the order to a machine with its driver; None: as of others of its kind.
+    *machine_s*: from the order to a machine with its driver; None: as of others of its kind.
     """
     machine, vendor = candidate.instance_type, candidate.accelerator.vendor
     memory = candidate.memory
@@ -232,14 +229,8 @@ def minimum_warm_replicas(
 ) -> int:
     """Replicas that a reactive policy may never fall below: ``⌈(lowest rate + headroom) ÷ rate of a replica⌉``.
 
-    At most those of the peak, which are also the answer where too little is known of the load.
-
-    Args:
-        requests_per_minute: the load as observed.
-        delay_s: see :attr:`ColdStart.reactive_delay_s`.
-        within_ratio: share of the requests that has to be within the SLO.
-        replica_rate: requests per second that one replica sustains.
-        peak_rate: requests per second of the busiest minute.
+    At most those of the peak, which are also the answer where too little is known of the load. *delay_s*: see
+    :attr:`ColdStart.reactive_delay_s`. *within_ratio*: share of the requests that has to be within the SLO.
     """
     headroom = reactive(requests_per_minute, delay_s, within_ratio).headroom_requests_per_second
     if math.isnan(headroom):
@@ -316,14 +307,7 @@ def _made(engine: str, repository: str) -> str:
 
 
 def weights_of(catalog: Catalog, model: str, precision: str, engine: str) -> Weights:
-    """The weights that an engine loads for a model.
-
-    Args:
-        catalog: known checkpoints, and measured losses of quality.
-        model: name on the hub.
-        precision: what they are served in.
-        engine: as the plan names it.
-    """
+    """The weights that an engine loads for a model."""
     weights = Weights(precision, engine, catalog.precisions.loaded(model, precision, engine), None)
     if weights.is_published:
         return weights

@@ -58,13 +58,8 @@ def as_written(plan: Plan) -> Plan:
 def plan_from_json(text: str, where: str = "plan") -> Plan:
     """Read a plan back.
 
-    Args:
-        text: the JSON document.
-        where: its file name, for error messages.
-
-    Raises:
-        InputError: no JSON, another schema version, or a document that the schema refuses. Whether it was edited
-            since it was made is asked of :func:`why_not_as_made`.
+    Raises InputError: no JSON, another schema version, or a document that the schema refuses. Whether it was edited
+    since it was made is asked of :func:`why_not_as_made`.
     """
     document = _read(text, where)
     schema = document.get("schema") if isinstance(document, dict) else None

@@ -38,10 +38,7 @@ def digest(document: Mapping[str, Any]) -> str:
 def digest_mismatch(document: object, what: str, apart: str = "") -> str:
     """Why a document may not say what `advisor recommend` said: another digest, or none; "" when it says that.
 
-    Args:
-        document: as read from JSON.
-        what: kind of the document, such as ``plan``.
-        apart: field beside the digest that it is not made of.
+    *apart*: field beside the digest that it is not made of.
     """
     if not isinstance(document, dict) or DIGEST not in document:
         return f"the {what} carries no digest: it was edited, or made before {what}s had one"
@@ -111,12 +108,7 @@ def _number_text(value: float) -> str:
 def from_plain(hint: Any, entry: Any) -> Any:  # noqa: ANN401 - any value
     """The value that :func:`to_plain` made *entry* of.
 
-    Args:
-        hint: its type, as it stands in the annotation of a field.
-        entry: the plain form.
-
-    Raises:
-        KeyError, TypeError, ValueError: the entry does not fit the hint.
+    Raises KeyError, TypeError, ValueError if the entry does not fit the hint.
     """
     origin = typing.get_origin(hint)
     if origin is not None:

@@ -124,11 +124,8 @@ class ReactiveFleet:
     def usd_per_month(self, rates: Floats, step_s: float, *, stopped: bool) -> Floats:
         """Cost of a month at each rate: of every group ``⌈its share of the busiest hours⌉``, never more than there.
 
-        Args:
-            rates: requests per second, one after the other; NaN where nobody knows.
-            step_s: time between two of them.
-            stopped: whether instances that are not needed are stopped and keep their disks; else each start downloads
-                image and weights again.
+        *rates*: requests per second, one after the other; NaN where nobody knows. *stopped*: whether instances that are
+        not needed are stopped and keep their disks; else each start downloads image and weights again.
         """
         above = np.maximum(rates - self.steady_rate, 0.0)
         share = np.divide(above, self.rate, out=np.ones_like(above), where=self.rate > 0)
@@ -204,14 +201,7 @@ def reactive_policy(
 def scaling_of(
     context: PlanningContext, formulation: Formulation, solution: FleetSolution, forecast: Forecast
 ) -> ScalingPlan:
-    """Compare the policies for a fleet that was chosen.
-
-    Args:
-        context: what was asked.
-        formulation: the problem that was solved.
-        solution: its fleet.
-        forecast: what the hours were made of.
-    """
+    """Compare the policies for a fleet that was chosen."""
     static = static_usd_per_month(formulation.problem, solution)
     reactive_policies = _reactive(context, formulation, solution, forecast)
     reactive, warm_pool = (None, None) if isinstance(reactive_policies, str) else reactive_policies

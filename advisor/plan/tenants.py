@@ -171,10 +171,7 @@ def in_servers(tenants: Sequence[Named]) -> Processes | None:
 def parts_of_time(tenants: Sequence[str], servers: Sequence[Sequence[str]], name: str) -> int:
     """Equal parts of an accelerator's time of which a tenant has one.
 
-    Args:
-        tenants: of the accelerator.
-        servers: those of them whose models one process holds, process by process.
-        name: of the tenant.
+    *servers*: those of them whose models one process holds, process by process.
     """
     processes = len(tenants) - sum(len(members) - 1 for members in servers)
     return processes * next((len(members) for members in servers if name in members), 1)

@@ -129,15 +129,11 @@ class InferenceFleet(pulumi.ComponentResource):
     ) -> None:
         """Register everything.
 
-        Args:
-            name: of the component, and what the names of its resources start with unless *args* hold a ``name``.
-            plan: ``advisor.plan/v1`` JSON.
-            args: settings by name; texts may be outputs of other resources.
-            opts: as of any component: providers, protection, aliases.
-            choice: see :class:`Choice`.
+        *name*: of the component, and what the names of its resources start with unless *args* hold a ``name``. *args*:
+        settings by name; texts may be outputs of other resources.
 
-        Raises:
-            pulumi.RunError: the plan cannot be deployed, or a setting is missing or wrong; the message says what to do.
+        Raises pulumi.RunError if the plan cannot be deployed, or a setting is missing or wrong; the message says what
+        to do.
         """
         super().__init__("advisor:index:InferenceFleet", name, None, opts)
         with _errors_for_people():

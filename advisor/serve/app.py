@@ -208,15 +208,10 @@ async def serve(
 ) -> None:
     """Serve until interrupted.
 
-    Args:
-        listener: takes connections.
-        doors: where, and with what token.
-        source: what the first page is of; None: what is pasted into it.
-        tell: called with each line for the person who started it.
-        plans_ahead: plan what is a step away while nobody asks.
+    *source*: what the first page is of; None: what is pasted into it. *plans_ahead*: plan what is a step away while
+    nobody asks.
 
-    Raises:
-        AdvisorError: nothing can be planned for the source.
+    Raises AdvisorError if nothing can be planned for the source.
     """
     workers = Workers(min(_AT_A_TIME, os.cpu_count() or 1))
     await workers.warm()

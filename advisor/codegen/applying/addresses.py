@@ -253,9 +253,7 @@ class TypedAddress:
 def typed_addresses(module: Module, prefix: str = "") -> Iterator[TypedAddress]:
     """Every address of a project at which instance types are written, an address for each key of a loop.
 
-    Args:
-        module: the root, or a module of it.
-        prefix: address of the module, with a point at its end.
+    *prefix*: address of the module, with a point at its end.
     """
     for document, block in module.blocks():
         for key in loop_keys(module, document, block):

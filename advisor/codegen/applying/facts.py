@@ -51,12 +51,7 @@ def facts_at(root: Module, address: str, provider: str) -> Facts:
 
 
 def regions_of(resources: Sequence[Resource], provider: str) -> frozenset[str]:
-    """Regions that blocks say by themselves, else those of their Terraform provider; empty where no literal does.
-
-    Args:
-        resources: blocks that belong together.
-        provider: as the catalog names it.
-    """
+    """Regions that blocks say by themselves, else those of their Terraform provider; empty where no literal does."""
     own = frozenset(
         _region_of(value)
         for resource in resources

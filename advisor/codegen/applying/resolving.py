@@ -471,11 +471,7 @@ def _unresolved(question: _Question, node: Any, why: str) -> Unresolved:  # noqa
 def keys_of(document: Document, node: Any, scope: Scope, *, counts: bool) -> tuple[str, ...] | None:  # noqa: ANN401
     """Keys of the instances that a loop makes, of both branches of a condition; None where no literal decides them.
 
-    Args:
-        document: file of the expression.
-        node: what ``for_each`` or ``count`` is.
-        scope: where it stands.
-        counts: it is a ``count``, whose keys are numbers from 0.
+    *counts*: it is a ``count``, whose keys are numbers from 0.
     """
     node = unwrap(node)
     if node.data == "conditional":
@@ -502,13 +498,7 @@ def _branches(document: Document, node: Any, scope: Scope) -> list[Any]:  # noqa
 
 
 def is_empty(document: Document, node: Any, scope: Scope) -> bool | None:  # noqa: ANN401
-    """Whether a list or map has no entries; None where no literal decides it.
-
-    Args:
-        document: file of the expression.
-        node: the expression.
-        scope: where it stands.
-    """
+    """Whether a list or map has no entries; None where no literal decides it."""
     node = unwrap(node)
     if node.data == "conditional":
         answers = {is_empty(document, branch, scope) for branch in _branches(document, node, scope)}

@@ -42,12 +42,8 @@ _TENSORRT_CHECKPOINTS = QUANTISED_CHECKPOINTS | {
 def checkpoint_of(model: str, precision: str, engine: str = "vLLM") -> Checkpoint:
     """The weights to download: the planned model in this precision, as far as the catalog knows where it is.
 
-    Where it knows no repository, the user names one.
-
-    Args:
-        model: name on the hub.
-        precision: what they are served in.
-        engine: as engine_support.csv names it; "" for an image of the user's own.
+    Where it knows no repository, the user names one. *engine*: as engine_support.csv names it; "" for an image of the
+    user's own.
     """
     catalog = load_catalog()
     weights = catalog.precisions.loaded(model, precision, engine)
@@ -144,10 +140,7 @@ def demanded(
 ) -> Demanded:  # fmt: skip
     """Requests of a plan's demand; one item each of a model that answers token by token.
 
-    Args:
-        demand: of the plan.
-        workload: of the plan, for what its engine is told beside the demand.
-        file: that the plan's model was read from.
+    *workload*: of the plan, for what its engine is told beside the demand.
     """
     unit, workload = unit_of(demand), workload or {}
     cached = workload.get("prefix_cache_hit_ratio", 0.0) > 0

@@ -129,8 +129,7 @@ class Triton:
 def with_models(containers: Mapping[str, Container]) -> Container:
     """The container of one server with the models of several workloads.
 
-    Args:
-        containers: of Triton with one model each and of one image, by workload.
+    *containers*: of Triton with one model each and of one image, by workload.
     """
     first = next(iter(containers.values()))
     return replace(

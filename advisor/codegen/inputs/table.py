@@ -163,11 +163,7 @@ def inputs_of(
 ) -> tuple[Input, ...]:
     """Inputs of a stack, in the order of its target's table.
 
-    Args:
-        target: name of the table, such as ``aws-ec2``.
-        truth: evaluates a condition or a default.
-        text: fills a description, of which parts may depend on the stack.
-        wanted: names of rare inputs to include, beside all others; :data:`EVERY`: all.
+    *wanted*: names of rare inputs to include, beside all others; :data:`EVERY`: all.
     """
     rare = () if EVERY in wanted else rare_inputs(target, truth)
     return tuple(

@@ -157,13 +157,9 @@ class Watched:
 def watched(plan: Plan, matchers: str | None = None) -> Watched:
     """Figures of a plan that are watched.
 
-    Args:
-        plan: with a fleet.
-        matchers: of the workload's series; None: the model's name, where all engines publish it as a label.
+    *matchers*: of the workload's series; None: the model's name, where all engines publish it as a label.
 
-    Raises:
-        NotDeployable: there is no fleet.
-        InputError: an engine publishes no metrics that are known.
+    Raises NotDeployable if there is no fleet, and InputError if an engine publishes no metrics that are known.
     """
     fleet, recommended = plan.fleet, plan.recommended
     if fleet is None or recommended is None:

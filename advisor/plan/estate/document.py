@@ -23,9 +23,7 @@ _HINT = "make it again with `advisor recommend DIRECTORY --output PLANS`"
 def estate_to_json(estate: Estate, plans: Mapping[str, str] | None = None) -> str:
     """The estate as JSON text.
 
-    Args:
-        estate: the estate.
-        plans: the workloads' plans as JSON text, by file, to be held in it; without, they are files of their own.
+    *plans*: the workloads' plans as JSON text, by file, to be held in it; without, they are files of their own.
     """
     document: dict[str, Any] = {"schema": estate.schema}
     for field in dataclasses.fields(estate):

@@ -46,12 +46,7 @@ class Terms:
     sharing: Sharing = Sharing.MIG
 
     def divided(self, units: Mapping[str, float], instances: Mapping[str, int]) -> "Terms":
-        """Terms that one workload gets.
-
-        Args:
-            units: of each quota, by its key.
-            instances: of each owned commitment, by its type in a region.
-        """
+        """Terms that one workload gets. *instances*: of each owned commitment, by its type in a region."""
         return replace(
             self,
             quotas=tuple(replace(quota, limit=units[quota_key(quota)]) for quota in self.quotas),

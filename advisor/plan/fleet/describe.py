@@ -164,14 +164,7 @@ _PARTS = {
 def fleet_of(
     confirmed: Confirmed, context: PlanningContext, expected: Forecast, search: FleetSearch
 ) -> Fleet:  # fmt: skip
-    """The fleet that was found, with all that a plan says of it.
-
-    Args:
-        confirmed: the fleet.
-        context: that it was asked for in.
-        expected: forecast of its demand.
-        search: that it was found by.
-    """
+    """The fleet that was found, with all that a plan says of it."""
     confirmed = at_need(confirmed)
     formulation, solution, problem = confirmed.formulation, confirmed.solution, confirmed.formulation.problem
     shares = request_shares(problem, solution)

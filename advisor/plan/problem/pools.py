@@ -335,10 +335,7 @@ def _key(offer: Offer, candidate: Candidate) -> str:
 def _rates(supply: Supply, at: int, network: tuple[float, ...]) -> tuple[Floats, Floats]:
     """Rates of one instance: all requests of each place (places,), and each bucket alone (places, buckets).
 
-    Args:
-        supply: rates of its replicas.
-        at: position of its candidate.
-        network: ms to each place.
+    *network*: ms to each place.
     """
     replicas = supply.served[at].candidate.replicas_per_instance
     mix = [supply.rates.mix[ms][at] if math.isfinite(ms) else 0.0 for ms in network]
