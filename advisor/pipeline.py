@@ -122,9 +122,8 @@ def recommend(
 
     *every_variant*: keep every precision and parallelism, not only the best of each offer. *progress*: called with the
     number of requests read while a trace is counted. *previous*: what was planned before and runs now; leaving it has
-    to be worth its cost.
-
-    Raises InputError for something in the workload, its demand or its model that the user can fix.
+    to be worth its cost. Raises InputError for something in the workload, its demand or its model that the user can
+    fix.
     """
     basis = basis or Basis()
     model = load_model(basis.calibration)

@@ -300,9 +300,7 @@ def read_telemetry(places: Sequence[str], bill: Bill, *, extrapolates: bool) -> 
     """Use of each host in the part of the bill's period that was sampled.
 
     *places* are directories of samples, or the address of a server. With *extrapolates* samples from outside the period
-    count too; the period is then taken to have been alike.
-
-    Raises InputError if nothing can be read there.
+    count too; the period is then taken to have been alike. Raises InputError if nothing can be read there.
     """
     backend = open_backend(places)
     whole = backend.window()

@@ -175,9 +175,8 @@ _FEWEST_STAGES = 2
 def substituted(field: Field, values: Mapping[str, float], used: set[str] | None = None) -> Field:
     """A part of a document with the value of each formula in the formula's place.
 
-    *values*: numbers of the assumptions by name; *used* takes the names of those that formulas use.
-
-    Raises InputError if a formula cannot be read or has no value, or the document refers to itself.
+    *values*: numbers of the assumptions by name; *used* takes the names of those that formulas use. Raises InputError
+    if a formula cannot be read or has no value, or the document refers to itself.
     """
     return replace(field, node=_substituted(field, values, set() if used is None else used, {}))
 

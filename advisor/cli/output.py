@@ -223,9 +223,7 @@ def read_cases(
     """Header and rows of a CSV table of cases, each row as long as the header at least.
 
     *required*: columns that it has to have. *inputs*: columns that are read. *results*: columns that answers add, and
-    that a table of answers has already.
-
-    Raises InputError if it is empty, or no table with the columns needed.
+    that a table of answers has already. Raises InputError if it is empty, or no table with the columns needed.
     """
     reader = csv.reader(io.StringIO(text.removeprefix("\ufeff")))
     try:

@@ -32,7 +32,6 @@ def fleet_at(places: Sequence[str], span: timedelta | None = None) -> Fleet:
     """Accelerators of directories and what each needs; files that are left out are named on stderr.
 
     *places* are directories, or addresses in object storage; *span*: so long before the newest row, None: all there is.
-
     Raises InputError if one of them is another kind of address, or there are no samples in them.
     """
     if not all(map(is_store, places)):

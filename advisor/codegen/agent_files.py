@@ -101,9 +101,7 @@ def systemd_files(
     """The unit, as name → text.
 
     *user*: existing user to run as; None: one that systemd makes up. *networks*: what it may reach beside this machine,
-    such as ``10.0.0.0/8``.
-
-    Raises InputError if a value cannot stand in a unit.
+    such as ``10.0.0.0/8``. Raises InputError if a value cannot stand in a unit.
     """
     if user is None and run.directory != DEFAULT_DIRECTORY:
         raise InputError(
@@ -158,9 +156,8 @@ def _is_here(authority: str) -> bool:
 def kubernetes_files(run: AgentRun, pods: Pods) -> Mapping[str, str]:
     """The manifest, as name → text: a DaemonSet for accelerators, a Deployment of one pod for engines.
 
-    *run*: what it does; the host of an accelerator is always the name of its node.
-
-    Raises InputError if a value cannot stand in a manifest, or engines would be read by more than one pod.
+    *run*: what it does; the host of an accelerator is always the name of its node. Raises InputError if a value cannot
+    stand in a manifest, or engines would be read by more than one pod.
     """
     for name, option, what in (
         (pods.claim, "--claim", "a claim"),

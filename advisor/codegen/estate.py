@@ -67,9 +67,8 @@ def plans_needed(estate: Estate) -> list[str]:
 def parts_of(estate: Estate, plans: Mapping[str, Plan], name: str = "") -> EstateParts:
     """The parts of an estate that are deployed.
 
-    *name*: of the estate among others; its own without.
-
-    Raises InputError if two parts would have one folder, or one name.
+    *name*: of the estate among others; its own without. Raises InputError if two parts would have one folder, or one
+    name.
     """
     joined = {file for base in estate.joined for file in base.workloads}
     own = [
@@ -200,10 +199,8 @@ def generate_shared(
 
     *digests*: image with its tag → digest that the code takes it by. *as_module*: in Terraform a module that others
     call; a program in Pulumi is whole in any case. *last*: text of each file as the last run generated it in the
-    directory; empty for an empty one. *inputs*: rare inputs that the code takes too, by name.
-
-    Raises InputError if the estate does not say what is needed, and NotDeployable if no code is generated for such a
-    machine.
+    directory; empty for an empty one. *inputs*: rare inputs that the code takes too, by name. Raises InputError if the
+    estate does not say what is needed, and NotDeployable if no code is generated for such a machine.
     """
     unpinned = shared_stack(place)
     stack = replace(

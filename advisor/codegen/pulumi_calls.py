@@ -80,9 +80,7 @@ def pulumi_call(
 
     *name*: Python of its name in the program. *names*: start of a reference → Python, before those that all programs
     share; ``.argument``: that of a block. *rest*: Python of arguments after them. *changed*: arguments that are other
-    Python here; None: left out.
-
-    Raises ValueError if there is no such resource, or an expression has no translation.
+    Python here; None: left out. Raises ValueError if there is no such resource, or an expression has no translation.
     """
     body = bodies().get(address)
     if body is None:

@@ -53,10 +53,8 @@ def python_value(value: object, indent: int = 0, before: int = _UNKNOWN, depth: 
 
     As in HCL, a list of plain values stands on one line where it fits, and so does a short mapping within an entry;
     else a list, a mapping and a call have a line for each item. *before*: characters before the literal on that line.
-    *depth*: mappings and calls that it lies in.
-
-    Raises TypeError if there is no literal for it, and ValueError for a number that is not finite, or a call whose
-    names are not names.
+    *depth*: mappings and calls that it lies in. Raises TypeError if there is no literal for it, and ValueError for a
+    number that is not finite, or a call whose names are not names.
     """
     if isinstance(value, str):
         return Quoted(_text_or_lines(value, indent))

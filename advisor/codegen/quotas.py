@@ -19,9 +19,8 @@ HINT = "take another option of the plan with --option RANK, or make the plan aga
 def check_deployable(serves: Serves, engine: str = "") -> None:
     """Refuse instances that generated code cannot start.
 
-    *engine*: as engine_support.csv names it; "": an image of the user's own.
-
-    Raises NotDeployable with what is missing and the numbers compared.
+    *engine*: as engine_support.csv names it; "": an image of the user's own. Raises NotDeployable with what is missing
+    and the numbers compared.
     """
     catalog = load_catalog()
     setup = Setup(

@@ -73,9 +73,8 @@ def hcl_number(value: float) -> Quoted:
 def hcl_value(value: object, indent: int = 0, depth: int = 0) -> Quoted:
     """A value made of mappings, sequences, text, numbers and booleans, laid out as ``terraform fmt`` would.
 
-    *value*: None is ``null``. *indent*: columns that the line already has before it.
-
-    Raises TypeError if a part is of another type.
+    *value*: None is ``null``. *indent*: columns that the line already has before it. Raises TypeError if a part is of
+    another type.
     """
     if value is None or isinstance(value, bool):
         return Quoted({None: "null", True: "true", False: "false"}[value])
@@ -295,9 +294,8 @@ def kubernetes_argument(text: str, indent: int = 0) -> Quoted:
 def kubernetes_variable(name: str, option: str = "", before: str = "") -> Quoted:
     """The container argument *option* followed by the value of an environment variable, which Kubernetes puts in.
 
-    *before*: of a variable whose value comes between the two; "": none does.
-
-    Raises ValueError if a variable's name is none.
+    *before*: of a variable whose value comes between the two; "": none does. Raises ValueError if a variable's name is
+    none.
     """
     names = [_plain_name(text) for text in (before, name) if text]
     return yaml_string(option.replace("$", "$$") + "".join(f"$({name})" for name in names))

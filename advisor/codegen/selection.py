@@ -115,10 +115,9 @@ class Choice:
 def choose(plan: Plan, wanted: Wanted, obstacle: Callable[[Choice], AdvisorError | None]) -> Choice:
     """The single type that is wanted; without one the fleet. No other is taken where it cannot be generated.
 
-    *obstacle*: why no code can be generated for a choice; None when it can.
-
-    Raises InputError if there is no such option, or none that code can be generated for as the user asks, and
-    NotDeployable if no generated code can start it, or no replay confirms the fleet.
+    *obstacle*: why no code can be generated for a choice; None when it can. Raises InputError if there is no such
+    option, or none that code can be generated for as the user asks, and NotDeployable if no generated code can start
+    it, or no replay confirms the fleet.
     """
     if wanted.rank is None and not wanted.unconfirmed:
         check_confirmed(plan, takes_option=True)
@@ -139,9 +138,8 @@ def choose(plan: Plan, wanted: Wanted, obstacle: Callable[[Choice], AdvisorError
 def check_confirmed(plan: Plan, *, takes_option: bool) -> None:
     """Refuse a fleet that is only the closest of those that no replay confirms.
 
-    *takes_option*: whether the command takes an option of the plan in its place.
-
-    Raises NotDeployable with what its replay finds.
+    *takes_option*: whether the command takes an option of the plan in its place. Raises NotDeployable with what its
+    replay finds.
     """
     if not is_refused(plan):
         return

@@ -97,9 +97,8 @@ def demand_from_busy(
     more requests, and where it saturates not how many. It is taken to be that of the median of comparable services.
 
     *serves*: what a busy second of the current deployment can have served, or why that is not known.
-    *requests_per_day*: known volume, or None. *tokens*: (prompt, generated) of a request.
-
-    Raises InputError if nothing was observed or ever busy, or neither volume nor deployment is known.
+    *requests_per_day*: known volume, or None. *tokens*: (prompt, generated) of a request. Raises InputError if nothing
+    was observed or ever busy, or neither volume nor deployment is known.
     """
     observed = seen.busy[np.isfinite(seen.busy)]
     if not observed.size or observed.max() <= 0:

@@ -107,10 +107,8 @@ def read_log(
     *block_tokens*: tokens of a block of a prompt; None: as many as ``hash_ids`` and ``input_length`` say, else 16.
     *ticks_per_second*: unit of numeric timestamps; None: that in which the first is a date, else seconds. *progress* is
     called with the number of requests read so far. *most_blocks*: blocks of prompts that are kept; of more an even
-    sample.
-
-    Raises InputError if the file cannot be read or is empty, a line is no request, with its number, or ``input_length``
-    and ``hash_ids`` contradict the size of a block or leave it open.
+    sample. Raises InputError if the file cannot be read or is empty, a line is no request, with its number, or
+    ``input_length`` and ``hash_ids`` contradict the size of a block or leave it open.
     """
     reader = _Reader(block_tokens, ticks_per_second, most_blocks)
     count = 0

@@ -59,10 +59,8 @@ def tally_trace(
 ) -> RequestTally:  # fmt: skip
     """Count the requests of a CSV trace; times are ISO 8601, seconds, or milli-, micro- or nanoseconds since 1970.
 
-    *progress* is called with the number of requests read so far, after every block.
-
-    Raises InputError: file missing or empty, a column missing, or a cell that is no time or no such count, with its
-    line number.
+    *progress* is called with the number of requests read so far, after every block. Raises InputError: file missing or
+    empty, a column missing, or a cell that is no time or no such count, with its line number.
     """
     needed = (TIME, *columns.columns)
     tally = RequestTally(time_unit=_time_unit(path, needed)[1], column_notes=_column_notes(path, needed))

@@ -107,9 +107,8 @@ class Access:
 def cluster_access(context: str = "", kubeconfig: Path | None = None) -> Access:
     """Access by a context: "" is the current one, or inside a pod without a kubeconfig its service account.
 
-    *kubeconfig* None: those that ``KUBECONFIG`` lists, or ``~/.kube/config``.
-
-    Raises InputError: no such file or context, or a way of signing in that is not known here.
+    *kubeconfig* None: those that ``KUBECONFIG`` lists, or ``~/.kube/config``. Raises InputError: no such file or
+    context, or a way of signing in that is not known here.
     """
     if kubeconfig:
         paths = [kubeconfig]

@@ -74,9 +74,7 @@ class Watched:
 def survey(server: Monitored, fields: Mapping[str, str]) -> Watched:
     """All engines that counted requests, or tokens of answers, in the window.
 
-    *fields*: keys and values of ``demand.prometheus`` that reach the server.
-
-    Raises InputError if it cannot be asked.
+    *fields*: keys and values of ``demand.prometheus`` that reach the server. Raises InputError if it cannot be asked.
     """
     engines = engines_of(server.questions.table)
     seen = [each for engine in engines if not engine.exporter.is_gateway for each in _seen(server, engine)]

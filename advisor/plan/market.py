@@ -51,9 +51,8 @@ def market_of(
 ) -> Market:
     """Write a question down.
 
-    *wide*: the same requirements with all that any rung of the ladder allows.
-
-    Raises InputError if nothing that is allowed can be bought.
+    *wide*: the same requirements with all that any rung of the ladder allows. Raises InputError if nothing that is
+    allowed can be bought.
     """
     requirements = context.requirements
     check_purchase(requirements)

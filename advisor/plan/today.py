@@ -42,9 +42,7 @@ _CAPS = (
 def priced_today(requirements: Requirements, catalog: Catalog, owned: Mapping[str, int]) -> CurrentCost | None:
     """Compute of what runs today at catalog prices, without what is paid for already; None where nothing runs.
 
-    *owned*: instances that are paid for, by provider/region/type.
-
-    Raises InputError if its price is not known.
+    *owned*: instances that are paid for, by provider/region/type. Raises InputError if its price is not known.
     """
     current = requirements.workload.current
     if current is None:
@@ -91,9 +89,7 @@ def judged_current(market: Market, stated: Requirements | None = None) -> Curren
     """Today's deployment at all that a plan would count for it, with the share of requests that it keeps.
 
     *market*: a question that allows its machine, in its region. *stated*: the question as stated, of which it is
-    judged; None: that of the market.
-
-    Raises InputError if its price is not known.
+    judged; None: that of the market. Raises InputError if its price is not known.
     """
     context = replace(market.context, requirements=_requirements_today(stated or market.context.requirements))
     current = context.requirements.workload.current

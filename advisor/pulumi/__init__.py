@@ -130,10 +130,8 @@ class InferenceFleet(pulumi.ComponentResource):
         """Register everything.
 
         *name*: of the component, and what the names of its resources start with unless *args* hold a ``name``. *args*:
-        settings by name; texts may be outputs of other resources.
-
-        Raises pulumi.RunError if the plan cannot be deployed, or a setting is missing or wrong; the message says what
-        to do.
+        settings by name; texts may be outputs of other resources. Raises pulumi.RunError if the plan cannot be
+        deployed, or a setting is missing or wrong; the message says what to do.
         """
         super().__init__("advisor:index:InferenceFleet", name, None, opts)
         with _errors_for_people():

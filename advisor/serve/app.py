@@ -209,9 +209,7 @@ async def serve(
     """Serve until interrupted.
 
     *source*: what the first page is of; None: what is pasted into it. *plans_ahead*: plan what is a step away while
-    nobody asks.
-
-    Raises AdvisorError if nothing can be planned for the source.
+    nobody asks. Raises AdvisorError if nothing can be planned for the source.
     """
     workers = Workers(min(_AT_A_TIME, os.cpu_count() or 1))
     await workers.warm()

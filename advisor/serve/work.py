@@ -133,9 +133,7 @@ def ahead_of(controls: Sequence[Control], changes: Changes) -> Iterator[Changes]
 def changed_file(root: Field, changes: Changes, mean_per_second: float) -> Field:
     """A workload file with changes of demand, SLO, purchase, precisions and regions in it.
 
-    *mean_per_second*: requests that its source of demand has, on average.
-
-    Raises InputError for a demand that is none.
+    *mean_per_second*: requests that its source of demand has, on average. Raises InputError for a demand that is none.
     """
     node = root.node
     for key, value in changes:

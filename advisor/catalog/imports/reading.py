@@ -72,9 +72,7 @@ def read_tables(locations: Sequence[str], catalog: Catalog, as_of: str | None) -
     """Listings of SkyPilot's tables: paths of tables, directories of them, or URLs of tables.
 
     *catalog*: types and accelerators that Google's parts are added up for. *as_of*: ISO date of the prices; without it
-    that of each file. A URL has none.
-
-    Raises InputError if one cannot be read, or is no such table.
+    that of each file. A URL has none. Raises InputError if one cannot be read, or is no such table.
     """
     tables = [table for location in locations for table in _tables_at(location, as_of)]
     if not tables:
@@ -276,9 +274,8 @@ class _File:
 def read_files(paths: Sequence[Path], as_of: str | None) -> tuple[tuple[Listing, ...], tuple[str, ...]]:
     """Listings of zip files, CSV files or directories of them, and the providers whose files the package does not read.
 
-    *as_of*: ISO date of the catalog; without it that of the version in the path, else that of the file.
-
-    Raises InputError if the package is not installed, or a file is none of its catalogs.
+    *as_of*: ISO date of the catalog; without it that of the version in the path, else that of the file. Raises
+    InputError if the package is not installed, or a file is none of its catalogs.
     """
     gpuhunt = _package()
     files = [file for path in paths for file in _files_at(path)]

@@ -139,9 +139,8 @@ class Web:
 def place_of(location: str, client: Client | None = None, *, is_signed: bool = False) -> Place:
     """The place of a path, or of a URL with ``https``; one that ends in ``.zip`` is a publication in one file.
 
-    *is_signed*: a signature is checked, so that plain ``http`` may be used.
-
-    Raises InputError if it is neither, or what ``http`` brings could be changed on the way.
+    *is_signed*: a signature is checked, so that plain ``http`` may be used. Raises InputError if it is neither, or what
+    ``http`` brings could be changed on the way.
     """
     scheme, host = urlsplit(location).scheme, urlsplit(location).hostname
     if "://" not in location:
@@ -363,9 +362,8 @@ def read_publication(
     """The publication that holds at a place.
 
     *wanted*: providers to read; empty: all of them. *allowed_signers*: who may sign it; None: no signature is asked
-    for. *kept*: directory that holds tables of a run that broke off, and takes those of this one.
-
-    Raises InputError if it cannot be read, is damaged, too large, of a newer schema, or not signed by who may.
+    for. *kept*: directory that holds tables of a run that broke off, and takes those of this one. Raises InputError if
+    it cannot be read, is damaged, too large, of a newer schema, or not signed by who may.
     """
     pointer = _document(place, VERSION, place.read(VERSION, _MOST_VERSION_BYTES))
     name = pointer.text("name", _NAME)

@@ -157,9 +157,8 @@ class Watched:
 def watched(plan: Plan, matchers: str | None = None) -> Watched:
     """Figures of a plan that are watched.
 
-    *matchers*: of the workload's series; None: the model's name, where all engines publish it as a label.
-
-    Raises NotDeployable if there is no fleet, and InputError if an engine publishes no metrics that are known.
+    *matchers*: of the workload's series; None: the model's name, where all engines publish it as a label. Raises
+    NotDeployable if there is no fleet, and InputError if an engine publishes no metrics that are known.
     """
     fleet, recommended = plan.fleet, plan.recommended
     if fleet is None or recommended is None:

@@ -82,9 +82,8 @@ def holds_adapter(folder: Path) -> bool:
 def adapted_model(path: Path) -> Model | None:
     """The base of an adapter with the adapter on it; None where a path is none of an adapter's.
 
-    *path*: a folder that holds an adapter and no model, its configuration, or its weights.
-
-    Raises InputError if the adapter is of a kind that engines do not serve, or its base is not known.
+    *path*: a folder that holds an adapter and no model, its configuration, or its weights. Raises InputError if the
+    adapter is of a kind that engines do not serve, or its base is not known.
     """
     files = _files_of(path)
     if files is None:

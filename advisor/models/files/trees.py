@@ -68,9 +68,8 @@ class Forest:
 def tree_of(left: Children, right: Children, weight: Numbers | None, where: str) -> Tree:
     """Shape of a tree from the children of its nodes, the root first; below 0: a leaf. Left: the comparison holds.
 
-    *weight*: training rows, or what stands for them, at each node.
-
-    Raises InputError if a child is not a node, or two nodes share one.
+    *weight*: training rows, or what stands for them, at each node. Raises InputError if a child is not a node, or two
+    nodes share one.
     """
     count = len(left)
     inner = left >= 0

@@ -137,9 +137,7 @@ Under = Callable[[Mapping[str, float], Catalog, float], Judged]
 def why(under: Under, catalog: Catalog, instance_type: str, region: str | None = None) -> Why:
     """Changes that would make *instance_type* (in *region*) win, or lose where it wins.
 
-    *region*: where; any without.
-
-    Raises InputError if the catalog knows no such instance type or region.
+    *region*: where; any without. Raises InputError if the catalog knows no such instance type or region.
     """
     _check_names(catalog, instance_type, region)
     case = _Case(under, catalog, instance_type, region)

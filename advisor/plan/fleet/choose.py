@@ -61,9 +61,8 @@ def _notes(formulation: Formulation, context: PlanningContext, expected: Forecas
 def forecast_of(requirements: Requirements, batch_hours: int | None = None) -> Forecast:
     """Forecast of the demand; flat where only numbers were stated.
 
-    *batch_hours*: open hours of each run of batch work that it is worked on in; None: all of them.
-
-    Raises InputError if no request is to be expected.
+    *batch_hours*: open hours of each run of batch work that it is worked on in; None: all of them. Raises InputError if
+    no request is to be expected.
     """
     workload, demand = requirements.workload, requirements.demand
     if demand.batch is not None:

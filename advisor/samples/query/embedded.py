@@ -245,9 +245,8 @@ _HINT = (
 def open_backend(places: Sequence[str], *, metrics: Path | None = None) -> QueryBackend:
     """The backend for directories or an address; what carries large libraries loads only when it is asked for.
 
-    *metrics*: file that maps further names of metrics, for Prometheus-compatible servers.
-
-    Raises InputError if nothing can answer for it, or what can is not installed.
+    *metrics*: file that maps further names of metrics, for Prometheus-compatible servers. Raises InputError if nothing
+    can answer for it, or what can is not installed.
     """
     if all(map(is_store, places)):
         return EmbeddedBackend(places)

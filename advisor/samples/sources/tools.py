@@ -36,7 +36,6 @@ class ReportingTool:
         """Start it and take its first report.
 
         *hint*: what to do where it does not work; *take* takes the first lines, an InputError of it ends the tool.
-
         Raises InputError if it is not installed, cannot be started, ends, says nothing, or shows no accelerator.
         """
         self.name = command[0]

@@ -274,9 +274,8 @@ class Uploads:
     def send(self, days: list[date], bucket: Bucket | None = None) -> Uploaded:
         """Upload what is missing of finished days, then remove there what was replaced.
 
-        *bucket*: None: that of the address, opened when something is missing.
-
-        Raises InputError if the bucket refuses, or cannot be reached; what was verified before stays so.
+        *bucket*: None: that of the address, opened when something is missing. Raises InputError if the bucket refuses,
+        or cannot be reached; what was verified before stays so.
         """
         uploaded = Uploaded()
         for day in days:

@@ -96,9 +96,8 @@ def compact(
 
     *keep_days*: whole days before today that are kept; None: all. *max_bytes*: what the host's files may take; the
     oldest days go first, today's never. None: any. *now*: the time, by which a day is finished; None: the clock's.
-    *upload*: where finished days go; no bound removes a day that is not verified there. None: nowhere.
-
-    Raises InputError if it cannot write here. What was not compacted stays as it was.
+    *upload*: where finished days go; no bound removes a day that is not verified there. None: nowhere. Raises
+    InputError if it cannot write here. What was not compacted stays as it was.
     """
     today = (now or datetime.now(UTC)).date()
     done = Compacted()

@@ -237,9 +237,7 @@ class PrometheusBackend:
 
         *selector*: label matchers that every series has to meet, such as ``cluster="a", job="dcgm"``. *hosts_at_once*:
         hosts in one question; fewer where the server's limits ask for it. *metrics*: file that maps further names;
-        None: the environment may name one.
-
-        Raises InputError if a row of that file makes no sense.
+        None: the environment may name one. Raises InputError if a row of that file makes no sense.
         """
         matchers = selector.strip().removeprefix("{").removesuffix("}").strip().rstrip(",")
         self.questions = Questions(PrometheusApi(access), matchers, hosts_at_once, table=table_with(metrics))

@@ -122,7 +122,6 @@ class PrometheusEndpoint:
         of the address) and profile (None: the default) to sign requests with; None: only requests to managed workspaces
         are signed, and those of whom the environment names a region. *environment*: variables that may hold a token, a
         user, a password and a tenant; None: those of this process. *timeout_seconds*: longest wait for one answer.
-
         Raises InputError if the address or a file is none, or there is nothing to sign with.
         """
         parts = _split(url)
