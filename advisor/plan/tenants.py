@@ -183,18 +183,13 @@ def _together(processes: Sequence[Sequence[Named]]) -> Processes:
     ]  # fmt: skip
     parts, most_parts = max(limits, key=lambda limit: limit[0] - limit[1])
     return Processes(
-        memory_gib=math.fsum(_memory_gib(members) for members in processes),
+        memory_gib=math.fsum(math.fsum(_parts_of_memory([need for _, need in members])) for members in processes),
         host_gib=sum(max(need.host_gib for _, need in members) for members in processes),
         cores=sum(max(need.cores for _, need in members) for members in processes),
         parts=parts,
         most_parts=most_parts,
         servers=tuple(tuple(name for name, _ in members) for members in processes if len(members) > 1),
     )
-
-
-def _memory_gib(members: Sequence[Named]) -> float:
-    """Memory of a process: its own once, and that of each model."""
-    return math.fsum(_parts_of_memory([need for _, need in members]))
 
 
 def _parts_of_memory(needs: Sequence[Need]) -> Iterator[float]:
