@@ -232,10 +232,7 @@ def _shown(text: str) -> str:
 
 
 def read_document(path: Path, what: str = "workload", hint: str = _EXAMPLE) -> Field:
-    """The root of a YAML file.
-
-    Raises InputError if the file is missing, unreadable, larger than 1 MiB, empty or no YAML.
-    """
+    """Root of a YAML file. Raises InputError if the file is missing, unreadable, above 1 MiB, empty or no YAML."""
     return document_of(read_text(path, what, f"give a {what}.yaml in UTF-8", _MOST_YAML_BYTES), path, what, hint)
 
 

@@ -35,10 +35,7 @@ class Database:
     progress: Progress | None
 
     def run(self, statement: str, what: str = "") -> None:
-        """Run a statement; one that reads files is watched.
-
-        Raises InputError if the files cannot be read, or the sums are too large.
-        """
+        """Run a statement. Raises InputError if the files cannot be read, or the sums are too large."""
         try:
             if self.progress is None or not what:
                 self.connection.execute(statement)

@@ -249,10 +249,7 @@ def _keep_unparented(database: Database, summed: Callable[[str], str]) -> tuple[
 
 
 def identical_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """Files without those of the same content, and a note on each that is left out.
-
-    Only files of the same size are read for it.
-    """
+    """Files without those of the same content (only of one size are read), and a note on each left out."""
     sizes: dict[int, list[Path]] = {}
     for path in paths:
         sizes.setdefault(path.stat().st_size if path.exists() else -1, []).append(path)

@@ -123,10 +123,7 @@ class EngineTables(PlanningTables):
     """Accelerators by name."""
 
     def accelerator(self, name: str) -> Accelerator:
-        """The accelerator of a name or an alias, however it is spelled.
-
-        Raises InputError if there is none, with the nearest names.
-        """
+        """The accelerator of a name or an alias. Raises InputError if there is none, with the nearest names."""
         accelerator = self.known_accelerator(name)
         if accelerator is None:
             raise InputError(f"unknown accelerator: '{name}'", hint=suggestion(name, tuple(self.accelerators)))

@@ -223,10 +223,7 @@ class PlanningTables:
         return self._spot_risks.get((offer.provider, offer.region, offer.instance_type))
 
     def quota(self, machine: InstanceType, purchase: Purchase) -> planning.Quota | None:
-        """The limit that counts a machine; None where it is not known.
-
-        A commitment without a limit of its own is counted as on demand.
-        """
+        """The limit that counts a machine, without one for commitments that on demand; None: not known."""
         return self.quota_of_type(machine.provider, machine.name, purchase)
 
     def quota_of_type(self, provider: str, instance_type: str, purchase: Purchase) -> planning.Quota | None:

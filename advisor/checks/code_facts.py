@@ -39,10 +39,7 @@ def is_object(path: str) -> bool:
 
 
 def facts_of(text: str, path: str, where: str = "") -> Facts:
-    """Values of a file by subject; messages call it *where*, else *path*.
-
-    Raises InputError if it is not valid HCL or Python.
-    """
+    """Values of a file by subject; messages call it *where*. Raises InputError if it is no valid HCL or Python."""
     if path.endswith(".tf"):
         return dict(_of_hcl(read_hcl(text, where or path)))
     if path.endswith(".py"):

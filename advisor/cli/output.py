@@ -208,10 +208,7 @@ def options_given(options: Mapping[str, str | None], batch: Path | None, require
 
 
 def answers_format(output_format: str | None, batch: Path | None) -> str:
-    """Format of answers: as given, else a table of one and CSV of several.
-
-    Raises click.UsageError for a table of several.
-    """
+    """Format of answers: as given, else a table of one and CSV of several. Raises UsageError for a table of several."""
     if batch is not None and output_format == "table":
         raise click.UsageError("--batch gives csv, ndjson or json; a table is of a single question")
     return output_format or ("table" if batch is None else "csv")

@@ -237,10 +237,7 @@ _JOULES_PER_KWH = SECONDS_PER_HOUR * 1000
 
 
 def write_chart(fleet: Fleet, output: Path) -> None:
-    """Draw into a file and say so on stderr.
-
-    Raises InputError if it cannot be written, or a PNG is asked for without matplotlib.
-    """
+    """Draw into a file and say so. Raises InputError if it cannot be written, or a PNG lacks matplotlib."""
     curves, notes = _chosen(fleet, POINTS, _MOST_PANELS)
     match output.suffix.lower():
         case ".png":

@@ -102,10 +102,7 @@ def check_program(language: Language, former: Former, *, as_component: bool) -> 
 
 
 def check_form(root: str, last: Rollout, planned: Deployed, former: Former) -> None:
-    """Refuse objects of another form than those on the cluster, unless forced.
-
-    Raises InputError if both would run beside each other.
-    """
+    """Refuse objects of another form than the cluster's, unless forced: both would run at once (InputError)."""
     form = last.planned.form
     if form is not planned.form and not former.force:
         raise InputError(

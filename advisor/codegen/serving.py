@@ -160,10 +160,7 @@ def check_wanted(wanted: Wanted) -> None:
 
 
 def check_inputs(names: Collection[str]) -> None:
-    """Refuse names of inputs that no target has.
-
-    Raises InputError if some are unknown; the hint names those that there are.
-    """
+    """Refuse names of inputs that no target has. Raises InputError, whose hint names those that there are."""
     unknown = {*names} - input_names() - {EVERY}
     if unknown:
         told = ", ".join(sorted(unknown))

@@ -28,10 +28,7 @@ _LIMIT_DECIMALS = 6
 
 
 def plan_to_json(plan: Plan) -> str:
-    """The plan as JSON text, validated against the schema.
-
-    Raises ValueError if the plan does not satisfy the schema, which is a bug.
-    """
+    """The plan as JSON text. Raises ValueError if it does not satisfy the schema, which is a bug."""
     document = plan_document(plan)
     document |= {DIGEST: digest(as_read(document))}
     _validator(SCHEMA_PATH).validate(document)
@@ -83,10 +80,7 @@ def _validator(schema: Path) -> Any:  # noqa: ANN401 - the validator class depen
 
 
 def refuse_unlike(document: object, schema: Path, where: str, hint: str) -> None:
-    """Check a document read from *where* against the schema of a file.
-
-    Raises InputError if the schema refuses it; *hint* is the remedy.
-    """
+    """Check a document read from *where*. Raises InputError with *hint* if a file's schema refuses it."""
     problem = next(iter(_validator(schema).iter_errors(document)), None)
     if problem is not None:
         raise InputError(_complaint(problem), where=where, hint=hint)

@@ -51,10 +51,7 @@ class Geography:
 
 
 def geography(workload: Workload, catalog: Catalog, regions: Iterable[tuple[str, str]]) -> Geography:
-    """Distance of each (provider, region) to the users of a workload.
-
-    Raises InputError for a place that the catalog does not know.
-    """
+    """Distance of each (provider, region) to the users. Raises InputError for a place that the catalog lacks."""
     if not workload.users:
         return Geography((ANYWHERE,), (1.0,), dict.fromkeys(regions, (0.0,)), ())
     shares = _shares(workload, catalog)
@@ -137,10 +134,7 @@ def check_residency(workload: Workload, catalog: Catalog) -> None:
 
 
 def residency_shortfall(region: Region, residency: tuple[str, ...]) -> Shortfall | None:
-    """Why requests may not be processed in a region; None when they may.
-
-    A region whose country is not known is in none.
-    """
+    """Why requests may not be processed in a region; None when they may. One of unknown country is in none."""
     if not residency or any(_within(region, entry) for entry in residency):
         return None
     allowed = ", ".join(residency)

@@ -106,10 +106,7 @@ def _number_text(value: float) -> str:
 
 
 def from_plain(hint: Any, entry: Any) -> Any:  # noqa: ANN401 - any value
-    """The value that :func:`to_plain` made *entry* of.
-
-    Raises KeyError, TypeError, ValueError if the entry does not fit the hint.
-    """
+    """The value that :func:`to_plain` made *entry* of. Raises KeyError, TypeError, ValueError if it does not fit."""
     origin = typing.get_origin(hint)
     if origin is not None:
         return _generic(origin, typing.get_args(hint), entry)
@@ -190,10 +187,7 @@ def _hints(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - a dataclass
 
 
 def document_of(text: str, where: str, schema: str, hint: str) -> dict[str, Any]:
-    """Object of a JSON text that says to be of *schema*.
-
-    Raises InputError if it is not JSON, or of another schema; *hint* is the remedy.
-    """
+    """Object of a JSON text of *schema*. Raises InputError with *hint* if it is not JSON, or of another schema."""
     document = json_of(text, where, hint)
     written = document.get("schema") if isinstance(document, dict) else None
     if written != schema:

@@ -69,10 +69,7 @@ class FitCase:
 
 
 def fit_case(cells: Mapping[str, str]) -> FitCase:
-    """Understand one row; an empty or absent cell takes its default.
-
-    Raises InputError if a name is unknown or a number is none.
-    """
+    """Understand one row; an empty cell takes its default. Raises InputError if a name or a number is wrong."""
     model = _with_adapters(find_model(_required(cells, "model")), cells)
     accelerator, machine = hardware_named(load_catalog(), _required(cells, "accelerator"))
     count = _whole(cells, "accelerator_count", 1)

@@ -56,10 +56,7 @@ _TOLD = (
 
 
 def audit_from_json(text: str, where: str = "audit") -> Audit:
-    """The audit of a JSON text.
-
-    Raises InputError: no JSON, another schema version, or fields that are not an audit's.
-    """
+    """The audit of a JSON text. Raises InputError: no JSON, another schema version, or fields not an audit's."""
     document = document_of(text, where, SCHEMA, _HINT)
     try:
         _refuse_beyond(document)

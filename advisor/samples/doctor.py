@@ -361,10 +361,7 @@ SCHEMA = "advisor.agent.doctor/v1"
 
 
 def main(arguments: Sequence[str], program: str) -> int:
-    """Print the findings; the exit status: 1 where something is broken.
-
-    Raises InputError if an address is not a URL.
-    """
+    """Print the findings; exit status 1 where something is broken. Raises InputError if an address is not a URL."""
     parser = argparse.ArgumentParser(
         prog=program,
         description="Say what each source can see, what it cannot see, and how to fix it. A driver that hangs does "

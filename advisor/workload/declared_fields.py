@@ -36,10 +36,7 @@ _SIGV4_KEYS = ("region", "profile")
 
 
 def read_recorded(fields: Mapping[str, Field], *, cache_is_stated: bool) -> dict[str, Any]:
-    """Values of the fields that both sources have, by name.
-
-    Raises InputError with file, line, field, and how to fix it.
-    """
+    """Values of the fields of both sources, by name. Raises InputError with file, line, field, and how to fix it."""
     zone = read_zone(fields.get("timezone"))
     if "from" in fields and "window" in fields:
         fields["window"].fail("the window is given twice", "keep either from (and until) or window (and until)")

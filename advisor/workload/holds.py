@@ -45,10 +45,7 @@ class Holdings:
 
 
 def holdings_of(catalog: Catalog) -> Holdings | None:
-    """Holdings of the account, from the overlay of a catalog; None where it has no overlay.
-
-    Raises InputError as of :func:`read_holdings`.
-    """
+    """Holdings of the overlay of a catalog, or None. Raises InputError as of :func:`read_holdings`."""
     path = catalog.overlay_path
     return None if path is None or not path.is_file() else read_holdings(path, catalog)
 

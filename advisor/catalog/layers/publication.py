@@ -57,10 +57,7 @@ class Place(Protocol):
     """Files by relative name."""
 
     def read(self, name: str, most_bytes: int) -> bytes:
-        """The content of a file.
-
-        Raises InputError if it is not there, cannot be read, or has more than *most_bytes*.
-        """
+        """Content of a file. Raises InputError if it is not there, cannot be read, or exceeds *most_bytes*."""
 
     def words(self, name: str) -> str:
         """Where a file lies, for messages."""
@@ -229,10 +226,7 @@ def sign(content: bytes, key: Path) -> bytes:
 
 
 def signer_of(content: bytes, signature: bytes, allowed: Path, where: str) -> str:
-    """Signer of *content*, by the file of allowed signers.
-
-    Raises InputError if the signature is of another key, or of another content.
-    """
+    """Signer of *content* among those allowed. Raises InputError if the signature is of another key or content."""
     if not allowed.is_file():
         raise InputError("there is no such file of allowed signers", where=str(allowed), hint="see ssh-keygen(1)")
     with tempfile.TemporaryDirectory() as directory:

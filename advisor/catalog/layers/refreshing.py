@@ -84,10 +84,7 @@ class Journal:
             return None
 
     def write(self, task: Task, rows: Sequence[Row], now: dt.datetime) -> None:
-        """Keep the rows of a task that is done.
-
-        Raises InputError if the disk is full, or the directory cannot be written.
-        """
+        """Keep the rows of a done task. Raises InputError if the disk is full, or not to be written."""
         document = {
             "asker": self.asker,
             "task": task.name,

@@ -63,10 +63,7 @@ class Client:
         return document
 
     def download(self, url: str, most_bytes: int) -> bytes:
-        """The content at *url* as it is stored, up to one byte more than *most_bytes*.
-
-        Raises Denied, Unreachable as of :meth:`get`.
-        """
+        """Content at *url*, up to a byte more than *most_bytes*. Raises as :meth:`get` does."""
         status, content = self._answer(url, {"Accept-Encoding": "identity"}, most_bytes + 1, unpacked=False)
         _check(_host(url), status, content, "check the address")
         return content

@@ -37,10 +37,7 @@ class Facts:
 
 
 def facts_at(root: Module, address: str, provider: str) -> Facts:
-    """Facts of the block at an address, and of those that belong to it.
-
-    Raises InputError if there is no such address.
-    """
+    """Facts of the block at an address, and of those that belong to it. Raises InputError if there is none."""
     resources = resources_at(root, address)
     return Facts(
         regions=regions_of(resources, provider),

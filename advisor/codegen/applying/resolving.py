@@ -101,10 +101,7 @@ class Module:
         return next((str(path.relative_to(self.root)) for path in in_json if name in _json_keys(path)), "")
 
     def inner(self, name: str, key: str | None) -> "Module | None":
-        """The module that a call leads to; None where its files are not on this disk.
-
-        Raises InputError if there is no such call.
-        """
+        """Module that a call leads to; None: its files are elsewhere. Raises InputError if there is no such call."""
         call = self.find(f"module.{name}")
         if call is None:
             raise InputError(f"there is no module {name!r}", where=str(self.directory), hint=self._calls())

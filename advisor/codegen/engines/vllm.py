@@ -134,10 +134,7 @@ def server_of(name: str, request: Request, runtime: Runtime | None = None) -> On
 
 
 def processor_image(request: Request) -> str:
-    """Image of vLLM for the processors of the machine: it has Python and the client of the hub.
-
-    Raises InputError if none is known.
-    """
+    """Image of vLLM for processors, with Python and the hub's client. Raises InputError if none is known."""
     return _one_pass_image(server_of(POOLING.name, request, Runtime.CPU), request.platform)
 
 

@@ -101,10 +101,7 @@ def adapted_model(path: Path) -> Model | None:
 
 
 def read_adapter(path: Path) -> NamedAdapter:
-    """A LoRA adapter as its folder describes it.
-
-    Raises InputError if there is none, or it is of a kind that engines do not serve.
-    """
+    """LoRA adapter of a folder. Raises InputError if there is none, or it is of a kind that engines do not serve."""
     files = _files_of(path)
     if files is None:
         hint = f"give a folder that holds {_CONFIG}, as PEFT's save_pretrained writes it"

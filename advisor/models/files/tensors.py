@@ -26,10 +26,7 @@ MOST_VALUES = 3_000_000
 
 
 def header_of(text: str, where: str, hint: str) -> Any:  # noqa: ANN401 - any JSON value
-    """Value of a JSON text.
-
-    Raises InputError if it may hold more values than are read, or as of :func:`advisor.reading.json_of`.
-    """
+    """Value of a JSON text. Raises as :func:`advisor.reading.json_of`, and InputError if it may hold too much."""
     values = sum(text.count(mark) for mark in "[{,")  # each value follows one of them: an upper bound
     if values > MOST_VALUES:
         told = f"about {values:,} JSON values; {MOST_VALUES:,} are the most that are read"
@@ -42,10 +39,7 @@ class CutOff(Exception):  # noqa: N818 - caught by each reader, which knows the 
 
 
 def mapped(path: Path, what: str, hint: str) -> memoryview:
-    """Bytes of a regular file; nothing is read before it is looked at.
-
-    Raises InputError if it cannot be opened, or is not a file.
-    """
+    """Bytes of a regular file, read as they are used. Raises InputError if it cannot be opened, or is not a file."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise InputError(f"the {what} is not a regular file", where=str(path), hint=hint)

@@ -219,10 +219,7 @@ def is_skops(path: Path) -> bool:
 
 
 def read_skops(path: Path) -> Forest:
-    """Trees and coefficients of a model.
-
-    Raises InputError if it cannot be read, unpacks to too much, or holds neither.
-    """
+    """Trees and coefficients of a model. Raises InputError if it is unreadable, unpacks too large, or holds none."""
     try:
         with zipfile.ZipFile(path) as archive:
             return _skops_forest(_Archive(archive, str(path)), str(path))

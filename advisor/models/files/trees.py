@@ -151,10 +151,7 @@ def _array(values: object) -> npt.NDArray[Any] | None:
 
 
 def xgboost_forest(values: Mapping[str, Any], where: str) -> Forest:
-    """Trees of a model that XGBoost saved as JSON or UBJSON (its schema, version 1 to 3).
-
-    Raises InputError if it is no such model.
-    """
+    """Trees of XGBoost's JSON or UBJSON (its schema, version 1 to 3). Raises InputError if it is no such model."""
     booster = _inner(values, "learner", "gradient_booster")
     booster = _inner(booster, "gbtree") or booster  # DART keeps its trees one level deeper
     model = _inner(booster, "model")
@@ -232,10 +229,7 @@ def _parsed(text: str, where: str) -> Children:
 
 
 def ensemble_forest(attributes: Mapping[str, object], where: str) -> Forest:
-    """Trees of ONNX's TreeEnsembleClassifier and TreeEnsembleRegressor.
-
-    Raises InputError if its lists do not fit each other.
-    """
+    """Trees of ONNX's TreeEnsemble operators. Raises InputError if its lists do not fit each other."""
     names = ("nodes_treeids", "nodes_nodeids", "nodes_truenodeids", "nodes_falsenodeids")
     trees, numbers, left, right = (whole_numbers(attributes.get(name, []), where) for name in names)
     modes = attributes.get("nodes_modes")

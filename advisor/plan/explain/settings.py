@@ -54,10 +54,7 @@ _PARTS: Mapping[str, Callable[[Field], Any]] = {"limits": read_limits, "scaling"
 
 
 def amount_of(text: str, present: float) -> float:
-    """``2x``, ``+30%`` or ``-20%`` of the present amount, or a plain number.
-
-    Raises InputError if it is none of these, or not above 0.
-    """
+    """``2x``, ``+30%`` or ``-20%`` of the present amount, or a number. Raises InputError if none, or not above 0."""
     match = _AMOUNT.fullmatch(text)
     amount = 0.0
     if match and match["factor"]:

@@ -372,10 +372,7 @@ def kind_of(text: str, where: str) -> str:
 
 
 def page_of(text: str, where: str) -> str:
-    """The page of a document as HTML.
-
-    Raises InputError if it is not a document that has a page, or not of this version.
-    """
+    """HTML page of a document. Raises InputError if it is not a document that has a page, or not of this version."""
     return _PAGES[kind_of(text, where)](text, where)
 
 

@@ -151,10 +151,7 @@ class SpoolWriter:
     """Appends the rows of one process; to be closed."""
 
     def __init__(self, directory: Path, host: str) -> None:
-        """Make sure that the directory can be written to, before there is anything to lose.
-
-        Raises InputError if it cannot.
-        """
+        """Check that the directory can be written to before there is anything to lose, or raise InputError."""
         self._folder = spool_folder(directory, host)
         self._stem = os.urandom(6).hex()
         self._sequence = 0
@@ -194,10 +191,7 @@ class SpoolWriter:
             raise self._full(error) from error
 
     def close(self) -> None:
-        """Bring everything to disk and let go of the segment, so that it can be compacted.
-
-        Raises SpoolFullError as for :meth:`sync`.
-        """
+        """Sync and let go of the segment, to be compacted. Raises SpoolFullError as for :meth:`sync`."""
         self.sync()
         self._abandon()
 
@@ -250,10 +244,7 @@ def segments(directory: Path, host: str | None = None) -> list[Path]:
 
 
 def read_segment(path: Path) -> Segment:
-    """All whole rows and gaps of a segment, also of one that is being written.
-
-    Raises OSError if the file cannot be read at all.
-    """
+    """All whole rows and gaps of a segment, also one being written. Raises OSError if the file cannot be read."""
     records: list[Record] = []
     skipped_bytes = 0
     with path.open("rb") as stream:

@@ -189,10 +189,7 @@ class CloudWatchApi:
         return spans[::-1]
 
     def period_since(self, start_seconds: float) -> int:
-        """Seconds of the shortest periods for which points are kept from then on.
-
-        Raises InputError if nothing is kept for so long.
-        """
+        """Seconds of the shortest periods kept from then on. Raises InputError if nothing is kept for so long."""
         days = (self.now_seconds() - start_seconds) / SECONDS_PER_DAY
         for seconds, kept_days in RETENTION:
             if days <= kept_days:

@@ -68,10 +68,7 @@ class ReportingTool:
         raise InputError(f"{self.name} reports nothing", hint=self._hint)
 
     def new_lines(self) -> list[str]:
-        """Lines that came since the last call; never waits.
-
-        Raises InputError if it ended, or does not speak in lines.
-        """
+        """Lines since the last call; never waits. Raises InputError if it ended, or does not speak in lines."""
         said = self._rest
         while piece := self._read():
             said += piece
@@ -126,20 +123,14 @@ class GaudiSource:
     """The newest line of each accelerator."""
 
     def __init__(self, host: str, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start the tool and wait for its first report.
-
-        Raises InputError if the tool is missing, ends, or sees no accelerator.
-        """
+        """Start the tool and await its first report. Raises InputError if it is missing, ends, or sees nothing."""
         self._host = host
         self._clock = clock
         self._seen: dict[Target, tuple[float, Mapping[str, float]]] = {}
         self._tool = ReportingTool(_COMMAND, _HINT, self._take_first)
 
     def read(self) -> Sequence[Reading | Missed]:
-        """One reading of each accelerator, or a miss of one that is not reported any more.
-
-        Raises InputError if the tool ended.
-        """
+        """One reading of each accelerator, or a miss of one no longer reported. Raises InputError if the tool ended."""
         self._take(self._tool.new_lines())
         now = self._clock()
         return [
@@ -197,10 +188,7 @@ class NeuronSource:
     """The newest report."""
 
     def __init__(self, host: str, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start the tool and wait for its first report.
-
-        Raises InputError if the tool is missing, ends, or sees no device.
-        """
+        """Start the tool and await its first report. Raises InputError if it is missing, ends, or sees nothing."""
         self._host = host
         self._clock = clock
         self._report: Json = {}

@@ -83,18 +83,12 @@ class Bucket:
             raise _refused(url, error) from error
 
     def names(self) -> list[str]:
-        """Names of all files there, in order.
-
-        Raises InputError if there is no such bucket or prefix, or it may not be listed.
-        """
+        """Names of all files there, in order. Raises InputError if there is no such place, or it may not be listed."""
         listed = self._listed(self.url.root, recursive=True)
         return sorted(file.path.removeprefix(self.url.root).strip("/") for file in listed)
 
     def open(self, name: str) -> Any:  # noqa: ANN401 - pyarrow's
-        """A file there, for reading at any position.
-
-        Raises FileNotFoundError if it is gone, and InputError if it may not be read.
-        """
+        """A file there, for reading anywhere. Raises FileNotFoundError if it is gone, InputError if unreadable."""
         return self._tried(lambda: self.filesystem.open_input_file(self._path(name)), may_miss=True)
 
     def bytes_below(self, folder: str) -> dict[str, int]:
@@ -355,10 +349,7 @@ class StoredFile:
 
 
 def folders_of(places: Sequence[str]) -> "list[Folder]":
-    """Folders by their paths and addresses.
-
-    Raises InputError if an address is of no kind that is read, or names no account.
-    """
+    """Folders by path and address. Raises InputError if an address is of no kind that is read, or names no account."""
     for place in places:
         if not is_store(place):
             hint = f"give a directory, or an address that begins with {', '.join(SCHEMES)}"

@@ -136,10 +136,7 @@ class PrometheusEndpoint:
 
 
 def shown_url(url: str) -> str:
-    """An address without query and fragment: fit for messages and plans.
-
-    Raises InputError if it is none, or holds a user or a password.
-    """
+    """An address without query and fragment, fit for plans. Raises InputError if it is none, or has credentials."""
     return _shown(_split(url))
 
 

@@ -177,10 +177,7 @@ class NvmlSource:
             raise counters.cannot_open(error) from error
 
     def read(self) -> Sequence[Reading | Missed]:
-        """One reading or miss of each accelerator.
-
-        Raises InputError if the driver was replaced or unloaded under the program.
-        """
+        """One reading or miss of each accelerator. Raises InputError if the driver was replaced or unloaded."""
         now = self._clock()
         often, seldom = now >= self._often_at, now >= self._seldom_at
         extra = [counters.processes] * often + [counters.uncorrected_errors] * seldom

@@ -74,10 +74,7 @@ def supported(call: Callable[[], _T]) -> _T:
 
 
 def attempted(call: Callable[[], _T]) -> _T:
-    """Result of an NVML call that there is no way around.
-
-    Raises pynvml.NVMLError if it failed, also where the driver does not have it.
-    """
+    """Result of an indispensable NVML call. Raises pynvml.NVMLError if it failed, or the driver does not have it."""
     try:
         return call()
     except pynvml.NVMLLibraryMismatchError as error:
@@ -85,10 +82,7 @@ def attempted(call: Callable[[], _T]) -> _T:
 
 
 def if_known(call: Callable[[], _T]) -> _T | None:
-    """Result of an NVML call that the agent can do without.
-
-    Raises pynvml.NVMLError if the accelerator or the driver is gone.
-    """
+    """Result of an NVML call, if any. Raises pynvml.NVMLError if the accelerator or the driver is gone."""
     try:
         return supported(call)
     except UnsupportedError:
@@ -335,10 +329,7 @@ def processes(device: Device) -> Values:
 
 
 def uncorrected_errors(device: Device) -> Values:
-    """Memory errors over its life that were not corrected.
-
-    ``nvidia-smi --query-gpu=ecc.errors.uncorrected.aggregate.total``
-    """
+    """Uncorrected memory errors over its life, ``nvidia-smi --query-gpu=ecc.errors.uncorrected.aggregate.total``."""
     errors = supported(
         lambda: pynvml.nvmlDeviceGetTotalEccErrors(
             device.handle, pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, pynvml.NVML_AGGREGATE_ECC
