@@ -169,10 +169,7 @@ def question_for(
     progress: CountProgress | None = None,
     measured: Demand | None = None,
 ) -> PlanRequest:
-    """The question of a workload: its model, and its demand as measured or stated.
-
-    Demand that was *measured* before is not read again.
-    """
+    """Question of a workload: its model, and its demand as *measured* before, measured now, or stated."""
     served_model = find_model(workload.model_reference)
     catalog = catalog_for(workload, served_model, catalog)
     check_names(workload, catalog)

@@ -97,10 +97,7 @@ class Database:
 
 @contextmanager
 def opened(progress: Progress | None = None, folder: Path | None = None) -> Iterator[Database]:
-    """A database in a folder (None: that for temporary files) whose files vanish at the end.
-
-    Raises InputError if nothing can be written there.
-    """
+    """A database whose files in a folder (None: temporary) vanish. Raises InputError if none can be written there."""
     with scratch_folder(folder) as scratch:
         config: dict[str, Any] = {
             "memory_limit": f"{MEMORY_MIB}MiB",

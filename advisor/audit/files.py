@@ -116,10 +116,7 @@ class Table:
 
 
 def files_of(places: Sequence[str], what: str) -> list[Path]:
-    """Files that some names, folders and patterns stand for, each once, in order.
-
-    Raises InputError if a name stands for nothing that can be read.
-    """
+    """Files of names, folders and patterns, each once, in order. Raises InputError if a name stands for nothing."""
     try:
         paths = [path for place in places for path in _files_at(place, what)]
     except OSError as error:

@@ -20,10 +20,7 @@ _FACTOR_DIGITS = 14
 
 
 def one_currency(database: Database, rates: Mapping[str, Decimal]) -> tuple[str | None, Mapping[str, Decimal]]:
-    """Bring every amount into one currency; which one, and the rates of those that were converted.
-
-    Raises InputError if there are several, and a rate is missing.
-    """
+    """Bring amounts into one currency, and tell rates that converted. Raises InputError if a rate is missing."""
     costs: list[tuple[str | None, Decimal]] = database.rows(
         "SELECT currency, coalesce(nullif(sum(filled_effective), 0), sum(filled_billed)) FROM raw "
         "GROUP BY 1 HAVING count(*) FILTER (WHERE filled_effective <> 0 OR filled_billed <> 0) > 0 ORDER BY 2 DESC"

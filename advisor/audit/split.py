@@ -259,10 +259,7 @@ def _ratio(share: float) -> Decimal:
 
 
 def read_host_names(path: Path | None) -> dict[str, str]:
-    """Resource in the bill of each host: a CSV with the columns ``host`` and ``resource``.
-
-    Raises InputError if the file cannot be read or lacks a column.
-    """
+    """Resource of each host, from columns ``host`` and ``resource``. Raises InputError if the file lacks them."""
     if path is None:
         return {}
     try:

@@ -248,10 +248,7 @@ def _count_prompts(database: Database, table: Table, bill: Bill) -> None:
 
 
 def read_traffic(database: Database, places: Sequence[str], bill: Bill) -> Traffic:
-    """Traffic recorded in request logs (files, folders, patterns), in the period of the bill; every line without one.
-
-    Raises InputError if a log cannot be read.
-    """
+    """Traffic recorded in request logs, in the period of the bill if any. Raises InputError if a log cannot be read."""
     paths, notes = identical_files(files_of(places, "request log"))
     database.run(TRAFFIC)
     database.run(PROMPTS)

@@ -158,10 +158,7 @@ class Catalog(EngineTables):
     """Machines without an accelerator by (provider, name): plans of models that answer in one pass may use them."""
 
     def cpu_offers(self, provider: str, instance_type: str = "") -> tuple[Offer, ...]:
-        """Machines of a provider without an accelerator, all or of one type, in each region that sells them.
-
-        None where the provider has no table.
-        """
+        """Machines of a provider without an accelerator, all or of one type, by region; None: it has no table."""
         path = self.directory / "cpu_prices" / f"{provider}.csv"
         return readers.read_price_table(path, provider, self.sources, {}, instance_type) if path.is_file() else ()
 

@@ -177,10 +177,7 @@ class EngineTables(PlanningTables):
         return tuple(replace(row, engine_version=version) for row in engine_supports if row is not None)
 
     def plannable_releases(self, engine: str, vendor: str) -> tuple[Version, ...]:
-        """Final releases that a plan may take, oldest first: their options were read, and they have an image.
-
-        Empty for engines whose releases are not listed.
-        """
+        """Final releases with options read and an image, oldest first; empty for engines that list none."""
         key = engine, vendor
         if key not in self._plannable:
             limits = (self.deployment.words(engine, limit) for limit in ("oldest_release", f"newest_image_{vendor}"))

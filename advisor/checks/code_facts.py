@@ -201,10 +201,7 @@ def _unparsed(node: ast.AST) -> tuple[str, ...]:
 
 
 def settings_of(text: str, name: str) -> Mapping[str, Any]:
-    """Values of inputs in a file of Terraform's variables, or in the configuration of a stack of Pulumi.
-
-    Raises InputError if it is not valid.
-    """
+    """Values of inputs in Terraform's variables or Pulumi's configuration. Raises InputError if it is not valid."""
     if name.endswith(".yaml"):
         settings = _of_yaml(text)
         config = settings.get("config") if isinstance(settings, dict) else None

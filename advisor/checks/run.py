@@ -301,10 +301,7 @@ class Now:
 
 
 def check_plan(plan: Plan, text: str, where: str, now: Now, policy: Policy) -> Checked:
-    """Everything that is no longer as a plan says.
-
-    Raises InputError if the plan holds no question or no fleet, or demand or code cannot be read.
-    """
+    """All that is no longer as a plan says. Raises InputError if it has no fleet, or demand or code is unreadable."""
     notes: list[str] = []
     now = replace(
         now,

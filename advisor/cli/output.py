@@ -310,10 +310,7 @@ def report_width(output: Path | None, *, wide: bool) -> int | None:
 
 
 def read_plan(path: Path) -> "Plan":
-    """A plan from its file; one that was changed by hand is read all the same, and that is said.
-
-    Raises InputError if there is none, or it is not a plan.
-    """
+    """A plan from its file; changes by hand are read and told. Raises InputError if there is none, or it is no plan."""
     from advisor.reading import read_text  # noqa: PLC0415 - help shows without it
 
     return plan_of_text(read_text(path, "plan"), str(path))

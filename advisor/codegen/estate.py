@@ -134,10 +134,7 @@ def left_behind(directory: Path, parts: EstateParts) -> list[str]:
 
 
 def check_folder(directory: Path, name: str) -> None:
-    """The folder of a part is not a link, nor in a linked folder: links lead out of the directory, or to another part.
-
-    Raises InputError if it is.
-    """
+    """Refuse links to a part's folder, which lead out of the directory or to another part (InputError)."""
     folders = [directory / name, *(directory / parent for parent in PurePosixPath(name).parents)]
     link = next((folder for folder in folders if folder != directory and folder.is_symlink()), None)
     if link is not None:

@@ -452,10 +452,7 @@ def _further(completed: Stack, stack: Stack) -> Iterator[str]:
 def _stacks(
     plan: Plan, choice: Choice, wanted: Wanted, former: Former | None = None, *, is_short: bool = False
 ) -> tuple[Stack, ...]:
-    """Stacks of a choice, with the inputs that the code of their roots has already, and its names.
-
-    A short program has the names of its plan.
-    """
+    """Stacks of a choice, with the inputs that their roots have, and its names (a short program: the plan's)."""
     former = former or Former()
     unnamed = _unpinned(plan, choice, wanted)
     roots = _roots(unnamed)

@@ -162,10 +162,7 @@ def traversal(node: Any) -> Traversal | None:  # noqa: ANN401
 
 
 def chain(node: Any) -> tuple[Any, ...] | None:  # noqa: ANN401
-    """The steps of a reference as :func:`traversal`, with the expression of each computed index; None: no reference.
-
-    A splat is ``[*]``.
-    """
+    """Steps of a reference as :func:`traversal`, each index an expression, ``[*]`` of a splat; None: no reference."""
     node = unwrap(node)
     kind = getattr(node, "data", "")
     if kind == "identifier":

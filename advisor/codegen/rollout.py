@@ -235,10 +235,7 @@ def _engines(deployed: Deployed) -> Mapping[str, str]:
 
 
 def former_regions(former: Deployed, now: Deployed, succession: Mapping[str, str]) -> Mapping[str, str]:
-    """New region → the one that its groups take over from, where that is one alone.
-
-    *succession*: old key → new key, of :func:`successors`.
-    """
+    """New region → the one that its groups take over from by *succession* (old key → new key), if it is one alone."""
     was, now_in = ({group.key: group.region for group in part.groups} for part in (former, now))
     origins: dict[str, set[str]] = {}
     for old, new in succession.items():

@@ -168,10 +168,7 @@ def check_inputs(names: Collection[str]) -> None:
 
 
 def engine_of(serves: Serves, wanted: Wanted) -> Engine:
-    """The engine that the user wants, or else the planned one.
-
-    Raises NotDeployable if the planned engine is none that this program can write.
-    """
+    """The engine that the user wants, else the planned one. Raises NotDeployable if this program cannot write it."""
     engine = wanted.engine or planned_engine(serves)
     if engine is None:
         raise NotDeployable(

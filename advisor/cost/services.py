@@ -285,10 +285,7 @@ class Deployed(NamedTuple):
 def region_charges(
     catalog: Catalog, provider: str, region: str, gb_per_request: float, deployed: Deployed | None = None
 ) -> RegionCharges | None:
-    """Charges of a region of the three clouds; None of others, of whom nothing is known.
-
-    Without *deployed* the code orders hosts, and no response cache.
-    """
+    """Charges of a region of the three clouds, else None. Without *deployed*: hosts, and no response cache."""
     if provider not in CLOUDS:
         return None
     deployed = deployed or Deployed()

@@ -182,10 +182,7 @@ class _BlockSize:
         self.is_told = False
 
     def narrow(self, blocks: int, tokens: float) -> None:
-        """Leave out the sizes that a prompt of so many blocks and tokens rules out.
-
-        Raises _NoRequestError if no size is left.
-        """
+        """Leave out sizes that a prompt of these blocks and tokens rules out. Raises _NoRequestError if all are."""
         least = max(self.least, math.floor(tokens / (blocks + 1)) + 1)
         most = self.most if blocks < 2 else min(self.most, math.ceil(tokens / (blocks - 1)) - 1)
         if least > most:
@@ -196,10 +193,7 @@ class _BlockSize:
         self.least, self.most, self.is_told = least, most, True
 
     def tokens(self) -> int:
-        """Size of a block: 16 where it is among those left, else the power of two if there is one.
-
-        Raises _NoRequestError if several sizes are left.
-        """
+        """Size of a block: 16 if left, else the only power of two. Raises _NoRequestError if several are left."""
         left = range(self.least, self.most + 1)
         likely = [size for size in left if size == BLOCK_TOKENS] or [size for size in left if size.bit_count() == 1]
         if len(likely or left) > 1:

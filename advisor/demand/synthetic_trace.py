@@ -217,10 +217,7 @@ def classes_of(calendar: Calendar, seconds: Floats) -> Integers:
 
 
 def _weights(calendar: Calendar | None, seconds: Floats, is_filling: Flags) -> Floats | None:
-    """Requests of a week that each of a sample stands for, 1 on the mean of those that stand for any, (n,).
-
-    None where all stand for as many.
-    """
+    """Requests of a week that each of a sample stands for, 1 on their mean, (n,); None: all stand for as many."""
     if not is_filling.any():
         return _weights_in_a_week(calendar, seconds) if calendar else None
     weights = np.where(is_filling, 0.0, 1.0)

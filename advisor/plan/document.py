@@ -124,10 +124,7 @@ def _shortened(text: str) -> str:
 
 
 def why_not_as_made(text: str, where: str = "plan") -> str:
-    """Why a plan may not say what `advisor recommend` said: its digest is another, or missing; "" when it says that.
-
-    Raises InputError: no JSON.
-    """
+    """Why a plan may not say what was recommended: another digest, or none; else "". Raises InputError: no JSON."""
     return digest_mismatch(_read(text, where), "plan")
 
 

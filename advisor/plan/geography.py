@@ -116,10 +116,7 @@ def network_shortfall(place: str, region: str, slo: Slo, network_ms: float) -> S
 
 
 def check_residency(workload: Workload, catalog: Catalog) -> None:
-    """Refuse a residency that is neither a country, a continent nor one of EU, EEA and UK.
-
-    Raises InputError for such an entry, with the nearest names.
-    """
+    """Raise InputError, with the nearest names, unless it is a country, a continent, EU, EEA or UK."""
     continents = {region.continent for region in catalog.regions.values()} - {""}
     countries = {region.country_iso2 for region in catalog.regions.values()} - {""}
     countries |= EU | {place.country_iso2 for place in catalog.geography.places.values()}

@@ -88,10 +88,7 @@ class Lock:
 
 
 def lock_of(catalog: Catalog, plan: PlanRows) -> Lock:
-    """The rows of a catalog for what a plan used.
-
-    Raises InputError if the plan was made from another catalog, so the rows cannot be those that it used.
-    """
+    """Rows of the catalog that a plan used. Raises InputError if it was made from another catalog."""
     if catalog.content_hash != plan.catalog_hash:
         raise InputError(
             "the plan was made from another catalog than the one that is loaded now",

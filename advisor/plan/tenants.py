@@ -169,10 +169,7 @@ def in_servers(tenants: Sequence[Named]) -> Processes | None:
 
 
 def parts_of_time(tenants: Sequence[str], servers: Sequence[Sequence[str]], name: str) -> int:
-    """Equal parts of an accelerator's time of which a tenant has one.
-
-    *servers*: those of them whose models one process holds, process by process.
-    """
+    """Equal parts of an accelerator's time of which a tenant has one; *servers*: tenants of each process."""
     processes = len(tenants) - sum(len(members) - 1 for members in servers)
     return processes * next((len(members) for members in servers if name in members), 1)
 

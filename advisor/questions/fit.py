@@ -159,10 +159,7 @@ def stored_bytes(model: Model) -> int:
 
 
 def item_work(model: Model, tokens: int | None) -> tuple[float | None, str]:
-    """FLOPs of one item, None where they are not known, and what an item is.
-
-    *tokens*: length of a text, for models that answer one in one pass.
-    """
+    """FLOPs of one item (None: not known), and what it is; *tokens*: length of a text answered in one pass."""
     if model.hidden and one_pass(model):
         flop = float(flop_of_sample(model, np.array([tokens or np.nan]))[0])
         text = f"one text of {tokens:,} tokens" if tokens else model.sample or "one text of the usual length"

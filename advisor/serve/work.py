@@ -59,10 +59,7 @@ _OF_TOKENS = (("ttft_p95", "TTFT p95"), ("tpot_p95", "TPOT p95"), ("e2e_p95", "w
 
 
 def changes_of(form: Form, controls: Sequence[Control]) -> Changes:
-    """Changes that a form asks for; an empty field is as stated.
-
-    Raises InputError for a field that there is no control for, or a value that cannot be chosen.
-    """
+    """Changes of a form but for empty fields. Raises InputError for a field without control, or a value not offered."""
     keys = {control.key for control in controls}
     unknown = sorted({name.removeprefix(STEP).removeprefix(WAS) for name in form.fields} - keys)
     if unknown:
@@ -275,10 +272,7 @@ def _told(work: Callable[Given, Result]) -> Callable[Given, Result | Problem]:
 
 @_told
 def planned(source: Source, changes: Changes, demand: Demand | None, place: Place) -> Answer:
-    """The plan for a changed question.
-
-    *demand*: as it was measured for an earlier question of the same source; None: it is measured now.
-    """
+    """The plan for a changed question; *demand*: as measured for the same source before; None: measured now."""
     question, asked = _questions(source, changes, demand)
     if source.is_plan and not changes:
         plan = plan_from_json(source.text, str(source.path))

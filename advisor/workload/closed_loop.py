@@ -112,10 +112,7 @@ def batch_run(work: BatchWork) -> BatchRun:
 
 
 def batch_beside(stated: DeclaredDemand, workload: Workload, model: Model) -> BatchBeside | None:
-    """Batch work beside a demand; None where what is stated is no such work.
-
-    Raises InputError if the size of an item is not in the model's unit.
-    """
+    """Batch work beside a demand, or None. Raises InputError if an item's size is not in the model's unit."""
     if stated.batch is None:
         return None
     _, (size, items) = declared_size(stated, model, replace(workload, demand=stated))

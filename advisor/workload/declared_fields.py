@@ -254,10 +254,7 @@ def read_declared(field: Field) -> DeclaredDemand:
 
 
 def read_batch_work(field: Field, elsewhere: Mapping[str, str]) -> DeclaredDemand:
-    """Batch work: items of a run, all of one size, and the hours in which they may be worked on.
-
-    Raises InputError with file, line, field, and how to fix it.
-    """
+    """Batch work: a run's items of one size, and its open hours. Raises InputError with place and fix."""
     fields = field.mapping(_BATCH_KEYS, elsewhere)
     sizes = {key: one_length(fields[key]) for key in (*_SPREAD_SIZES, "output_tokens") if key in fields}
     size = one_pass_size(fields, sizes)

@@ -51,10 +51,7 @@ def holdings_of(catalog: Catalog) -> Holdings | None:
 
 
 def read_holdings(path: Path, catalog: Catalog) -> Holdings:
-    """Holdings of the account, from an overlay file.
-
-    Raises InputError with file, line and field; unknown names come with the nearest known ones.
-    """
+    """Holdings of an overlay file. Raises InputError with place and field, and the nearest names of unknown ones."""
     fields = read_document(path, "overlay", "docs/refresh.md shows one").mapping(KEYS)
     names = Names(catalog.instance_types.keys(), catalog.regions.keys())
     commitments = read_commitments(fields.get("commitments"))
@@ -164,10 +161,7 @@ def check_holds(workload: Workload, catalog: Catalog) -> None:
 
 
 def check_engine_kind(workload: Workload, model: Model, unit: Unit, catalog: Catalog) -> None:
-    """Refuse engines of which each serves other kinds of models alone.
-
-    Raises InputError with the kinds that they serve, and the engines that serve this one.
-    """
+    """Raise InputError if each engine serves other kinds of models, with those and the engines that serve this one."""
     units = {name: catalog.units_of_engine(name) for name in workload.engines}
     if not units or any(unit in served for served in units.values()):
         return

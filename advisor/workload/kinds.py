@@ -151,10 +151,7 @@ def names_reranker(name: str) -> bool:
 
 
 def declared_size(declared: DeclaredDemand, model: Model, workload: Workload) -> tuple[Unit, Size]:
-    """Unit and size of the requests that a workload declares.
-
-    Raises InputError if the size is not stated in the model's unit, or in another one.
-    """
+    """Unit and size of a workload's requests. Raises InputError if the size is not stated in the model's unit."""
     unit = unit_of(model, workload)
     _check_keys(declared, model, unit, workload)
     size, items = _SIZED[unit].read(declared, model, workload)

@@ -138,10 +138,7 @@ class _Titles:
 
 
 def _counting(table: str, rows: Sequence[Row]) -> list[Row]:
-    """Rows that count: machines as the lowest layer describes them, other prices as the highest has them.
-
-    Services are listed region by region.
-    """
+    """Rows that count: machines of the lowest layer, other prices of the highest, services region by region."""
     counting: dict[tuple[str, ...], Row] = {}
     match table:
         case "instances.csv":

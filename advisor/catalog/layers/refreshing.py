@@ -110,10 +110,7 @@ def run_tasks(
     at_once: int = 8,
     progress: Progress | None = None,
 ) -> Found:
-    """Everything that the tasks of a question find; those that the journal holds are not run again.
-
-    Raises InputError if what was read cannot be kept.
-    """
+    """All that the tasks find; those in the journal are not run again. Raises InputError if it cannot be kept."""
     wanted = question.tasks
     rows: list[Row] = []
     complete: set[tuple[str, str]] = set()

@@ -76,10 +76,7 @@ def toolkit_container(request: Request) -> Container:
 
 
 def vllm_container(request: Request) -> Container:
-    """The container of vLLM with Optimum Neuron, whose task embed serves Qwen3.
-
-    Raises InputError if no image of it is known for the accelerator.
-    """
+    """The container of vLLM with Optimum Neuron, whose task embed serves Qwen3. Raises InputError without an image."""
     serves = request.serves
     server = server_of(VLLM, request)
     checkpoint = checkpoint_of(request.model, serves.precision, VLLM)

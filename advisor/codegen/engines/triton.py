@@ -127,10 +127,7 @@ class Triton:
 
 
 def with_models(containers: Mapping[str, Container]) -> Container:
-    """The container of one server with the models of several workloads.
-
-    *containers*: of Triton with one model each and of one image, by workload.
-    """
+    """The container of one server with the models of several containers of one image, by workload."""
     first = next(iter(containers.values()))
     return replace(
         first,

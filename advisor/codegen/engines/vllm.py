@@ -122,10 +122,7 @@ class VllmOnePass:
 
 
 def server_of(name: str, request: Request, runtime: Runtime | None = None) -> OnePassEngine:
-    """Row of a server on the accelerators of the request, or on those of another runtime.
-
-    Raises InputError if there is none, or no image of it is known there.
-    """
+    """Row of a server on the request's accelerators, or another runtime's. Raises InputError without it or image."""
     runtime = runtime or request.platform.runtime
     server = load_catalog().one_pass_engine(name, _VENDORS[runtime])
     if server is None or not server.release:

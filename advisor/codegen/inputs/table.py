@@ -161,10 +161,7 @@ class Record:
 def inputs_of(
     target: str, truth: Truth, text: Callable[[str], str], wanted: Collection[str] = (EVERY,)
 ) -> tuple[Input, ...]:
-    """Inputs of a stack, in the order of its target's table.
-
-    *wanted*: names of rare inputs to include, beside all others; :data:`EVERY`: all.
-    """
+    """Inputs of a stack, in its table's order, of rare inputs those *wanted* by name; :data:`EVERY`: all."""
     rare = () if EVERY in wanted else rare_inputs(target, truth)
     return tuple(
         _input(name, row, truth, text)

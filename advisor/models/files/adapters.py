@@ -19,10 +19,7 @@ _USUAL = ("model", "diffusion_pytorch_model", "pytorch_model", "consolidated")
 
 
 def weight_file(folder: Path) -> Path | None:
-    """The index of shards, or the safetensors file, that holds a folder's weights; None where there is none.
-
-    Raises InputError if several files could be meant.
-    """
+    """Index or safetensors file of a folder's weights; None: there is none. Raises InputError if there are several."""
     for pattern in (f"*{INDEX_ENDING}", "*.safetensors"):
         files = sorted(path for path in folder.glob(pattern) if path.is_file())
         usual = [path for name in _USUAL for path in files if path.name.split(".")[0] == name]

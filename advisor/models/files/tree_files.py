@@ -30,10 +30,7 @@ _MOST_DEPTH, _MOST_KEY, _MOST_UBJSON_TEXT, _MOST_VALUES = 64, 4096, 2**24, 5_000
 
 
 def read_ubjson(data: memoryview) -> Any:  # noqa: ANN401 - any JSON value
-    """The value that *data* holds; lists of numbers of one type are arrays.
-
-    Raises CutOff if it ends too early, nests too deeply, or is none.
-    """
+    """Value of *data*; lists of numbers of one type are arrays. Raises CutOff if too short, too deep, or none."""
     reader = _Reader(Cursor(data))
     return reader.value(reader.letter(), 0)
 

@@ -91,10 +91,7 @@ def tree_of(left: Children, right: Children, weight: Numbers | None, where: str)
 
 
 def bounded(trees: Iterable[Tree], where: str) -> tuple[Tree, ...]:
-    """All trees of a model, each built only while those before it are within bounds.
-
-    Raises InputError if together they have more levels than are walked.
-    """
+    """All trees of a model, built while those before are within bounds. Raises InputError for too many levels."""
     built: list[Tree] = []
     levels = 0
     for tree in trees:

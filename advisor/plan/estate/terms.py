@@ -70,10 +70,7 @@ def _summed(commitments: tuple[OwnedCommitment, ...]) -> list[OwnedCommitment]:
 
 
 def read_terms(directory: Path) -> Terms:
-    """The terms of a directory of workload files; without a file nothing is limited or owned.
-
-    Raises InputError with file, line, field, and how to fix it.
-    """
+    """Terms of a directory; without a file nothing is limited or owned. Raises InputError with place and fix."""
     path = directory / FILE_NAME
     if not path.exists():
         return Terms()

@@ -101,10 +101,7 @@ class Change:
 
 
 def changed_by(question: PlanRequest, key: str, value: str) -> tuple[PlanRequest, Change]:
-    """The question with one setting changed, and the change in words.
-
-    Raises InputError if the key is unknown, with the nearest ones, or the value is none of it.
-    """
+    """Question with a setting changed, and the change in words. Raises InputError for an unknown key or wrong value."""
     setting = _settings().get(key)
     if setting is None:
         raise InputError(f"unknown key '{key}'", hint=_nearest(key))

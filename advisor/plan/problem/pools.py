@@ -327,10 +327,7 @@ def _key(offer: Offer, candidate: Candidate) -> str:
 
 
 def _rates(supply: Supply, at: int, network: tuple[float, ...]) -> tuple[Floats, Floats]:
-    """Rates of one instance: all requests of each place (places,), and each bucket alone (places, buckets).
-
-    *network*: ms to each place.
-    """
+    """Rates of one instance in all (places,) and for each bucket (places, buckets); *network*: ms to each place."""
     replicas = supply.served[at].candidate.replicas_per_instance
     mix = [supply.rates.mix[ms][at] if math.isfinite(ms) else 0.0 for ms in network]
     count = len(next(iter(supply.rates.buckets.values()), ()))

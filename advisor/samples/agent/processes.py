@@ -73,10 +73,7 @@ class Process:
     def __init__(
         self, command: Sequence[str], *, listens: bool = False, speaks: bool = False, complains: bool = False
     ) -> None:
-        """Start a program, by its path, with pipes for its standard input and output, or for its standard error.
-
-        Raises OSError if the program cannot be started.
-        """
+        """Start a program with pipes for input and output, or standard error. Raises OSError if it cannot be."""
         self.write_end: int | None = None
         self.read_end: int | None = None
         if listens:

@@ -34,10 +34,7 @@ _WORDS = "words"
 
 
 def main(arguments: Sequence[str], program: str) -> int:
-    """Print it; the exit status: 1 where one of them is not running, or its state cannot be read.
-
-    Raises InputError if no agent has written its status there.
-    """
+    """Print it; exit status 1 where one is not running or unreadable. Raises InputError if no agent wrote there."""
     parser = argparse.ArgumentParser(
         prog=program,
         description="Say what the agents that write to DIRECTORY are doing: sources, last readings, gaps, restarts. "

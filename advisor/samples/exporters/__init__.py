@@ -173,10 +173,7 @@ class NameTable:
         return [exporter for exporter in self.exporters.values() if exporter.serves and exporter.key not in _OWN]
 
     def with_file(self, path: Path | None) -> "NameTable":
-        """The same with the rows of a user's mapping file before all others; None: the same.
-
-        Raises InputError with file and line, and what is allowed there.
-        """
+        """The same with rows of a user's mapping file, if any, first. Raises InputError with place and remedy."""
         if path is None:
             return self
         exporters, names = dict(self.exporters), []

@@ -172,10 +172,7 @@ class CloudWatchApi:
         return answers
 
     def spans(self, start_seconds: float, end_seconds: float) -> list[Span]:
-        """A time in parts, oldest first, each of the shortest periods for which points are kept.
-
-        Raises InputError if it begins before anything that is kept.
-        """
+        """Parts of a time, oldest first, each of the shortest period kept. Raises InputError if it begins before."""
         now = self.now_seconds()
         self.period_since(start_seconds)
         coarsest = RETENTION[-1][0]

@@ -359,10 +359,7 @@ def folders_of(places: Sequence[str]) -> "list[Folder]":
 
 @contextmanager
 def at_hand(files: Sequence[StoredFile]) -> Iterator[dict[StoredFile, Path]]:
-    """Paths of files on this machine; those of object storage are copied, and removed afterwards.
-
-    One that is gone meanwhile is left out.
-    """
+    """Paths of files here; those of object storage are copied for the time, but for any gone meanwhile."""
     paths = {file: path for file in files if (path := file.folder.local(file)) is not None}
     distant = [file for file in files if file not in paths]
     if not distant:

@@ -262,10 +262,7 @@ def read_table(path: Path, columns: pa.Schema, schema: str = SCHEMA_V2) -> pa.Ta
 
 
 def time_range_us(stream: BinaryIO) -> tuple[int, int] | None:
-    """Begin of the first row in a file and end of the last; None where it has no rows.
-
-    Raises UnreadableError if it was cut short, or the agent did not write it.
-    """
+    """Begin of the first row in a file and end of the last; None: no rows. Raises UnreadableError if cut short."""
     metadata = _metadata_of(stream)
     _check_schema(metadata, SCHEMA_V2)
     columns = [metadata.row_group(number).column(0) for number in range(metadata.num_row_groups)]

@@ -64,10 +64,7 @@ class PrometheusApi:
     requests: int = 0
 
     def instant(self, query: str, end_us: int) -> list[Series]:
-        """Evaluate at one moment, µs since 1970.
-
-        Raises TooMuchError for a limit of the server's, and InputError if it cannot be reached, or refuses.
-        """
+        """Evaluate at a moment, µs since 1970. Raises TooMuchError for a limit, InputError if unreachable."""
         # nocache: VictoriaMetrics otherwise moves moments of the last 30 s into the past.
         data = self._ask("/api/v1/query", {"query": query, "time": _seconds(end_us), "nocache": "1"})
         return self._series(data)

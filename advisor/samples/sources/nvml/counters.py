@@ -162,10 +162,7 @@ class Device:
         self._identify(handle)
 
     def mig_instances(self) -> list["Device"]:
-        """The MIG instances it is divided into; empty for a whole accelerator.
-
-        ``nvidia-smi -L``, ``nvidia-smi --query-gpu=mig.mode.current``
-        """
+        """MIG instances it is divided into; empty: whole. ``nvidia-smi -L``, ``--query-gpu=mig.mode.current``."""
         try:
             current, _ = supported(lambda: pynvml.nvmlDeviceGetMigMode(self.handle))
             slots = supported(lambda: pynvml.nvmlDeviceGetMaxMigDeviceCount(self.handle)) if current else 0
