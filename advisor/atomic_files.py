@@ -19,11 +19,7 @@ _WRITABLE = "give a path in a directory that exists, that you may write to, and 
 
 
 def make_directory(directory: Path) -> None:
-    """Make a directory with its parents.
-
-    Raises:
-        InputError: it cannot be made.
-    """
+    """Make a directory with its parents. Raises InputError if it cannot be made."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -34,8 +30,7 @@ def make_directory(directory: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Replace *path* by *text* in one step: write beside it, flush to disk, rename over it.
 
-    Raises:
-        InputError: the directory is missing or not writable, or the disk is full; *path* is then as it was.
+    Raises InputError if the directory is missing or not writable, or the disk is full; *path* is then as it was.
     """
     write_bytes(path, text.encode())
 
@@ -64,8 +59,7 @@ def write_bytes(path: Path, content: bytes, scratch: Path | None = None) -> None
 def write_output(path: Path, content: bytes) -> None:
     """Write *content* where a person wants it: a file in one step, behind links; a device or a pipe as it is.
 
-    Raises:
-        InputError: it cannot be written; a file is then as it was.
+    Raises InputError if it cannot be written; a file is then as it was.
     """
     try:
         place = path.resolve()
@@ -102,10 +96,8 @@ def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
 
     A process that was killed leaves its folder unlocked; the next call removes it.
 
-    It lies in *parent*, or in the system's folder for temporary files (``TMPDIR``).
-
-    Raises:
-        OSError: it cannot be made.
+    It lies in *parent*, or in the system's folder for temporary files (``TMPDIR``). Raises OSError if it cannot be
+    made.
     """
     place = parent or Path(tempfile.gettempdir())
     _remove_abandoned(place)

@@ -9,11 +9,7 @@ _INSTALLED = PACKAGE_DIR / "_data"
 
 
 def data_dir(name: str) -> Path:
-    """Directory of shipped data, ``templates`` or ``instance_catalog``.
-
-    Returns:
-        The directory inside an installed wheel if there is one, else the one in the checkout.
-    """
+    """Directory of shipped data, such as ``templates``: of an installed wheel if there is one, else the checkout's."""
     root = _INSTALLED if _INSTALLED.is_dir() else PACKAGE_DIR.parent
     return root / name
 

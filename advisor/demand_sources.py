@@ -52,10 +52,8 @@ def measure_demand(workload: Workload, model: Model, catalog: Catalog, performan
 def planned_demand(demand: Demand, workload: Workload, model: Model) -> Demand:
     """Demand times the factors that the workload states, of its prompts too, without cached answers.
 
-    Lone minutes far above all others are counted at one level, which the forecast and the replay share.
-
-    Raises:
-        InputError: the requests hold no text that could be longer or shorter.
+    Lone minutes far above all others are counted at one level, which the forecast and the replay share. Raises
+    InputError if the requests hold no text that could be longer or shorter.
     """
     demand = _with_capped(demand)
     if workload.batch is not None:

@@ -14,10 +14,8 @@ Wrong usage of the command line is click's (exit 2); anything else that escapes 
 class AdvisorError(Exception):
     """An error that a user can understand and fix.
 
-    Args:
-        message: what is wrong, in one sentence.
-        where: the file, line, row or field it was found at ("" when there is no such place).
-        hint: how to fix it ("" when the message already says so).
+    *message*: what is wrong, in one sentence. *where*: the file, line, row or field it was found at ("" when there is
+    no such place). *hint*: how to fix it ("" when the message already says so).
     """
 
     exit_code = 1

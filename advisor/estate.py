@@ -135,9 +135,7 @@ def plan_estate(
     """Plan all workload files of a directory together, with what they share in an ``estate.yaml``.
 
     A file that cannot be read does not stop the others: its row says why. *watch* is called as workloads are done.
-
-    Raises:
-        InputError: the directory holds no workload files, or its ``estate.yaml`` has to be fixed.
+    Raises InputError if the directory holds no workload files, or its ``estate.yaml`` has to be fixed.
     """
     today = dt.datetime.now(dt.UTC).date()
     terms = with_account(read_terms(directory), holdings_of(load_catalog()), today)
@@ -248,8 +246,7 @@ def _seated(part: Part, estate: Estate) -> str:
 def workload_files(directory: Path) -> list[Path]:
     """Every YAML file of a directory but the estate's own, and every ``workload.yaml`` one level below.
 
-    Raises:
-        InputError: there is none, or two that only differ in their suffix.
+    Raises InputError if there is none, or two that only differ in their suffix.
     """
     paths = [path for path in sorted(directory.iterdir()) if path.suffix in _SUFFIXES and path.name != FILE_NAME]
     paths += sorted(directory.glob("*/workload.yaml"))

@@ -20,11 +20,7 @@ from urllib3.response import HTTPResponse
 
 @contextmanager
 def cut_after(connection: socket.socket, seconds: float) -> Iterator[None]:
-    """Shut a connection down where the block takes longer; whatever waits on it then ends.
-
-    Raises:
-        TimeoutError: it took longer.
-    """
+    """Shut a connection down, which ends all that waits on it, and raise TimeoutError if the block takes longer."""
     is_cut = threading.Event()
 
     def cut() -> None:
@@ -77,11 +73,7 @@ class BoundedRetry(urllib3.Retry):
         _pool: Any = None,  # noqa: ANN401
         _stacktrace: Any = None,  # noqa: ANN401
     ) -> Self:
-        """The state after a failure.
-
-        Raises:
-            urllib3.exceptions.MaxRetryError: there were too many, or the wait would be too long.
-        """
+        """The state after a failure. Raises MaxRetryError if there were too many, or the wait is too long."""
         state = super().increment(method, url, response, error, _pool, _stacktrace)
         if response is not None and response.get_redirect_location():
             return state

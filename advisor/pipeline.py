@@ -38,15 +38,7 @@ from advisor.plan.replay.engine import Timelines
 from advisor.plan.replay.groups import Confirmed
 from advisor.plan.request import PlanRequest, catalog_for, catalog_of_question, requirements_of
 from advisor.plan.rungs import rungs_of, widest
-from advisor.plan.solve.stage import (
-    BRIEF_EFFORT,
-    BRIEF_NOTE,
-    Effort,
-    PlanningContext,
-    offers_in,
-    running_of,
-    standing_of,
-)
+from advisor.plan.solve import stage
 from advisor.plan.values import Plan
 from advisor.records import dataclass, field, replace
 from advisor.requirements import Requirements, check_names
@@ -62,7 +54,7 @@ if TYPE_CHECKING:
 class Extent:
     """Effort that goes into a plan, and share of what was looked at that it holds."""
 
-    effort: Effort = field(default_factory=Effort)
+    effort: stage.Effort = field(default_factory=stage.Effort)
     replayed_options: int = 5
     """So many of the cheapest options are replayed."""
     every_variant: bool = False
@@ -78,7 +70,7 @@ BEST = Extent()
 """The best of each offer, and why all others are none."""
 ALL = Extent(every_variant=True)
 """Every precision and parallelism."""
-BRIEF = Extent(BRIEF_EFFORT, 0, has_ladder=False, rejections_beside_options=False, notes=(BRIEF_NOTE,))
+BRIEF = Extent(stage.BRIEF_EFFORT, 0, has_ladder=False, rejections_beside_options=False, notes=(stage.BRIEF_NOTE,))
 """A few options, and rejections only where there are none."""
 
 
@@ -120,15 +112,10 @@ def recommend(
 ) -> Plan:
     """Plan for a workload file.
 
-    Args:
-        asked: the workload file, or what was read of it.
-        every_variant: keep every precision and parallelism, not only the best of each offer.
-        progress: called with the number of requests read while a trace is counted.
-        basis: what is known of prices and performance.
-        previous: what was planned before and runs now; leaving it has to be worth its cost.
-
-    Raises:
-        InputError: something in the workload, its demand or its model that the user can fix.
+    *every_variant*: keep every precision and parallelism, not only the best of each offer. *progress*: called with the
+    number of requests read while a trace is counted. *previous*: what was planned before and runs now; leaving it has
+    to be worth its cost. Raises InputError for something in the workload, its demand or its model that the user can
+    fix.
     """
     basis = basis or Basis()
     model = load_model(basis.calibration)
@@ -147,11 +134,10 @@ def recommend(
 def prepared(workload: Workload, catalog: Catalog, *, previous: Plan | None = None) -> Workload:
     """The workload with what stands around it: the plan that runs, the account, and the day that terms are bought on.
 
-    Raises:
-        InputError: the user's overlay is wrong, or allows none of the workload's regions.
+    Raises InputError if the user's overlay is wrong, or allows none of the workload's regions.
     """
     if previous is not None:
-        workload = replace(workload, running=tuple(running_of(previous).items()))
+        workload = replace(workload, running=tuple(stage.running_of(previous).items()))
     workload = with_account(workload, catalog)
     is_dated = workload.commitments or Purchase.COMMITMENT in workload.purchase or workload.timezone
     if workload.as_of is None and is_dated:
@@ -162,8 +148,7 @@ def prepared(workload: Workload, catalog: Catalog, *, previous: Plan | None = No
 def with_account(workload: Workload, catalog: Catalog) -> Workload:
     """The workload with what the user's overlay says of the account: regions, commitments and quotas.
 
-    Raises:
-        InputError: the overlay is wrong, or allows none of the workload's regions.
+    Raises InputError if the overlay is wrong, or allows none of the workload's regions.
     """
     holdings = holdings_of(catalog)
     today = dt.datetime.now(dt.UTC).date()
@@ -184,10 +169,7 @@ def question_for(
     progress: CountProgress | None = None,
     measured: Demand | None = None,
 ) -> PlanRequest:
-    """The question of a workload: its model, and its demand as measured or stated.
-
-    Demand that was *measured* before is not read again.
-    """
+    """Question of a workload: its model, and its demand as *measured* before, measured now, or stated."""
     served_model = find_model(workload.model_reference)
     catalog = catalog_for(workload, served_model, catalog)
     check_names(workload, catalog)
@@ -220,17 +202,17 @@ def answer(
     """The plan, with what it was chosen from; *regions* are where (provider/region) its fleet is known to be."""
     catalog = catalog_of_question(question, catalog)
     requirements = with_measured_engines(requirements_of(question, catalog), model, catalog)
-    standing, standing_notes = standing_of(requirements, catalog)
+    standing, standing_notes = stage.standing_of(requirements, catalog)
     comparison = compared(model, requirements, catalog)
     model = comparison.model
-    context = PlanningContext(requirements, catalog, model, standing, extent.effort, slower=comparison.slower)
+    context = stage.PlanningContext(requirements, catalog, model, standing, extent.effort, slower=comparison.slower)
     rungs = rungs_of(requirements, catalog) if extent.has_ladder else ()
     wide = replace(requirements, workload=widest(requirements.workload, rungs, catalog)) if rungs else requirements
     matches = match(wide, catalog)
     every = in_reach(matches, wide.workload, catalog)
     own = in_reach(match(requirements, catalog, matches), requirements.workload, catalog) if rungs else every
     served, too_slow = serve(every.candidates, wide, model)
-    offers = offers_in(every.offers, regions) if regions else every.offers
+    offers = stage.offers_in(every.offers, regions) if regions else every.offers
     variants, today = extent.every_variant, extent.judges_today
     asked = Asked(extent.replayed_options, every_variant=variants, rungs=rungs, judges_today=today)
     market, planned = plan_routed(market_of(context, wide, served, offers), asked)
@@ -290,11 +272,13 @@ def market_of_requests(
 
     catalog = catalog_of_question(question, catalog)
     requirements = with_measured_engines(requirements_of(question, catalog), model, catalog)
-    standing, _ = standing_of(requirements, catalog)
+    standing, _ = stage.standing_of(requirements, catalog)
     comparison = compared(model, requirements, catalog)
     model = comparison.model
     timelines = timelines or Timelines()
-    context = PlanningContext(requirements, catalog, model, standing, timelines=timelines, slower=comparison.slower)
+    context = stage.PlanningContext(
+        requirements, catalog, model, standing, timelines=timelines, slower=comparison.slower
+    )
     matches = in_reach(match(requirements, catalog), requirements.workload, catalog)
     served, too_slow = serve(matches.candidates, requirements, model)
     market = market_of(context, requirements, served, matches.offers)

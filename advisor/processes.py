@@ -213,11 +213,7 @@ class Spread:
 
     @contextmanager
     def open(self) -> Iterator[Run]:
-        """Start what runs the work, and stop it.
-
-        Raises:
-            InputError: a library is missing, or the cluster does not answer.
-        """
+        """Start and stop what runs the work. Raises InputError if a library is missing, or the cluster is silent."""
         if self.jobs == 1 and self.backend == "loky":
             yield _here
             return

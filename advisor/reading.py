@@ -33,10 +33,8 @@ _STDIN = "-"
 def read_text(path: Path, what: str, hint: str = "", most_bytes: int = MOST_BYTES) -> str:
     """Text of a file, pipe or device in UTF-8, without a byte order mark, its lines ended by line feeds.
 
-    ``-`` is the standard input. Messages call it *what*, such as "plan".
-
-    Raises:
-        InputError: it cannot be read, is larger, or is not UTF-8.
+    ``-`` is the standard input. Messages call it *what*, such as "plan". Raises InputError if it cannot be read, is
+    larger, or is not UTF-8.
     """
     decoder, text = codecs.getincrementaldecoder("utf-8-sig")(), ""
     try:
@@ -53,8 +51,7 @@ def read_text(path: Path, what: str, hint: str = "", most_bytes: int = MOST_BYTE
 def check_regular(path: Path, what: str, hint: str = IN_THE_WAY) -> None:
     """Refuse a pipe or a device in the place of a file that nobody named: reading it might never end.
 
-    Raises:
-        InputError: it is no regular file, or is not there.
+    Raises InputError if it is no regular file, or is not there.
     """
     try:
         mode = path.stat().st_mode
@@ -72,9 +69,8 @@ def read_json(path: Path, what: str, hint: str = "") -> Any:  # noqa: ANN401 - a
 def json_of(text: str, where: str, hint: str = "", *, allows_nan: bool = False) -> Any:  # noqa: ANN401 - any JSON value
     """Value of a JSON text; NaN and infinity are refused, as by the standard, unless it *allows_nan*.
 
-    Raises:
-        InputError: it is not JSON, nests too deeply, repeats a key, holds a number of more than 40 digits, or half a
-            character, which no file can hold.
+    Raises InputError if it is not JSON, nests too deeply, repeats a key, holds a number of more than 40 digits, or half
+    a character, which no file can hold.
     """
     try:
         value = json.loads(
@@ -139,11 +135,7 @@ def _opened(path: Path, what: str) -> Iterator[BinaryIO]:
 
 
 def standard_input() -> TextIO:
-    """The standard input.
-
-    Raises:
-        InputError: the program was started without any, as some schedulers do.
-    """
+    """The standard input. Raises InputError if the program was started without any, as some schedulers do."""
     if sys.stdin is None:
         raise InputError("the standard input is closed", where=_STDIN, hint="give a file, or pipe the content in")
     return sys.stdin

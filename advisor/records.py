@@ -51,10 +51,7 @@ else:
 
 @cache
 def _arguments(kind: type[Any]) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]], dict[str, int]]:
-    """Names of the arguments that make an object of a class, a function that reads them all of one, and their places.
-
-    No places where some have none.
-    """
+    """Names of the arguments that make an object, a reader of all, and their places; none where some have none."""
     arguments = [each for each in fields(kind) if each.init]
     names = tuple(each.name for each in arguments)
     places = {} if any(each.kw_only for each in arguments) else {name: at for at, name in enumerate(names)}
@@ -229,11 +226,7 @@ def with_own_memory(keeper: Kept) -> Kept:
 
 
 def picked(value: object, *names: str) -> dict[str, Any]:
-    """Attributes of a value under their own names, in this order.
-
-    Raises:
-        AttributeError: it has no such attribute.
-    """
+    """Attributes of a value under their own names, in this order. Raises AttributeError if it has no such attribute."""
     return {name: getattr(value, name) for name in names}
 
 

@@ -72,8 +72,7 @@ class Requirements:
 def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) -> Requirements:
     """Check the workload against catalog, model and demand.
 
-    Raises:
-        InputError: a name that the catalog does not know, or requests longer than the model's context.
+    Raises InputError for a name that the catalog does not know, or requests longer than the model's context.
     """
     check_names(workload, catalog)
     if workload.clock is not None and demand.profile is not None:

@@ -149,10 +149,8 @@ def read_records(path: Path, holding: str = "") -> Iterator[Record]:
 def records_of(kind: type[AnyRecord], path: Path, holding: str = "") -> Iterator[AnyRecord]:
     """Rows of a CSV file with a header line as records of a kind.
 
-    *holding*: a text on the lines of the rows that are wanted; others may be left out unread. "": all are read.
-
-    Raises:
-        InputError: the file cannot be read, or a row has another number of cells than the header.
+    *holding*: a text on the lines of the rows that are wanted; others may be left out unread. "": all are read. Raises
+    InputError if the file cannot be read, or a row has another number of cells than the header.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:

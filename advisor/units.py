@@ -14,11 +14,7 @@ LONGEST = timedelta(days=3650)
 
 
 def parse_duration(text: str) -> timedelta:
-    """A number with its unit (ms, s, m, h, d) as a span longer than zero.
-
-    Raises:
-        ValueError: it is no such thing; the message says what is.
-    """
+    """Span above zero of a number with its unit (ms, s, m, h, d). Raises ValueError, which says what is one."""
     match = _PATTERN.fullmatch(text.strip())
     if not match:
         raise ValueError(f"{text!r} is not a span of time: write a number and its unit, such as 500ms, 1s, 2m or 1.5h")
@@ -34,8 +30,8 @@ def parse_duration(text: str) -> timedelta:
 def parse_duration_between(text: str, shortest: timedelta, longest: timedelta, why: str) -> timedelta:
     """A span within bounds, both included.
 
-    Raises:
-        ValueError: it is no span, or outside of them; the message says what is allowed, and *why* where that is given.
+    Raises ValueError if it is no span, or outside of them; the message says what is allowed, and *why* where that is
+    given.
     """
     span = parse_duration(text)
     if not shortest <= span <= longest:

@@ -70,10 +70,8 @@ class Field:
     ) -> dict[str, "Field"]:
         """The fields of a mapping.
 
-        Keys of other levels of the document are told with the level that each belongs to.
-
-        Raises:
-            InputError: it is not a mapping, or has an unknown or a repeated key (the nearest known one is named).
+        Keys of other levels of the document are told with the level that each belongs to. Raises InputError if it is
+        not a mapping, or has an unknown or a repeated key (the nearest known one is named).
         """
         if not isinstance(self.node, yaml.MappingNode):
             self.fail(f"expected a mapping, found {_KIND[type(self.node)]}", f"give it keys: {', '.join(allowed)}")
@@ -234,11 +232,7 @@ def _shown(text: str) -> str:
 
 
 def read_document(path: Path, what: str = "workload", hint: str = _EXAMPLE) -> Field:
-    """The root of a YAML file.
-
-    Raises:
-        InputError: the file is missing, unreadable, larger than 1 MiB, empty or no YAML.
-    """
+    """Root of a YAML file. Raises InputError if the file is missing, unreadable, above 1 MiB, empty or no YAML."""
     return document_of(read_text(path, what, f"give a {what}.yaml in UTF-8", _MOST_YAML_BYTES), path, what, hint)
 
 

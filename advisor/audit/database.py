@@ -35,11 +35,7 @@ class Database:
     progress: Progress | None
 
     def run(self, statement: str, what: str = "") -> None:
-        """Run a statement; one that reads files is watched.
-
-        Raises:
-            InputError: the files cannot be read, or the sums are too large.
-        """
+        """Run a statement. Raises InputError if the files cannot be read, or the sums are too large."""
         try:
             if self.progress is None or not what:
                 self.connection.execute(statement)
@@ -60,11 +56,7 @@ class Database:
             raise KeyboardInterrupt from error  # a signal ended the query, and the database hides which
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """All rows of an answer that is small.
-
-        Raises:
-            InputError: as of :meth:`run`.
-        """
+        """All rows of an answer that is small. Raises InputError as of :meth:`run`."""
         self.run(query)
         return self.connection.fetchall()
 
@@ -105,11 +97,7 @@ class Database:
 
 @contextmanager
 def opened(progress: Progress | None = None, folder: Path | None = None) -> Iterator[Database]:
-    """A database in a folder (None: that for temporary files) whose files vanish at the end.
-
-    Raises:
-        InputError: nothing can be written there.
-    """
+    """A database whose files in a folder (None: temporary) vanish. Raises InputError if none can be written there."""
     with scratch_folder(folder) as scratch:
         config: dict[str, Any] = {
             "memory_limit": f"{MEMORY_MIB}MiB",
@@ -132,8 +120,7 @@ def opened(progress: Progress | None = None, folder: Path | None = None) -> Iter
 def repeated_columns(database: Database, table: Table, statement: str) -> list[str]:
     """Notes on columns that a statement reads of a table and that stand there twice with the same values.
 
-    Raises:
-        InputError: the values differ, so that nothing says which of them is meant.
+    Raises InputError if the values differ, so that nothing says which of them is meant.
     """
     notes = []
     for first, other in table.columns.repeated(statement):
@@ -152,8 +139,7 @@ def repeated_columns(database: Database, table: Table, statement: str) -> list[s
 def unreadable_time(database: Database, table: Table, column: str) -> str | None:
     """A cell of a column that is not a time; None: it has none.
 
-    Raises:
-        InputError: some dates name the day first, so that others are read as another day.
+    Raises InputError if some dates name the day first, so that others are read as another day.
     """
     value, moment = table.columns.text(column), table.columns.time(column)
     is_day_first = f"regexp_matches({value}, {text(DAY_FIRST)})"

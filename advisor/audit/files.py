@@ -65,10 +65,8 @@ def refuse_endless_lines(path: Path, what: str) -> None:
     """Refuse a file with a line of twice 32 MiB or more.
 
     Such a line covers a multiple of 32 MiB and as much after it. So of a plain file only the places after these
-    multiples are read, up to the first line end; a packed one is read whole. *what*: noun for messages.
-
-    Raises:
-        InputError: it has such a line, or is a damaged archive.
+    multiples are read, up to the first line end; a packed one is read whole. *what*: noun for messages. Raises
+    InputError if it has such a line, or is a damaged archive.
     """
     try:
         with opened(path) as stream:
@@ -118,11 +116,7 @@ class Table:
 
 
 def files_of(places: Sequence[str], what: str) -> list[Path]:
-    """Files that some names, folders and patterns stand for, each once, in order.
-
-    Raises:
-        InputError: a name stands for nothing that can be read.
-    """
+    """Files of names, folders and patterns, each once, in order. Raises InputError if a name stands for nothing."""
     try:
         paths = [path for place in places for path in _files_at(place, what)]
     except OSError as error:
@@ -178,8 +172,7 @@ def _kind(path: Path) -> str:
 def tables_of(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], scratch: Path, what: str) -> list[Table]:
     """Files by their columns; *scratch* takes links to files whose names are patterns to the database.
 
-    Raises:
-        InputError: a file cannot be read, or has no columns.
+    Raises InputError if a file cannot be read, or has no columns.
     """
     groups: dict[tuple[str, ...], list[Path]] = {}
     for path in paths:

@@ -377,8 +377,8 @@ FORMATS = (FOCUS, CUR, AZURE, GCP)
 def format_of(table: Table, stated: str | None) -> Format:
     """The format whose mandatory columns a table has, or the *stated* one.
 
-    Raises:
-        InputError: none fits, several do, or the stated one lacks columns, each named with the nearest that is there.
+    Raises InputError if none fits, several do, or the stated one lacks columns, each named with the nearest that is
+    there.
     """
     if stated is not None:
         wanted = next(kind for kind in FORMATS if kind.name == stated)

@@ -122,10 +122,8 @@ def read_ledger(
     """Read the files of a bill, of any formats, into a database.
 
     *catalogued*: provider and name of the types of machines with accelerators. *spread* sums the files over time, each
-    by itself.
-
-    Raises:
-        InputError: a file is not a bill, a cost is not a number, or currencies are mixed and a rate is missing.
+    by itself. Raises InputError if a file is not a bill, a cost is not a number, or currencies are mixed and a rate is
+    missing.
     """
     distinct, notes = identical_files(paths)
     tables = tables_of(database.connection, distinct, database.scratch, "bill")

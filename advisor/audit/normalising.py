@@ -20,11 +20,7 @@ _FACTOR_DIGITS = 14
 
 
 def one_currency(database: Database, rates: Mapping[str, Decimal]) -> tuple[str | None, Mapping[str, Decimal]]:
-    """Bring every amount into one currency; which one, and the rates of those that were converted.
-
-    Raises:
-        InputError: there are several, and a rate is missing.
-    """
+    """Bring amounts into one currency, and tell rates that converted. Raises InputError if a rate is missing."""
     costs: list[tuple[str | None, Decimal]] = database.rows(
         "SELECT currency, coalesce(nullif(sum(filled_effective), 0), sum(filled_billed)) FROM raw "
         "GROUP BY 1 HAVING count(*) FILTER (WHERE filled_effective <> 0 OR filled_billed <> 0) > 0 ORDER BY 2 DESC"
@@ -156,8 +152,7 @@ def write_tags(database: Database) -> list[str]:
 def parse_tags(text: str) -> dict[str, str] | None:
     """Tags of one cell: a JSON object, a list of ``{key, value}``, or the pairs without braces that Azure writes.
 
-    Returns:
-        Keys and values, without those that are empty; None where the cell is neither.
+    Empty keys and values are left out; None where the cell is neither.
     """
     stripped = text.strip()
     for candidate in (stripped, f"{{{stripped}}}"):
@@ -251,10 +246,7 @@ def _keep_unparented(database: Database, summed: Callable[[str], str]) -> tuple[
 
 
 def identical_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """Files without those of the same content, and a note on each that is left out.
-
-    Only files of the same size are read for it.
-    """
+    """Files without those of the same content (only of one size are read), and a note on each left out."""
     sizes: dict[int, list[Path]] = {}
     for path in paths:
         sizes.setdefault(path.stat().st_size if path.exists() else -1, []).append(path)

@@ -97,8 +97,7 @@ def is_otel(path: Path) -> bool:
 def read_otel(database: Database, paths: Sequence[Path]) -> list[str]:
     """Sum the GenAI metrics of files, which may be parts of one, into the table ``traffic``.
 
-    Raises:
-        InputError: a line is not OTLP JSON, or no GenAI metric is in a file.
+    Raises InputError if a line is not OTLP JSON, or no GenAI metric is in a file.
     """
     if not paths:
         return []

@@ -49,10 +49,8 @@ _LEAST_SHARE = Decimal("0.01")
 def tag_tables(ledger: Ledger, keys: Sequence[str]) -> tuple[list[TagTable], list[str]]:
     """Cost by each of some tags, and notes on how the tags were used.
 
-    Without *keys*, those that usually name an owner, else the ones that cover most of the cost.
-
-    Raises:
-        InputError: no charge has such a tag.
+    Without *keys*, those that usually name an owner, else the ones that cover most of the cost. Raises InputError if no
+    charge has such a tag.
     """
     spellings, costs = _spellings(ledger)
     chosen = [_known(key, spellings, "--tag") for key in keys] if keys else _usual(spellings, costs, ledger.bill.cost)
@@ -230,8 +228,7 @@ class Opened:
 def audited(inputs: Inputs, progress: Progress | None = None) -> Iterator[Opened]:
     """An audit, and its charges until the context ends; *progress* is told how far reading is.
 
-    Raises:
-        InputError: a file cannot be read, or is not what it is given as.
+    Raises InputError if a file cannot be read, or is not what it is given as.
     """
     with localcontext(prec=_DIGITS), opened(progress) as database:
         yield _audit(database, inputs)

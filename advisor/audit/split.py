@@ -259,11 +259,7 @@ def _ratio(share: float) -> Decimal:
 
 
 def read_host_names(path: Path | None) -> dict[str, str]:
-    """Resource in the bill of each host: a CSV with the columns ``host`` and ``resource``.
-
-    Raises:
-        InputError: the file cannot be read or lacks a column.
-    """
+    """Resource of each host, from columns ``host`` and ``resource``. Raises InputError if the file lacks them."""
     if path is None:
         return {}
     try:
@@ -301,10 +297,7 @@ def read_telemetry(places: Sequence[str], bill: Bill, *, extrapolates: bool) -> 
     """Use of each host in the part of the bill's period that was sampled.
 
     *places* are directories of samples, or the address of a server. With *extrapolates* samples from outside the period
-    count too; the period is then taken to have been alike.
-
-    Raises:
-        InputError: nothing can be read there.
+    count too; the period is then taken to have been alike. Raises InputError if nothing can be read there.
     """
     backend = open_backend(places)
     whole = backend.window()

@@ -79,8 +79,7 @@ _JSON_ENDINGS = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson
 def read_requests(database: Database, paths: Sequence[Path], bill: Bill) -> list[str]:
     """Sum the requests of logs into the table ``traffic``, and count the period's prompts by hash in ``prompts``.
 
-    Raises:
-        InputError: a log has no column that is known here, or cannot be read.
+    Raises InputError if a log has no column that is known here, or cannot be read.
     """
     notes: list[str] = []
     for table in tables_of(database.connection, paths, database.scratch, "request log"):
@@ -249,11 +248,7 @@ def _count_prompts(database: Database, table: Table, bill: Bill) -> None:
 
 
 def read_traffic(database: Database, places: Sequence[str], bill: Bill) -> Traffic:
-    """Traffic recorded in request logs (files, folders, patterns), in the period of the bill; every line without one.
-
-    Raises:
-        InputError: a log cannot be read.
-    """
+    """Traffic recorded in request logs, in the period of the bill if any. Raises InputError if a log cannot be read."""
     paths, notes = identical_files(files_of(places, "request log"))
     database.run(TRAFFIC)
     database.run(PROMPTS)

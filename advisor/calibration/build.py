@@ -108,11 +108,7 @@ def files_of(
 
 
 def write_files(files: dict[str, bytes], directory: Path) -> None:
-    """Write a calibration into a directory, each file in one step.
-
-    Raises:
-        InputError: the directory cannot be made or written to.
-    """
+    """Write a calibration, each file in one step. Raises InputError if the directory cannot be written."""
     make_directory(directory)
     for name, content in files.items():
         write_bytes(directory / name, content)

@@ -26,10 +26,7 @@ from advisor.units import MS_PER_SECOND
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One measured set-up under one load; None for what was not measured or not stated.
-
-    Throughputs are for all accelerators of the set-up together.
-    """
+    """One set-up measured under one load, throughputs of all accelerators together; None: not measured or stated."""
 
     where: str
     """File and line, or file and entry, for messages."""
@@ -87,11 +84,7 @@ QUANTITIES = (Quantity.TTFT, Quantity.TPOT, Quantity.THROUGHPUT)
 
 
 def load_measurements(directory: Path | None = None) -> Reading:
-    """Every shipped measurement; rows that say nothing of their set-up's speed are left out with the reason.
-
-    Raises:
-        InputError: a table cannot be read.
-    """
+    """Every shipped measurement; rows without a set-up's speed are left out. Raises InputError for a bad table."""
     root = directory or data_dir("instance_catalog")
     sources = {row.text("document"): row.text("source") for row in read_records(root / DOCUMENTS)}
     measurements: list[Measurement] = []

@@ -344,10 +344,7 @@ def _judge_one(
 def _most_sequences(
     memory: MemoryFit, model: Model, server: OnePassEngine | None, *, is_contiguous: bool
 ) -> int | None:  # fmt: skip
-    """Requests at a time: those with ranges of their own, slots of the engine, or slots for their adapters.
-
-    None: as the cache holds.
-    """
+    """Requests at a time: those with own ranges, engine or adapter slots; None: as the cache holds."""
     held = memory.max_concurrency if is_contiguous else None
     slots = None if server is None else server.max_batch_items
     adapted = None if model.adapters is None else model.adapters.most_sequences

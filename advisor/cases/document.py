@@ -175,10 +175,8 @@ _FEWEST_STAGES = 2
 def substituted(field: Field, values: Mapping[str, float], used: set[str] | None = None) -> Field:
     """A part of a document with the value of each formula in the formula's place.
 
-    *values*: numbers of the assumptions by name; *used* takes the names of those that formulas use.
-
-    Raises:
-        InputError: a formula cannot be read or has no value, or the document refers to itself.
+    *values*: numbers of the assumptions by name; *used* takes the names of those that formulas use. Raises InputError
+    if a formula cannot be read or has no value, or the document refers to itself.
     """
     return replace(field, node=_substituted(field, values, set() if used is None else used, {}))
 
@@ -251,11 +249,7 @@ def _evaluated(node: ast.expr, field: Field, values: Mapping[str, float]) -> flo
 
 
 def read_case(path: Path) -> Case:
-    """Read and validate a case file.
-
-    Raises:
-        InputError: with file, line, field, and how to fix it.
-    """
+    """Read and validate a case file. Raises InputError with file, line, field, and how to fix it."""
     root = read_document(path, "case", "see examples/recommender/case.yaml for one")
     fields = root.all_of(_KEYS, optional=("differs",))
     assumptions = tuple(_assumption(name, stated) for name, stated in _named(fields["assumptions"]).items())

@@ -47,11 +47,8 @@ def price_case(case: Case, catalog: Catalog, planner: Planner, *, tornado: bool)
     """Every stage of a case with its cost, and the saving of each against the first.
 
     *planner* recommends a fleet with the same catalog. *tornado*: the case is priced again with each assumption halved
-    and doubled.
-
-    Raises:
-        InputError: a formula, a workload, a model or a region of the case is wrong.
-        NothingFeasible: a planned part has no fleet.
+    and doubled. Raises InputError if a formula, a workload, a model or a region of the case is wrong, and
+    NothingFeasible if a planned part has no fleet.
     """
     return _Pricing(case, catalog, planner).report(tornado=tornado)
 

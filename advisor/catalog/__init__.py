@@ -64,10 +64,8 @@ def _base(variable: str, below_home: str) -> Path:
 def load_catalog(directory: Path | str | None = None) -> Catalog:
     """The catalog of a directory; without one that of this user with all its layers.
 
-    It is read once as long as none of its layers changes.
-
-    Raises:
-        InputError: there is no such directory, or the user's overlay is wrong.
+    It is read once as long as none of its layers changes. Raises InputError if there is no such directory, or the
+    user's overlay is wrong.
     """
     if directory is not None:
         if not Path(directory).is_dir():

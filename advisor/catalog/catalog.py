@@ -67,10 +67,7 @@ def read_cpu_instances(sources: Sources) -> dict[Key, CpuInstance]:
     """Machines by provider and name.
 
     Facts that may only be passed on under CC-BY-SA-4.0 are in files of their own; without them their machines are
-    unknown.
-
-    Raises:
-        InputError: a table cannot be read, or a machine has no processor.
+    unknown. Raises InputError if a table cannot be read, or a machine has no processor.
     """
     processors = {key: processor for row in _rows(sources, "cpu_processors") for key, processor in _of(row, sources)}
     networks = dict(_networks(sources))
@@ -126,11 +123,7 @@ class Catalog(EngineTables):
         return tuple(dict.fromkeys(provider for provider, _ in self.instance_types))
 
     def instance_type(self, provider: str, name: str) -> InstanceType:
-        """One machine.
-
-        Raises:
-            InputError: the provider or the type is unknown, with the nearest names.
-        """
+        """One machine. Raises InputError if the provider or the type is unknown, with the nearest names."""
         instance_type = self.instance_types.get((provider, name))
         if instance_type is None:
             names = [names for owner, names in self.instance_types if owner == provider]
@@ -165,10 +158,7 @@ class Catalog(EngineTables):
     """Machines without an accelerator by (provider, name): plans of models that answer in one pass may use them."""
 
     def cpu_offers(self, provider: str, instance_type: str = "") -> tuple[Offer, ...]:
-        """Machines of a provider without an accelerator, all or of one type, in each region that sells them.
-
-        None where the provider has no table.
-        """
+        """Machines of a provider without an accelerator, all or of one type, by region; None: it has no table."""
         path = self.directory / "cpu_prices" / f"{provider}.csv"
         return readers.read_price_table(path, provider, self.sources, {}, instance_type) if path.is_file() else ()
 

@@ -123,11 +123,7 @@ class EngineTables(PlanningTables):
     """Accelerators by name."""
 
     def accelerator(self, name: str) -> Accelerator:
-        """The accelerator of a name or an alias, however it is spelled.
-
-        Raises:
-            InputError: there is none, with the nearest names.
-        """
+        """The accelerator of a name or an alias. Raises InputError if there is none, with the nearest names."""
         accelerator = self.known_accelerator(name)
         if accelerator is None:
             raise InputError(f"unknown accelerator: '{name}'", hint=suggestion(name, tuple(self.accelerators)))
@@ -141,8 +137,7 @@ class EngineTables(PlanningTables):
     def accelerator_variants(self, name: str) -> tuple[Accelerator, ...]:
         """The accelerator of that name; for a bare ``A100`` or ``H100-80GB`` every variant of it, or of that memory.
 
-        Raises:
-            InputError: there is none, with the nearest names.
+        Raises InputError if there is none, with the nearest names.
         """
         wanted = normalised(name)
         if wanted not in {normalised(other) for other in self.accelerators}:
@@ -182,10 +177,7 @@ class EngineTables(PlanningTables):
         return tuple(replace(row, engine_version=version) for row in engine_supports if row is not None)
 
     def plannable_releases(self, engine: str, vendor: str) -> tuple[Version, ...]:
-        """Final releases that a plan may take, oldest first: their options were read, and they have an image.
-
-        Empty for engines whose releases are not listed.
-        """
+        """Final releases with options read and an image, oldest first; empty for engines that list none."""
         key = engine, vendor
         if key not in self._plannable:
             limits = (self.deployment.words(engine, limit) for limit in ("oldest_release", f"newest_image_{vendor}"))

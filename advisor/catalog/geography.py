@@ -146,8 +146,7 @@ class Geography:
     def place(self, name: str) -> Place:
         """The place of a name, a country (by name or code) or a city, however it is spelled.
 
-        Raises:
-            InputError: it is unknown, or a country that is too large for one point.
+        Raises InputError if it is unknown, or a country that is too large for one point.
         """
         wanted = normalised(name)
         match = self._named.get(wanted)

@@ -70,8 +70,7 @@ def version_of(text: str) -> Version | None:
 def read_releases(path: Path, sources: Sources) -> Releases:
     """Releases of a table; those with a broken version are left out and named.
 
-    Raises:
-        InputError: the table cannot be read, or a cell other than the version is wrong.
+    Raises InputError if the table cannot be read, or a cell other than the version is wrong.
     """
     releases: dict[str, list[Release]] = {}
     unreadable: list[str] = []

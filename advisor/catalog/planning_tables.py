@@ -223,10 +223,7 @@ class PlanningTables:
         return self._spot_risks.get((offer.provider, offer.region, offer.instance_type))
 
     def quota(self, machine: InstanceType, purchase: Purchase) -> planning.Quota | None:
-        """The limit that counts a machine; None where it is not known.
-
-        A commitment without a limit of its own is counted as on demand.
-        """
+        """The limit that counts a machine, without one for commitments that on demand; None: not known."""
         return self.quota_of_type(machine.provider, machine.name, purchase)
 
     def quota_of_type(self, provider: str, instance_type: str, purchase: Purchase) -> planning.Quota | None:
@@ -324,8 +321,7 @@ class PlanningTables:
     def token_price(self, name: str) -> planning.TokenPrice:
         """Price of tokens of a service's model: ``anthropic/claude-haiku-4.5``, in any case, with dots or hyphens.
 
-        Raises:
-            InputError: it is unknown, with the nearest names.
+        Raises InputError if it is unknown, with the nearest names.
         """
         prices = self._token_prices_by_name
         if (key := _token_key(name)) not in prices:

@@ -45,11 +45,7 @@ class ProcessorPeak:
 
 
 def read_processor_peaks(directory: Path) -> tuple[ProcessorPeak, ...]:
-    """Generations of processors.
-
-    Raises:
-        InputError: the table cannot be read.
-    """
+    """Generations of processors. Raises InputError if the table cannot be read."""
     return tuple(row.value(ProcessorPeak) for row in read_records(directory / "processor_peaks.csv"))
 
 
@@ -102,10 +98,7 @@ def hardware_named(catalog: Catalog, name: str) -> tuple[Accelerator, InstanceTy
     """The accelerator of a name and None, or the cores of a machine without one and that machine.
 
     Names are of an accelerator, of the type of a machine that has one or none, or of cores as :func:`name_of` tells
-    them.
-
-    Raises:
-        InputError: nothing has that name, or the machine has a part of an accelerator or several.
+    them. Raises InputError if nothing has that name, or the machine has a part of an accelerator or several.
     """
     if catalog.known_accelerator(name) is None:
         peaks, wanted = read_processor_peaks(catalog.directory), name.strip().lower()

@@ -39,11 +39,7 @@ def is_object(path: str) -> bool:
 
 
 def facts_of(text: str, path: str, where: str = "") -> Facts:
-    """Values of a file by subject; messages call it *where*, else *path*.
-
-    Raises:
-        InputError: it is not valid HCL or Python.
-    """
+    """Values of a file by subject; messages call it *where*. Raises InputError if it is no valid HCL or Python."""
     if path.endswith(".tf"):
         return dict(_of_hcl(read_hcl(text, where or path)))
     if path.endswith(".py"):
@@ -205,11 +201,7 @@ def _unparsed(node: ast.AST) -> tuple[str, ...]:
 
 
 def settings_of(text: str, name: str) -> Mapping[str, Any]:
-    """Values of inputs in a file of Terraform's variables, or in the configuration of a stack of Pulumi.
-
-    Raises:
-        InputError: it is not valid.
-    """
+    """Values of inputs in Terraform's variables or Pulumi's configuration. Raises InputError if it is not valid."""
     if name.endswith(".yaml"):
         settings = _of_yaml(text)
         config = settings.get("config") if isinstance(settings, dict) else None

@@ -133,8 +133,7 @@ def is_code_of(plan: Plan, former: Former) -> bool:
 def compare(plan: Plan, infra: Path, former: Former) -> Comparison:
     """Differences of generated code in *infra* from code that is generated of *plan* for the same target.
 
-    Raises:
-        InputError: a file cannot be read, or is not valid.
+    Raises InputError if a file cannot be read, or is not valid.
     """
     if any(rollout.before is not None for rollout in former.rollouts.values()):
         return Comparison((), (f"{NOT_COMPARED}: a cut-over is under way",))
@@ -229,10 +228,7 @@ def _facts(files: Mapping[str, str]) -> Facts:
 def _there(root: Path, paths: Iterable[str], places: Mapping[str, str]) -> Facts:
     """Values of the files of a root as they lie there, its override files last.
 
-    Args:
-        root: folder of the root.
-        paths: files of its code.
-        places: file of its code → the one of its folder that holds it under another name.
+    *places*: file of its code → the one of its folder that holds it under another name.
     """
     held = {name: str(PurePosixPath(name).with_name(PurePosixPath(place).name)) for name, place in places.items()}
     as_generated = {PurePosixPath(own).name: PurePosixPath(name).name for name, own in held.items()}

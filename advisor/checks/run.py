@@ -78,11 +78,8 @@ class _Deployed:
 def code_directories(workload: str, infra: Path) -> Sequence[Path]:
     """Directories of a workload's code: as given, or its folders of a directory with a folder for each workload.
 
-    Returns:
-        Several where the workload has code in each language.
-
-    Raises:
-        InputError: that directory has no folder of the workload, or several in one language.
+    Several where the workload has code in each language. Raises InputError if that directory has no folder of the
+    workload, or several in one language.
     """
     if not infra.is_dir() or any(infra.glob("*.tf")) or (infra / FOLDER).is_dir():
         return [infra]
@@ -304,11 +301,7 @@ class Now:
 
 
 def check_plan(plan: Plan, text: str, where: str, now: Now, policy: Policy) -> Checked:
-    """Everything that is no longer as a plan says.
-
-    Raises:
-        InputError: the plan holds no question or no fleet, or demand or code cannot be read.
-    """
+    """All that is no longer as a plan says. Raises InputError if it has no fleet, or demand or code is unreadable."""
     notes: list[str] = []
     now = replace(
         now,

@@ -123,11 +123,7 @@ class Policy:
 
 
 def read_policy(path: Path) -> Policy:
-    """The policy of a file.
-
-    Raises:
-        InputError: it cannot be read, or a key or a value is wrong.
-    """
+    """The policy of a file. Raises InputError if it cannot be read, or a key or a value is wrong."""
     fields = read_document(path, "policy", _HINT).mapping(_KEYS)
     policy = Policy()
     failing = policy.fail_on

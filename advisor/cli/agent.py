@@ -40,10 +40,7 @@ _LONGEST_FIRST_LINE = 256
 
 @click.group(name="install")
 def install() -> None:
-    """Write what runs the agent; prints it unless told where to write.
-
-    Nothing is started or changed on this machine.
-    """
+    """Print or write what runs the agent. Nothing is started or changed on this machine."""
 
 
 def _writes_files(command: Callable[..., Mapping[str, str]]) -> Callable[..., None]:

@@ -178,8 +178,7 @@ def command(
 def select(catalog: Catalog, filters: Filters) -> list[Offer]:
     """Offers that pass every filter, by provider, instance type and region.
 
-    Raises:
-        InputError: a filter names something that the catalog does not know, with the nearest names.
+    Raises InputError if a filter names something that the catalog does not know, with the nearest names.
     """
     machines = catalog.cpu_instances if filters.cpu else catalog.instance_types
     sellers = tuple(dict.fromkeys(provider for provider, _ in machines))
@@ -357,11 +356,7 @@ def _show_price(value: Cell) -> str:
 
 
 def check_known(option: str, what: str, given: Sequence[str], names: Sequence[str]) -> None:
-    """Refuse a name that the catalog does not know.
-
-    Raises:
-        InputError: with the nearest names.
-    """
+    """Refuse a name that the catalog does not know. Raises InputError with the nearest names."""
     for name in given:
         if name not in names:
             raise InputError(f"unknown {what}: '{name}'", where=option, hint=suggestion(name, names))

@@ -165,9 +165,7 @@ def command(
 def wanted_providers(names: Sequence[str]) -> tuple[str, ...]:
     """Providers to refresh, each once: those that are named, or every known one.
 
-    Raises:
-        UsageError: none is named.
-        InputError: nothing is known of a name.
+    Raises UsageError if none is named, and InputError if nothing is known of a name.
     """
     every = tuple(dict.fromkeys((*BUILT_IN, *plugin_names(), *providers(refreshed_dir()))))
     if not names:
@@ -287,8 +285,7 @@ class _Account:
     def client(self) -> tuple[str, Client] | None:
         """Name of the account, and a client with its token; None where no account is given.
 
-        Raises:
-            InputError: only one of both options is given, or the file cannot be read.
+        Raises InputError if only one of both options is given, or the file cannot be read.
         """
         if not self.name and self.token_file is None:
             return None
@@ -418,11 +415,7 @@ def _engines_remedy(result: Refreshed) -> str:
 
 
 def diff_engines(*, shipped: bool, output_format: str, output: Path | None) -> None:
-    """Print the changes of the last refresh.
-
-    Raises:
-        InputError: there was none, or it is damaged.
-    """
+    """Print the changes of the last refresh. Raises InputError if there was none, or it is damaged."""
     now = current(engines_dir(), RELEASES)
     if isinstance(now, Damaged):
         raise InputError(f"the refreshed releases are not used: {now.reason}", hint=_ENGINES_HINT)

@@ -29,9 +29,8 @@ def recommend_estate(
 ) -> None:  # fmt: skip
     """Plan a directory, show the estate, and write its plans into a directory, or into one document of that name.
 
-    Raises:
-        InputError: some files have to be fixed, or a price is older than *max_price_age* days.
-        NothingFeasible: some workloads, or all of them together, cannot be served within their limits.
+    Raises InputError if some files have to be fixed, or a price is older than *max_price_age* days, and NothingFeasible
+    if some workloads, or all of them together, cannot be served within their limits.
     """
     if output_format == "csv":
         raise click.UsageError("csv is of one workload file: a directory has table, json, markdown and html")

@@ -91,11 +91,7 @@ class Above(click.ParamType[float]):
         self._hint, self._most = hint, most
 
     def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The number.
-
-        Raises:
-            click.BadParameter: it is none, or out of range.
-        """
+        """The number. Raises click.BadParameter if it is none, or out of range."""
         try:
             number = float(value)
         except ValueError:

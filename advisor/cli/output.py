@@ -196,8 +196,7 @@ calibration_option = click.option(
 def options_given(options: Mapping[str, str | None], batch: Path | None, required: Sequence[str]) -> dict[str, str]:
     """The options that were given: the required ones for a single question, none at all beside a table.
 
-    Raises:
-        click.UsageError: an option is missing, or stands beside ``--batch``.
+    Raises click.UsageError if an option is missing, or stands beside ``--batch``.
     """
     given = {name: value for name, value in options.items() if value is not None}
     if batch is not None and given:
@@ -209,11 +208,7 @@ def options_given(options: Mapping[str, str | None], batch: Path | None, require
 
 
 def answers_format(output_format: str | None, batch: Path | None) -> str:
-    """Format of answers: as given, else a table of one and CSV of several.
-
-    Raises:
-        click.UsageError: a table of several.
-    """
+    """Format of answers: as given, else a table of one and CSV of several. Raises UsageError for a table of several."""
     if batch is not None and output_format == "table":
         raise click.UsageError("--batch gives csv, ndjson or json; a table is of a single question")
     return output_format or ("table" if batch is None else "csv")
@@ -225,10 +220,7 @@ def read_cases(
     """Header and rows of a CSV table of cases, each row as long as the header at least.
 
     *required*: columns that it has to have. *inputs*: columns that are read. *results*: columns that answers add, and
-    that a table of answers has already.
-
-    Raises:
-        InputError: it is empty, or no table with the columns needed.
+    that a table of answers has already. Raises InputError if it is empty, or no table with the columns needed.
     """
     reader = csv.reader(io.StringIO(text.removeprefix("\ufeff")))
     try:
@@ -318,11 +310,7 @@ def report_width(output: Path | None, *, wide: bool) -> int | None:
 
 
 def read_plan(path: Path) -> "Plan":
-    """A plan from its file; one that was changed by hand is read all the same, and that is said.
-
-    Raises:
-        InputError: there is none, or it is not a plan.
-    """
+    """A plan from its file; changes by hand are read and told. Raises InputError if there is none, or it is no plan."""
     from advisor.reading import read_text  # noqa: PLC0415 - help shows without it
 
     return plan_of_text(read_text(path, "plan"), str(path))
@@ -341,8 +329,7 @@ def plan_of_text(text: str, where: str) -> "Plan":
 def check_unedited(text: str, where: str, *, force: bool) -> None:
     """Refuse code from a plan that somebody changed by hand: it is no longer what was found to be the cheapest.
 
-    Raises:
-        InputError: the plan is not as it was made, and *force* does not go on with it.
+    Raises InputError if the plan is not as it was made, and *force* does not go on with it.
     """
     from advisor.plan.document import why_not_as_made  # noqa: PLC0415 - help shows without it
 
@@ -352,8 +339,7 @@ def check_unedited(text: str, where: str, *, force: bool) -> None:
 def refuse_edited(reason: str, where: str, what: str, *, force: bool) -> None:
     """Refuse a document (*what*: its kind) for a *reason*, or warn of it where *force* goes on; "": there is none.
 
-    Raises:
-        InputError: there is a reason, and *force* does not go on.
+    Raises InputError if there is a reason, and *force* does not go on.
     """
     if reason and not force:
         raise InputError(

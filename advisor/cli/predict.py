@@ -28,18 +28,7 @@ from advisor.performance.constants import TABLE
 from advisor.performance.explain import Explanation, Terms
 from advisor.performance.model import PerformanceModel, load_model
 from advisor.performance.questions import COUNT_COLUMNS, QUANTITIES, REQUIRED_COLUMNS, SAMPLES, SCENARIOS
-from advisor.questions.predict import (
-    INPUT_COLUMNS,
-    NUMBER_COLUMNS,
-    RESULT_COLUMNS,
-    answer_rows,
-    check_row,
-    explain_row,
-    model_facts,
-    result_cells,
-    result_of,
-    understood,
-)
+from advisor.questions import predict
 from advisor.reading import read_text
 from advisor.report.text_table import wrap
 from advisor.workload.kinds import LLAMA_CPP
@@ -115,7 +104,7 @@ _WHOLE_FROM = 1000
 @click.option("--images", help="Images of a request.  [default: none]")
 @click.option("--image-width", help="Pixels of each image.")
 @click.option("--image-height", help="Pixels of each image.")
-@click.option("--batch", type=FILE, help=f"CSV of questions: {', '.join(INPUT_COLUMNS)}.")
+@click.option("--batch", type=FILE, help=f"CSV of questions: {', '.join(predict.INPUT_COLUMNS)}.")
 @click.option("--explain", is_flag=True, help="The terms of each time, the learned factors and what they rest on.")
 @answers_format_option
 @output_option
@@ -158,10 +147,10 @@ def _single(
     catalog = load_catalog()
     if catalog.engine_named(given.get("engine", "")) == LLAMA_CPP:
         given = given | {"engine": LLAMA_CPP}
-    check_row(given, catalog)
-    defaults = understood(given, catalog) | model_facts(given)
-    result = result_of(answer_rows([given], catalog, model), 0)
-    explanation = explain_row(given, catalog, model) if explain else None
+    predict.check_row(given, catalog)
+    defaults = predict.understood(given, catalog) | predict.model_facts(given)
+    result = predict.result_of(predict.answer_rows([given], catalog, model), 0)
+    explanation = predict.explain_row(given, catalog, model) if explain else None
     values = _as_numbers(given) | defaults | result
     if output_format == "json":
         explained = {"explain": explanation and asdict(explanation)} if explain else {}
@@ -173,7 +162,10 @@ def _single(
 
 def _as_numbers(given: dict[str, str]) -> dict[str, float | str]:
     """Question as it was asked, with its counts and lengths as numbers."""
-    return {name: _number(text) if name in (*COUNT_COLUMNS, *NUMBER_COLUMNS) else text for name, text in given.items()}
+    return {
+        name: _number(text) if name in (*COUNT_COLUMNS, *predict.NUMBER_COLUMNS) else text
+        for name, text in given.items()
+    }
 
 
 def _number(text: str) -> float | str:
@@ -220,25 +212,24 @@ def _shown(value: float) -> str:
 def predict_table(text: str, where: str, model: PerformanceModel | None = None, output_format: str = "csv") -> str:
     """All rows of a CSV table with the result columns added after its own, as CSV, JSON or NDJSON.
 
-    Raises:
-        InputError: the text is empty or no table with the columns needed.
+    Raises InputError if the text is empty or no table with the columns needed.
     """
-    header, rows = read_cases(text, where, REQUIRED_COLUMNS, INPUT_COLUMNS, RESULT_COLUMNS)
+    header, rows = read_cases(text, where, REQUIRED_COLUMNS, predict.INPUT_COLUMNS, predict.RESULT_COLUMNS)
     if not rows:
         raise InputError("the file has a header and no rows", where=where)
-    kept = [at for at, name in enumerate(header) if name not in RESULT_COLUMNS]
-    answers = answer_rows((dict(zip(header, row, strict=False)) for row in rows), load_catalog(), model)
+    kept = [at for at, name in enumerate(header) if name not in predict.RESULT_COLUMNS]
+    answers = predict.answer_rows((dict(zip(header, row, strict=False)) for row in rows), load_catalog(), model)
     for at, row in enumerate(rows):
         if len(row) > len(header):
             answers.silence(at, "the row has more cells than the header")
     if output_format != "csv":
         rows_asked = ({header[at]: row[at] for at in kept} for row in rows)
-        answered = [{**_as_numbers(asked), **result_of(answers, at)} for at, asked in enumerate(rows_asked)]
+        answered = [{**_as_numbers(asked), **predict.result_of(answers, at)} for at, asked in enumerate(rows_asked)]
         return answers_text(answered, output_format)
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
-    writer.writerow([*(header[at] for at in kept), *RESULT_COLUMNS])
+    writer.writerow([*(header[at] for at in kept), *predict.RESULT_COLUMNS])
     writer.writerows(
-        [*(row[at] for at in kept), *cells] for row, cells in zip(rows, result_cells(answers), strict=True)
+        [*(row[at] for at in kept), *cells] for row, cells in zip(rows, predict.result_cells(answers), strict=True)
     )
     return written.getvalue()

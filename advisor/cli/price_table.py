@@ -124,10 +124,7 @@ def _hour_words(hours: GroupHours) -> str:
 
 
 def _scheduled_monthly(now: Breakdown, planned: Sequence[GroupHours]) -> Decimal | None:
-    """USD a month of groups by the hours of their plan, and of what the breakdown has beside them.
-
-    None where the price of a group is not known.
-    """
+    """USD a month of groups by planned hours, and of the breakdown's others; None: a price is not known."""
     amounts = [hours.monthly for hours in planned]
     beside = [
         monthly_of(cost.hourly)

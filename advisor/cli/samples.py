@@ -15,17 +15,8 @@ from typing import Any
 import click
 
 from advisor.atomic_files import write_output
+from advisor.cli import samples_summary
 from advisor.cli.output import answers_text, deliver, list_format_option, output_option, report_format_option, tell
-from advisor.cli.samples_summary import (
-    fleet_at,
-    metrics_option,
-    places_argument,
-    render_summary,
-    summaries,
-    summary,
-    window_of,
-    window_option,
-)
 from advisor.models import FitRequest, find_model, fit_memory, memory_range, parse_precision
 from advisor.records import picked
 from advisor.report.samples_chart import (
@@ -67,9 +58,9 @@ _PROFILED = ("sm_active", "dram_active", "tensor_active")
 
 
 @click.command()
-@places_argument
-@window_option
-@metrics_option
+@samples_summary.places_argument
+@samples_summary.window_option
+@samples_summary.metrics_option
 @click.option("--model", help="What the engines serve: a catalogued name, or the path of a config.json.")
 @click.option("--precision", help="Of its weights.  [default: the checkpoint's own]")
 @click.option("--accelerators", type=click.IntRange(1), default=1, show_default=True, help="That share one replica.")
@@ -108,8 +99,7 @@ def need(
 def fixed_of(name: str, precision: str | None, accelerators: int, memory_gib: float) -> Fixed:
     """Memory that an engine holds besides its KV cache on one accelerator, at the edges of the 80 % range.
 
-    Raises:
-        InputError: no such model or precision.
+    Raises InputError: no such model or precision.
     """
     model = find_model(name)
     request = FitRequest(
@@ -130,11 +120,11 @@ def fixed_of(name: str, precision: str | None, accelerators: int, memory_gib: fl
 def _assess(places: Sequence[str], window: timedelta | None, metrics: Path | None) -> Sequence[AcceleratorNeed]:
     """Needs from the rows of directories, or from the summaries of a server."""
     if all(map(is_store, places)):
-        return fleet_at(places, window).needs
+        return samples_summary.fleet_at(places, window).needs
     backend = open_backend(places, metrics=metrics)
-    asked = window_of(backend, places[0], window)
+    asked = samples_summary.window_of(backend, places[0], window)
     metric_names = [name for name in backend.metrics(asked) if name in METRICS_NEEDED]
-    needs = tuple(assess_summaries(list(summaries(backend, asked, metric_names))))
+    needs = tuple(assess_summaries(list(samples_summary.summaries(backend, asked, metric_names))))
     for note in backend.notes():
         tell(f"note: {note}")
     return needs
@@ -247,11 +237,7 @@ _JOULES_PER_KWH = SECONDS_PER_HOUR * 1000
 
 
 def write_chart(fleet: Fleet, output: Path) -> None:
-    """Draw into a file and say so on stderr.
-
-    Raises:
-        InputError: it cannot be written, or a PNG is asked for without matplotlib.
-    """
+    """Draw into a file and say so. Raises InputError if it cannot be written, or a PNG lacks matplotlib."""
     curves, notes = _chosen(fleet, POINTS, _MOST_PANELS)
     match output.suffix.lower():
         case ".png":
@@ -297,7 +283,7 @@ def _peak(counted: Counted) -> float:
 
 
 @click.command()
-@places_argument
+@samples_summary.places_argument
 @report_format_option
 @output_option
 def show(places: tuple[str, ...], output_format: str, output: Path | None) -> None:
@@ -307,7 +293,7 @@ def show(places: tuple[str, ...], output_format: str, output: Path | None) -> No
     storage (s3://, gs://, az://). With -o FILE.html, .svg or .png it is drawn into that file (PNG: pip install
     'inference-advisor[charts]').
     """
-    fleet = fleet_at(places)
+    fleet = samples_summary.fleet_at(places)
     if output is not None and output.suffix.lower() in CHARTS:
         write_chart(fleet, output)
         return
@@ -316,7 +302,7 @@ def show(places: tuple[str, ...], output_format: str, output: Path | None) -> No
     elif fleet.accelerators:
         text = f"{_tables(fleet, output_format)}\n"
     else:
-        text = render_summary(open_backend(places), ", ".join(places), None, output_format)[0]
+        text = samples_summary.render_summary(open_backend(places), ", ".join(places), None, output_format)[0]
     deliver(text, output)
 
 
@@ -414,5 +400,5 @@ def command() -> None:
     """Look at collected samples."""
 
 
-for _subcommand in (show, summary, need):
+for _subcommand in (show, samples_summary.summary, need):
     command.add_command(_subcommand)

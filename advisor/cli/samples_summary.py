@@ -32,9 +32,7 @@ def fleet_at(places: Sequence[str], span: timedelta | None = None) -> Fleet:
     """Accelerators of directories and what each needs; files that are left out are named on stderr.
 
     *places* are directories, or addresses in object storage; *span*: so long before the newest row, None: all there is.
-
-    Raises:
-        InputError: one of them is another kind of address, or there are no samples in them.
+    Raises InputError if one of them is another kind of address, or there are no samples in them.
     """
     if not all(map(is_store, places)):
         raise InputError(
@@ -152,11 +150,7 @@ def render_summary(
 
 
 def window_of(backend: QueryBackend, place: str, span: timedelta | None) -> Window:
-    """The newest *span* of what there is, or all of it.
-
-    Raises:
-        InputError: there is nothing.
-    """
+    """The newest *span* of what there is, or all of it. Raises InputError if there is nothing."""
     whole = backend.window()
     if whole is None:
         from advisor.samples.query.embedded import EmbeddedBackend  # noqa: PLC0415 - it loads pyarrow

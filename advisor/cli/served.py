@@ -73,8 +73,7 @@ _RELAX = {
 def check_served(plan: Plan, where: str) -> None:
     """End with exit code 4 where a plan has no fleet that serves its workload.
 
-    Raises:
-        NothingFeasible: limits that exclude each other, the nearest misses, or the fleet that came closest.
+    Raises NothingFeasible with limits that exclude each other, the nearest misses, or the fleet that came closest.
     """
     if plan.fleet is None:
         raise _nothing_feasible(plan, where)

@@ -100,15 +100,8 @@ def systemd_files(
 ) -> Mapping[str, str]:
     """The unit, as name → text.
 
-    Args:
-        run: what it does.
-        program: path of ``inference-advisor-agent``, or of ``advisor``.
-        accelerators: vendors whose devices it may open.
-        user: existing user to run as; None: one that systemd makes up.
-        networks: what it may reach beside this machine, such as ``10.0.0.0/8``.
-
-    Raises:
-        InputError: a value cannot stand in a unit.
+    *user*: existing user to run as; None: one that systemd makes up. *networks*: what it may reach beside this machine,
+    such as ``10.0.0.0/8``. Raises InputError if a value cannot stand in a unit.
     """
     if user is None and run.directory != DEFAULT_DIRECTORY:
         raise InputError(
@@ -163,12 +156,8 @@ def _is_here(authority: str) -> bool:
 def kubernetes_files(run: AgentRun, pods: Pods) -> Mapping[str, str]:
     """The manifest, as name → text: a DaemonSet for accelerators, a Deployment of one pod for engines.
 
-    Args:
-        run: what it does; the host of an accelerator is always the name of its node.
-        pods: how.
-
-    Raises:
-        InputError: a value cannot stand in a manifest, or engines would be read by more than one pod.
+    *run*: what it does; the host of an accelerator is always the name of its node. Raises InputError if a value cannot
+    stand in a manifest, or engines would be read by more than one pod.
     """
     for name, option, what in (
         (pods.claim, "--claim", "a claim"),
@@ -225,11 +214,7 @@ def _check_engine_run(run: AgentRun, pods: Pods) -> None:
 
 
 def container_files(run: AgentRun, base_image: str) -> Mapping[str, str]:
-    """The Containerfile, as name → text.
-
-    Raises:
-        InputError: a value cannot stand in it.
-    """
+    """The Containerfile, as name → text. Raises InputError if a value cannot stand in it."""
     context = {
         "uid": CONTAINER_UID,
         "make_directory": ("install", "--directory", f"--owner={CONTAINER_UID}", "--mode=0750", run.directory),

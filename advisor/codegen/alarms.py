@@ -132,10 +132,8 @@ def idle_percent(quietest_load_ratio: float) -> float | None:
     """Use below which an hour of accelerators is idleness; None: the plan's own quiet hours are no busier than that.
 
     What carries a share of the rate that it sustains is busy for that share of the time, or longer: requests that come
-    alone use it worse than those that share a pass.
-
-    Args:
-        quietest_load_ratio: expected rate ÷ the rate that the instances sustain, in the hours in which that is least.
+    alone use it worse than those that share a pass. *quietest_load_ratio*: expected rate ÷ the rate that the instances
+    sustain, in the hours in which that is least.
     """
     least = round(min(_rows()["gpu_idle"].number("threshold"), 100 * _IDLE_OF_QUIETEST * quietest_load_ratio), 1)
     return least if least >= _LEAST_IDLE_PERCENT else None
@@ -156,11 +154,8 @@ def alarms_of(
 ) -> tuple[Alarm, ...]:
     """The alarms of a deployment.
 
-    Args:
-        memory_utilization: share of the accelerators' memory that the engine may take.
-        start_seconds: longest time from launch until the model answers; nothing rings for a host that is starting.
-        has_gpu: some hosts publish NVIDIA metrics.
-        idle: use in percent below which they are idle, see :func:`idle_percent`; None: that cannot be told.
+    *start_seconds*: longest time from launch until the model answers; nothing rings for a host that is starting.
+    *idle*: use in percent below which they are idle, see :func:`idle_percent`; None: that cannot be told.
     """
     starting = math.ceil(start_seconds / _PERIOD_SECONDS) + 1
     silent = (_alarm(name, periods=starting) for name in ("unhealthy_hosts", "metrics_silent"))
@@ -257,11 +252,8 @@ def visible_requests(alarms: Sequence[Alarm], requests_per_second: float) -> int
     """Requests that an engine takes up at once, where an alarm can count no others; None: no alarm counts them.
 
     ``2 ** ceil(log2(2 * (longest queue + 1)))``, from 64 to 10,000, the most that OpenVINO Model Server takes: the
-    queue that rings fits at least twice, and a plan that changes a little changes no command.
-
-    Args:
-        alarms: on what clients were promised.
-        requests_per_second: planned of what queues in an instance.
+    queue that rings fits at least twice, and a plan that changes a little changes no command. *requests_per_second*:
+    planned of what queues in an instance.
     """
     queues = [alarm.threshold_at(requests_per_second) for alarm in alarms if alarm.per_request_rate]
     if not queues:

@@ -16,22 +16,9 @@ beside the code as a :class:`~advisor.codegen.rollout.Rollout` for each root; th
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from advisor.codegen import kept
 from advisor.codegen.container import Language, Stage, pinned_by
 from advisor.codegen.cut_over_words import checks, removals, with_first_section
-from advisor.codegen.kept import (
-    is_spread_over_backends,
-    joint,
-    moves,
-    widening,
-    with_former_disks,
-    with_former_keys,
-    with_former_maximum,
-    with_former_pins,
-    with_former_places,
-    with_former_types,
-    with_keys_apart,
-    with_stated_replicas,
-)
 from advisor.codegen.model import ComputeGroup, CutOver, Stack, is_warmed
 from advisor.codegen.rollout import (
     Deployed,
@@ -76,11 +63,7 @@ _WHILE_BOTH_RUN = "the plan and of what runs beside it until the cut-over is fin
 
 
 def check_finish(rollout: Rollout, *, goes_on: bool) -> None:
-    """Refuse the last stage before what stays serves as planned.
-
-    Raises:
-        InputError: what goes still serves.
-    """
+    """Refuse the last stage before what stays serves as planned. Raises InputError if what goes still serves."""
     if rollout.reworked and not goes_on:
         raise InputError(
             f"{words(rollout.reworked)}: no instance runs as planned yet, and fewer as before carry too little",
@@ -99,8 +82,7 @@ def check_finish(rollout: Rollout, *, goes_on: bool) -> None:
 def check_program(language: Language, former: Former, *, as_component: bool) -> None:
     """Refuse code in another language than that which lies there, or Pulumi resources of other names, unless forced.
 
-    Raises:
-        InputError: the program that deployed the one knows nothing of what the other makes.
+    Raises InputError if the program that deployed the one knows nothing of what the other makes.
     """
     if former.language is None or former.force:
         return
@@ -120,11 +102,7 @@ def check_program(language: Language, former: Former, *, as_component: bool) -> 
 
 
 def check_form(root: str, last: Rollout, planned: Deployed, former: Former) -> None:
-    """Refuse objects of another form than those on the cluster, unless forced.
-
-    Raises:
-        InputError: both would run beside each other.
-    """
+    """Refuse objects of another form than the cluster's, unless forced: both would run at once (InputError)."""
     form = last.planned.form
     if form is not planned.form and not former.force:
         raise InputError(
@@ -137,19 +115,18 @@ def check_form(root: str, last: Rollout, planned: Deployed, former: Former) -> N
 def _may_finish(rollout: Rollout, *, goes_on: bool) -> bool:
     """Whether requests go where the plan sends them, or did before (a former plan is generated again)."""
     retiring = {group.key for group in rollout.retiring}
-    weights = [group.weight for group in joint(rollout).groups if group.key in retiring]
+    weights = [group.weight for group in kept.joint(rollout).groups if group.key in retiring]
     if rollout.stage is Stage.SHIFT or not (rollout.new or any(weights)):
         return True
     former = {key: group.instances for key, group in rollout.former.items()}
     grows = any(group.instances > former.get(group.key, 0) for group in rollout.planned.groups)
-    return not moves(rollout) and (goes_on or not grows)
+    return not kept.moves(rollout) and (goes_on or not grows)
 
 
 def is_another(root: str, last: Rollout | None, planned: Deployed, former: Former) -> bool:
     """Whether the root deploys something that cannot become the plan, and *force* goes on all the same.
 
-    Raises:
-        InputError: it does, and nothing forces it.
+    Raises InputError if it does, and nothing forces it.
     """
     target, stay = former.targets.get(root, planned.target), ""
     if target != planned.target:
@@ -177,31 +154,32 @@ def words(groups: Sequence[ComputeGroup]) -> str:
 def rollout_of(stack: Stack, root: str, former: Former, language: Language = Language.TERRAFORM) -> Rollout:
     """Rollout that the code of *root*, in a language, is to hold.
 
-    Raises:
-        InputError: the root deploys another workload, or to another target, or the cut-over is not so far yet.
+    Raises InputError if the root deploys another workload, or to another target, or the cut-over is not so far yet.
     """
     last, planned = former.rollouts.get(root), _deployed(stack)
     is_other = is_another(root, last, planned, former)
-    planned = with_former_pins(planned, None if is_other or last is None else last)
+    planned = kept.with_former_pins(planned, None if is_other or last is None else last)
     if last is None or is_other:
         return Rollout(planned)
-    ran = joint(last)
-    planned = with_former_types(with_former_places(with_former_disks(planned, ran), ran), ran)
-    planned = with_keys_apart(with_former_maximum(planned, ran), ran)
+    ran = kept.joint(last)
+    planned = kept.with_former_types(kept.with_former_places(kept.with_former_disks(planned, ran), ran), ran)
+    planned = kept.with_keys_apart(kept.with_former_maximum(planned, ran), ran)
     check_form(root, last, planned, former)
     goes_on = last.before is not None and last.planned.keys == planned.keys
     rollout = replace(last, planned=planned) if goes_on else _begun(last, planned, language)
     if language is Language.PYTHON:
-        planned = with_former_keys(planned, ran, rollout.renamed)
+        planned = kept.with_former_keys(planned, ran, rollout.renamed)
         rollout = replace(rollout, planned=planned)
-    runs = joint(rollout)
+    runs = kept.joint(rollout)
     left_weights = leaves_weights(ran) or leaves_weights(runs)
-    planned = replace(with_stated_replicas(with_stated_replicas(planned, ran), runs), left_weights=left_weights)
+    planned = replace(
+        kept.with_stated_replicas(kept.with_stated_replicas(planned, ran), runs), left_weights=left_weights
+    )
     rollout = replace(rollout, planned=planned)
     if not (rollout.retiring or rollout.hands_over or rollout.reworked or _adds_unasked(rollout)):
         return Rollout(planned, rollout.renamed)
     is_last = former.stage is Stage.FINISH
-    starts_new = former.stage is Stage.SHIFT or (is_last and not (rollout.retiring and moves(rollout)))
+    starts_new = former.stage is Stage.SHIFT or (is_last and not (rollout.retiring and kept.moves(rollout)))
     if starts_new and rollout.new and not (goes_on or former.force):
         raise InputError(
             f"{words(rollout.new)}: nothing is there yet that could take the requests",
@@ -227,7 +205,7 @@ def _adds_unasked(rollout: Rollout) -> bool:
 
 def _begun(last: Rollout, planned: Deployed, language: Language) -> Rollout:
     """Rollout of another plan: groups that retired already go on retiring, unless the plan has them again."""
-    before = joint(last)
+    before = kept.joint(last)
     retired = before.keys - last.planned.keys
     fresh = replace(planned, groups=tuple(group for group in planned.groups if group.key not in retired))
     pairs = {old: new for old, new in _renamed(last.planned, fresh, language).items() if new not in retired}
@@ -260,14 +238,14 @@ def staged(stack: Stack, rollout: Rollout) -> Stack:
     stack = replace(stack, left_weights=planned.left_weights)
     if rollout.stage is None:
         return stack
-    runs = joint(rollout)
+    runs = kept.joint(rollout)
     paid = at_paid_prices(stack, runs.groups)
     planned_usd = sum(group.usd_per_month for group in stack.groups)
     beyond = None if paid is None else round(sum(group.usd_per_month for group in paid) - planned_usd, 2)
     checked = rollout.new or stack.groups[:1]
     # Groups that come or go and answer for one backend with others, which gives each instance its share.
     counts = Counter(group.backend for group in runs.groups)
-    moving = (*rollout.retiring, *rollout.new) if is_spread_over_backends(runs) else ()
+    moving = (*rollout.retiring, *rollout.new) if kept.is_spread_over_backends(runs) else ()
     members = frozenset(group.key for group in moving if counts[group.backend] > 1)
     return replace(
         stack,
@@ -279,22 +257,22 @@ def staged(stack: Stack, rollout: Rollout) -> Stack:
         budget=stack.budget.with_more(beyond, of=_WHILE_BOTH_RUN),
         cut_over=CutOver(
             rollout.stage,
-            Stage.SHIFT if rollout.stage is Stage.PREPARE and moves(rollout) else Stage.FINISH,
+            Stage.SHIFT if rollout.stage is Stage.PREPARE and kept.moves(rollout) else Stage.FINISH,
             rollout.retiring,
             rollout.new,
             members,
             beyond,
             checks(stack, checked),
             tuple(removals(stack, rollout)),
-            () if rollout.before is None else tuple(widening(runs, rollout.before)),
+            () if rollout.before is None else tuple(kept.widening(runs, rollout.before)),
         ),
     )
 
 
 def left_out(last: Rollout | None, rollout: Rollout) -> tuple[ComputeGroup, ...]:
     """Groups of the last run that the code no longer has, under no key."""
-    runs = {group.key for group in joint(rollout).groups}
-    former = () if last is None else joint(last).groups
+    runs = {group.key for group in kept.joint(rollout).groups}
+    former = () if last is None else kept.joint(last).groups
     return tuple(group for group in former if group.key not in runs and group.key not in rollout.renamed)
 
 
@@ -318,10 +296,7 @@ def _deployed(stack: Stack) -> Deployed:
 def with_names_apart(stacks: Sequence[Stack], roots: Sequence[str], former: Former) -> tuple[Stack, ...]:
     """Stacks whose resources have no name of a root that still runs in the same cloud.
 
-    Args:
-        stacks: with the names that their plan gives them.
-        roots: folder of each.
-        former: record of the directory; a root that is recorded there keeps its name.
+    *former*: record of the directory; a root that is recorded there keeps its name.
     """
     left = left_behind(former, roots)
     return tuple(_named(stack, root, former, left) for stack, root in zip(stacks, roots, strict=True))
@@ -348,11 +323,7 @@ def with_hand_overs(
 ) -> dict[str, str]:
     """Files, with a section about the hand-over as the first of the README of each root.
 
-    Args:
-        files: path → text.
-        stacks: root → stack.
-        left: root → what it deploys, of those that the code no longer has.
-        language: language of the code.
+    *left*: root → what it deploys, of those that the code no longer has.
     """
     apply, destroy = _COMMANDS[language]
     told = dict(files)

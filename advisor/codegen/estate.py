@@ -67,13 +67,8 @@ def plans_needed(estate: Estate) -> list[str]:
 def parts_of(estate: Estate, plans: Mapping[str, Plan], name: str = "") -> EstateParts:
     """The parts of an estate that are deployed.
 
-    Args:
-        estate: as it was read.
-        plans: of its workloads, by file.
-        name: of the estate among others; its own without.
-
-    Raises:
-        InputError: two parts would have one folder, or one name.
+    *name*: of the estate among others; its own without. Raises InputError if two parts would have one folder, or one
+    name.
     """
     joined = {file for base in estate.joined for file in base.workloads}
     own = [
@@ -139,11 +134,7 @@ def left_behind(directory: Path, parts: EstateParts) -> list[str]:
 
 
 def check_folder(directory: Path, name: str) -> None:
-    """The folder of a part is not a link, nor in a linked folder: links lead out of the directory, or to another part.
-
-    Raises:
-        InputError: it is.
-    """
+    """Refuse links to a part's folder, which lead out of the directory or to another part (InputError)."""
     folders = [directory / name, *(directory / parent for parent in PurePosixPath(name).parents)]
     link = next((folder for folder in folders if folder != directory and folder.is_symlink()), None)
     if link is not None:
@@ -151,11 +142,7 @@ def check_folder(directory: Path, name: str) -> None:
 
 
 def read_plan(text: str, where: str) -> Plan:
-    """Plan of a workload of an estate.
-
-    Raises:
-        InputError: no plan of this version.
-    """
+    """Plan of a workload of an estate. Raises InputError: no plan of this version."""
     try:
         return plan_from_json(text, where)
     except InputError as error:
@@ -207,17 +194,10 @@ def generate_shared(
 ) -> Generated:
     """The code of a shared machine.
 
-    Args:
-        place: the machine.
-        language: what the code is written in.
-        digests: image with its tag → digest that the code takes it by.
-        as_module: in Terraform a module that others call; a program in Pulumi is whole in any case.
-        last: text of each file as the last run generated it in the directory; empty for an empty one.
-        inputs: rare inputs that the code takes too, by name.
-
-    Raises:
-        InputError: the estate does not say what is needed.
-        NotDeployable: no code is generated for such a machine.
+    *digests*: image with its tag → digest that the code takes it by. *as_module*: in Terraform a module that others
+    call; a program in Pulumi is whole in any case. *last*: text of each file as the last run generated it in the
+    directory; empty for an empty one. *inputs*: rare inputs that the code takes too, by name. Raises InputError if the
+    estate does not say what is needed, and NotDeployable if no code is generated for such a machine.
     """
     unpinned = shared_stack(place)
     stack = replace(
@@ -257,9 +237,8 @@ def _replaced(place: Place, stack: Stack, last: Mapping[str, str]) -> Iterator[s
 def shared_stack(place: Place) -> Stack:
     """The stack of a shared machine, with those of its tenants.
 
-    Raises:
-        InputError: the estate does not say what is needed.
-        NotDeployable: no code is generated for such a machine.
+    Raises InputError if the estate does not say what is needed, and NotDeployable if no code is generated for such a
+    machine.
     """
     machine = place.machine
     if not machine.seats or machine.disk_gib is None:

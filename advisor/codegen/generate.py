@@ -78,11 +78,7 @@ class UnsoundCode(AdvisorError):  # noqa: N818 - what it says of the code
 
 
 def check_files(files: Mapping[str, str]) -> None:
-    """Refuse files (relative path → text) that are unsound.
-
-    Raises:
-        UnsoundCode: with each finding and its place.
-    """
+    """Refuse files (relative path → text) that are unsound. Raises UnsoundCode with each finding and its place."""
     faults = sorted(findings_of_files(files), key=lambda fault: (fault.path, fault.line))
     if not faults:
         return
@@ -180,8 +176,8 @@ _MOST_REGIONS = 3
 def check_available(stacks: Iterable[Stack], catalog: Catalog) -> tuple[str, ...]:
     """Warnings about what the catalog does not know.
 
-    Raises:
-        InputError: the catalog lists the type, and not in that region; the hint names the nearest regions that have it.
+    Raises InputError if the catalog lists the type, and not in that region; the hint names the nearest regions that
+    have it.
     """
     places = dict.fromkeys(
         (stack.provider, group.region, group.instance_type)
@@ -287,12 +283,8 @@ def generate(
 ) -> Generated:
     """The code that deploys *plan*.
 
-    Args:
-        plan: what was planned.
-        language: what the code is written in.
-        wanted: what the user asks of it beyond the plan.
-        catalog: which regions have which types; None: that is not checked.
-        former: what earlier runs left in the directory that the code is for; None: it is for an empty one.
+    *catalog*: which regions have which types; None: that is not checked. *former*: what earlier runs left in the
+    directory that the code is for; None: it is for an empty one.
 
     Raises:
         InputError: nothing that this program writes can serve the plan as it is wanted, or replace what runs without
@@ -460,10 +452,7 @@ def _further(completed: Stack, stack: Stack) -> Iterator[str]:
 def _stacks(
     plan: Plan, choice: Choice, wanted: Wanted, former: Former | None = None, *, is_short: bool = False
 ) -> tuple[Stack, ...]:
-    """Stacks of a choice, with the inputs that the code of their roots has already, and its names.
-
-    A short program has the names of its plan.
-    """
+    """Stacks of a choice, with the inputs that their roots have, and its names (a short program: the plan's)."""
     former = former or Former()
     unnamed = _unpinned(plan, choice, wanted)
     roots = _roots(unnamed)

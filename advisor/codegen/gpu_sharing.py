@@ -105,10 +105,7 @@ class GpuSharing:
 def sharing_of(partition: str, replicas_per_instance: int, accelerators: float) -> GpuSharing | None:
     """Sharing of the accelerators of a machine as planned; None where they are not cut.
 
-    Args:
-        partition: slices, as plans name them: mig-1g.10gb; "" for none.
-        replicas_per_instance: one for each slice.
-        accelerators: of the machine.
+    *partition*: slices, as plans name them: mig-1g.10gb; "" for none.
     """
     if not partition:
         return None

@@ -77,8 +77,7 @@ class Document:
 def read_hcl(text: str, path: str) -> Document:
     """Read one file; most files of generated code are the same from plan to plan, and are read once.
 
-    Raises:
-        InputError: it is not valid HCL; the message has the line.
+    Raises InputError if it is not valid HCL; the message has the line.
     """
     import hcl2  # noqa: PLC0415 - only commands that read code wait for the parser
     from lark.exceptions import LarkError  # noqa: PLC0415
@@ -163,10 +162,7 @@ def traversal(node: Any) -> Traversal | None:  # noqa: ANN401
 
 
 def chain(node: Any) -> tuple[Any, ...] | None:  # noqa: ANN401
-    """The steps of a reference as :func:`traversal`, with the expression of each computed index; None: no reference.
-
-    A splat is ``[*]``.
-    """
+    """Steps of a reference as :func:`traversal`, each index an expression, ``[*]`` of a splat; None: no reference."""
     node = unwrap(node)
     kind = getattr(node, "data", "")
     if kind == "identifier":

@@ -180,12 +180,8 @@ def entrance_of(served: Sequence[Served], shares: Mapping[str, int], *, has_pool
     """A Service for each backend, and one over all of them where they are probed alike.
 
     That one takes every request where replicas are planned for like shares: it knows ready pods only. Otherwise the
-    route follows the shares.
-
-    Args:
-        served: the backends of a region.
-        shares: key of each backend → per mille of all requests.
-        has_pools: the route leads to an InferencePool for each backend, and there is none over all of them.
+    route follows the shares. *shares*: key of each backend → per mille of all requests. *has_pools*: the route leads to
+    an InferencePool for each backend, and there is none over all of them.
     """
     services = {backend.backend.key: backend.backend.container.health_path for backend in served}
     is_shared = not has_pools and len(services) > 1 and len(set(services.values())) == 1
@@ -288,9 +284,7 @@ def replica_values(stack: Stack) -> Mapping[str, Mapping[str, int]]:
 def kubernetes_files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, str]:
     """The manifests below ``kubernetes/``, and the reasons for what scanners would say of them.
 
-    Args:
-        stack: one that :func:`obstacle_to_kubernetes` has nothing against.
-        cluster_facts: of the cloud's clusters.
+    *stack*: one that :func:`obstacle_to_kubernetes` has nothing against.
     """
     as_root = dict.fromkeys(DEVICES[backend.runtime].needs_root for backend in stack.backends)
     whole = {
@@ -382,10 +376,7 @@ def _lonely(stack: Stack) -> Sequence[tuple[Sequence[str], bool]]:
 def monitoring_files(stack: Stack, cluster_facts: ClusterFacts, weighted: Collection[str]) -> Mapping[str, str]:
     """Monitors and alerts of each region, of a form in which a project's own objects run the pods.
 
-    Args:
-        stack: what runs there.
-        cluster_facts: of the cloud's clusters.
-        weighted: regions with a program that looks after weights.
+    *weighted*: regions with a program that looks after weights.
     """
     # The chart of Dynamo's platform has PodMonitors of all its pods; another would count each request twice.
     monitors = [] if stack.form is Form.DYNAMO else ["pod-monitor.yaml"]

@@ -218,8 +218,7 @@ def _spells(sizes: Sequence[tuple[int, int]], least: int) -> Iterator[tuple[int,
 def resting_minutes(groups: Sequence[ComputeGroup]) -> Sequence[tuple[int, int]]:
     """Minutes of the week in which schedules have no instance (Monday 00:00 UTC is 0): from the first to the second.
 
-    Returns:
-        Pairs of minutes, in their order; empty where there is no schedule.
+    Pairs of minutes in their order; empty where there is no schedule.
     """
     if not any(group.schedule for group in groups):
         return ()

@@ -87,11 +87,8 @@ class Copy:
 def model_map_name(backend: Backend, model: HeldModel | None = None) -> str:
     """Name of the map that holds model and revision: backends that load the same with one engine share it.
 
-    It holds no hardware, so that what a user sets there outlives a change of type.
-
-    Args:
-        backend: with its engine.
-        model: that of the server's that the map is for; None: it has one.
+    It holds no hardware, so that what a user sets there outlives a change of type. *model*: that of the server's that
+    the map is for; None: it has one.
     """
     if model:
         return slug(f"model {model.workload}", _LONGEST_NAME, "model")

@@ -9,6 +9,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import NamedTuple
 
+from advisor import units
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.container import (
     Agent,
@@ -29,14 +30,6 @@ from advisor.cost.response_cache import PlannedCache
 from advisor.demand.values import Unit
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field, replace
-from advisor.units import (
-    HOURS_PER_MONTH,
-    HOURS_PER_WEEK,
-    LONGEST_MONTH_HOURS,
-    MINUTES_PER_DAY,
-    MINUTES_PER_HOUR,
-    MINUTES_PER_WEEK,
-)
 
 START_PATIENCE = 2
 """Times the predicted start, at its upper edge, that one is waited for before it counts as failed."""
@@ -72,8 +65,8 @@ class ScheduledSize:
     @property
     def minutes_of_week(self) -> Sequence[int]:
         """Minutes from Monday 00:00 UTC, one on each of its days."""
-        of_day = self.hour * MINUTES_PER_HOUR + self.minute
-        return [(day - 1) * MINUTES_PER_DAY + of_day for day in self.weekdays]
+        of_day = self.hour * units.MINUTES_PER_HOUR + self.minute
+        return [(day - 1) * units.MINUTES_PER_DAY + of_day for day in self.weekdays]
 
     @property
     def cron(self) -> str:
@@ -91,10 +84,10 @@ def at_times(changes: Iterable[tuple[int, int]]) -> tuple[ScheduledSize, ...]:
     """Entries by time of day, of the minutes of the week from which on so many instances run."""
     days: dict[tuple[int, int], list[int]] = {}
     for minute, size in changes:
-        day, minute_of_day = divmod(minute, MINUTES_PER_DAY)
+        day, minute_of_day = divmod(minute, units.MINUTES_PER_DAY)
         days.setdefault((minute_of_day, size), []).append(day + 1)
     return tuple(
-        ScheduledSize(*divmod(minute_of_day, MINUTES_PER_HOUR), tuple(sorted(weekdays)), size)
+        ScheduledSize(*divmod(minute_of_day, units.MINUTES_PER_HOUR), tuple(sorted(weekdays)), size)
         for (minute_of_day, size), weekdays in sorted(days.items())
     )
 
@@ -205,8 +198,8 @@ class ComputeGroup:
     def hours_per_week(self, stop_hours: float) -> "Hours":
         """Hours by the schedule, with those for which each instance is billed after its last one (*stop_hours*)."""
         sizes = self.sizes_by_minute
-        whole = [*sizes, (sizes[0][0] + MINUTES_PER_WEEK, sizes[0][1])]
-        lasting = [((end - start) / MINUTES_PER_HOUR, size) for (start, size), (end, _) in pairwise(whole)]
+        whole = [*sizes, (sizes[0][0] + units.MINUTES_PER_WEEK, sizes[0][1])]
+        lasting = [((end - start) / units.MINUTES_PER_HOUR, size) for (start, size), (end, _) in pairwise(whole)]
         stops = sum(max(before - after, 0) for (_, before), (_, after) in pairwise(whole))
         running = sum(hours for hours, size in lasting if size)
         return Hours(running, sum(hours * size for hours, size in lasting) + stops * stop_hours)
@@ -259,7 +252,7 @@ class ComputeGroup:
             min_instances=instances,
             max_instances=instances + self.max_instances - self.instances,
             schedule=(),
-            usd_per_month=instances * self.usd_per_hour * HOURS_PER_MONTH,
+            usd_per_month=instances * self.usd_per_hour * units.HOURS_PER_MONTH,
         )
 
     def joined(self) -> "ComputeGroup":
@@ -274,8 +267,7 @@ class ComputeGroup:
     def with_sizes(self, run: Mapping[int, int]) -> "ComputeGroup":
         """The group with other numbers of instances in place of those of its schedule, the most as it is.
 
-        Args:
-            run: planned number → the number in its place.
+        *run*: planned number → the number in its place.
         """
         if all(size == run[size] for _, size in self.sizes_by_minute):
             return self
@@ -284,7 +276,7 @@ class ComputeGroup:
             return self.at_all_hours(self.instances)
         raised = replace(self, schedule=at_times(sizes), min_instances=min(size for _, size in sizes))
         more = raised.hours_per_week(0).billed - self.hours_per_week(0).billed
-        more_usd = more * self.usd_per_hour * HOURS_PER_MONTH / HOURS_PER_WEEK
+        more_usd = more * self.usd_per_hour * units.HOURS_PER_MONTH / units.HOURS_PER_WEEK
         return replace(raised, usd_per_month=round(self.usd_per_month + more_usd, 2))
 
 
@@ -344,7 +336,7 @@ class Budget:
     most_usd_per_month: float | None = None
     """Spending that the workload allows (``limits.max_usd_per_month``); None: it states none."""
 
-    month_hours: tuple[int, int] = (LONGEST_MONTH_HOURS, HOURS_PER_MONTH)
+    month_hours: tuple[int, int] = (units.LONGEST_MONTH_HOURS, units.HOURS_PER_MONTH)
     """Hours of the longest month, and of that of the plan."""
 
     def with_more(self, usd_per_month: float | None, of: str) -> "Budget":
@@ -369,7 +361,7 @@ class Budget:
     @property
     def meaning(self) -> str:
         """The amount in words."""
-        return f"Total of {self.of} for a month of {HOURS_PER_MONTH} hours, in USD"
+        return f"Total of {self.of} for a month of {units.HOURS_PER_MONTH} hours, in USD"
 
 
 @dataclass(frozen=True, slots=True)

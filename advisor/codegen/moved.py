@@ -69,12 +69,8 @@ def with_moves(
 ) -> Mapping[str, str]:
     """The files of the code, with a ``moved.tf`` in each root where something moved since *former*, or before that.
 
-    Args:
-        files: relative path → text, as generated now.
-        former: as generated last.
-        roots: folders that hold a root.
-        renamed_in: root → old key → new key of what goes on under another one; of roots that are missing, it is read
-            off the code.
+    *renamed_in*: root → old key → new key of what goes on under another one; of roots that are missing, it is read off
+    the code.
     """
     pairs = renamed_in or {}
     moved = {

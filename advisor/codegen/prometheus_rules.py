@@ -42,10 +42,7 @@ def tells_progress(engine: Engine) -> bool:
 def slo_left_out(alarms: Sequence[Alarm], engines: Sequence[Engine], without_target: str = "") -> Iterator[str]:
     """Why some alarms on what clients were promised and on waiting requests are missing.
 
-    Args:
-        alarms: those of the workload's targets.
-        engines: servers of the stack.
-        without_target: the reason where it has none.
+    *without_target*: the reason where it has none.
     """
     slow = next((alarm for alarm in alarms if alarm.target_seconds is not None), None)
     if slow is None:
@@ -106,10 +103,7 @@ class Rule:
 def rules_of(stack: Stack, region: str, *, is_weighted: bool = False) -> tuple[Rule, ...]:
     """The alerts on the cluster of a region: each SLO alarm for each backend, and pods that never become ready.
 
-    Args:
-        stack: what runs there.
-        region: whose cluster it is.
-        is_weighted: a Deployment ``route-weights`` looks after the weights of its backends.
+    *is_weighted*: a Deployment ``route-weights`` looks after the weights of its backends.
     """
     backends = [backend for backend in stack.backends if backend.region == region]
     groups = [group for group in stack.groups if group.region == region]
@@ -186,13 +180,7 @@ def slo_query(
 ) -> str:  # fmt: skip
     """A query that has a result while *alarm* is beyond its threshold; "" where the engine publishes nothing for it.
 
-    Args:
-        stack: holds the groups of the backend.
-        alarm: one of the stack's SLO alarms.
-        backend: whose pods are asked.
-        series: matchers that select the cluster and namespace.
-        by: labels by which results stay apart.
-        model: that of the server's that is asked for; None: it has one.
+    *model*: that of the server's that is asked for; None: it has one.
     """
     groups = [group for group in stack.groups if group.backend == backend.key]
     of_pods = f'{series},pod=~"({"|".join(pods_start(stack, group) for group in groups)})-.+"'

@@ -78,17 +78,9 @@ def pulumi_call(
 ) -> Quoted:
     """A call of the class of a resource, to be laid out by :func:`laid_out`.
 
-    Args:
-        bodies: of the resources of the root, by address.
-        address: of the resource.
-        name: Python of its name in the program.
-        names: start of a reference → Python, before those that all programs share; ``.argument``: that of a block.
-        opts: Python of its options.
-        rest: Python of arguments after them.
-        changed: arguments that are other Python here; None: left out.
-
-    Raises:
-        ValueError: there is no such resource, or an expression has no translation.
+    *name*: Python of its name in the program. *names*: start of a reference → Python, before those that all programs
+    share; ``.argument``: that of a block. *rest*: Python of arguments after them. *changed*: arguments that are other
+    Python here; None: left out. Raises ValueError if there is no such resource, or an expression has no translation.
     """
     body = bodies().get(address)
     if body is None:

@@ -38,11 +38,7 @@ def calls(name: str, arguments: Mapping[str, Mapping[str, object]]) -> Mapping[s
 
 
 def parse_python(text: str, where: str) -> ast.Module:
-    """Statements of a module; messages call it *where*.
-
-    Raises:
-        InputError: it is not valid Python.
-    """
+    """Statements of a module; messages call it *where*. Raises InputError if it is not valid Python."""
     try:
         return ast.parse(text)
     except (SyntaxError, ValueError) as error:
@@ -56,17 +52,9 @@ def python_value(value: object, indent: int = 0, before: int = _UNKNOWN, depth: 
     """A literal that evaluates to *value*; sequences become lists (a lone surrogate becomes U+FFFD).
 
     As in HCL, a list of plain values stands on one line where it fits, and so does a short mapping within an entry;
-    else a list, a mapping and a call have a line for each item.
-
-    Args:
-        value: text, number, truth, None, and sequences, mappings and calls made of them.
-        indent: spaces before the line that the literal starts on.
-        before: characters before the literal on that line.
-        depth: mappings and calls that it lies in.
-
-    Raises:
-        TypeError: there is no literal for it.
-        ValueError: a number that is not finite, or a call whose names are not names.
+    else a list, a mapping and a call have a line for each item. *before*: characters before the literal on that line.
+    *depth*: mappings and calls that it lies in. Raises TypeError if there is no literal for it, and ValueError for a
+    number that is not finite, or a call whose names are not names.
     """
     if isinstance(value, str):
         return Quoted(_text_or_lines(value, indent))

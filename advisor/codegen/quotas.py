@@ -19,12 +19,8 @@ HINT = "take another option of the plan with --option RANK, or make the plan aga
 def check_deployable(serves: Serves, engine: str = "") -> None:
     """Refuse instances that generated code cannot start.
 
-    Args:
-        serves: how an instance serves.
-        engine: as engine_support.csv names it; "": an image of the user's own.
-
-    Raises:
-        NotDeployable: the message says what is missing, with the numbers compared.
+    *engine*: as engine_support.csv names it; "": an image of the user's own. Raises NotDeployable with what is missing
+    and the numbers compared.
     """
     catalog = load_catalog()
     setup = Setup(
@@ -84,8 +80,7 @@ def _loading_gib(serves: Serves, engine: str) -> float | None:
 def family_of(provider: str, instance_type: str) -> str:
     """The key under which the machine images and quotas of an instance type stand.
 
-    Raises:
-        NotDeployable: no code is generated for the type; the message says why.
+    Raises NotDeployable if no code is generated for the type; the message says why.
     """
     support = load_catalog().deployment.support(provider, instance_type)
     if support is None:
@@ -107,11 +102,6 @@ def quotas_needed(provider: str, target: str, groups: Iterable[ComputeGroup]) ->
 
     One number, which holds the busiest hours' instances, those that a replacement starts, and the largest types that
     may be started; what a plan's verdict says holds no other types than the planned ones, and is named beside it.
-
-    Args:
-        provider: of the groups.
-        target: that code is generated for.
-        groups: with their instances.
     """
     counted: dict[Quota, dict[str, list[_Term]]] = {}
     for group in groups:
@@ -126,8 +116,7 @@ def quotas_needed(provider: str, target: str, groups: Iterable[ComputeGroup]) ->
 def quotas_of_updates(needs: Iterable[tuple[Quota, str, int]]) -> tuple[Quota, ...]:
     """Each quota once, for services that start all that may run anew beside it at an update: ``6 in eastus (2 × 3)``.
 
-    Args:
-        needs: quota, region, and the most that may run of it, of each group.
+    *needs*: quota, region, and the most that may run of it, of each group.
     """
     most: dict[Quota, dict[str, int]] = {}
     for quota, region, number in needs:

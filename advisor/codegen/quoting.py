@@ -64,11 +64,7 @@ def hcl_string(text: str) -> Quoted:
 
 
 def hcl_number(value: float) -> Quoted:
-    """An HCL number.
-
-    Raises:
-        ValueError: not a finite number.
-    """
+    """An HCL number. Raises ValueError if not a finite number."""
     if isinstance(value, bool) or not math.isfinite(value):
         raise ValueError(f"{value!r} is not a number that HCL can hold")
     return Quoted(str(int(value)) if float(value).is_integer() else repr(float(value)))
@@ -77,13 +73,8 @@ def hcl_number(value: float) -> Quoted:
 def hcl_value(value: object, indent: int = 0, depth: int = 0) -> Quoted:
     """A value made of mappings, sequences, text, numbers and booleans, laid out as ``terraform fmt`` would.
 
-    Args:
-        value: None is ``null``.
-        indent: columns that the line already has before it.
-        depth: mappings that it lies in.
-
-    Raises:
-        TypeError: a part is of another type.
+    *value*: None is ``null``. *indent*: columns that the line already has before it. Raises TypeError if a part is of
+    another type.
     """
     if value is None or isinstance(value, bool):
         return Quoted({None: "null", True: "true", False: "false"}[value])
@@ -202,11 +193,7 @@ def markdown_code(text: str) -> Quoted:
 
 
 def ip_network(text: str) -> Quoted:
-    """*text* as a network, such as ``10.0.0.0/8``.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """*text* as a network, such as ``10.0.0.0/8``. Raises ValueError if it is none."""
     return Quoted(str(ipaddress.ip_network(text)))
 
 
@@ -249,8 +236,7 @@ def _one_line(text: str) -> str:
 def systemd_value(text: str) -> Quoted:
     """A quoted word of a systemd unit that evaluates to *text*: no specifier, escape or line end can act in it.
 
-    Raises:
-        ValueError: it holds a NUL, which no unit can.
+    Raises ValueError if it holds a NUL, which no unit can.
     """
     if "\0" in text:
         raise ValueError("a systemd unit cannot hold a NUL")
@@ -260,8 +246,7 @@ def systemd_value(text: str) -> Quoted:
 def systemd_path(text: str) -> Quoted:
     """*text* itself as a path in a setting that takes no quotes; no specifier acts in it.
 
-    Raises:
-        ValueError: it is not an absolute path, or holds what such a setting cannot.
+    Raises ValueError if it is not an absolute path, or holds what such a setting cannot.
     """
     if not text.startswith("/") or not text.isprintable() or text != text.strip() or set(text) & set("\"'\\"):
         raise ValueError(f"{text!r} is not a path that a systemd unit can hold without quotes")
@@ -281,8 +266,7 @@ def yaml_string(text: str) -> Quoted:
 def yaml_value(value: object, indent: int = 0) -> Quoted:
     """Text after ``key:`` in YAML: a scalar on the same line, the items of a list or mapping on lines of their own.
 
-    Raises:
-        TypeError: it is neither text, number, truth nor made of them.
+    Raises TypeError if it is neither text, number, truth nor made of them.
     """
     if isinstance(value, str):
         return Quoted(f" {yaml_string(value)}")
@@ -300,9 +284,7 @@ def yaml_value(value: object, indent: int = 0) -> Quoted:
 def kubernetes_argument(text: str, indent: int = 0) -> Quoted:
     """The same for a container's argument, in which Kubernetes replaces ``$(NAME)`` and ``$$``; a program line by line.
 
-    Args:
-        text: the argument.
-        indent: columns before the lines of a program.
+    *indent*: columns before the lines of a program.
     """
     literal = _KUBERNETES_MARK.sub("$$", text)
     lines = lines_of(literal) if indent else ()
@@ -312,24 +294,15 @@ def kubernetes_argument(text: str, indent: int = 0) -> Quoted:
 def kubernetes_variable(name: str, option: str = "", before: str = "") -> Quoted:
     """The container argument *option* followed by the value of an environment variable, which Kubernetes puts in.
 
-    Args:
-        name: of the variable.
-        option: text that stands as it is.
-        before: of a variable whose value comes between the two; "": none does.
-
-    Raises:
-        ValueError: a variable's name is none.
+    *before*: of a variable whose value comes between the two; "": none does. Raises ValueError if a variable's name is
+    none.
     """
     names = [_plain_name(text) for text in (before, name) if text]
     return yaml_string(option.replace("$", "$$") + "".join(f"$({name})" for name in names))
 
 
 def yaml_integer(value: int) -> Quoted:
-    """A YAML integer.
-
-    Raises:
-        TypeError: not a whole number.
-    """
+    """A YAML integer. Raises TypeError if not a whole number."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{value!r} is not a whole number")
     return Quoted(str(value))

@@ -91,9 +91,7 @@ def reference_of(image: str) -> Reference:
 def resolve(images: Iterable[str], registries: "Registries | None" = None) -> Mapping[str, str]:
     """The digest of each image, of the index of all its platforms.
 
-    Args:
-        images: references with a tag, such as ``vllm/vllm-openai:v0.30.0``.
-        registries: how they are asked.
+    *images*: references with a tag, such as ``vllm/vllm-openai:v0.30.0``.
 
     Raises:
         InputError: there is no such tag, or it is not public; the message says which image and what to do.
@@ -112,11 +110,7 @@ class Registries:
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
 
     def digest(self, image: str) -> str:
-        """The digest of one image.
-
-        Raises:
-            InputError, AdvisorError: as of :func:`resolve`.
-        """
+        """The digest of one image. Raises InputError, AdvisorError as of :func:`resolve`."""
         reference = reference_of(image)
         address = f"{reference.origin}/v2/{reference.name}/manifests/{reference.tag}"
         headers = {"Accept": ", ".join(_KINDS)}
@@ -334,11 +328,7 @@ def written(images: Iterable[str], digests: Mapping[str, str]) -> Mapping[str, s
 
 
 def kept_in(directory: Path) -> Mapping[str, str]:
-    """The digests that an earlier run kept in *directory*.
-
-    Raises:
-        InputError: the file is damaged.
-    """
+    """The digests that an earlier run kept in *directory*. Raises InputError if the file is damaged."""
     path = directory / FILE
     try:
         document = json_of(path.read_text("utf-8"), str(path))

@@ -69,13 +69,7 @@ class PlanRecord:
 
 
 def plan_classes(target: str, truth: Truth, text: Text) -> Mapping[str, PlanClass]:
-    """Classes of a target's programs by name, in the order in which they stand.
-
-    Args:
-        target: name of its tables, such as ``aws-ec2``.
-        truth: evaluates a condition.
-        text: fills a description.
-    """
+    """Classes of a target's programs by name, in the order in which they stand."""
 
     def field(place: str, name: str) -> PlanField:
         keys = (f"{place}.{name}", f"{place.rpartition('.')[2]}.{name}", name)
@@ -171,14 +165,7 @@ class Output:
 def outputs_of(
     target: str, truth: Callable[[str], object], text: Callable[[str], str], *, is_program: bool
 ) -> Iterator[Output]:
-    """Outputs that a target's code of a language has.
-
-    Args:
-        target: name of its table, such as ``aws-ec2``.
-        truth: evaluates a condition.
-        text: fills a description or a value, of which parts may depend on the stack.
-        is_program: whether the code is a program.
-    """
+    """Outputs that a target's code of a language has."""
     for name in (*_OUTPUTS[target]["order"], *_OUTPUTS["always"]):
         row: Mapping[str, str] = {**_OUTPUTS["all"].get(name, {}), **_OUTPUTS[target].get(name, {})}
         code = row.get("type", _MAPPING) if is_program else row.get("hcl", "")
@@ -264,18 +251,12 @@ def render(
     """Files of a Terraform root or module, or of a Pulumi program in Python with those that every such project has.
 
     ``README.md`` lists variables and outputs of the other files: of a program the fields of ``Settings``, and what the
-    component ``Deployment`` declares, which is exported too.
-
-    Args:
-        language: of the code.
-        folder: below ``templates/terraform`` and ``templates/pulumi-python``, such as ``aws-ec2``: each template in it
-            is a file.
-        stack: known to the templates as ``stack``.
-        context: further names that the templates use; decisions of the target that the stack does not hold.
-            ``planned``: parts of the plan whose name here is another value's; ``answers``: of data sources in the tests
-            of a program, where they are others than :data:`ANSWERS`.
-        shared: path in the output → template of ``shared``, beyond those of clouds.toml.
-        without: templates of the folder that the stack does not need, such as ``scaling``.
+    component ``Deployment`` declares, which is exported too. *folder*: below ``templates/terraform`` and
+    ``templates/pulumi-python``, such as ``aws-ec2``: each template in it is a file. *context*: further names that the
+    templates use; decisions of the target that the stack does not hold. ``planned``: parts of the plan whose name here
+    is another value's; ``answers``: of data sources in the tests of a program, where they are others than
+    :data:`ANSWERS`. *shared*: path in the output → template of ``shared``, beyond those of clouds.toml. *without*:
+    templates of the folder that the stack does not need, such as ``scaling``.
     """
     write = _root if language is Language.TERRAFORM else _program
     return write(folder, stack, context, shared, without)

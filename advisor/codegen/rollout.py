@@ -22,12 +22,7 @@ def renamed(
     """Old key → new key of the groups that are the same.
 
     Matched by place, purchase and type, then by place and purchase, then by place alone; what stays ambiguous is not
-    the same.
-
-    Args:
-        former: traits by old key.
-        now: traits by new key.
-        common: positions of the traits to match by, in turn.
+    the same. *common*: positions of the traits to match by, in turn.
     """
     gone = {key: traits for key, traits in former.items() if key not in now}
     come = {key: traits for key, traits in now.items() if key not in former}
@@ -210,10 +205,7 @@ def backend_pairs(former: Deployed, now: Deployed, groups: Mapping[str, str]) ->
 def successors(former: Deployed, now: Deployed, renamed_keys: Mapping[str, str]) -> Mapping[str, str]:
     """Old key → new key of groups and backends that go, and of the new one that takes the place of each.
 
-    Args:
-        former: what was deployed last.
-        now: what is planned.
-        renamed_keys: old key → new key of what goes on under another one.
+    *renamed_keys*: old key → new key of what goes on under another one.
     """
     kept = {*now.keys, *renamed_keys}
     before = {*former.keys, *renamed_keys.values()}
@@ -230,10 +222,7 @@ def successors(former: Deployed, now: Deployed, renamed_keys: Mapping[str, str])
 def former_engines(former: Deployed, now: Deployed, pairs: Mapping[str, str]) -> Mapping[str, str]:
     """New key → engine of what it follows, of groups and backends that another engine serves now.
 
-    Args:
-        former: what was deployed last.
-        now: what is planned.
-        pairs: old key → new key; what keeps its key follows itself.
+    *pairs*: old key → new key; what keeps its key follows itself.
     """
     was, are = _engines(former), _engines(now)
     origins = {**{new: old for old, new in pairs.items()}, **{key: key for key in was}}
@@ -246,13 +235,7 @@ def _engines(deployed: Deployed) -> Mapping[str, str]:
 
 
 def former_regions(former: Deployed, now: Deployed, succession: Mapping[str, str]) -> Mapping[str, str]:
-    """New region → the one that its groups take over from, where that is one alone.
-
-    Args:
-        former: what was deployed last.
-        now: what is planned.
-        succession: old key → new key, of :func:`successors`.
-    """
+    """New region → the one that its groups take over from by *succession* (old key → new key), if it is one alone."""
     was, now_in = ({group.key: group.region for group in part.groups} for part in (former, now))
     origins: dict[str, set[str]] = {}
     for old, new in succession.items():

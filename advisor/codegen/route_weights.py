@@ -31,10 +31,8 @@ class WeightedBackend:
 def route_weights(stack: Stack, weighted_backends: Mapping[str, WeightedBackend], *, by_service: bool = False) -> str:
     """The objects of the program as YAML.
 
-    Args:
-        stack: whose namespace it runs in.
-        weighted_backends: by the name in the route, or of the service.
-        by_service: the weights are those of KServe's services, not of the route ``inference``.
+    *weighted_backends*: by the name in the route, or of the service. *by_service*: the weights are those of KServe's
+    services, not of the route ``inference``.
     """
     context = {
         "stack": stack,

@@ -24,13 +24,9 @@ def scheduled_sizes(
 ) -> tuple[ScheduledSize, ...]:  # fmt: skip
     """The entries after which at least *instances* serve in each hour, none for dips shorter than a stop and a start.
 
-    Args:
-        instances: of each hour of the week, from Monday 00:00 UTC (168).
-        minutes_ahead: how long before its hour an instance has to be ordered.
-        minutes_after: how long one is there after its number was lowered.
-
-    Returns:
-        Entries by time of day; none where the number never changes.
+    *instances*: of each hour of the week, from Monday 00:00 UTC (168). *minutes_ahead*: how long before its hour an
+    instance has to be ordered. *minutes_after*: how long one is there after its number was lowered. Entries by time of
+    day; none where the number never changes.
     """
     return at_times(_changes(instances, minutes_ahead, minutes_after))
 
@@ -126,14 +122,9 @@ class Choice:
 def choose(plan: Plan, wanted: Wanted, obstacle: Callable[[Choice], AdvisorError | None]) -> Choice:
     """The single type that is wanted; without one the fleet. No other is taken where it cannot be generated.
 
-    Args:
-        plan: what was planned.
-        wanted: what the user asks for.
-        obstacle: why no code can be generated for a choice; None when it can.
-
-    Raises:
-        InputError: there is no such option, or none that code can be generated for as the user asks.
-        NotDeployable: no generated code can start it, or no replay confirms the fleet.
+    *obstacle*: why no code can be generated for a choice; None when it can. Raises InputError if there is no such
+    option, or none that code can be generated for as the user asks, and NotDeployable if no generated code can start
+    it, or no replay confirms the fleet.
     """
     if wanted.rank is None and not wanted.unconfirmed:
         check_confirmed(plan, takes_option=True)
@@ -154,12 +145,8 @@ def choose(plan: Plan, wanted: Wanted, obstacle: Callable[[Choice], AdvisorError
 def check_confirmed(plan: Plan, *, takes_option: bool) -> None:
     """Refuse a fleet that is only the closest of those that no replay confirms.
 
-    Args:
-        plan: what was planned.
-        takes_option: whether the command takes an option of the plan in its place.
-
-    Raises:
-        NotDeployable: the message says what its replay finds.
+    *takes_option*: whether the command takes an option of the plan in its place. Raises NotDeployable with what its
+    replay finds.
     """
     if not is_refused(plan):
         return
@@ -406,12 +393,7 @@ Source: issues 7014 and 5940 of triton-inference-server/server.
 
 
 def joined(name: str, tenants: Sequence[Stack]) -> Stack:
-    """The stack of one server.
-
-    Args:
-        name: of its namespace.
-        tenants: workloads with a model each, of one image on the same nodes.
-    """
+    """The stack of one server. *tenants*: workloads with a model each, of one image on the same nodes."""
     first = tenants[0]
     key = f"{first.groups[0].region}-models"
     group = _group(unique_keys([key])[key], [tenant.groups[0] for tenant in tenants])

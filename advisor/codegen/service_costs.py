@@ -27,12 +27,8 @@ def at_service_prices(stack: Stack, plan: Plan, choice: Choice, *, is_whole: boo
 
     ``compute = Σ mean instances × containers of each × price``; and beside it what the code orders or needs in each
     region without hosts, and downloads, transfer and new types as the plan counts them. Unknown where a price is.
-
-    Args:
-        stack: as its target runs it.
-        plan: what was planned.
-        choice: instances of the plan that code is generated for, of other stacks too.
-        is_whole: whether the stack holds all of them, as that of a target does which was asked for.
+    *choice*: instances of the plan that code is generated for, of other stacks too. *is_whole*: whether the stack holds
+    all of them, as that of a target does which was asked for.
     """
     paid_of = target_of(stack).paid
     paid = {} if paid_of is None else {group.key: paid_of(group) for group in stack.groups}
@@ -163,9 +159,7 @@ def at_total(cost: FleetCost, total: float) -> FleetCost:
 def at_paid_prices(stack: Stack, groups: Iterable[ComputeGroup]) -> tuple[ComputeGroup, ...] | None:
     """Groups at the prices of the stack's target, whatever they were recorded at; None: the catalog has none of one.
 
-    Args:
-        stack: as its target runs it.
-        groups: of it, and those that run beside it in a cut-over.
+    *groups*: of it, and those that run beside it in a cut-over.
     """
     paid_of = target_of(stack).paid
     if paid_of is None:

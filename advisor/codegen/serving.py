@@ -34,8 +34,7 @@ _PERCENT = 100
 def cache_of(plan: Plan, choice: Choice) -> PlannedCache | None:
     """The plan's cache, where what is chosen of the plan stands; None where it has none.
 
-    Raises:
-        InputError: what is chosen stands elsewhere, where the plan prices no node.
+    Raises InputError if what is chosen stands elsewhere, where the plan prices no node.
     """
     cache = None if plan.fleet is None else plan.fleet.response_cache
     places = {(member.serves.provider, member.serves.region) for member in choice.members}
@@ -146,8 +145,8 @@ def served_units(engine: Engine) -> tuple[Unit, ...]:
 def check_wanted(wanted: Wanted) -> None:
     """Refuse what no plan could make right.
 
-    Raises:
-        InputError: an image that is not a reference of one, a custom engine without an image, or an unknown input.
+    Raises InputError for an image that is not a reference of one, a custom engine without an image, or an unknown
+    input.
     """
     check_inputs(wanted.inputs)
     if wanted.engine is Engine.CUSTOM and not wanted.image:
@@ -161,11 +160,7 @@ def check_wanted(wanted: Wanted) -> None:
 
 
 def check_inputs(names: Collection[str]) -> None:
-    """Refuse names of inputs that no target has.
-
-    Raises:
-        InputError: some are unknown; the hint names those that there are.
-    """
+    """Refuse names of inputs that no target has. Raises InputError, whose hint names those that there are."""
     unknown = {*names} - input_names() - {EVERY}
     if unknown:
         told = ", ".join(sorted(unknown))
@@ -173,11 +168,7 @@ def check_inputs(names: Collection[str]) -> None:
 
 
 def engine_of(serves: Serves, wanted: Wanted) -> Engine:
-    """The engine that the user wants, or else the planned one.
-
-    Raises:
-        NotDeployable: the planned engine is none that this program can write.
-    """
+    """The engine that the user wants, else the planned one. Raises NotDeployable if this program cannot write it."""
     engine = wanted.engine or planned_engine(serves)
     if engine is None:
         raise NotDeployable(

@@ -24,12 +24,8 @@ def generated_folder(plan: Path) -> Path:
 def whole_program(plan: str, choice: Mapping[str, Any]) -> Mapping[str, str]:
     """Files of the whole program by their paths.
 
-    Args:
-        plan: ``advisor.plan/v1`` JSON.
-        choice: as of ``advisor.pulumi.Choice``.
-
-    Raises:
-        InputError: the plan cannot be deployed so; the message says why.
+    *choice*: as of ``advisor.pulumi.Choice``. Raises InputError if the plan cannot be deployed so; the message says
+    why.
     """
     directory = Path(choice["directory"]) if "directory" in choice else None
     former = Former() if directory is None else read_former(directory)

@@ -83,8 +83,7 @@ _REGION = re.compile(r"[a-z]+[a-z0-9]*(-[a-z0-9]+)*")
 def stacks_of(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
     """Stacks to deploy for *choice*, by cloud and service; their target is still open unless it is wanted.
 
-    Raises:
-        InputError: nothing that this program writes can serve it; the message says why.
+    Raises InputError if nothing that this program writes can serve it; the message says why.
     """
     if _VERSION.fullmatch(plan.provenance.advisor_version) is None:
         raise InputError(f"{plan.provenance.advisor_version!r} is not a version", where="provenance.advisor_version")

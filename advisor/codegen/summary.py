@@ -16,19 +16,11 @@ from advisor.demand.values import Unit
 from advisor.deployable import service_of
 from advisor.models.model import TextAnswer
 from advisor.models.values import answer_call
+from advisor.plan import words
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.fleet.costs import BatchPlan, FleetCost
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import Interval, Option, OptionCost, Plan
-from advisor.plan.words import (
-    hours_words,
-    images_words,
-    items_word,
-    replayed_first,
-    run_words,
-    size_words,
-    unit_of,
-)
 from advisor.units import HOURS_PER_MONTH, ratio_words, unit_usd, usd
 
 _UNKNOWN = "unknown"
@@ -37,7 +29,7 @@ _WHOLE_ABOVE = 100
 
 def summary_of(plan: Plan, choice: Choice, quotas: Sequence[Quota]) -> Summary:
     """The rows for what was chosen."""
-    option, fleet, unit = choice.option, plan.fleet, unit_of(plan.demand)
+    option, fleet, unit = choice.option, plan.fleet, words.unit_of(plan.demand)
     of_fleet = fleet if option is None else None
     return Summary(
         workload=str(plan.workload["name"]),
@@ -100,11 +92,11 @@ def _demand(demand: Mapping[str, Any], *, is_batch: bool) -> Iterator[Row]:
         yield Row("Requests per second, mean", f"{_figure(rate['mean'])}")
         yield Row("Requests per second, 95th percentile minute", f"{_figure(rate['p95'])}")
         yield Row("Requests per second, busiest minute", f"{_figure(rate['peak'])}")
-    if unit_of(demand).is_one_pass:
-        yield Row("A request, mean", size_words(demand).removesuffix(" a request"))
+    if words.unit_of(demand).is_one_pass:
+        yield Row("A request, mean", words.size_words(demand).removesuffix(" a request"))
     else:
         yield Row("Prompt tokens, median / 95th percentile", f"{sent['p50']:,.0f} / {sent['p95']:,.0f}")
-        if images := images_words(demand):
+        if images := words.images_words(demand):
             yield Row("Images of a prompt, whose tokens are among its own", images)
         yield Row("Answer tokens, median / 95th percentile", f"{answered['p50']:,.0f} / {answered['p95']:,.0f}")
     yield Row("Source", str(demand.get("source") or _UNKNOWN))
@@ -115,13 +107,14 @@ def _http_requests(members: Sequence[Member], unit: Unit) -> Iterator[Row]:
     count = max(member.serves.http_requests_per_call for member in members)
     if count > 1:
         yield Row(
-            "HTTP requests of a request, mean", f"{count:,.4g}, one for each of its {items_word(unit)}, all at once"
+            "HTTP requests of a request, mean",
+            f"{count:,.4g}, one for each of its {words.items_word(unit)}, all at once",
         )
 
 
 def _prediction(plan: Plan, option: Option) -> Iterator[Row]:
     predicted, slo = option.predicted, plan.workload["slo"]
-    if unit_of(plan.demand).is_one_pass:
+    if words.unit_of(plan.demand).is_one_pass:
         promise = promise_of(slo, plan.demand)
         target = f"target {promise.title} {promise.seconds:g} s" if promise else "no target"
         yield Row("Whole answer, p95", f"{_interval(predicted.e2e_p95_ms, ' ms')}, {target}")
@@ -154,7 +147,7 @@ def _confirmation(fleet: Fleet | None, slo: Mapping[str, Any]) -> Iterator[Row]:
         share = f"{ratio_words(replay.within_slo_ratio)} of {replay.requests:,} requests within the SLO"
         yield Row("Replayed", f"{share} ({replay.arrivals})")
         first = "Whole answer" if fleet.unit.is_one_pass else "Time to first token"
-        percentile, value_ms = replayed_first(fleet, slo)
+        percentile, value_ms = words.replayed_first(fleet, slo)
         yield Row(f"{first}, {percentile}, replayed", _milliseconds(value_ms))
         if not fleet.unit.is_one_pass:
             yield Row("Time per output token after the first, p95, replayed", _milliseconds(replay.tpot_p95_ms))
@@ -163,9 +156,9 @@ def _confirmation(fleet: Fleet | None, slo: Mapping[str, Any]) -> Iterator[Row]:
 def _batch_rows(batch: BatchPlan, groups: Sequence[FleetGroup]) -> Iterator[Row]:
     """Runs of batch work, and what their client has to do."""
     in_flight = sum(max(group.instances) * group.replicas_per_instance * group.max_concurrency for group in groups)
-    yield Row("Run", f"{run_words(batch)}, within {hours_words(batch.deadline_hours)}")
+    yield Row("Run", f"{words.run_words(batch)}, within {words.hours_words(batch.deadline_hours)}")
     if batch.finished_hours is not None:
-        yield Row("Last item", f"after {hours_words(batch.finished_hours)}")
+        yield Row("Last item", f"after {words.hours_words(batch.finished_hours)}")
     if batch.idle_items is not None:
         yield Row("Pace of the client", "no faster than the requests' latency targets allow: they go first")
         return
@@ -195,7 +188,7 @@ def _figure(value: float) -> str:
 def _option_cost(plan: Plan, option: Option) -> Iterator[Row]:
     cost = option.cost
     yield _price(option, cost, "")
-    yield from part_rows(cost, unit_of(plan.demand), [option])
+    yield from part_rows(cost, words.unit_of(plan.demand), [option])
     if plan.current is not None:
         now = plan.current
         yield Row("Today", f"{now.instances} × {now.instance_type}: {usd(now.total_usd_per_month)} a month")
@@ -219,7 +212,7 @@ def rows_of(
     plan: Plan, choice: Choice, cost: FleetCost, more_of: Mapping[Machine, float], standing: Iterable[StandingCharge]
 ) -> Iterator[Row]:  # fmt: skip
     """Rows of a cost that is not the plan's: USD a month that the code pays more, or less, for a machine are in it."""
-    option, fleet, unit = choice.option, plan.fleet, unit_of(plan.demand)
+    option, fleet, unit = choice.option, plan.fleet, words.unit_of(plan.demand)
     if option is not None:
         yield _price(option, option.cost, "")
         yield from part_rows(cost, unit, [option])
@@ -256,7 +249,7 @@ def part_rows(cost: FleetCost, unit: Unit, serving: Sequence[Option | FleetGroup
     yield Row("Total", f"{usd(cost.total_usd_per_month)} a month")
     if cost.obligation_until is not None:
         yield Row("Obligation of new commitments", f"{usd(cost.obligation_usd)} until {cost.obligation_until}")
-    yield Row(f"Per million {items_word(unit)}", f"${unit_usd(cost.usd_per_million_output_tokens)}")
+    yield Row(f"Per million {words.items_word(unit)}", f"${unit_usd(cost.usd_per_million_output_tokens)}")
     yield Row("Per 1,000 requests", f"${unit_usd(cost.usd_per_1000_requests)}")
 
 

@@ -96,8 +96,7 @@ def has_hand_overs(stack: Stack) -> bool:
 def waits_of(stack: Stack, group: ComputeGroup) -> Mapping[tuple[int, int], tuple[int, Step]]:
     """Minutes of the week at which a group gives instances up to others, each with its size from then on.
 
-    Returns:
-        Minute and new size → former size, and the step of the group's backend.
+    Minute and new size → former size, and the step of the group's backend.
     """
     backend = stack.backend_of(group)
     steps = steps_of(stack, backend)
@@ -152,8 +151,7 @@ def _of_equal_days(entries: Sequence[ScheduledSize]) -> Sequence[ScheduledSize]:
 def serving_minutes(group: ComputeGroup) -> Sequence[tuple[int, int]]:
     """Minutes of the week between which the plan has an instance of a group that has had its time to start.
 
-    Returns:
-        Pairs of the first minute and the one after the last, in their order; empty if the group has no schedule.
+    Pairs of the first minute and the one after the last, in their order; empty if the group has no schedule.
     """
     if not group.schedule:
         return []

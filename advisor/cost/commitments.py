@@ -46,9 +46,7 @@ def owned_commitments(workload: Workload, catalog: Catalog, today: dt.date) -> O
     """The workload's commitments that hold to the end of its horizon, from its ``as_of`` day or else *today*.
 
     The day of expiry itself is still covered. One that ends before pays for nothing in a plan that has to hold longer.
-
-    Raises:
-        InputError: a commitment names a provider, an instance type or a region that the catalog does not know.
+    Raises InputError if a commitment names a provider, an instance type or a region that the catalog does not know.
     """
     day = workload.as_of or today
     valid, notes = [], []

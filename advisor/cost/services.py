@@ -162,8 +162,7 @@ def accelerated_container_price(
 
     *service*: provider, and name of its service. *size*: vCPUs and GiB; None: the least that it may have.
 
-    Returns:
-        None where a part of it is not known, or no container is so small.
+    None where a part of it is not known, or no container is so small.
     """
     for offer in catalog.serverless:
         is_meant = (offer.provider, offer.service, offer.accelerator) == (*service, accelerator)
@@ -286,10 +285,7 @@ class Deployed(NamedTuple):
 def region_charges(
     catalog: Catalog, provider: str, region: str, gb_per_request: float, deployed: Deployed | None = None
 ) -> RegionCharges | None:
-    """Charges of a region of the three clouds; None of others, of whom nothing is known.
-
-    Without *deployed* the code orders hosts, and no response cache.
-    """
+    """Charges of a region of the three clouds, else None. Without *deployed*: hosts, and no response cache."""
     if provider not in CLOUDS:
         return None
     deployed = deployed or Deployed()

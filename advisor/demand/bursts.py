@@ -43,10 +43,7 @@ def _mixed(state: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 def poisson(mean: float, draws: Floats) -> Floats:
-    """Poisson numbers with a mean above 0, by the inverse of their distribution: more where the mean is more.
-
-    *draws* are from 0 to below 1.
-    """
+    """Poisson numbers with a mean above 0, by the distribution's inverse, growing with it; *draws* from 0 below 1."""
     mode, reach = int(mean), int(NORMAL_REACH * np.sqrt(mean) + NORMAL_REACH)
     low = max(mode - reach, 0)
     numbers = np.arange(low, mode + reach + 1)

@@ -37,13 +37,9 @@ def demand_interval(
     accelerator has that much) and the greater of DRAM active ÷ 0.6 and tensor active ÷ 0.5 (a saturated one is bound
     by either); these quotients are as good as their limits, so a plan is still made for b. Both edges grow with b.
     They are usually a factor of 10 to 100 apart: batching is what they differ in. That is what samples of
-    accelerators alone can say.
-
-    Args:
-        busy: busy accelerators in each window, shape ``(windows,)``, NaN where unknown; at least one is known.
-        saturated: the same, narrowed by SM, DRAM and tensor activity where those are known.
-        serves: what a busy second can have served.
-        stated_mean: requests per second that are stated, to be held against the bounds.
+    accelerators alone can say. *busy*: busy accelerators in each window, shape ``(windows,)``, NaN where unknown; at
+    least one is known. *saturated*: the same, narrowed by SM, DRAM and tensor activity where those are known.
+    *stated_mean*: requests per second that are stated, to be held against the bounds.
     """
     is_observed = ~np.isnan(busy)
     narrowed = np.where(np.isnan(saturated), busy, np.minimum(saturated, busy))[is_observed]
@@ -101,10 +97,8 @@ def demand_from_busy(
     more requests, and where it saturates not how many. It is taken to be that of the median of comparable services.
 
     *serves*: what a busy second of the current deployment can have served, or why that is not known.
-    *requests_per_day*: known volume, or None. *tokens*: (prompt, generated) of a request.
-
-    Raises:
-        InputError: nothing was observed or ever busy, or neither volume nor deployment is known.
+    *requests_per_day*: known volume, or None. *tokens*: (prompt, generated) of a request. Raises InputError if nothing
+    was observed or ever busy, or neither volume nor deployment is known.
     """
     observed = seen.busy[np.isfinite(seen.busy)]
     if not observed.size or observed.max() <= 0:

@@ -107,11 +107,8 @@ def read_log(
     *block_tokens*: tokens of a block of a prompt; None: as many as ``hash_ids`` and ``input_length`` say, else 16.
     *ticks_per_second*: unit of numeric timestamps; None: that in which the first is a date, else seconds. *progress* is
     called with the number of requests read so far. *most_blocks*: blocks of prompts that are kept; of more an even
-    sample.
-
-    Raises:
-        InputError: the file cannot be read or is empty, a line is no request, with its number, or ``input_length`` and
-            ``hash_ids`` contradict the size of a block or leave it open.
+    sample. Raises InputError if the file cannot be read or is empty, a line is no request, with its number, or
+    ``input_length`` and ``hash_ids`` contradict the size of a block or leave it open.
     """
     reader = _Reader(block_tokens, ticks_per_second, most_blocks)
     count = 0
@@ -185,11 +182,7 @@ class _BlockSize:
         self.is_told = False
 
     def narrow(self, blocks: int, tokens: float) -> None:
-        """Leave out the sizes that a prompt of so many blocks and tokens rules out.
-
-        Raises:
-            _NoRequestError: no size is left.
-        """
+        """Leave out sizes that a prompt of these blocks and tokens rules out. Raises _NoRequestError if all are."""
         least = max(self.least, math.floor(tokens / (blocks + 1)) + 1)
         most = self.most if blocks < 2 else min(self.most, math.ceil(tokens / (blocks - 1)) - 1)
         if least > most:
@@ -200,11 +193,7 @@ class _BlockSize:
         self.least, self.most, self.is_told = least, most, True
 
     def tokens(self) -> int:
-        """Size of a block: 16 where it is among those left, else the power of two if there is one.
-
-        Raises:
-            _NoRequestError: several sizes are left.
-        """
+        """Size of a block: 16 if left, else the only power of two. Raises _NoRequestError if several are left."""
         left = range(self.least, self.most + 1)
         likely = [size for size in left if size == BLOCK_TOKENS] or [size for size in left if size.bit_count() == 1]
         if len(likely or left) > 1:
@@ -242,8 +231,7 @@ class _Reader:
     def finished(self) -> RequestLog:
         """The log; without times or answers where a request lacks one.
 
-        Raises:
-            _NoRequestError: the size of a block is open, or texts were cut into blocks of another size.
+        Raises _NoRequestError if the size of a block is open, or texts were cut into blocks of another size.
         """
         log, size = self._log, self._size.tokens() if self._size.is_told else self._text_block_tokens
         if self._has_text and size != self._text_block_tokens:

@@ -44,9 +44,7 @@ class LocalClock:
         """A profile as if its clocks had always had the offset of the horizon's first hour.
 
         The hour that comes twice in autumn counts once, its second time; the one that spring leaves out is unknown.
-
-        Raises:
-            InputError: its hours have no dates.
+        Raises InputError if its hours have no dates.
         """
         if not is_dated(profile.start_seconds):
             raise InputError(

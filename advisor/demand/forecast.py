@@ -9,17 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.demand import forecast_methods as methods
+from advisor.demand import spread
 from advisor.demand.forecast_methods import HourlyDemand, Method, by_hour, growth_factors, measured_growth
-from advisor.demand.spread import (
-    HIGH,
-    LOW,
-    MOST_BEYOND,
-    Band,
-    calibrated,
-    hours_of_week,
-    pinball,
-    weeks_after,
-)
 from advisor.demand.values import Backtest, BatchRun, DemandProfile, Floats, Forecast
 from advisor.errors import InputError
 from advisor.percentiles import percentiles
@@ -47,13 +38,13 @@ DECLARED = "declared"
 BATCH = "runs of batch work"
 BEATS = 0.98
 """A method has to lose less than this times the naive baseline to replace it."""
-MOST_OF_SEEN = 1 + MOST_BEYOND
+MOST_OF_SEEN = 1 + spread.MOST_BEYOND
 """Before growth, no hour and no minute is expected to be busier than so many times the busiest one ever seen."""
 _ROUNDING = 1e-5
 _DEFAULT_HORIZON_DAYS = 30.0
 _FLAT_BELOW_HOURS = HOURS_PER_DAY
 _RIDGE_FROM_HOURS = 2 * HOURS_PER_WEEK
-_LEVEL = HIGH - LOW
+_LEVEL = spread.HIGH - spread.LOW
 """Level of the intervals."""
 
 
@@ -63,8 +54,8 @@ class Bands:
 
     origins: tuple[int, ...]
     """In hours from the first."""
-    mean: Band
-    peak: Band
+    mean: spread.Band
+    peak: spread.Band
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,8 +76,8 @@ class Trial:
 
     def pinball(self) -> float:
         """Mean pinball loss of lower edge, forecast and upper edge ÷ mean of the rates that came; 0 as for WAPE."""
-        edges = ((self.low, LOW), (self.predicted, 0.5), (self.high, HIGH))
-        loss = sum(float(np.nansum(pinball(self.actual, edge, level))) for edge, level in edges) / len(edges)
+        edges = ((self.low, spread.LOW), (self.predicted, 0.5), (self.high, spread.HIGH))
+        loss = sum(float(np.nansum(spread.pinball(self.actual, edge, level))) for edge, level in edges) / len(edges)
         came = float(np.nansum(self.actual))
         return loss / came if came > 0 else float(loss > 0)
 
@@ -108,7 +99,9 @@ def calibrated_bands(history: HourlyDemand) -> Bands:
     origins = tuple(
         end for end in reversed(ends) if is_observed[:end].any() and is_observed[end : end + HOURS_PER_WEEK].any()
     )
-    mean, peak = (calibrated(series, history.first_hour, origins) for series in (history.mean, history.busiest_minute))
+    mean, peak = (
+        spread.calibrated(series, history.first_hour, origins) for series in (history.mean, history.busiest_minute)
+    )
     return Bands(origins, mean, peak)
 
 
@@ -128,8 +121,8 @@ def run_trials(history: HourlyDemand, methods: Mapping[str, Method], bands: Band
             predicted=np.clip(
                 [method(history.mean[:origin], history.first_hour, HOURS_PER_WEEK) for origin in origins], low, high
             ),
-            actual=weeks_after(history.mean, origins),
-            actual_peak=weeks_after(history.busiest_minute, origins),
+            actual=spread.weeks_after(history.mean, origins),
+            actual_peak=spread.weeks_after(history.busiest_minute, origins),
             low=low,
             high=high,
             peak=np.maximum(peak, high),
@@ -151,16 +144,9 @@ def forecast(
     The method that lost least in the back-test carries the history on, unless the seasonal-naive baseline is as good.
     Hours' mean rates and busiest minutes have an interval each, calibrated on the days before; the mean grows to the
     middle of the horizon and the edges to its ends. Unknown hours are left out. Twice the demand gives twice the
-    forecast. Plans of one and the same profile share one.
-
-    Args:
-        profile: the observed demand.
-        horizon_days: how far the forecast has to hold.
-        growth_per_year: stated growth (0.3: 30 % more a year from now); None: what at least three weeks show.
-        clock: local clock that requests follow, by which the profile is moved; None: UTC.
-
-    Raises:
-        InputError: nothing of the demand is known, or a number makes no sense.
+    forecast. Plans of one and the same profile share one. *growth_per_year*: stated growth (0.3: 30 % more a year from
+    now); None: what at least three weeks show. *clock*: local clock that requests follow, by which the profile is
+    moved; None: UTC. Raises InputError if nothing of the demand is known, or a number makes no sense.
     """
     _check_horizon(horizon_days)
     history = by_hour(profile)
@@ -232,7 +218,7 @@ def _flat_week(history: HourlyDemand, known_hours: int) -> Forecast:
     How much lower the busiest minutes of other hours are is not known: their low edge is that of the minutes.
     """
     level, busiest = history.minutes.mean(), history.minutes.max()
-    lower, upper = percentiles(history.minutes, (LOW, HIGH))
+    lower, upper = percentiles(history.minutes, (spread.LOW, spread.HIGH))
     note = (
         f"less than a day is known ({known_hours} whole h): the forecast is its level all week; how hours of the day "
         "and days of the week differ, and growth, are unknown; the interval is how the minutes varied"
@@ -253,7 +239,7 @@ def _seasonal_week(history: HourlyDemand) -> Forecast:
         Backtest(name, trial.wape(), trial.pinball(), *trial.coverage(), chosen=name == method)
         for name, trial in trials.items()
     )
-    monday_first = np.argsort(hours_of_week(history.first_hour + len(history.mean), HOURS_PER_WEEK))
+    monday_first = np.argsort(spread.hours_of_week(history.first_hour + len(history.mean), HOURS_PER_WEEK))
     expected = candidates[method](history.mean, history.first_hour, HOURS_PER_WEEK)
     mean = expected[monday_first]
     low, high, low_peak, peak = (
@@ -340,7 +326,7 @@ def _interval_notes(history: HourlyDemand, bands: Bands) -> Iterator[str]:
 
 def _unseen_hours(history: HourlyDemand) -> tuple[npt.NDArray[np.bool_], list[str]]:
     """Hours of the week at an hour of the day that nobody saw: they may be as busy, or as quiet, as any; and notes."""
-    phases = hours_of_week(history.first_hour, len(history.mean))[~np.isnan(history.mean)]
+    phases = spread.hours_of_week(history.first_hour, len(history.mean))[~np.isnan(history.mean)]
     hours = np.setdiff1d(np.arange(HOURS_PER_DAY), phases % HOURS_PER_DAY)
     days = np.setdiff1d(np.arange(len(DAYS)), phases // HOURS_PER_DAY)
     notes = []

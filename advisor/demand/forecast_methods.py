@@ -52,10 +52,7 @@ def measured_growth(hourly: Floats, stated_per_year: float | None) -> tuple[floa
     """(growth of the logarithm of the rate per day, notes).
 
     Measured: the median slope of log(mean of the week) over all pairs of weeks (Theil-Sen), bounded, and 0 unless
-    most pairs agree on its direction.
-
-    Raises:
-        InputError: the stated growth is not a number above -1.
+    most pairs agree on its direction. Raises InputError if the stated growth is not a number above -1.
     """
     if stated_per_year is not None:
         if not (math.isfinite(stated_per_year) and stated_per_year > -1):

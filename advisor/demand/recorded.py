@@ -268,11 +268,7 @@ class Within:
     """Since 1970; None: the last row."""
 
     def window(self, store: Store) -> Window:
-        """Over what time.
-
-        Raises:
-            InputError: there are no rows at all.
-        """
+        """Over what time. Raises InputError if there are no rows at all."""
         whole = store.window() if self.days is not None and self.until_seconds is None else store.days()
         if whole is None:
             raise no_rows(store.where, store.notes())
@@ -296,8 +292,7 @@ class RecordedFleet:
 def read_fleet(store: Store, within: Within) -> RecordedFleet:
     """Read the hosts of a store one after the other, in memory that does not grow with the accelerators' rows.
 
-    Raises:
-        InputError: there is nothing, or nothing of those hosts in that time.
+    Raises InputError if there is nothing, or nothing of those hosts in that time.
     """
     window = within.window(store)
     accelerators: list[Counted] = []
@@ -355,10 +350,8 @@ def busy_profile(
 
     A minute of which less than :data:`LEAST_COVERAGE` was observed is unknown (NaN); in any other, what was not
     observed is taken to be as busy as the rest. An accelerator takes part from its first to its last row: a host
-    that came later, or went for good, is not held to be unknown the rest of the time.
-
-    Raises:
-        InputError: no accelerator says how busy it is.
+    that came later, or went for good, is not held to be unknown the rest of the time. Raises InputError if no
+    accelerator says how busy it is.
     """
     counteds = [accelerator for accelerator in accelerators if "busy_ratio" in accelerator.gauges]
     if not counteds:

@@ -61,11 +61,7 @@ def summary_json(tally: RequestTally, source: str, attribution: str, unit: Unit 
 
 
 def read_summary(path: Path) -> Demand:
-    """Demand from a summary file.
-
-    Raises:
-        InputError: the file cannot be read, or is not an ``advisor.demand/v1``.
-    """
+    """Demand from a summary file. Raises InputError if the file cannot be read, or is not an ``advisor.demand/v1``."""
     document = read_json(path, "demand summary", "make one with `advisor demand summarise TRACE -o FILE`")
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise InputError(f"the schema is not {SCHEMA}", where=str(path), hint="make it with `advisor demand summarise`")

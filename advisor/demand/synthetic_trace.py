@@ -112,17 +112,12 @@ def rehearse(
     Minutes are as counted; within a minute requests fall into windows of ten seconds, one second and a tenth of one as
     unevenly as the measured dispersion says (a Dirichlet-multinomial split), and anywhere within the last. Hours of a
     class that was never observed have random arrivals at the rate that is expected of them. Of a demand that is larger
-    the same requests come at the same moments, and others beside them.
-
-    Args:
-        demand: what is rehearsed.
-        most_requests: about so many at most; half of them for the other classes, in proportion to what each has in a
-            week, as far as those have so many.
-        calendar: classes of the hours; the busiest stretch alone without, or with one class.
-        scale: share of the demand; without, as much as has three times so many requests in its busiest minute, or in
-            as many such minutes as replicas fill up in.
-        filling_minutes: so many minutes come before each stretch, in which replicas that were empty fill up; their
-            requests stand for none.
+    the same requests come at the same moments, and others beside them. *most_requests*: about so many at most; half of
+    them for the other classes, in proportion to what each has in a week, as far as those have so many. *calendar*:
+    classes of the hours; the busiest stretch alone without, or with one class. *scale*: share of the demand; without,
+    as much as has three times so many requests in its busiest minute, or in as many such minutes as replicas fill up
+    in. *filling_minutes*: so many minutes come before each stretch, in which replicas that were empty fill up; their
+    requests stand for none.
     """
     whole = _minutes(demand, most_requests, calendar)
     if scale is None:
@@ -179,15 +174,8 @@ def stressed(
     """The busiest stretch with more requests in each minute, or with more uneven arrivals.
 
     The minutes are those of a rehearsal of so many requests, whatever the ratios. More of the same requests come in
-    the same bursts: the excess of the index of dispersion over 1 grows with the number.
-
-    Args:
-        demand: what is rehearsed.
-        most_requests: about so many at ratio 1.
-        scale: share of the demand.
-        calendar: classes of the hours, with what batch work adds.
-        stress: how many more, or how uneven.
-        filling_minutes: minutes before it in which replicas fill up.
+    the same bursts: the excess of the index of dispersion over 1 grows with the number. *most_requests*: about so many
+    at ratio 1. *filling_minutes*: minutes before it in which replicas fill up.
     """
     peak_ratio, dispersion_ratio = stress
     thinned = _minutes(demand, most_requests, calendar).times(scale)
@@ -231,10 +219,7 @@ def classes_of(calendar: Calendar, seconds: Floats) -> Integers:
 
 
 def _weights(calendar: Calendar | None, seconds: Floats, is_filling: Flags) -> Floats | None:
-    """Requests of a week that each of a sample stands for, 1 on the mean of those that stand for any, (n,).
-
-    None where all stand for as many.
-    """
+    """Requests of a week that each of a sample stands for, 1 on their mean, (n,); None: all stand for as many."""
     if not is_filling.any():
         return _weights_in_a_week(calendar, seconds) if calendar else None
     weights = np.where(is_filling, 0.0, 1.0)

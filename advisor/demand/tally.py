@@ -241,11 +241,7 @@ class RequestTally:
             self.per_minute[minute] = self.per_minute.get(minute, 0) + count
 
     def demand(self, source: str) -> Demand:
-        """The tally as demand.
-
-        Raises:
-            InputError: no request was counted.
-        """
+        """The tally as demand. Raises InputError if no request was counted."""
         if not self.requests:
             raise InputError("no requests", hint="give a trace with at least one row")
         profile = self.profile()

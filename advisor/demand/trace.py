@@ -59,11 +59,8 @@ def tally_trace(
 ) -> RequestTally:  # fmt: skip
     """Count the requests of a CSV trace; times are ISO 8601, seconds, or milli-, micro- or nanoseconds since 1970.
 
-    *progress* is called with the number of requests read so far, after every block.
-
-    Raises:
-        InputError: file missing or empty, a column missing, or a cell that is no time or no such count, with its
-            line number.
+    *progress* is called with the number of requests read so far, after every block. Raises InputError: file missing or
+    empty, a column missing, or a cell that is no time or no such count, with its line number.
     """
     needed = (TIME, *columns.columns)
     tally = RequestTally(time_unit=_time_unit(path, needed)[1], column_notes=_column_notes(path, needed))
@@ -81,8 +78,7 @@ def tally_trace(
 def read_blocks(path: Path, columns: SizeColumns) -> Iterator[Block]:
     """Arrival seconds, sizes and items (tokens in and out) of a trace, some thousand requests at a time; checked.
 
-    Raises:
-        InputError: see :func:`tally_trace`.
+    Raises InputError as of :func:`tally_trace`.
     """
     names_by_key = _column_names(path, (TIME, *columns.columns))
     names = list(names_by_key.values())
@@ -160,11 +156,7 @@ def _remedy(path: Path) -> str:
 
 
 def header_of(path: Path) -> list[str]:
-    """Names of the columns of a trace; none of an empty file.
-
-    Raises:
-        InputError: no file, or no text in UTF-8.
-    """
+    """Names of the columns of a trace; none of an empty file. Raises InputError: no file, or no text in UTF-8."""
     if path.is_symlink() and not path.exists():
         told = f"this is a link to {str(path.readlink())!r}, and there is no such file"
         raise InputError(told, where=str(path), hint="mend the link, or name the file itself")
@@ -422,10 +414,7 @@ def _time_of(cell: str) -> dt.datetime | None:
 def read_requests(path: Path, columns: SizeColumns = OF_TOKENS) -> Requests:
     """Requests of a trace, sorted by arrival, on the calendar; notes say where it was not so.
 
-    Headers, times and checks are those of :func:`tally_trace`.
-
-    Raises:
-        InputError: see there.
+    Headers, times and checks are those of :func:`tally_trace`. Raises InputError as there.
     """
     blocks = [
         (seconds, sizes.astype(np.int32), items.astype(np.int32))

@@ -310,10 +310,7 @@ def changes_of(opened: Opened, directory: Path, catalog: Catalog, sources: Sourc
 
     An endpoint is planned anew as its workload file says, or from its measured demand and the latency that users get
     today, with machines of one type in its region that are bought as now. Where that costs less, its code gets type and
-    numbers of the plan.
-
-    Raises:
-        InputError: there is no Terraform, or telemetry or a workload file cannot be read.
+    numbers of the plan. Raises InputError if there is no Terraform, or telemetry or a workload file cannot be read.
     """
     projects = open_projects(directory)
     kinds = machines_of(opened.ledger, sources.endpoint_tag)

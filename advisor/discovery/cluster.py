@@ -136,11 +136,7 @@ class _Running:
 
 
 def services_of_cluster(api: KubernetesApi) -> Inventory:
-    """Every serving deployment that the user may see.
-
-    Raises:
-        InputError: the cluster cannot be reached, or the user may list none of its deployments.
-    """
+    """Every visible serving deployment. Raises InputError if the cluster is unreachable, or none may be listed."""
     owners = list(_owners(api))
     pods = _RunningPods(pod for pod in map(_pod, api.list(_PODS) or ()) if pod is not None)
     nodes = _Nodes(map(machine_of, api.list(_NODES) or ()))

@@ -64,10 +64,8 @@ class Account:
 def services_of_account(account: Account, catalog: Catalog, seen: Collection[str] = ()) -> Inventory:
     """SageMaker's endpoints and accelerated instances but those of *seen* ids, which are nodes of a cluster.
 
-    What the user may not list is a note; the rest is read.
-
-    Raises:
-        InputError: boto3 is missing, or the credentials are not accepted.
+    What the user may not list is a note; the rest is read. Raises InputError if boto3 is missing, or the credentials
+    are not accepted.
     """
     session = aws_session(account.region, account.profile, account.where)
     if not session.region_name:
@@ -226,10 +224,7 @@ def services_of_samples(places: Sequence[str], out: Path, window_days: float | N
     """One service for each model that sampled engines serve.
 
     Paths of directories are made relative to *out*, the folder of the workload files. *window_days*: how far back from
-    the last sample; None: all of it.
-
-    Raises:
-        InputError: there are no samples.
+    the last sample; None: all of it. Raises InputError if there are no samples.
     """
     store = Store(places)
     within = Within(days=window_days)
@@ -349,10 +344,8 @@ def find_services(places: Places, catalog: Catalog) -> Inventory:
     """Every service that any of the places shows.
 
     Clusters say what was deployed and on which machines; servers and samples what was served, and add what no cluster
-    shows; accounts add endpoints, and instances that no cluster has.
-
-    Raises:
-        InputError: a place cannot be asked at all.
+    shows; accounts add endpoints, and instances that no cluster has. Raises InputError if a place cannot be asked at
+    all.
     """
     whole = Inventory()
     for context in places.contexts:

@@ -75,11 +75,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def yaml_value(text: str) -> Any:  # noqa: ANN401 - any YAML value
-    """Value of a YAML text.
-
-    Raises:
-        UnreadableYamlError: it is not YAML, nests too deeply, or is out of bounds.
-    """
+    """Value of a YAML text. Raises UnreadableYamlError if it is not YAML, nests too deeply, or is out of bounds."""
     try:
         return yaml.load(text, _Loader)  # noqa: S506 - a safe loader
     except RecursionError:
@@ -111,10 +107,8 @@ class Access:
 def cluster_access(context: str = "", kubeconfig: Path | None = None) -> Access:
     """Access by a context: "" is the current one, or inside a pod without a kubeconfig its service account.
 
-    *kubeconfig* None: those that ``KUBECONFIG`` lists, or ``~/.kube/config``.
-
-    Raises:
-        InputError: no such file or context, or a way of signing in that is not known here.
+    *kubeconfig* None: those that ``KUBECONFIG`` lists, or ``~/.kube/config``. Raises InputError: no such file or
+    context, or a way of signing in that is not known here.
     """
     if kubeconfig:
         paths = [kubeconfig]
@@ -380,8 +374,7 @@ class KubernetesApi:
     def list(self, resource: Resource) -> Iterator[Item] | None:
         """Objects of a kind; None where the cluster has no such kind, or the user may not list it.
 
-        Raises:
-            InputError: the server cannot be reached, or does not know the user.
+        Raises InputError if the server cannot be reached, or does not know the user.
         """
         first = self._page(resource, "")
         return None if first is None else self._pages(resource, first)

@@ -74,10 +74,7 @@ class Watched:
 def survey(server: Monitored, fields: Mapping[str, str]) -> Watched:
     """All engines that counted requests, or tokens of answers, in the window.
 
-    *fields*: keys and values of ``demand.prometheus`` that reach the server.
-
-    Raises:
-        InputError: it cannot be asked.
+    *fields*: keys and values of ``demand.prometheus`` that reach the server. Raises InputError if it cannot be asked.
     """
     engines = engines_of(server.questions.table)
     seen = [each for engine in engines if not engine.exporter.is_gateway for each in _seen(server, engine)]
@@ -245,10 +242,7 @@ def _p95_query(name: Name, matchers: Sequence[str], server: Monitored, span: str
 
 
 def _by_load_ms(name: Name, matchers: Sequence[str], server: Monitored) -> tuple[float, float, float] | None:
-    """95th percentile in ms of the usual stretch and of the busiest ones, and the rate of these.
-
-    None where few stretches have enough requests.
-    """
+    """p95 in ms of the usual and of the busiest stretches, and their rate; None: too few with enough requests."""
     window_us = server.window.end_us - server.window.start_us
     step_us = server.step_us(max(_STRETCH_US, window_us // _MOST_STRETCHES))
     span = f"[{step_us // 1000}ms]"

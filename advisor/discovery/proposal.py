@@ -307,8 +307,7 @@ class _Judge:
     def judged(self, slo: Latency, waiting_ratio: float, survive: Survive = Survive.NOTHING) -> CurrentCost:
         """Today's machines under some targets, where a share of the requests waits while spot machines are withdrawn.
 
-        Raises:
-            AdvisorError: they cannot be judged.
+        Raises AdvisorError if they cannot be judged.
         """
         workload = self.question.workload
         targets = replace(workload.slo, **{name: getattr(slo, name) for name in Latency.__slots__})

@@ -50,11 +50,7 @@ class Result:
 
 
 def write_workload(path: Path, text: str) -> Result:
-    """Write a workload file, unless a person edited the one that is there.
-
-    Raises:
-        InputError: it cannot be read or written.
-    """
+    """Write a workload file, unless a person edited it. Raises InputError if it cannot be read or written."""
     whole = f"{_FIRST_LINE.format(_digest(text))}\n{text}"
     if not path.exists():
         make_directory(path.parent)

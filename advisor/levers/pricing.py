@@ -153,11 +153,8 @@ def price_levers(
     """Every lever of a question, alone and together.
 
     *planner* poses a question for the same catalog. *at_a_time*: plans that are made at the same time, in processes of
-    their own; 1: in this one. The figures are the same.
-
-    Raises:
-        InputError: a lever that is not known has an effort, or the question cannot be posed.
-        NothingFeasible: no fleet keeps the SLO, whatever is allowed.
+    their own; 1: in this one. The figures are the same. Raises InputError if a lever that is not known has an effort,
+    or the question cannot be posed, and NothingFeasible if no fleet keeps the SLO, whatever is allowed.
     """
     settings = settings or LeverSettings()
     lever_planner = LeverPlanner(changes_of(question, catalog, settings), planner)

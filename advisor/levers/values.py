@@ -57,8 +57,7 @@ class MeasuredCache:
 def read_measured_cache(path: Path) -> MeasuredCache:
     """The smallest size that hits nearly as much as an unlimited cache, of a document of `advisor demand cache`.
 
-    Raises:
-        InputError: it is no such document, or no answer of the log had a size.
+    Raises InputError if it is no such document, or no answer of the log had a size.
     """
     document = read_json(path, "replay of caches", _HINT)
     try:

@@ -115,11 +115,7 @@ class _Module:
 
 
 def with_adapters(model: Model, adapters: Adapters | None) -> Model:
-    """The model with adapters on it.
-
-    Raises:
-        InputError: it answers in one pass, or shapes of its modules are not known.
-    """
+    """The model with adapters. Raises InputError if it answers in one pass, or its modules' shapes are not known."""
     return model if adapters is None or adapters == model.adapters else _with_adapters(model, adapters)
 
 

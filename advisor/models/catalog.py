@@ -50,8 +50,7 @@ _VARIANT = re.compile(r"-(instruct|chat|it|base|hf|pt|thinking|\d{4})$")
 def find_model(name: str) -> Model:
     """The model of a catalogued name (in any case, with or without its owner), or of a file or folder.
 
-    Raises:
-        InputError: the name is not known, or the file cannot be read.
+    Raises InputError if the name is not known, or the file cannot be read.
     """
     path = Path(name)
     if path.suffix == ".json" or (name.strip() and _holds_model(path)):

@@ -370,8 +370,7 @@ _TEXT_SECTIONS = ("text_config", "llm_config", "language_config", "thinker_confi
 def read_config_values(file: Path) -> dict[str, Any]:
     """Fields of a ``config.json``, with what NVIDIA's quantiser left in a file of its own beside it.
 
-    Raises:
-        InputError: it cannot be read, or is not a JSON object.
+    Raises InputError if it cannot be read, or is not a JSON object.
     """
     values = read_json(file, "model's configuration", "give the config.json of a model, or its directory")
     if not isinstance(values, dict):

@@ -375,11 +375,7 @@ def _shared_intermediate(fields: ConfigFields, width: int) -> int:
 
 
 def read_decoder(fields: ConfigFields, name: str, checkpoint: Checkpoint, towers: int, task: str) -> Model:
-    """Build a decoder from its (text) configuration.
-
-    Raises:
-        InputError: a field that decides a size is missing or makes no sense.
-    """
+    """Decoder of a (text) configuration. Raises InputError if a field that decides a size is missing or wrong."""
     traits = _traits(fields)
     hidden = fields.integer(*_HIDDEN_FIELDS)
     layers = _layers(fields, traits, hidden)

@@ -262,11 +262,7 @@ _REAL_WINDOW_TYPES = ("mistral", "mixtral", "starcoder2", "phi3", "phimoe")
 
 
 def layer_kinds(fields: ConfigFields, traits: DecoderTraits, count: int) -> list[LayerKind]:
-    """The kind of each of *count* layers.
-
-    Raises:
-        InputError: the configuration lists another number of layers, or a kind that is not known.
-    """
+    """Kind of each of *count* layers. Raises InputError if another number is listed, or a kind is not known."""
     listed = _listed_kinds(fields)
     if listed is None:
         if fields.text("", "model_type") in _RECURRENT_TYPES:

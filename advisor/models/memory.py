@@ -377,10 +377,8 @@ class _Replica:
 def fit_memory(model: Model, request: FitRequest, engine: EngineMemory | None = None) -> MemoryFit:
     """Work out whether *model* fits as *request* says, and what is left for the KV cache.
 
-    *engine* replaces the shipped constants.
-
-    Raises:
-        InputError: the request makes no sense (more ranks than accelerators, no memory, an unknown precision).
+    *engine* replaces the shipped constants. Raises InputError if the request makes no sense (more ranks than
+    accelerators, no memory, an unknown precision).
     """
     replica = _replica(model, request, engine or engine_memory(request.engine, request.engine_version))
     budget, context = replica.budget, replica.context_tokens

@@ -43,8 +43,7 @@ _PARTS = {
 def parse_precision(text: str) -> str:
     """One of our precisions for the name that a table or a person uses: ``fp8(compressed-tensors)``, ``int4 AWQ``.
 
-    Raises:
-        InputError: no known precision stands in *text*.
+    Raises InputError if no known precision stands in *text*.
     """
     words = text.strip().lower()
     if words in BITS_PER_WEIGHT:

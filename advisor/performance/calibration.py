@@ -285,20 +285,12 @@ class Calibration:
 
 @cache
 def shipped() -> Calibration:
-    """The calibration of the catalog.
-
-    Raises:
-        InputError: a file of it cannot be read.
-    """
+    """The calibration of the catalog. Raises InputError if a file of it cannot be read."""
     return load_calibration(data_dir("instance_catalog") / DIRECTORY)
 
 
 def load_calibration(directory: Path) -> Calibration:
-    """Read a calibration; its version is a digest of its bytes.
-
-    Raises:
-        InputError: a file cannot be read.
-    """
+    """Read a calibration; its version is a digest of its bytes. Raises InputError if a file cannot be read."""
     own = directory / OWN
     digest = hashlib.sha256()
     for name in (CONSTANTS, INTERVALS, MEASURED, RESIDUAL, *([OWN] if own.is_file() else [])):

@@ -241,11 +241,7 @@ def default_max_sequences(accelerator: Accelerator, engine: str) -> int:
 
 
 def pack(deployments: Sequence[Deployment], table: ConstantTable) -> Packed:
-    """Arrays of many deployments.
-
-    Raises:
-        ValueError: an accelerator has no peak for the precision (callers reject such deployments first).
-    """
+    """Arrays of many deployments. Raises ValueError if a peak is unknown (callers reject such deployments first)."""
     rows = [_row(deployment) for deployment in deployments]
     numbers = np.array(rows, dtype=np.float64).reshape(-1, len(fields(Replicas)))
     columns = np.ascontiguousarray(numbers.T)

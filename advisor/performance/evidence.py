@@ -48,10 +48,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class LoadLatency:
-    """Latency at the planned load.
-
-    Of a model that answers in one pass all of it is time to the first token, which is the whole answer.
-    """
+    """Latency at the planned load; in one pass all of it is time to the first token, the whole answer."""
 
     ttft_p95_ms: Interval
     tpot_p95_ms: Interval

@@ -51,10 +51,7 @@ def _gb_of_call(requirements: Requirements, http_requests: float) -> float:
 
 
 def transfer_seconds(candidate: Candidate, gb: float) -> float:
-    """Seconds that some GB take of a replica's share of its machine's network; 0 where that is not known.
-
-    ``GB × 8 ÷ (payload × Gbit/s ÷ replicas)``
-    """
+    """Seconds that GB take on a share of a network: ``GB × 8 ÷ (payload × Gbit/s ÷ replicas)``; 0: not known."""
     gbit_per_second = candidate.instance_type.network_gbit_per_second
     if gbit_per_second is None:
         return 0.0

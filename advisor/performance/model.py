@@ -282,11 +282,7 @@ def _distinct(packed: Packed, load: Load) -> tuple[npt.NDArray[np.intp], npt.NDA
 
 
 def load_model(directory: Path | None) -> PerformanceModel:
-    """The model with the calibration in a directory; with the catalog's where none is named.
-
-    Raises:
-        InputError: a file of it cannot be read.
-    """
+    """The model with the calibration in a directory, else the catalog's. Raises InputError if it cannot be read."""
     return PerformanceModel(load_calibration(directory)) if directory else shipped_model()
 
 

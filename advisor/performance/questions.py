@@ -25,11 +25,7 @@ SETUP_COLUMNS = (*NAME_COLUMNS, *COUNT_COLUMNS, *SERVING_COLUMNS)
 
 
 def setup_from(cells: Mapping[str, str]) -> Setup:
-    """The set-up that named cells describe.
-
-    Raises:
-        InputError: a count is not a whole number of at least 1, or a name is missing.
-    """
+    """Set-up of named cells. Raises InputError if a count is no whole number of at least 1, or a name is missing."""
     for column in REQUIRED_COLUMNS:
         if not cells.get(column, "").strip():
             raise InputError(f"{column} is empty")
@@ -69,11 +65,7 @@ def _acceptance(cells: Mapping[str, str]) -> float | None:
 
 
 def finite_number(column: str, cell: str) -> float:
-    """The number of a cell.
-
-    Raises:
-        InputError: it is none, or not finite.
-    """
+    """The number of a cell. Raises InputError if it is none, or not finite."""
     try:
         number = float(cell)
     except ValueError:

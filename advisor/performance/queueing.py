@@ -366,10 +366,7 @@ class RequestTimes:
         return self._slower_than(limit[:, None])
 
     def late_share(self, limit: Floats) -> Floats:
-        """Share of requests whose first token comes after ``limit`` seconds.
-
-        P(W > limit - own), W zero or exponential.
-        """
+        """Share of requests with a first token after ``limit`` s: P(W > limit - own), W zero or exponential."""
         busy, mean_wait = self._queue
         room = (limit / self.service.ttft_factor)[:, None] - self.own_s
         waits = busy[:, None] * np.exp(-np.maximum(room, 0.0) / mean_wait[:, None])

@@ -78,11 +78,7 @@ class MeasuredCoverage:
 
     @classmethod
     def read(cls, path: Path) -> "MeasuredCoverage":
-        """Read it from its table.
-
-        Raises:
-            InputError: the table cannot be read.
-        """
+        """Read it from its table. Raises InputError if the table cannot be read."""
         measured: dict[tuple[SetupKey, Scenario], LoadRange] = {}
         families: set[str] = set()
         for row in read_records(path):

@@ -157,10 +157,8 @@ def most_at_once(packed: Packed, tokens: TokenHistogram, tpot_p95_ms: float, lea
     """Requests that each deployment may run at a time: more would keep few of them within the time per token.
 
     The largest whole number with which no more than a quarter are slower while so many run all the time. Then a burst
-    waits for its first token, which it may do for a moment, in place of making every answer slow.
-
-    Returns:
-        From 4 to what the engine runs at most.
+    waits for its first token, which it may do for a moment, in place of making every answer slow. Between 4 and what
+    the engine runs at most.
     """
     service = offer(packed, tokens, learned)
     high = np.asarray(packed.replicas.max_sequences, dtype=np.float64) + 1

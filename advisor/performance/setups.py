@@ -113,11 +113,7 @@ class _Precisions:
 
 
 def resolve(setup: Setup, catalog: Catalog) -> Resolved | Abstention:
-    """Look everything up.
-
-    Raises:
-        InputError: a name or a precision that nothing is known by.
-    """
+    """Look everything up. Raises InputError for a name or a precision that nothing is known by."""
     model = find_model(setup.model)
     if setup.adapters is not None:
         model = with_adapters(replace(model, adapters=None), setup.adapters)

@@ -11,6 +11,7 @@ from advisor.candidates import Candidate, Rejection, Shortfall, reject_candidate
 from advisor.catalog.processors import CPU
 from advisor.demand.values import TokenHistogram
 from advisor.models.model import Model
+from advisor.performance import serving
 from advisor.performance.constants import Quantity
 from advisor.performance.deployments import peak_flops
 from advisor.performance.evidence import CLASSES, Codes, LoadLatency, Served, late_item
@@ -40,14 +41,6 @@ from advisor.performance.one_pass.serving import (
 from advisor.performance.physics import PICTURE_FACTORS, Floats
 from advisor.performance.queueing import RANDOM, Bursts, bursts_of, length_points
 from advisor.performance.regimes import Load
-from advisor.performance.serving import (
-    Capacity,
-    capacity_at_slo,
-    full_load,
-    latency_at_rate,
-    most_at_once,
-    rates_at_slo,
-)
 from advisor.performance.steps import StepTimes, step_times
 from advisor.performance.values import Deployment, Evidence, Interval
 from advisor.records import dataclass, replace
@@ -71,8 +64,7 @@ class OnePassStage:
     def serve(self, candidates: Sequence[Candidate]) -> tuple[list[Served], list[Rejection]]:
         """Candidates with a known peak that keep the SLO with the rate each sustains, and rejections of the others.
 
-        Raises:
-            InputError: the work of the model's requests is not known.
+        Raises InputError if the work of the model's requests is not known.
         """
         check_known(self.requirements)
         if not candidates:
@@ -211,9 +203,11 @@ def _serve(
     tokens = requirements.demand.tokens
     learned = model.open_loop(groups.packed, tokens)
     run = requirements.demand.batch
-    capacity = capacity_at_slo(groups.packed, tokens, slo if run is None else Slo(), learned)
-    capacity = capacity if run is None else _of_full_replicas(capacity, *full_load(groups.packed, tokens, learned))
-    most = None if slo.tpot_p95_ms is None else most_at_once(groups.packed, tokens, slo.tpot_p95_ms, learned)
+    capacity = serving.capacity_at_slo(groups.packed, tokens, slo if run is None else Slo(), learned)
+    capacity = (
+        capacity if run is None else _of_full_replicas(capacity, *serving.full_load(groups.packed, tokens, learned))
+    )
+    most = None if slo.tpot_p95_ms is None else serving.most_at_once(groups.packed, tokens, slo.tpot_p95_ms, learned)
     rates = _settled(capacity.requests_per_second)
     evidence = _evidence(groups, tokens, capacity.concurrency)
     low, high = groups.rate_spread(rates, evidence)
@@ -230,7 +224,7 @@ def _serve(
     return served, rejected
 
 
-def _of_full_replicas(capacity: Capacity, rates: Floats, running: Floats) -> Capacity:
+def _of_full_replicas(capacity: serving.Capacity, rates: Floats, running: Floats) -> serving.Capacity:
     """Capacity of replicas before which requests always wait; 0 where none fits."""
     able = capacity.requests_per_second > 0
     return replace(
@@ -248,10 +242,8 @@ def rates_within(
     """Requests per second that one replica of each candidate sustains in each case, 0 where it is too slow.
 
     Candidates have a known peak, as :func:`serve` returns them. *cases*: lengths of the requests and targets. *bursts*:
-    how unevenly requests arrive, at as few replicas as carry the busiest minute so.
-
-    Returns:
-        Shape (cases, candidates).
+    how unevenly requests arrive, at as few replicas as carry the busiest minute so. The result has
+    shape (cases, candidates).
     """
     if not candidates or not cases:
         return np.zeros((len(cases), len(candidates)))
@@ -283,7 +275,7 @@ def full_rates(
     if requirements.demand.unit.is_one_pass:
         return _settled(one_pass_stage(requirements).full_rates(candidates, cases))
     groups = Groups.of(candidates, requirements, model)
-    rates = [full_load(groups.packed, tokens, model.open_loop(groups.packed, tokens))[0] for tokens in cases]
+    rates = [serving.full_load(groups.packed, tokens, model.open_loop(groups.packed, tokens))[0] for tokens in cases]
     return _settled(np.array(rates)[:, groups.index])
 
 
@@ -317,7 +309,7 @@ def _rates(
 
     targets = _TargetRows(limits("ttft_p95_ms"), limits("tpot_p95_ms"), limits("e2e_p95_ms"))
     packed, learned = groups.packed.take(rows), model.open_loop(groups.packed, tokens).take(rows)
-    rates = rates_at_slo(packed, tokens, targets, learned, bursts)
+    rates = serving.rates_at_slo(packed, tokens, targets, learned, bursts)
     return rates.reshape(len(slos), count)
 
 
@@ -339,8 +331,8 @@ def latencies_at_load(
     loads = np.array([rate for _, rate in ordered])
     learned = model.open_loop(groups.packed, tokens)
     if requirements.demand.batch is not None:
-        loads = np.minimum(loads, capacity_at_slo(groups.packed, tokens, Slo(), learned).requests_per_second)
-    latency = latency_at_rate(groups.packed, tokens, loads, learned)
+        loads = np.minimum(loads, serving.capacity_at_slo(groups.packed, tokens, Slo(), learned).requests_per_second)
+    latency = serving.latency_at_rate(groups.packed, tokens, loads, learned)
     evidence = _evidence(groups, tokens, loads * tokens.mean_output_tokens() * latency.tpot_p95_ms / MS_PER_SECOND)
     pictures_ms = groups.pictures_s * MS_PER_SECOND
     quantities = (
@@ -416,7 +408,7 @@ def _abstained(candidate: Candidate) -> Rejection:
     return reject_candidate(candidate, shortfall)
 
 
-def _too_slow(candidate: Candidate, capacity: Capacity, group: int, slo: Slo) -> Rejection:
+def _too_slow(candidate: Candidate, capacity: serving.Capacity, group: int, slo: Slo) -> Rejection:
     """The first target that even a lone request misses; else the memory that no two requests fit into."""
     floors = capacity.floor
     targets = (

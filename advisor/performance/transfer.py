@@ -53,10 +53,7 @@ _WIDTH = re.compile(r"[0-9]+$")
 
 
 def egress_gb(output_tokens: float) -> float:
-    """GB that leave the region for one streamed answer: ``(answer + tokens × bytes per token) ÷ 10⁹``.
-
-    Prompts come in free of charge.
-    """
+    """GB that leave a region per streamed answer (prompts are free): ``(answer + tokens × bytes per token) ÷ 10⁹``."""
     return (BYTES_PER_ANSWER + output_tokens * BYTES_PER_STREAMED_TOKEN) / BYTES_PER_GB
 
 

@@ -160,14 +160,7 @@ def _why_not(single: Single, precision: str, fleet: Fleet) -> str:
 
 
 def rung_of(scope: RungScope, confirmed: Confirmed, context: PlanningContext, current: CurrentCost | None) -> Rung:
-    """A confirmed fleet as a rung.
-
-    Args:
-        scope: what it was chosen within.
-        confirmed: the fleet.
-        context: the question beside which it risks and requires something.
-        current: what runs today, for the share that is saved.
-    """
+    """A confirmed fleet as a rung."""
     usd = confirmed.usd_per_month
     words = _Words(confirmed, context)
     evidence = {

@@ -88,13 +88,8 @@ def fill_of(
 ) -> Fill:
     """Batch work beside the requests of a fleet that is planned for these alone.
 
-    Args:
-        run: hours that are open.
-        items: of a run, with growth.
-        weight: requests that an item counts for.
-        requests: forecast that the fleet is planned for.
-        confirmed: the fleet.
-        raised_hours: first so many open hours that may be raised above its capacity.
+    *items*: of a run, with growth. *weight*: requests that an item counts for. *raised_hours*: first so many open hours
+    that may be raised above its capacity.
     """
     idle = np.maximum(_capacity(confirmed) / STEP - requests.peak, 0.0)
     room = min(items_in(hours, idle, weight) for hours in run.runs())
@@ -132,12 +127,8 @@ def added_rates(
 ) -> Floats:
     """Rate that each open hour of a run takes: a share of what is idle, or up to one level where that is too little.
 
-    Args:
-        capacity: of each hour.
-        planned: rate of the requests in each.
-        part: share of each hour that is before the deadline.
-        wanted: sum of the rates, each times its part.
-        raised_hours: first so many that may be raised above the capacity; None: all.
+    *part*: share of each hour that is before the deadline. *wanted*: sum of the rates, each times its part.
+    *raised_hours*: first so many that may be raised above the capacity; None: all.
     """
     idle = np.maximum(capacity - planned, 0.0)
     room = float(idle @ part)
@@ -171,11 +162,7 @@ def fleets_beside(question: Formulation, alone: Confirmed, both: Confirmed) -> I
     """The fleet of the requests alone, and the same with the instances of another one in the hours with items.
 
     A fleet that serves both is planned to carry as little in all hours as its replicas have to in those with items.
-
-    Args:
-        question: with the batch work; its hour classes are parts of those of the requests alone.
-        alone: the fleet of the requests alone.
-        both: a fleet of the question.
+    *question*: with the batch work; its hour classes are parts of those of the requests alone.
     """
     problem, schedule = question.problem, np.array(question.week.schedule)
     with_items = np.array(question.week.added_rates) > 0
@@ -289,10 +276,8 @@ def question_apart(question: PlanRequest, kept: float) -> PlanRequest | None:
 def apart_of(requests_usd_per_month: float, alone: Confirmed, kept: float) -> BatchApart:
     """Requests and batch work as two workloads.
 
-    Args:
-        requests_usd_per_month: cost of the fleet for the requests, with the items beside them.
-        alone: the fleet for the other items.
-        kept: items of a run beside the requests.
+    *requests_usd_per_month*: cost of the fleet for the requests, with the items beside them. *kept*: items of a run
+    beside the requests.
     """
     sources = alone.formulation.pool_set.sources
     parts = tuple(

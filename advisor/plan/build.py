@@ -48,16 +48,10 @@ def measure_first(
     An option may cost as little as the whole instances that it takes at the upper end of a replica's rate, and as much
     as at the lower end; what failures and floors ask for stays. The closest rival runs on another accelerator or in
     another precision, and may be cheaper than the recommendation may be dear. The one of the two is measured whose
-    bound is beyond the planned cost of the other; either, where only both together are.
-
-    Args:
-        chosen: the recommended fleet in short; None where there is none.
-        options: fleets of one type.
-        limits: what every fleet keeps to.
-        planned_rate: requests per second of the busiest hours.
-        catalog: prices on demand, at which a machine is rented for the measurement; None, as for models that answer in
-            one pass: only how close the options are, since calibration learns from measurements of tokens alone.
-        current: what runs today, on which a measurement costs nothing more.
+    bound is beyond the planned cost of the other; either, where only both together are. *catalog*: prices on demand, at
+    which a machine is rented for the measurement; None, as for models that answer in one pass: only how close the
+    options are, since calibration learns from measurements of tokens alone. *current*: what runs today, on which a
+    measurement costs nothing more.
     """
     bounds = [_bounds_usd(option, limits, planned_rate) for option in options]
     rivals = [(least, at) for at, (least, _) in enumerate(bounds) if chosen and _kind(options[at]) != _kind(chosen)]
@@ -138,15 +132,7 @@ def build_plan(
     catalog: Catalog,
     calibration_version: str,
 ) -> Plan:
-    """Put the plan together.
-
-    Args:
-        requirements: what was asked.
-        planned: the fleet, or why there is none, with all that it is compared with.
-        rejections: everything that cannot be an option.
-        catalog: where the prices are from.
-        calibration_version: of what the predictions rest on.
-    """
+    """Put the plan together."""
     choice, options = planned.choice, planned.options
     question = question_document(requirements)
     not_compared = too_long_for(catalog, requirements.workload.compare, requirements.context_tokens)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from advisor import units
 from advisor.candidates import Candidate
 from advisor.catalog import Catalog
 from advisor.catalog.planning import Fact, StartFacts
@@ -13,15 +14,6 @@ from advisor.demand.values import Floats
 from advisor.models.model import SERVES_GGUF
 from advisor.performance.values import Interval
 from advisor.records import dataclass, replace
-from advisor.units import (
-    BITS_PER_BYTE,
-    BYTES_PER_GB,
-    BYTES_PER_GIB,
-    MINUTES_PER_HOUR,
-    SECONDS_PER_MINUTE,
-    kept_words,
-    whole_minutes,
-)
 
 METRIC_DELAY_S = 60.0
 """From a rise of the load until a scaler orders an instance: one period of a metric (CloudWatch's, a minute)."""
@@ -62,7 +54,7 @@ class ColdStart:
     @property
     def lead_hours(self) -> float:
         """Hours by which a scheduled instance is ordered ahead: the upper edge of the total, in whole minutes."""
-        return whole_minutes(self.total_s.high) / MINUTES_PER_HOUR
+        return units.whole_minutes(self.total_s.high) / units.MINUTES_PER_HOUR
 
     @property
     def reactive_delay_s(self) -> float:
@@ -73,15 +65,12 @@ class ColdStart:
 def cold_start(candidate: Candidate, facts: StartFacts, machine_s: Fact | None = None) -> ColdStart:
     """Cold start of a candidate: ``launch + image + weights + conversion + engine``, from the catalog's tables.
 
-    Args:
-        candidate: one replica.
-        facts: parts of a cold start.
-        machine_s: from the order to a machine with its driver; None: as of others of its kind.
+    *machine_s*: from the order to a machine with its driver; None: as of others of its kind.
     """
     machine, vendor = candidate.instance_type, candidate.accelerator.vendor
     memory = candidate.memory
     weights_gib, served_gib = memory.weights_gib, memory.checkpoint_gib - candidate.converted_gib
-    network = (machine.network_gbit_per_second or math.inf) / BITS_PER_BYTE
+    network = (machine.network_gbit_per_second or math.inf) / units.BITS_PER_BYTE
     launch = _range(machine_s or facts[_launch(machine, vendor)])
     size = _range(_image(candidate, facts))
     image = _seconds(size, facts["pull"], min(network, DISK_GB_PER_SECOND))
@@ -111,7 +100,7 @@ def image_gb(candidate: Candidate, facts: StartFacts) -> float:
 
 def download_gb(candidate: Candidate, facts: StartFacts) -> float:
     """Image and weights, which a start from a hub fetches from outside the network."""
-    return image_gb(candidate, facts) + _downloaded_gib(candidate) * BYTES_PER_GIB / BYTES_PER_GB
+    return image_gb(candidate, facts) + _downloaded_gib(candidate) * units.BYTES_PER_GIB / units.BYTES_PER_GB
 
 
 def _downloaded_gib(candidate: Candidate) -> float:
@@ -151,7 +140,7 @@ def _exactly(gib: float) -> Interval:
 
 
 def _in_gib(gb: float) -> float:
-    return gb * BYTES_PER_GB / BYTES_PER_GIB
+    return gb * units.BYTES_PER_GB / units.BYTES_PER_GIB
 
 
 def _engine(weights_gib: float, compiled: Fact | None, facts: StartFacts, *, cached: bool) -> Interval:
@@ -203,7 +192,7 @@ def reactive(requests_per_minute: Floats, delay_s: float, within_ratio: float) -
     whole minutes up to it the worst counts, so that a longer one never looks better because the load happens to repeat.
     """
     counts = np.asarray(requests_per_minute, dtype=np.float64)
-    longest = max(math.ceil(delay_s / SECONDS_PER_MINUTE), 1)
+    longest = max(math.ceil(delay_s / units.SECONDS_PER_MINUTE), 1)
     reactives = [lagged for lag in range(1, longest + 1) if (lagged := _lagging(counts, lag, within_ratio)) is not None]
     if not reactives:
         return Reactive(math.nan, math.nan)
@@ -224,7 +213,7 @@ def _lagging(counts: Floats, lag: int, within_ratio: float) -> Reactive | None:
     allowed = (1 - within_ratio) * served.sum()
     headroom = max(float(((summed - allowed) / np.arange(1, summed.size + 1)).max()), 0.0)
     missed = float(np.maximum(rises[is_observed], 0.0).sum() / served.sum())
-    return Reactive(missed, headroom / SECONDS_PER_MINUTE)
+    return Reactive(missed, headroom / units.SECONDS_PER_MINUTE)
 
 
 def minimum_warm_replicas(
@@ -232,19 +221,13 @@ def minimum_warm_replicas(
 ) -> int:
     """Replicas that a reactive policy may never fall below: ``⌈(lowest rate + headroom) ÷ rate of a replica⌉``.
 
-    At most those of the peak, which are also the answer where too little is known of the load.
-
-    Args:
-        requests_per_minute: the load as observed.
-        delay_s: see :attr:`ColdStart.reactive_delay_s`.
-        within_ratio: share of the requests that has to be within the SLO.
-        replica_rate: requests per second that one replica sustains.
-        peak_rate: requests per second of the busiest minute.
+    At most those of the peak, which are also the answer where too little is known of the load. *delay_s*: see
+    :attr:`ColdStart.reactive_delay_s`. *within_ratio*: share of the requests that has to be within the SLO.
     """
     headroom = reactive(requests_per_minute, delay_s, within_ratio).headroom_requests_per_second
     if math.isnan(headroom):
         return math.ceil(peak_rate / replica_rate)
-    lowest = float(np.nanmin(requests_per_minute)) / SECONDS_PER_MINUTE
+    lowest = float(np.nanmin(requests_per_minute)) / units.SECONDS_PER_MINUTE
     return math.ceil(min(lowest + headroom, peak_rate) / replica_rate)
 
 
@@ -303,7 +286,7 @@ class Weights:
         measured = f" (measured{of_model}{alike})" if alike or of_model else ""
         origin = self.loss.provenance
         return (
-            f"{told}; keeps {kept_words(self.quality_ratio)} of its {self.loss.measure}{measured}, "
+            f"{told}; keeps {units.kept_words(self.quality_ratio)} of its {self.loss.measure}{measured}, "
             f"{origin.source.partition(' (')[0]}, {origin.as_of}"
         )
 
@@ -316,14 +299,7 @@ def _made(engine: str, repository: str) -> str:
 
 
 def weights_of(catalog: Catalog, model: str, precision: str, engine: str) -> Weights:
-    """The weights that an engine loads for a model.
-
-    Args:
-        catalog: known checkpoints, and measured losses of quality.
-        model: name on the hub.
-        precision: what they are served in.
-        engine: as the plan names it.
-    """
+    """The weights that an engine loads for a model."""
     weights = Weights(precision, engine, catalog.precisions.loaded(model, precision, engine), None)
     if weights.is_published:
         return weights

@@ -28,11 +28,7 @@ _LIMIT_DECIMALS = 6
 
 
 def plan_to_json(plan: Plan) -> str:
-    """The plan as JSON text, validated against the schema.
-
-    Raises:
-        ValueError: the plan does not satisfy the schema, which is a bug.
-    """
+    """The plan as JSON text. Raises ValueError if it does not satisfy the schema, which is a bug."""
     document = plan_document(plan)
     document |= {DIGEST: digest(as_read(document))}
     _validator(SCHEMA_PATH).validate(document)
@@ -59,13 +55,8 @@ def as_written(plan: Plan) -> Plan:
 def plan_from_json(text: str, where: str = "plan") -> Plan:
     """Read a plan back.
 
-    Args:
-        text: the JSON document.
-        where: its file name, for error messages.
-
-    Raises:
-        InputError: no JSON, another schema version, or a document that the schema refuses. Whether it was edited
-            since it was made is asked of :func:`why_not_as_made`.
+    Raises InputError: no JSON, another schema version, or a document that the schema refuses. Whether it was edited
+    since it was made is asked of :func:`why_not_as_made`.
     """
     document = _read(text, where)
     schema = document.get("schema") if isinstance(document, dict) else None
@@ -89,11 +80,7 @@ def _validator(schema: Path) -> Any:  # noqa: ANN401 - the validator class depen
 
 
 def refuse_unlike(document: object, schema: Path, where: str, hint: str) -> None:
-    """Check a document read from *where* against the schema of a file.
-
-    Raises:
-        InputError: the schema refuses it; *hint* is the remedy.
-    """
+    """Check a document read from *where*. Raises InputError with *hint* if a file's schema refuses it."""
     problem = next(iter(_validator(schema).iter_errors(document)), None)
     if problem is not None:
         raise InputError(_complaint(problem), where=where, hint=hint)
@@ -137,11 +124,7 @@ def _shortened(text: str) -> str:
 
 
 def why_not_as_made(text: str, where: str = "plan") -> str:
-    """Why a plan may not say what `advisor recommend` said: its digest is another, or missing; "" when it says that.
-
-    Raises:
-        InputError: no JSON.
-    """
+    """Why a plan may not say what was recommended: another digest, or none; else "". Raises InputError: no JSON."""
     return digest_mismatch(_read(text, where), "plan")
 
 

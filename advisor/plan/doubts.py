@@ -92,14 +92,7 @@ def price_doubts(
 
     They decide where an option, as priced, costs less once they are at the upper end of their ranges, where the fleet
     is beyond the budget then, or where there is no option on listed prices. A price that can only have fallen since
-    decides nothing: the fleet is the cheapest all the more.
-
-    Args:
-        fleet: the recommended one.
-        options: fleets of one type, the cheapest first.
-        today: the day that ages are counted to.
-        catalog: what the prices are from.
-        most_usd: budget, USD a month.
+    decides nothing: the fleet is the cheapest all the more. *most_usd*: budget, USD a month.
     """
     doubted = [
         (group, group_trust)

@@ -51,11 +51,7 @@ class Geography:
 
 
 def geography(workload: Workload, catalog: Catalog, regions: Iterable[tuple[str, str]]) -> Geography:
-    """Distance of each (provider, region) to the users of a workload.
-
-    Raises:
-        InputError: a place that the catalog does not know.
-    """
+    """Distance of each (provider, region) to the users. Raises InputError for a place that the catalog lacks."""
     if not workload.users:
         return Geography((ANYWHERE,), (1.0,), dict.fromkeys(regions, (0.0,)), ())
     shares = _shares(workload, catalog)
@@ -120,11 +116,7 @@ def network_shortfall(place: str, region: str, slo: Slo, network_ms: float) -> S
 
 
 def check_residency(workload: Workload, catalog: Catalog) -> None:
-    """Refuse a residency that is neither a country, a continent nor one of EU, EEA and UK.
-
-    Raises:
-        InputError: such an entry, with the nearest names.
-    """
+    """Raise InputError, with the nearest names, unless it is a country, a continent, EU, EEA or UK."""
     continents = {region.continent for region in catalog.regions.values()} - {""}
     countries = {region.country_iso2 for region in catalog.regions.values()} - {""}
     countries |= EU | {place.country_iso2 for place in catalog.geography.places.values()}
@@ -139,10 +131,7 @@ def check_residency(workload: Workload, catalog: Catalog) -> None:
 
 
 def residency_shortfall(region: Region, residency: tuple[str, ...]) -> Shortfall | None:
-    """Why requests may not be processed in a region; None when they may.
-
-    A region whose country is not known is in none.
-    """
+    """Why requests may not be processed in a region; None when they may. One of unknown country is in none."""
     if not residency or any(_within(region, entry) for entry in residency):
         return None
     allowed = ", ".join(residency)
@@ -154,8 +143,7 @@ def residency_shortfall(region: Region, residency: tuple[str, ...]) -> Shortfall
 def in_reach(matches: Matches, workload: Workload, catalog: Catalog) -> Matches:
     """Candidates and offers in regions that may process the requests, near enough to some of the users, with a cache.
 
-    Raises:
-        InputError: a place or an area that the catalog does not know.
+    Raises InputError for a place or an area that the catalog does not know.
     """
     if not workload.residency and not workload.users and not workload.response_cache:
         return matches

@@ -88,11 +88,7 @@ class Lock:
 
 
 def lock_of(catalog: Catalog, plan: PlanRows) -> Lock:
-    """The rows of a catalog for what a plan used.
-
-    Raises:
-        InputError: the plan was made from another catalog, so the rows cannot be those that it used.
-    """
+    """Rows of the catalog that a plan used. Raises InputError if it was made from another catalog."""
     if catalog.content_hash != plan.catalog_hash:
         raise InputError(
             "the plan was made from another catalog than the one that is loaded now",
@@ -137,20 +133,12 @@ def lock_text(lock: Lock) -> str:
 
 
 def write_lock(lock: Lock, path: Path) -> None:
-    """Write the file in one step.
-
-    Raises:
-        InputError: it cannot be written.
-    """
+    """Write the file in one step. Raises InputError if it cannot be written."""
     write_output(path, lock_text(lock).encode())
 
 
 def read_lock(path: Path) -> Lock:
-    """Read the file back.
-
-    Raises:
-        InputError: it cannot be read, is of another version, or was edited.
-    """
+    """Read the file back. Raises InputError if it cannot be read, is of another version, or was edited."""
     document = read_json(path, "lock", _HINT)
     try:
         if document["schema"] != SCHEMA:

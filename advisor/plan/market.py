@@ -51,14 +51,8 @@ def market_of(
 ) -> Market:
     """Write a question down.
 
-    Args:
-        context: what is asked, the catalog, the performance model, and what runs or is owned.
-        wide: the same requirements with all that any rung of the ladder allows.
-        served: candidates of the wide requirements that keep the SLO.
-        offers: of the wide requirements, by (provider, instance type).
-
-    Raises:
-        InputError: nothing that is allowed can be bought.
+    *wide*: the same requirements with all that any rung of the ladder allows. Raises InputError if nothing that is
+    allowed can be bought.
     """
     requirements = context.requirements
     check_purchase(requirements)
@@ -96,11 +90,8 @@ def in_hours(market: Market, hours: int | None) -> Market:
 def beside_batch(market: Market, confirmed: Confirmed, hours: int | None = None, raised: int | None = None) -> Market:
     """The question with the batch work beside its requests; as it is where there is none.
 
-    Args:
-        market: the question of the requests alone.
-        confirmed: its fleet, whose idle hours are filled first.
-        hours: of a run in which the work is done, the first that are open; None: all.
-        raised: of these, the first in which machines may be added; None: all.
+    *confirmed*: its fleet, whose idle hours are filled first. *hours*: of a run in which the work is done, the first
+    that are open; None: all. *raised*: of these, the first in which machines may be added; None: all.
     """
     beside = market.context.requirements.demand.beside
     if beside is None:
@@ -169,13 +160,9 @@ class _Added(NamedTuple):
 def _expecting(market: Market, expected: Forecast, added: _Added | None = None, raised: Collection[int] = ()) -> Market:
     """The question under another forecast.
 
-    Args:
-        market: the question.
-        expected: the forecast.
-        added: batch work in it; None: none.
-        raised: hours of the week in which machines may be added for it; they are cut apart from the others, and so are
-            hours of the question's own classes, each planned for no less than there: a fleet of the new question
-            serves the requests alone too.
+    *raised*: hours of the week in which machines may be added for it; they are cut apart from the others, and so are
+    hours of the question's own classes, each planned for no less than there: a fleet of the new question serves the
+    requests alone too.
     """
     workload = market.context.requirements.workload
     if added is None:

@@ -130,13 +130,8 @@ def compared(model: PerformanceModel, requirements: Requirements, catalog: Catal
     """The model with the factors of a workload's measured machines, and how far measured and predicted are apart.
 
     How they run the model is not stated: the parallelism of the highest rate is taken, in the first of the workload's
-    precisions that it can serve, as for today's cost.
-
-    Args:
-        model: physics and learned factors.
-        requirements: with ``current.measured``; without it, or where requests are answered in one pass, the model is
-            as it was.
-        catalog: what today's machine is.
+    precisions that it can serve, as for today's cost. *requirements*: with ``current.measured``; without it, or where
+    requests are answered in one pass, the model is as it was.
     """
     current = requirements.workload.current
     if current is None or current.measured is None or requirements.demand.unit.is_one_pass:

@@ -153,13 +153,8 @@ def rank(
 ) -> Ranking:
     """Every pool and way of paying as a fleet of its own; those that are shown, or cheaper than a fleet, replayed.
 
-    Args:
-        formulation: the question, with the pools to choose from.
-        validator: replays fleets; it remembers what each kind of replica was found to need.
-        context: requirements and catalog.
-        fleet: a fleet that was found; what costs less is replayed, and its kinds carry what they do in it.
-        shown: so many of the cheapest are replayed.
-        every_variant: keep every precision and parallelism, not only the best of each offer and way of paying.
+    *fleet*: a fleet that was found; what costs less is replayed, and its kinds carry what they do in it. *shown*: so
+    many of the cheapest are replayed.
     """
     carried = {} if fleet is None else validator.carried_beyond(fleet)
     limit_usd = 0.0 if fleet is None else fleet.usd_per_month - A_CENT
@@ -216,9 +211,7 @@ def rank_rejections(formulation: Formulation) -> tuple[Rejection, ...]:
 def _singles(formulation: Formulation, most: int | None = None) -> tuple[list[Single], list[Rejection]]:
     """Every pool and way of paying by itself, or what no number of its instances keeps to.
 
-    Args:
-        formulation: the question.
-        most: so many offers and ways of paying are enough, the cheapest: what cannot be among them is left out.
+    *most*: so many offers and ways of paying are enough, the cheapest: what cannot be among them is left out.
     """
     singles: list[Single] = []
     rejections: dict[Rejection, None] = {}
@@ -256,12 +249,7 @@ def least_costs(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
 def _least_counts(problem: Problem, planned: Floats) -> Floats:
     """Instances of each pool at least: for its load, and beside one that fails; infinite where none will do.
 
-    Args:
-        problem: with the pools.
-        planned: requests per second of the hour classes.
-
-    Returns:
-        (pools, classes).
+    *planned*: requests per second of the hour classes. The result has shape (pools, classes).
     """
     loads = np.array([load_of(problem, pool, 1.0) for pool in problem.pools])
     rates = np.array([mix_rate(problem, pool) for pool in problem.pools])
@@ -293,9 +281,7 @@ def _rejection(
 def _of_each_offer(singles: Iterable[Single], simplicity: float) -> list[Single]:
     """The preferred of each provider × region × instance type × way of paying, as a fleet is preferred to others.
 
-    Args:
-        singles: the cheapest first.
-        simplicity: how much more than the cheapest of its offer it may cost, as a ratio.
+    *singles*: the cheapest first. *simplicity*: how much more than the cheapest of its offer it may cost, as a ratio.
     """
     offers: dict[tuple[str, PurchaseOption], list[Single]] = {}
     for single in singles:

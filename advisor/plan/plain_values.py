@@ -38,10 +38,7 @@ def digest(document: Mapping[str, Any]) -> str:
 def digest_mismatch(document: object, what: str, apart: str = "") -> str:
     """Why a document may not say what `advisor recommend` said: another digest, or none; "" when it says that.
 
-    Args:
-        document: as read from JSON.
-        what: kind of the document, such as ``plan``.
-        apart: field beside the digest that it is not made of.
+    *apart*: field beside the digest that it is not made of.
     """
     if not isinstance(document, dict) or DIGEST not in document:
         return f"the {what} carries no digest: it was edited, or made before {what}s had one"
@@ -109,15 +106,7 @@ def _number_text(value: float) -> str:
 
 
 def from_plain(hint: Any, entry: Any) -> Any:  # noqa: ANN401 - any value
-    """The value that :func:`to_plain` made *entry* of.
-
-    Args:
-        hint: its type, as it stands in the annotation of a field.
-        entry: the plain form.
-
-    Raises:
-        KeyError, TypeError, ValueError: the entry does not fit the hint.
-    """
+    """The value that :func:`to_plain` made *entry* of. Raises KeyError, TypeError, ValueError if it does not fit."""
     origin = typing.get_origin(hint)
     if origin is not None:
         return _generic(origin, typing.get_args(hint), entry)
@@ -198,11 +187,7 @@ def _hints(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - a dataclass
 
 
 def document_of(text: str, where: str, schema: str, hint: str) -> dict[str, Any]:
-    """Object of a JSON text that says to be of *schema*.
-
-    Raises:
-        InputError: it is not JSON, or of another schema; *hint* is the remedy.
-    """
+    """Object of a JSON text of *schema*. Raises InputError with *hint* if it is not JSON, or of another schema."""
     document = json_of(text, where, hint)
     written = document.get("schema") if isinstance(document, dict) else None
     if written != schema:
@@ -221,19 +206,11 @@ class Document(Generic[_Kind]):
     """Remedy where it cannot be read."""
 
     def read(self, path: Path) -> _Kind:
-        """Value of a file.
-
-        Raises:
-            InputError: the file cannot be read, has another schema, or other fields.
-        """
+        """Value of a file. Raises InputError if the file cannot be read, has another schema, or other fields."""
         return self.parse(read_text(path, self.noun, self.hint), str(path))
 
     def parse(self, text: str, where: str) -> _Kind:
-        """Value of a text.
-
-        Raises:
-            InputError: it is not JSON, has another schema, or other fields.
-        """
+        """Value of a text. Raises InputError if it is not JSON, has another schema, or other fields."""
         document = document_of(text, where, self.schema, self.hint)
         names = [field.name for field in dataclasses.fields(self.kind)]  # type: ignore[arg-type] # a dataclass
         held = {name: document[name] for name in names if name in document}

@@ -43,11 +43,8 @@ def nearest_misses(rejections: Sequence[Rejection], conflict: Conflict | None = 
     """The rejections that came closest, three at most.
 
     Those that passed most of what is judged; of them the closest for each code, then the next closest. An instance type
-    is named once, and so are two numbers that are the same for several types.
-
-    Args:
-        rejections: everything that is not an option.
-        conflict: limits that exclude each other, which a miss has to be about.
+    is named once, and so are two numbers that are the same for several types. *conflict*: limits that exclude each
+    other, which a miss has to be about.
     """
     codes = {CONSTRAINTS[constraint].code for constraint in conflict.constraints} if conflict else ()
     about = [rejection for rejection in rejections if not codes or rejection.code in codes]
@@ -100,11 +97,6 @@ def with_confirmed_budget(
     """A refusal whose budget is what the cheapest confirmed fleet costs, where the budget is what has to give.
 
     A fleet within the budget that its replay refuses is a refusal too, where a dearer one is confirmed.
-
-    Args:
-        infeasible: what was found within the budget.
-        unlimited: what was found without it.
-        formulation: the question.
     """
     stated = formulation.problem.limits.max_usd_per_month
     if stated is None or not _may_be_the_budget(infeasible):

@@ -42,12 +42,9 @@ def catalog_for(
 ) -> Catalog:  # fmt: skip
     """The catalog that a question is answered from: with processors where its model could run on them.
 
-    Args:
-        workload: what is asked.
-        model: what is served.
-        catalog: without processors, or this catalog itself.
-        named: instance types that are in it wherever they are sold, beside those that the workload names.
-        demand: what small language models are judged by; None: it is not read yet.
+    *catalog*: without processors, or this catalog itself. *named*: instance types that are in it wherever they are
+    sold, beside those that the workload names. *demand*: what small language models are judged by; None: it is not read
+    yet.
     """
     if UNITS.get(model.task, Unit.TOKENS).is_one_pass:
         weights_gib = weight_bytes(model, model.checkpoint.precision) / BYTES_PER_GIB
@@ -150,15 +147,7 @@ def question_document(requirements: Requirements) -> dict[str, Any]:
 
 
 def read_question(document: Mapping[str, Any] | None, where: str = "plan") -> PlanRequest:
-    """The question of a plan.
-
-    Args:
-        document: what :func:`question_document` gave.
-        where: the plan's file name, for error messages.
-
-    Raises:
-        InputError: there is none, or it is not of this version.
-    """
+    """The question of a plan. Raises InputError if there is none, or it is not of this version."""
     hint = "make the plan again with `advisor recommend … --format json -o plan.json`"
     if document is None:
         raise InputError("the plan does not hold the question it answers", where=where, hint=hint)

@@ -130,10 +130,8 @@ class LowerRungs:
     ) -> None:  # fmt: skip
         """Begin with them.
 
-        Args:
-            market: the question, with the supply of the widest rung.
-            scopes: what each rung allows, with those that allow more; empty: there is no ladder.
-            judged_today: judges what runs today; None: that is not asked for.
+        *scopes*: what each rung allows, with those that allow more; empty: there is no ladder. *judged_today*: judges
+        what runs today; None: that is not asked for.
         """
         self._given, self._judged_today = scopes, judged_today
         self._context, self._solver = market.context, RungSolver(market)
@@ -164,8 +162,7 @@ class LowerRungs:
     def of(self, recommended: Confirmed | None) -> Iterator[tuple[RungScope, RungAnswer | None]]:
         """The fleet of each rung in short, or why it has none; None where it is the recommended one.
 
-        Args:
-            recommended: the recommended fleet, where its replays confirm it.
+        *recommended*: the recommended fleet, where its replays confirm it.
         """
         below: RungFleet | None = None
         for at, scope in enumerate(_not_beyond(self.every), 1):
@@ -312,10 +309,7 @@ class Ladder:
     def __init__(self, market: Market, lower: LowerRungs, recommended: Confirmed) -> None:
         """Begin with what replays have shown so far.
 
-        Args:
-            market: the question, with the supply of the widest rung.
-            lower: rungs that allow no more than is stated.
-            recommended: the fleet within what the workload states, which all rungs beyond it may have too.
+        *recommended*: the fleet within what the workload states, which all rungs beyond it may have too.
         """
         self._context, self._lower, self._current = market.context, lower, lower.current
         self._higher = [scope for scope in lower.every if scope.beyond_stated]
@@ -332,12 +326,7 @@ class Ladder:
         yield HigherRungs(rungs, min(costs, default=math.inf))
 
     def climbed(self, higher: HigherRungs, fleet: Fleet) -> Climbed:
-        """Every rung, and the recommendation; none costs more than the one before.
-
-        Args:
-            higher: rungs that allow more than is stated.
-            fleet: the recommended one as values of a plan.
-        """
+        """Every rung, and the recommendation; none costs more than the one before."""
         rungs = dict(higher.rungs)
         cheaper: dict[Step, float] = {}
         for scope, answer in self._lower.of(None if self._stated is None else self._recommended.fleet):

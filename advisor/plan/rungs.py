@@ -110,9 +110,7 @@ def widest(stated: Workload, rungs: Iterable[RungScope], catalog: Catalog) -> Wo
 def excluded_today(workload: Workload, catalog: Catalog) -> str:
     """Why the workload rules out what runs today, whatever else it lists; "" where it does not.
 
-    Args:
-        workload: as :func:`advisor.workload.scope.in_scope` gives it.
-        catalog: where the accelerator and the country of the region are from.
+    *workload*: as :func:`advisor.workload.scope.in_scope` gives it.
     """
     every = tuple(field.name for field in fields(Exclude))
     return _excluded(workload, catalog, every)

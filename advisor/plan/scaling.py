@@ -6,6 +6,7 @@ from statistics import median
 
 import numpy as np
 
+from advisor import units
 from advisor.demand.spread import mean_by_hour_of_week
 from advisor.demand.values import DemandProfile, Floats, Forecast
 from advisor.plan.cold_start import METRIC_DELAY_S, ColdStart, minimum_warm_replicas, reactive, start_of
@@ -16,14 +17,6 @@ from advisor.plan.replay.groups import name_of
 from advisor.plan.solve.objective import allocation_parts, objective_usd_per_month
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.records import dataclass, replace
-from advisor.units import (
-    HOURS_PER_MONTH,
-    MINUTES_PER_HOUR,
-    ROUNDING,
-    SECONDS_PER_HOUR,
-    SECONDS_PER_MINUTE,
-    SECONDS_PER_MONTH,
-)
 
 SCALE_IN_S = 900.0
 """How long scalers see less load before they take instances away: a quarter of an hour at AWS."""
@@ -48,7 +41,7 @@ class ObservedLoad:
         Surges that the forecast does not expect again make the rest of the load no smaller.
         """
         counts = np.asarray(profile.requests_per_minute, dtype=np.float64)
-        seen = mean_by_hour_of_week(counts, profile.start_seconds) / SECONDS_PER_MINUTE
+        seen = mean_by_hour_of_week(counts, profile.start_seconds) / units.SECONDS_PER_MINUTE
         busy = np.nan_to_num(seen) > 0
         growth = median((forecast.mean[busy] / seen[busy]).tolist()) if busy.any() else 1.0
         return cls(counts * growth, profile.start_seconds, forecast.mean, float(forecast.peak.max()))
@@ -124,20 +117,17 @@ class ReactiveFleet:
     def usd_per_month(self, rates: Floats, step_s: float, *, stopped: bool) -> Floats:
         """Cost of a month at each rate: of every group ``⌈its share of the busiest hours⌉``, never more than there.
 
-        Args:
-            rates: requests per second, one after the other; NaN where nobody knows.
-            step_s: time between two of them.
-            stopped: whether instances that are not needed are stopped and keep their disks; else each start downloads
-                image and weights again.
+        *rates*: requests per second, one after the other; NaN where nobody knows. *stopped*: whether instances that are
+        not needed are stopped and keep their disks; else each start downloads image and weights again.
         """
         above = np.maximum(rates - self.steady_rate, 0.0)
         share = np.divide(above, self.rate, out=np.ones_like(above), where=self.rate > 0)
         share = np.clip(share, self.least_ratio, 1.0)
-        counts = np.ceil(share[:, None] * self.instances - ROUNDING)
+        counts = np.ceil(share[:, None] * self.instances - units.ROUNDING)
         idle = (self.instances - counts) @ self.disk_usd_per_hour if stopped else 0.0
-        usd = self.steady_usd_per_month + (counts @ self.usd_per_hour + idle) * HOURS_PER_MONTH
+        usd = self.steady_usd_per_month + (counts @ self.usd_per_hour + idle) * units.HOURS_PER_MONTH
         each_usd = self.stop_usd if stopped else self.stop_usd + self.start_usd
-        return np.asarray(usd + self._started(counts, step_s) @ each_usd * (SECONDS_PER_MONTH / step_s))
+        return np.asarray(usd + self._started(counts, step_s) @ each_usd * (units.SECONDS_PER_MONTH / step_s))
 
     def _started(self, counts: Floats, step_s: float) -> Floats:
         """Instances of each group that each step starts, beyond all that ran shortly before; each is stopped once."""
@@ -190,12 +180,12 @@ def reactive_policy(
     headroom = missed.headroom_requests_per_second
     if math.isnan(headroom):
         return None
-    lag = max(math.ceil(delay_s / SECONDS_PER_MINUTE), 1)
+    lag = max(math.ceil(delay_s / units.SECONDS_PER_MINUTE), 1)
     counts = load.requests_per_minute
-    rates = np.maximum(counts[lag:], counts[:-lag]) / SECONDS_PER_MINUTE + headroom
-    by_minute = fleet.usd_per_month(rates, SECONDS_PER_MINUTE, stopped=stopped)
-    seen = mean_by_hour_of_week(by_minute, load.start_seconds + lag * SECONDS_PER_MINUTE)
-    expected = fleet.usd_per_month(load.expected_rates + headroom, SECONDS_PER_HOUR, stopped=stopped)
+    rates = np.maximum(counts[lag:], counts[:-lag]) / units.SECONDS_PER_MINUTE + headroom
+    by_minute = fleet.usd_per_month(rates, units.SECONDS_PER_MINUTE, stopped=stopped)
+    seen = mean_by_hour_of_week(by_minute, load.start_seconds + lag * units.SECONDS_PER_MINUTE)
+    expected = fleet.usd_per_month(load.expected_rates + headroom, units.SECONDS_PER_HOUR, stopped=stopped)
     usd = float(np.where(np.isnan(seen), expected, seen).mean())
     warm = minimum_warm_replicas(counts, delay_s, within_ratio, fleet.replica_rate, load.peak_rate)
     return ReactivePolicy(delay_s, missed.missed_ratio, headroom, max(warm, fleet.least_replicas), round(usd, 2))
@@ -204,14 +194,7 @@ def reactive_policy(
 def scaling_of(
     context: PlanningContext, formulation: Formulation, solution: FleetSolution, forecast: Forecast
 ) -> ScalingPlan:
-    """Compare the policies for a fleet that was chosen.
-
-    Args:
-        context: what was asked.
-        formulation: the problem that was solved.
-        solution: its fleet.
-        forecast: what the hours were made of.
-    """
+    """Compare the policies for a fleet that was chosen."""
     static = static_usd_per_month(formulation.problem, solution)
     reactive_policies = _reactive(context, formulation, solution, forecast)
     reactive, warm_pool = (None, None) if isinstance(reactive_policies, str) else reactive_policies
@@ -242,7 +225,7 @@ def group_schedule(allocation: Allocation, schedule: Sequence[int]) -> GroupSche
 
 def minutes_of(hours: float) -> int:
     """Minutes of a time that is a whole number of them."""
-    return round(hours * MINUTES_PER_HOUR)
+    return round(hours * units.MINUTES_PER_HOUR)
 
 
 def static_usd_per_month(problem: Problem, solution: FleetSolution) -> float:

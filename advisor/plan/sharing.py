@@ -67,10 +67,8 @@ MAX_NODES = 100_000
 def pack_shared(tenants: Sequence[Tenant], hosts: Sequence[Host], headroom: float = HEADROOM) -> Packing:
     """Seat tenants on as cheap machines as possible.
 
-    Args:
-        tenants: models with their needs; names are unique.
-        hosts: machines that may be bought, as many of each as it takes; names are unique.
-        headroom: share of time that stays free where several take turns.
+    *hosts*: machines that may be bought, as many of each as it takes; names are unique. *headroom*: share of time that
+    stays free where several take turns.
     """
     packer = _Packer(hosts, headroom)
     seats = {tenant.name: packer.alone(tenant) for tenant in tenants}

@@ -169,13 +169,7 @@ def in_servers(tenants: Sequence[Named]) -> Processes | None:
 
 
 def parts_of_time(tenants: Sequence[str], servers: Sequence[Sequence[str]], name: str) -> int:
-    """Equal parts of an accelerator's time of which a tenant has one.
-
-    Args:
-        tenants: of the accelerator.
-        servers: those of them whose models one process holds, process by process.
-        name: of the tenant.
-    """
+    """Equal parts of an accelerator's time of which a tenant has one; *servers*: tenants of each process."""
     processes = len(tenants) - sum(len(members) - 1 for members in servers)
     return processes * next((len(members) for members in servers if name in members), 1)
 
@@ -186,18 +180,13 @@ def _together(processes: Sequence[Sequence[Named]]) -> Processes:
     ]  # fmt: skip
     parts, most_parts = max(limits, key=lambda limit: limit[0] - limit[1])
     return Processes(
-        memory_gib=math.fsum(_memory_gib(members) for members in processes),
+        memory_gib=math.fsum(math.fsum(_parts_of_memory([need for _, need in members])) for members in processes),
         host_gib=sum(max(need.host_gib for _, need in members) for members in processes),
         cores=sum(max(need.cores for _, need in members) for members in processes),
         parts=parts,
         most_parts=most_parts,
         servers=tuple(tuple(name for name, _ in members) for members in processes if len(members) > 1),
     )
-
-
-def _memory_gib(members: Sequence[Named]) -> float:
-    """Memory of a process: its own once, and that of each model."""
-    return math.fsum(_parts_of_memory([need for _, need in members]))
 
 
 def _parts_of_memory(needs: Sequence[Need]) -> Iterator[float]:

@@ -42,13 +42,7 @@ _CAPS = (
 def priced_today(requirements: Requirements, catalog: Catalog, owned: Mapping[str, int]) -> CurrentCost | None:
     """Compute of what runs today at catalog prices, without what is paid for already; None where nothing runs.
 
-    Args:
-        requirements: with the workload's ``current``.
-        catalog: where the price is from.
-        owned: instances that are paid for, by provider/region/type.
-
-    Raises:
-        InputError: its price is not known.
+    *owned*: instances that are paid for, by provider/region/type. Raises InputError if its price is not known.
     """
     current = requirements.workload.current
     if current is None:
@@ -94,12 +88,8 @@ class Today:
 def judged_current(market: Market, stated: Requirements | None = None) -> CurrentCost | None:
     """Today's deployment at all that a plan would count for it, with the share of requests that it keeps.
 
-    Args:
-        market: a question that allows its machine, in its region.
-        stated: the question as stated, of which it is judged; None: that of the market.
-
-    Raises:
-        InputError: its price is not known.
+    *market*: a question that allows its machine, in its region. *stated*: the question as stated, of which it is
+    judged; None: that of the market. Raises InputError if its price is not known.
     """
     context = replace(market.context, requirements=_requirements_today(stated or market.context.requirements))
     current = context.requirements.workload.current

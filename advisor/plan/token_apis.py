@@ -109,18 +109,9 @@ def token_apis(
     """A month of the mean demand at services that sell tokens, cheapest first.
 
     Those that serve the same weights: the cheapest entry of each provider, five at most. Those that are asked for: all
-    whose price holds for the longest request.
-
-    Args:
-        catalog: prices of tokens.
-        model: name of the weights in the catalog.
-        demand: what is asked of them.
-        asked: services and models that the user named.
-        fleet_usd_per_month: what they are compared with.
-        cache_usd_per_month: part of it that a response cache costs, which stands in front of services as well.
-
-    Raises:
-        InputError: a name that the catalog does not know.
+    whose price holds for the longest request. *asked*: services and models that the user named. *cache_usd_per_month*:
+    part of it that a response cache costs, which stands in front of services as well. Raises InputError for a name
+    that the catalog does not know.
     """
     named = {price.name: price for price in map(catalog.token_price, asked) if demand.fits(price)}
     cheapest: dict[str, TokenPrice] = {}
@@ -161,10 +152,8 @@ def too_long_for(catalog: Catalog, asked: Sequence[str], context_tokens: int) ->
 def carried_mean(hours: Iterable[tuple[float, float, float, float]]) -> float:
     """Mean rate at which a fleet is full, if demand of its shape grows: Σ hours × mean ÷ Σ hours × least room.
 
-    Room of a class of hours = capacity ÷ planned rate, which is its busiest minute.
-
-    Args:
-        hours: for each class of hours: hours a week, mean rate, planned rate and capacity, in requests per second.
+    Room of a class of hours = capacity ÷ planned rate, which is its busiest minute. *hours*: for each class of hours:
+    hours a week, mean rate, planned rate and capacity, in requests per second.
     """
     classes = list(hours)
     room = min((capacity / planned for _, _, planned, capacity in classes if planned > 0), default=0.0)

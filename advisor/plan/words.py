@@ -48,10 +48,7 @@ def run_words(batch: BatchPlan) -> str:
 def replayed_run_words(batch: BatchPlan, replay: Confirmation, *, paid_by_use: bool = False) -> str:
     """Sentences on a run in its replay: the end of its last item, its machines' hours, and the cost of items.
 
-    Args:
-        batch: the runs.
-        replay: of one of them.
-        paid_by_use: whether services alone serve, whose containers stop when no item is left.
+    *paid_by_use*: whether services alone serve, whose containers stop when no item is left.
     """
     deadline = hours_words(batch.deadline_hours)
     if batch.idle_items is not None:
@@ -155,9 +152,7 @@ def hours_words(hours: float) -> str:
 def turn_words(counts: Sequence[Sequence[int]], hours_per_week: Sequence[int]) -> list[str]:
     """Hours in which each group runs, where groups take turns: ``in the quietest 68 hours a week``; "" for all.
 
-    Args:
-        counts: instances of each group in each class of hours, the quietest first.
-        hours_per_week: of each class.
+    *counts*: instances of each group in each class of hours, the quietest first.
     """
     if not any(falls(tuple(own)) for own in counts):
         return [""] * len(counts)

@@ -64,8 +64,7 @@ class Inputs:
 def programme_of(inputs: Inputs) -> Programme:
     """The programme: week 1 assess and instrument, weeks 2 and 3 quick wins, week 4 strategic.
 
-    Raises:
-        InputError: a workload's levers are given twice, or their combination holds one that is paid back too late.
+    Raises InputError if a workload's levers are given twice, or their combination holds one that is paid back too late.
     """
     return _Builder(inputs).programme()
 

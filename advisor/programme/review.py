@@ -61,10 +61,8 @@ def review_of(question: Question, ledger: Ledger, traffic: Traffic | None) -> Re
     """The review of a programme.
 
     *question*: programme, what was applied of it, and since when. *ledger*: bill from at least a week before the first
-    item was applied. *traffic* None: no log is given.
-
-    Raises:
-        InputError: the time has no programme, nothing was applied, an item is unknown, or the bill does not reach it.
+    item was applied. *traffic* None: no log is given. Raises InputError if the time has no programme, nothing was
+    applied, an item is unknown, or the bill does not reach it.
     """
     _check(question)
     return _Reviewer(question, ledger, traffic).review()

@@ -124,19 +124,14 @@ class Client:
         return f"Client({self.host.title}, {self.place})"
 
     def get(self, url: str) -> tuple[Mapping[str, str], Any]:
-        """Headers and JSON at a URL.
-
-        Raises:
-            Refused: as of :meth:`send`.
-        """
+        """Headers and JSON at a URL. Raises Refused as of :meth:`send`."""
         return self._exchange("GET", url, b"")
 
     def send(self, request: Request) -> Any:  # noqa: ANN401 - any JSON value
         """The answer to a request that changes something, which is sent once.
 
-        Raises:
-            Refused: the host does not do it, or does not answer.
-            InputError: the address would send the token in clear text.
+        Raises Refused if the host does not do it, or does not answer, and InputError if the address would send the
+        token in clear text.
         """
         return self._exchange(request.method, request.url, json.dumps(request.document).encode())[1]
 
@@ -239,9 +234,8 @@ class _Tagged:
 def publish(client: Client, text: str, tag: str) -> Action:
     """Put *text* into the comment of *tag*, which is posted where none can be changed.
 
-    Raises:
-        InputError: the tag is not a name, or the text is empty or longer than the host takes.
-        Refused: the host does not let this token read or write comments, or does not answer.
+    Raises InputError if the tag is not a name, or the text is empty or longer than the host takes, and Refused if the
+    host does not let this token read or write comments, or does not answer.
     """
     tagged = _tagged(text, tag)
     _check_length(client, tagged.text)

@@ -54,8 +54,7 @@ class Program:
 def load(files: Mapping[str, str]) -> Program:
     """The package ``inference`` of *files* (path → text), imported; the same text is imported once.
 
-    Raises:
-        ImportError: a module that it needs, such as the SDK of its cloud, is not installed.
+    Raises ImportError if a module that it needs, such as the SDK of its cloud, is not installed.
     """
     source = {path: text for path, text in sorted(files.items()) if path.startswith(f"{_PACKAGE}/")}
     name = f"{_PACKAGE}_{hashlib.sha256(json.dumps(source).encode()).hexdigest()[:16]}"
@@ -130,15 +129,9 @@ class InferenceFleet(pulumi.ComponentResource):
     ) -> None:
         """Register everything.
 
-        Args:
-            name: of the component, and what the names of its resources start with unless *args* hold a ``name``.
-            plan: ``advisor.plan/v1`` JSON.
-            args: settings by name; texts may be outputs of other resources.
-            opts: as of any component: providers, protection, aliases.
-            choice: see :class:`Choice`.
-
-        Raises:
-            pulumi.RunError: the plan cannot be deployed, or a setting is missing or wrong; the message says what to do.
+        *name*: of the component, and what the names of its resources start with unless *args* hold a ``name``. *args*:
+        settings by name; texts may be outputs of other resources. Raises pulumi.RunError if the plan cannot be
+        deployed, or a setting is missing or wrong; the message says what to do.
         """
         super().__init__("advisor:index:InferenceFleet", name, None, opts)
         with _errors_for_people():
@@ -165,8 +158,7 @@ class InferenceFleet(pulumi.ComponentResource):
     ) -> "InferenceFleet":
         """The fleet of the plan in a file, which is read as it was made; arguments as of the class.
 
-        Raises:
-            pulumi.RunError: there is no such plan, it was changed by hand, or it cannot be deployed as asked.
+        Raises pulumi.RunError if there is no such plan, it was changed by hand, or it cannot be deployed as asked.
         """
         with _errors_for_people():
             text = _as_made(Path(path))

@@ -24,8 +24,7 @@ BUILDS = (*UNNUMBERED, "dev", "commit", "nim", "latest")
 def check_engine(engine: str, version: str, catalog: Catalog) -> None:
     """Refuse an engine ("": the default) that nothing is known of, and a version ("": none) that it does not have.
 
-    Raises:
-        InputError: there is no such engine, or no such release.
+    Raises InputError if there is no such engine, or no such release.
     """
     kind = engine_class(engine)
     engines = (*catalog.engines, *OTHERS)

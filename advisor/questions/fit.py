@@ -69,11 +69,7 @@ class FitCase:
 
 
 def fit_case(cells: Mapping[str, str]) -> FitCase:
-    """Understand one row; an empty or absent cell takes its default.
-
-    Raises:
-        InputError: a name is unknown or a number is none.
-    """
+    """Understand one row; an empty cell takes its default. Raises InputError if a name or a number is wrong."""
     model = _with_adapters(find_model(_required(cells, "model")), cells)
     accelerator, machine = hardware_named(load_catalog(), _required(cells, "accelerator"))
     count = _whole(cells, "accelerator_count", 1)
@@ -163,10 +159,7 @@ def stored_bytes(model: Model) -> int:
 
 
 def item_work(model: Model, tokens: int | None) -> tuple[float | None, str]:
-    """FLOPs of one item, None where they are not known, and what an item is.
-
-    *tokens*: length of a text, for models that answer one in one pass.
-    """
+    """FLOPs of one item (None: not known), and what it is; *tokens*: length of a text answered in one pass."""
     if model.hidden and one_pass(model):
         flop = float(flop_of_sample(model, np.array([tokens or np.nan]))[0])
         text = f"one text of {tokens:,} tokens" if tokens else model.sample or "one text of the usual length"

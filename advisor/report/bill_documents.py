@@ -56,11 +56,7 @@ _TOLD = (
 
 
 def audit_from_json(text: str, where: str = "audit") -> Audit:
-    """The audit of a JSON text.
-
-    Raises:
-        InputError: no JSON, another schema version, or fields that are not an audit's.
-    """
+    """The audit of a JSON text. Raises InputError: no JSON, another schema version, or fields not an audit's."""
     document = document_of(text, where, SCHEMA, _HINT)
     try:
         _refuse_beyond(document)
@@ -72,8 +68,8 @@ def audit_from_json(text: str, where: str = "audit") -> Audit:
 def read_audit(path: Path) -> Audit:
     """The audit of a file, with findings in USD a month.
 
-    Raises:
-        InputError: the file cannot be read, is not an audit, or has amounts in another currency or without a period.
+    Raises InputError if the file cannot be read, is not an audit, or has amounts in another currency or without a
+    period.
     """
     audit = audit_from_json(read_text(path, "audit", _HINT), str(path))
     if not audit.is_in_usd or any(finding.per_month is None for finding in audit.findings):

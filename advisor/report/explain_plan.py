@@ -325,9 +325,8 @@ class _Price:
 def litellm_config(plan: Plan, where: str) -> str:
     """A ``model_list`` with one entry for each region of the plan's fleet, as YAML.
 
-    Raises:
-        InputError: the plan has no fleet, its requests cost nothing, or they are counted in a unit that LiteLLM has no
-            price for.
+    Raises InputError if the plan has no fleet, its requests cost nothing, or they are counted in a unit that LiteLLM
+    has no price for.
     """
     fleet = plan.fleet
     if fleet is None:

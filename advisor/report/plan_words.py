@@ -162,10 +162,7 @@ def question_words(plan: Plan) -> str:
 
 
 def _rate_words(plan: Plan) -> str:
-    """Mean and busiest minute as they were seen or stated, or the items of a run of batch work.
-
-    The forecast has a busiest minute of its own.
-    """
+    """Mean and busiest minute, seen or stated (a forecast has its own), or the items of a run of batch work."""
     rate = plan.demand["requests_per_second"]
     if plan.workload["slo"].get("latency_is_deadline"):
         if plan.fleet is not None and plan.fleet.batch is not None:

@@ -178,11 +178,7 @@ def refresh_hint(provider: str) -> str:
 
 
 def check_age(used: Iterable[PriceUsed], today: dt.date, most_days: int) -> None:
-    """Refuse what stands on older prices than its user accepts.
-
-    Raises:
-        InputError: a price is older, or has no date.
-    """
+    """Refuse older prices than the user accepts. Raises InputError if one is older, or has no date."""
     for price in used:
         age = price.age_days(today)
         if age is None or age > most_days:

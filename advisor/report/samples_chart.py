@@ -350,11 +350,7 @@ _BUSY, _BAND, _KV, _GAP, _INK = "#0b63c4", "#a9cdf4", "#a84300", "#e3e7eb", "#1f
 
 
 def render_png(curves: Sequence[Curve]) -> bytes:
-    """All curves below each other.
-
-    Raises:
-        InputError: matplotlib is not installed.
-    """
+    """All curves below each other. Raises InputError if matplotlib is not installed."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - an extra: loaded when used
         from matplotlib.figure import Figure  # noqa: PLC0415

@@ -93,8 +93,7 @@ class Answer:
 def parse_address(url: str, default_path: str) -> Address:
     """The parts of an ``http`` or ``https`` URL; ``host:port`` alone is taken as ``http``.
 
-    Raises:
-        InputError: it is no such URL; the message holds none of its credentials.
+    Raises InputError if it is no such URL; the message holds none of its credentials.
     """
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
@@ -130,8 +129,7 @@ class Connection:
     def exchange(self, method: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
         """Ask once; redirects are not followed. On a connection that was kept it may be sent twice: it must not matter.
 
-        Raises:
-            ExchangeError: there is no whole answer within the limits.
+        Raises ExchangeError if there is no whole answer within the limits.
         """
         deadline = time.monotonic() + self._limits.total_seconds
         try:

@@ -295,11 +295,7 @@ _ENGINE_FIXES = {
 
 
 def engine_findings(endpoints: Sequence[str]) -> list[Finding]:
-    """One finding for each address of an engine.
-
-    Raises:
-        InputError: an address is not a URL.
-    """
+    """One finding for each address of an engine. Raises InputError if an address is not a URL."""
     return [_engine(endpoint) for endpoint in endpoints]
 
 
@@ -365,11 +361,7 @@ SCHEMA = "advisor.agent.doctor/v1"
 
 
 def main(arguments: Sequence[str], program: str) -> int:
-    """Print the findings; the exit status: 1 where something is broken.
-
-    Raises:
-        InputError: an address is not a URL.
-    """
+    """Print the findings; exit status 1 where something is broken. Raises InputError if an address is not a URL."""
     parser = argparse.ArgumentParser(
         prog=program,
         description="Say what each source can see, what it cannot see, and how to fix it. A driver that hangs does "

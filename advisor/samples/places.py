@@ -31,11 +31,7 @@ _LONGEST_FOLDER = 255
 
 
 def checked_host(host: str) -> str:
-    """*host* itself.
-
-    Raises:
-        InputError: it is not a name to record.
-    """
+    """*host* itself. Raises InputError if it is not a name to record."""
     if not host or not host.isprintable() or len(host_folder(host)) > _LONGEST_FOLDER:
         hint = "give letters, digits and signs that can be printed, few enough for the name of a folder"
         raise InputError(f"{host!r} is not the name of a host", where="--host", hint=hint)

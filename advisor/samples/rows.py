@@ -81,11 +81,7 @@ class Source(Protocol):
     """Something that reads all targets of one kind at once; lives in a process or thread of its own."""
 
     def read(self) -> Sequence[Reading | Missed]:
-        """One reading or miss of each target, now.
-
-        Raises:
-            InputError: nothing can be read any more until the process is replaced.
-        """
+        """One reading or miss of each target, now. Raises InputError if only a new process can read on."""
         ...
 
     def describe(self) -> str:

@@ -150,8 +150,7 @@ def _file(name: str, content: bytes, media_type: str) -> Response:
 async def _form(request: Request, most_bytes: int, secret: str) -> Form:
     """Fields of a form but its secret, which has to be the page's own.
 
-    Raises:
-        _Stop: it is too large, comes too slowly, is not a form, or does not know the secret.
+    Raises _Stop if it is too large, comes too slowly, is not a form, or does not know the secret.
     """
     body = bytearray()
     try:
@@ -209,15 +208,8 @@ async def serve(
 ) -> None:
     """Serve until interrupted.
 
-    Args:
-        listener: takes connections.
-        doors: where, and with what token.
-        source: what the first page is of; None: what is pasted into it.
-        tell: called with each line for the person who started it.
-        plans_ahead: plan what is a step away while nobody asks.
-
-    Raises:
-        AdvisorError: nothing can be planned for the source.
+    *source*: what the first page is of; None: what is pasted into it. *plans_ahead*: plan what is a step away while
+    nobody asks. Raises AdvisorError if nothing can be planned for the source.
     """
     workers = Workers(min(_AT_A_TIME, os.cpu_count() or 1))
     await workers.warm()

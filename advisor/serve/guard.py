@@ -73,11 +73,7 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that takes connections at a name or address; port 0: any that is free.
-
-    Raises:
-        InputError: the port is in use, or may not be used.
-    """
+    """A socket at a name or address; port 0: any that is free. Raises InputError if the port is in use or forbidden."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)

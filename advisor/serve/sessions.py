@@ -42,10 +42,7 @@ class Workers:
     ) -> Result | Problem:
         """Result of a function in a process of its own, which ends with the task that waits for it.
 
-        Args:
-            function: a public one of a module.
-            arguments: of the function.
-            niceness: by how much others go first.
+        *function*: a public one of a module. *niceness*: by how much others go first.
         """
         if self._waiting >= _MOST_WAITING:
             return Problem("too many plans are asked for at a time\n  hint: wait for some of them", 503)

@@ -59,11 +59,7 @@ _OF_TOKENS = (("ttft_p95", "TTFT p95"), ("tpot_p95", "TPOT p95"), ("e2e_p95", "w
 
 
 def changes_of(form: Form, controls: Sequence[Control]) -> Changes:
-    """Changes that a form asks for; an empty field is as stated.
-
-    Raises:
-        InputError: a field that there is no control for, or a value that cannot be chosen.
-    """
+    """Changes of a form but for empty fields. Raises InputError for a field without control, or a value not offered."""
     keys = {control.key for control in controls}
     unknown = sorted({name.removeprefix(STEP).removeprefix(WAS) for name in form.fields} - keys)
     if unknown:
@@ -134,10 +130,7 @@ def ahead_of(controls: Sequence[Control], changes: Changes) -> Iterator[Changes]
 def changed_file(root: Field, changes: Changes, mean_per_second: float) -> Field:
     """A workload file with changes of demand, SLO, purchase, precisions and regions in it.
 
-    *mean_per_second*: requests that its source of demand has, on average.
-
-    Raises:
-        InputError: a demand that is none.
+    *mean_per_second*: requests that its source of demand has, on average. Raises InputError for a demand that is none.
     """
     node = root.node
     for key, value in changes:
@@ -279,10 +272,7 @@ def _told(work: Callable[Given, Result]) -> Callable[Given, Result | Problem]:
 
 @_told
 def planned(source: Source, changes: Changes, demand: Demand | None, place: Place) -> Answer:
-    """The plan for a changed question.
-
-    *demand*: as it was measured for an earlier question of the same source; None: it is measured now.
-    """
+    """The plan for a changed question; *demand*: as measured for the same source before; None: measured now."""
     question, asked = _questions(source, changes, demand)
     if source.is_plan and not changes:
         plan = plan_from_json(source.text, str(source.path))

@@ -21,11 +21,9 @@ def demand_as_declared(declared: DeclaredDemand, workload: Workload, model: Mode
 
     Concurrent users send one request each, wait for its answer, think, and send the next one. By Little's law their
     rate is ``users ÷ (response time + think time)``. The response time is that of the targets, at which the plan has
-    to hold: a fleet that sustains this rate within them settles at answers no slower than they allow.
-
-    Raises:
-        InputError: no target states the response time, the stated peak is below the mean rate, or the size of a
-            request is not in the model's unit.
+    to hold: a fleet that sustains this rate within them settles at answers no slower than they allow. Raises InputError
+    if no target states the response time, the stated peak is below the mean rate, or the size of a request is not in
+    the model's unit.
     """
     unit, (size, items) = declared_size(declared, model, workload)
     if declared.batch is not None:
@@ -114,11 +112,7 @@ def batch_run(work: BatchWork) -> BatchRun:
 
 
 def batch_beside(stated: DeclaredDemand, workload: Workload, model: Model) -> BatchBeside | None:
-    """Batch work beside a demand; None where what is stated is no such work.
-
-    Raises:
-        InputError: the size of an item is not in the model's unit.
-    """
+    """Batch work beside a demand, or None. Raises InputError if an item's size is not in the model's unit."""
     if stated.batch is None:
         return None
     _, (size, items) = declared_size(stated, model, replace(workload, demand=stated))

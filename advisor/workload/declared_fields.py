@@ -36,11 +36,7 @@ _SIGV4_KEYS = ("region", "profile")
 
 
 def read_recorded(fields: Mapping[str, Field], *, cache_is_stated: bool) -> dict[str, Any]:
-    """Values of the fields that both sources have, by name.
-
-    Raises:
-        InputError: with file, line, field, and how to fix it.
-    """
+    """Values of the fields of both sources, by name. Raises InputError with file, line, field, and how to fix it."""
     zone = read_zone(fields.get("timezone"))
     if "from" in fields and "window" in fields:
         fields["window"].fail("the window is given twice", "keep either from (and until) or window (and until)")
@@ -91,11 +87,7 @@ def _tokens(field: Field | None) -> float | None:
 
 
 def read_prometheus(field: Field, *, cache_is_stated: bool) -> PrometheusDemand:
-    """A server to take demand from.
-
-    Raises:
-        InputError: with file, line, field, and how to fix it.
-    """
+    """A server to take demand from. Raises InputError with file, line, field, and how to fix it."""
     fields = field.all_of(_KEYS, optional=_KEYS[1:])
     return PrometheusDemand(
         url=_address(fields["url"]),
@@ -234,11 +226,7 @@ def _offsets_hours(field: Field | None) -> list[float]:
 
 
 def read_declared(field: Field) -> DeclaredDemand:
-    """Demand that a workload states in numbers.
-
-    Raises:
-        InputError: with file, line, field, and how to fix it.
-    """
+    """Demand that a workload states in numbers. Raises InputError with file, line, field, and how to fix it."""
     fields = field.mapping(DECLARED_KEYS)
     missing = [key for key in TOKEN_KEYS if key not in fields]
     if missing and not any(key in fields for key in (*SIZE_KEYS, "input_tokens", RATE, _USERS)):
@@ -266,11 +254,7 @@ def read_declared(field: Field) -> DeclaredDemand:
 
 
 def read_batch_work(field: Field, elsewhere: Mapping[str, str]) -> DeclaredDemand:
-    """Batch work: items of a run, all of one size, and the hours in which they may be worked on.
-
-    Raises:
-        InputError: with file, line, field, and how to fix it.
-    """
+    """Batch work: a run's items of one size, and its open hours. Raises InputError with place and fix."""
     fields = field.mapping(_BATCH_KEYS, elsewhere)
     sizes = {key: one_length(fields[key]) for key in (*_SPREAD_SIZES, "output_tokens") if key in fields}
     size = one_pass_size(fields, sizes)

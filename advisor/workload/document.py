@@ -113,9 +113,7 @@ def read_workload(path: Path | str, prometheus: PrometheusDemand | None = None) 
     """Read and validate a workload file.
 
     *prometheus*: server to take demand from, in place of the source that the file names, which may then be missing.
-
-    Raises:
-        InputError: with file, line, field, and how to fix it.
+    Raises InputError with file, line, field, and how to fix it.
     """
     return workload_of(read_document(Path(path)), prometheus)
 

@@ -45,21 +45,13 @@ class Holdings:
 
 
 def holdings_of(catalog: Catalog) -> Holdings | None:
-    """Holdings of the account, from the overlay of a catalog; None where it has no overlay.
-
-    Raises:
-        InputError: as of :func:`read_holdings`.
-    """
+    """Holdings of the overlay of a catalog, or None. Raises InputError as of :func:`read_holdings`."""
     path = catalog.overlay_path
     return None if path is None or not path.is_file() else read_holdings(path, catalog)
 
 
 def read_holdings(path: Path, catalog: Catalog) -> Holdings:
-    """Holdings of the account, from an overlay file.
-
-    Raises:
-        InputError: with file, line and field; unknown names come with the nearest known ones.
-    """
+    """Holdings of an overlay file. Raises InputError with place and field, and the nearest names of unknown ones."""
     fields = read_document(path, "overlay", "docs/refresh.md shows one").mapping(KEYS)
     names = Names(catalog.instance_types.keys(), catalog.regions.keys())
     commitments = read_commitments(fields.get("commitments"))
@@ -79,10 +71,8 @@ def read_holdings(path: Path, catalog: Catalog) -> Holdings:
 def with_holdings(workload: Workload, holdings: Holdings, catalog: Catalog, today: dt.date) -> Workload:
     """The workload with what the account owns, and within the regions that it may use.
 
-    What the workload file says itself counts before the overlay; commitments that have expired count no more.
-
-    Raises:
-        InputError: the workload names only regions that may not be used.
+    What the workload file says itself counts before the overlay; commitments that have expired count no more. Raises
+    InputError if the workload names only regions that may not be used.
     """
     stated = {(quota.provider, quota.region, quota.code) for quota in workload.limits.quotas}
     quotas = [quota for quota in holdings.quotas if (quota.provider, quota.region, quota.code) not in stated]
@@ -100,11 +90,7 @@ def with_holdings(workload: Workload, holdings: Holdings, catalog: Catalog, toda
 
 
 def within_regions(workload: Workload, holdings: Holdings, catalog: Catalog) -> Workload:
-    """The workload within the regions that the account may use.
-
-    Raises:
-        InputError: the workload names only others.
-    """
+    """The workload within the regions that the account may use. Raises InputError if the workload names only others."""
     if not any(provider in holdings.regions for provider in workload.providers):
         return workload
     usable = [name for provider in workload.providers for name in _usable(provider, workload, holdings, catalog)]
@@ -155,8 +141,7 @@ _PLACES_SHOWN = 6
 def check_holds(workload: Workload, catalog: Catalog) -> None:
     """Refuse accelerators, instance types, engines and exclusions that nobody knows, or that leave nothing.
 
-    Raises:
-        InputError: with the field, the numbers that contradict each other and how to fix it.
+    Raises InputError with the field, the numbers that contradict each other and how to fix it.
     """
     _check_names(workload, catalog)
     ratio = workload.limits.on_demand_base_ratio
@@ -176,11 +161,7 @@ def check_holds(workload: Workload, catalog: Catalog) -> None:
 
 
 def check_engine_kind(workload: Workload, model: Model, unit: Unit, catalog: Catalog) -> None:
-    """Refuse engines of which each serves other kinds of models alone.
-
-    Raises:
-        InputError: with the kinds that they serve, and the engines that serve this one.
-    """
+    """Raise InputError if each engine serves other kinds of models, with those and the engines that serve this one."""
     units = {name: catalog.units_of_engine(name) for name in workload.engines}
     if not units or any(unit in served for served in units.values()):
         return

@@ -96,11 +96,7 @@ ColBERT late interaction models; router/src/lib.rs of Text Embeddings Inference)
 
 
 def unit_of(model: Model, workload: Workload) -> Unit:
-    """Unit of the requests to a model.
-
-    Raises:
-        InputError: models of its task, or of its answers, are not planned.
-    """
+    """Unit of the requests to a model. Raises InputError if models of its task, or of its answers, are not planned."""
     unit = UNITS.get(model.task)
     if model.answer in _OWN_ANSWERS and not answer_servers(model.answer, model.answer_type):
         answers, remedy = _OWN_ANSWERS[model.answer]
@@ -155,11 +151,7 @@ def names_reranker(name: str) -> bool:
 
 
 def declared_size(declared: DeclaredDemand, model: Model, workload: Workload) -> tuple[Unit, Size]:
-    """Unit and size of the requests that a workload declares.
-
-    Raises:
-        InputError: the size is not stated in the model's unit, or in another one.
-    """
+    """Unit and size of a workload's requests. Raises InputError if the size is not stated in the model's unit."""
     unit = unit_of(model, workload)
     _check_keys(declared, model, unit, workload)
     size, items = _SIZED[unit].read(declared, model, workload)
@@ -181,9 +173,8 @@ class CountedSize:
 def counted_size(model: Model, source: RecordedDemand, workload: Workload) -> CountedSize:
     """Size of requests that metrics count.
 
-    Raises:
-        InputError: models of its task are not planned, the size is stated in another unit, or metrics do not count it
-            and it is not stated.
+    Raises InputError if models of its task are not planned, the size is stated in another unit, or metrics do not count
+    it and it is not stated.
     """
     unit, size = unit_of(model, workload), source.recorded.size
     stated = DeclaredDemand(None, None, source.input_tokens, source.output_tokens, size=size)
@@ -205,9 +196,8 @@ def trace_columns(model: Model, unit: Unit) -> SizeColumns:
 def check_targets(workload: Workload, model: Model, unit: Unit) -> None:
     """Refuse targets of another kind of model.
 
-    Raises:
-        InputError: TTFT or TPOT of answers that come whole, whole answers' targets of tokens, or a real-time factor of
-            anything but speech.
+    Raises InputError for TTFT or TPOT of answers that come whole, whole answers' targets of tokens, or a real-time
+    factor of anything but speech.
     """
     slo = workload.slo
     if unit.is_one_pass and slo.is_of_tokens:

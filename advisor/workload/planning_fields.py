@@ -59,11 +59,7 @@ def read_adapters(field: Field) -> Adapters:
 
 
 def check_base(adapters: Adapters, model: Model, where: str) -> None:
-    """Refuse an adapter that is the model itself, or was trained on another one.
-
-    Raises:
-        InputError: with both names.
-    """
+    """Refuse an adapter that is the model itself, or was trained on another one. Raises InputError with both names."""
     own = catalogued_name(model.name)
     for adapter in adapters.named:
         is_own = adapter.on_hub and own and catalogued_name(adapter.id) == own
@@ -268,11 +264,7 @@ def read_commitments(field: Field | None) -> tuple[OwnedCommitment, ...]:
 
 
 def read_quotas(field: Field | None) -> tuple[QuotaLimit, ...]:
-    """Limits that the account has.
-
-    Raises:
-        InputError: an entry is wrong, or two say different limits of one quota.
-    """
+    """Limits that the account has. Raises InputError if an entry is wrong, or two say different limits of one quota."""
     stated = [] if field is None else [item.all_of(_QUOTA_KEYS) for item in field.items()]
     quotas = []
     limits: dict[tuple[str, str, str], float] = {}

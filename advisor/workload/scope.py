@@ -57,10 +57,8 @@ def joined(some: tuple[_Name, ...], others: tuple[_Name, ...]) -> tuple[_Name, .
 def in_scope(workload: Workload, catalog: Catalog) -> Workload:
     """The workload with its holds in the catalog's names, and providers and regions without what is excluded.
 
-    Names that the catalog does not know stay as they are: :func:`advisor.requirements.check_names` refuses them.
-
-    Raises:
-        InputError: no region of the current one's continent may be used.
+    Names that the catalog does not know stay as they are: :func:`advisor.requirements.check_names` refuses them. Raises
+    InputError if no region of the current one's continent may be used.
     """
     exclude = workload.exclude
     named = replace(

@@ -352,13 +352,10 @@ _DOCUMENTS: Mapping[FileFormat, tuple[Callable[[object], bool], _DocumentReader]
 def read_measurements(path: Path, told: checks.Cells = NOTHING_TOLD, file_format: FileFormat | None = None) -> Reading:
     """Everything that a file, or every file of a directory, holds.
 
-    Args:
-        path: a file; or a directory, whose scrapes are read as one series and whose other files each on its own.
-        told: what the files leave open, by the columns of our own table (set-up, concurrency and lengths).
-        file_format: of a single file; None to tell it by its content.
-
-    Raises:
-        InputError: nothing can be read, a file contradicts what was told, or nobody names the model or accelerator.
+    *path*: a file; or a directory, whose scrapes are read as one series and whose other files each on its own. *told*:
+    what the files leave open, by the columns of our own table (set-up, concurrency and lengths). *file_format*: of a
+    single file; None to tell it by its content. Raises InputError if nothing can be read, a file contradicts what was
+    told, or nobody names the model or accelerator.
     """
     is_file = not path.is_dir()
     items = _items(read_text(path, "measurements"), path, told, file_format) if is_file else _directory(path, told)

@@ -25,11 +25,7 @@ Cells = Mapping[str, str]
 
 
 def documents(text: str, path: Path) -> Iterator[tuple[str, object]]:
-    """Every document of a JSON file or of JSON lines, with its place.
-
-    Raises:
-        InputError: a line is not JSON.
-    """
+    """Every document of a JSON file or of JSON lines, with its place. Raises InputError if a line is not JSON."""
     try:
         whole = json_of(text, str(path), allows_nan=True)
     except InputError as error:
@@ -139,10 +135,8 @@ def complete(entry: Entry, told: Cells) -> dict[str, str]:
     """The entry's cells with the gaps filled: set-up, users and lengths.
 
     Measured users and lengths stand whatever was told, and users are filled in only where the scenario counts them.
-    Accelerators that nobody counts are those that the parallelism needs.
-
-    Raises:
-        InputError: file and options contradict each other, or neither names the model or the accelerator.
+    Accelerators that nobody counts are those that the parallelism needs. Raises InputError if file and options
+    contradict each other, or neither names the model or the accelerator.
     """
     cells = {name: cell.strip() for name, cell in entry.cells.items()}
     for column in questions.SETUP_COLUMNS:

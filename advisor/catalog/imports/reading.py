@@ -72,10 +72,7 @@ def read_tables(locations: Sequence[str], catalog: Catalog, as_of: str | None) -
     """Listings of SkyPilot's tables: paths of tables, directories of them, or URLs of tables.
 
     *catalog*: types and accelerators that Google's parts are added up for. *as_of*: ISO date of the prices; without it
-    that of each file. A URL has none.
-
-    Raises:
-        InputError: one cannot be read, or is no such table.
+    that of each file. A URL has none. Raises InputError if one cannot be read, or is no such table.
     """
     tables = [table for location in locations for table in _tables_at(location, as_of)]
     if not tables:
@@ -277,10 +274,8 @@ class _File:
 def read_files(paths: Sequence[Path], as_of: str | None) -> tuple[tuple[Listing, ...], tuple[str, ...]]:
     """Listings of zip files, CSV files or directories of them, and the providers whose files the package does not read.
 
-    *as_of*: ISO date of the catalog; without it that of the version in the path, else that of the file.
-
-    Raises:
-        InputError: the package is not installed, or a file is none of its catalogs.
+    *as_of*: ISO date of the catalog; without it that of the version in the path, else that of the file. Raises
+    InputError if the package is not installed, or a file is none of its catalogs.
     """
     gpuhunt = _package()
     files = [file for path in paths for file in _files_at(path)]
@@ -294,8 +289,7 @@ def read_files(paths: Sequence[Path], as_of: str | None) -> tuple[tuple[Listing,
 def read_published(providers: Sequence[str]) -> tuple[tuple[Listing, ...], tuple[str, ...]]:
     """Listings that gpuhunt publishes today of these providers, and those whose catalog did not come.
 
-    Raises:
-        InputError: the package is not installed, or its catalogs cannot be reached.
+    Raises InputError if the package is not installed, or its catalogs cannot be reached.
     """
     gpuhunt = _package()
     catalog = gpuhunt.Catalog(auto_reload=False)

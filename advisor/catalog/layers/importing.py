@@ -38,10 +38,7 @@ def better(ours: Price | None, theirs: Price | None, purchase: Purchase) -> Pric
 
 
 def with_imported(listed: Sequence[Offer], imported: Iterable[Offer]) -> Iterator[Offer]:
-    """Offers with the better founded of both prices, and those that only the import has.
-
-    What a provider does not list any more stays withdrawn.
-    """
+    """Offers with the better founded of both prices, and those only imported; withdrawn ones stay withdrawn."""
     theirs = {offer.place: offer for offer in imported}
     for offer in listed:
         other = theirs.pop(offer.place, None)
@@ -91,11 +88,7 @@ class Imported:
 
 
 def import_listing(mapped: Mapped, catalog: Catalog, root: Path, *, dry_run: bool) -> Imported:
-    """Keep a listing as the imported layer of its provider.
-
-    Raises:
-        InputError: it cannot be written; the import before it then still holds.
-    """
+    """Keep a listing as its provider's imported layer. Raises InputError, with the import before it still in force."""
     before = merging.offers_of(catalog, mapped.provider)
     answer = Found(mapped.provider, mapped.rows, frozenset(), (), tells_absence=False)
     held = violations(answer, before, usual_usd_per_hour=merging.usual_usd_per_hour(catalog, answer))

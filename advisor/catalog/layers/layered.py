@@ -147,11 +147,7 @@ class LayeredCatalog(Catalog):
 
     @cached_property
     def overlay(self) -> Overlay:
-        """Overlay of negotiated prices; empty where there is no file.
-
-        Raises:
-            InputError: the file is wrong; the message says where and how to fix it.
-        """
+        """Negotiated prices; empty where there is no file. Raises InputError with where it is wrong, and the fix."""
         if self.overlay_path is None or not self.overlay_path.is_file():
             return Overlay()
         machines = [*self.instance_types, *self.cpu_instances]

@@ -168,8 +168,7 @@ def _provenance(words: str, note: str, as_of: dt.date | str, quality: Quality) -
 def read_overlay(path: Path, machines: Collection[tuple[str, str]], regions: Collection[tuple[str, str]]) -> Overlay:
     """The prices of an overlay file, which may name machines and regions of the catalog, both with their providers.
 
-    Raises:
-        InputError: with file, line and field; unknown names come with the nearest known ones.
+    Raises InputError with file, line and field; unknown names come with the nearest known ones.
     """
     root = read_document(path, "overlay", "docs/refresh.md shows one")
     fields = root.mapping(KEYS)

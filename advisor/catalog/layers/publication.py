@@ -57,11 +57,7 @@ class Place(Protocol):
     """Files by relative name."""
 
     def read(self, name: str, most_bytes: int) -> bytes:
-        """The content of a file.
-
-        Raises:
-            InputError: it is not there, cannot be read, or has more than *most_bytes*.
-        """
+        """Content of a file. Raises InputError if it is not there, cannot be read, or exceeds *most_bytes*."""
 
     def words(self, name: str) -> str:
         """Where a file lies, for messages."""
@@ -140,10 +136,8 @@ class Web:
 def place_of(location: str, client: Client | None = None, *, is_signed: bool = False) -> Place:
     """The place of a path, or of a URL with ``https``; one that ends in ``.zip`` is a publication in one file.
 
-    *is_signed*: a signature is checked, so that plain ``http`` may be used.
-
-    Raises:
-        InputError: it is neither, or what ``http`` brings could be changed on the way.
+    *is_signed*: a signature is checked, so that plain ``http`` may be used. Raises InputError if it is neither, or what
+    ``http`` brings could be changed on the way.
     """
     scheme, host = urlsplit(location).scheme, urlsplit(location).hostname
     if "://" not in location:
@@ -221,8 +215,7 @@ _ASK = "ask who publishes it, or try again later; nothing was taken"
 def sign(content: bytes, key: Path) -> bytes:
     """Signature of *content* by an SSH key: a private one, or a public one whose private part an agent holds.
 
-    Raises:
-        InputError: there is no such key, or ``ssh-keygen`` cannot use it.
+    Raises InputError if there is no such key, or ``ssh-keygen`` cannot use it.
     """
     if not key.is_file():
         raise InputError("there is no such key", where=str(key), hint="`ssh-keygen -t ed25519 -f FILE` makes one")
@@ -233,11 +226,7 @@ def sign(content: bytes, key: Path) -> bytes:
 
 
 def signer_of(content: bytes, signature: bytes, allowed: Path, where: str) -> str:
-    """Signer of *content*, by the file of allowed signers.
-
-    Raises:
-        InputError: the signature is of another key, or of another content.
-    """
+    """Signer of *content* among those allowed. Raises InputError if the signature is of another key or content."""
     if not allowed.is_file():
         raise InputError("there is no such file of allowed signers", where=str(allowed), hint="see ssh-keygen(1)")
     with tempfile.TemporaryDirectory() as directory:
@@ -367,10 +356,8 @@ def read_publication(
     """The publication that holds at a place.
 
     *wanted*: providers to read; empty: all of them. *allowed_signers*: who may sign it; None: no signature is asked
-    for. *kept*: directory that holds tables of a run that broke off, and takes those of this one.
-
-    Raises:
-        InputError: it cannot be read, is damaged, too large, of a newer schema, or not signed by who may.
+    for. *kept*: directory that holds tables of a run that broke off, and takes those of this one. Raises InputError if
+    it cannot be read, is damaged, too large, of a newer schema, or not signed by who may.
     """
     pointer = _document(place, VERSION, place.read(VERSION, _MOST_VERSION_BYTES))
     name = pointer.text("name", _NAME)

@@ -46,10 +46,8 @@ class Published:
 def tables_to_publish(catalog: LayeredCatalog, provider: str) -> PublishedTables:
     """Tables of a provider: prices of the highest layer, which holds them all, other facts of every layer.
 
-    Nothing that was imported or negotiated, no limit of the account and no answer that names it is in them.
-
-    Raises:
-        InputError: the catalog has no offer of the provider.
+    Nothing that was imported or negotiated, no limit of the account and no answer that names it is in them. Raises
+    InputError if the catalog has no offer of the provider.
     """
     snapshots = [snapshot for snapshot in (*catalog.published, *catalog.snapshots) if snapshot.provider == provider]
     shipped_providers = sorted(path.stem for path in (catalog.directory / "prices").glob("*.csv"))
@@ -82,8 +80,7 @@ def tables_to_publish(catalog: LayeredCatalog, provider: str) -> PublishedTables
 def publish(providers: Sequence[PublishedTables], target: Path, now: dt.datetime, key: Path | None = None) -> Published:
     """Write a publication to a directory, or to a zip file where the target ends so, its version last.
 
-    Raises:
-        InputError: it cannot be written or signed; what was published before then still holds.
+    Raises InputError if it cannot be written or signed; what was published before then still holds.
     """
     files = dict(_files(providers, now, key))
     name = next(iter(files)).partition("/")[0]
@@ -141,10 +138,7 @@ class _Titles:
 
 
 def _counting(table: str, rows: Sequence[Row]) -> list[Row]:
-    """Rows that count: machines as the lowest layer describes them, other prices as the highest has them.
-
-    Services are listed region by region.
-    """
+    """Rows that count: machines of the lowest layer, other prices of the highest, services region by region."""
     counting: dict[tuple[str, ...], Row] = {}
     match table:
         case "instances.csv":

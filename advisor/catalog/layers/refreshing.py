@@ -84,11 +84,7 @@ class Journal:
             return None
 
     def write(self, task: Task, rows: Sequence[Row], now: dt.datetime) -> None:
-        """Keep the rows of a task that is done.
-
-        Raises:
-            InputError: the disk is full, or the directory cannot be written.
-        """
+        """Keep the rows of a done task. Raises InputError if the disk is full, or not to be written."""
         document = {
             "asker": self.asker,
             "task": task.name,
@@ -114,11 +110,7 @@ def run_tasks(
     at_once: int = 8,
     progress: Progress | None = None,
 ) -> Found:
-    """Everything that the tasks of a question find; those that the journal holds are not run again.
-
-    Raises:
-        InputError: what was read cannot be kept.
-    """
+    """All that the tasks find; those in the journal are not run again. Raises InputError if it cannot be kept."""
     wanted = question.tasks
     rows: list[Row] = []
     complete: set[tuple[str, str]] = set()
@@ -237,8 +229,7 @@ def refresh(
 ) -> Refreshed:
     """Ask a provider for everything, and take the answer if it is whole and sound.
 
-    Raises:
-        InputError: the result cannot be written; what was known before still holds.
+    Raises InputError if the result cannot be written; what was known before still holds.
     """
     provider = question.provider
     journal = Journal(root / provider / _JOURNAL, question.asker)
@@ -273,8 +264,7 @@ def refresh_engines(
 ) -> Refreshed:
     """Ask an index for the releases of every engine, and take the answer if it is whole and sound.
 
-    Raises:
-        InputError: the result cannot be written; what was known before still holds.
+    Raises InputError if the result cannot be written; what was known before still holds.
     """
     journal = Journal(root / RELEASES / _JOURNAL, question.asker)
     answer = run_tasks(question, journal, refresh_options.clock, refresh_options.at_once, progress)

@@ -78,8 +78,7 @@ def table_text(header: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
 def sole_writer(root: Path) -> Iterator[None]:
     """Wait until no other run writes snapshots below *root*; the lock ends with the process, however that ends.
 
-    Raises:
-        InputError: the directory cannot be written to.
+    Raises InputError if the directory cannot be written to.
     """
     make_directory(root)
     try:
@@ -97,8 +96,7 @@ def sole_writer(root: Path) -> Iterator[None]:
 def stage(root: Path, provider: str, tables: Mapping[str, str], read_on: str, gaps: Sequence[str]) -> Snapshot:
     """Write a snapshot (*tables*: file name → text; *gaps*: what could not be read) beside the one that holds.
 
-    Raises:
-        InputError: it cannot be written; the old snapshot then still holds.
+    Raises InputError if it cannot be written; the old snapshot then still holds.
     """
     manifest = {
         "schema": SCHEMA,
@@ -121,8 +119,7 @@ def stage(root: Path, provider: str, tables: Mapping[str, str], read_on: str, ga
 def take(root: Path, staged: Snapshot) -> None:
     """Make a staged snapshot the one that holds, in one step; the one before it is kept.
 
-    Raises:
-        InputError: it cannot be written; the old snapshot then still holds.
+    Raises InputError if it cannot be written; the old snapshot then still holds.
     """
     directory = root / staged.provider
     kept = {staged.name, _current_name(root, staged.provider)}
@@ -185,11 +182,7 @@ def read(root: Path, provider: str, name: str) -> Snapshot | Damaged:
 
 
 def forget(root: Path, provider: str) -> bool:
-    """Go back to what was shipped; False where there was no refresh.
-
-    Raises:
-        InputError: it cannot be removed.
-    """
+    """Go back to what was shipped; False where there was no refresh. Raises InputError if it cannot be removed."""
     try:
         (root / provider / _CURRENT).unlink()
         shutil.rmtree(root / provider, ignore_errors=True)

@@ -72,10 +72,7 @@ def update(
 
     *published* is verified; *root*: directory of the published snapshots; *confirmed*: keys of violations that a person
     accepts; *most_moved*: largest move of an on-demand price that needs nobody, as a share of it; *dry_run*: compare
-    only.
-
-    Raises:
-        InputError: it is older than what is there, a table is wrong, or it cannot be written.
+    only. Raises InputError if it is older than what is there, a table is wrong, or it cannot be written.
     """
     below = replace(catalog.as_listed(), snapshots=())
     _check_ages(published, catalog, root)

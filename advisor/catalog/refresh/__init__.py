@@ -30,11 +30,7 @@ def plugin_names() -> tuple[str, ...]:
 
 
 def plugin(name: str) -> "Ask":
-    """Part that a package brings along for a provider.
-
-    Raises:
-        InputError: there is none, or it cannot be loaded.
-    """
+    """Part that a package brings along for a provider. Raises InputError if there is none, or it cannot be loaded."""
     points = [point for point in _points() if point.name == name]
     if not points:
         providers = (*BUILT_IN, *plugin_names())

@@ -111,11 +111,7 @@ def _split(chunks: Iterable[str]) -> Iterator[str]:
 
 
 def rows_of(text: Iterable[str], region: str, machines: Collection[str]) -> Iterator[Row]:
-    """Prices of accelerated Linux machines in a price file.
-
-    Raises:
-        Unreachable: it is not a price file, or one without the columns that are needed.
-    """
+    """Prices of accelerated Linux machines in a price file. Raises Unreachable if it lacks the columns needed."""
     lines = csv.reader(text)
     columns = _columns(lines)
     name_at, family_at = columns["Instance Type"], columns["Instance Family"]

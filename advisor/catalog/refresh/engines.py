@@ -72,8 +72,7 @@ def _read(engine: str, url: str, client: Client) -> Iterator[Row]:
 def rows_of(document: Mapping[str, Any], engine: str) -> Iterator[Row]:
     """Releases of a project's JSON, and those that are left out: broken versions, withdrawn ones, ones without a file.
 
-    Raises:
-        Unreachable: it lists no releases.
+    Raises Unreachable if it lists no releases.
     """
     listed = document.get("releases")
     if not isinstance(listed, dict) or not listed:

@@ -297,10 +297,7 @@ _PUBLIC_REMEDY = "use a key: --gcp-api-key-file FILE"
 
 
 def public_tasks(offers: Iterable[Offer], refreshed_on: str, client: Client, url: str = PUBLIC_URL) -> Iterator[Task]:
-    """One task: the whole list of what is sold is one file.
-
-    *refreshed_on*: ISO date of what was read with a key; "" where nothing was.
-    """
+    """One task, for one file of all that is sold. *refreshed_on*: ISO date of what was read with a key, or ""."""
     yield Task("all/prices", "", "prices", partial(_public_read, tuple(offers), refreshed_on, client, url))
 
 

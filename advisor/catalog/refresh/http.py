@@ -44,9 +44,8 @@ class Client:
     def get(self, url: str, parameters: Mapping[str, str] | None = None, remedy: str = "") -> Mapping[str, Any]:
         """The JSON object at *url*.
 
-        Raises:
-            Denied: the service does not let this caller ask.
-            Unreachable: no answer or no JSON object, after every retry.
+        Raises Denied if the service does not let this caller ask, and Unreachable if no answer or no JSON object, after
+        every retry.
         """
         address = f"{url}?{urlencode(parameters)}" if parameters else url
         host = _host(url)
@@ -64,11 +63,7 @@ class Client:
         return document
 
     def download(self, url: str, most_bytes: int) -> bytes:
-        """The content at *url* as it is stored, up to one byte more than *most_bytes*.
-
-        Raises:
-            Denied, Unreachable: as of :meth:`get`.
-        """
+        """Content at *url*, up to a byte more than *most_bytes*. Raises as :meth:`get` does."""
         status, content = self._answer(url, {"Accept-Encoding": "identity"}, most_bytes + 1, unpacked=False)
         _check(_host(url), status, content, "check the address")
         return content
@@ -140,8 +135,7 @@ def pages(
 ) -> Iterator[Mapping[str, Any]]:
     """Pages that name the address of the next one in their field *next_link*.
 
-    Raises:
-        Denied, Unreachable: as of :meth:`Client.get`; a chain of links that does not end is unreachable too.
+    Raises Denied, Unreachable as of :meth:`Client.get`; a chain of links that does not end is unreachable too.
     """
     seen = set()
     page = client.get(url, parameters, remedy)
@@ -164,8 +158,7 @@ def token_pages(
 ) -> Iterator[Mapping[str, Any]]:  # fmt: skip
     """Pages that name the token of the next one in ``nextPageToken``, which is sent as ``pageToken``.
 
-    Raises:
-        Denied, Unreachable: as of :meth:`Client.get`; a chain of tokens that does not end is unreachable too.
+    Raises Denied, Unreachable as of :meth:`Client.get`; a chain of tokens that does not end is unreachable too.
     """
     token = ""
     for _ in range(_MOST_PAGES):

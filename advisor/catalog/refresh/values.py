@@ -177,11 +177,7 @@ def row_to_json(row: Row) -> dict[str, Any]:
 
 
 def row_from_json(document: Mapping[str, Any]) -> Row:
-    """The row of a JSON object.
-
-    Raises:
-        ValueError, KeyError, TypeError: it is none.
-    """
+    """The row of a JSON object. Raises ValueError, KeyError, TypeError if it is none."""
     fields = {key: tuple(value) if isinstance(value, list) else value for key, value in document.items()}
     kind = str(fields.pop("kind"))
     return _KINDS[kind](**fields)

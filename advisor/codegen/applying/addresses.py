@@ -69,9 +69,8 @@ class Target:
 def targets_of(plan: Plan, rank: int | None = None, *, unconfirmed: bool = False) -> tuple[Target, ...]:
     """The groups of the plan's fleet, or of the single type with *rank*.
 
-    Raises:
-        InputError: there is no such option.
-        NotDeployable: the fleet's replay refused it, which *unconfirmed* lets pass.
+    Raises InputError if there is no such option, and NotDeployable if the fleet's replay refused it, which
+    *unconfirmed* lets pass.
     """
     members = choose(plan, Wanted(rank=rank, unconfirmed=unconfirmed), lambda _: None).members
     return tuple(_target(plan, member, key) for member, key in zip(members, group_keys(members), strict=True))
@@ -254,9 +253,7 @@ class TypedAddress:
 def typed_addresses(module: Module, prefix: str = "") -> Iterator[TypedAddress]:
     """Every address of a project at which instance types are written, an address for each key of a loop.
 
-    Args:
-        module: the root, or a module of it.
-        prefix: address of the module, with a point at its end.
+    *prefix*: address of the module, with a point at its end.
     """
     for document, block in module.blocks():
         for key in loop_keys(module, document, block):

@@ -74,13 +74,9 @@ def apply_all(
 ) -> Application:  # fmt: skip
     """Changes that writing each target to its address would make together; nothing is written.
 
-    Args:
-        directory: of a Terraform root.
-        wishes: address of a resource, or of a call of a module from elsewhere, with a group of a plan.
-        project: the root as it was read; None: it is read.
-
-    Raises:
-        InputError: there is no such address, nothing at it can be edited, or it belongs to another cloud.
+    *wishes*: address of a resource, or of a call of a module from elsewhere, with a group of a plan. *project*: the
+    root as it was read; None: it is read. Raises InputError if there is no such address, nothing at it can be edited,
+    or it belongs to another cloud.
     """
     project = project or open_project(directory)
     edits: dict[tuple[str, int], Edit] = {}

@@ -37,11 +37,7 @@ class Facts:
 
 
 def facts_at(root: Module, address: str, provider: str) -> Facts:
-    """Facts of the block at an address, and of those that belong to it.
-
-    Raises:
-        InputError: there is no such address.
-    """
+    """Facts of the block at an address, and of those that belong to it. Raises InputError if there is none."""
     resources = resources_at(root, address)
     return Facts(
         regions=regions_of(resources, provider),
@@ -52,12 +48,7 @@ def facts_at(root: Module, address: str, provider: str) -> Facts:
 
 
 def regions_of(resources: Sequence[Resource], provider: str) -> frozenset[str]:
-    """Regions that blocks say by themselves, else those of their Terraform provider; empty where no literal does.
-
-    Args:
-        resources: blocks that belong together.
-        provider: as the catalog names it.
-    """
+    """Regions that blocks say by themselves, else those of their Terraform provider; empty where no literal does."""
     own = frozenset(
         _region_of(value)
         for resource in resources

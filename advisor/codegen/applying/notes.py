@@ -30,9 +30,7 @@ def other_users(resources: Sequence[Resource], edits: Sequence[Edit]) -> Iterato
 def other_instances(resources: Sequence[Resource], wishes: Sequence[Edit]) -> Iterator[str]:
     """Notes on literals that decide for several instances of an edited block, by its own loop or by its module's.
 
-    Args:
-        resources: blocks at an address.
-        wishes: their figures of the plan, those that are as planned too.
+    *wishes*: their figures of the plan, those that are as planned too.
     """
     for resource in resources:
         own = list(edits_within(resource, wishes))

@@ -45,9 +45,7 @@ class Reader:
 def readers_of(resources: Sequence[Resource], places: Sequence[Place]) -> tuple[Reader, ...]:
     """Arguments of other blocks of the project that depend on literals.
 
-    Args:
-        resources: edited blocks of one module; those of the same code in other calls of it are theirs too.
-        places: edited literals.
+    *resources*: edited blocks of one module; those of the same code in other calls of it are theirs too.
     """
     if not resources or not places:
         return ()

@@ -101,11 +101,7 @@ class Module:
         return next((str(path.relative_to(self.root)) for path in in_json if name in _json_keys(path)), "")
 
     def inner(self, name: str, key: str | None) -> "Module | None":
-        """The module that a call leads to; None where its files are not on this disk.
-
-        Raises:
-            InputError: there is no such call.
-        """
+        """Module that a call leads to; None: its files are elsewhere. Raises InputError if there is no such call."""
         call = self.find(f"module.{name}")
         if call is None:
             raise InputError(f"there is no module {name!r}", where=str(self.directory), hint=self._calls())
@@ -137,11 +133,7 @@ class Module:
 
 
 def open_project(directory: Path) -> Module:
-    """The root module in *directory*.
-
-    Raises:
-        InputError: it is not a directory, or holds no Terraform.
-    """
+    """The root module in *directory*. Raises InputError if it is not a directory, or holds no Terraform."""
     if not directory.is_dir():
         raise InputError("not a directory", where=str(directory), hint="give the directory of a Terraform root")
     root = Module(directory.resolve(), directory.resolve())
@@ -153,8 +145,7 @@ def open_project(directory: Path) -> Module:
 def open_projects(directory: Path) -> dict[str, Module]:
     """The root module in *directory*, or those of its folders where it has no code itself, by their names.
 
-    Raises:
-        InputError: it is not a directory, or neither it nor a folder of it holds Terraform.
+    Raises InputError if it is not a directory, or neither it nor a folder of it holds Terraform.
     """
     folders = sorted(path for path in directory.glob("*/") if not path.name.startswith(".") and any(path.glob("*.tf")))
     if any(directory.glob("*.tf")) or not folders:
@@ -477,11 +468,7 @@ def _unresolved(question: _Question, node: Any, why: str) -> Unresolved:  # noqa
 def keys_of(document: Document, node: Any, scope: Scope, *, counts: bool) -> tuple[str, ...] | None:  # noqa: ANN401
     """Keys of the instances that a loop makes, of both branches of a condition; None where no literal decides them.
 
-    Args:
-        document: file of the expression.
-        node: what ``for_each`` or ``count`` is.
-        scope: where it stands.
-        counts: it is a ``count``, whose keys are numbers from 0.
+    *counts*: it is a ``count``, whose keys are numbers from 0.
     """
     node = unwrap(node)
     if node.data == "conditional":
@@ -508,13 +495,7 @@ def _branches(document: Document, node: Any, scope: Scope) -> list[Any]:  # noqa
 
 
 def is_empty(document: Document, node: Any, scope: Scope) -> bool | None:  # noqa: ANN401
-    """Whether a list or map has no entries; None where no literal decides it.
-
-    Args:
-        document: file of the expression.
-        node: the expression.
-        scope: where it stands.
-    """
+    """Whether a list or map has no entries; None where no literal decides it."""
     node = unwrap(node)
     if node.data == "conditional":
         answers = {is_empty(document, branch, scope) for branch in _branches(document, node, scope)}

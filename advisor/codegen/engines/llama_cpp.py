@@ -42,9 +42,8 @@ _PLACE = "; a file of your own goes into a bucket or folder that model_source na
 def container(request: Request) -> Container:
     """The container of llama.cpp.
 
-    Raises:
-        InputError: no image of it is known for the accelerator, no file of the hub has such weights, or the plan has
-            LoRA adapters or images.
+    Raises InputError if no image of it is known for the accelerator, no file of the hub has such weights, or the plan
+    has LoRA adapters or images.
     """
     without_adapters(request, NAME)
     serves = request.serves

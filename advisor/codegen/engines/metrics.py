@@ -80,11 +80,8 @@ class EngineMetrics:
     def error_rates(self, matchers: str, window: str, by: str = "", kept: str = "") -> tuple[str, str] | None:
         """Queries for requests per second that end in an error, and for all; None: the engine does not count errors.
 
-        Args:
-            matchers: of the series, without braces.
-            window: how far back they look.
-            by: labels by which results stay apart.
-            kept: expression that follows each rate, such as ``and on (instance) …``.
+        *by*: labels by which results stay apart. *kept*: expression that follows each rate, such as ``and on (instance)
+        …``.
         """
         grouped = f" by ({by})" if by else ""
 
@@ -108,10 +105,7 @@ class EngineMetrics:
     def stalled_query(self, matchers: str, window: str, by: str = "") -> str:
         """Query with a result for each engine that has requests and made no progress over a window, such as ``120s``.
 
-        Args:
-            matchers: of the series, without braces.
-            window: how far back it looks.
-            by: labels by which results stay apart, beside those of the engines of a replica.
+        *by*: labels by which results stay apart, beside those of the engines of a replica.
         """
         engines = ", ".join(filter(None, (by, *_OF_EACH_ENGINE)))
         has_requests = f"sum by ({engines}) ({self.running}{{{matchers}}}) > 0"
@@ -121,13 +115,8 @@ class EngineMetrics:
         """Query for a quantile of the times in seconds over a window, such as ``300s``.
 
         Histograms add up. Summaries do not: each replica's quantiles of a minute are averaged, over minutes with
-        requests and over replicas, of which a balancer gives each the same.
-
-        Args:
-            quantile: from 0 to 1; of a summary one that it holds.
-            matchers: of the series, without braces.
-            window: how far back it looks.
-            by: labels by which results stay apart.
+        requests and over replicas, of which a balancer gives each the same. *quantile*: from 0 to 1; of a summary one
+        that it holds.
         """
         if self.latency:
             query = histogram_query(self.latency, quantile, matchers, window, by)

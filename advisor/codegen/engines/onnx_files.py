@@ -41,11 +41,6 @@ def needed(folder: str, demand: Demanded) -> str:
 
 
 def served_model(model: str, workload: str) -> str:
-    """Name that clients call below ``/v2/models/``: that of the workload where the model's is that of any such file.
-
-    Args:
-        model: name on the hub, or of a file.
-        workload: name of the workload.
-    """
+    """Name that clients call below ``/v2/models/``: that of the workload where the model's is that of any such file."""
     name = _ENDING.sub("", model.rpartition("/")[2])
     return slug(workload if name in _USUAL_NAMES else name, _LONGEST_NAME, "model")

@@ -18,14 +18,7 @@ from collections.abc import Mapping, Sequence
 
 from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Api, Checkpoint, Container, Engine
-from advisor.codegen.engines.onnx_files import (
-    CLIENTS,
-    FILE_NAMES,
-    NEEDED,
-    digest_environment,
-    needed,
-    served_model,
-)
+from advisor.codegen.engines import onnx_files
 from advisor.codegen.engines.request import Program, Request, device_arguments, program
 from advisor.codegen.engines.vllm import processor_image, server_of
 from advisor.codegen.quoting import slug
@@ -48,21 +41,17 @@ class OpenVino:
     serves_onnx: bool = False
 
     def container(self, request: Request) -> Container:
-        """The container of OpenVINO Model Server.
-
-        Raises:
-            InputError: no image of it is known for the machine.
-        """
+        """The container of OpenVINO Model Server. Raises InputError if no image of it is known for the machine."""
         serves = request.serves
         server = server_of(self.name, request)
         pipeline = slug(request.model.rpartition("/")[2], _LONGEST_NAME, "model")
-        name = served_model(request.model, request.demand.workload) if self.serves_onnx else pipeline
-        file_names = () if is_hub_id(request.model) else FILE_NAMES
-        checkpoint = Checkpoint(None, needed(NEEDED, request.demand), file_names=file_names)
+        name = onnx_files.served_model(request.model, request.demand.workload) if self.serves_onnx else pipeline
+        file_names = () if is_hub_id(request.model) else onnx_files.FILE_NAMES
+        checkpoint = Checkpoint(None, onnx_files.needed(onnx_files.NEEDED, request.demand), file_names=file_names)
         return Container(
             engine=self.engine,
             image=request.image or f"{server.image}:{server.release}",
-            api=Api("KServe's", "/v2", CLIENTS.format(name=name)) if self.serves_onnx else Api(),
+            api=Api("KServe's", "/v2", onnx_files.CLIENTS.format(name=name)) if self.serves_onnx else Api(),
             checkpoint=checkpoint if self.serves_onnx else Checkpoint(None, _PIPELINE),
             entrypoint="bash",
             command=("-euc", program(self.start), name),
@@ -74,7 +63,7 @@ class OpenVino:
             revision_option="--revision=" if self.serves_onnx else "",
             device_arguments=(*device_arguments(serves, request.platform), "--user=0"),
             health_path=server.health_path,
-            environment=digest_environment(request.demand.file) if self.serves_onnx else {},
+            environment=onnx_files.digest_environment(request.demand.file) if self.serves_onnx else {},
             hub_image=processor_image(request),
         )
 

@@ -42,8 +42,7 @@ _CLIENTS = (
 def toolkit_container(request: Request) -> Container:
     """The container of Hugging Face's inference toolkit for Neuron, in AWS's registry of each region.
 
-    Raises:
-        InputError: AWS has no registry of its images in the region.
+    Raises InputError if AWS has no registry of its images in the region.
     """
     serves = request.serves
     server = server_of(TOOLKIT, request)
@@ -77,11 +76,7 @@ def toolkit_container(request: Request) -> Container:
 
 
 def vllm_container(request: Request) -> Container:
-    """The container of vLLM with Optimum Neuron, whose task embed serves Qwen3.
-
-    Raises:
-        InputError: no image of it is known for the accelerator.
-    """
+    """The container of vLLM with Optimum Neuron, whose task embed serves Qwen3. Raises InputError without an image."""
     serves = request.serves
     server = server_of(VLLM, request)
     checkpoint = checkpoint_of(request.model, serves.precision, VLLM)

@@ -42,12 +42,8 @@ _TENSORRT_CHECKPOINTS = QUANTISED_CHECKPOINTS | {
 def checkpoint_of(model: str, precision: str, engine: str = "vLLM") -> Checkpoint:
     """The weights to download: the planned model in this precision, as far as the catalog knows where it is.
 
-    Where it knows no repository, the user names one.
-
-    Args:
-        model: name on the hub.
-        precision: what they are served in.
-        engine: as engine_support.csv names it; "" for an image of the user's own.
+    Where it knows no repository, the user names one. *engine*: as engine_support.csv names it; "" for an image of the
+    user's own.
     """
     catalog = load_catalog()
     weights = catalog.precisions.loaded(model, precision, engine)
@@ -144,10 +140,7 @@ def demanded(
 ) -> Demanded:  # fmt: skip
     """Requests of a plan's demand; one item each of a model that answers token by token.
 
-    Args:
-        demand: of the plan.
-        workload: of the plan, for what its engine is told beside the demand.
-        file: that the plan's model was read from.
+    *workload*: of the plan, for what its engine is told beside the demand.
     """
     unit, workload = unit_of(demand), workload or {}
     cached = workload.get("prefix_cache_hit_ratio", 0.0) > 0
@@ -258,8 +251,7 @@ _VENDORS = {Runtime.CUDA: "nvidia", Runtime.ROCM: "amd"}
 def support_of(engine: str, request: Request) -> EngineSupport | None:
     """How the engine, by its name in the catalog, serves the planned precision; None where the catalog has no word.
 
-    Raises:
-        InputError: the catalog says that it does not.
+    Raises InputError if the catalog says that it does not.
     """
     serves = request.serves
     catalog = load_catalog()
@@ -344,11 +336,7 @@ def sglang_arguments(request: Request, engine: str) -> tuple[str, ...]:
 
 
 def without_adapters(request: Request, engine: str) -> None:
-    """Refuse adapters on an engine that serves none.
-
-    Raises:
-        InputError: with the reason of the catalog.
-    """
+    """Refuse adapters on an engine that serves none. Raises InputError with the reason of the catalog."""
     if request.demand.adapters is not None:
         raise refusal(
             request.serves, f"{engine}: {adapter_engine(engine).reason}", "--engine vllm serves LoRA adapters"

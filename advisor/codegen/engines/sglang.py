@@ -30,11 +30,7 @@ Less this much, 0.9 gives 0.85, near SGLang's own rule (server_args.py of 0.5.9:
 
 
 def container(request: Request) -> Container:
-    """The container of SGLang.
-
-    Raises:
-        InputError: SGLang does not serve this precision on this accelerator.
-    """
+    """The container of SGLang. Raises InputError if SGLang does not serve this precision on this accelerator."""
     serves = request.serves
     if request.platform.runtime not in (Runtime.CUDA, Runtime.ROCM):
         raise refusal(serves, f"SGLang has no image for {request.platform.runtime.value}", "--engine vllm has one")

@@ -24,11 +24,7 @@ _STEP_TOKENS = 8192
 
 
 def container(request: Request) -> Container:
-    """The container of TensorRT-LLM.
-
-    Raises:
-        InputError: TensorRT-LLM does not serve this precision or layout on this accelerator.
-    """
+    """The container. Raises InputError for a precision, layout or accelerator that TensorRT-LLM does not serve."""
     serves, runtime = request.serves, request.platform.runtime
     if runtime is not Runtime.CUDA:
         raise refusal(serves, f"TensorRT-LLM runs on NVIDIA only, not on {runtime.value}", "--engine vllm may run here")

@@ -34,11 +34,7 @@ _QUEUED_BATCHES = 64
 
 
 def container(request: Request) -> Container:
-    """The container of Text Embeddings Inference.
-
-    Raises:
-        InputError: no image of it is known for the accelerator.
-    """
+    """The container of Text Embeddings Inference. Raises InputError if no image of it is known for the accelerator."""
     serves = request.serves
     server = server_of(NAME, request)
     is_compiled = request.platform.runtime is Runtime.GAUDI

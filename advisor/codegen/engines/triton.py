@@ -78,11 +78,7 @@ class Triton:
     has_tensorrt: bool = False
 
     def container(self, request: Request) -> Container:
-        """The container of Triton.
-
-        Raises:
-            InputError: no image of it is known for the accelerator.
-        """
+        """The container of Triton. Raises InputError if no image of it is known for the accelerator."""
         serves = request.serves
         server = server_of(self.name, request)
         name = served_model(request.model, request.demand.workload)
@@ -131,11 +127,7 @@ class Triton:
 
 
 def with_models(containers: Mapping[str, Container]) -> Container:
-    """The container of one server with the models of several workloads.
-
-    Args:
-        containers: of Triton with one model each and of one image, by workload.
-    """
+    """The container of one server with the models of several containers of one image, by workload."""
     first = next(iter(containers.values()))
     return replace(
         first,

@@ -78,11 +78,7 @@ class VllmOnePass:
     """Components of a pipeline have their own lengths and memory, and no replicas in one server."""
 
     def container(self, request: Request) -> Container:
-        """The container of vLLM.
-
-        Raises:
-            InputError: no image of it is known for the accelerator.
-        """
+        """The container of vLLM. Raises InputError if no image of it is known for the accelerator."""
         serves = request.serves
         server = server_of(self.name, request)
         sharing = () if self.is_pipeline else _sharing_arguments(serves)
@@ -126,11 +122,7 @@ class VllmOnePass:
 
 
 def server_of(name: str, request: Request, runtime: Runtime | None = None) -> OnePassEngine:
-    """Row of a server on the accelerators of the request, or on those of another runtime.
-
-    Raises:
-        InputError: there is none, or no image of it is known there.
-    """
+    """Row of a server on the request's accelerators, or another runtime's. Raises InputError without it or image."""
     runtime = runtime or request.platform.runtime
     server = load_catalog().one_pass_engine(name, _VENDORS[runtime])
     if server is None or not server.release:
@@ -139,11 +131,7 @@ def server_of(name: str, request: Request, runtime: Runtime | None = None) -> On
 
 
 def processor_image(request: Request) -> str:
-    """Image of vLLM for the processors of the machine: it has Python and the client of the hub.
-
-    Raises:
-        InputError: none is known.
-    """
+    """Image of vLLM for processors, with Python and the hub's client. Raises InputError if none is known."""
     return _one_pass_image(server_of(POOLING.name, request, Runtime.CPU), request.platform)
 
 
@@ -207,11 +195,7 @@ _PLUGINS = {Runtime.GAUDI: "vLLM-Gaudi", Runtime.TPU: "vLLM-TPU"}
 
 
 def container(request: Request) -> Container:
-    """The container of vLLM.
-
-    Raises:
-        InputError: vLLM does not serve this precision or layout on this accelerator.
-    """
+    """The container of vLLM. Raises InputError if vLLM does not serve this precision or layout on this accelerator."""
     serves, platform = request.serves, request.platform
     if platform.runtime is Runtime.CPU:
         raise refusal(serves, "language models are not served on processors")

@@ -161,14 +161,7 @@ class Record:
 def inputs_of(
     target: str, truth: Truth, text: Callable[[str], str], wanted: Collection[str] = (EVERY,)
 ) -> tuple[Input, ...]:
-    """Inputs of a stack, in the order of its target's table.
-
-    Args:
-        target: name of the table, such as ``aws-ec2``.
-        truth: evaluates a condition or a default.
-        text: fills a description, of which parts may depend on the stack.
-        wanted: names of rare inputs to include, beside all others; :data:`EVERY`: all.
-    """
+    """Inputs of a stack, in its table's order, of rare inputs those *wanted* by name; :data:`EVERY`: all."""
     rare = () if EVERY in wanted else rare_inputs(target, truth)
     return tuple(
         _input(name, row, truth, text)

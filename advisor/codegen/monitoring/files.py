@@ -311,12 +311,8 @@ _MINUTES = 120
 def monitoring_files(plan: Plan, matchers: str | None = None) -> Mapping[str, str]:
     """Name → text.
 
-    Args:
-        plan: what runs.
-        matchers: label matchers of the workload's series; None: the model's name.
-
-    Raises:
-        InputError: the plan has no fleet, or an engine publishes no metrics that are known.
+    *matchers*: label matchers of the workload's series; None: the model's name. Raises InputError if the plan has no
+    fleet, or an engine publishes no metrics that are known.
     """
     figures = watched(plan, matchers)
     test = {RULES_TEST: _yaml(_rules_test(figures))} if figures.names_one_series else {}

@@ -157,13 +157,8 @@ class Watched:
 def watched(plan: Plan, matchers: str | None = None) -> Watched:
     """Figures of a plan that are watched.
 
-    Args:
-        plan: with a fleet.
-        matchers: of the workload's series; None: the model's name, where all engines publish it as a label.
-
-    Raises:
-        NotDeployable: there is no fleet.
-        InputError: an engine publishes no metrics that are known.
+    *matchers*: of the workload's series; None: the model's name, where all engines publish it as a label. Raises
+    NotDeployable if there is no fleet, and InputError if an engine publishes no metrics that are known.
     """
     fleet, recommended = plan.fleet, plan.recommended
     if fleet is None or recommended is None:
@@ -202,11 +197,7 @@ def watched(plan: Plan, matchers: str | None = None) -> Watched:
 
 
 def _check_published(planned: Mapping[str, Engine | None]) -> None:
-    """Refuse engines that do not tell their rate.
-
-    Raises:
-        InputError: with the engine and what it lacks.
-    """
+    """Refuse engines that do not tell their rate. Raises InputError with the engine and what it lacks."""
     counting = ", ".join(engine for engine, metrics in METRICS.items() if metrics.finished)
     for name, engine in planned.items():
         metrics = None if engine is None else METRICS.get(engine)
@@ -238,11 +229,7 @@ def _finished_per_request(plan: Plan, engines: Sequence[Engine]) -> Mapping[str,
 
 
 def _checked(matchers: str) -> str:
-    """Matchers as they are given.
-
-    Raises:
-        InputError: Prometheus would not take them for matchers.
-    """
+    """Matchers as they are given. Raises InputError if Prometheus would not take them for matchers."""
     if matchers and not _MATCHERS.fullmatch(matchers):
         raise InputError(
             f"{matchers!r} are not label matchers", where="--match", hint='such as namespace="chat",pod=~"chat-.+"'

@@ -44,10 +44,8 @@ def busy_over_time(server: Monitored) -> Busy:
     """Busy accelerators in each step, NaN where too few of them were observed.
 
     What is missing of a step that counts is taken to be as busy as the rest. Profiling signals narrow what was
-    saturated, on the mean of all accelerators.
-
-    Raises:
-        InputError: it cannot be asked, or no series says how busy an accelerator is.
+    saturated, on the mean of all accelerators. Raises InputError if it cannot be asked, or no series says how busy an
+    accelerator is.
     """
     for name in server.questions.table.names["busy_ratio"]:
         if name.name in server.names and not name.has_two_scales:
@@ -115,8 +113,7 @@ _SHOWN_SECONDS = 1.0
 def engine_demand(server: Monitored, asked: Wanted) -> Demand | None:
     """Demand as serving engines counted it; None where no engine's counters are there.
 
-    Raises:
-        InputError: it cannot be asked, the engines serve other models, or nothing was served.
+    Raises InputError if it cannot be asked, the engines serve other models, or nothing was served.
     """
     engines = engines_of(server.questions.table)
     by_kind = _by_kind(server, engines) or _by_kind(server, [engine.by_tokens() for engine in engines])

@@ -60,8 +60,7 @@ class CloudWatched:
     ) -> "CloudWatched":  # fmt: skip
         """All that CloudWatch has from one time to another; without them in the days up to now.
 
-        Raises:
-            InputError: the time lies ahead, or is shorter than two minutes.
+        Raises InputError if the time lies ahead, or is shorter than two minutes.
         """
         now = api.now_seconds() - _DELAY_SECONDS
         end = now if until_seconds is None else min(until_seconds, now)
@@ -92,10 +91,8 @@ def endpoint_demand(watched: CloudWatched, tokens: tuple[float, float]) -> Deman
     """Demand as a SageMaker endpoint counted it, all requests of one size; None: the hosts' accelerators are asked for.
 
     A minute without a count had no request if the endpoint's instances reported in it, and is unknown otherwise.
-    CloudWatch does not count *tokens*: (prompt, generated) of a request.
-
-    Raises:
-        InputError: it cannot be asked, has no such endpoint or several, or counted nothing.
+    CloudWatch does not count *tokens*: (prompt, generated) of a request. Raises InputError if it cannot be asked, has
+    no such endpoint or several, or counted nothing.
     """
     invocations, notes = _invocations(watched)
     if not invocations:
@@ -138,9 +135,7 @@ def busy_in_cloudwatch(watched: CloudWatched) -> Busy:
     A period counts where nine of ten of the accelerators that were there have a point: each is there from its first
     to its last point. What is missing of it is taken to be as busy as the rest. Periods are those that CloudWatch
     keeps, and five minutes at least of more than 200 accelerators: their points are tens of millions in two weeks.
-
-    Raises:
-        InputError: it cannot be asked, or no accelerator of the hosts has a point.
+    Raises InputError if it cannot be asked, or no accelerator of the hosts has a point.
     """
     backend = CloudWatchBackend(watched.api)
     every = backend.series("busy_ratio")

@@ -134,10 +134,7 @@ class Monitored:
         """A server in a window, which is cut to whole minutes.
 
         *selector*: label matchers that every series has to meet. *metrics*: file that maps further names; None: the
-        environment may name one.
-
-        Raises:
-            InputError: it cannot be asked, or a row of that file makes no sense.
+        environment may name one. Raises InputError if it cannot be asked, or a row of that file makes no sense.
         """
         whole = Window(window.start_us // _MINUTE_US * _MINUTE_US, window.end_us // _MINUTE_US * _MINUTE_US)
         matchers = selector.strip().removeprefix("{").removesuffix("}")
@@ -157,10 +154,8 @@ class Monitored:
         """A server from one time to another; without them in the days up to the end.
 
         The end is now; of a window of a day or more the last full hour, where there was something a day before it, so
-        that questions of one hour have one answer.
-
-        Raises:
-            InputError: it cannot be asked, has nothing in that time, or the time lies ahead.
+        that questions of one hour have one answer. Raises InputError if it cannot be asked, has nothing in that time,
+        or the time lies ahead.
         """
         end_us = time.time_ns() // 1000 if until_seconds is None else round(until_seconds * 1e6)
         back_us = end_us - round(days * SECONDS_PER_DAY * 1e6)
@@ -227,10 +222,8 @@ class Monitored:
     def growth(self, query: Callable[[str], str], window: Window | None = None) -> dict[Labels, float]:
         """Growth of counters over a window (None: the whole), by labels; over parts of it where it is too much at once.
 
-        *query* makes a query of the range of a selector, such as ``[60000ms]``.
-
-        Raises:
-            InputError: it cannot be asked, or even five minutes are too much.
+        *query* makes a query of the range of a selector, such as ``[60000ms]``. Raises InputError if it cannot be
+        asked, or even five minutes are too much.
         """
         window = window or self.window
         try:

@@ -137,10 +137,8 @@ def demand_of_views(views: Sequence[EngineView], asked: Wanted, source: str) -> 
     """Demand as serving engines counted it; None where no engine was seen.
 
     Where none counts requests and lengths are stated, they are the tokens of answers over the length of one. What
-    stands before engines counts where no engine was seen.
-
-    Raises:
-        InputError: the engines serve other models, counted no request, or not the lengths of requests.
+    stands before engines counts where no engine was seen. Raises InputError if the engines serve other models, counted
+    no request, or not the lengths of requests.
     """
     counted, notes = [view for view in views if view.counts_requests], []
     has_lengths = asked.input_tokens is not None and not asked.is_one_pass

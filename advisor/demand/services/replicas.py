@@ -127,10 +127,7 @@ def _lag(readings: Readings, step: float) -> float:
 
 
 def _laid(replica: Replica, marks: Floats, spread_seconds: float, *, with_starts: bool) -> Floats:
-    """Requests, seconds that are known and seconds in which the replica was there, between consecutive marks.
-
-    Shape ``(3, marks - 1)``.
-    """
+    """Requests, known seconds and seconds with the replica between consecutive marks, ``(3, marks - 1)``."""
     seconds, elapsed = replica.readings.seconds, np.diff(replica.readings.seconds)
     grown, is_start = replica.growth()
     is_long = elapsed > max(SPREAD_SECONDS, 2 * replica.readings.interval_seconds)

@@ -94,10 +94,7 @@ def _on_one_machine(mine: EngineView, other: EngineView) -> bool:
 
 
 def _counters_at(replicas: Sequence[Replica], moments: Floats, later_seconds: Floats) -> Floats:
-    """Requests and tokens so much later than moments between first and last reading; NaN outside, and where not read.
-
-    Shape ``(replicas, 2, moments)``.
-    """
+    """Requests and tokens some time after moments, ``(replicas, 2, moments)``; NaN where not read."""
     counters = np.full((len(replicas), 2, moments.size), np.nan)
     for values, replica, later in zip(counters, replicas, later_seconds, strict=True):
         readings = replica.readings

@@ -153,8 +153,7 @@ def holds_model(path: Path) -> bool:
 def model_at(path: Path) -> Model:
     """The model of a file, or of a folder that holds one.
 
-    Raises:
-        InputError: it cannot be read, is of no known format, or is one that runs code when it is loaded.
+    Raises InputError if it cannot be read, is of no known format, or is one that runs code when it is loaded.
     """
     if (adapted := adapted_model(path)) is not None:
         return adapted
@@ -180,8 +179,7 @@ def model_at(path: Path) -> Model:
 def file_facts(file: Path) -> ModelFile:
     """Name, size and digest of a file, by which it is known again; of a folder, those of the file that says most.
 
-    Raises:
-        InputError: it cannot be read, or several files of the folder could be meant.
+    Raises InputError if it cannot be read, or several files of the folder could be meant.
     """
     file = (_in_folder(file) or file) if file.is_dir() else file
     check_regular(file, "model", _HINT)

@@ -19,11 +19,7 @@ _USUAL = ("model", "diffusion_pytorch_model", "pytorch_model", "consolidated")
 
 
 def weight_file(folder: Path) -> Path | None:
-    """The index of shards, or the safetensors file, that holds a folder's weights; None where there is none.
-
-    Raises:
-        InputError: several files could be meant.
-    """
+    """Index or safetensors file of a folder's weights; None: there is none. Raises InputError if there are several."""
     for pattern in (f"*{INDEX_ENDING}", "*.safetensors"):
         files = sorted(path for path in folder.glob(pattern) if path.is_file())
         usual = [path for name in _USUAL for path in files if path.name.split(".")[0] == name]
@@ -83,10 +79,8 @@ def holds_adapter(folder: Path) -> bool:
 def adapted_model(path: Path) -> Model | None:
     """The base of an adapter with the adapter on it; None where a path is none of an adapter's.
 
-    *path*: a folder that holds an adapter and no model, its configuration, or its weights.
-
-    Raises:
-        InputError: the adapter is of a kind that engines do not serve, or its base is not known.
+    *path*: a folder that holds an adapter and no model, its configuration, or its weights. Raises InputError if the
+    adapter is of a kind that engines do not serve, or its base is not known.
     """
     files = _files_of(path)
     if files is None:
@@ -104,11 +98,7 @@ def adapted_model(path: Path) -> Model | None:
 
 
 def read_adapter(path: Path) -> NamedAdapter:
-    """A LoRA adapter as its folder describes it.
-
-    Raises:
-        InputError: there is none, or it is of a kind that engines do not serve.
-    """
+    """LoRA adapter of a folder. Raises InputError if there is none, or it is of a kind that engines do not serve."""
     files = _files_of(path)
     if files is None:
         hint = f"give a folder that holds {_CONFIG}, as PEFT's save_pretrained writes it"

@@ -202,11 +202,7 @@ class _Reader:
 
 
 def gguf_model(path: Path, name: str) -> Model:
-    """A model of a GGUF file, or of all parts of a split one.
-
-    Raises:
-        InputError: a part is missing, or a file is cut off or contradicts itself.
-    """
+    """Model of a GGUF file, or all parts of one. Raises InputError if one is missing, cut off or contradictory."""
     file = _read_gguf(path)
     total = parameters_of(file.tensors)
     if not total:

@@ -164,10 +164,8 @@ def onnx_model(path: Path, name: str) -> Model:
     """A model of an ONNX file.
 
     A free first dimension is the batch, taken as 1. With one more free dimension, the length of a text, FLOPs are
-    ``a · S + b · S²``, which is what a transformer takes; with others they are not known.
-
-    Raises:
-        InputError: it is not ONNX, cut off, names weights outside its folder, or takes a fixed number of samples.
+    ``a · S + b · S²``, which is what a transformer takes; with others they are not known. Raises InputError if it is
+    not ONNX, cut off, names weights outside its folder, or takes a fixed number of samples.
     """
     file = read_onnx(path)
     ensembles = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")

@@ -120,8 +120,7 @@ def is_weight(tensor: tensors.Tensor) -> bool:
 def read_onnx(path: Path) -> OnnxFile:
     """Read the graph of a file; weights that lie in files beside it are counted from their shapes.
 
-    Raises:
-        InputError: it is not ONNX, cut off, or names weights outside its folder.
+    Raises InputError if it is not ONNX, cut off, or names weights outside its folder.
     """
     try:
         return _Reader(str(path)).model(tensors.mapped(path, "ONNX file", _HINT))

@@ -142,11 +142,7 @@ class Shapes:
                 self._state(name, dimensions)
 
     def of(self, node: Node, at: int) -> Shape:
-        """Shape of an input.
-
-        Raises:
-            UnknownShape: it cannot be told.
-        """
+        """Shape of an input. Raises UnknownShape if it cannot be told."""
         shape = self.known.get(node.inputs[at]) if at < len(node.inputs) else None
         if shape is None:
             raise UnknownShape(node.inputs[at] if at < len(node.inputs) else node.operation)
@@ -467,9 +463,7 @@ class ElementWork:
 def element_work(node: Node, shapes: Shapes) -> ElementWork:
     """Work of one operation; none of products, and of arithmetic on shapes, which is done once.
 
-    Raises:
-        UnknownShape: a shape that it takes in cannot be told.
-        KeyError: so it is with what it puts out.
+    Raises UnknownShape if a shape that it takes in cannot be told, and KeyError if what it puts out cannot be told.
     """
     if node.outputs[0] in shapes.values:
         return ElementWork()

@@ -395,8 +395,8 @@ _SCHNELL_STEPS = 4
 def pipeline_model(folder: Path, name: str) -> Model:
     """A diffusion model: parameters of all networks, FLOPs of one image at the pipeline's defaults.
 
-    Raises:
-        InputError: a part lacks its configuration, or is of a class that is not known and has no weights to look at.
+    Raises InputError if a part lacks its configuration, or is of a class that is not known and has no weights to look
+    at.
     """
     where = folder / INDEX
     index = read_json(where, "pipeline's index", _HINT)

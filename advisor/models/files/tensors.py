@@ -26,11 +26,7 @@ MOST_VALUES = 3_000_000
 
 
 def header_of(text: str, where: str, hint: str) -> Any:  # noqa: ANN401 - any JSON value
-    """Value of a JSON text.
-
-    Raises:
-        InputError: it may hold more values than are read, or as of :func:`advisor.reading.json_of`.
-    """
+    """Value of a JSON text. Raises as :func:`advisor.reading.json_of`, and InputError if it may hold too much."""
     values = sum(text.count(mark) for mark in "[{,")  # each value follows one of them: an upper bound
     if values > MOST_VALUES:
         told = f"about {values:,} JSON values; {MOST_VALUES:,} are the most that are read"
@@ -43,11 +39,7 @@ class CutOff(Exception):  # noqa: N818 - caught by each reader, which knows the 
 
 
 def mapped(path: Path, what: str, hint: str) -> memoryview:
-    """Bytes of a regular file; nothing is read before it is looked at.
-
-    Raises:
-        InputError: it cannot be opened, or is not a file.
-    """
+    """Bytes of a regular file, read as they are used. Raises InputError if it cannot be opened, or is not a file."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise InputError(f"the {what} is not a regular file", where=str(path), hint=hint)
@@ -66,11 +58,7 @@ class Cursor:
         self.data, self.at = data, 0
 
     def take(self, count: int) -> memoryview:
-        """The next *count* bytes, without a copy.
-
-        Raises:
-            CutOff: there are fewer.
-        """
+        """The next *count* bytes, without a copy. Raises CutOff if there are fewer."""
         if count < 0 or count > len(self.data) - self.at:
             raise CutOff(f"{count:,} bytes are announced at byte {self.at:,}, {len(self.data) - self.at:,} are left")
         piece = self.data[self.at : self.at + count]
@@ -96,8 +84,7 @@ _FIXED = {1: 8, 5: 4}
 def fields_of(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Number and value of each field: a whole number, or the bytes of a text, a message or a float.
 
-    Raises:
-        CutOff: a field is longer than what is left, or of a kind that is no longer in use.
+    Raises CutOff if a field is longer than what is left, or of a kind that is no longer in use.
     """
     at, end = 0, len(message)
     while at < end:
@@ -260,8 +247,7 @@ INDEX_ENDING = ".safetensors.index.json"
 def read_safetensors(path: Path) -> tuple[Tensor, ...]:
     """Tensors of a file, or of all shards of an index.
 
-    Raises:
-        InputError: a file is missing or cut off, its header contradicts itself, or there are too many tensors.
+    Raises InputError if a file is missing or cut off, its header contradicts itself, or there are too many tensors.
     """
     tensors: list[Tensor] = []
     for file in _shards(path) if path.name.endswith(".json") else [path]:

@@ -30,11 +30,7 @@ _MOST_DEPTH, _MOST_KEY, _MOST_UBJSON_TEXT, _MOST_VALUES = 64, 4096, 2**24, 5_000
 
 
 def read_ubjson(data: memoryview) -> Any:  # noqa: ANN401 - any JSON value
-    """The value that *data* holds; lists of numbers of one type are arrays.
-
-    Raises:
-        CutOff: it ends too early, nests too deeply, or is none.
-    """
+    """Value of *data*; lists of numbers of one type are arrays. Raises CutOff if too short, too deep, or none."""
     reader = _Reader(Cursor(data))
     return reader.value(reader.letter(), 0)
 
@@ -126,11 +122,7 @@ _MOST_COLUMNS = _MOST_CLASSES = 1_000_000
 
 
 def read_treelite(path: Path) -> Forest:
-    """Trees of a checkpoint.
-
-    Raises:
-        InputError: it is none of version 4, cut off, or holds no single target.
-    """
+    """Trees of a checkpoint. Raises InputError if it is none of version 4, cut off, or holds no single target."""
     try:
         return _forest(Cursor(mapped(path, "treelite checkpoint", _HINT)), str(path))
     except CutOff as error:
@@ -224,11 +216,7 @@ def is_skops(path: Path) -> bool:
 
 
 def read_skops(path: Path) -> Forest:
-    """Trees and coefficients of a model.
-
-    Raises:
-        InputError: it cannot be read, unpacks to too much, or holds neither.
-    """
+    """Trees and coefficients of a model. Raises InputError if it is unreadable, unpacks too large, or holds none."""
     try:
         with zipfile.ZipFile(path) as archive:
             return _skops_forest(_Archive(archive, str(path)), str(path))

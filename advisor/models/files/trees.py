@@ -68,10 +68,8 @@ class Forest:
 def tree_of(left: Children, right: Children, weight: Numbers | None, where: str) -> Tree:
     """Shape of a tree from the children of its nodes, the root first; below 0: a leaf. Left: the comparison holds.
 
-    *weight*: training rows, or what stands for them, at each node.
-
-    Raises:
-        InputError: a child is not a node, or two nodes share one.
+    *weight*: training rows, or what stands for them, at each node. Raises InputError if a child is not a node, or two
+    nodes share one.
     """
     count = len(left)
     inner = left >= 0
@@ -93,11 +91,7 @@ def tree_of(left: Children, right: Children, weight: Numbers | None, where: str)
 
 
 def bounded(trees: Iterable[Tree], where: str) -> tuple[Tree, ...]:
-    """All trees of a model, each built only while those before it are within bounds.
-
-    Raises:
-        InputError: together they have more levels than are walked.
-    """
+    """All trees of a model, built while those before are within bounds. Raises InputError for too many levels."""
     built: list[Tree] = []
     levels = 0
     for tree in trees:
@@ -128,11 +122,7 @@ def _unsound(what: str, where: str) -> InputError:
 
 
 def whole_numbers(values: object, where: str) -> Children:
-    """Numbers of a list or an array.
-
-    Raises:
-        InputError: they are none.
-    """
+    """Numbers of a list or an array. Raises InputError if they are none."""
     array = _array(values)
     if array is None or not np.isfinite(array).all():
         raise _unsound("a list of numbers is expected", where)
@@ -158,11 +148,7 @@ def _array(values: object) -> npt.NDArray[Any] | None:
 
 
 def xgboost_forest(values: Mapping[str, Any], where: str) -> Forest:
-    """Trees of a model that XGBoost saved as JSON or UBJSON (its schema, version 1 to 3).
-
-    Raises:
-        InputError: it is no such model.
-    """
+    """Trees of XGBoost's JSON or UBJSON (its schema, version 1 to 3). Raises InputError if it is no such model."""
     booster = _inner(values, "learner", "gradient_booster")
     booster = _inner(booster, "gbtree") or booster  # DART keeps its trees one level deeper
     model = _inner(booster, "model")
@@ -201,9 +187,8 @@ def _inner(values: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
 def lightgbm_forest(text: str, where: str) -> Forest:
     """Trees of a model that LightGBM saved as text (version 3 or 4).
 
-    Raises:
-        InputError: it is no such model, or cut off: without the line after the trees, or with other trees than its head
-            lists sizes of.
+    Raises InputError if it is no such model, or cut off: without the line after the trees, or with other trees than its
+    head lists sizes of.
     """
     body, ending, _ = text.partition("\nend of trees")
     head_lines, *blocks = body.split("\nTree=")
@@ -241,11 +226,7 @@ def _parsed(text: str, where: str) -> Children:
 
 
 def ensemble_forest(attributes: Mapping[str, object], where: str) -> Forest:
-    """Trees of ONNX's TreeEnsembleClassifier and TreeEnsembleRegressor.
-
-    Raises:
-        InputError: its lists do not fit each other.
-    """
+    """Trees of ONNX's TreeEnsemble operators. Raises InputError if its lists do not fit each other."""
     names = ("nodes_treeids", "nodes_nodeids", "nodes_truenodeids", "nodes_falsenodeids")
     trees, numbers, left, right = (whole_numbers(attributes.get(name, []), where) for name in names)
     modes = attributes.get("nodes_modes")

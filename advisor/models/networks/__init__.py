@@ -217,11 +217,7 @@ def width_of(fields: ConfigFields, default: int) -> int:
 
 
 def sizes(fields: ConfigFields, name: str) -> list[int]:
-    """Whole numbers of a list, one for each of at most :data:`_MOST_STAGES` stages.
-
-    Raises:
-        InputError: there are none, or they are not sizes.
-    """
+    """Whole numbers of a list, one for each of at most :data:`_MOST_STAGES` stages. Raises InputError otherwise."""
     listed = fields.items(name)
     if not 1 <= len(listed) <= _MOST_STAGES or prod(isinstance(size, int) for size in listed) == 0:
         raise fields.missing((name,))

@@ -119,11 +119,7 @@ def shipped_effects() -> Effects:
 
 
 def read_effects(path: Path) -> Effects:
-    """Effects from a file.
-
-    Raises:
-        InputError: the file cannot be read, or is no such calibration.
-    """
+    """Effects from a file. Raises InputError if the file cannot be read, or is no such calibration."""
     try:
         return effects_from(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as error:

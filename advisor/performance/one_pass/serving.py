@@ -229,11 +229,7 @@ def _of_a_replica(replica: Replica, tokens: TokenHistogram) -> TokenHistogram:
 
 
 def check_known(requirements: Requirements) -> None:
-    """Refuse requests whose work is not known.
-
-    Raises:
-        InputError: neither FLOPs nor the usual sample of the model are in the catalog.
-    """
+    """Refuse requests whose FLOPs and usual sample of the model the catalog lacks. Raises InputError."""
     demand, model, workload = requirements.demand, requirements.model, requirements.workload
     if not np.isfinite(flop_of_items(model, demand.unit, demand.tokens.input_tokens)).all():
         why, _, remedy = model.sample.partition("; ")

@@ -95,12 +95,8 @@ def _obstacle(plan: Plan) -> str:
 def assemble(parts: Sequence[Part], shares: Shares, terms: Terms, catalog: Catalog, confirm: Confirm) -> Estate:
     """The estate of all parts.
 
-    Args:
-        parts: of all workloads, as they are after quotas and owned instances were divided.
-        shares: how those were divided.
-        terms: what is shared.
-        catalog: where prices of shared commitments are from.
-        confirm: what replays a seat on a shared machine.
+    *parts*: of all workloads, as they are after quotas and owned instances were divided. *confirm*: what replays a seat
+    on a shared machine.
     """
     uses = {part.row.file: part.uses for part in parts}
     packing = SharedPacking((), None) if shares.excess else _machines(parts, terms, catalog, confirm)

@@ -188,10 +188,7 @@ def taken(rows: Mapping[Resource, Sequence[tuple[int, float]]], values: np.ndarr
 def divide_by_prices(contentions: Sequence[Contention], limits: Mapping[Resource, float], run: Run) -> Division:
     """The cheapest division that prices lead to, and a bound that none is below.
 
-    Args:
-        contentions: of the workloads; each can be served if it may take all of everything.
-        limits: of everything that they contest.
-        run: applies a function to many things, in their order.
+    *contentions*: of the workloads; each can be served if it may take all of everything.
     """
     none = dict.fromkeys(limits, 0.0)
     free = list(run(ask, [Asked(contention, none) for contention in contentions]))
@@ -301,11 +298,8 @@ def divide(
 ) -> Shares:  # fmt: skip
     """Divide what runs short.
 
-    Args:
-        uses: what each workload takes when everything is its own.
-        contentions: the choices of those that take of anything.
-        limits: how much there is.
-        run: applies a function to many things, in their order.
+    *uses*: what each workload takes when everything is its own. *contentions*: the choices of those that take of
+    anything.
     """
     shares = Shares(dict(uses), (), 0.0, 0.0, {}, {})
     while not shares.excess:

@@ -21,12 +21,7 @@ _HINT = "make it again with `advisor recommend DIRECTORY --output PLANS`"
 
 
 def estate_to_json(estate: Estate, plans: Mapping[str, str] | None = None) -> str:
-    """The estate as JSON text.
-
-    Args:
-        estate: the estate.
-        plans: the workloads' plans as JSON text, by file, to be held in it; without, they are files of their own.
-    """
+    """The estate as JSON text, with the workloads' *plans* (JSON text by file) where they are no files of their own."""
     document: dict[str, Any] = {"schema": estate.schema}
     for field in dataclasses.fields(estate):
         if field.metadata == OMITTED_AT_DEFAULT and getattr(estate, field.name) == field.default:
@@ -39,11 +34,7 @@ def estate_to_json(estate: Estate, plans: Mapping[str, str] | None = None) -> st
 
 
 def is_estate(text: str, where: str) -> bool:
-    """Whether a JSON text says that it is an estate, of whatever version.
-
-    Raises:
-        InputError: no JSON.
-    """
+    """Whether a JSON text says that it is an estate, of whatever version. Raises InputError: no JSON."""
     document = json_of(text, where, "give the output of `advisor recommend`")
     return isinstance(document, dict) and str(document.get("schema")).startswith(f"{SCHEMA.rpartition('/')[0]}/")
 
@@ -51,8 +42,7 @@ def is_estate(text: str, where: str) -> bool:
 def estate_from_json(text: str, where: str = "estate") -> Estate:
     """The estate of a JSON text; the plans that it may hold are left out.
 
-    Raises:
-        InputError: no JSON, another schema version, or values that are not an estate's.
+    Raises InputError: no JSON, another schema version, or values that are not an estate's.
     """
     document = document_of(text, where, SCHEMA, _HINT)
     refuse_unlike(document, SCHEMA_PATH, where, _HINT)
@@ -120,13 +110,7 @@ def _server_mismatches(machine: SharedMachine) -> Iterator[str]:
 
 
 def why_not_as_made(text: str, where: str) -> str:
-    """Why an estate may not say what `advisor recommend` said; "" when it says that.
-
-    Its plans have digests of their own.
-
-    Raises:
-        InputError: no JSON.
-    """
+    """Why an estate, its plans apart, may not say what was recommended, or "". Raises InputError: no JSON."""
     return digest_mismatch(json_of(text, where, _HINT), "estate", _PLANS)
 
 
@@ -137,11 +121,7 @@ def _is_below(file: str) -> bool:
 
 
 def plans_in(text: str, where: str) -> Mapping[str, str]:
-    """Plans that an estate's document holds, as JSON text by file; empty where they are files of their own.
-
-    Raises:
-        InputError: no JSON.
-    """
+    """Plans in an estate's document, as JSON text by file; empty: they are files. Raises InputError: no JSON."""
     document = json_of(text, where, _HINT)
     plans = document.get(_PLANS) if isinstance(document, dict) else None
     return {str(file): json.dumps(plan) for file, plan in plans.items()} if isinstance(plans, dict) else {}

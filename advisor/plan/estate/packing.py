@@ -132,13 +132,8 @@ def share_machines(
     """Machines that cost less than the fleets of those who sit on them; what saves most first.
 
     Seats whose replay does not hold are given up, or sit among fewer, and all are packed anew until those taken hold.
-
-    Args:
-        slot_tenants: in any order.
-        room: units of each quota that nobody takes.
-        freed: units that a workload gives back when it leaves its own fleet.
-        disk_usd_per_month: what a disk costs.
-        confirm: what replays a seat.
+    *room*: units of each quota that nobody takes. *freed*: units that a workload gives back when it leaves its own
+    fleet. *confirm*: what replays a seat.
     """
     left = list(slot_tenants)
     while True:

@@ -43,12 +43,7 @@ def beside_usd_per_month(
 ) -> float:  # fmt: skip
     """USD a month of a region for a workload there, as of a fleet of its own, to the cent.
 
-    Args:
-        requirements: of the workload.
-        catalog: prices of services.
-        candidate: what serves it.
-        place: where.
-        load: its mean rate in requests per second, and machines that run all the time.
+    *load*: its mean rate in requests per second, and machines that run all the time.
     """
     rate, copies = load
     peak = requirements.demand.requests_per_second.peak
@@ -87,12 +82,7 @@ def most_sharers(
 ) -> list[int]:
     """The most tenants, itself among them, beside whom a replica of each candidate keeps the targets; 1: alone.
 
-    Args:
-        candidates: whole accelerators, on which it keeps them alone.
-        rate: requests per second that a replica carries.
-        asked: targets and lengths.
-        model: what predicts.
-        way: turns, or parts.
+    *candidates*: whole accelerators, on which it keeps them alone. *rate*: requests per second that a replica carries.
     """
     spread = [times_slower(sharers, way) for sharers in range(2, MOST_SHARERS + 1)]
     cases = [(asked.demand.tokens, on_a_part(asked.workload.slo, times)) for times in spread]

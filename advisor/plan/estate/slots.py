@@ -3,16 +3,9 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
+from advisor import deployable
 from advisor.catalog import Catalog
 from advisor.catalog.values import InstanceType, Offer, Price, Purchase
-from advisor.deployable import (
-    POD_CORES,
-    POD_MEMORY_GIB,
-    PODS_SHARE,
-    Shortfall,
-    seat_shortfall,
-    several_models_server,
-)
 from advisor.performance.evidence import Served
 from advisor.performance.model import PerformanceModel
 from advisor.performance.queueing import length_points
@@ -166,9 +159,9 @@ def _is_allowed(
     return candidate.is_in(search.requirements.workload.precisions) and (machine.provider, machine.name) in offers
 
 
-def _shortfall(search: SlotSearch, served: Served) -> Shortfall | None:
+def _shortfall(search: SlotSearch, served: Served) -> deployable.Shortfall | None:
     by_mps = search.way is Way.MPS and _is_single(served)
-    return seat_shortfall(served.candidate.setup, search.catalog, by_mps=by_mps)
+    return deployable.seat_shortfall(served.candidate.setup, search.catalog, by_mps=by_mps)
 
 
 def without_parts(
@@ -226,11 +219,11 @@ def _slot(search: SlotSearch, served: Served, bought: tuple[Offer, Price], load:
         accelerators=accelerators,
         per_accelerator=candidate.replicas_per_instance // accelerators,
         memory_gib=candidate.accelerator.memory_gib * utilization,
-        need=Need(seat.memory_gib, seat.busy_ratio, host_gib=POD_MEMORY_GIB, cores=POD_CORES),
+        need=Need(seat.memory_gib, seat.busy_ratio, host_gib=deployable.POD_MEMORY_GIB, cores=deployable.POD_CORES),
         quotas=tuple(_quotas(search, machine, offer)),
         seat=seat,
-        host_gib=math.inf if machine.memory_gib is None else machine.memory_gib * PODS_SHARE,
-        cores=math.inf if machine.vcpus is None else machine.vcpus * PODS_SHARE,
+        host_gib=math.inf if machine.memory_gib is None else machine.memory_gib * deployable.PODS_SHARE,
+        cores=math.inf if machine.vcpus is None else machine.vcpus * deployable.PODS_SHARE,
     )
 
 
@@ -329,7 +322,7 @@ def _among(search: SlotSearch, served: Served, slot: Slot, most: int) -> Slot:
     needed_gib, running, cache_gib = _memory(served, busy, search.requirements)
     memory_gib = needed_gib * MEMORY_MARGIN
     candidate = served.candidate
-    server = several_models_server(candidate.engine, candidate.accelerator.vendor, search.catalog)
+    server = deployable.several_models_server(candidate.engine, candidate.accelerator.vendor, search.catalog)
     server_gib = candidate.memory.runtime_gib * MEMORY_MARGIN if server else 0.0
     utilization = search.requirements.workload.limits.memory_utilization
     share = memory_gib / candidate.accelerator.memory_gib

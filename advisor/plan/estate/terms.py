@@ -46,12 +46,7 @@ class Terms:
     sharing: Sharing = Sharing.MIG
 
     def divided(self, units: Mapping[str, float], instances: Mapping[str, int]) -> "Terms":
-        """Terms that one workload gets.
-
-        Args:
-            units: of each quota, by its key.
-            instances: of each owned commitment, by its type in a region.
-        """
+        """Terms that one workload gets. *instances*: of each owned commitment, by its type in a region."""
         return replace(
             self,
             quotas=tuple(replace(quota, limit=units[quota_key(quota)]) for quota in self.quotas),
@@ -75,11 +70,7 @@ def _summed(commitments: tuple[OwnedCommitment, ...]) -> list[OwnedCommitment]:
 
 
 def read_terms(directory: Path) -> Terms:
-    """The terms of a directory of workload files; without a file nothing is limited or owned.
-
-    Raises:
-        InputError: with file, line, field, and how to fix it.
-    """
+    """Terms of a directory; without a file nothing is limited or owned. Raises InputError with place and fix."""
     path = directory / FILE_NAME
     if not path.exists():
         return Terms()
@@ -109,8 +100,7 @@ def with_account(terms: Terms, holdings: Holdings | None, today: dt.date) -> Ter
 def under_terms(workload: Workload, terms: Terms) -> Workload:
     """A workload that may use what the estate owns, within its quotas as well as its own.
 
-    Raises:
-        InputError: the workload owns instances that the estate owns too.
+    Raises InputError if the workload owns instances that the estate owns too.
     """
     own = {owned_type_in_region(commitment) for commitment in workload.commitments}
     for commitment in terms.commitments:

@@ -84,12 +84,7 @@ class SharedCommitment:
 
 
 def hourly_uses(fleet: Fleet, requirements: Requirements) -> tuple[HourlyUse, ...]:
-    """Instances on demand where commitments may take their place: by the same rules as in a fleet.
-
-    Args:
-        fleet: of one workload.
-        requirements: what that states of commitments, and the history that they may rest on.
-    """
+    """Instances on demand where commitments may take their place: by the same rules as in a fleet."""
     limits = requirements.workload.limits
     if Purchase.COMMITMENT not in requirements.workload.purchase or not may_commit(requirements):
         return ()
@@ -193,11 +188,7 @@ class JoinedBase:
 
 
 def bases_of(questions: Sequence[tuple[str, PlanRequest]]) -> list[tuple[tuple[str, ...], PlanRequest]]:
-    """Files that may be joined, with the question of each group: those that name adapters, and others on their base.
-
-    Args:
-        questions: file and question of each workload that is planned.
-    """
+    """Files that may be joined, with the question of each group: those that name adapters, and others on their base."""
     groups: list[list[tuple[str, PlanRequest]]] = []
     for file, question in questions:
         if not _is_free(question):

@@ -56,11 +56,7 @@ def obstacles_of(
 ) -> tuple[Obstacle, ...]:
     """Every reason why an instance type (in a region, or in any) is in no fleet, the most frequent first.
 
-    Args:
-        rejections: of any type and region.
-        requirements: what is asked.
-        catalog: where it is sold.
-        place: (instance type, region or None).
+    *place*: (instance type, region or None).
     """
     name, region = place
     places = (ANY, region) if region else None

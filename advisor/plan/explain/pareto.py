@@ -76,11 +76,7 @@ _Under = Callable[[Mapping[str, float]], Judged]
 def pareto_front(under: _Under, anywhere: _Under, target: str, stated_ms: float | None) -> Front:
     """The front of monthly cost against *target* (one of :data:`TARGETS`).
 
-    Args:
-        under: the question.
-        anywhere: the same without a place of its users, which no machine is near enough to under an impossible target.
-        target: which one.
-        stated_ms: what the workload states of it.
+    *anywhere*: the same without a place of its users, which no machine is near enough to under an impossible target.
     """
     name = f"{target}_ms"
     fastest = _fastest(anywhere({name: IMPOSSIBLE_MS}).too_slow, target)

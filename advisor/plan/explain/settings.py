@@ -54,11 +54,7 @@ _PARTS: Mapping[str, Callable[[Field], Any]] = {"limits": read_limits, "scaling"
 
 
 def amount_of(text: str, present: float) -> float:
-    """``2x``, ``+30%`` or ``-20%`` of the present amount, or a plain number.
-
-    Raises:
-        InputError: it is none of these, or not above 0.
-    """
+    """``2x``, ``+30%`` or ``-20%`` of the present amount, or a number. Raises InputError if none, or not above 0."""
     match = _AMOUNT.fullmatch(text)
     amount = 0.0
     if match and match["factor"]:
@@ -105,11 +101,7 @@ class Change:
 
 
 def changed_by(question: PlanRequest, key: str, value: str) -> tuple[PlanRequest, Change]:
-    """The question with one setting changed, and the change in words.
-
-    Raises:
-        InputError: the key is unknown, with the nearest ones, or the value is none of it.
-    """
+    """Question with a setting changed, and the change in words. Raises InputError for an unknown key or wrong value."""
     setting = _settings().get(key)
     if setting is None:
         raise InputError(f"unknown key '{key}'", hint=_nearest(key))

@@ -105,15 +105,8 @@ def what_if(
     """The question and the catalog with every ``key=value`` of *text* in force, and what they changed.
 
     Prices change last: those of the machines that the changed question is answered from, in the regions it asks for.
-
-    Args:
-        question: what was asked.
-        catalog: what is sold.
-        text: the changes.
-        named: instance types that are asked about beside those whose prices change.
-
-    Raises:
-        InputError: an unknown key or a value that is not one of its values, with the nearest ones.
+    *named*: instance types that are asked about beside those whose prices change. Raises InputError for an unknown key
+    or a value that is not one of its values, with the nearest ones.
     """
     settings = list(_settings(text))
     changes: dict[int, Change] = {}

@@ -137,14 +137,7 @@ Under = Callable[[Mapping[str, float], Catalog, float], Judged]
 def why(under: Under, catalog: Catalog, instance_type: str, region: str | None = None) -> Why:
     """Changes that would make *instance_type* (in *region*) win, or lose where it wins.
 
-    Args:
-        under: the question, with latency targets or demand set otherwise.
-        catalog: what is sold.
-        instance_type: the type in question.
-        region: where; any without.
-
-    Raises:
-        InputError: the catalog knows no such instance type or region.
+    *region*: where; any without. Raises InputError if the catalog knows no such instance type or region.
     """
     _check_names(catalog, instance_type, region)
     case = _Case(under, catalog, instance_type, region)
@@ -503,10 +496,7 @@ def lost_after(wins: Outcome, factor: float, steps: Sequence[float]) -> float | 
 def first_turn(turns: Outcome, steps: Sequence[float], start: float = 1.0) -> tuple[float, float | None]:
     """The last factor as at *start* and the first that is not; None where there is none.
 
-    Args:
-        turns: whether the outcome is another one at a factor.
-        steps: factors to look at, away from the start.
-        start: where the outcome is as it is.
+    *turns*: whether the outcome is another one at a factor. *start*: where the outcome is as it is.
     """
     same, turned = _first(start, steps, turns)
     if turned is None:
@@ -547,13 +537,8 @@ def price_up_to(fleet: Confirmed, theirs: Confirmed, is_meant: Callable[[Pool], 
     """The price of a type ÷ today's up to which a fleet that uses it is recommended; None where it costs nothing.
 
     What is recommended today is so up to today's price at least: as long as it is within ``limits.simplicity`` of the
-    cheapest fleet that uses the type, and its rival is not, or is not preferred to it.
-
-    Args:
-        fleet: the recommended fleet where the type wins, else the cheapest of the type alone.
-        theirs: the fleet to prefer of all others.
-        is_meant: whether a pool is of the type.
-        wins: whether the fleet is the recommended one.
+    cheapest fleet that uses the type, and its rival is not, or is not preferred to it. *fleet*: the recommended fleet
+    where the type wins, else the cheapest of the type alone. *theirs*: the fleet to prefer of all others.
     """
     own = _line(fleet, is_meant)
     if own.of_type_usd <= 0:

@@ -32,14 +32,7 @@ class Choice:
 
 
 def choice_of(fleet: Fleet, formulation: Formulation, context: PlanningContext, expected: Forecast) -> Choice:
-    """The fleet of a plan with its notes.
-
-    Args:
-        fleet: the confirmed fleet.
-        formulation: the question.
-        context: requirements, catalog, performance model, and what runs or is owned.
-        expected: forecast that the hours were made of.
-    """
+    """The fleet of a plan with its notes."""
     notes = (
         *_notes(formulation, context, expected),
         *_commitment_notes(fleet, formulation, context.requirements),
@@ -68,12 +61,8 @@ def _notes(formulation: Formulation, context: PlanningContext, expected: Forecas
 def forecast_of(requirements: Requirements, batch_hours: int | None = None) -> Forecast:
     """Forecast of the demand; flat where only numbers were stated.
 
-    Args:
-        requirements: name the demand.
-        batch_hours: open hours of each run of batch work that it is worked on in; None: all of them.
-
-    Raises:
-        InputError: no request is to be expected.
+    *batch_hours*: open hours of each run of batch work that it is worked on in; None: all of them. Raises InputError if
+    no request is to be expected.
     """
     workload, demand = requirements.workload, requirements.demand
     if demand.batch is not None:

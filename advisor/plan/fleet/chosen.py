@@ -105,13 +105,9 @@ def surge_of_zones(provider: str, zone_names: Sequence[str], zones: int, *, on_n
     https://cloud.google.com/compute/docs/instance-groups/rolling-out-updates-to-managed-instance-groups). A managed
     node group of EKS starts up to two in each zone of its subnets
     (https://docs.aws.amazon.com/eks/latest/userguide/managed-node-update-behavior.html, read in November 2026). A node
-    pool of GKE starts one in all, as its code says.
-
-    Args:
-        provider: of the group.
-        zone_names: zones that sell its type, over which the group is distributed; empty where they are not known.
-        zones: fewest zones that its instances are spread over.
-        on_nodes: whether its instances are nodes of a cluster whose groups the provider replaces.
+    pool of GKE starts one in all, as its code says. *zone_names*: zones that sell its type, over which the group is
+    distributed; empty where they are not known. *zones*: fewest zones that its instances are spread over. *on_nodes*:
+    whether its instances are nodes of a cluster whose groups the provider replaces.
     """
     if provider == "gcp" and not on_nodes:
         return len(zone_names) or zones

@@ -113,13 +113,7 @@ def cost_lines(
 ) -> tuple[CostLine, ...]:
     """All lines of a fleet.
 
-    Args:
-        problem: what was solved.
-        allocations: what runs.
-        shares: request shares of each pool: (hours, places, buckets).
-        answers: what leaves a region with an answer.
-        standing: charges of each region.
-        host_of: disk and downloads of an allocation's instances.
+    *shares*: request shares of each pool: (hours, places, buckets). *answers*: what leaves a region with an answer.
     """
     own = [
         line

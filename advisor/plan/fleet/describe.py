@@ -18,18 +18,7 @@ from advisor.performance.evidence import Served
 from advisor.performance.groups import limit_words, uncounted_gbit_per_second
 from advisor.plan.batch_work import Fill
 from advisor.plan.cold_start import download_gb, image_gb, weights_of
-from advisor.plan.fleet.chosen import (
-    Cheapest,
-    Failure,
-    Fleet,
-    FleetGroup,
-    ForecastUsed,
-    PlannedHours,
-    QuotaNeed,
-    StaticPeak,
-    surge_of_zones,
-    while_replaced,
-)
+from advisor.plan.fleet import chosen
 from advisor.plan.fleet.costs import Answers, BatchPlan, FleetCost, Host, cost_lines
 from advisor.plan.fleet.spare import lines_beside, spare_of
 from advisor.plan.problem.charges import machines_of, standing_charges, standing_usd_per_month
@@ -50,15 +39,8 @@ from advisor.plan.replay.below import at_need
 from advisor.plan.replay.fleet_search import FleetSearch
 from advisor.plan.replay.groups import Confirmed, name_of
 from advisor.plan.scaling import scaling_of
+from advisor.plan.solve import objective
 from advisor.plan.solve.alone import Missed, alone
-from advisor.plan.solve.objective import (
-    allocation_usd_per_month,
-    disks_usd_per_month,
-    interruptions_usd_per_month,
-    starts_usd_per_month,
-    switching_usd_per_month,
-    transfer_usd_per_month,
-)
 from advisor.plan.solve.shares import group_part, planned_rates, request_shares
 from advisor.plan.solve.simple import backend_of, loss_rank
 from advisor.plan.solve.stage import Formulation, PlanningContext
@@ -89,15 +71,15 @@ def cost_of(
 
     obligation, until = obligation_of(allocations, context)
     return FleetCost(
-        compute_usd_per_month=summed(allocation_usd_per_month),
-        interruptions_usd_per_month=summed(interruptions_usd_per_month),
-        transfer_usd_per_month=transfer_usd_per_month(problem, allocations, solution.shares),
-        switching_usd_per_month=switching_usd_per_month(problem, allocations),
+        compute_usd_per_month=summed(objective.allocation_usd_per_month),
+        interruptions_usd_per_month=summed(objective.interruptions_usd_per_month),
+        transfer_usd_per_month=objective.transfer_usd_per_month(problem, allocations, solution.shares),
+        switching_usd_per_month=objective.switching_usd_per_month(problem, allocations),
         total_usd_per_month=total,
         usd_per_million_output_tokens=total / tokens * TOKENS_PER_MILLION,
         usd_per_1000_requests=total / requests * REQUESTS_PER_THOUSAND,
-        disks_usd_per_month=summed(disks_usd_per_month),
-        starts_usd_per_month=summed(starts_usd_per_month),
+        disks_usd_per_month=summed(objective.disks_usd_per_month),
+        starts_usd_per_month=summed(objective.starts_usd_per_month),
         standing_usd_per_month=standing_usd_per_month(problem, allocations, solution.shares),
         obligation_usd=obligation,
         obligation_until=until,
@@ -163,15 +145,8 @@ _PARTS = {
 
 def fleet_of(
     confirmed: Confirmed, context: PlanningContext, expected: Forecast, search: FleetSearch
-) -> Fleet:  # fmt: skip
-    """The fleet that was found, with all that a plan says of it.
-
-    Args:
-        confirmed: the fleet.
-        context: that it was asked for in.
-        expected: forecast of its demand.
-        search: that it was found by.
-    """
+) -> chosen.Fleet:  # fmt: skip
+    """The fleet that was found, with all that a plan says of it."""
     confirmed = at_need(confirmed)
     formulation, solution, problem = confirmed.formulation, confirmed.solution, confirmed.formulation.problem
     shares = request_shares(problem, solution)
@@ -181,10 +156,10 @@ def fleet_of(
     standing = tuple(standing_charges(problem, solution.allocations, solution.shares))
     cost = cost_of(formulation, solution, context, expected)
     proven = solution.proven and confirmed.confirmation.reached and context.requirements.demand.interval is None
-    return Fleet(
+    return chosen.Fleet(
         groups=groups,
         hour_classes=tuple(
-            PlannedHours(hour.hours_per_week, hour.mean_rate, hour.planned_rate, hour.low_rate)
+            chosen.PlannedHours(hour.hours_per_week, hour.mean_rate, hour.planned_rate, hour.low_rate)
             for hour in problem.hours
         ),
         schedule=formulation.week.schedule,
@@ -199,7 +174,9 @@ def fleet_of(
         pools_considered=len(formulation.pool_set.pools),
         static_peak=_static_peak(confirmed, context, search.apart()),
         confirmed=confirmed.confirmation,
-        forecast=ForecastUsed(expected.method, expected.interval_level, expected.horizon_days, expected.backtest),
+        forecast=chosen.ForecastUsed(
+            expected.method, expected.interval_level, expected.horizon_days, expected.backtest
+        ),
         scaling=scaling_of(context, formulation, solution, expected),
         standing=standing,
         latencies=confirmed.latencies,
@@ -288,13 +265,13 @@ def _image_gb(formulation: Formulation, solution: FleetSolution, catalog: Catalo
     return max(image_gb(source.served.candidate, catalog.cold_start) for source in sources)
 
 
-def _response_cache(context: PlanningContext, groups: Sequence[FleetGroup]) -> PlannedCache | None:
+def _response_cache(context: PlanningContext, groups: Sequence[chosen.FleetGroup]) -> PlannedCache | None:
     """The cache in the one region of the groups; None where the workload has none."""
     priced = priced_cache(context.requirements.workload, context.catalog, groups[0].provider, groups[0].region)
     return None if isinstance(priced, str) else priced[0]
 
 
-def _unknown_quotas(groups: Sequence[FleetGroup], catalog: Catalog) -> Iterator[str]:
+def _unknown_quotas(groups: Sequence[chosen.FleetGroup], catalog: Catalog) -> Iterator[str]:
     """Instances that a quota of the account counts which the catalog does not know, in words."""
     for group in groups:
         machine = catalog.instance_types.get((group.provider, group.instance_type))
@@ -308,14 +285,14 @@ def _unknown_quotas(groups: Sequence[FleetGroup], catalog: Catalog) -> Iterator[
             yield f"{group.purchase.replace('_', ' ')} {group.instance_type} in {group.region}"
 
 
-def _quotas(groups: Sequence[FleetGroup], context: PlanningContext) -> Iterator[QuotaNeed]:
+def _quotas(groups: Sequence[chosen.FleetGroup], context: PlanningContext) -> Iterator[chosen.QuotaNeed]:
     """Use of each known quota, one region after the other."""
     catalog = context.catalog
     stated = {
         (quota.provider, quota.region, quota.code): quota.limit for quota in context.requirements.workload.limits.quotas
     }
     on_clusters = _on_clusters(groups, context)
-    needs: dict[tuple[str, str, str], QuotaNeed] = {}
+    needs: dict[tuple[str, str, str], chosen.QuotaNeed] = {}
     for group in groups:
         machine, market = (
             catalog.instance_types.get((group.provider, group.instance_type)),
@@ -328,11 +305,11 @@ def _quotas(groups: Sequence[FleetGroup], context: PlanningContext) -> Iterator[
         key = (group.provider, group.region, quota.code)
         account_limit, unit = catalog.account_limits.get(key), "vCPUs" if quota.unit == "vcpu" else "accelerators"
         limit = stated.get(key, None if account_limit is None else account_limit.limit)
-        before = needs.get(key) or QuotaNeed(*key, quota.name, unit, 0.0, limit, 0.0)
+        before = needs.get(key) or chosen.QuotaNeed(*key, quota.name, unit, 0.0, limit, 0.0)
         most = max(group.instances)
         on_nodes = group.provider in on_clusters
-        surge = surge_of_zones(group.provider, group.zone_names, group.zones, on_nodes=on_nodes)
-        replaced = while_replaced(most, surge)
+        surge = chosen.surge_of_zones(group.provider, group.zone_names, group.zones, on_nodes=on_nodes)
+        replaced = chosen.while_replaced(most, surge)
         needs[key] = replace(
             before,
             needed=before.needed + most * units,
@@ -341,7 +318,7 @@ def _quotas(groups: Sequence[FleetGroup], context: PlanningContext) -> Iterator[
     yield from needs.values()
 
 
-def _on_clusters(groups: Sequence[FleetGroup], context: PlanningContext) -> frozenset[str]:
+def _on_clusters(groups: Sequence[chosen.FleetGroup], context: PlanningContext) -> frozenset[str]:
     """Providers whose groups code runs as nodes of a cluster unless asked otherwise: one needs it."""
     catalog = context.catalog
     return frozenset(
@@ -363,11 +340,11 @@ def _machines(confirmed: Confirmed) -> Counter[tuple[str, PurchaseOption, tuple[
     return Counter((group.pool.type_in_region, group.tariff.paid, group.instances) for group in groups)
 
 
-def _cheapest(confirmed: Confirmed) -> Cheapest | None:
+def _cheapest(confirmed: Confirmed) -> chosen.Cheapest | None:
     """The cheapest fleet, where a simpler one was taken; None where it has the same machines in other precisions."""
     if confirmed.cheapest is None or _machines(confirmed.cheapest) == _machines(confirmed):
         return None
-    return Cheapest(
+    return chosen.Cheapest(
         groups=tuple(map(_words, confirmed.cheapest.solution.allocations, turns_of(confirmed.cheapest))),
         total_usd_per_month=confirmed.cheapest.usd_per_month,
         usd_per_month_more=round(confirmed.usd_per_month - confirmed.cheapest.usd_per_month, 2),
@@ -440,7 +417,7 @@ def layout_fields(served: Served, offer: Offer, requirements: Requirements, cata
     }
 
 
-def _group(confirmed: Confirmed, allocation: Allocation, share: Floats, context: PlanningContext) -> FleetGroup:
+def _group(confirmed: Confirmed, allocation: Allocation, share: Floats, context: PlanningContext) -> chosen.FleetGroup:
     formulation, tariff, pool = confirmed.formulation, allocation.tariff, allocation.pool
     source = formulation.pool_set.sources[pool.key]
     part = group_part(confirmed.solution, allocation)
@@ -448,7 +425,7 @@ def _group(confirmed: Confirmed, allocation: Allocation, share: Floats, context:
     planned, mix = confirmed.planned_rates()[name_of(allocation)], mix_rate(formulation.problem, pool)
     shares = tuple((share @ formulation.problem.parts * part).tolist())
     busiest = formulation.problem.hours[-1].planned_rate * shares[-1] / max(allocation.instances[-1], 1)
-    return FleetGroup(
+    return chosen.FleetGroup(
         **layout_of(formulation, allocation, context),
         name=name_of(allocation),
         commitment=tariff.label if tariff.paid is not PurchaseOption.OWNED else "",
@@ -467,22 +444,22 @@ def _group(confirmed: Confirmed, allocation: Allocation, share: Floats, context:
         interruptions_source=risk.source if risk else "",
         evidence=source.served.evidence.value,
         instance_usd_per_hour=tariff.usd_per_hour,
-        compute_usd_per_month=allocation_usd_per_month(formulation.problem, allocation),
-        interruptions_usd_per_month=interruptions_usd_per_month(formulation.problem, allocation),
+        compute_usd_per_month=objective.allocation_usd_per_month(formulation.problem, allocation),
+        interruptions_usd_per_month=objective.interruptions_usd_per_month(formulation.problem, allocation),
         price_source=tariff.source,
         price_as_of=tariff.as_of,
         price_quality=tariff.quality,
     )
 
 
-def failures_of(problem: Problem, solution: FleetSolution) -> Iterator[Failure]:
+def failures_of(problem: Problem, solution: FleetSolution) -> Iterator[chosen.Failure]:
     """Share of the planned rate left when a part fails, in the hours that it hits hardest."""
     for part, words in _PARTS.items():
         for name, (ratio, hour_classes) in worst_without(problem, solution.allocations, part).items():
-            yield Failure(words.format(name), max(ratio, 0.0), hour_classes[0], hour_classes)
+            yield chosen.Failure(words.format(name), max(ratio, 0.0), hour_classes[0], hour_classes)
 
 
-def _static_peak(confirmed: Confirmed, context: PlanningContext, search: FleetSearch) -> StaticPeak | None:
+def _static_peak(confirmed: Confirmed, context: PlanningContext, search: FleetSearch) -> chosen.StaticPeak | None:
     """Compute of the main type alone on demand at all hours, within the same limits; None where that is not a fleet.
 
     It is none of a type that is not started on demand.
@@ -518,5 +495,5 @@ def _static_peak(confirmed: Confirmed, context: PlanningContext, search: FleetSe
     usd = hourly_to_monthly(price.usd_per_hour, instances)
     if usd <= 0:
         return None
-    compute = math.fsum(allocation_usd_per_month(problem, allocation) for allocation in solution.allocations)
-    return StaticPeak(source.offer.instance_type, source.offer.region, instances, usd, 1 - compute / usd, kept)
+    compute = math.fsum(objective.allocation_usd_per_month(problem, allocation) for allocation in solution.allocations)
+    return chosen.StaticPeak(source.offer.instance_type, source.offer.region, instances, usd, 1 - compute / usd, kept)

@@ -46,11 +46,7 @@ def lines_beside(
 ) -> Iterator[CostLine]:
     """Weights in a bucket, an image in a registry and the control plane of a cluster, in each region of the clouds.
 
-    Args:
-        groups: what runs.
-        catalog: prices of services.
-        image_gb: a serving image, compressed.
-        machines: what serves in each provider/region.
+    *image_gb*: a serving image, compressed. *machines*: what serves in each provider/region.
     """
     for provider, region in dict.fromkeys((group.provider, group.region) for group in groups):
         if provider not in CLOUDS:
@@ -95,10 +91,7 @@ def spare_of(problem: Problem, solution: FleetSolution) -> Iterator[Spare]:
 def judged_spare(confirmed: Confirmed, spare: Iterable[Spare], replayed: Replayed) -> Iterator[Spare]:
     """Spare, with what a replay makes of the fleet without that which no limit keeps.
 
-    Args:
-        confirmed: the fleet.
-        spare: of the fleet at the rates that its plan states, as :func:`at_need` has them.
-        replayed: its replay.
+    *spare*: of the fleet at the rates that its plan states, as :func:`at_need` has them.
     """
     confirmed = at_need(confirmed)
     problem, solution = confirmed.formulation.problem, confirmed.solution

@@ -81,10 +81,7 @@ def region_rates(
 ) -> Mapping[str, RegionRates]:
     """Rates of each region of a fleet by the key of its charges, in the order of the allocations.
 
-    Args:
-        problem: hours, places and what regions charge.
-        allocations: what runs.
-        shares: request shares of each pool: (classes, places, buckets or 1).
+    *shares*: request shares of each pool: (classes, places, buckets or 1).
     """
     if len(allocations) == 1 and allocations[0].tariff.on_hosts:
         (alone,), rate = allocations, mean_rate(problem)

@@ -5,23 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from advisor.plan.fleet.chosen import ConstraintUse
-from advisor.plan.problem.formulas import (
-    Ordered,
-    Part,
-    base_of,
-    busy_instances,
-    groups_at,
-    hours_per_month,
-    left_without,
-    mix_rate,
-    most_at_once,
-    most_base_rate,
-    ordered_as,
-    quota_units,
-    running_as_ordered,
-    share_without,
-    zone_room,
-)
+from advisor.plan.problem import formulas
 from advisor.plan.problem.limits import (
     CONSTRAINTS,
     IN_PROPORTION,
@@ -42,7 +26,7 @@ NEARLY = 1e-6
 class FailureLeft:
     """Share of the planned load left without the part whose loss takes most, in the hours that it hits hardest."""
 
-    part: Part
+    part: formulas.Part
     name: str
     """Pool, region or spot supply of the part."""
     left_ratio: float
@@ -53,11 +37,11 @@ class FailureLeft:
 
 def failures(problem: Problem, solution: FleetSolution) -> Iterator[FailureLeft]:
     """Share left without one machine, one zone, and one spot supply in a zone; the last only where spot is used."""
-    for part in Part:
-        left = left_without(problem, solution.allocations, part)
+    for part in formulas.Part:
+        left = formulas.left_without(problem, solution.allocations, part)
         if left:
             name = min(left, key=lambda failed: left[failed])
-            yield FailureLeft(part, name, left[name], share_without(problem.limits, part))
+            yield FailureLeft(part, name, left[name], formulas.share_without(problem.limits, part))
 
 
 def most_headroom(problem: Problem, solution: FleetSolution) -> float:
@@ -69,13 +53,15 @@ def most_headroom(problem: Problem, solution: FleetSolution) -> float:
     ]
     ratio = problem.limits.on_demand_base_ratio
     base = [_headroom_of_base(problem, solution, at, ratio * rate) for at, rate in planned if ratio > 0]
-    zones = [zone_room(problem, solution.allocations)] if planned and problem.limits.zones > 1 else []
+    zones = [formulas.zone_room(problem, solution.allocations)] if planned and problem.limits.zones > 1 else []
     return min((*whole, *left, *base, *zones), default=1.0)
 
 
 def _sustained(problem: Problem, solution: FleetSolution, at: int) -> float:
     """Requests per second of all instances in an hour class."""
-    return sum(allocation.instances[at] * mix_rate(problem, allocation.pool) for allocation in solution.allocations)
+    return sum(
+        allocation.instances[at] * formulas.mix_rate(problem, allocation.pool) for allocation in solution.allocations
+    )
 
 
 def _headroom_of_base(problem: Problem, solution: FleetSolution, at: int, needed: float) -> float:
@@ -88,7 +74,10 @@ def _headroom_of_base(problem: Problem, solution: FleetSolution, at: int, needed
     steady = [(group.instances[at], group.pool) for group in running if group.tariff.paid is not PurchaseOption.SPOT]
     if len(steady) == len(running):
         return math.inf
-    rates = [(count * mix_rate(problem, pool), count * most_base_rate(problem, pool)) for count, pool in steady]
+    rates = [
+        (count * formulas.mix_rate(problem, pool), count * formulas.most_base_rate(problem, pool))
+        for count, pool in steady
+    ]
     slowed, alone = 0.0, math.fsum(most for _, most in rates)
     if alone < needed * (1 - ROUNDING):
         return 0.0
@@ -129,7 +118,7 @@ def _served_hours(problem: Problem) -> list[int]:
 def _zones_at(solution: FleetSolution, at: int) -> int:
     """Zones of all regions in which instances are sure to stand in an hour class: two groups may take the same."""
     of_region: dict[str, int] = {}
-    for pool, count in groups_at(solution.allocations, at).values():
+    for pool, count in formulas.groups_at(solution.allocations, at).values():
         of_region[pool.region] = max(of_region.get(pool.region, 0), min(count, pool.zones))
     return sum(of_region.values())
 
@@ -138,7 +127,7 @@ def _replicas_for_load(problem: Problem, solution: FleetSolution) -> int:
     """Replicas that the load of the busiest hours needs, without spare ones and the rest of machines."""
     pools = {allocation.pool.key: allocation.pool for allocation in solution.allocations}
     busy = sum(
-        pool.replicas * busy_instances(problem, pool, solution.shares[key][-1])
+        pool.replicas * formulas.busy_instances(problem, pool, solution.shares[key][-1])
         for key, pool in pools.items()
         if key in solution.shares
     )
@@ -188,15 +177,15 @@ def _reserves(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintU
     Where requests differ, what spot leaves is compared with the room beside the load, which is not a share of it.
     """
     for left in failures(problem, solution):
-        if left.part is Part.SUPPLY and left.needed_ratio > 0 and problem.all_alike:
+        if left.part is formulas.Part.SUPPLY and left.needed_ratio > 0 and problem.all_alike:
             yield _floor(Constraint.SPOT_REROUTE, left.needed_ratio, left.left_ratio)
-        if left.part is not Part.SUPPLY and left.needed_ratio == 1:
+        if left.part is not formulas.Part.SUPPLY and left.needed_ratio == 1:
             detail = f"without one {left.part.value}"
             yield _floor(Constraint.SURVIVE, left.needed_ratio, left.left_ratio, detail)
     ratio = problem.limits.on_demand_base_ratio
     planned = [(at, hour.planned_rate) for at, hour in enumerate(problem.hours) if hour.planned_rate > 0]
     if ratio > 0 and planned:
-        base = min(base_of(problem, solution.allocations, at) / rate for at, rate in planned)
+        base = min(formulas.base_of(problem, solution.allocations, at) / rate for at, rate in planned)
         yield _floor(Constraint.ON_DEMAND_BASE, ratio, base)
 
 
@@ -205,12 +194,12 @@ def _proportional(problem: Problem, solution: FleetSolution) -> Iterator[Constra
     for constraint, limit in caps_in_proportion(problem.limits).items():
         if IN_PROPORTION[constraint].is_monthly:
             taken = sum(
-                count * _taken(constraint, allocation) * hours_per_month(hour)
+                count * _taken(constraint, allocation) * formulas.hours_per_month(hour)
                 for allocation in solution.allocations
                 for count, hour in zip(allocation.instances, problem.hours, strict=True)
             )
         else:
-            taken = most_at_once(solution.allocations, partial(_taken, constraint))
+            taken = formulas.most_at_once(solution.allocations, partial(_taken, constraint))
         yield _ceiling(constraint, limit, taken)
 
 
@@ -220,12 +209,12 @@ def _taken(constraint: Constraint, allocation: Allocation) -> float:
 
 def _quotas(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
     for key, limit in problem.quota_limits.items():
-        used = most_at_once(solution.allocations, partial(_units, key))
+        used = formulas.most_at_once(solution.allocations, partial(_units, key))
         yield _ceiling(Constraint.QUOTA, limit, used, quota_detail(key))
 
 
 def _units(key: tuple[str, str], allocation: Allocation) -> float:
-    return quota_units(allocation.pool, allocation.tariff, key)
+    return formulas.quota_units(allocation.pool, allocation.tariff, key)
 
 
 def quota_detail(key: tuple[str, str]) -> str:
@@ -245,12 +234,14 @@ def _owned(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]
 
 def changed_by(problem: Problem, solution: FleetSolution) -> int:
     """Instances that a fleet changes of what runs today, as :func:`changed_instances` counts them."""
-    planned: dict[Ordered, list[int]] = {}
+    planned: dict[formulas.Ordered, list[int]] = {}
     for allocation in solution.allocations:
-        counts = planned.setdefault(ordered_as(problem, allocation.pool, allocation.tariff), [0] * len(problem.hours))
+        counts = planned.setdefault(
+            formulas.ordered_as(problem, allocation.pool, allocation.tariff), [0] * len(problem.hours)
+        )
         for at, count in enumerate(allocation.instances):
             counts[at] += count
-    return changed_instances(planned, running_as_ordered(problem))
+    return changed_instances(planned, formulas.running_as_ordered(problem))
 
 
 def _ceiling(name: Constraint, limit: float, used: float, detail: str = "") -> ConstraintUse:

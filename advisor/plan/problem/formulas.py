@@ -154,11 +154,8 @@ def lost_with(problem: Problem, allocations: Iterable[Allocation], part: Part, a
 def least_instances(problem: Problem, planned: Floats, rates: Floats, loads: Floats | None = None) -> Floats:
     """Instances that carry an hour, also without one of them: at least so many, (rates, hours).
 
-    Args:
-        problem: whose limits count.
-        planned: requests per second of the hours.
-        rates: requests per second that no instance sustains more than.
-        loads: instances that each of these requests keeps busy where lengths are told apart; None: ``1 / rates``.
+    *rates*: requests per second that no instance sustains more than. *loads*: instances that each of these requests
+    keeps busy where lengths are told apart; None: ``1 / rates``.
     """
     usual = planned / rates[:, None]
     load = usual if loads is None else planned * loads[:, None]
@@ -403,8 +400,7 @@ def losses_in_quieter_hours(
 ) -> Iterator[tuple[int, tuple[int, ...], float]]:  # fmt: skip
     """Instances of each allocation that a failure leaves in an hour class but the busiest.
 
-    Yields:
-        The hour class, those instances, and the share of its planned rate that limits ask for.
+    Yields the hour class, those instances, and the share of its planned rate that limits ask for.
     """
     parts = hardest_losses(problem.limits, allocations)
     for at in range(len(problem.hours) - 1):

@@ -48,12 +48,8 @@ def hours_by_cost(problem: Problem, run: BatchRun, items: float) -> Mapping[int,
 
     Hours suit a pool that is full to the last item, or that has room for those on machines that are not.
     In the order of that cost, of the same cost the most hours first: fewer machines. All hours where no pool works a
-    run off in any number.
-
-    Args:
-        problem: pools with their rates, tariffs, limits and the charges of their regions; its hours play no part.
-        run: hours that are open.
-        items: of a run, with growth.
+    run off in any number. *problem*: pools with their rates, tariffs, limits and the charges of their regions; its
+    hours play no part. *items*: of a run, with growth.
     """
     full, every = (list(_monthly(problem, run, items * slack)) for slack in (1.0, SLACK))
     floor = _least(full, run)
@@ -173,11 +169,8 @@ class Week:
     def with_items(self, requests: "Week", added: Floats, weight: float, sent_ratio: float) -> "Week":
         """The week with what batch work adds to it, which its classes count as requests.
 
-        Args:
-            requests: the week without.
-            added: requests per second in each hour of the week, (168,).
-            weight: requests that an item counts for by the time of a replica.
-            sent_ratio: requests that it counts for by the bytes of its answer.
+        *added*: requests per second in each hour of the week, (168,). *weight*: requests that an item counts for by the
+        time of a replica. *sent_ratio*: requests that it counts for by the bytes of its answer.
         """
         schedule = np.array(self.schedule)
         classes = tuple(
@@ -204,11 +197,8 @@ def week_of(
 ) -> Week:
     """Hour classes of a forecast; one for all hours where the fleet does not follow them.
 
-    Args:
-        forecast: requests per second of each hour of the week.
-        scheduled: whether instance counts may follow the hours.
-        kinds: of each hour of the week; hours of several are cut apart.
-        least_rates: requests per second that each hour is planned for at least, alike in hours of a kind.
+    *kinds*: of each hour of the week; hours of several are cut apart. *least_rates*: requests per second that each hour
+    is planned for at least, alike in hours of a kind.
     """
     order = np.argsort(forecast.peak, kind="stable")
     is_batch = forecast.method == BATCH

@@ -293,11 +293,8 @@ def changed_instances(planned: Mapping[Kind, Sequence[int]], running: Mapping[Ki
 
     ``Σ_k max(most_k - now_k, 0) + max(Σ_k max(now_k - most_k, 0), max_h Σ_k max(now_k - planned_kh, 0))`` with the most
     of each kind over the hours, h being the hours in which anything runs beyond today's. There an instance of today's
-    that does not run is replaced; in hours of today's instances alone, fewer of them follow the load.
-
-    Args:
-        planned: instances of each kind in each hour class.
-        running: instances of each kind that run today.
+    that does not run is replaced; in hours of today's instances alone, fewer of them follow the load. *planned*:
+    instances of each kind in each hour class.
     """
     most = {kind: max(counts) for kind, counts in planned.items()}
     beyond = [

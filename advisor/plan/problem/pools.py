@@ -7,15 +7,7 @@ import numpy as np
 
 from advisor.candidates import Candidate, Rejection, Shortfall, reject, reject_candidate, reject_undeployable
 from advisor.catalog.values import Offer, Purchase
-from advisor.cost.services import (
-    disk_parts,
-    download_usd,
-    host_disk_gib,
-    instance_hour_usd,
-    local_disks_gib,
-    node_disk_gib,
-    root_volume_gib,
-)
+from advisor.cost import services
 from advisor.deployable import logs_requests, needs_cluster, purchase_shortfall, speaks_https, stop_seconds
 from advisor.plan.cold_start import download_gb
 from advisor.plan.problem.charges import transfer_usd_per_request
@@ -194,7 +186,7 @@ class _OfferFacts:
         """Charges of the region by the hours of instances."""
         key = (offer.provider, offer.region)
         if key not in self._standing:
-            self._standing[key] = instance_hour_usd(self._supply.catalog, *key)
+            self._standing[key] = services.instance_hour_usd(self._supply.catalog, *key)
         return self._standing[key]
 
     def disk_parts_usd_per_hour(self, offer: Offer, volume_gib: int) -> tuple[float, ...]:
@@ -203,13 +195,13 @@ class _OfferFacts:
             return ()
         key = (offer.provider, offer.region, volume_gib)
         if key not in self._disks:
-            parts = disk_parts(self._supply.catalog, *key)
+            parts = services.disk_parts(self._supply.catalog, *key)
             self._disks[key] = tuple(part.units * part.price.usd / HOURS_PER_MONTH for part in parts)
         return self._disks[key]
 
     def start_usd(self, offer: Offer, download_gb: float) -> float:
         """Download cost of a start; 0 where its price is not known."""
-        return download_usd(self._supply.catalog, offer.provider, offer.region, download_gb) or 0.0
+        return services.download_usd(self._supply.catalog, offer.provider, offer.region, download_gb) or 0.0
 
     def tariffs(self, offer: Offer) -> tuple[Tariff, ...]:
         """Ways of paying for the offer, without what depends on the candidate."""
@@ -318,11 +310,13 @@ def boot_disk_gib(candidate: Candidate, paid: PurchaseOption, *, on_nodes: bool)
         return 0
     checkpoint_gib = candidate.memory.checkpoint_gib
     if on_nodes or candidate.partition:
-        whole = node_disk_gib(checkpoint_gib, candidate.replicas_per_instance)
-        on_local = candidate.instance_type.provider == "aws" and local_disks_gib(local_gb or 0.0, whole)
-        return host_disk_gib(checkpoint_gib, local_gb) if on_local else whole
+        whole = services.node_disk_gib(checkpoint_gib, candidate.replicas_per_instance)
+        on_local = candidate.instance_type.provider == "aws" and services.local_disks_gib(local_gb or 0.0, whole)
+        return services.host_disk_gib(checkpoint_gib, local_gb) if on_local else whole
     return (
-        root_volume_gib(checkpoint_gib) if paid is PurchaseOption.MANAGED else host_disk_gib(checkpoint_gib, local_gb)
+        services.root_volume_gib(checkpoint_gib)
+        if paid is PurchaseOption.MANAGED
+        else services.host_disk_gib(checkpoint_gib, local_gb)
     )
 
 
@@ -333,13 +327,7 @@ def _key(offer: Offer, candidate: Candidate) -> str:
 
 
 def _rates(supply: Supply, at: int, network: tuple[float, ...]) -> tuple[Floats, Floats]:
-    """Rates of one instance: all requests of each place (places,), and each bucket alone (places, buckets).
-
-    Args:
-        supply: rates of its replicas.
-        at: position of its candidate.
-        network: ms to each place.
-    """
+    """Rates of one instance in all (places,) and for each bucket (places, buckets); *network*: ms to each place."""
     replicas = supply.served[at].candidate.replicas_per_instance
     mix = [supply.rates.mix[ms][at] if math.isfinite(ms) else 0.0 for ms in network]
     count = len(next(iter(supply.rates.buckets.values()), ()))

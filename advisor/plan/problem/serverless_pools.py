@@ -234,13 +234,8 @@ def serverless_pools(
 
     Only where ``scaling.scale_to_zero`` allows that nothing runs between two requests, as is the case, whatever
     ``min_replicas`` says, in a service that is paid for a part of the time; kept running for all of it, it would be an
-    instance at a higher price. It is paid for as it is used, so ``purchase`` has to hold on_demand.
-
-    Args:
-        supply: of the instances; its geography knows :func:`serverless_regions` too.
-        week: the hours that are planned.
-        model: what predicts.
-        rates: requests per second of a replica of other candidates than the supply's.
+    instance at a higher price. It is paid for as it is used, so ``purchase`` has to hold on_demand. *supply*: of the
+    instances; its geography knows :func:`serverless_regions` too.
     """
     workload, catalog = supply.requirements.workload, supply.catalog
     outcomes = _outcomes(workload, catalog)
@@ -426,12 +421,8 @@ class _Load:
 
         ``(work hours · R / (n · r) + stretches · beside) ÷ hours`` with ``n = ⌈R / r⌉`` containers of the rate r for
         the planned rate R: they take the next items until none is left, and not until the hour ends. It exceeds 1
-        where they idle on after the last open hour.
-
-        Args:
-            run: of the work.
-            pool: the containers.
-            beside_s: of the start and the idle time of a container in each stretch of open hours.
+        where they idle on after the last open hour. *beside_s*: of the start and the idle time of a container in each
+        stretch of open hours.
         """
         busiest, rate = self.classes[-1], float(pool.mix_rates.mean())
         hours = run.hours_up(busiest.hours_per_week)

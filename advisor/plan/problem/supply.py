@@ -219,11 +219,7 @@ def why_no_commitment(requirements: Requirements) -> str:
 
 
 def check_purchase(requirements: Requirements) -> None:
-    """Refuse a workload that may only be paid for by commitments that it may not enter.
-
-    Raises:
-        InputError: nothing could be bought.
-    """
+    """Raise InputError if the workload may only be paid for by commitments that it may not enter."""
     workload, why = requirements.workload, why_no_commitment(requirements)
     if workload.purchase != (Purchase.COMMITMENT,) or workload.commitments or not why:
         return

@@ -361,11 +361,7 @@ _PAGES: Mapping[str, Callable[[str, str], str]] = {
 
 
 def kind_of(text: str, where: str) -> str:
-    """Name of a document in its schema, whatever the version; that of a plan where it states none that has a page.
-
-    Raises:
-        InputError: it is not JSON.
-    """
+    """Name of a document in its schema of any version; "plan" if none has a page. Raises InputError for no JSON."""
     document = json_of(text, where, "give a JSON document of this program, such as of `advisor recommend`")
     schema = str(document.get("schema")) if isinstance(document, dict) else ""
     kind = schema.partition("/")[0].removeprefix("advisor.")
@@ -373,11 +369,7 @@ def kind_of(text: str, where: str) -> str:
 
 
 def page_of(text: str, where: str) -> str:
-    """The page of a document as HTML.
-
-    Raises:
-        InputError: it is not a document that has a page, or not of this version.
-    """
+    """HTML page of a document. Raises InputError if it is not a document that has a page, or not of this version."""
     return _PAGES[kind_of(text, where)](text, where)
 
 

@@ -9,37 +9,14 @@ from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.values import Interval, Option, Plan, Predicted, Rejection
 from advisor.plan.words import first_name, group_count_words, unit_of
 from advisor.records import dataclass, replace
+from advisor.report import option_words, words
 from advisor.report.fleet_words import detail_sections, fleet_lines, group_section
-from advisor.report.option_words import (
-    about,
-    ladder_section,
-    option_cells,
-    option_columns,
-    option_legend,
-    scaling_lines,
-    size_lines,
-)
+from advisor.report.pages import timeline
 from advisor.report.pages.bars import cost_bars, css_percent, kept_bars, ladder_bars, latency_gauges, log_around
 from advisor.report.pages.rendering import Live, provenance_rows, render_page
-from advisor.report.pages.timeline import (
-    distribution_charts,
-    distribution_section,
-    signal_charts,
-    use_of,
-    use_section,
-    week_chart,
-)
 from advisor.report.plan_words import evidence_lines, question_lines, question_words, risk_words
 from advisor.report.text_table import Section, dashed
 from advisor.report.verdict import further_sections, headline, miss_rows, verdict_lines
-from advisor.report.words import (
-    CODE_WORDS,
-    hardware_words,
-    paid_words,
-    rejection_counts,
-    relaxation_words,
-    short_words,
-)
 from advisor.units import milliseconds, ratio_words, usd
 
 MOST_OPTIONS = 600
@@ -47,7 +24,7 @@ MOST_OPTIONS = 600
 FILTERS: Mapping[str, Callable[[Option], str]] = {
     "provider": lambda option: option.provider,
     "region": lambda option: option.region,
-    "purchase": paid_words,
+    "purchase": words.paid_words,
     "precision": lambda option: option.precision,
 }
 """Filters of the options."""
@@ -126,7 +103,7 @@ def option_rows(plan: Plan, options: Sequence[Option]) -> tuple[Shown, ...]:
         Shown(
             rank=option.rank,
             keys={name: key(option) for name, key in FILTERS.items()},
-            cells=option_cells(option, unit_of(plan.demand)),
+            cells=option_words.option_cells(option, unit_of(plan.demand)),
             is_recommended=option.rank == chosen,
         )
         for option in options
@@ -168,11 +145,11 @@ def _chart(
             low=css_percent(x.at(interval.low)),
             high=css_percent(x.at(interval.high)),
             told=(
-                f"#{option.rank} {group_count_words(option)} × {option.instance_type} {paid_words(option)} "
+                f"#{option.rank} {group_count_words(option)} × {option.instance_type} {words.paid_words(option)} "
                 f"{option.precision}, {option.provider} {option.region} "
-                f"({hardware_words(option)}): {usd(costs[at])} a month, {title} "
+                f"({words.hardware_words(option)}): {usd(costs[at])} a month, {title} "
                 f"{milliseconds(interval.value)} ({milliseconds(interval.low)} to {milliseconds(interval.high)}, "
-                f"{option.evidence}{', not replayed' if about(option) else ''})"
+                f"{option.evidence}{', not replayed' if option_words.about(option) else ''})"
             ),
             is_front=at in front,
         )
@@ -291,15 +268,15 @@ def _fleet_view(plan: Plan, fleet: Fleet) -> Mapping[str, Any]:
         "replay": replay,
         "kept": list(kept_bars(plan, replay)) if replay else [],
         "gauges": list(latency_gauges(plan, replay)) if replay else [],
-        "distributions": list(distribution_charts(plan, fleet)),
-        "distribution_section": distribution_section(plan, fleet),
+        "distributions": list(timeline.distribution_charts(plan, fleet)),
+        "distribution_section": timeline.distribution_section(plan, fleet),
         "fleet": [group_section(fleet), *detail_sections(fleet)],
         "prices": Section("prices paid", headers=_PRICES, rows=tuple(_price_rows(fleet))),
     }
 
 
 def _view(plan: Plan) -> Mapping[str, Any]:
-    fleet, options, use = plan.fleet, shown_options(plan), use_of(plan)
+    fleet, options, use = plan.fleet, shown_options(plan), timeline.use_of(plan)
     rows = option_rows(plan, options)
     return {
         "kind": "plan",
@@ -310,25 +287,27 @@ def _view(plan: Plan) -> Mapping[str, Any]:
         "verdict": list(verdict_lines(plan, len(plan.options))),
         "help": _help(plan),
         "ladder": list(ladder_bars(plan)),
-        "ladder_section": ladder_section(plan, verbose=True),
+        "ladder_section": option_words.ladder_section(plan, verbose=True),
         "today": _today(plan),
         "cost_lines": fleet_lines(fleet, plan.workload["slo"]["within_ratio"]) if fleet else [],
-        "week": week_chart(plan, fleet) if fleet else None,
-        "timeline": list(signal_charts(use)) if use else [],
-        "timeline_section": use_section(use) if use else None,
-        "scaling": [*scaling_lines(fleet), *size_lines(fleet, plan.options)] if fleet else [],
+        "week": timeline.week_chart(plan, fleet) if fleet else None,
+        "timeline": list(timeline.signal_charts(use)) if use else [],
+        "timeline_section": timeline.use_section(use) if use else None,
+        "scaling": [*option_words.scaling_lines(fleet), *option_words.size_lines(fleet, plan.options)] if fleet else [],
         "fronts": list(front_charts(plan, options, rows)),
         "options": rows,
         "options_total": len(plan.options),
-        "options_legend": list(option_legend(options)),
-        "option_heads": [column.header for column in option_columns(unit_of(plan.demand))],
+        "options_legend": list(option_words.option_legend(options)),
+        "option_heads": [column.header for column in option_words.option_columns(unit_of(plan.demand))],
         "choices": choices(rows),
         "limits": _limits(fleet) if fleet else None,
-        "regions": Section("regions", tuple(option_legend(plan.options)), _REGIONS, rows=tuple(_region_rows(plan))),
+        "regions": Section(
+            "regions", tuple(option_words.option_legend(plan.options)), _REGIONS, rows=tuple(_region_rows(plan))
+        ),
         "rejected": Section(
             "why not", headers=_WHY_NOT, rows=tuple(map(_rejection_cells, plan.rejected[:MOST_REJECTIONS]))
         ),
-        "rejected_counts": rejection_counts(plan.rejected),
+        "rejected_counts": words.rejection_counts(plan.rejected),
         "rejected_total": len(plan.rejected),
         "further": list(further_sections(plan, verbose=True)),
         "assumptions": [*question_lines(plan), *evidence_lines(plan), *plan.notes],
@@ -357,7 +336,7 @@ def _help(plan: Plan) -> Section | None:
     """Help where nothing serves: what would help, and what came closest."""
     if plan.fleet is not None:
         return None
-    lines = tuple(relaxation_words(plan.conflict)) if plan.conflict else ()
+    lines = tuple(words.relaxation_words(plan.conflict)) if plan.conflict else ()
     return Section("what would help by itself", lines, ("instance type", "precision", "why not"), miss_rows(plan))
 
 
@@ -371,7 +350,7 @@ def _today(plan: Plan) -> Section | None:
     where = f"({current.provider} {current.region})"
     needed = _NOT_KNOWN if current.instances_needed is None else str(current.instances_needed)
     rows = (
-        ("fleet", f"{current.instances} × {current.instance_type} {paid} {where}", short_words(fleet)),
+        ("fleet", f"{current.instances} × {current.instance_type} {paid} {where}", words.short_words(fleet)),
         (
             "precision",
             current.precision or _NOT_KNOWN,
@@ -402,8 +381,8 @@ def _region_rows(plan: Plan) -> Iterator[tuple[str, ...]]:
     rejected = Counter((rejection.provider, rejection.region) for rejection in plan.rejected)
     chosen = {(group.provider, group.region) for group in plan.fleet.groups} if plan.fleet else set()
     for place, option in cheapest.items():
-        fleet = f"{group_count_words(option)} × {option.instance_type} {paid_words(option)} {option.precision}"
-        total = f"{about(option)}{option.cost.total_usd_per_month:,.2f}"
+        fleet = f"{group_count_words(option)} × {option.instance_type} {words.paid_words(option)} {option.precision}"
+        total = f"{option_words.about(option)}{option.cost.total_usd_per_month:,.2f}"
         mark = "recommended" if place in chosen else ""
         yield (*place, str(counts[place]), fleet, total, str(rejected[place]), mark)
     for place in sorted(rejected.keys() - cheapest.keys()):
@@ -413,7 +392,7 @@ def _region_rows(plan: Plan) -> Iterator[tuple[str, ...]]:
 
 def _rejection_cells(rejection: Rejection) -> tuple[str, ...]:
     parallel = "" if rejection.tensor_parallel is None else str(rejection.tensor_parallel)
-    why = CODE_WORDS[rejection.code]
+    why = words.CODE_WORDS[rejection.code]
     return (
         rejection.provider, rejection.region, rejection.instance_type, rejection.precision, parallel, why,
         _amount(rejection.needed, rejection.unit), _amount(rejection.available, rejection.unit), rejection.message,
@@ -432,7 +411,7 @@ def _price_rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:
     for group in fleet.groups:
         place = f"{group.provider} {group.region}"
         price = f"{group.instance_usd_per_hour:,.4f} per hour"
-        what = f"{group.instance_type} {paid_words(group)}"
+        what = f"{group.instance_type} {words.paid_words(group)}"
         yield what, place, price, group.price_source, group.price_as_of, group.price_quality
     for charge in fleet.standing:
         amount = _NOT_KNOWN if charge.usd_per_unit is None else f"{charge.usd_per_unit:,.4g} per {charge.unit}"

@@ -65,11 +65,7 @@ class Ticking:
     """µs since 1970 UTC, by a clock that somebody may set."""
 
     def run(self) -> None:
-        """Until told to stop.
-
-        Raises:
-            AdvisorError: nothing can be read any more.
-        """
+        """Until told to stop. Raises AdvisorError if nothing can be read any more."""
         cost_us = last_us = 0
         while True:
             if (tick_us := self._next_tick(last_us)) is None:

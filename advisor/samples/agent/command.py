@@ -38,11 +38,7 @@ COMMANDS: Mapping[str, Command] = {
 
 
 def run(name: str, arguments: Sequence[str], program: str) -> int:
-    """Run one command; the exit status.
-
-    Raises:
-        AdvisorError: something that the user can fix.
-    """
+    """Run one command; the exit status. Raises AdvisorError for something that the user can fix."""
     try:
         module, _, function = COMMANDS[name].target.partition(":")
         return cast("int", getattr(importlib.import_module(module), function)(arguments, f"{program} {name}"))

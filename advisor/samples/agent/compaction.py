@@ -51,11 +51,7 @@ class BucketUrl:
 
 
 def parse_bucket_url(text: str, where: str = "--upload") -> BucketUrl:
-    """The bucket that an address is of.
-
-    Raises:
-        InputError: it is none.
-    """
+    """The bucket that an address is of. Raises InputError if it is none."""
     try:
         parts = urlsplit(text)
     except ValueError:
@@ -110,11 +106,7 @@ def policy_of(url: BucketUrl) -> str:
 
 
 def main(arguments: Sequence[str], program: str) -> int:
-    """Print the permissions.
-
-    Raises:
-        InputError: the address is none of a bucket.
-    """
+    """Print the permissions. Raises InputError if the address is none of a bucket."""
     parser = argparse.ArgumentParser(
         prog=program, allow_abbrev=False, description="Print the permissions that an upload needs, and no more."
     )

@@ -46,11 +46,7 @@ class TlsFiles:
     """Authority that must have signed the clients' certificates."""
 
     def context(self) -> "ssl.SSLContext":
-        """TLS 1.2 or newer.
-
-        Raises:
-            InputError: a file is missing, or not what it should be.
-        """
+        """TLS 1.2 or newer. Raises InputError if a file is missing, or not what it should be."""
         import ssl  # noqa: PLC0415 - costs memory that plain HTTP need not pay
 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -81,8 +77,7 @@ class PageAddress:
     def parse(cls, text: str, tls_files: Sequence[str] = ()) -> Self:
         """Address of ``127.0.0.1:9464`` or ``[::1]:9464``, with files of certificate, key and client authority.
 
-        Raises:
-            InputError: it is neither, or it can be reached from other machines without a certificate.
+        Raises InputError if it is neither, or it can be reached from other machines without a certificate.
         """
         host, _, port = text.rpartition(":")
         try:
@@ -110,8 +105,7 @@ class PageServer:
     def __init__(self, address: PageAddress, page: Callable[[], bytes]) -> None:
         """Listen and answer; *page* makes the page, in other threads, one at a time.
 
-        Raises:
-            InputError: the address cannot be listened on, or the certificates cannot be used.
+        Raises InputError if the address cannot be listened on, or the certificates cannot be used.
         """
         self._address = address
         self._make_page = page

@@ -20,11 +20,7 @@ class SourceThread:
     """No process of its own."""
 
     def __init__(self, name: str, host: str, interval_us: int, addresses: Sequence[str]) -> None:
-        """Start it.
-
-        Raises:
-            OSError: there are no file descriptors left.
-        """
+        """Start it. Raises OSError if there are no file descriptors left."""
         read_end, self._write_end = os.pipe()
         os.set_blocking(read_end, False)
         self.read_end: int | None = read_end
@@ -77,11 +73,7 @@ class Process:
     def __init__(
         self, command: Sequence[str], *, listens: bool = False, speaks: bool = False, complains: bool = False
     ) -> None:
-        """Start a program, by its path, with pipes for its standard input and output, or for its standard error.
-
-        Raises:
-            OSError: the program cannot be started.
-        """
+        """Start a program with pipes for input and output, or standard error. Raises OSError if it cannot be."""
         self.write_end: int | None = None
         self.read_end: int | None = None
         if listens:

@@ -48,11 +48,7 @@ class Reader:
         self._rest = b""
 
     def feed(self, piece: bytes) -> Iterator[tuple[Word, Sequence[Any]]]:
-        """The messages that a piece completes.
-
-        Raises:
-            ProtocolError: this is not a message.
-        """
+        """The messages that a piece completes. Raises ProtocolError if this is not a message."""
         data, at = self._rest + piece, 0
         while len(data) - at >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(data, at)

@@ -25,11 +25,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def main(arguments: Sequence[str], program: str) -> int:
-    """Turn into the agent; returns only when that is impossible.
-
-    Raises:
-        InputError: there is nothing to read, or a value cannot be used.
-    """
+    """Turn into the agent; returns only when that is impossible. Raises InputError if a value cannot be used."""
     os.environ[VARIABLE] = _settings(arguments, program).as_argument()
     command = bare_interpreter("advisor.samples.agent.__main__")
     sys.stdout.flush()
@@ -65,11 +61,7 @@ def _settings(arguments: Sequence[str], program: str) -> Settings:
 
 
 def asked_sources(sources: Sequence[str], engines: Sequence[str]) -> tuple[Asked, ...]:
-    """Sources that ``--source`` and ``--engine`` ask for, each once.
-
-    Raises:
-        InputError: there is no such source, or this host has none.
-    """
+    """Sources of ``--source`` and ``--engine``, each once. Raises InputError if one is unknown, or not here."""
     names = [name for text in sources for name in (detect() if text == _AUTO else [text])]
     addresses: dict[str, list[str]] = {name: [] for name in names}
     if engines:

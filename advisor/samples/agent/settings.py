@@ -106,11 +106,7 @@ _LABEL_HINT = (
 
 
 def parse_labels(texts: Sequence[str]) -> tuple[Label, ...]:
-    """Labels of ``NAME=VALUE`` texts, in the order of their names.
-
-    Raises:
-        InputError: a text is not a label, or a name is taken.
-    """
+    """Sorted labels of ``NAME=VALUE`` texts. Raises InputError if a text is not a label, or a name is taken."""
     labels: dict[str, str] = {}
     for text in texts:
         name, separator, value = text.partition("=")

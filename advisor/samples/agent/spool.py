@@ -151,11 +151,7 @@ class SpoolWriter:
     """Appends the rows of one process; to be closed."""
 
     def __init__(self, directory: Path, host: str) -> None:
-        """Make sure that the directory can be written to, before there is anything to lose.
-
-        Raises:
-            InputError: it cannot.
-        """
+        """Check that the directory can be written to before there is anything to lose, or raise InputError."""
         self._folder = spool_folder(directory, host)
         self._stem = os.urandom(6).hex()
         self._sequence = 0
@@ -174,8 +170,8 @@ class SpoolWriter:
     def append(self, records: Sequence[Record]) -> None:
         """Write rows and gaps; they are safe after :meth:`sync`.
 
-        Raises:
-            SpoolFullError: not all of them could be written. They may be given again: what is there twice counts once.
+        Raises SpoolFullError if not all of them could be written. They may be given again: what is there twice counts
+        once.
         """
         for hour, group in groupby(records, key=lambda record: (record.end_us - 1) // _US_PER_HOUR):
             self._write(self._segment_of(hour), list(group))
@@ -183,8 +179,8 @@ class SpoolWriter:
     def sync(self) -> None:
         """Bring to disk what was appended: it is acknowledged when this returns.
 
-        Raises:
-            SpoolFullError: the disk refused; what was appended since the last sync is not safe and may be given again.
+        Raises SpoolFullError if the disk refused; what was appended since the last sync is not safe and may be given
+        again.
         """
         if self._file is None:
             return
@@ -195,11 +191,7 @@ class SpoolWriter:
             raise self._full(error) from error
 
     def close(self) -> None:
-        """Bring everything to disk and let go of the segment, so that it can be compacted.
-
-        Raises:
-            SpoolFullError: as for :meth:`sync`.
-        """
+        """Sync and let go of the segment, to be compacted. Raises SpoolFullError as for :meth:`sync`."""
         self.sync()
         self._abandon()
 
@@ -252,11 +244,7 @@ def segments(directory: Path, host: str | None = None) -> list[Path]:
 
 
 def read_segment(path: Path) -> Segment:
-    """All whole rows and gaps of a segment, also of one that is being written.
-
-    Raises:
-        OSError: the file cannot be read at all.
-    """
+    """All whole rows and gaps of a segment, also one being written. Raises OSError if the file cannot be read."""
     records: list[Record] = []
     skipped_bytes = 0
     with path.open("rb") as stream:

@@ -34,11 +34,7 @@ _WORDS = "words"
 
 
 def main(arguments: Sequence[str], program: str) -> int:
-    """Print it; the exit status: 1 where one of them is not running, or its state cannot be read.
-
-    Raises:
-        InputError: no agent has written its status there.
-    """
+    """Print it; exit status 1 where one is not running or unreadable. Raises InputError if no agent wrote there."""
     parser = argparse.ArgumentParser(
         prog=program,
         description="Say what the agents that write to DIRECTORY are doing: sources, last readings, gaps, restarts. "
@@ -144,10 +140,7 @@ def alive(arguments: Sequence[str], program: str) -> int:
     """Exit 0 while the agent of this host runs; 1 with the reason on stderr.
 
     A source that hangs in its driver is not a reason to restart an agent, which waits for it and reads the others: that
-    shows in ``--ready`` and in the metrics.
-
-    Raises:
-        InputError: no agent has written its status.
+    shows in ``--ready`` and in the metrics. Raises InputError if no agent has written its status.
     """
     parser = argparse.ArgumentParser(prog=program, description="Exit 0 while the agent of this host runs.")
     parser.add_argument(

@@ -70,11 +70,7 @@ class Supervisor:
         return self._keeper.waiting
 
     def run(self) -> None:
-        """Run until told to stop, or the duration is over; then flush everything.
-
-        Raises:
-            InputError: not one source can be read.
-        """
+        """Run until told to stop or the duration is over, then flush. Raises InputError if no source can be read."""
         try:
             if self._start():
                 self._go_on()

@@ -173,11 +173,7 @@ class NameTable:
         return [exporter for exporter in self.exporters.values() if exporter.serves and exporter.key not in _OWN]
 
     def with_file(self, path: Path | None) -> "NameTable":
-        """The same with the rows of a user's mapping file before all others; None: the same.
-
-        Raises:
-            InputError: with file and line, and what is allowed there.
-        """
+        """The same with rows of a user's mapping file, if any, first. Raises InputError with place and remedy."""
         if path is None:
             return self
         exporters, names = dict(self.exporters), []
@@ -206,8 +202,7 @@ def shipped() -> NameTable:
 def table_with(path: Path | None = None) -> NameTable:
     """The shipped table with a user's mapping file: the one given, else the one that the environment names.
 
-    Raises:
-        InputError: it cannot be read, or a row of it makes no sense.
+    Raises InputError if it cannot be read, or a row of it makes no sense.
     """
     named = os.environ.get(FILE_VARIABLE, "")
     return shipped().with_file(path or (Path(named) if named else None))

@@ -34,8 +34,7 @@ RENEW = "renew the credentials (`aws sso login`, or new keys) and check them wit
 def aws_session(region: str | None, profile: str | None, where: str) -> Any:  # noqa: ANN401 - boto3's
     """A boto3 session with the credentials that AWS's own tools would use; *region* and *profile* None: as these say.
 
-    Raises:
-        InputError: boto3 is not installed, or knows no such profile.
+    Raises InputError if boto3 is not installed, or knows no such profile.
     """
     try:
         import boto3  # noqa: PLC0415 - optional
@@ -129,8 +128,7 @@ class CloudWatchApi:
     def of(cls, region: str | None, profile: str | None, where: str) -> "CloudWatchApi":
         """CloudWatch with the credentials of AWS's own tools; throttled requests are sent again, ever more slowly.
 
-        Raises:
-            InputError: boto3 is not installed, or knows no such region or profile.
+        Raises InputError if boto3 is not installed, or knows no such region or profile.
         """
         session = aws_session(region, profile, where)
         from botocore.config import Config  # noqa: PLC0415 - optional
@@ -174,11 +172,7 @@ class CloudWatchApi:
         return answers
 
     def spans(self, start_seconds: float, end_seconds: float) -> list[Span]:
-        """A time in parts, oldest first, each of the shortest periods for which points are kept.
-
-        Raises:
-            InputError: it begins before anything that is kept.
-        """
+        """Parts of a time, oldest first, each of the shortest period kept. Raises InputError if it begins before."""
         now = self.now_seconds()
         self.period_since(start_seconds)
         coarsest = RETENTION[-1][0]
@@ -192,11 +186,7 @@ class CloudWatchApi:
         return spans[::-1]
 
     def period_since(self, start_seconds: float) -> int:
-        """Seconds of the shortest periods for which points are kept from then on.
-
-        Raises:
-            InputError: nothing is kept for so long.
-        """
+        """Seconds of the shortest periods kept from then on. Raises InputError if nothing is kept for so long."""
         days = (self.now_seconds() - start_seconds) / SECONDS_PER_DAY
         for seconds, kept_days in RETENTION:
             if days <= kept_days:
@@ -208,11 +198,7 @@ class CloudWatchApi:
         )
 
     def pages(self, operation: str, **arguments: Any) -> Iterator[Mapping[str, Any]]:  # noqa: ANN401 - boto3's
-        """CloudWatch's answer, page by page.
-
-        Raises:
-            InputError: it refuses, or cannot be reached.
-        """
+        """CloudWatch's answer, page by page. Raises InputError if it refuses, or cannot be reached."""
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - optional
 
         where = f"cloudwatch {self.region}"
@@ -285,8 +271,7 @@ class CloudWatchBackend:
     def at(cls, place: str, now_seconds: Callable[[], float] = time.time) -> "CloudWatchBackend":
         """The backend of ``cloudwatch://REGION`` or ``cloudwatch://REGION?profile=NAME``.
 
-        Raises:
-            InputError: boto3 is not installed, or knows no such region or profile.
+        Raises InputError if boto3 is not installed, or knows no such region or profile.
         """
         region, _, query = place.removeprefix("cloudwatch://").partition("?")
         api = CloudWatchApi.of(region or None, parse_qs(query).get("profile", [None])[0], place)

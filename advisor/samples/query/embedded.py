@@ -164,8 +164,7 @@ class EmbeddedBackend:
     def __init__(self, places: Sequence[str]) -> None:
         """Look at the names of the files; none is opened yet. *places*: directories or addresses in object storage.
 
-        Raises:
-            InputError: there is no such directory.
+        Raises InputError if there is no such directory.
         """
         self._store = Store(places)
         self._asked: tuple[Window, list[_Answer]] | None = None
@@ -184,11 +183,7 @@ class EmbeddedBackend:
         return [name for name in METRICS if name in names]
 
     def summaries(self, metrics: Sequence[str], window: Window) -> Iterator[Summary]:
-        """Some metrics of all accelerators, host by host.
-
-        Raises:
-            InputError: there is no metric of that name.
-        """
+        """Some metrics of all accelerators, host by host. Raises InputError if there is no metric of that name."""
         for name in metrics:
             if name not in METRICS:
                 raise InputError(f"there is no metric {name}", hint=f"one of {', '.join(METRICS)}")
@@ -250,10 +245,8 @@ _HINT = (
 def open_backend(places: Sequence[str], *, metrics: Path | None = None) -> QueryBackend:
     """The backend for directories or an address; what carries large libraries loads only when it is asked for.
 
-    *metrics*: file that maps further names of metrics, for Prometheus-compatible servers.
-
-    Raises:
-        InputError: nothing can answer for it, or what can is not installed.
+    *metrics*: file that maps further names of metrics, for Prometheus-compatible servers. Raises InputError if nothing
+    can answer for it, or what can is not installed.
     """
     if all(map(is_store, places)):
         return EmbeddedBackend(places)

@@ -97,11 +97,7 @@ def has_library(name: str, root: Path) -> bool:
 
 
 def open_source(name: str, host: str, addresses: Sequence[str] = ()) -> Source:
-    """Import a source and open it.
-
-    Raises:
-        InputError: there is no such source, or it cannot be read here.
-    """
+    """Import a source and open it. Raises InputError if there is no such source, or it cannot be read here."""
     if name not in SOURCES:
         raise InputError(f"{name!r} is not a source", hint=f"the sources are {', '.join(SOURCES)}")
     module_name, class_name = SOURCES[name].target.split(":")

@@ -411,10 +411,8 @@ class EngineSource:
     def __init__(self, host: str, endpoints: Sequence[str], limits: Limits = DEFAULT_LIMITS) -> None:
         """Prepare to read endpoints such as ``http://127.0.0.1:8000``; ``/metrics`` is added where there is no path.
 
-        A user and a password in an address are sent to it, and never printed or recorded.
-
-        Raises:
-            InputError: there is no endpoint, one is no URL or given twice, or the file of further names makes no sense.
+        A user and a password in an address are sent to it, and never printed or recorded. Raises InputError if there is
+        no endpoint, one is no URL or given twice, or the file of further names makes no sense.
         """
         addresses = [parse_address(endpoint, "/metrics") for endpoint in endpoints]
         if not addresses:

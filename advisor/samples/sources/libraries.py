@@ -30,11 +30,7 @@ class TpuSource:
     """Every chip that reported since the source was opened."""
 
     def __init__(self, host: str) -> None:
-        """Open the monitoring library.
-
-        Raises:
-            InputError: it is not here.
-        """
+        """Open the monitoring library. Raises InputError if it is not here."""
         try:
             from libtpu.sdk import tpumonitoring  # noqa: PLC0415 - it loads the vendor's library
         except Exception as error:
@@ -120,11 +116,7 @@ class AmdSource:
     """Every accelerator, each of its values by itself."""
 
     def __init__(self, host: str) -> None:
-        """Open the library.
-
-        Raises:
-            InputError: the package or its library is not here, or sees no accelerator.
-        """
+        """Open the library. Raises InputError if the package or its library is not here, or sees no accelerator."""
         try:
             import amdsmi  # noqa: PLC0415 - it loads the vendor's library, and prints
         except Exception as error:  # it raises a KeyError where it does not find the library

@@ -36,9 +36,7 @@ class ReportingTool:
         """Start it and take its first report.
 
         *hint*: what to do where it does not work; *take* takes the first lines, an InputError of it ends the tool.
-
-        Raises:
-            InputError: it is not installed, cannot be started, ends, says nothing, or shows no accelerator.
+        Raises InputError if it is not installed, cannot be started, ends, says nothing, or shows no accelerator.
         """
         self.name = command[0]
         self._hint = hint
@@ -70,11 +68,7 @@ class ReportingTool:
         raise InputError(f"{self.name} reports nothing", hint=self._hint)
 
     def new_lines(self) -> list[str]:
-        """Lines that came since the last call; never waits.
-
-        Raises:
-            InputError: it ended, or does not speak in lines.
-        """
+        """Lines since the last call; never waits. Raises InputError if it ended, or does not speak in lines."""
         said = self._rest
         while piece := self._read():
             said += piece
@@ -129,22 +123,14 @@ class GaudiSource:
     """The newest line of each accelerator."""
 
     def __init__(self, host: str, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start the tool and wait for its first report.
-
-        Raises:
-            InputError: the tool is missing, ends, or sees no accelerator.
-        """
+        """Start the tool and await its first report. Raises InputError if it is missing, ends, or sees nothing."""
         self._host = host
         self._clock = clock
         self._seen: dict[Target, tuple[float, Mapping[str, float]]] = {}
         self._tool = ReportingTool(_COMMAND, _HINT, self._take_first)
 
     def read(self) -> Sequence[Reading | Missed]:
-        """One reading of each accelerator, or a miss of one that is not reported any more.
-
-        Raises:
-            InputError: the tool ended.
-        """
+        """One reading of each accelerator, or a miss of one no longer reported. Raises InputError if the tool ended."""
         self._take(self._tool.new_lines())
         now = self._clock()
         return [
@@ -202,11 +188,7 @@ class NeuronSource:
     """The newest report."""
 
     def __init__(self, host: str, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start the tool and wait for its first report.
-
-        Raises:
-            InputError: the tool is missing, ends, or sees no device.
-        """
+        """Start the tool and await its first report. Raises InputError if it is missing, ends, or sees nothing."""
         self._host = host
         self._clock = clock
         self._report: Json = {}
@@ -217,11 +199,7 @@ class NeuronSource:
             self._tool = ReportingTool(("neuron-monitor", "-c", config.name), _NEURON_HINT, self._take_first)
 
     def read(self) -> Sequence[Reading | Missed]:
-        """One reading of each device, or a miss when there is no new report.
-
-        Raises:
-            InputError: the tool ended.
-        """
+        """One reading of each device, or a miss when there is no new report. Raises InputError if the tool ended."""
         self._take(self._tool.new_lines())
         if self._clock() - self._at > _STALE_SECONDS:
             return [Missed(target, "neuron-monitor does not report") for target in self._targets()]

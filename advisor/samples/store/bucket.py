@@ -72,8 +72,7 @@ class Bucket:
     def at(cls, url: BucketUrl) -> "Bucket":
         """The bucket of an address, with the credentials that the provider's own tools would use.
 
-        Raises:
-            InputError: pyarrow was built without this provider, or its region cannot be found out.
+        Raises InputError if pyarrow was built without this provider, or its region cannot be found out.
         """
         try:
             return cls(url, _OPENERS[url.scheme](url))
@@ -84,21 +83,12 @@ class Bucket:
             raise _refused(url, error) from error
 
     def names(self) -> list[str]:
-        """Names of all files there, in order.
-
-        Raises:
-            InputError: there is no such bucket or prefix, or it may not be listed.
-        """
+        """Names of all files there, in order. Raises InputError if there is no such place, or it may not be listed."""
         listed = self._listed(self.url.root, recursive=True)
         return sorted(file.path.removeprefix(self.url.root).strip("/") for file in listed)
 
     def open(self, name: str) -> Any:  # noqa: ANN401 - pyarrow's
-        """A file there, for reading at any position.
-
-        Raises:
-            FileNotFoundError: it is gone.
-            InputError: it may not be read.
-        """
+        """A file there, for reading anywhere. Raises FileNotFoundError if it is gone, InputError if unreadable."""
         return self._tried(lambda: self.filesystem.open_input_file(self._path(name)), may_miss=True)
 
     def bytes_below(self, folder: str) -> dict[str, int]:
@@ -278,10 +268,8 @@ class Uploads:
     def send(self, days: list[date], bucket: Bucket | None = None) -> Uploaded:
         """Upload what is missing of finished days, then remove there what was replaced.
 
-        *bucket*: None: that of the address, opened when something is missing.
-
-        Raises:
-            InputError: the bucket refuses, or cannot be reached; what was verified before stays so.
+        *bucket*: None: that of the address, opened when something is missing. Raises InputError if the bucket refuses,
+        or cannot be reached; what was verified before stays so.
         """
         uploaded = Uploaded()
         for day in days:
@@ -361,11 +349,7 @@ class StoredFile:
 
 
 def folders_of(places: Sequence[str]) -> "list[Folder]":
-    """Folders by their paths and addresses.
-
-    Raises:
-        InputError: an address is of no kind that is read, or names no account.
-    """
+    """Folders by path and address. Raises InputError if an address is of no kind that is read, or names no account."""
     for place in places:
         if not is_store(place):
             hint = f"give a directory, or an address that begins with {', '.join(SCHEMES)}"
@@ -375,10 +359,7 @@ def folders_of(places: Sequence[str]) -> "list[Folder]":
 
 @contextmanager
 def at_hand(files: Sequence[StoredFile]) -> Iterator[dict[StoredFile, Path]]:
-    """Paths of files on this machine; those of object storage are copied, and removed afterwards.
-
-    One that is gone meanwhile is left out.
-    """
+    """Paths of files here; those of object storage are copied for the time, but for any gone meanwhile."""
     paths = {file: path for file in files if (path := file.folder.local(file)) is not None}
     distant = [file for file in files if file not in paths]
     if not distant:

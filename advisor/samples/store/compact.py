@@ -27,20 +27,9 @@ from advisor.samples.agent.spool import claimed, read_segment, segments, sync_fo
 from advisor.samples.agent.status import read_object, status_path
 from advisor.samples.metrics import Scope
 from advisor.samples.rows import Record
+from advisor.samples.store import row_tables
 from advisor.samples.store.bucket import Uploaded, Uploads
 from advisor.samples.store.hosts import count_rows, encode_counts
-from advisor.samples.store.row_tables import (
-    HOST_KEY,
-    LABELS_KEY,
-    UnreadableError,
-    columns_of_scope,
-    content_digest,
-    encode_table,
-    merged,
-    read_named,
-    read_table,
-    tables_of,
-)
 
 _NAMES = {Scope.ACCELERATOR: places.ROWS, Scope.ENGINE: places.ENGINES}
 _DAY = "day"
@@ -96,10 +85,8 @@ def compact(
 
     *keep_days*: whole days before today that are kept; None: all. *max_bytes*: what the host's files may take; the
     oldest days go first, today's never. None: any. *now*: the time, by which a day is finished; None: the clock's.
-    *upload*: where finished days go; no bound removes a day that is not verified there. None: nowhere.
-
-    Raises:
-        InputError: it cannot write here. What was not compacted stays as it was.
+    *upload*: where finished days go; no bound removes a day that is not verified there. None: nowhere. Raises
+    InputError if it cannot write here. What was not compacted stays as it was.
     """
     today = (now or datetime.now(UTC)).date()
     done = Compacted()
@@ -124,8 +111,7 @@ def compact(
 def upload_today(directory: Path, host: str, url: BucketUrl, now: datetime | None = None) -> Uploaded | None:
     """Upload what there is of today, too: for a host that may not be there tomorrow. See :func:`compact`.
 
-    Raises:
-        InputError: the bucket refuses, or cannot be reached.
+    Raises InputError if the bucket refuses, or cannot be reached.
     """
     with _only_one(places.spool_folder(directory, host)) as is_mine:
         return Uploads(directory, host, url).send([(now or datetime.now(UTC)).date()]) if is_mine else None
@@ -180,8 +166,8 @@ class _HostStore:
                 self._done.skipped.append(SkippedFile(path, reason))
             dated = sorted(segment.records, key=_day_of)
             for day, records in groupby(dated, key=_day_of):
-                for scope, table in tables_of(records).items():
-                    content = encode_table(merged([table], scope), self._labels, self._facts)
+                for scope, table in row_tables.tables_of(records).items():
+                    content = row_tables.encode_table(row_tables.merged([table], scope), self._labels, self._facts)
                     self._write(day, f"{_NAMES[scope]}-{path.stem}.parquet", content)
             path.unlink()
             self._done.segments += 1
@@ -232,15 +218,15 @@ class _HostStore:
         labels, facts = dict[str, str](), dict[str, str]()
         for path in paths:
             try:
-                read[path] = read_table(path, columns_of_scope(scope))
-                labels |= read_named(path, LABELS_KEY)
-                facts |= read_named(path, HOST_KEY)
-            except UnreadableError as error:
+                read[path] = row_tables.read_table(path, row_tables.columns_of_scope(scope))
+                labels |= row_tables.read_named(path, row_tables.LABELS_KEY)
+                facts |= row_tables.read_named(path, row_tables.HOST_KEY)
+            except row_tables.UnreadableError as error:
                 self._done.skipped.append(SkippedFile(path, str(error)))
         if not read:
             return None
-        content = encode_table(merged(list(read.values()), scope), labels, facts)
-        name = f"{_NAMES[scope]}-{_DAY}-{content_digest(content)}.parquet"
+        content = row_tables.encode_table(row_tables.merged(list(read.values()), scope), labels, facts)
+        name = f"{_NAMES[scope]}-{_DAY}-{row_tables.content_digest(content)}.parquet"
         self._write(day, name, content)
         for path in read:
             if path.name != name:
@@ -258,8 +244,10 @@ class _HostStore:
                 self._replace(path)
         if (folder / name).exists():
             return
-        with contextlib.suppress(UnreadableError):
-            counts = count_rows(read_table(folder / rows_name, columns_of_scope(Scope.ACCELERATOR)))
+        with contextlib.suppress(row_tables.UnreadableError):
+            counts = count_rows(
+                row_tables.read_table(folder / rows_name, row_tables.columns_of_scope(Scope.ACCELERATOR))
+            )
             if counts.num_rows:
                 self._write(day, name, encode_counts(counts))
 

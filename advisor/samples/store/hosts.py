@@ -225,11 +225,7 @@ def is_whole(day: date, first_us: int, last_us: int) -> bool:
 
 
 def read_inventory(folders: Sequence[Folder]) -> dict[str, HostFiles]:
-    """Files by host, in order of name.
-
-    Raises:
-        InputError: there is no such directory, or it may not be read.
-    """
+    """Files by host, in order of name. Raises InputError if there is no such directory, or it may not be read."""
     hosts: dict[str, HostFiles] = {}
     for folder in folders:
         for file in folder.files():

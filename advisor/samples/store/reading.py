@@ -22,19 +22,9 @@ from advisor.samples.metrics import Scope
 from advisor.samples.places import ROW_US, US_PER_DAY, day_of, start_us
 from advisor.samples.query.values import Window
 from advisor.samples.rows import Record
-from advisor.samples.store import hosts
+from advisor.samples.store import hosts, row_tables
 from advisor.samples.store.bucket import StoredFile, at_hand, folders_of
 from advisor.samples.store.hosts import DayFiles, HostFiles, is_meant, is_whole, read_inventory
-from advisor.samples.store.row_tables import (
-    HISTOGRAM_SCHEMA,
-    UnreadableError,
-    columns_of_scope,
-    keys_of_scope,
-    merged,
-    read_table,
-    tables_of,
-    time_range_us,
-)
 
 _THREADS = 2
 Paths = Mapping[StoredFile, Path]
@@ -52,8 +42,7 @@ class Store:
     def __init__(self, places: Sequence[str]) -> None:
         """List the names of the files in directories or copies of them in object storage; none is opened yet.
 
-        Raises:
-            InputError: there is no such directory, or it may not be read.
+        Raises InputError if there is no such directory, or it may not be read.
         """
         self.where = ", ".join(places)
         self._folders = folders_of(places)
@@ -174,10 +163,10 @@ class Store:
         for file in (*files.rows.values(), *files.engines.values()):
             try:
                 with file.folder.open(file) as stream:
-                    span = time_range_us(stream)
+                    span = row_tables.time_range_us(stream)
             except FileNotFoundError:
                 raise
-            except (OSError, UnreadableError) as error:
+            except (OSError, row_tables.UnreadableError) as error:
                 self.note(file.where, str(error))
                 continue
             if span is not None:
@@ -223,7 +212,9 @@ class HostReader:
         with _fetched([file for file in dict.fromkeys(wanted) if file is not None]) as paths:
             for host, day, files in days:
                 ready = counted[host, day]
-                counts = None if ready is None else self._table(ready, paths, hosts.COLUMNS, HISTOGRAM_SCHEMA)
+                counts = (
+                    None if ready is None else self._table(ready, paths, hosts.COLUMNS, row_tables.HISTOGRAM_SCHEMA)
+                )
                 if counts is None:
                     counts = self._count_now(host, day, files, paths)
                 if counts is not None:
@@ -236,7 +227,7 @@ class HostReader:
         ready = [file for file in counted if file is not None]
         column = pa.schema([hosts.COLUMNS.field("accelerator_uuid")])
         with _fetched(ready) as paths:
-            tables = [self._table(file, paths, column, HISTOGRAM_SCHEMA) for file in ready]
+            tables = [self._table(file, paths, column, row_tables.HISTOGRAM_SCHEMA) for file in ready]
         others = {day for (_, day, _), file in zip(days, counted, strict=True) if file is None}
         tables += self.rows_by_day(Scope.ACCELERATOR, (), others)
         columns = [table["accelerator_uuid"] for table in tables if table is not None]
@@ -273,7 +264,7 @@ class HostReader:
     ) -> pa.Table:  # fmt: skip
         for unfinished in files.unfinished.values():
             self._store.note(unfinished.where, _UNFINISHED)
-        every, names = columns_of_scope(scope), dict.fromkeys((*keys_of_scope(scope), *columns))
+        every, names = row_tables.columns_of_scope(scope), dict.fromkeys((*row_tables.keys_of_scope(scope), *columns))
         schema = pa.schema([every.field(name) for name in names])
         stored = [self._table(file, paths, schema) for file in _of_scope(files, scope)]
         tables = [table for table in stored if table is not None]
@@ -281,7 +272,7 @@ class HostReader:
         if spooled is not None:
             tables.append(spooled.select(schema.names))
         if len(tables) != 1 or spooled is not None:
-            tables = [merged(tables, scope) if tables else schema.empty_table()]
+            tables = [row_tables.merged(tables, scope) if tables else schema.empty_table()]
         return self._inside(tables[0], day)
 
     def _spool(self, host: str, day: date, files: DayFiles) -> Mapping[Scope, pa.Table]:
@@ -289,14 +280,16 @@ class HostReader:
         if (host, day) not in self._spooled:
             with _fetched(list(files.spool.values())) as paths:
                 records = [record for path in paths.values() for record in self._store.segment(path)]
-            self._spooled[host, day] = tables_of(record for record in records if day_of(record.end_us) == day)
+            self._spooled[host, day] = row_tables.tables_of(
+                record for record in records if day_of(record.end_us) == day
+            )
         return self._spooled[host, day]
 
     def _table(self, file: StoredFile, paths: Paths, columns: pa.Schema, *schema: str) -> pa.Table | None:
         """Content of a file; None where it cannot be used, which is noted."""
         try:
-            return read_table(paths[file], columns, *schema)
-        except UnreadableError as error:
+            return row_tables.read_table(paths[file], columns, *schema)
+        except row_tables.UnreadableError as error:
             self._store.note(file.where, str(error))
             return None
 

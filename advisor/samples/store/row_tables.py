@@ -237,9 +237,8 @@ def content_digest(content: bytes) -> str:
 def read_table(path: Path, columns: pa.Schema, schema: str = SCHEMA_V2) -> pa.Table:
     """A file with the given columns; those that a file of rows lacks, as older agents may have written it, are null.
 
-    Raises:
-        UnreadableError: it was cut short or damaged, or the agent did not write it.
-        FileNotFoundError: a compaction was quicker.
+    Raises UnreadableError if it was cut short or damaged, or the agent did not write it, and FileNotFoundError if a
+    compaction was quicker.
     """
     metadata = _metadata_of(path)
     _check_schema(metadata, schema)
@@ -263,11 +262,7 @@ def read_table(path: Path, columns: pa.Schema, schema: str = SCHEMA_V2) -> pa.Ta
 
 
 def time_range_us(stream: BinaryIO) -> tuple[int, int] | None:
-    """Begin of the first row in a file and end of the last; None where it has no rows.
-
-    Raises:
-        UnreadableError: it was cut short, or the agent did not write it.
-    """
+    """Begin of the first row in a file and end of the last; None: no rows. Raises UnreadableError if cut short."""
     metadata = _metadata_of(stream)
     _check_schema(metadata, SCHEMA_V2)
     columns = [metadata.row_group(number).column(0) for number in range(metadata.num_row_groups)]
@@ -281,8 +276,7 @@ def time_range_us(stream: BinaryIO) -> tuple[int, int] | None:
 def read_named(source: Path | BinaryIO, key: bytes) -> dict[str, str]:
     """Static labels (``LABELS_KEY``) or facts (``HOST_KEY``) of the host that a file of rows is of; empty without.
 
-    Raises:
-        UnreadableError: it was cut short or damaged.
+    Raises UnreadableError if it was cut short or damaged.
     """
     named = json.loads((_metadata_of(source).metadata or {}).get(key, b"{}"))
     return {str(name): str(value) for name, value in named.items()}

@@ -163,11 +163,7 @@ _ANCHORS = ("memory_used_bytes", "busy_ratio", "power_watts", "requests_running"
 
 
 def discover(questions: Questions, window: Window) -> Fleet:
-    """Everything that has samples in a window.
-
-    Raises:
-        InputError: the server cannot be asked.
-    """
+    """Everything that has samples in a window. Raises InputError if the server cannot be asked."""
     empty = Fleet(window, questions.names(window), (), includes_start(questions.api, window.end_us))
     sources = [source for name in anchors(questions.table, empty.names) for source in _sources(questions, empty, name)]
     infos: dict[str, Mapping[str, str]] = {}  # labels of info metrics by the UUID in them
@@ -241,10 +237,7 @@ class PrometheusBackend:
 
         *selector*: label matchers that every series has to meet, such as ``cluster="a", job="dcgm"``. *hosts_at_once*:
         hosts in one question; fewer where the server's limits ask for it. *metrics*: file that maps further names;
-        None: the environment may name one.
-
-        Raises:
-            InputError: a row of that file makes no sense.
+        None: the environment may name one. Raises InputError if a row of that file makes no sense.
         """
         matchers = selector.strip().removeprefix("{").removesuffix("}").strip().rstrip(",")
         self.questions = Questions(PrometheusApi(access), matchers, hosts_at_once, table=table_with(metrics))
@@ -254,16 +247,14 @@ class PrometheusBackend:
     def at(cls, url: str, selector: str = "", metrics: Path | None = None) -> "PrometheusBackend":
         """A backend for an address, with what the environment holds of tokens.
 
-        Raises:
-            InputError: it is not an address, or the file of further names makes no sense.
+        Raises InputError if it is not an address, or the file of further names makes no sense.
         """
         return cls(PrometheusEndpoint.of(url), selector, metrics=metrics)
 
     def window(self) -> Window | None:
         """Window from the first to the last sample of the last three months; None where there is none.
 
-        Raises:
-            InputError: no name that the server has is known, but some look alike.
+        Raises InputError if no name that the server has is known, but some look alike.
         """
         now_us = time.time_ns() // 1000
         names = self.questions.names(Window(now_us - LOOK_BACK_US, now_us))

@@ -64,12 +64,7 @@ class PrometheusApi:
     requests: int = 0
 
     def instant(self, query: str, end_us: int) -> list[Series]:
-        """Evaluate at one moment, µs since 1970.
-
-        Raises:
-            TooMuchError: a limit of the server's.
-            InputError: it cannot be reached, or refuses.
-        """
+        """Evaluate at a moment, µs since 1970. Raises TooMuchError for a limit, InputError if unreachable."""
         # nocache: VictoriaMetrics otherwise moves moments of the last 30 s into the past.
         data = self._ask("/api/v1/query", {"query": query, "time": _seconds(end_us), "nocache": "1"})
         return self._series(data)
@@ -77,9 +72,7 @@ class PrometheusApi:
     def over_range(self, query: str, start_us: int, end_us: int, step_us: int) -> list[Series]:
         """Evaluate from one moment to another, at most :data:`MOST_POINTS` of them.
 
-        Raises:
-            TooMuchError: a limit of the server's.
-            InputError: it cannot be reached, or refuses.
+        Raises TooMuchError for a limit of the server's, and InputError if it cannot be reached, or refuses.
         """
         asked = {"query": query, "start": _seconds(start_us), "end": _seconds(end_us), "step": _seconds(step_us)}
         return self._series(self._ask("/api/v1/query_range", {**asked, "nocache": "1"}))
@@ -88,10 +81,8 @@ class PrometheusApi:
         """Values of a label in a time, of all series or of those that a selector matches.
 
         Where none matches in that time, those that match at any: Prometheus 2.53 leaves samples out here that came out
-        of order, once newer ones were written to its disk, and answers queries for them.
-
-        Raises:
-            InputError: it cannot be reached, or refuses.
+        of order, once newer ones were written to its disk, and answers queries for them. Raises InputError if it cannot
+        be reached, or refuses.
         """
         times = {"start": _seconds(start_us), "end": _seconds(end_us)}
         if not match:

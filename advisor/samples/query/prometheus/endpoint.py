@@ -45,8 +45,7 @@ class Signer:
     def of(cls, url: str, region: str | None, profile: str | None) -> "Signer":
         """A signer for a server in a region (None: that of its address), with a profile of AWS's (None: the default).
 
-        Raises:
-            InputError: boto3 is not installed, there are no credentials, or the region is not known.
+        Raises InputError if boto3 is not installed, there are no credentials, or the region is not known.
         """
         scope = region or workspace_region(url)
         if scope is None:
@@ -60,8 +59,7 @@ class Signer:
     def headers(self, method: str, url: str, body: str | None, content: Mapping[str, str]) -> dict[str, str]:
         """Headers that a request (its whole URL) needs to be signed, beside *content*, those of its body.
 
-        Raises:
-            InputError: the credentials have expired and cannot be renewed.
+        Raises InputError if the credentials have expired and cannot be renewed.
         """
         from botocore.auth import SigV4Auth  # noqa: PLC0415 - optional
         from botocore.awsrequest import AWSRequest  # noqa: PLC0415 - optional
@@ -124,9 +122,7 @@ class PrometheusEndpoint:
         of the address) and profile (None: the default) to sign requests with; None: only requests to managed workspaces
         are signed, and those of whom the environment names a region. *environment*: variables that may hold a token, a
         user, a password and a tenant; None: those of this process. *timeout_seconds*: longest wait for one answer.
-
-        Raises:
-            InputError: the address or a file is none, or there is nothing to sign with.
+        Raises InputError if the address or a file is none, or there is nothing to sign with.
         """
         parts = _split(url)
         variables = os.environ if environment is None else environment
@@ -140,11 +136,7 @@ class PrometheusEndpoint:
 
 
 def shown_url(url: str) -> str:
-    """An address without query and fragment: fit for messages and plans.
-
-    Raises:
-        InputError: it is none, or holds a user or a password.
-    """
+    """An address without query and fragment, fit for plans. Raises InputError if it is none, or has credentials."""
     return _shown(_split(url))
 
 

@@ -288,11 +288,7 @@ ByIdentity = dict[Identity, Stats]
 
 
 def read_statistics(questions: Questions, fleet: Fleet, name: Name, chunk: Sequence[Sighting]) -> ByIdentity:
-    """Statistics of one name, times its scale.
-
-    Raises:
-        InputError: the server cannot be asked, or even one host is above its limits.
-    """
+    """Statistics of a name, times its scale. Raises InputError if the server is silent, or a host above its limits."""
     wanted = {sighting.identity for sighting in chunk}
     counts = series_of(questions, fleet, name, chunk, _COUNT)
     several = {identity for identity, series in counts.items() if len(series) > 1} & wanted

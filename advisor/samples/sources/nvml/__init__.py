@@ -54,11 +54,7 @@ class Profiling:
             self._question.metrics[place].metricId = number
 
     def read(self) -> Mapping[str, float]:
-        """Means since the call before; nothing the first time.
-
-        Raises:
-            pynvml.NVMLError: a call failed.
-        """
+        """Means since the call before; nothing the first time. Raises pynvml.NVMLError if a call failed."""
         if self._instance is None:
             supported(lambda: pynvml.nvmlGpmSampleGet(self._whole, self._now))
         else:
@@ -120,11 +116,7 @@ class XidErrors:
                 self._register(device)
 
     def count(self) -> None:
-        """Take what was reported since the last time.
-
-        Raises:
-            pynvml.NVMLError: the events cannot be read.
-        """
+        """Take what was reported since the last time. Raises pynvml.NVMLError if the events cannot be read."""
         for _ in range(_MOST_AT_ONCE if self._devices else 0):
             try:
                 event = pynvml.nvmlEventSetWait_v2(self._events, _AT_ONCE_MS)
@@ -164,8 +156,7 @@ class NvmlSource:
     def __init__(self, host: str, clock: Callable[[], float] = time.monotonic) -> None:
         """Open the library and list what there is; *clock*: seconds, for what is read at a slower pace.
 
-        Raises:
-            InputError: there is no driver, it is not usable, or it has no accelerator.
+        Raises InputError if there is no driver, it is not usable, or it has no accelerator.
         """
         self._host = host
         self._clock = clock
@@ -186,11 +177,7 @@ class NvmlSource:
             raise counters.cannot_open(error) from error
 
     def read(self) -> Sequence[Reading | Missed]:
-        """One reading or miss of each accelerator.
-
-        Raises:
-            InputError: the driver was replaced or unloaded under the program.
-        """
+        """One reading or miss of each accelerator. Raises InputError if the driver was replaced or unloaded."""
         now = self._clock()
         often, seldom = now >= self._often_at, now >= self._seldom_at
         extra = [counters.processes] * often + [counters.uncorrected_errors] * seldom

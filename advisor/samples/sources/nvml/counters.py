@@ -74,11 +74,7 @@ def supported(call: Callable[[], _T]) -> _T:
 
 
 def attempted(call: Callable[[], _T]) -> _T:
-    """Result of an NVML call that there is no way around.
-
-    Raises:
-        pynvml.NVMLError: it failed, also where the driver does not have it.
-    """
+    """Result of an indispensable NVML call. Raises pynvml.NVMLError if it failed, or the driver does not have it."""
     try:
         return call()
     except pynvml.NVMLLibraryMismatchError as error:
@@ -86,11 +82,7 @@ def attempted(call: Callable[[], _T]) -> _T:
 
 
 def if_known(call: Callable[[], _T]) -> _T | None:
-    """Result of an NVML call that the agent can do without.
-
-    Raises:
-        pynvml.NVMLError: the accelerator or the driver is gone.
-    """
+    """Result of an NVML call, if any. Raises pynvml.NVMLError if the accelerator or the driver is gone."""
     try:
         return supported(call)
     except UnsupportedError:
@@ -158,11 +150,7 @@ class Device:
     """Counted since the agent started; None where the driver does not report them."""
 
     def open(self) -> None:
-        """Find the accelerator (again) and ask who it is.
-
-        Raises:
-            pynvml.NVMLError: it does not answer.
-        """
+        """Find the accelerator (again) and ask who it is. Raises pynvml.NVMLError if it does not answer."""
         uuid = self.uuid
         handle = attempted(
             lambda: (
@@ -174,10 +162,7 @@ class Device:
         self._identify(handle)
 
     def mig_instances(self) -> list["Device"]:
-        """The MIG instances it is divided into; empty for a whole accelerator.
-
-        ``nvidia-smi -L``, ``nvidia-smi --query-gpu=mig.mode.current``
-        """
+        """MIG instances it is divided into; empty: whole. ``nvidia-smi -L``, ``--query-gpu=mig.mode.current``."""
         try:
             current, _ = supported(lambda: pynvml.nvmlDeviceGetMigMode(self.handle))
             slots = supported(lambda: pynvml.nvmlDeviceGetMaxMigDeviceCount(self.handle)) if current else 0
@@ -341,10 +326,7 @@ def processes(device: Device) -> Values:
 
 
 def uncorrected_errors(device: Device) -> Values:
-    """Memory errors over its life that were not corrected.
-
-    ``nvidia-smi --query-gpu=ecc.errors.uncorrected.aggregate.total``
-    """
+    """Uncorrected memory errors over its life, ``nvidia-smi --query-gpu=ecc.errors.uncorrected.aggregate.total``."""
     errors = supported(
         lambda: pynvml.nvmlDeviceGetTotalEccErrors(
             device.handle, pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, pynvml.NVML_AGGREGATE_ECC
