@@ -29,9 +29,15 @@ limits: {min_replicas: 2, zones: 2}
 def plan(tmp_path):
     """Makes the plan of a workload with further lines."""
 
-    def made(*lines):
+    def made(*lines, replaced=None):
+        keys = {line.partition(":")[0] for line in lines}
+        text = "".join(
+            f"{line}\n" for line in (*ASKED.splitlines(), *lines) if line in lines or line.partition(":")[0] not in keys
+        )
+        for old, new in (replaced or {}).items():
+            text = text.replace(old, new)
         path = tmp_path / "workload.yaml"
-        path.write_text(ASKED + "".join(f"{line}\n" for line in lines))
+        path.write_text(text)
         return plan_for(read_workload(path), load_catalog())
 
     return made
@@ -61,3 +67,15 @@ def test_what_runs_today_is_judged_however_slow_it_is(plan):
     assert 0.5 < current.within_slo_ratio < 0.99
     assert current.instances_needed is None
     assert "with no other load, 2 s wanted" in current.not_judged
+
+
+def test_a_further_precision_takes_no_fleet_away(plan):
+    """The closed form prefers fp8, of which no number keeps the SLO; bf16 on the same machines does."""
+    lines = ("regions: [us-east-1]", "instance_types: [g5.12xlarge]", "limits: {}")
+    less = {"p95: 5200": "p95: 2400", "p50: 1000": "p50: 700"}
+    alone, both = (
+        plan(*lines, replaced={**less, "[bf16]": precisions}).fleet.cost.total_usd_per_month
+        for precisions in ("[bf16]", "[bf16, fp8]")
+    )
+
+    assert both <= alone
