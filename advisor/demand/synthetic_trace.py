@@ -131,7 +131,7 @@ def rehearse(
     others = list(_hour_changes(profile, calendar, most_requests // 2)) if calendar and classes > 1 else []
     in_others = sum(int(other.requests_per_minute.sum()) for other in others)
     busiest = _busiest(profile, most_requests - in_others) if demand.profile else profile
-    first, *others = (_filled(profile, stretch, filling_minutes) for stretch in (busiest, *others))
+    first, *others = (_filled(demand, profile, stretch, filling_minutes) for stretch in (busiest, *others))
     stretches = [first, *_after(first, others)]
     requests = _requests(demand, stretches)
     is_filling = _is_filling(requests.seconds, stretches, filling_minutes)
@@ -180,7 +180,7 @@ def stressed(
     peak_ratio, dispersion_ratio = stress
     thinned = _minutes(demand, most_requests, calendar).times(scale)
     stretch = _busiest(thinned, most_requests) if demand.profile else thinned
-    more = _filled(thinned, stretch, filling_minutes).times(peak_ratio)
+    more = _filled(demand, thinned, stretch, filling_minutes).times(peak_ratio)
     if peak_ratio < 1:
         more = replace(more, requests_per_minute=_whole_requests(more))
     ten_seconds, one_second, tenth_second = (index * dispersion_ratio for index in _indices(more.dispersion))
@@ -254,7 +254,7 @@ def steady(
     per_minute = requests_per_second * SECONDS_PER_MINUTE
     minutes = min(max(int(most_requests / max(per_minute, 1e-9)), 1), STEADY_MINUTES)
     is_long = long_minutes > STEADY_MINUTES
-    counts = _random_counts(start_seconds, np.full(long_minutes if is_long else minutes, per_minute))
+    counts = _random_counts(_key_of(demand, start_seconds), np.full(long_minutes if is_long else minutes, per_minute))
     if not counts[len(counts) // 2 :].any():
         counts[-1] = 1
     requests = _requests(demand, [DemandProfile(start_seconds, counts)])
@@ -278,7 +278,7 @@ def _minutes(demand: Demand, most_requests: int, calendar: Calendar | None) -> D
     start = on_the_calendar(profile.start_seconds)
     hours = (_minute_of(start) + np.arange(profile.requests_per_minute.size)) // MINUTES_PER_HOUR
     of_week = hours_of_week(int(hours[0]), int(hours[-1] - hours[0]) + 1)[hours - hours[0]]
-    items = _random_counts(start, added[of_week] * SECONDS_PER_MINUTE)
+    items = _random_counts(_minute_of(start), added[of_week] * SECONDS_PER_MINUTE)
     return replace(profile, requests_per_minute=profile.requests_per_minute + items)
 
 
@@ -296,10 +296,15 @@ def _declared_hour(demand: Demand, added: Floats, *, of_one_class: bool) -> int:
 
     Where all hours are planned alike, or all are open, the one to which batch work adds most.
     """
+    closed = None if of_one_class and added.any() else _closed_hour(demand)
+    return int(np.argmax(added)) if closed is None else closed
+
+
+def _closed_hour(demand: Demand) -> int | None:
+    """First hour of the week that is not open to batch work; None without any."""
     run = None if demand.beside is None else demand.beside.run
     is_open = set() if run is None else set(run.hours_of_week(len(run.open_hours)))
-    closed = () if of_one_class and added.any() else (hour for hour in range(HOURS_PER_WEEK) if hour not in is_open)
-    return next(iter(closed), int(np.argmax(added)))
+    return next((hour for hour in range(HOURS_PER_WEEK) if hour not in is_open), None)
 
 
 def _declared(demand: Demand, most_requests: int, added: Floats, *, of_one_class: bool) -> DemandProfile:
@@ -308,15 +313,16 @@ def _declared(demand: Demand, most_requests: int, added: Floats, *, of_one_class
     per_minute = (demand.requests_per_second.peak + float(added[hour])) * SECONDS_PER_MINUTE
     minutes = max(DECLARED_MINUTES, min(math.ceil(most_requests / max(per_minute, 1e-9) / 10), 24 * 60))
     count = min(minutes, max(int(most_requests / max(per_minute, 1e-9)), 1))
-    counts = _random_counts(MONDAY_SECONDS + hour * SECONDS_PER_HOUR, np.full(count, per_minute))
+    start = MONDAY_SECONDS + hour * SECONDS_PER_HOUR
+    counts = _random_counts(_key_of(demand, start), np.full(count, per_minute))
     if not counts.any():
         counts[0] = 1
-    return DemandProfile(MONDAY_SECONDS + hour * SECONDS_PER_HOUR, counts)
+    return DemandProfile(start, counts)
 
 
-def _random_counts(start_seconds: float, per_minute: Floats) -> Floats:
-    """Requests of each minute from a time on, with random arrivals at so many a minute, (minutes,)."""
-    numbers = bursts.uniforms(_COUNTS, _minute_of(start_seconds) + np.arange(per_minute.size))
+def _random_counts(first: int, per_minute: Floats) -> Floats:
+    """Requests of each minute with random arrivals at so many a minute, (minutes,); *first*: key of the first."""
+    numbers = bursts.uniforms(_COUNTS, first + np.arange(per_minute.size))
     counts = np.zeros(per_minute.size)
     for mean in sorted(set(per_minute[per_minute > 0].tolist())):
         here = per_minute == mean
@@ -336,6 +342,12 @@ def _minute_of(seconds: float) -> int:
     return round(seconds / SECONDS_PER_MINUTE)
 
 
+def _key_of(demand: Demand, seconds: float) -> int:
+    """Key of a minute's random numbers; batch work moves the stretch of a declared demand, and not its arrivals."""
+    moved_hours = 0 if demand.profile is not None else _closed_hour(demand) or 0
+    return _minute_of(seconds) - moved_hours * MINUTES_PER_HOUR
+
+
 def with_lengths(demand: Demand, seconds: Floats, numbers: Floats) -> Requests:
     """Arrivals, ascending, (n,), with lengths like those of the demand, by random numbers in [0, 1), (3, n)."""
     chances = demand.tokens.probability.cumsum()
@@ -348,14 +360,14 @@ def with_lengths(demand: Demand, seconds: Floats, numbers: Floats) -> Requests:
     return Requests(seconds, inputs, outputs)
 
 
-def _filled(profile: DemandProfile, stretch: DemandProfile, minutes: int) -> DemandProfile:
+def _filled(demand: Demand, profile: DemandProfile, stretch: DemandProfile, minutes: int) -> DemandProfile:
     """A stretch with so many minutes before it: as in the profile, at random at its mean rate where it has none."""
     if not minutes:
         return stretch
     counts, start = profile.requests_per_minute, stretch.start_seconds - minutes * SECONDS_PER_MINUTE
     at = _minute_of(start - on_the_calendar(profile.start_seconds)) + np.arange(minutes)
     before = np.where((at >= 0) & (at < counts.size), counts[np.clip(at, 0, counts.size - 1)], np.nan)
-    usual = _random_counts(start, np.full(minutes, float(np.nanmean(counts))))
+    usual = _random_counts(_key_of(demand, start), np.full(minutes, float(np.nanmean(counts))))
     before = np.where(np.isnan(before), usual, before)
     return replace(
         stretch, start_seconds=start, requests_per_minute=np.concatenate([before, stretch.requests_per_minute])
@@ -421,7 +433,7 @@ def _expected(calendar: Calendar, number: int, most_requests: float) -> DemandPr
     hour = int(begins[0] if begins.size else here[0])
     rates = np.array([calendar.mean_rates[schedule[hour - 1]], calendar.mean_rates[number]])
     start = MONDAY_SECONDS + hour * SECONDS_PER_HOUR - CHANGE_MINUTES * SECONDS_PER_MINUTE
-    counts = _random_counts(start, np.repeat(rates * SECONDS_PER_MINUTE, CHANGE_MINUTES))
+    counts = _random_counts(_minute_of(start), np.repeat(rates * SECONDS_PER_MINUTE, CHANGE_MINUTES))
     return _about(counts, CHANGE_MINUTES, most_requests, start, Dispersion())
 
 
@@ -459,16 +471,19 @@ def _busiest(profile: DemandProfile, most_requests: int) -> DemandProfile:
 
 def _requests(demand: Demand, stretches: Sequence[DemandProfile]) -> Requests:
     """Requests of stretches that follow each other."""
-    parts = [_arrivals(stretch) for stretch in stretches]
+    parts = [_arrivals(stretch, _key_of(demand, stretch.start_seconds)) for stretch in stretches]
     seconds, *lengths = np.concatenate(parts, axis=1)
     return with_lengths(demand, seconds, np.array(lengths))
 
 
-def _arrivals(profile: DemandProfile) -> Floats:
-    """Ascending arrival times, and three random numbers for the lengths of each request, (4, n)."""
+def _arrivals(profile: DemandProfile, first: int) -> Floats:
+    """Ascending arrival times, and three random numbers for the lengths of each request, (4, n).
+
+    *first*: key of the first minute.
+    """
     counts = np.round(profile.requests_per_minute).astype(np.int64)
     minutes, numbers = np.repeat(np.arange(counts.size), counts), _turns(counts)
-    keys = _minute_of(profile.start_seconds) + np.arange(counts.size), numbers, counts
+    keys = first + np.arange(counts.size), numbers, counts
     cells = minutes
     for stream, (windows, index) in enumerate(zip(_WINDOWS, _indices(profile.dispersion), strict=True)):
         copied, placed = (bursts.uniforms(_SPLITS + 2 * stream + which, *keys) for which in (0, 1))

@@ -172,12 +172,37 @@ def _or_option(market: Market, chosen: Chosen, budget: float) -> Chosen:
 
 
 def _chosen_below(market: Market, asked: Asked, most_usd: float) -> Chosen:
-    """The same without a budget, but that a simpler fleet costs no more than an amount."""
+    """The same without a budget, but that a simpler fleet costs no more than an amount.
+
+    Where nothing holds, layouts that others beat by the closed form are tried too: they may hold.
+    """
+    chosen = _chosen_of(market, asked, most_usd)
+    if _holds(chosen.fleet) or not market.formulation.problem.pools:
+        return chosen
+    every = in_every_layout(market)
+    if len(every.problem.pools) == len(market.formulation.problem.pools):
+        return chosen
+    wide = replace(market, formulation=every, validator=market.validator.within(every, market.context))
+    other = _chosen_of(wide, asked, most_usd)
+    return other if _holds(other.fleet) else chosen
+
+
+def _holds(fleet: Confirmed | Infeasible | None) -> bool:
+    return isinstance(fleet, Confirmed) and fleet.confirmation.reached
+
+
+def in_every_layout(market: Market) -> Formulation:
+    """The question with layouts that others beat by the closed form."""
+    every = formulate(market.context, narrowed(market.supply, market.workload), market.week, every=True)
+    return held_to_limits(every, market.formulation.problem.limits)
+
+
+def _chosen_of(market: Market, asked: Asked, most_usd: float) -> Chosen:
+    """The same of the layouts of a question."""
     context, formulation, validator = market.context, market.formulation, market.validator
     every = formulation
     if asked.every_variant and formulation.problem.pools:
-        every = formulate(context, narrowed(market.supply, market.workload), market.week, every=True)
-        every = held_to_limits(every, formulation.problem.limits)
+        every = in_every_layout(market)
 
     def ranked(fleet: Confirmed | None) -> Ranking:
         return rank(every, validator, context, fleet, asked.replayed, every_variant=asked.every_variant)
@@ -339,8 +364,7 @@ def _in_other_layouts(market: Market, fleet: Confirmed) -> Confirmed:
     if holds_short or not market.context.effort.in_full:
         return fleet
     types_in_region = {allocation.pool.type_in_region for allocation in fleet.solution.allocations}
-    every = formulate(market.context, narrowed(market.supply, market.workload), market.week, every=True)
-    every = held_to_limits(every, market.formulation.problem.limits)
+    every = in_every_layout(market)
     own = every.of(pool for pool in every.problem.pools if pool.type_in_region in types_in_region)
     planned = {pool.key for pool in market.formulation.problem.pools}
     usd = usd_alone(own.problem)

@@ -54,7 +54,12 @@ def nearest_misses(rejections: Sequence[Rejection], conflict: Conflict | None = 
 
 
 def _stage(rejection: Rejection) -> int:
-    """Stage that it reached; 0: the hardware does not hold the model, or no code starts it."""
+    """Stage that it reached; 0: the hardware does not hold the model, or no code starts it.
+
+    A service without a price is not judged any further than one that is not sold.
+    """
+    if rejection.code == "price_unknown" and rejection.precision == ANY:
+        return _STAGE_OF_CODE["not_sold"]
     return _PAYING if rejection.unit in (SERVICE, PURCHASE) else _STAGE_OF_CODE.get(rejection.code, 0)
 
 

@@ -86,7 +86,18 @@ class RungSolver:
             requirements=replace(setting.requirements, workload=workload),
             effort=replace(setting.effort, holds_up_to=False, in_full=False, options=1),
         )
-        formulation = formulate(context, narrowed(self._market.supply, workload), self._market.week)
+        answer = self._among(context, below, lossier_only=lossier_only)
+        if not isinstance(answer, str):
+            return answer
+        again = self._among(context, below, lossier_only=lossier_only, every=True)
+        return answer if isinstance(again, str) else again
+
+    def _among(
+        self, context: PlanningContext, below: ReachedRung | None, *, lossier_only: bool, every: bool = False
+    ) -> Reached:
+        """The same of the layouts that no other beats by the closed form, or of every one."""
+        workload = context.requirements.workload
+        formulation = formulate(context, narrowed(self._market.supply, workload), self._market.week, every=every)
         if not formulation.problem.pools:
             return _why_no_pool(formulation, context)
         validator = self._validator.within(formulation, context)

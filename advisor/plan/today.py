@@ -27,7 +27,7 @@ from advisor.plan.values import CurrentCost
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
 from advisor.units import unit_words, usd
-from advisor.workload.values import Deployment, Exclude
+from advisor.workload.values import Deployment, Exclude, Slo
 
 _CAPS = (
     Constraint.BUDGET,
@@ -82,7 +82,7 @@ class Today:
     running: FleetSolution | None
     """As a fleet; None where it is not known to serve the model."""
     why_not: str
-    """Why it is not."""
+    """Why it is not, or why no number of it keeps the SLO; "" elsewhere."""
 
 
 def judged_current(market: Market, stated: Requirements | None = None) -> CurrentCost | None:
@@ -136,9 +136,12 @@ def _today(priced: CurrentCost, current: Deployment, context: PlanningContext, m
     if not formulation.problem.pools:
         hardware = _by_hardware(current, context)
         priced = replace(priced, not_generated=hardware.not_generated)
-        formulation = _first_formulation(current, context, hardware.supply, week)
+        own = replace(context, requirements=hardware.requirements)
+        formulation = _first_formulation(current, own, hardware.supply, week)
         rejections = formulation.pool_set.rejections
         why_not = rejections[0].message if rejections else hardware.why_not
+        if formulation.problem.pools:
+            why_not = hardware.too_slow
     if not formulation.problem.pools:
         return Today(priced, formulation, None, why_not)
     pool = max(formulation.problem.pools, key=lambda pool: mix_rate(formulation.problem, pool))
@@ -147,7 +150,7 @@ def _today(priced: CurrentCost, current: Deployment, context: PlanningContext, m
     # It runs already, whatever a previous plan ran: nothing of it has to be put into service.
     usd = objective_usd_per_month(replace(formulation.problem, running={}), allocations, shares)
     running = FleetSolution(allocations, shares, usd, usd, proven=False)
-    return Today(replace(priced, total_usd_per_month=usd), formulation, running, "")
+    return Today(replace(priced, total_usd_per_month=usd), formulation, running, why_not)
 
 
 def _allocations(problem: Problem, pool: Pool, current: Deployment) -> Iterator[Allocation]:
@@ -172,14 +175,16 @@ def _judged(today: Today, context: PlanningContext, validator: ReplayValidator) 
     pool = running.allocations[0].pool
     validator = validator.within(formulation, context)
     replay = validator.replayed(formulation, running)
-    limits = replace(formulation.problem.limits, max_changed_instances=None)  # what a load takes is no change
-    alone = held_to_limits(formulation.of([pool]), limits)
-    needed = validator.alone_at_all_hours(alone)
     judged = replace(
         priced,
         precision=formulation.pool_set.sources[pool.key].served.candidate.precision,
         within_slo_ratio=replay.within_slo_ratio,
     )
+    if today.why_not:
+        return replace(judged, not_judged=today.why_not)
+    limits = replace(formulation.problem.limits, max_changed_instances=None)  # what a load takes is no change
+    alone = held_to_limits(formulation.of([pool]), limits)
+    needed = validator.alone_at_all_hours(alone)
     if isinstance(needed, Confirmed) and needed.confirmation.reached:
         return replace(judged, instances_needed=_busiest(needed.solution))
     return _beyond_limits(judged, alone, validator)
@@ -258,6 +263,10 @@ class _Hardware:
     supply: Supply
     not_generated: str
     """Why no code is generated for it; "" where it is."""
+    too_slow: str
+    """Target that even an idle replica misses; "" where it is fast enough."""
+    requirements: Requirements
+    """The question, without its targets where it is too slow for them."""
     why_not: str
     """Why it serves the model in none of the workload's precisions, where that is so."""
 
@@ -268,6 +277,10 @@ def _by_hardware(current: Deployment, context: PlanningContext) -> _Hardware:
     outcomes = list(judge_hardware(machine, requirements, catalog))
     candidates = [outcome for outcome in outcomes if isinstance(outcome, Candidate) and not outcome.partition]
     served, too_slow = serve(candidates, requirements, context.model)
+    slow = "" if served or not too_slow else too_slow[0].message
+    if slow:  # what runs is judged by its replay, however slow it is
+        requirements = _without_targets(requirements)
+        served, _ = serve(candidates, requirements, context.model)
     refused = [
         rejection.message for rejection in judge(machine, requirements, catalog) if isinstance(rejection, Rejection)
     ]
@@ -277,7 +290,16 @@ def _by_hardware(current: Deployment, context: PlanningContext) -> _Hardware:
     withdrawn = f"it is not sold in {current.region} any more" if offer is not None and offer.withdrawn else ""
     unwritten = next((message for message in refused if message not in misses), "")
     return _Hardware(
-        supply=supply_of(context, served, {(current.provider, current.instance_type): own}),
+        supply=supply_of(
+            replace(context, requirements=requirements), served, {(current.provider, current.instance_type): own}
+        ),
+        too_slow=slow,
+        requirements=requirements,
         not_generated=withdrawn or unwritten.removeprefix(f"{machine.name}: "),
         why_not=next(iter(misses), f"{current.instance_type} is not known to serve the model"),
     )
+
+
+def _without_targets(requirements: Requirements) -> Requirements:
+    slo = Slo(within_ratio=requirements.workload.slo.within_ratio)
+    return replace(requirements, workload=replace(requirements.workload, slo=slo))

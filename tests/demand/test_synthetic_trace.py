@@ -75,6 +75,16 @@ def test_a_declared_demand_is_rehearsed_at_its_own_peak_beside_batch_work():
     assert busiest_rate(replace(declared_demand(1.0, 2.0, 500, 100), beside=work), in_one) == 11.0
 
 
+def test_batch_work_at_other_hours_moves_a_declared_stretch_and_changes_nothing_else():
+    """The requests alone are as without it: a fleet that holds them by itself holds them here."""
+    work = BatchBeside(BatchRun(1_000.0, 168, 0, tuple(range(8)), 8.0), 100.0, 10.0)
+    asked = declared_demand(4.0, 4.0, 500, 100)
+    alone, beside = (rehearse(each, filling_minutes=2).requests for each in (asked, replace(asked, beside=work)))
+
+    assert beside.seconds - 8 * 3600 == pytest.approx(alone.seconds, abs=1e-3)
+    assert beside.input_tokens.tolist() == alone.input_tokens.tolist()
+
+
 def test_a_long_demand_is_cut_to_its_busiest_stretch():
     """Of a long demand the minutes around the busiest one are taken, and unknown ones are empty."""
     counts = [10.0] * 500 + [900.0] * 3 + [np.nan] + [10.0] * 500

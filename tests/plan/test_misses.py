@@ -31,6 +31,14 @@ def test_what_is_judged_last_comes_before_what_is_nearer():
     assert nearest_misses([near]) == (near,)
 
 
+def test_a_service_without_a_price_is_no_nearer_than_what_misses_the_deadline():
+    """It was not judged any further than what is not sold: other ways of paying would not make a run shorter."""
+    service, late = rejected("price_unknown", "a price", "none", "Cloud Run L4"), rejected("deadline", 6.9, 1.0)
+
+    assert nearest_misses([service, late]) == (late,)
+    assert nearest_misses([service]) == (service,)
+
+
 def test_the_closest_of_each_code_comes_first_and_nothing_is_said_twice():
     """Two types with the same two numbers are one miss; a further code comes before the next closest."""
     spot, again = (rejected("budget", 300.0, 200.0, name) for name in ("a", "b"))

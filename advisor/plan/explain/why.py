@@ -15,7 +15,7 @@ from advisor.catalog.values import Purchase
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.performance.groups import limit_words
-from advisor.plan.choosing import likely_fleet, recommended_fleet
+from advisor.plan.choosing import in_every_layout, likely_fleet, recommended_fleet
 from advisor.plan.explain.obstacles import Obstacle, lifted_by_share, obstacles_of
 from advisor.plan.explain.settings import with_price
 from advisor.plan.market import Market
@@ -250,9 +250,7 @@ class _Case:
         recommended = recommended_fleet(market)
         confirmed = recommended if isinstance(recommended, Confirmed) and _keeps_slo(recommended, market) else None
         wins = self._wins_now = confirmed is not None and self.uses(confirmed.solution)
-        ours = (
-            confirmed if confirmed and self.is_of(confirmed.solution) else self.confirmed(market.formulation, own=True)
-        )
+        ours = confirmed if confirmed and self.is_of(confirmed.solution) else self._own()
         theirs = self.confirmed(market.formulation, own=False) if wins else confirmed
         return _Fleets(wins, confirmed, ours, theirs)
 
@@ -306,6 +304,15 @@ class _Case:
     def is_of(self, solution: FleetSolution) -> bool:
         """Whether a fleet uses the type and no other."""
         return all(self.is_meant(allocation.pool) for allocation in solution.allocations)
+
+    def _own(self) -> Confirmed | None:
+        """The fleet of the type alone, in layouts that others beat by the closed form where those fail their replay."""
+        market = self.judged.market
+        fleet = self.confirmed(market.formulation, own=True)
+        if fleet is None and self._refused is not None:
+            fleet = self.confirmed(in_every_layout(market), own=True)
+            self._refused = self._refused if fleet is None else None
+        return fleet
 
     def confirmed(self, formulation: Formulation, *, own: bool) -> Confirmed | None:
         """The fleet to recommend of the type alone, or of all others."""

@@ -10,7 +10,7 @@ carries less by the closed form.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice, takewhile
 from typing import Self
 
@@ -36,7 +36,7 @@ from advisor.plan.replay.headroom import (
     worthwhile,
 )
 from advisor.plan.replay.pairs import cheaper_pairs
-from advisor.plan.replay.replayed import ReplayedFleets
+from advisor.plan.replay.replayed import NO_HEADROOM, ReplayedFleets
 from advisor.plan.solve.by_hours import by_hours
 from advisor.plan.solve.neighbours import fewer_at_times, keeps_at_need, keeps_to_all
 from advisor.plan.solve.objective import least_usd, objective_usd_per_month
@@ -223,8 +223,7 @@ class FleetSearch(ReplayedFleets):
         closest: Confirmed | None = None
         tested: list[Kind] = []
         while True:
-            least = {kind: bracket.least for kind, bracket in self._brackets.items()}
-            bound = self._optimum(self._formulation, least, worth if best is confirmed else confirmed)
+            bound = self._optimum(self._formulation, self._least_headroom(), worth if best is confirmed else confirmed)
             if isinstance(bound, Infeasible):
                 return best or closest or bound
             if confirmed is not None and bound is worth:
@@ -242,6 +241,15 @@ class FleetSearch(ReplayedFleets):
                 fleet = self._bracketed(kind, best)
                 best = cheaper(best, fleet)
                 closest = closer(closest, fleet) if isinstance(fleet, Confirmed) else closest
+
+    def _least_headroom(self) -> Mapping[Kind, float]:
+        """Least headroom of each kind that is known; of a question whose idle replicas are all late none.
+
+        The fleet that comes closest is told then.
+        """
+        least = {kind: bracket.least for kind, bracket in self._brackets.items()}
+        is_late = all(math.isinf(least.get(self.kind_of(pool.key), 1.0)) for pool in self.problem.pools)
+        return NO_HEADROOM if is_late else least
 
     def _held_to_the_closed_form(self, confirmed: Confirmed) -> Confirmed:
         """A fleet with a bound that holds in every hour, place and failure.

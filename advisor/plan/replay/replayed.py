@@ -18,6 +18,7 @@ from advisor.plan.problem.values import (
     Allocation,
     FleetSolution,
     Infeasible,
+    Pool,
     Problem,
     PurchaseOption,
     constraints_of,
@@ -267,18 +268,31 @@ class ReplayedFleets:
             return self._why_none(formulation, least), None
         if first:
             return tried[1.0], Bracket(1.0, 1.0)
-        if not (
-            worthwhile(limit, tried[1.0])
-            if len(least) > 1
-            else self._trials.hold_idle(formulation, tried[1.0].solution)
-        ):
+        if len(least) > 1 and not worthwhile(limit, tried[1.0]):
             return tried[1.0], Bracket(MOST_HEADROOM, math.inf)
+        if len(least) == 1 and not self._trials.hold_idle(formulation, tried[1.0].solution):
+            return tried[1.0], self._bracket_of_late(*least)
         outer = bracket_of(holds, hint, limit / tried[1.0].usd_per_month)
         bracket = narrowed(outer, holds, tried, limit, exact=len(least) == 1)
         fleet = tried.get(bracket.held)
         if fleet is not None:
             fleet = self._one_by_one(formulation, fleet, tried.get(bracket.failed))
         return self._or_more_at_times(formulation, tried, fleet, bracket, limit)
+
+    def _bracket_of_late(self, kind: Kind) -> Bracket:
+        """Bracket of a kind whose idle replicas are late too often: no mix has it, unless it is in time elsewhere.
+
+        Requests of a length or place by themselves may be in time.
+        """
+        pools = (pool for pool in self.problem.pools if self.kind_of(pool.key) == kind)
+        is_late = self.problem.all_alike and not any(map(self._holds_idle, pools))
+        return Bracket(math.inf if is_late else MOST_HEADROOM, math.inf)
+
+    def _holds_idle(self, pool: Pool) -> bool:
+        """Whether idle replicas of a pool keep enough of the requests in time."""
+        instances = Allocation(pool, pool.tariffs[0], (1,) * len(self.problem.hours))
+        solution = FleetSolution((instances,), whole_shares(self.problem, pool), 0.0, 0.0, proven=False)
+        return self._trials.hold_idle(self._formulation, solution)
 
     def _or_more_at_times(
         self,
@@ -404,6 +418,8 @@ class ReplayedFleets:
 
         That of the given one where none is cheaper: another of the same cost may have been given before.
         """
+        if not formulation.problem.pools:
+            return Infeasible((), ())
         key = (roughly, usd_of(confirmed), *content(formulation.problem))
         if key not in self._solved:
             limit = None if confirmed is None else as_optimum(confirmed.solution)
