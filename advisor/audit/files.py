@@ -17,6 +17,7 @@ import duckdb
 from advisor.audit.sql import Columns, numbered_column, text, texts
 from advisor.errors import InputError
 from advisor.names import first_names
+from advisor.reading import RESULT_FILE
 from advisor.records import dataclass
 from advisor.units import BYTES_PER_MIB, counted
 
@@ -130,6 +131,7 @@ def files_of(places: Sequence[str], what: str) -> list[Path]:
             f"cannot look for the {what}: {error.strerror or error}", where=(error.filename or "")[:200]
         ) from error
     for path in paths:
+        RESULT_FILE.refuse(path)
         if path.exists() and not path.is_file():
             hint = "write it to a file"
             raise InputError(f"the {what} is a pipe or a device, and it is read twice", where=str(path), hint=hint)

@@ -32,6 +32,7 @@ from advisor.demand.trace_columns import (
 from advisor.demand.values import Demand
 from advisor.errors import InputError
 from advisor.names import printable
+from advisor.reading import RESULT_FILE
 from advisor.tables import CELLS_HINT, numbered_rows
 from advisor.units import counted
 
@@ -165,6 +166,7 @@ def header_of(path: Path) -> list[str]:
     Raises:
         InputError: no file, or no text in UTF-8.
     """
+    RESULT_FILE.refuse(path)
     if path.is_symlink() and not path.exists():
         told = f"this is a link to {str(path.readlink())!r}, and there is no such file"
         raise InputError(told, where=str(path), hint="mend the link, or name the file itself")
