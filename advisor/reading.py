@@ -56,7 +56,8 @@ class ResultFile:
 
     def __init__(self) -> None:
         """None is known yet."""
-        self._path, self._status = Path(), None
+        self._path = Path()
+        self._status: os.stat_result | None = None
 
     def guard(self, path: Path | None) -> None:
         """Guard what lies at *path*, if it is a file; None: nothing is guarded any more."""

@@ -176,15 +176,15 @@ class Field:
             return self.days() * HOURS_PER_DAY
         return self.duration_ms() / (SECONDS_PER_HOUR * MS_PER_SECOND)
 
-    def date(self, latest: dt.date = dt.date.max) -> dt.date:
-        """A day, such as 2027-03-31, up to the latest."""
+    def date(self, earliest: dt.date = dt.date.min, latest: dt.date = dt.date.max) -> dt.date:
+        """A day, such as 2027-03-31, from the earliest to the latest."""
         text = self.text()
         try:
             day = dt.date.fromisoformat(text)
         except ValueError:
             self.fail(f"'{text}' is not a date", "write it as 2027-03-31")
-        if day > latest:
-            self.fail(f"{text} is out of range", f"give a day until {latest.isoformat()}")
+        if not earliest <= day <= latest:
+            self.fail(f"{text} is out of range", f"give a day from {earliest.isoformat()} to {latest.isoformat()}")
         return day
 
     def truth(self) -> bool:

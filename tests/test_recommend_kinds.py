@@ -496,7 +496,9 @@ def test_a_plan_is_not_written_over_the_file_of_its_model(tmp_path, run_advisor)
     for output in ("churn.json", path.name):
         done = run_advisor("recommend", path, "--format", "json", "-o", tmp_path / output)
         assert done.returncode == 2
-        told = f"{output}: the output {tmp_path / output} is an input of this run, and the result would be written over it"
+        told = (
+            f"{output}: the output {tmp_path / output} is an input of this run, and the result would be written over it"
+        )
         assert told in done.stderr
     assert ((tmp_path / "churn.json").read_bytes(), path.read_text()) == (trees, asked)
 

@@ -221,14 +221,16 @@ class RequestTally:
     def _count_arrivals(self, seconds: npt.NDArray[np.float64]) -> None:
         self.first_seconds = min(self.first_seconds, float(seconds.min()))
         self.last_seconds = max(self.last_seconds, float(seconds.max()))
-        if self.last_seconds - self.first_seconds > MAX_MINUTES * SECONDS_PER_MINUTE:
+        widest = int(seconds.argmax() if seconds.max() == self.last_seconds else seconds.argmin())
+        request, span_seconds = self.requests + widest + 1, self.last_seconds - self.first_seconds
+        if span_seconds > MAX_MINUTES * SECONDS_PER_MINUTE:
             raise InputError(
-                f"the arrival times span {(self.last_seconds - self.first_seconds) / SECONDS_PER_DAY:,.9g} days",
+                f"the arrival times span {span_seconds / SECONDS_PER_DAY:,.9g} days with request {request:,}",
                 hint="check the clock and the unit of the timestamps: seconds or ISO 8601",
             )
         if self.last_seconds >= LAST_SECONDS:
             raise InputError(
-                f"an arrival time is {self.last_seconds:.12g} seconds after 1970, which is after 2100",
+                f"the time of request {request:,} is {self.last_seconds:.12g} seconds after 1970, which is after 2100",
                 hint="give times in one unit, from seconds to nanoseconds since 1970, or in ISO 8601",
             )
         self.fine.read_clock(seconds)

@@ -296,8 +296,9 @@ def _check_cells(batch: Any, path: Path, names: dict[Column, str], rows_before: 
     """Refuse missing, negative, fractional and absurd values, naming the line of the first."""
     for index, (kind, name) in enumerate(names.items()):
         column = batch.column(index)
-        bad = pc.is_null(column, nan_is_null=True)
-        what = "the value is missing, or no finite number" if index else "the value is missing"
+        is_number = pa.types.is_floating(column.type)
+        bad = pc.invert(pc.fill_null(pc.is_finite(column), False)) if is_number else pc.is_null(column)  # noqa: FBT003 - pyarrow's
+        what = "the value is missing, or no finite number" if is_number else "the value is missing"
         if index and not pc.any(bad).as_py():
             column = pc.multiply(column, kind.per_cell)
             counts = pc.round(column) if kind.per_cell != 1 else column

@@ -553,12 +553,18 @@ def test_a_damaged_gzip_file_is_named(tmp_path, audit):
         audit(path)
 
 
-@pytest.mark.parametrize("cost", ["1,234.50", "abc", "1.2.3", "NaN", "Infinity", "9" * 40])
-def test_a_cost_that_is_no_number_stops_the_audit(tmp_path, audit, cost):
-    """Nothing is taken as zero: the column and an example are named."""
+@pytest.mark.parametrize(
+    ("cost", "told"),
+    [
+        *((cost, "not a number") for cost in ("1,234.50", "abc", "1.2.3", "NaN", "Infinity", "1_000")),
+        *((cost, "out of range") for cost in ("9" * 40, "1" + 400 * "0", "-1e308", "+1E+99")),
+    ],
+)
+def test_a_cost_that_is_no_number_or_too_large_stops_the_audit(tmp_path, audit, cost, told):
+    """Nothing is taken as zero: the column, an example and its row are named."""
     row = {**focus_row(Charge()), "BilledCost": cost}
 
-    with pytest.raises(InputError, match="BilledCost is not a number"):
+    with pytest.raises(InputError, match=f"BilledCost is {told} in some rows, such as .* in row 2 below the header"):
         audit(write_csv(tmp_path / "bill.csv", [focus_row(Charge()), row]))
 
 
