@@ -347,10 +347,9 @@ def _provider_of(field: Field, fields: Mapping[str, Field], providers: tuple[str
 
     name = fields["instance_type"].text()
     having = sorted({provider for provider, type_name in load_catalog().instance_types if type_name == name})
-    if len(having) == 1:
-        return having[0]
-    hint = f"add provider: {' or '.join(having)}" if having else f"add provider under {field.name}"
-    field.fail("missing: provider", hint)
+    if len(having) != 1:
+        field.fail("missing: provider", f"add provider{': ' if having else ''}{' or '.join(having)} under {field.name}")
+    return having[0]
 
 
 def _relative(field: Field) -> Path:
