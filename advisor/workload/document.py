@@ -324,7 +324,7 @@ def _paid(purchase: str) -> str:
 
 
 def _current(field: Field, demand: DemandSource, providers: tuple[str, ...]) -> Deployment:
-    """What runs today; *providers*: those that the workload names, of which a single one is its provider."""
+    """Deployment of today; *providers*: those that the workload names, a single one of which is its own."""
     if field.is_single:
         return _current_of_samples(field, demand)
     fields = field.all_of(_CURRENT_KEYS, optional=("provider", "purchase", "measured"))
