@@ -218,7 +218,8 @@ def _signature(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path,
         hint = _JSON_HINT if kind == _JSON else _WHOLE
         raise InputError(f"cannot read the {what}: {reason_of(error)}", where=str(path), hint=hint) from error
     except OSError as error:
-        raise InputError(f"cannot read the {what}: {error.strerror or error}", where=str(path), hint=_WHOLE) from error
+        hint = "check its name, and that it may be read" if error.errno else _WHOLE
+        raise InputError(f"cannot read the {what}: {error.strerror or error}", where=str(path), hint=hint) from error
     if kind == _JSON and [row[0] for row in columns] == ["json"]:
         raise InputError(f"the {what} holds no objects of JSON", where=str(path), hint=_JSON_HINT)
     types = {row[0]: "VARCHAR" if kind == _JSON else row[1] for row in columns}
