@@ -105,7 +105,7 @@ def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
     lock = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with _ended_in_order():
+        with ended_in_order():
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -134,7 +134,7 @@ def _is_locked(folder: Path) -> bool:
 
 
 @contextmanager
-def _ended_in_order() -> Iterator[None]:
+def ended_in_order() -> Iterator[None]:
     """SIGTERM and SIGHUP end the program by an exception, so that what is temporary is removed."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -4,7 +4,8 @@
 
     AdvisorError            exit 1: the user can fix it
     ├── InputError          a file, a field or a name the user gave
-    │   └── NotDeployable   exit 4: instances of a plan that no generated code can start
+    │   ├── NotDeployable   exit 4: instances of a plan that no generated code can start
+    │   └── OutputIsInput   exit 2: the result would be written over a file that it is made from
     └── NothingFeasible     exit 4: valid input, but nothing in the catalog satisfies it
 
 Wrong usage of the command line is click's (exit 2); anything else that escapes is an internal error (exit 3).
@@ -35,6 +36,12 @@ class AdvisorError(Exception):
 
 class InputError(AdvisorError):
     """Something that the user gave is wrong: a file, a field, a name, a value."""
+
+
+class OutputIsInput(InputError):  # noqa: N818 - as below
+    """The file that the result was to be written to is read by the same run, and would be lost."""
+
+    exit_code = 2
 
 
 class NothingFeasible(AdvisorError):  # noqa: N818 - the outcome is not an error of the program's

@@ -2,18 +2,19 @@
 
 import codecs
 import json
+import os
 import re
 import stat
 import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, NoReturn, TextIO
 
-from advisor.errors import InputError
+from advisor.errors import InputError, OutputIsInput
 from advisor.units import BYTES_PER_MIB
 
 OMITTED_AT_DEFAULT: Mapping[str, Any] = MappingProxyType({"omitted_at_default": True})
@@ -48,6 +49,40 @@ def read_text(path: Path, what: str, hint: str = "", most_bytes: int = MOST_BYTE
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+class ResultFile:
+    """The file that the result of the run replaces: readers refuse it as an input, before the work is done."""
+
+    def __init__(self) -> None:
+        """None is known yet."""
+        self._path = Path()
+        self._status: os.stat_result | None = None
+
+    def guard(self, path: Path | None) -> None:
+        """Guard what lies at *path*, if it is a file; None: nothing is guarded any more."""
+        self._status = None
+        with suppress(OSError, ValueError):
+            status = path.stat() if path is not None else None
+            if path is not None and status is not None and stat.S_ISREG(status.st_mode):
+                self._path, self._status = path, status
+
+    def refuse(self, path: Path) -> None:
+        """Refuse to read the file whose place the result is to take, under whatever name or link.
+
+        Raises:
+            OutputIsInput: it is that file.
+        """
+        if self._status is None:
+            return
+        with suppress(OSError, ValueError):
+            if os.path.samestat(path.stat(), self._status):
+                told = f"the output {self._path} is an input of this run, and the result would be written over it"
+                raise OutputIsInput(told, where=str(path), hint="write the result to another file")
+
+
+RESULT_FILE = ResultFile()
+"""Set by the option that names it, and asked by every reader."""
+
+
 def check_regular(path: Path, what: str, hint: str = IN_THE_WAY) -> None:
     """Refuse a pipe or a device in the place of a file that nobody named: reading it might never end.
 
@@ -57,6 +92,9 @@ def check_regular(path: Path, what: str, hint: str = IN_THE_WAY) -> None:
         mode = path.stat().st_mode
     except OSError as error:
         raise InputError(f"cannot read the {what}: {error.strerror or error}", where=str(path), hint=hint) from error
+    except ValueError as error:
+        raise _no_path(path, what) from error
+    RESULT_FILE.refuse(path)
     if not stat.S_ISREG(mode):
         raise InputError(f"the {what} is not a regular file", where=str(path), hint=hint)
 
@@ -120,8 +158,16 @@ def _pieces(path: Path, what: str, hint: str, most_bytes: int) -> Iterator[bytes
                 yield piece
     except OSError as error:
         raise InputError(f"cannot read the {what}: {error.strerror or error}", where=str(path), hint=hint) from error
+    except ValueError as error:
+        raise _no_path(path, what) from error
     if size > most_bytes:
         raise InputError(f"the {what} is larger than {most_bytes / BYTES_PER_MIB:,.0f} MiB", where=str(path), hint=hint)
+
+
+def _no_path(path: Path, what: str) -> InputError:
+    """The error of a path that holds a zero byte, which JSON can write and no system takes."""
+    told = f"cannot read the {what}: no path holds the character U+0000"
+    return InputError(told, where=str(path).replace("\0", "\\0"), hint="take it out")
 
 
 @contextmanager
@@ -130,6 +176,7 @@ def _opened(path: Path, what: str) -> Iterator[BinaryIO]:
     if str(path) == _STDIN:
         yield standard_input().buffer
         return
+    RESULT_FILE.refuse(path)
     with _word_of_waiting(path, what), path.open("rb") as stream:
         yield stream
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar, get_type_hints
 
 from advisor.errors import InputError
+from advisor.reading import RESULT_FILE
 
 Row = Mapping[str, str]
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -152,6 +153,7 @@ def records_of(kind: type[AnyRecord], path: Path, holding: str = "") -> Iterator
     *holding*: a text on the lines of the rows that are wanted; others may be left out unread. "": all are read. Raises
     InputError if the file cannot be read, or a row has another number of cells than the header.
     """
+    RESULT_FILE.refuse(path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             lines = _Lines(stream, holding) if holding else None

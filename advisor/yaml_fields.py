@@ -38,6 +38,7 @@ _LONGEST_SHOWN = 40
 """Characters of a value that a message repeats."""
 _TRUTH = {"true": True, "false": False}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h)", re.ASCII)
+_NO_CHARACTER = re.compile("[\0\ud800-\udfff]")
 _EXAMPLE = "see examples/chat/workload.yaml for one"
 _KIND = {yaml.MappingNode: "a mapping", yaml.SequenceNode: "a list", yaml.ScalarNode: "a single value"}
 
@@ -173,15 +174,15 @@ class Field:
             return self.days() * HOURS_PER_DAY
         return self.duration_ms() / (SECONDS_PER_HOUR * MS_PER_SECOND)
 
-    def date(self, latest: dt.date = dt.date.max) -> dt.date:
-        """A day, such as 2027-03-31, up to the latest."""
+    def date(self, earliest: dt.date = dt.date.min, latest: dt.date = dt.date.max) -> dt.date:
+        """A day, such as 2027-03-31, from the earliest to the latest."""
         text = self.text()
         try:
             day = dt.date.fromisoformat(text)
         except ValueError:
             self.fail(f"'{text}' is not a date", "write it as 2027-03-31")
-        if day > latest:
-            self.fail(f"{text} is out of range", f"give a day until {latest.isoformat()}")
+        if not earliest <= day <= latest:
+            self.fail(f"{text} is out of range", f"give a day from {earliest.isoformat()} to {latest.isoformat()}")
         return day
 
     def truth(self) -> bool:
@@ -257,4 +258,34 @@ def document_of(text: str, path: Path, what: str = "workload", hint: str = _EXAM
         raise InputError("not YAML that can be read: it nests too deeply", where=str(path), hint=hint) from None
     if root is None:
         raise InputError(f"the {what} is empty", where=str(path), hint=hint)
+    _check_texts(root, path)
     return Field(root, "", path)
+
+
+def _check_texts(root: yaml.Node, path: Path) -> None:
+    """Refuse keys that are no text, and texts with a character that no file can hold, which escapes can write.
+
+    Raises:
+        InputError: a key is a list or a mapping, or a text holds U+0000 or half a character.
+    """
+    left, seen = [root], set[int]()
+    while left:
+        node = left.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                _check_key(key, path)
+                left += (key, value)
+        elif isinstance(node, yaml.SequenceNode):
+            left += node.value
+        elif refused := _NO_CHARACTER.search(node.value):
+            told = f"not YAML that can be read: a text holds U+{ord(refused[0]):04X}, which is no character of a text"
+            raise InputError(told, where=f"{path}:{node.start_mark.line + 1}", hint="take the escape out")
+
+
+def _check_key(key: yaml.Node, path: Path) -> None:
+    if not isinstance(key, yaml.ScalarNode):
+        told = f"a key has to be text, found {_KIND[type(key)]}"
+        raise InputError(told, where=f"{path}:{key.start_mark.line + 1}", hint="quote it, if its brackets belong to it")

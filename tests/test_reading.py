@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.errors import InputError
-from advisor.reading import json_of, read_json, read_text
+from advisor.reading import check_regular, json_of, read_json, read_text
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -44,6 +44,14 @@ def test_what_is_no_json_is_refused(text, expected):
     with pytest.raises(InputError, match=expected) as raised:
         json_of(text, "x.json", "make it again")
     assert (raised.value.where, raised.value.hint) == ("x.json", "make it again")
+
+
+def test_a_path_with_a_zero_byte_is_no_path():
+    """JSON can write one; no system takes it."""
+    for read in (read_text, check_regular):
+        with pytest.raises(InputError, match="no path holds the character U\\+0000") as raised:
+            read(Path("a\0b"), "plan")
+        assert raised.value.where == "a\\0b"
 
 
 def test_files_are_no_larger_than_they_may_be(tmp_path):

@@ -17,6 +17,7 @@ import duckdb
 from advisor.audit.sql import Columns, numbered_column, text, texts
 from advisor.errors import InputError
 from advisor.names import first_names
+from advisor.reading import RESULT_FILE
 from advisor.records import dataclass
 from advisor.units import BYTES_PER_MIB, counted
 
@@ -36,7 +37,9 @@ _LONGEST_LINE = 16 * 1024 * 1024
 _DELIMITERS = (",", ";", "\t", "|")
 _GLOB_SIGNS = frozenset("*?[")
 _KINDS = "CSV or JSON (also .gz and .zst), or Parquet"
+_WHOLE = "see that the export is whole"
 _JSON_HINT = "write an object a line, or one list of objects"
+_NAMED_FILE = re.compile(r"(?<=\bfile )(?:'[^']*'|\"[^\"]*\")\s?", re.IGNORECASE)
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _REASON = re.compile(
     r"^(Expected Number of Columns: \d+ Found: \d+|Value with unterminated quote found\.|"
@@ -73,10 +76,10 @@ def refuse_endless_lines(path: Path, what: str) -> None:
             is_packed = path.name.casefold().endswith(_PACKED)
             is_endless = _is_endless(stream) if is_packed else _is_endless_at_a_stride(stream)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"the {what} is a damaged gzip file", where=str(path)) from error
+        raise InputError(f"the {what} is a damaged gzip file", where=str(path), hint=_WHOLE) from error
     if is_endless:
         reason = f"the {what} has a line of more than {_STRIDE_BYTES / BYTES_PER_MIB:g} MiB"
-        raise InputError(reason, where=str(path), hint="see that the export is whole")
+        raise InputError(reason, where=str(path), hint=_WHOLE)
 
 
 def _is_endless_at_a_stride(stream: BinaryIO) -> bool:
@@ -124,6 +127,7 @@ def files_of(places: Sequence[str], what: str) -> list[Path]:
             f"cannot look for the {what}: {error.strerror or error}", where=(error.filename or "")[:200]
         ) from error
     for path in paths:
+        RESULT_FILE.refuse(path)
         if path.exists() and not path.is_file():
             hint = "write it to a file"
             raise InputError(f"the {what} is a pipe or a device, and it is read twice", where=str(path), hint=hint)
@@ -204,10 +208,11 @@ def _signature(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path,
         reader = _reader(kind, [_safe(path, scratch)], layout)
         columns = connection.execute(f"DESCRIBE SELECT * FROM {reader}").fetchall()
     except duckdb.Error as error:
-        hint = _JSON_HINT if kind == _JSON else ""
+        hint = _JSON_HINT if kind == _JSON else _WHOLE
         raise InputError(f"cannot read the {what}: {reason_of(error)}", where=str(path), hint=hint) from error
     except OSError as error:
-        raise InputError(f"cannot read the {what}: {error.strerror or error}", where=str(path)) from error
+        hint = "check its name, and that it may be read" if error.errno else _WHOLE
+        raise InputError(f"cannot read the {what}: {error.strerror or error}", where=str(path), hint=hint) from error
     if kind == _JSON and [row[0] for row in columns] == ["json"]:
         raise InputError(f"the {what} holds no objects of JSON", where=str(path), hint=_JSON_HINT)
     types = {row[0]: "VARCHAR" if kind == _JSON else row[1] for row in columns}
@@ -220,7 +225,7 @@ def _csv_header(path: Path, what: str) -> tuple[str, list[str]]:
         with opened(path) as stream:
             start = stream.read(_HEADER_BYTES)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"the {what} is a damaged gzip file", where=str(path)) from error
+        raise InputError(f"the {what} is a damaged gzip file", where=str(path), hint=_WHOLE) from error
     if start.startswith(_UTF_16):
         raise InputError(f"the {what} is written in UTF-16", where=str(path), hint=UTF_16_HINT)
     head = start.decode("utf-8-sig", errors="replace")
@@ -229,9 +234,11 @@ def _csv_header(path: Path, what: str) -> tuple[str, list[str]]:
     try:
         names = next(csv.reader(io.StringIO(head), delimiter=delimiter), []) if line else []
     except csv.Error as error:
-        raise InputError(f"the header of the {what} is not a line of CSV: {error}", where=str(path)) from error
+        raise InputError(
+            f"the header of the {what} is not a line of CSV: {error}", where=str(path), hint=_WHOLE
+        ) from error
     if not any(names):
-        raise InputError(f"the {what} is empty: it has not even a header line", where=str(path))
+        raise InputError(f"the {what} is empty: it has not even a header line", where=str(path), hint=_WHOLE)
     if broken := next((column for column in names if len(column.splitlines()) > 1), None):
         words = " ".join(broken.split())
         raise InputError(f"the name of the column {words!r} has a line break", where=str(path), hint="take it out")
@@ -301,7 +308,7 @@ def reason_of(error: Exception) -> str:
     message = str(error)
     first = message.splitlines()[0] if message else type(error).__name__
     reason = _REASON.search(message)
-    plain = _QUOTED.sub("…", first.partition(": ")[2] or first)
+    plain = _QUOTED.sub("…", _NAMED_FILE.sub("", first.partition(": ")[2] or first)).rstrip()
     return f"{plain}. {reason[0]}" if reason else plain
 
 

@@ -7,6 +7,7 @@ Cost of a bill by day: for what has to be seen over time.
 """
 
 import datetime as dt
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
@@ -30,7 +31,7 @@ from advisor.audit.normalising import (
     without_split_rows,
     write_tags,
 )
-from advisor.audit.sql import AMOUNTS, LINE_ID, MONEY, TEXTS, Format, select_list, text
+from advisor.audit.sql import AMOUNTS, LINE_ID, MONEY, TEXTS, Columns, Format, select_list, text
 from advisor.audit.values import ZERO, Basis, Bill, day_range, missing_days
 from advisor.catalog.values import family_of
 from advisor.errors import InputError
@@ -46,6 +47,9 @@ _IS_WHOLE = "({0}::DOUBLE = trunc({0}::DOUBLE))"
 """Whether an amount has no cents; as a double, since numbers of 38 digits take ten times as long to divide."""
 _DAY_BITS = 62
 _DAY_ZERO = date(1970, 1, 1)
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
+_SHOWN = 40
+"""Characters of a cell that a message repeats."""
 _IN_ORDER = "FILTER (WHERE (end_time < start_time) IS NOT TRUE)"
 _DAYS_OF_USE = (
     f"bit_or(1::BIGINT << (epoch(start_time)::BIGINT // {SECONDS_PER_DAY} % {_DAY_BITS})::BIGINT) "
@@ -255,12 +259,22 @@ def _refuse_bad(database: Database, read: Sequence[tuple[Table, Format]]) -> Non
             column = table.columns.find(*group)
             if column is None:
                 continue
-            value, money = table.columns.text(column), table.columns.money(column)
-            query = f"SELECT {value} FROM {table.source} WHERE {value} IS NOT NULL AND {money} IS NULL LIMIT 1"
-            for (example,) in database.rows(query):
-                message = f"{column} is not a number in some rows, such as {example[:40]!r}"
-                hint = "export costs with a point before the decimals and without separators of thousands"
-                raise InputError(message, where=table.where, hint=hint)
+            for path, source in zip(table.paths, table.sources, strict=True):
+                _refuse_bad_of(database, table.columns, column, path, source)
+
+
+def _refuse_bad_of(database: Database, columns: Columns, column: str, path: Path, source: str) -> None:
+    """Refuse a file with an amount that is no number, or too large, with the first such row."""
+    value, money = columns.text(column), columns.money(column)
+    lines = f"SELECT {value} AS value, {money} AS money, row_number() OVER () AS row FROM {source}"
+    bad = f"SELECT value, row FROM ({lines}) WHERE value IS NOT NULL AND money IS NULL LIMIT 1"
+    for example, row in database.rows(bad):
+        shown = f"in some rows, such as {example[:_SHOWN]!r} in row {row:,} below the header"
+        if _NUMBER.fullmatch(example):
+            hint = "see that it is in the right column"
+            raise InputError(f"{column} is out of range {shown}", where=str(path), hint=hint)
+        hint = "export costs with a point before the decimals and without separators of thousands"
+        raise InputError(f"{column} is not a number {shown}", where=str(path), hint=hint)
 
 
 def _basis(database: Database, wanted: Basis) -> tuple[Basis, list[str]]:

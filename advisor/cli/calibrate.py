@@ -11,7 +11,7 @@ import click
 from advisor.atomic_files import write_output
 from advisor.catalog import load_catalog
 from advisor.cli.options import FILE, FOLDER, PATH
-from advisor.cli.output import quiet_option, tell
+from advisor.cli.output import ResultOption, quiet_option, tell
 from advisor.data_files import data_dir
 from advisor.errors import InputError
 from advisor.names import first_names
@@ -48,7 +48,7 @@ SHOWN_PLACES = 6
 @click.option("--output-tokens", help="Generated tokens, where the file does not say.")
 @click.option("--draft-tokens", help="Tokens drafted for each step of speculative decoding.")
 @click.option("--draft-acceptance", help="Share of them that is accepted.")
-@click.option("--export", type=FILE, help="Write what was read as our own CSV too.")
+@click.option("--export", cls=ResultOption, type=FILE, help="Write what was read as our own CSV too.")
 @click.option(
     "--rebuild", is_flag=True, help="Build the catalog's own calibration anew from its measurements (minutes)."
 )

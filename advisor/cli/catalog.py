@@ -29,6 +29,7 @@ from advisor.cli.catalog_show import audit_command
 from advisor.cli.catalog_show import command as show_command
 from advisor.cli.options import FILE
 from advisor.cli.output import (
+    ResultOption,
     deliver,
     list_format_option,
     output_option,
@@ -125,7 +126,13 @@ def _entry(model: Model) -> Entry:
 
 @click.command("lock")
 @click.argument("plan_file", type=FILE, metavar="PLAN.json")
-@click.option("-o", "--output", type=FILE, help=f"File to write; default: {DEFAULT_NAME} beside the plan.")
+@click.option(
+    "-o",
+    "--output",
+    cls=ResultOption,
+    type=FILE,
+    help=f"File to write; default: {DEFAULT_NAME} beside the plan.",
+)
 @quiet_option
 def lock_command(plan_file: Path, output: Path | None) -> None:
     """Write the rows of the catalog that PLAN.json was made from, to commit beside the infrastructure.

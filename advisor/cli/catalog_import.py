@@ -29,7 +29,7 @@ from advisor.catalog.layers.snapshot import forget, providers
 from advisor.catalog.layers.updating import update
 from advisor.cli.catalog_refresh import NotPublished, acceptance, confirm_option, max_move_option, without_password
 from advisor.cli.options import PATH
-from advisor.cli.output import deliver, output_option, quiet_option, table_or_json_option, tell
+from advisor.cli.output import ResultOption, deliver, output_option, quiet_option, table_or_json_option, tell
 from advisor.errors import AdvisorError, InputError
 from advisor.report.refresh_words import imports_json, imports_words, update_json, update_words
 
@@ -38,7 +38,14 @@ _KEPT = "unfinished"
 
 @click.command("publish")
 @click.argument("names", metavar="[PROVIDER…]", nargs=-1)
-@click.option("-o", "--output", type=PATH, required=True, help="Directory to write to, or a file that ends in .zip.")
+@click.option(
+    "-o",
+    "--output",
+    cls=ResultOption,
+    type=PATH,
+    required=True,
+    help="Directory to write to, or a file that ends in .zip.",
+)
 @click.option("--sign-key", type=PATH, help="SSH key to sign with (ssh-keygen -Y sign).")
 @quiet_option
 def publish_command(names: tuple[str, ...], output: Path, sign_key: Path | None) -> None:

@@ -3,10 +3,11 @@
 import csv
 import io
 import json
+import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from advisor.atomic_files import write_output
 from advisor.cli.options import EXISTING_FOLDER, FILE
 from advisor.errors import InputError
 from advisor.names import unread_columns
+from advisor.reading import RESULT_FILE
 from advisor.tables import csv_text
 from advisor.units import counted
 
@@ -175,9 +177,50 @@ answers_format_option = click.option(
     callback=_of_file,
     help="How to show the result.  [default: table; csv with --batch]",
 )
+
+
+class ResultOption(click.Option):
+    """Option that names the file of the result, which is refused where the run reads it.
+
+    *replaces*: a parameter whose file the result may take the place of.
+    """
+
+    def __init__(self, *names: Any, replaces: str = "", **settings: Any) -> None:  # noqa: ANN401 - click's own
+        """Take what :class:`click.Option` takes."""
+        super().__init__(*names, **settings)
+        self._replaces = replaces
+
+    def handle_parse_result(
+        self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
+    ) -> tuple[Any, list[str]]:  # fmt: skip
+        """Read the option, and refuse what it names among the files of other parameters, before any of them is read."""
+        value, rest = super().handle_parse_result(ctx, opts, args)
+        chosen = ctx.params.get(self.name or "")
+        path = chosen if isinstance(chosen, Path) else None
+        ctx.call_on_close(lambda: RESULT_FILE.guard(None))
+        RESULT_FILE.guard(path)
+        given = {name: paths for name, paths in _paths_given(ctx.command, opts) if name != self.name}
+        if path is not None and os.path.realpath(path) in map(os.path.realpath, given.get(self._replaces, ())):
+            RESULT_FILE.guard(None)
+        for paths in given.values():
+            for each in paths:
+                RESULT_FILE.refuse(each)
+        return value, rest
+
+
+def _paths_given(command: click.Command, opts: Mapping[str, Any]) -> Iterator[tuple[str, list[Path]]]:
+    """Names and paths of parameters that take paths, as they were given."""
+    for parameter in command.params:
+        stated = opts.get(parameter.name or "")
+        if parameter.name and (isinstance(parameter, click.Argument) or isinstance(parameter.type, click.Path)):
+            stated = stated if isinstance(stated, tuple | list) else [stated]
+            yield parameter.name, [Path(each) for each in stated if isinstance(each, str | Path)]
+
+
 _file_option = click.option(
     "-o",
     "--output",
+    cls=ResultOption,
     type=FILE,
     help="Write the result to this file instead of stdout; its suffix (.json, .md) says how, without --format.",
 )

@@ -10,6 +10,7 @@ import click
 from advisor.cli.options import FILE, FOLDER, PATH, duration_between, parallel_options, wide_option
 from advisor.cli.output import (
     Progress,
+    ResultOption,
     answers_text,
     calibration_option,
     deliver,
@@ -32,7 +33,6 @@ from advisor.report.price_age import check_age, prices_used
 from advisor.report.verdict import plan_markdown, plan_table
 from advisor.workload.document import read_workload
 from advisor.workload.measured_demand import PrometheusDemand
-from advisor.workload.values import Workload
 
 
 @click.command(name="recommend")
@@ -41,6 +41,8 @@ from advisor.workload.values import Workload
 @click.option(
     "-o",
     "--output",
+    cls=ResultOption,
+    replaces="previous",
     type=PATH,
     help="Write the result to this file instead of stdout; the plans of a directory into this directory, or into one "
     "document (.json, .md, .html).",
@@ -131,7 +133,6 @@ def command(
     if output is not None and output.is_dir():
         raise click.UsageError(f"--output {output} is a directory, and a workload file gives one plan")
     asked = read_workload(workload, _server(prometheus, **watched))
-    _refuse_inputs(output, asked)
     running = read_plan(previous) if previous else None
     with Progress("requests read") as progress, progress.fleets():
         plan = recommend(
@@ -173,16 +174,6 @@ def _refuse_beside_directory(any_flag: bool, given: Sequence[object]) -> None:
     if any_flag or any(value is not None for value in given):
         names = "--all, --listed-only, --previous, --prometheus, --terraform, --lock and --compare"
         raise click.UsageError(f"{names} are for one workload file")
-
-
-def _refuse_inputs(output: Path | None, workload: Workload) -> None:
-    """Refuse to write a plan over the workload that it answers, or over the file of the model."""
-    if output is None or not output.is_file():
-        return
-    inputs = {"the workload file": workload.path, "the model's file": Path(workload.model_reference)}
-    for name, path in inputs.items():
-        if path.is_file() and path.samefile(output):
-            raise click.UsageError(f"--output {output} is {name}, and the plan would be written over it")
 
 
 def _server(url: str | None, *, window: timedelta, **asked: Any) -> PrometheusDemand | None:  # noqa: ANN401 - as above

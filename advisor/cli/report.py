@@ -5,12 +5,12 @@ from pathlib import Path
 import click
 
 from advisor.cli.options import FILE, FILE_OR_STDIN
-from advisor.cli.output import deliver, format_named, quiet_option
+from advisor.cli.output import ResultOption, deliver, format_named, quiet_option
 
 
 @click.command(name="report")
 @click.argument("document", type=FILE_OR_STDIN, metavar="PLAN.json")
-@click.option("-o", "--output", type=FILE, help="Write the page to this file instead of stdout.")
+@click.option("-o", "--output", cls=ResultOption, type=FILE, help="Write the page to this file instead of stdout.")
 @quiet_option
 def command(document: Path, output: Path | None) -> None:
     """Write a PLAN (JSON of `advisor recommend`; - for standard input) as one HTML page.

@@ -70,6 +70,7 @@ def _serve(
     listener: "socket.socket", door: tuple[str, str], given: tuple[str, Path] | None, *, plans_ahead: bool
 ) -> None:
     """Serve where *listener* listens: host and token of *door*, text and file of what is *given*."""
+    from advisor.atomic_files import ended_in_order  # noqa: PLC0415 - help shows without it
     from advisor.catalog import load_catalog  # noqa: PLC0415 - a port in use is told without it
     from advisor.cli.served import warn_of_holdings, warn_of_layers  # noqa: PLC0415
     from advisor.serve.app import serve  # noqa: PLC0415
@@ -84,7 +85,8 @@ def _serve(
     source = Source(*given, is_own=True) if given else None
     if source is not None:
         click.echo(f"planning for {source.path} …", err=True)
-    asyncio.run(serve(listener, doors, source, click.echo, plans_ahead=plans_ahead))
+    with ended_in_order():  # so that the socket of the planning processes is removed on SIGTERM too
+        asyncio.run(serve(listener, doors, source, click.echo, plans_ahead=plans_ahead))
 
 
 _OF_OTHERS = stat.S_IROTH | stat.S_IWOTH

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from advisor.demand.spread import LAST_SECONDS, ticks_per_second
 from advisor.errors import InputError
+from advisor.reading import RESULT_FILE
 from advisor.records import dataclass, field
 from advisor.units import BYTES_PER_MIB, counted
 
@@ -132,6 +133,7 @@ def read_log(
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Lines of the file that are not empty, with their numbers."""
     try:
+        RESULT_FILE.refuse(path)
         with path.open("rb") as stream:
             if stream.peek(1).startswith(_PACKED):
                 raise InputError("the log is packed", where=str(path), hint="unpack it (gunzip, unzstd)")

@@ -172,6 +172,13 @@ class LengthCounts:
         return TokenQuantiles(mean=float(lengths @ counts) / total, p50=p50, p95=p95, p99=p99, max=float(lengths[-1]))
 
 
+def _farthest(seconds: Floats) -> int:
+    """Number, from 1, of the time that is farthest from most of the others."""
+    middle = np.sort(seconds)[(len(seconds) - 1) // 2]
+    with np.errstate(over="ignore"):
+        return int(np.abs(seconds - middle).argmax()) + 1
+
+
 @dataclass(slots=True)
 class RequestTally:
     """A running count of requests by minute, by length and by joint bin."""
@@ -221,14 +228,17 @@ class RequestTally:
     def _count_arrivals(self, seconds: npt.NDArray[np.float64]) -> None:
         self.first_seconds = min(self.first_seconds, float(seconds.min()))
         self.last_seconds = max(self.last_seconds, float(seconds.max()))
-        if self.last_seconds - self.first_seconds > MAX_MINUTES * SECONDS_PER_MINUTE:
+        span_seconds = self.last_seconds - self.first_seconds
+        if span_seconds > MAX_MINUTES * SECONDS_PER_MINUTE:
+            request = self.requests + _farthest(seconds)
             raise InputError(
-                f"the arrival times span {(self.last_seconds - self.first_seconds) / SECONDS_PER_DAY:,.9g} days",
+                f"the arrival times span {span_seconds / SECONDS_PER_DAY:,.9g} days with request {request:,}",
                 hint="check the clock and the unit of the timestamps: seconds or ISO 8601",
             )
         if self.last_seconds >= LAST_SECONDS:
+            request = self.requests + int(seconds.argmax()) + 1
             raise InputError(
-                f"an arrival time is {self.last_seconds:.12g} seconds after 1970, which is after 2100",
+                f"the time of request {request:,} is {self.last_seconds:.12g} seconds after 1970, which is after 2100",
                 hint="give times in one unit, from seconds to nanoseconds since 1970, or in ISO 8601",
             )
         self.fine.read_clock(seconds)

@@ -32,6 +32,7 @@ from advisor.demand.trace_columns import (
 from advisor.demand.values import Demand
 from advisor.errors import InputError
 from advisor.names import printable
+from advisor.reading import RESULT_FILE
 from advisor.tables import CELLS_HINT, numbered_rows
 from advisor.units import counted
 
@@ -157,6 +158,7 @@ def _remedy(path: Path) -> str:
 
 def header_of(path: Path) -> list[str]:
     """Names of the columns of a trace; none of an empty file. Raises InputError: no file, or no text in UTF-8."""
+    RESULT_FILE.refuse(path)
     if path.is_symlink() and not path.exists():
         told = f"this is a link to {str(path.readlink())!r}, and there is no such file"
         raise InputError(told, where=str(path), hint="mend the link, or name the file itself")
@@ -286,8 +288,9 @@ def _check_cells(batch: Any, path: Path, names: dict[Column, str], rows_before: 
     """Refuse missing, negative, fractional and absurd values, naming the line of the first."""
     for index, (kind, name) in enumerate(names.items()):
         column = batch.column(index)
-        bad = pc.is_null(column, nan_is_null=True)
-        what = "the value is missing, or no finite number" if index else "the value is missing"
+        is_number = pa.types.is_floating(column.type)
+        bad = pc.invert(pc.fill_null(pc.is_finite(column), False)) if is_number else pc.is_null(column)  # noqa: FBT003 - pyarrow's
+        what = "the value is missing, or no finite number" if is_number else "the value is missing"
         if index and not pc.any(bad).as_py():
             column = pc.multiply(column, kind.per_cell)
             counts = pc.round(column) if kind.per_cell != 1 else column

@@ -9,6 +9,7 @@ MOST = 10**9
 """Largest size that a field may state: a hundred times the longest context and the largest vocabulary of 2026."""
 MOST_LAYERS = 10_000
 _SHOWN = 60
+_UNCHANGED = "use the config.json of the model's repository unchanged"
 
 
 class ConfigFields:
@@ -63,7 +64,7 @@ class ConfigFields:
         """The error for an absent field."""
         others = f" (or {', '.join(names[1:])})" if len(names) > 1 else ""
         told = f"field {names[0]!r}{others} is missing"
-        return InputError(told, where=self.where, hint="use the config.json of the model's repository unchanged")
+        return InputError(told, where=self.where, hint=_UNCHANGED)
 
     def _find(self, names: tuple[str, ...]) -> object:
         return next((self.values[name] for name in names if self.values.get(name) is not None), None)
@@ -73,7 +74,7 @@ class ConfigFields:
         if not least <= number <= most:
             shown = repr(value)[:_SHOWN]
             told = f"field {names[0]!r} must be from {least:,} to {most:,}, not {shown}"
-            raise InputError(told, where=self.where, hint="use the config.json of the model's repository unchanged")
+            raise InputError(told, where=self.where, hint=_UNCHANGED)
         return number
 
     def _as_integer(self, names: tuple[str, ...], value: object) -> int:
@@ -84,4 +85,5 @@ class ConfigFields:
             return value
         if isinstance(value, float) and value.is_integer():
             return int(value)
-        raise InputError(f"field {names[0]!r} must be a whole number, not {repr(value)[:_SHOWN]}", where=self.where)
+        told = f"field {names[0]!r} must be a whole number, not {repr(value)[:_SHOWN]}"
+        raise InputError(told, where=self.where, hint=_UNCHANGED)

@@ -38,6 +38,7 @@ from advisor.performance.physics import (
 )
 from advisor.performance.regimes import Load, MeasuredCoverage, of_processors
 from advisor.performance.values import Evidence, Scenario
+from advisor.reading import RESULT_FILE
 from advisor.records import dataclass, replace
 from advisor.tables import read_records
 
@@ -349,6 +350,7 @@ def _read_own(path: Path) -> Own:
 
 
 def _bytes(path: Path) -> bytes:
+    RESULT_FILE.refuse(path)
     try:
         return path.read_bytes()
     except OSError as error:

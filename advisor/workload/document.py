@@ -81,8 +81,8 @@ _PURCHASES = tuple(purchase.value for purchase in Purchase)
 _DEFAULT_PROVIDERS = ("aws", "gcp", "azure")
 _ROUTINGS = tuple(routing.value for routing in Routing)
 _MAX_NAME_LENGTH = 100
-_LATEST_PLANNING_DAY = dt.date(9989, 12, 31)
-"""The longest horizon ends within the last year that a date can have."""
+_PLANNING_DAYS = (dt.date(1990, 1, 1), dt.date(2099, 12, 31))
+"""First and last day to plan for, in the years that the times of a trace may have."""
 _ELSEWHERE: Mapping[str, str] = {
     key: level
     for keys, level in (
@@ -101,7 +101,7 @@ _READERS: Mapping[str, Callable[[Field], Any]] = {
     "users": Field.shares,
     **dict.fromkeys(("residency", "compare", "accelerators", "instance_types", "engines"), Field.texts),
     "routing": lambda field: Routing(field.choice(_ROUTINGS)),
-    "as_of": lambda field: field.date(_LATEST_PLANNING_DAY),
+    "as_of": lambda field: field.date(*_PLANNING_DAYS),
     "listed_only": Field.truth,
     "tags": read_tags,
     "adapters": read_adapters,
@@ -127,7 +127,8 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
     if len(fields["name"].text()) > _MAX_NAME_LENGTH:
         fields["name"].fail("the name is too long", f"use at most {_MAX_NAME_LENGTH} characters")
     demand = _instead_of(fields.get("demand"), prometheus) if prometheus else _demand(fields["demand"])
-    current = _current(fields["current"], demand) if "current" in fields else None
+    providers = fields["providers"].texts() if "providers" in fields else ()
+    current = _current(fields["current"], demand, providers) if "current" in fields else None
     beside = _batch_beside(fields.get("demand"), is_stated=prometheus is None)
     is_batch = isinstance(demand, DeclaredDemand) and demand.batch is not None
     if is_batch and "slo" in fields:
@@ -143,7 +144,7 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
         precisions=fields["precisions"].choices(PRECISIONS) if "precisions" in fields else DEFAULT_PRECISIONS,
         slo=_slo(fields.get("slo")),
         demand=demand,
-        providers=fields["providers"].texts() if "providers" in fields else usual_providers,
+        providers=providers or usual_providers,
         regions=fields["regions"].texts() if "regions" in fields else (),
         purchase=tuple(map(Purchase, fields["purchase"].choices(_PURCHASES)))
         if "purchase" in fields
@@ -320,19 +321,33 @@ def _paid(purchase: str) -> str:
     return purchase if purchase in _PURCHASES else Purchase.ON_DEMAND.value
 
 
-def _current(field: Field, demand: DemandSource) -> Deployment:
+def _current(field: Field, demand: DemandSource, providers: tuple[str, ...]) -> Deployment:
+    """Deployment of today; *providers*: those that the workload names, a single one of which is its own."""
     if field.is_single:
         return _current_of_samples(field, demand)
-    fields = field.all_of(_CURRENT_KEYS, optional=("purchase", "measured"))
+    fields = field.all_of(_CURRENT_KEYS, optional=("provider", "purchase", "measured"))
     purchase = fields["purchase"].choice(_PURCHASES) if "purchase" in fields else Purchase.ON_DEMAND
     return Deployment(
-        provider=fields["provider"].text(),
+        provider=fields["provider"].text() if "provider" in fields else _provider_of(field, fields, providers),
         region=fields["region"].text(),
         instance_type=fields["instance_type"].text(),
         count=fields["count"].count(1, _MOST_CURRENT_INSTANCES),
         purchase=Purchase(purchase),
         measured=read_measured(fields["measured"]) if "measured" in fields else None,
     )
+
+
+def _provider_of(field: Field, fields: Mapping[str, Field], providers: tuple[str, ...]) -> str:
+    """The provider of what runs today where it is not stated: the only one to plan for, or to have the type."""
+    if len(providers) == 1:
+        return providers[0]
+    from advisor.catalog import load_catalog  # noqa: PLC0415 - few workloads leave it out
+
+    name = fields["instance_type"].text()
+    having = sorted({provider for provider, type_name in load_catalog().instance_types if type_name == name})
+    if len(having) != 1:
+        field.fail("missing: provider", f"add provider{': ' if having else ''}{' or '.join(having)} under {field.name}")
+    return having[0]
 
 
 def _relative(field: Field) -> Path:

@@ -553,12 +553,18 @@ def test_a_damaged_gzip_file_is_named(tmp_path, audit):
         audit(path)
 
 
-@pytest.mark.parametrize("cost", ["1,234.50", "abc", "1.2.3", "NaN", "Infinity", "9" * 40])
-def test_a_cost_that_is_no_number_stops_the_audit(tmp_path, audit, cost):
-    """Nothing is taken as zero: the column and an example are named."""
+@pytest.mark.parametrize(
+    ("cost", "told"),
+    [
+        *((cost, "not a number") for cost in ("1,234.50", "abc", "1.2.3", "NaN", "Infinity", "1_000")),
+        *((cost, "out of range") for cost in ("9" * 40, "1" + 400 * "0", "-1e308", "+1E+99")),
+    ],
+)
+def test_a_cost_that_is_no_number_or_too_large_stops_the_audit(tmp_path, audit, cost, told):
+    """Nothing is taken as zero: the column, an example and its row are named."""
     row = {**focus_row(Charge()), "BilledCost": cost}
 
-    with pytest.raises(InputError, match="BilledCost is not a number"):
+    with pytest.raises(InputError, match=f"BilledCost is {told} in some rows, such as .* in row 2 below the header"):
         audit(write_csv(tmp_path / "bill.csv", [focus_row(Charge()), row]))
 
 
@@ -1040,3 +1046,26 @@ def test_credits_that_are_no_json_are_named(tmp_path, audit):
 
     write_csv(path, [{**row, "credits": '[{"amount": -0.25}, {"amount": "-1E-2"}]'}, {**row, "credits": ""}])
     assert audit(path).bill.billed_cost == Decimal("1.74")
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "told"),
+    [
+        ("bill.csv", lambda _: b"", "the bill is empty: it has not even a header line"),
+        ("bill.csv.gz", lambda content: content[: len(content) // 2], "the bill is a damaged gzip file"),
+        ("bill.csv.zst", lambda _: b"not Zstandard", "cannot read the bill: ZSTD decompress failed"),
+        ("bill.parquet", lambda content: content[:-30] + b"\xff" * 22 + content[-4:], "Footer length error in file\n"),
+        ("bill.parquet", lambda _: b"PAR1", "File too small to be a Parquet file\n"),
+    ],
+)
+def test_a_damaged_file_has_a_reason_and_a_remedy(tmp_path, audit, name, damage, told):
+    """The reason is a whole sentence, without a blank in the place of the file that is named before it."""
+    path = tmp_path / name
+    written = write_focus(tmp_path / f"whole.{name.partition('.')[2].removesuffix('.zst')}", hours(Charge(), 50))
+    path.write_bytes(damage(written.read_bytes()))
+
+    with pytest.raises(InputError) as caught:
+        audit(path)
+    assert told in str(caught.value)
+    assert caught.value.hint == "see that the export is whole"
+    assert "…" not in caught.value.message

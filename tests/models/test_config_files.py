@@ -65,11 +65,12 @@ def test_missing_model_type():
         model_of(model_type=None)
 
 
-@pytest.mark.parametrize("value", ["many", 2.5, True, -4, 0])
+@pytest.mark.parametrize("value", ["many", 2.5, True, -4, 0, {}, []])
 def test_size_that_is_no_positive_whole_number(value: object):
-    """A size must be a positive whole number."""
-    with pytest.raises(InputError, match="hidden_size"):
+    """A size must be a positive whole number; the remedy is said."""
+    with pytest.raises(InputError, match="hidden_size") as raised:
         model_of(hidden_size=value)
+    assert raised.value.hint == "use the config.json of the model's repository unchanged"
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1, 2]", "\x00"])

@@ -2,7 +2,11 @@
 
 import io
 import json
+import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -19,7 +23,7 @@ from advisor.plan.explain.whatif import what_if
 from advisor.plan.request import read_question
 from advisor.serve.guard import ASKING_SECONDS, MOST_CONNECTIONS
 from advisor.serve.sessions import digest
-from serve.served import SMALL, secret, serving
+from serve.served import ROOT, SMALL, secret, serving
 
 TOKEN = "0123456789abcdef0123"
 EVIL = "http://evil.example"
@@ -379,3 +383,18 @@ def test_connections_that_never_ask_leave_room_for_others(server):
     finally:
         for connection in idle:
             connection.close()
+
+
+def test_a_server_that_is_stopped_leaves_nothing(tmp_path):
+    """SIGTERM, as containers and services are stopped, also removes the socket of the planning processes."""
+    (tmp_path / "workload.yaml").write_text(SMALL)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    command = [sys.executable, "-m", "advisor", "serve", "--port", "0", "--no-ahead", str(tmp_path / "workload.yaml")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert b"serving on" in process.stdout.readline()
+        assert list(scratch.glob("pymp-*/listener-*"))
+        process.terminate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert list(scratch.iterdir()) == []

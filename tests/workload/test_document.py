@@ -261,7 +261,14 @@ def test_numbers_that_contradict_each_other_are_refused(tmp_path, text, expected
         (MINIMAL + "  horizon: 99999999999d\n", "demand.horizon: 99999999999d is out of range"),
         (MINIMAL + f"  horizon: {'9' * 400}y\n", f"demand.horizon: {'9' * 40}… is out of range"),
         (MINIMAL + f"slo: {{ttft_p95: {'9' * 400}s}}\n", "is out of range hint: give at most ten years (87600h)"),
-        (MINIMAL + "as_of: 9999-12-31\n", "as_of: 9999-12-31 is out of range hint: give a day until 9989-12-31"),
+        (
+            MINIMAL + "as_of: 2999-01-01\n",
+            "as_of: 2999-01-01 is out of range hint: give a day from 1990-01-01 to 2099-12-31",
+        ),
+        (
+            MINIMAL + "as_of: 0001-01-01\n",
+            "as_of: 0001-01-01 is out of range hint: give a day from 1990-01-01 to 2099-12-31",
+        ),
         (MINIMAL.replace("12", "1e400"), "1e400 is out of range hint: give a number above 0 and at most 1e+15"),
         (MINIMAL.replace("12", "0"), "0 is out of range hint: give a number above 0"),
         (MINIMAL + "  growth_per_year: 1e300\n", "1e300 is out of range hint: give a number above -1 and at most 1000"),
@@ -281,10 +288,10 @@ def test_names_in_any_script_are_kept(tmp_path, name):
 
 
 @pytest.mark.parametrize("horizon", ["10y", "3650d", "1d"])
-def test_a_horizon_ends_before_dates_do(tmp_path, horizon):
+def test_the_longest_horizon_begins_on_the_latest_day(tmp_path, horizon):
     """The latest planning day and the longest horizon."""
-    workload = read(tmp_path, MINIMAL + f"  horizon: {horizon}\nas_of: 9989-12-31\n")
-    assert last_day(workload.as_of, workload.horizon_days).year in (9989, 9999)
+    workload = read(tmp_path, MINIMAL + f"  horizon: {horizon}\nas_of: 2099-12-31\n")
+    assert last_day(workload.as_of, workload.horizon_days).year in (2099, 2109)
 
 
 def test_a_large_file_is_refused_in_a_second(tmp_path):
@@ -292,3 +299,49 @@ def test_a_large_file_is_refused_in_a_second(tmp_path):
     started = time.process_time()
     assert "the key is there twice" in complaint(tmp_path, "name: x\n" * 120_000)
     assert time.process_time() - started < 4
+
+
+@pytest.mark.parametrize(
+    ("new", "line", "expected"),
+    [
+        ('name: "\\ud800"', 1, "a text holds U+D800"),
+        ('name: "a\\0b"', 1, "a text holds U+0000"),
+        ('name: "a\\x00b"', 1, "a text holds U+0000"),
+        ('name: "\\U0000dfff"', 1, "a text holds U+DFFF"),
+        ('name: chat\n"\\0": 1', 2, "a text holds U+0000"),
+        ("name: chat\n? [a, b]\n: 1", 2, "a key has to be text, found a list"),
+        ("name: chat\n{a: b}: 1", 2, "a key has to be text, found a mapping"),
+    ],
+)
+def test_keys_and_escapes_that_are_no_text_are_refused(tmp_path, new, line, expected):
+    """Each with its line and a remedy."""
+    told = complaint(tmp_path, MINIMAL.replace("name: chat", new))
+    assert f"workload.yaml:{line}: " in told
+    assert expected in told
+    assert "hint: " in told
+
+
+def test_a_file_that_holds_itself_is_looked_at_once(tmp_path):
+    """An anchor within itself is no endless walk."""
+    with pytest.raises(InputError, match="unknown key 'loop'"):
+        read(tmp_path, MINIMAL + "loop: &loop [*loop]\n")
+
+
+@pytest.mark.parametrize(
+    ("providers", "instance_type", "expected"),
+    [
+        ("providers: [aws]\n", "g5.12xlarge", "aws"),
+        ("", "g5.12xlarge", "aws"),
+        ("providers: [aws, gcp]\n", "g2-standard-4", "gcp"),
+        ("providers: [aws, gcp]\n", "nosuch", None),
+    ],
+)
+def test_the_provider_of_what_runs_today_follows_from_what_is_named(tmp_path, providers, instance_type, expected):
+    """The only one to plan for, or the only one that has the type; else it has to be stated."""
+    text = f"{MINIMAL}{providers}current: {{instance_type: {instance_type}, count: 6, region: eu-west-1}}\n"
+    if expected is None:
+        with pytest.raises(InputError, match="missing: provider") as raised:
+            read(tmp_path, text)
+        assert raised.value.hint == "add provider under current"
+    else:
+        assert read(tmp_path, text).current.provider == expected

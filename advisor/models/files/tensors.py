@@ -18,7 +18,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from advisor.errors import InputError
-from advisor.reading import json_of, read_json
+from advisor.reading import RESULT_FILE, json_of, read_json
 from advisor.records import dataclass
 
 MOST_VALUES = 3_000_000
@@ -40,6 +40,7 @@ class CutOff(Exception):  # noqa: N818 - caught by each reader, which knows the 
 
 def mapped(path: Path, what: str, hint: str) -> memoryview:
     """Bytes of a regular file, read as they are used. Raises InputError if it cannot be opened, or is not a file."""
+    RESULT_FILE.refuse(path)
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise InputError(f"the {what} is not a regular file", where=str(path), hint=hint)
@@ -293,6 +294,7 @@ def _header(path: Path) -> tuple[Tensor, ...]:
 
 def _header_text(path: Path) -> tuple[str, int]:
     """The header, and the bytes that follow it."""
+    RESULT_FILE.refuse(path)
     try:
         with path.open("rb") as stream:
             size = path.stat().st_size

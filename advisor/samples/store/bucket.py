@@ -25,6 +25,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from advisor.atomic_files import scratch_folder, write_bytes
 from advisor.errors import InputError
+from advisor.reading import RESULT_FILE
 from advisor.records import dataclass, field
 from advisor.samples.agent.compaction import SCHEMES as BUCKET_SCHEMES
 from advisor.samples.agent.compaction import BucketUrl, parse_bucket_url
@@ -398,6 +399,7 @@ class _LocalFolder:
         for top in sorted(_subfolders(self.path, (SPOOL,))) + sorted(_subfolders(self.path, ("date=",))):
             for host in sorted(_subfolders(top, ("host=",))):
                 for name in sorted(entry.name for entry in _entries(host)):
+                    RESULT_FILE.refuse(host / name)
                     yield StoredFile(self, str(host / name), (top.name, host.name, name))
 
     def open(self, file: StoredFile) -> BinaryIO:

@@ -1,5 +1,6 @@
 """What the doctor says about drivers: good ones, old ones, broken ones and those that hang."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from advisor.samples.doctor import (
     nvidia,
     tpu,
 )
+from advisor.samples.sources import SOURCES
 from fakenvml.build import build_library, compiler
 
 H100 = "gpus,2\nset,*,name,NVIDIA H100 80GB HBM3\nset,*,mem_total,85899345920\nset,*,mem_used,1073741824\n"
@@ -210,6 +212,16 @@ def test_a_driver_that_crashes(driver, machine):
 
 def test_a_source_that_there_is_not():
     """What cannot be opened says why, and what to do."""
-    assert look("nonsense") == Seen(
-        trouble="'nonsense' is not a source", fix="the sources are nvml, neuron, gaudi, amd, tpu, engines"
-    )
+    assert look("nonsense") == Seen(trouble="'nonsense' is not a source", fix=f"the sources are {', '.join(SOURCES)}")
+
+
+@pytest.mark.parametrize("name", [name for name, kind in SOURCES.items() if kind.accelerator])
+def test_every_source_has_its_module_and_its_finding(machine, name):
+    """A row of SOURCES alone is half a source; each message names the file to edit."""
+    module, _, source = SOURCES[name].target.partition(":")
+    place = f"{module.replace('.', '/')}.py"
+    assert find_spec(module), f"the source {name}: write {place} with its class {source}"
+    assert f"\nclass {source}" in Path(find_spec(module).origin).read_text(), f"{name}: write class {source} in {place}"
+    subjects = [finding.subject for finding in accelerator_findings(machine)]
+    told = f"{name}: give accelerator_findings() of advisor/samples/doctor.py a finding with this subject"
+    assert name in subjects, f"{told}, a function like amd(), or a row of TOOLS for a vendor's program"
