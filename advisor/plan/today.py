@@ -189,6 +189,7 @@ def _judged(today: Today, context: PlanningContext, validator: ReplayValidator) 
         priced,
         precision=formulation.pool_set.sources[pool.key].served.candidate.precision,
         within_slo_ratio=replay.within_slo_ratio,
+        unavoidable_late_ratio=replay.unavoidable_late_ratio,
     )
     if isinstance(needed, Confirmed) and needed.confirmation.reached:
         return replace(judged, instances_needed=_busiest(needed.solution))
