@@ -137,7 +137,7 @@ class Ranking:
         singles = sorted(
             (own, *(single for single in self.singles if single not in same)), key=lambda single: single.usd_per_month
         )
-        refused = _replay_refusal(confirmed.formulation, first.pool, Slo(), 0.0)
+        refused = _replay_refusal(confirmed.formulation, first.pool, Slo(), 1.0, 0.0)
         rejections = (rejection for rejection in self.rejections if not _is_of(rejection, refused))
         return Ranking(tuple(singles), tuple(rejections))
 
@@ -362,13 +362,15 @@ class _Replays:
             kind, shown = self._validator.kind_of(pool.key), _headroom_shown(self._formulation, pool, confirmed)
             self._headroom[kind] = max(self._headroom.get(kind, shown), shown)
             return _as_planned(self._formulation, pool, single.tariff, confirmed)
-        kept = 0.0
+        kept = unavoidable = 0.0
         if isinstance(confirmed, Confirmed):
             if not confirmed.confirmation.reached and closer(self.closest, confirmed) is confirmed:
                 confirmed = self._validator.in_full(confirmed)
                 self.closest = closer(self.closest, confirmed)
-            kept = worst_share(confirmed)
-        self._rejections.append(_replay_refusal(self._formulation, pool, self._context.requirements.workload.slo, kept))
+            kept, unavoidable = worst_share(confirmed), confirmed.confirmation.unavoidable_late_ratio
+        slo = self._context.requirements.workload.slo
+        needed = slo.rehearsed_ratio_beside(unavoidable)
+        self._rejections.append(_replay_refusal(self._formulation, pool, slo, needed, kept))
         return None
 
     def _with_headroom(self, single: Single, raised: Collection[Kind]) -> Single | None:
@@ -413,9 +415,8 @@ def _headroom_shown(formulation: Formulation, pool: Pool, confirmed: Confirmed) 
     return min(max(mix_rate(formulation.problem, pool) / max(loads), factor), 1.0) if max(loads) > 0 else 1.0
 
 
-def _replay_refusal(formulation: Formulation, pool: Pool, slo: Slo, kept: float) -> Rejection:
+def _replay_refusal(formulation: Formulation, pool: Pool, slo: Slo, needed: float, kept: float) -> Rejection:
     """Why a pool is not an option: no allowed number of its instances keeps enough of the requests within the SLO."""
-    needed = slo.rehearsed_ratio
     reason = (
         f"no allowed number of instances passes the replay: the best keeps {ratio_words(kept)} of the requests within "
         f"the SLO, and {ratio_words(needed)} are needed ({ratio_words(slo.within_ratio)} and a margin)"

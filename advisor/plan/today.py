@@ -179,6 +179,7 @@ def _judged(today: Today, context: PlanningContext, validator: ReplayValidator) 
         priced,
         precision=formulation.pool_set.sources[pool.key].served.candidate.precision,
         within_slo_ratio=replay.within_slo_ratio,
+        unavoidable_late_ratio=replay.unavoidable_late_ratio,
     )
     if today.why_not:
         return replace(judged, not_judged=today.why_not)

@@ -130,6 +130,8 @@ class CurrentCost:
     """Factor that predictions of its accelerator are lowered by, after what was measured of it."""
     measured_accelerator: str = field(default="", metadata=OMITTED_AT_DEFAULT)
     """That accelerator; "": no prediction is lowered."""
+    unavoidable_late_ratio: float = field(default=0.0, metadata=OMITTED_AT_DEFAULT)
+    """Share of the requests that is late on any number of these machines, even where each serves no other request."""
 
     def runs(self, planned: "Option | RungGroup") -> bool:
         """Whether instances of the type of an option or of a rung's group run in its region today."""

@@ -12,7 +12,14 @@ from advisor.plan.problem.formulas import falls
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.solve.stage import by_type_in_region, running_of
 from advisor.plan.values import Plan
-from advisor.plan.words import count_words, fleet_turns, items_word, latency_words, running_count_words
+from advisor.plan.words import (
+    count_words,
+    fleet_turns,
+    items_word,
+    latency_words,
+    running_count_words,
+    unavoidable_words,
+)
 from advisor.report.text_table import Column, Section
 from advisor.report.words import (
     PART_WORDS,
@@ -352,7 +359,8 @@ def confirmation_words(fleet: Fleet, within_ratio: float) -> str:
     requests = counted(confirmation.requests, "request")
     return (
         f"{verdict}: {ratio_words(confirmation.within_slo_ratio)} of {requests} within the SLO{part} "
-        f"({ratio_words(within_ratio)} asked{margin}){p95s}; {confirmation.arrivals}{headroom}"
+        f"({ratio_words(within_ratio)} asked{margin}){unavoidable_words(confirmation)}{p95s}; "
+        f"{confirmation.arrivals}{headroom}"
     )
 
 

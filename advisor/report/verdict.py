@@ -22,6 +22,7 @@ from advisor.plan.words import (
     spare_hours,
     start_hours,
     today_short_words,
+    unavoidable_words,
 )
 from advisor.report.fleet_words import (
     detail_sections,
@@ -232,6 +233,7 @@ def _replay_words(plan: Plan, fleet: Fleet) -> str:
     requests = counted(replay.requests, "request")
     asked = f"within the SLO{at_the_peak(plan)} ({wanted} asked{margin})"
     asked = f"answered ({NO_TARGET} is stated)" if slo_words(plan.workload["slo"]) == NO_TARGET else asked
+    asked += unavoidable_words(replay)
     return f"Replay: {kept} of {requests} {asked}{p95s}{''.join(f'; {words}' for words in holds_words(fleet))}."
 
 

@@ -54,12 +54,23 @@ class Slo:
     @property
     def rehearsed_ratio(self) -> float:
         """Share of made-up requests that have to be within every target: :attr:`within_ratio` and a margin."""
-        return 1 - (1 - self.within_ratio) * _MADE_UP_MARGIN
+        return self.rehearsed_ratio_beside(0.0)
+
+    def rehearsed_ratio_beside(self, unavoidable_late_ratio: float) -> float:
+        """The same where a share of the requests is late on any number of machines.
+
+        ``1 - (unavoidable + 0.75 · (allowed - unavoidable))``: the margin is for requests unlike the made-up ones, and
+        more machines make none of the unavoidable ones be in time.
+        """
+        allowed = 1 - self.within_ratio
+        unavoidable = min(unavoidable_late_ratio, allowed)
+        return 1 - (unavoidable + (allowed - unavoidable) * _MADE_UP_MARGIN)
 
     @staticmethod
-    def within_ratio_for(rehearsed_ratio: float) -> float:
+    def within_ratio_for(rehearsed_ratio: float, unavoidable_late_ratio: float = 0.0) -> float:
         """Largest :attr:`within_ratio` of whole percents for which so many made-up requests within it are enough."""
-        return math.floor(100 - (100 - 100 * rehearsed_ratio) / _MADE_UP_MARGIN) / 100
+        late, unavoidable = 100 - 100 * rehearsed_ratio, 100 * unavoidable_late_ratio
+        return math.floor(100 - max((late - unavoidable) / _MADE_UP_MARGIN, 0.0) - unavoidable) / 100
 
     @property
     def is_of_tokens(self) -> bool:

@@ -125,9 +125,9 @@ def _fitting(rejection: Rejection, requirements: Requirements, catalog: Catalog)
     return _other_precisions(rejection, requirements, catalog)
 
 
-def lifted_by_share(kept_ratio: float) -> str:
+def lifted_by_share(kept_ratio: float, unavoidable_late_ratio: float = 0.0) -> str:
     """A what-if that asks for no more requests within the SLO than a replay finds; "" where that is under half."""
-    ratio = Slo.within_ratio_for(kept_ratio)
+    ratio = Slo.within_ratio_for(kept_ratio, unavoidable_late_ratio)
     return f"slo.within_ratio={ratio:g}" if ratio >= _LEAST_WITHIN else ""
 
 

@@ -429,7 +429,8 @@ def _replay_obstacle(refused: Confirmed, requirements: Requirements) -> Obstacle
         f"no number of {fleet.instance_type} {fleet.precision}{several} was found that serves this alone: replaying "
         f"the closest fleet finds {kept}"
     )
-    return Obstacle("replay", 1, slo.within_ratio, share, "share of requests", message, lifted_by_share(share))
+    lifted_by = lifted_by_share(share, refused.confirmation.unavoidable_late_ratio)
+    return Obstacle("replay", 1, slo.within_ratio, share, "share of requests", message, lifted_by)
 
 
 def _budget_obstacle(confirmed: Confirmed, requirements: Requirements) -> Obstacle:

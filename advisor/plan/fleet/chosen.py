@@ -282,7 +282,7 @@ class ReplayGap(StrEnum):
     NONE = ""
     """None: the replay confirms the fleet."""
     MARGIN = "margin"
-    """``slo.within_ratio`` and a quarter of the rest, but not ``slo.within_ratio``: a fleet with less margin."""
+    """The share that is wanted, ``slo.within_ratio`` and a margin, but not the former: a fleet with less margin."""
     SLO = "slo"
     """``slo.within_ratio``: the fleet is refused."""
 
@@ -302,7 +302,8 @@ class Confirmation:
     """By how much less a replica is taken to sustain than the closed form says, at most: raised until the replay finds
     enough of the requests within the SLO."""
     reached: bool
-    """Whether each of these shares is ``slo.within_ratio`` and a quarter of the rest: the requests are synthetic."""
+    """Whether each of these shares is ``slo.within_ratio`` and a quarter of the rest, as the requests are synthetic; of
+    the rest without the share that is late on any number of these machines."""
     arrivals: str
     """What was replayed, in words."""
     busiest_within_slo_ratio: float
@@ -314,6 +315,8 @@ class Confirmation:
     limits ask for then; None where none need be spared, or another share falls short."""
     finished_hours: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Batch work: from the start of a run to the end of its last item; None where that is after the deadline."""
+    unavoidable_late_ratio: float = field(default=0.0, metadata=OMITTED_AT_DEFAULT)
+    """Share of the requests that is late on any number of these machines, even where each serves no other request."""
     short: ReplayGap = field(default=ReplayGap.NONE, metadata=OMITTED_AT_DEFAULT)
     """Limit that a share misses: the margin, where the fleet is to be run, or the SLO, where it is refused."""
 

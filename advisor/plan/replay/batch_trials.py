@@ -87,6 +87,10 @@ class BatchTrials(Trials):
         self._ends: dict[Times, Floats] = {}
         """End of each item of a replica, by its times."""
 
+    def wanted_beside(self, unavoidable_late_ratio: float) -> float:  # noqa: ARG002 - every item has to be done
+        """Share of the items that have to be done."""
+        return self.wanted
+
     def of(
         self,
         formulation: Formulation,

@@ -20,6 +20,7 @@ from advisor.plan.solve.stage import Formulation
 from advisor.records import dataclass, replace
 from advisor.units import A_CENT, ROUNDING
 
+Floats = npt.NDArray[np.float64]
 Key = tuple[object, ...]
 
 
@@ -69,6 +70,19 @@ def routes_left(
         if max(group.instances_by_hour)
     }
     return tuple(_kept_route(route, kept) for route in routes)
+
+
+def shares_sent(name: str, routes: Sequence[Route], requests: Requests) -> Floats:
+    """Share of each request that is sent to a group, (n,), by its place and prompt."""
+    shares = np.zeros(requests.seconds.size)
+    shorter = dict.fromkeys((route.place for route in routes), -math.inf)
+    for route in routes:
+        here = (requests.input_tokens > shorter[route.place]) & (requests.input_tokens <= route.max_input_tokens)
+        if requests.places is not None:
+            here &= requests.places == route.place
+        shares[here] = route.shares.get(name, 0.0) / (sum(route.shares.values()) or 1.0)
+        shorter[route.place] = route.max_input_tokens
+    return shares
 
 
 def _kept_route(route: Route, kept: Mapping[str, float]) -> Route:

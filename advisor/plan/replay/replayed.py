@@ -501,12 +501,14 @@ class ReplayedFleets:
             headroom_factor=factor,
             reached=trial.reached,
             arrivals=rehearsal.words,
+            unavoidable_late_ratio=trial.unavoidable_late_ratio,
             finished_hours=None if trial.finished_s is None else trial.finished_s / SECONDS_PER_HOUR,
         )
         requirements = self._context.requirements
         if trial.reached or requirements.demand.batch is not None:
             return confirmation
-        return replace(confirmation, short=gap_of(confirmation.least[0], requirements.workload.slo) or ReplayGap.MARGIN)
+        slo, unavoidable = requirements.workload.slo, trial.unavoidable_late_ratio
+        return replace(confirmation, short=gap_of(confirmation.least[0], slo, unavoidable) or ReplayGap.MARGIN)
 
     def _with_headroom(self, formulation: Formulation, headroom: Mapping[Kind, float]) -> Formulation:
         """The question with what each kind of replica is taken to sustain; without those that never hold."""
@@ -559,7 +561,7 @@ class ReplayedFleets:
         def holds(count: int) -> bool:
             fewer = replace(allocation, instances=(count,) * len(problem.hours))
             solution = FleetSolution((fewer,), whole_shares(problem, fewer.pool), 0.0, 0.0, proven=False)
-            return self._trials.without_spot(formulation, solution) >= self._trials.wanted
+            return self._trials.without_spot(formulation, solution)[1]
 
         counts = range(max(math.ceil(most * LEAST_HEADROOM), 1), most)
         fewest = counts.start + bisect_left(counts, x=True, key=holds)
@@ -577,8 +579,8 @@ class ReplayedFleets:
             return trial
         if isinstance(self._trials, BatchTrials):  # its closed form counts every item
             return trial
-        share = self._trials.without_spot(formulation, solution)
-        if share >= self._trials.wanted or self._carry_base_alone([allocations[at] for at in steady]):
+        share, is_enough = self._trials.without_spot(formulation, solution)
+        if is_enough or self._carry_base_alone([allocations[at] for at in steady]):
             return trial
         least = min(share, 1.0 if trial.without_one_ratio is None else trial.without_one_ratio)
         return replace(trial, reached=False, late=steady, without_one_ratio=least)
@@ -628,9 +630,9 @@ def _in_pools(formulation: Formulation, solution: FleetSolution) -> FleetSolutio
     return replace(solution, allocations=groups)
 
 
-def gap_of(least_ratio: float, slo: Slo) -> ReplayGap:
+def gap_of(least_ratio: float, slo: Slo, unavoidable_late_ratio: float = 0.0) -> ReplayGap:
     """Limit that the least share of a replay is below."""
-    if least_ratio >= slo.rehearsed_ratio:
+    if least_ratio >= slo.rehearsed_ratio_beside(unavoidable_late_ratio):
         return ReplayGap.NONE
     return ReplayGap.MARGIN if least_ratio >= slo.within_ratio else ReplayGap.SLO
 

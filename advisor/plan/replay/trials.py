@@ -1,5 +1,6 @@
 """Trials of fleets by replay: the sample of the week, what may fail, and how far a fleet holds."""
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -43,6 +44,7 @@ from advisor.plan.replay.groups import (
     routes_left,
     routes_of,
     scaled,
+    shares_sent,
     thinned,
     without_lost,
 )
@@ -61,6 +63,8 @@ Routing = Callable[[Sequence[ReplayGroup]], tuple[Route, ...]]
 """Routes to what is left of a fleet's groups."""
 
 BISECTIONS = 5
+LATE_STEP = 1e-4
+"""Shares of requests that are late on idle replicas are rounded down to so much."""
 PLACE_SEED = 20_230_102
 IDLE_RATIO = 1.5
 """Rate that replicas sustain ÷ rate that they get, from which on a few of them queue as little as many."""
@@ -93,6 +97,8 @@ class Trial:
     """Batch work: from the start of a run to the end of its last item; None where that is after the deadline."""
     late_class: int | None = None
     """Class of hours whose requests are late; None: not that of one class, or nothing is late."""
+    unavoidable_late_ratio: float = 0.0
+    """Share of the requests that is late on however many of these replicas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,9 @@ class _Seen:
 class Trials:
     """Replays fleets of one question; what is costly to prepare is kept between them."""
 
+    unavoidable_late_ratio = 0.0
+    """Share of the requests that is late on however many replicas of a fleet."""
+
     def __init__(self, formulation: Formulation, context: PlanningContext, sampled: Week | None = None) -> None:
         """Make up the requests that every fleet is tried with.
 
@@ -125,7 +134,7 @@ class Trials:
             context: what it is about.
             sampled: a week of which an hour change of each class is replayed; None: the question's own.
         """
-        self._requirements, self._model = context.requirements, context.model
+        self._requirements, self._model, self._timelines = context.requirements, context.model, context.timelines
         self._slo = context.requirements.workload.slo
         week = formulation.week.by_hours or formulation.week
         self._calendar, self._sampled = _calendar_of(week), _calendar_of(sampled or week)
@@ -138,8 +147,7 @@ class Trials:
         """The same ÷ that of the busiest stretch, from whose requests they are made."""
         self.wanted = self._slo.rehearsed_ratio
         """Share of the requests that have to be within every target."""
-        self._shares = np.array(formulation.geography.shares)
-        self._most_served = context.effort.rehearsed_requests
+        self._shares, self._most_served = np.array(formulation.geography.shares), context.effort.rehearsed_requests
         self._rehearsals: dict[tuple[float | None, int], SyntheticTrace] = {}
         """By their scale, and the minutes in which replicas fill up."""
         self.rehearsal = self._rehearsed(None)
@@ -153,7 +161,8 @@ class Trials:
         requests = self.rehearsal.requests
         self._is_stretch = self.rehearsal.busiest.stop == requests.seconds.size and requests.weights is None
         self._known: dict[Key, _Seen] = {}
-        self._timelines = context.timelines
+        self._late_alone: dict[Key, Flags] = {}
+        """Requests that are late on a replica which serves no other, by its kind."""
 
     def _with_requests_alone(self, formulation: Formulation, context: PlanningContext) -> Self | None:
         """Trials with the requests of a question alone, of which failures and hours are; None without batch work.
@@ -227,6 +236,20 @@ class Trials:
             if not trial.reached:
                 return trial
         groups, routes = self._groups(formulation, solution), tuple(routes_of(formulation, solution))
+        asking = self._asking_of(groups, routes)
+        return asking._tried(formulation, solution, groups, routes, every=every, whole=whole)  # noqa: SLF001 - of its own class
+
+    def _tried(
+        self,
+        formulation: Formulation,
+        solution: FleetSolution,
+        groups: list[ReplayGroup],
+        routes: tuple[Route, ...],
+        *,
+        every: bool,
+        whole: bool,
+    ) -> Trial:
+        """A fleet by its replays; see :meth:`of`."""
         survives = formulation.problem.limits.survival is not Survive.NOTHING
         follows = splits_by_what_is_up(solution)
 
@@ -269,6 +292,7 @@ class Trials:
             late=tuple(sorted(late)) or tuple(range(len(groups))),
             reached=min(sample.share, sample.busiest_share, worst) >= self.wanted,
             latencies=sample.latencies,
+            unavoidable_late_ratio=self.unavoidable_late_ratio,
             late_class=next(
                 (seen.late_class for seen in (*failures, *parts, sample) if seen.share < self.wanted), None
             ),
@@ -279,17 +303,43 @@ class Trials:
         return all(self._holds_idle(group) for group in self._groups(formulation, solution))
 
     def _holds_idle(self, group: ReplayGroup) -> bool:
-        key = ("idle", id(group.steps), group.network_ms)
-        if key not in self._known:
+        late = self._late_ratios(self._late_when_alone(group))
+        return 1 - max(late) >= self.wanted_beside(min(late))
+
+    def wanted_beside(self, unavoidable_late_ratio: float) -> float:
+        """Share of the requests that have to be within every target where some are late on however many replicas."""
+        return self._slo.rehearsed_ratio_beside(unavoidable_late_ratio)
+
+    def _asking_of(self, groups: Sequence[ReplayGroup], routes: tuple[Route, ...]) -> Self:
+        """The same trials, with the share that is asked of a fleet whose replicas are late with some when idle too."""
+        late = [self._late_when_alone(group) for group in groups]
+        if not any(map(np.any, late)):
+            return self
+        expected = np.zeros(self.rehearsal.requests.seconds.size)
+        for group, flags in zip(groups, late, strict=True):
+            expected += flags * shares_sent(group.name, routes, self.rehearsal.requests)
+        other = copy.copy(self)
+        other.unavoidable_late_ratio = math.floor(min(self._late_ratios(expected)) / LATE_STEP) * LATE_STEP
+        other.wanted = self.wanted_beside(other.unavoidable_late_ratio)
+        return other
+
+    def _late_when_alone(self, group: ReplayGroup) -> Flags:
+        """Requests of the usual rehearsal that are late on a replica which serves no other at the time."""
+        key = id(group.steps), group.network_ms
+        if key not in self._late_alone:
             requests = self.rehearsal.requests
             # Items that clients send by themselves meet at none of as many replicas.
             most = int(requests.output_tokens.max()) if any_split([group.steps]) else 1
             idle = replace(group, instances_by_hour=(most,), replicas_per_instance=1, lost_at=None, target="")
             outcome = simulate([idle], requests, cutoff=Cutoff(self._slo, serve=serve_idle)).outcome
-            kept, judged = within(outcome, requests, self._slo), ~outcome.cut
-            share = min(_shares(kept, judged, requests, self.rehearsal.busiest.stop))
-            self._known[key] = _Seen(share, share, None, None, (), is_whole=True)
-        return self._known[key].share >= self.wanted
+            self._late_alone[key] = ~within(outcome, requests, self._slo)
+        return self._late_alone[key]
+
+    def _late_ratios(self, late: Flags | Floats) -> tuple[float, float]:
+        """Share of a week's requests that is late, and of the busiest stretch by itself, by how late each may be."""
+        weights, busiest = self.rehearsal.requests.weights, slice(self.rehearsal.busiest.stop)
+        first = None if weights is None else weights[busiest] > 0
+        return float(np.average(late, weights=weights)), float(np.average(late[busiest], weights=first))
 
     def holds_up_to(self, formulation: Formulation, solution: FleetSolution) -> HoldsUpTo | None:
         """Largest multiples of the busiest minute, and of the burstiness, with which enough is within the targets."""
@@ -372,18 +422,23 @@ class Trials:
                 break
         return seens
 
-    def without_spot(self, formulation: Formulation, solution: FleetSolution) -> float:
-        """Share within the targets of the busiest stretch, without all on spot, at the load that limits keep off it."""
-        groups, routes = self._groups(formulation, solution), tuple(routes_of(formulation, solution))
+    def without_spot(self, formulation: Formulation, solution: FleetSolution) -> tuple[float, bool]:
+        """Share within the targets of the busiest stretch, without all on spot, at the load that limits keep off it.
+
+        And whether it is enough.
+        """
+        groups, whole = self._groups(formulation, solution), tuple(routes_of(formulation, solution))
         left = [
             replace(group, lost_at=None, instances_by_hour=(0,) * len(group.instances_by_hour))
             if allocation.tariff.paid is PurchaseOption.SPOT
             else group
             for group, allocation in zip(groups, solution.allocations, strict=True)
         ]
-        routes = routes_left(routes, groups, left) if splits_by_what_is_up(solution) else routes
+        routes = routes_left(whole, groups, left) if splits_by_what_is_up(solution) else whole
         ratio = formulation.problem.limits.on_demand_base_ratio
-        return self._seen(left, routes, stretch=True, whole=False, share=ratio).share
+        asking = self._asking_of(groups, whole)
+        share = asking._seen(left, routes, stretch=True, whole=False, share=ratio).share  # noqa: SLF001 - of its own class
+        return share, share >= asking.wanted
 
     def _in_other_hours(
         self,
@@ -416,7 +471,7 @@ class Trials:
 
     def _stretch_at(self, groups: list[ReplayGroup], routes: tuple[Route, ...], peak_ratio: float) -> _Seen:
         """The busiest stretch with so many times the requests, in the same bursts."""
-        key = ("stretch", peak_ratio, *_key(groups, routes))
+        key = ("stretch", self.wanted, peak_ratio, *_key(groups, routes))
         if key not in self._known:
             small = self._small(groups, routes)
             scale, filling = small.rehearsal.scale, self._filling(groups)
@@ -487,7 +542,7 @@ class Trials:
         most, rate, minutes = MOST_IN_A_MINUTE * MOST_REQUESTS, load.rate, load.minutes
         scale = min(most / max(rate * minutes * SECONDS_PER_MINUTE, 1.0), 1.0)
         groups, routes = scaled(load.groups, load.routes, scale)
-        key = ("steady", rate, minutes, *_key(list(groups), routes))
+        key = ("steady", least, rate, minutes, *_key(list(groups), routes))
         if key not in self._known:
             rate *= max(sum(route.shares.values()) for route in routes)
             if (rate, minutes) not in self._steady:
@@ -506,7 +561,7 @@ class Trials:
         share: float = 1.0,
     ) -> _Seen:
         """One replay; what is known is not simulated again, unless it is needed whole."""
-        key = (stretch and not self._is_stretch, share, *_key(groups, routes))
+        key = (self.wanted, stretch and not self._is_stretch, share, *_key(groups, routes))
         if key not in self._known or (whole and not self._known[key].is_whole):
             self._known[key] = self._simulated(groups, routes, stretch=stretch, whole=whole, share=share)
         return self._known[key]
