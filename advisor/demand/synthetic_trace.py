@@ -131,9 +131,10 @@ def rehearse(
     others = list(_hour_changes(profile, calendar, most_requests // 2)) if calendar and classes > 1 else []
     in_others = sum(int(other.requests_per_minute.sum()) for other in others)
     busiest = _busiest(profile, most_requests - in_others) if demand.profile else profile
-    first, *others = (_filled(demand, profile, stretch, filling_minutes) for stretch in (busiest, *others))
+    moved = _moved_minutes(demand, calendar)
+    first, *others = (_filled(profile, stretch, filling_minutes, moved) for stretch in (busiest, *others))
     stretches = [first, *_after(first, others)]
-    requests = _requests(demand, stretches)
+    requests = _requests(demand, stretches, moved)
     is_filling = _is_filling(requests.seconds, stretches, filling_minutes)
     requests = replace(requests, weights=_weights(week, requests.seconds, is_filling))
     peak = busiest.start_seconds + SECONDS_PER_MINUTE * (int(np.argmax(busiest.requests_per_minute)) + 0.5)
@@ -147,8 +148,7 @@ def rehearse(
         words = f"synthetic, modelled on the busiest {length} min of the demand{more}, as bursty as measured"
     words += f", at a scale of {scale:.2g}" if scale < 1 else ""
     words += f", after {filling_minutes:,} min in which replicas fill up" if filling_minutes else ""
-    filling = int(np.count_nonzero(is_filling))
-    return SyntheticTrace(requests, slice(0, count), peak, minutes, words, scale, filling)
+    return SyntheticTrace(requests, slice(0, count), peak, minutes, words, scale, int(np.count_nonzero(is_filling)))
 
 
 class Stress(NamedTuple):
@@ -180,12 +180,13 @@ def stressed(
     peak_ratio, dispersion_ratio = stress
     thinned = _minutes(demand, most_requests, calendar).times(scale)
     stretch = _busiest(thinned, most_requests) if demand.profile else thinned
-    more = _filled(demand, thinned, stretch, filling_minutes).times(peak_ratio)
+    moved = _moved_minutes(demand, calendar)
+    more = _filled(thinned, stretch, filling_minutes, moved).times(peak_ratio)
     if peak_ratio < 1:
         more = replace(more, requests_per_minute=_whole_requests(more))
     ten_seconds, one_second, tenth_second = (index * dispersion_ratio for index in _indices(more.dispersion))
     more = replace(more, dispersion=Dispersion(one_second, ten_seconds, tenth_second))
-    requests = _requests(demand, [more])
+    requests = _requests(demand, [more], moved)
     is_filling = _is_filling(requests.seconds, [more], filling_minutes)
     return replace(requests, weights=_weights(None, requests.seconds, is_filling))
 
@@ -254,7 +255,7 @@ def steady(
     per_minute = requests_per_second * SECONDS_PER_MINUTE
     minutes = min(max(int(most_requests / max(per_minute, 1e-9)), 1), STEADY_MINUTES)
     is_long = long_minutes > STEADY_MINUTES
-    counts = _random_counts(_key_of(demand, start_seconds), np.full(long_minutes if is_long else minutes, per_minute))
+    counts = _random_counts(_minute_of(start_seconds), np.full(long_minutes if is_long else minutes, per_minute))
     if not counts[len(counts) // 2 :].any():
         counts[-1] = 1
     requests = _requests(demand, [DemandProfile(start_seconds, counts)])
@@ -314,7 +315,8 @@ def _declared(demand: Demand, most_requests: int, added: Floats, *, of_one_class
     minutes = max(DECLARED_MINUTES, min(math.ceil(most_requests / max(per_minute, 1e-9) / 10), 24 * 60))
     count = min(minutes, max(int(most_requests / max(per_minute, 1e-9)), 1))
     start = MONDAY_SECONDS + hour * SECONDS_PER_HOUR
-    counts = _random_counts(_key_of(demand, start), np.full(count, per_minute))
+    moved = 0 if added.any() else hour * MINUTES_PER_HOUR
+    counts = _random_counts(_minute_of(start) - moved, np.full(count, per_minute))
     if not counts.any():
         counts[0] = 1
     return DemandProfile(start, counts)
@@ -342,10 +344,14 @@ def _minute_of(seconds: float) -> int:
     return round(seconds / SECONDS_PER_MINUTE)
 
 
-def _key_of(demand: Demand, seconds: float) -> int:
-    """Key of a minute's random numbers; batch work moves the stretch of a declared demand, and not its arrivals."""
-    moved_hours = 0 if demand.profile is not None else _closed_hour(demand) or 0
-    return _minute_of(seconds) - moved_hours * MINUTES_PER_HOUR
+def _moved_minutes(demand: Demand, calendar: Calendar | None) -> int:
+    """Minutes by which batch work moves the stretch of a declared demand that is rehearsed without it.
+
+    Its arrivals stay: a fleet that holds the requests by themselves holds them beside the hours of batch work too.
+    """
+    if demand.profile is not None or (calendar and any(calendar.added_rates)):
+        return 0
+    return (_closed_hour(demand) or 0) * MINUTES_PER_HOUR
 
 
 def with_lengths(demand: Demand, seconds: Floats, numbers: Floats) -> Requests:
@@ -360,14 +366,14 @@ def with_lengths(demand: Demand, seconds: Floats, numbers: Floats) -> Requests:
     return Requests(seconds, inputs, outputs)
 
 
-def _filled(demand: Demand, profile: DemandProfile, stretch: DemandProfile, minutes: int) -> DemandProfile:
+def _filled(profile: DemandProfile, stretch: DemandProfile, minutes: int, moved_minutes: int) -> DemandProfile:
     """A stretch with so many minutes before it: as in the profile, at random at its mean rate where it has none."""
     if not minutes:
         return stretch
     counts, start = profile.requests_per_minute, stretch.start_seconds - minutes * SECONDS_PER_MINUTE
     at = _minute_of(start - on_the_calendar(profile.start_seconds)) + np.arange(minutes)
     before = np.where((at >= 0) & (at < counts.size), counts[np.clip(at, 0, counts.size - 1)], np.nan)
-    usual = _random_counts(_key_of(demand, start), np.full(minutes, float(np.nanmean(counts))))
+    usual = _random_counts(_minute_of(start) - moved_minutes, np.full(minutes, float(np.nanmean(counts))))
     before = np.where(np.isnan(before), usual, before)
     return replace(
         stretch, start_seconds=start, requests_per_minute=np.concatenate([before, stretch.requests_per_minute])
@@ -469,9 +475,9 @@ def _busiest(profile: DemandProfile, most_requests: int) -> DemandProfile:
     return DemandProfile(start, counts[low:high], profile.dispersion)
 
 
-def _requests(demand: Demand, stretches: Sequence[DemandProfile]) -> Requests:
-    """Requests of stretches that follow each other."""
-    parts = [_arrivals(stretch, _key_of(demand, stretch.start_seconds)) for stretch in stretches]
+def _requests(demand: Demand, stretches: Sequence[DemandProfile], moved_minutes: int = 0) -> Requests:
+    """Requests of stretches that follow each other, as if they began so many minutes sooner."""
+    parts = [_arrivals(stretch, _minute_of(stretch.start_seconds) - moved_minutes) for stretch in stretches]
     seconds, *lengths = np.concatenate(parts, axis=1)
     return with_lengths(demand, seconds, np.array(lengths))
 

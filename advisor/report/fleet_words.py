@@ -359,7 +359,7 @@ def confirmation_words(fleet: Fleet, within_ratio: float) -> str:
     requests = counted(confirmation.requests, "request")
     return (
         f"{verdict}: {ratio_words(confirmation.within_slo_ratio)} of {requests} within the SLO{part} "
-        f"({ratio_words(within_ratio)} asked{margin}){unavoidable_words(confirmation)}{p95s}; "
+        f"({ratio_words(within_ratio)} asked{margin}){p95s}{unavoidable_words(confirmation)}; "
         f"{confirmation.arrivals}{headroom}"
     )
 

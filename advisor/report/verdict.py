@@ -233,8 +233,9 @@ def _replay_words(plan: Plan, fleet: Fleet) -> str:
     requests = counted(replay.requests, "request")
     asked = f"within the SLO{at_the_peak(plan)} ({wanted} asked{margin})"
     asked = f"answered ({NO_TARGET} is stated)" if slo_words(plan.workload["slo"]) == NO_TARGET else asked
-    asked += unavoidable_words(replay)
-    return f"Replay: {kept} of {requests} {asked}{p95s}{''.join(f'; {words}' for words in holds_words(fleet))}."
+    late = unavoidable_words(replay).removeprefix("; ")
+    told = f"Replay: {kept} of {requests} {asked}{p95s}{''.join(f'; {words}' for words in holds_words(fleet))}."
+    return f"{told} {late}." if late else told
 
 
 def _obligation_words(fleet: Fleet) -> Iterator[str]:
