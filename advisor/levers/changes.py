@@ -313,7 +313,16 @@ def _widening(wide: Workload | Reason, without: Workload, stated: Workload, writ
         widens=True,
         beyond_stated=not is_within(wide, stated),
         scoped_line=lambda regions: "; ".join(_lines(union(stated, wide), stated, written, regions)),
+        held_line="; ".join(_held_lines(without, wide, stated)),
     )
+
+
+def _held_lines(without: Workload, wide: Workload, stated: Workload) -> Iterator[str]:
+    """Lines of the workload file that allow no more than the question without a lever, where the file allows more."""
+    for key in _WIDENED:
+        names = getattr(without, key)
+        if names and set(names) != set(getattr(wide, key)) and set(names) != set(getattr(stated, key)):
+            yield f"{key}: [{', '.join(map(str, names))}]"
 
 
 def _lines(wide: Workload, stated: Workload, written: Workload, regions: Collection[str]) -> Iterator[str]:

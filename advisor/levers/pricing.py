@@ -379,6 +379,7 @@ class _Pricing:
             work=self._work((lever,), priced.saving_usd_per_month),
             wrong_answer_ratio=change.wrong_answer_ratio,
             line=change.line_for(_regions(priced)),
+            held_line=change.held_line,
         )
 
     def _compared(self, plan: LeverPlan, levers: Sequence[str]) -> PricedPlan:

@@ -202,6 +202,8 @@ class Change:
     """Lines of the workload file that state it, by ``; ``; "": none does."""
     scoped_line: Callable[[Collection[str]], str] | None = None
     """The lines where they depend on the regions that fleets with it are in."""
+    held_line: str = ""
+    """Lines that keep a question to what it is without it, by ``; ``; "": the workload file does so."""
     quality: QualityKept | None = None
     """Share of the scores that it leaves, whatever the plan."""
     wrong_answer_ratio: float = 0.0
@@ -271,6 +273,8 @@ class PricedLever:
     """Share of the requests that get the answer to another: no benchmark score shows it."""
     line: str = ""
     """Lines of the workload file that state it, by ``; ``; "": none does."""
+    held_line: str = ""
+    """Lines that keep a plan to what it is without it, by ``; ``; "": the workload file does so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,11 +163,13 @@ class _Builder:
         file, plan = self._file(report), shlex.quote(f"plan-{report.workload}.json")
         today = f"{current.instances} × {current.instance_type}"
         paid = combination.paid_usd_per_month
+        told = f"{today} → {_groups_words(report.without)}; alone {paid:,.2f} → {paid - usd:,.2f} USD a month"
+        held = "; ".join(dict.fromkeys(_held_lines(report)))
         item = self._item(
             Item(
                 id=name,
                 title=f"Run what the load takes ({report.workload})",
-                detail=f"{today} → {_groups_words(report.without)}; alone {paid:,.2f} → {paid - usd:,.2f} USD a month",
+                detail=f"{told}; {_STATE}{held}, until a later step takes it out" if held else told,
                 command=f"advisor recommend {file} --format json -o {plan}",
                 check=self._check("", name, plan),
                 risk="less spare capacity than today: as the plan says",
@@ -529,8 +531,15 @@ def _cost(finding: Finding) -> Decimal:
 def _stated(lever: PricedLever) -> str:
     """Lines to write for a lever, or that there are none to write."""
     if not lever.beyond_stated:
-        return "the workload file allows it already"
+        without = f", without {lever.held_line}" if lever.held_line else ""
+        return f"the workload file allows it already{without}"
     return f"{_STATE}{lever.line}" if lever.line else ""
+
+
+def _held_lines(report: LeverReport) -> Iterator[str]:
+    """Lines that keep a plan to what it is without any lever."""
+    for lever in report.levers:
+        yield from filter(None, lever.held_line.split("; "))
 
 
 def _combination(report: LeverReport, plan: Fleet | None) -> Combination:

@@ -356,6 +356,9 @@ def test_fewer_machines_are_an_item(report):
 
     assert resize.saving.usd_per_month == 1000.0
     assert resize.detail.startswith("2 × g5.12xlarge → 2 × g5.xlarge on demand; alone ")
+    held = {line for lever in report.levers for line in lever.held_line.split("; ") if line}
+    assert held
+    assert all(line in resize.detail for line in held)
     assert dict(combination.alone_usd_per_month)[resize.id] == pytest.approx(1000.0)
     items_usd = sum(item.saving.usd_per_month for item in items.values())
     told = [note for note in programme.notes if f"its items come to {items_usd:,.2f}" in note]

@@ -7,9 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import zipfile
+from pathlib import Path
 
 import pytest
 from threadpoolctl import threadpool_limits
@@ -388,8 +390,7 @@ def test_connections_that_never_ask_leave_room_for_others(server):
 def test_a_server_that_is_stopped_leaves_nothing(tmp_path):
     """SIGTERM, as containers and services are stopped, also removes the socket of the planning processes."""
     (tmp_path / "workload.yaml").write_text(SMALL)
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
+    scratch = Path(tempfile.mkdtemp())  # a socket's path has 107 bytes at most
     command = [sys.executable, "-m", "advisor", "serve", "--port", "0", "--no-ahead", str(tmp_path / "workload.yaml")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
@@ -398,3 +399,4 @@ def test_a_server_that_is_stopped_leaves_nothing(tmp_path):
         process.terminate()
     assert process.returncode == 128 + signal.SIGTERM
     assert list(scratch.iterdir()) == []
+    scratch.rmdir()
