@@ -244,7 +244,10 @@ def _of_machine(error: OSError | MemoryError) -> int:
         told = "not enough memory\n  hint: give a smaller input, or run it where there is more"
     else:
         place = f"{error.filename}: " if error.filename else ""
-        told = f"{place}{error.strerror or error}\n  hint: see that the disk has room and that the place may be used"
+        hint = "see that the disk has room and that the place may be used"
+        if "AF_UNIX" in str(error):
+            hint = "set TMPDIR to a shorter path: that of a socket has 107 bytes at most"
+        told = f"{place}{error.strerror or error}\n  hint: {hint}"
     click.echo(f"error: {told}", err=True)
     return AdvisorError.exit_code
 

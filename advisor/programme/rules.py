@@ -44,14 +44,14 @@ EVALUATED = ("model", "precision", "prompt", "semantic_cache")
 MEASURES = (
     (
         ("response_cache",),
-        "Measure what caches would answer",
-        "advisor demand cache requests.jsonl --format json -o {cache}",
+        "Measure what caches would answer, from a LOG with prompts",
+        "advisor demand cache LOG --format json -o {cache}",
         "`advisor levers {workload} --cache {cache}` prices the cache",
     ),
     (
         ("embedding_cache",),
-        "Measure how many texts repeat",
-        "advisor demand cache texts.jsonl --embedder {model} --format json -o {cache}",
+        "Measure how many texts repeat, from a LOG of them",
+        "advisor demand cache LOG --embedder {model} --format json -o {cache}",
         "`advisor levers {workload} --cache {cache}` prices the cache",
     ),
     (

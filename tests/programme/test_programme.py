@@ -598,7 +598,7 @@ def test_the_cache_of_an_embedder_is_measured_with_its_model(report):
     )
     item = next(item for item in made(levers=(embedder,), max_payback=1e6).items if item.id.endswith("embedding_cache"))
 
-    assert "advisor demand cache texts.jsonl --embedder BAAI/bge-m3 " in item.command
+    assert "advisor demand cache LOG --embedder BAAI/bge-m3 " in item.command
     assert "advisor levers embed.yaml --cache" in item.check
 
 

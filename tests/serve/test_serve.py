@@ -387,6 +387,19 @@ def test_connections_that_never_ask_leave_room_for_others(server):
             connection.close()
 
 
+def test_a_temporary_directory_too_deep_for_sockets_is_told(tmp_path):
+    """The processes that plan ahead talk through a socket there."""
+    (tmp_path / "workload.yaml").write_text(SMALL)
+    deep = tmp_path / ("x" * 90)
+    deep.mkdir()
+    command = [sys.executable, "-m", "advisor", "serve", "--port", "0", "--no-ahead", str(tmp_path / "workload.yaml")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(deep)}
+    ended = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=60)
+
+    assert ended.returncode == 1
+    assert "hint: set TMPDIR to a shorter path" in ended.stderr
+
+
 def test_a_server_that_is_stopped_leaves_nothing(tmp_path):
     """SIGTERM, as containers and services are stopped, also removes the socket of the planning processes."""
     (tmp_path / "workload.yaml").write_text(SMALL)
