@@ -287,7 +287,7 @@ def test_the_closest_of_refused_fleets_is_as_close_as_every_option(tmp_path):
     (tmp_path / "demand.json").write_text((EXAMPLES / "chat/demand.json").read_text())
     (tmp_path / "workload.yaml").write_text(
         "name: hasty\nmodel: meta-llama/Llama-3.1-8B-Instruct\n"
-        "slo: {ttft_p95: 90ms, tpot_p95: 50ms, within_ratio: 0.9995}\n"
+        "slo: {ttft_p95: 70ms, tpot_p95: 50ms, within_ratio: 0.9995}\n"
         "demand: {summary: demand.json}\nproviders: [aws]\nregions: [us-east-1]\n"
     )
     plan = recommend(tmp_path / "workload.yaml")

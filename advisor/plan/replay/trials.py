@@ -280,11 +280,12 @@ class Trials:
         worst = min((failure.share for failure in (*failures, *parts)), default=1.0)
         late = {at for seen in (*failures, *parts, sample) for at in seen.late}
         rehearsal = self._rehearsal_for(groups)
+        avoidable = 1 - self.unavoidable_late_ratio  # shares of replays that stop early are estimates
         return Trial(
             requests=rehearsal.judged,
             rehearsal=rehearsal,
-            within_slo_ratio=sample.share,
-            busiest_ratio=sample.busiest_share,
+            within_slo_ratio=min(sample.share, avoidable),
+            busiest_ratio=min(sample.busiest_share, avoidable),
             without_one_ratio=min((failure.share for failure in failures), default=None),
             without_part_ratio=min((failure.share for failure in parts), default=None),
             ttft_p95_ms=sample.ttft_p95_ms,
