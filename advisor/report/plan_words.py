@@ -307,7 +307,7 @@ def mean_rate_words(fleet: Fleet | None, requests_per_second: float) -> str:
 
 def never_words(rate: str, carried: float) -> str:
     """Clause that a fleet never costs less than a service: it would from one mean rate, and is full at another."""
-    return f"never costs less at this size: it would from {rate} on average, and is full at {rounded(carried)}"
+    return f"never costs less at this size. It would from {rate} on average, and is full at {rounded(carried)}"
 
 
 def _break_even_words(plan: Plan, cheapest: TokenApi) -> str:

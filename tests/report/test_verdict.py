@@ -655,7 +655,7 @@ def test_a_rung_named_after_spot_says_where_it_has_none():
         (4.9, "; the fleet costs less from 4.9 requests/s on average."),
         (
             9.2,
-            "; the fleet never costs less at this size: it would from 9.2 requests/s on average, and is full at 4.93.",
+            "; the fleet never costs less at this size. It would from 9.2 requests/s on average, and is full at 4.93.",
         ),
     ],
 )
