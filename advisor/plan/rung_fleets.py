@@ -86,20 +86,24 @@ class RungSolver:
             requirements=replace(setting.requirements, workload=workload),
             effort=replace(setting.effort, holds_up_to=False, in_full=False, options=1),
         )
-        answer = self._among(context, below, lossier_only=lossier_only)
+        supply = narrowed(self._market.supply, workload)
+        formulation = formulate(context, supply, self._market.week)
+        if not formulation.problem.pools:
+            return _why_no_pool(formulation, context)
+        answer = self._among(formulation, context, below, lossier_only=lossier_only)
         if not isinstance(answer, str):
             return answer
-        again = self._among(context, below, lossier_only=lossier_only, every=True)
+        every = formulate(context, supply, self._market.week, every=True)
+        if len(every.problem.pools) == len(formulation.problem.pools):
+            return answer
+        again = self._among(every, context, below, lossier_only=lossier_only)
         return answer if isinstance(again, str) else again
 
     def _among(
-        self, context: PlanningContext, below: ReachedRung | None, *, lossier_only: bool, every: bool = False
+        self, formulation: Formulation, context: PlanningContext, below: ReachedRung | None, *, lossier_only: bool
     ) -> Reached:
-        """The same of the layouts that no other beats by the closed form, or of every one."""
+        """The same of the layouts of a question: those that no other beats by the closed form, or every one."""
         workload = context.requirements.workload
-        formulation = formulate(context, narrowed(self._market.supply, workload), self._market.week, every=every)
-        if not formulation.problem.pools:
-            return _why_no_pool(formulation, context)
         validator = self._validator.within(formulation, context)
         confirmed = None if below is None else below.fleet
         if confirmed is not None and lossier_only:
