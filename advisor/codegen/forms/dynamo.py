@@ -19,7 +19,7 @@ _MOST_COMPONENTS = 25
 _SYSTEM_PORT = 9090
 _EVENTS = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "dynamo-system"}}}
 _EVENTS_PORT = 4222
-"""Of NATS, where the platform was installed with it."""
+"""Port of NATS, where the platform was installed with it."""
 _FRONTENDS = 2
 _FRONTEND_LABELS = {"inference/part": "frontend"}
 

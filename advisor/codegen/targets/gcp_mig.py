@@ -38,8 +38,9 @@ _TARGET_UTILIZATION = 0.8
 """The rest is the room that the plan's headroom of a quarter gives."""
 _SPOT_DRAIN_SECONDS = 20
 _HEALING_LOOKS = 10
+"""Failures that a health check counts at most."""
 _LONGEST_INTERVAL_SECONDS = 300
-"""Of a health check, which counts up to ten failures."""
+"""Longest time between two looks of one."""
 _WITHOUT_HOSTS = "tpu-v5-lite-podslice"
 """Google starts TPU v5e through GKE and the older Cloud TPU API only."""
 

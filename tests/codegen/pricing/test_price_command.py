@@ -943,7 +943,7 @@ def test_computed_machines_that_are_added_to_a_program_are_named(text, price, tm
 
 
 def test_what_else_is_added_to_a_program_is_counted(price, tmp_path):
-    """What nobody charges for is not; what is not priced is, by its class; a region may be that of the configuration."""
+    """Unpriced ones are named by their class, free ones are not; a region may be that of the configuration."""
     project = as_pulumi(tmp_path / "infra", make_group(instances=(2, 2)))
     assert project
     configure(tmp_path / "infra", "production", "  aws:region: us-east-1\n")
