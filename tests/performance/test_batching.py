@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from advisor.demand.values import TokenHistogram
+from advisor.performance.one_pass import serving
 from advisor.performance.one_pass.batching import (
     ENDLESS_S,
     Batching,
@@ -15,6 +17,7 @@ from advisor.performance.one_pass.batching import (
     rate_within,
 )
 from advisor.performance.queueing import Bursts
+from advisor.workload.values import Slo
 from performance.batch_simulator import simulate
 
 REQUESTS = 8_000
@@ -155,3 +158,19 @@ def test_the_largest_batch_leaves_time_to_wait_for_one():
     assert largest_batch(*of, np.array([0.2]), np.array([32.0]))[0] == 9
     assert largest_batch(*of, np.array([0.2]), np.array([4.0]))[0] == 4
     assert largest_batch(*of, np.array([0.001]), np.array([32.0]))[0] == 1
+
+
+@pytest.mark.parametrize(("long", "is_served"), [(0.0, True), (0.008, True), (0.0099, True), (0.02, False)])
+def test_a_margin_is_kept_of_requests_that_can_be_in_time(monkeypatch, long, is_served):
+    """A few that an idle server is late with leave the rate to the others, until they are more than may be late."""
+    columns = (np.array([number]) for number in (0.001, 64.0, 0.0, 0.0))
+    fixed, most, wait, transfer = columns
+    batching = Batching(fixed, np.array([[0.002, 1.0]]), np.ones(2), np.array([1 - long, long]), most, wait, transfer)
+    monkeypatch.setattr(serving, "batching_of", lambda *_: batching)
+    tokens = TokenHistogram(np.array([10.0, 5_000.0]), np.ones(2), batching.probability)
+
+    (rate,) = serving.rates_of([], None, tokens, Slo(latency_ms=100), Bursts())
+
+    assert (rate > 0) == is_served
+    late = late_share(batching, np.array([max(rate, 1e-9)]), limits(batching, 0.1))[0]
+    assert (late <= 1 - Slo().rehearsed_ratio_beside(long) + 1e-9) == is_served

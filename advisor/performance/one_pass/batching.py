@@ -312,7 +312,7 @@ def _late_in_batches(batching: Batching, rate: Floats, limit_s: Floats, bursts: 
     return np.where(_is_valid(batching, rate, state), share, 1.0)
 
 
-def rate_within(batching: Batching, limit_s: Floats, most_late: float, bursts: Bursts = RANDOM) -> Floats:
+def rate_within(batching: Batching, limit_s: Floats, most_late: Floats | float, bursts: Bursts = RANDOM) -> Floats:
     """Largest rate of requests per second with no more than a share later than a limit, (n,); 0 where none has it.
 
     Limits are those of each point, (n, p); infinite for none.

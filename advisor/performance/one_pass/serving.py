@@ -24,6 +24,7 @@ from advisor.performance.one_pass.batching import (
     Batching,
     busy_at,
     largest_batch,
+    late_share,
     latency_at,
     rate_within,
 )
@@ -134,11 +135,14 @@ def rates_of(
 ) -> Floats:
     """Requests per second that each replica sustains within targets, (n,); 0 where a lone request is too slow.
 
-    As many requests are within them as a replay asks for, which deals them to the replicas in turn as well.
+    As many requests are within them as a replay asks for, which deals them to the replicas in turn as well: a margin is
+    kept of those alone that are in time at an idle replica.
     """
     batching = batching_of(replicas, requirements, tokens)
     limits = np.broadcast_to(_limits(tokens, slo), batching.item_s.shape)
-    return rate_within(batching, limits, 1 - slo.rehearsed_ratio, bursts)
+    unavoidable = late_share(batching, np.full_like(batching.fixed_s, LEAST_RATE), limits, bursts)
+    most_late = np.array([1 - slo.rehearsed_ratio_beside(late) for late in unavoidable.tolist()])
+    return rate_within(batching, limits, most_late, bursts)
 
 
 def latencies_of(replicas: Sequence[Replica], rates: Floats, requirements: Requirements) -> Floats:
@@ -201,7 +205,7 @@ def _largest_sum(replica: Replica, tokens: TokenHistogram) -> float:
 def too_slow(replica: Replica, requirements: Requirements) -> Shortfall:
     """Why a replica sustains no rate: too many requests that find it and its network idle take longer than the target.
 
-    Its two numbers are those of the quantile that decides, :attr:`Slo.rehearsed_ratio` of the requests by their latency
+    Its two numbers are those of the quantile that decides, :attr:`Slo.within_ratio` of the requests by their latency
     over their target.
     """
     demand, slo = requirements.demand, requirements.workload.slo
@@ -209,9 +213,9 @@ def too_slow(replica: Replica, requirements: Requirements) -> Shortfall:
     limits_ms = _limits(demand.tokens, slo) * MS_PER_SECOND
     order = np.argsort(alone_ms / limits_ms, kind="stable")
     slower = 1 - np.cumsum(demand.tokens.probability[order])
-    decisive = order[np.argmax(slower <= 1 - slo.rehearsed_ratio + ROUNDING)]
+    decisive = order[np.argmax(slower <= 1 - slo.within_ratio + ROUNDING)]
     floor, target = float(alone_ms[decisive]), float(limits_ms[decisive])
-    named = f"latency p{100 * slo.rehearsed_ratio:.4g} is {milliseconds(rounded_up(floor))}"
+    named = f"latency p{100 * slo.within_ratio:.4g} is {milliseconds(rounded_up(floor))}"
     factor = slo.real_time_factor
     of_recording = "" if factor is None or target == slo.latency_ms else _of_recording(factor, target)
     reason = f"{named} with no other load, {milliseconds(target)} wanted{of_recording}"

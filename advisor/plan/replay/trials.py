@@ -31,8 +31,8 @@ from advisor.plan.problem.formulas import hardest_losses, losses_in_quieter_hour
 from advisor.plan.problem.hours import Week
 from advisor.plan.problem.supply import PoolSource
 from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption
-from advisor.plan.replay.engine import Times, serve_idle
-from advisor.plan.replay.fleet import any_split, full_replica, simulate
+from advisor.plan.replay.engine import Times
+from advisor.plan.replay.fleet import full_replica, simulate
 from advisor.plan.replay.groups import (
     Key,
     ScaledFleet,
@@ -44,12 +44,12 @@ from advisor.plan.replay.groups import (
     routes_left,
     routes_of,
     scaled,
-    shares_sent,
     thinned,
     without_lost,
 )
 from advisor.plan.replay.result import distributions, latencies_s, p95_ms, weighted_share, within
 from advisor.plan.replay.steady import LIFETIMES, SteadyLoad, filling_minutes, settling_minutes
+from advisor.plan.replay.unavoidable import UnavoidableLateness
 from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Route
 from advisor.plan.solve.shares import splits_by_what_is_up, targets
 from advisor.plan.solve.stage import Formulation, PlanningContext
@@ -63,8 +63,6 @@ Routing = Callable[[Sequence[ReplayGroup]], tuple[Route, ...]]
 """Routes to what is left of a fleet's groups."""
 
 BISECTIONS = 5
-LATE_STEP = 1e-4
-"""Shares of requests that are late on idle replicas are rounded down to so much."""
 PLACE_SEED = 20_230_102
 IDLE_RATIO = 1.5
 """Rate that replicas sustain ÷ rate that they get, from which on a few of them queue as little as many."""
@@ -161,8 +159,7 @@ class Trials:
         requests = self.rehearsal.requests
         self._is_stretch = self.rehearsal.busiest.stop == requests.seconds.size and requests.weights is None
         self._known: dict[Key, _Seen] = {}
-        self._late_alone: dict[Key, Flags] = {}
-        """Requests that are late on a replica which serves no other, by its kind."""
+        self._unavoidable = UnavoidableLateness(self.rehearsal, self._slo)
 
     def _with_requests_alone(self, formulation: Formulation, context: PlanningContext) -> Self | None:
         """Trials with the requests of a question alone, of which failures and hours are; None without batch work.
@@ -278,7 +275,8 @@ class Trials:
     ) -> Trial:
         """Outcome of a fleet by its replays: of the sample, without each machine, and without larger parts."""
         worst = min((failure.share for failure in (*failures, *parts)), default=1.0)
-        late = {at for seen in (*failures, *parts, sample) for at in seen.late}
+        failed = [seen for seen in (*failures, *parts, sample) if min(seen.share, seen.busiest_share) < self.wanted]
+        late = {at for seen in failed for at in seen.late}
         rehearsal = self._rehearsal_for(groups)
         avoidable = 1 - self.unavoidable_late_ratio  # shares of replays that stop early are estimates
         return Trial(
@@ -294,9 +292,7 @@ class Trials:
             reached=min(sample.share, sample.busiest_share, worst) >= self.wanted,
             latencies=sample.latencies,
             unavoidable_late_ratio=self.unavoidable_late_ratio,
-            late_class=next(
-                (seen.late_class for seen in (*failures, *parts, sample) if seen.share < self.wanted), None
-            ),
+            late_class=next((seen.late_class for seen in failed), None),
         )
 
     def hold_idle(self, formulation: Formulation, solution: FleetSolution) -> bool:
@@ -304,7 +300,7 @@ class Trials:
         return all(self._holds_idle(group) for group in self._groups(formulation, solution))
 
     def _holds_idle(self, group: ReplayGroup) -> bool:
-        late = self._late_ratios(self._late_when_alone(group))
+        late = self._unavoidable.ratios_of(group)
         return 1 - max(late) >= self.wanted_beside(min(late))
 
     def wanted_beside(self, unavoidable_late_ratio: float) -> float:
@@ -313,34 +309,12 @@ class Trials:
 
     def _asking_of(self, groups: Sequence[ReplayGroup], routes: tuple[Route, ...]) -> Self:
         """The same trials, with the share that is asked of a fleet whose replicas are late with some when idle too."""
-        late = [self._late_when_alone(group) for group in groups]
-        if not any(map(np.any, late)):
+        ratio = self._unavoidable.ratio_on(groups, routes)
+        if not ratio:
             return self
-        expected = np.zeros(self.rehearsal.requests.seconds.size)
-        for group, flags in zip(groups, late, strict=True):
-            expected += flags * shares_sent(group.name, routes, self.rehearsal.requests)
         other = copy.copy(self)
-        other.unavoidable_late_ratio = math.floor(min(self._late_ratios(expected)) / LATE_STEP) * LATE_STEP
-        other.wanted = self.wanted_beside(other.unavoidable_late_ratio)
+        other.unavoidable_late_ratio, other.wanted = ratio, self.wanted_beside(ratio)
         return other
-
-    def _late_when_alone(self, group: ReplayGroup) -> Flags:
-        """Requests of the usual rehearsal that are late on a replica which serves no other at the time."""
-        key = id(group.steps), group.network_ms
-        if key not in self._late_alone:
-            requests = self.rehearsal.requests
-            # Items that clients send by themselves meet at none of as many replicas.
-            most = int(requests.output_tokens.max()) if any_split([group.steps]) else 1
-            idle = replace(group, instances_by_hour=(most,), replicas_per_instance=1, lost_at=None, target="")
-            outcome = simulate([idle], requests, cutoff=Cutoff(self._slo, serve=serve_idle)).outcome
-            self._late_alone[key] = ~within(outcome, requests, self._slo)
-        return self._late_alone[key]
-
-    def _late_ratios(self, late: Flags | Floats) -> tuple[float, float]:
-        """Share of a week's requests that is late, and of the busiest stretch by itself, by how late each may be."""
-        weights, busiest = self.rehearsal.requests.weights, slice(self.rehearsal.busiest.stop)
-        first = None if weights is None else weights[busiest] > 0
-        return float(np.average(late, weights=weights)), float(np.average(late[busiest], weights=first))
 
     def holds_up_to(self, formulation: Formulation, solution: FleetSolution) -> HoldsUpTo | None:
         """Largest multiples of the busiest minute, and of the burstiness, with which enough is within the targets."""

@@ -14,7 +14,7 @@ from advisor.checks.run import Now
 from advisor.demand.synthetic_trace import SETTLING_RATIO, STEADY_MINUTES, rehearse, steady, sustained_ratio
 from advisor.demand.trace_columns import Requests
 from advisor.demand.values import DemandProfile
-from advisor.estate import within_slo_ratio
+from advisor.estate import within_slo_ratios
 from advisor.performance.model import shipped_model
 from advisor.plan.estate.seats import Seat, Way
 from advisor.plan.replay.fleet import full_replica, replay, simulate
@@ -184,7 +184,8 @@ def test_check_and_estate_replay_on_full_machines(ratio, holds):
     fields = {name: getattr(group, name) for name in Seat.__dataclass_fields__ if hasattr(group, name)}
     fields["planned_requests_per_second_per_instance"] = rate / (group.instances[0] * group.replicas_per_instance)
     seat = SimpleNamespace(**fields, workload="a", way=Way.TURNS)
-    kept = within_slo_ratio(seat, plan, 1, CATALOG, shipped_model())
+    kept, wanted = within_slo_ratios(seat, plan, 1, CATALOG, shipped_model())
+    assert wanted == pytest.approx(asked(answer, rate).slo.rehearsed_ratio)
     assert (kept >= plan.workload["slo"]["within_ratio"]) is holds
 
 

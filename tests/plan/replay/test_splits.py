@@ -15,6 +15,7 @@ from advisor.plan.problem.constraints import failures
 from advisor.plan.problem.formulas import Part, left_after, losses_in_quieter_hours, share_without
 from advisor.plan.problem.values import Allocation, FleetSolution
 from advisor.plan.replay.groups import Confirmed, routes_left, routes_of
+from advisor.plan.replay.trials import _Seen
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.request import PlanRequest
 from advisor.plan.solve.neighbours import fewer_at_times, keeps_at_need, loaded_by_capacity
@@ -205,3 +206,18 @@ def test_a_fleet_that_holds_at_another_split_is_found(usd, most_usd):
         "aws/g6.xlarge": 3,
         "aws/g6e.xlarge": 1,
     }
+
+
+def test_kinds_are_late_where_a_failure_is_not_survived():
+    """A kind that is late with a few in a failure which the fleet survives is not planned to carry less."""
+    formulation, context = POSED[Survive.INSTANCE]
+    trials = ReplayValidator(formulation, context)._trials
+    groups = tuple(
+        Allocation(pool, pool.tariffs[0], (2,) * len(formulation.problem.hours)) for pool in formulation.problem.pools
+    )
+    solution = loaded_by_capacity(formulation.problem, FleetSolution(groups, {}, 0.0, 0.0, proven=False))
+    replayed = trials._groups(formulation, solution)
+    sample = _Seen(1.0, 1.0, None, None, (), is_whole=True)
+    survived, failed = (replace(sample, share=share, late=(at,)) for at, share in enumerate((0.999, 0.95)))
+
+    assert trials._trial(replayed, sample, [survived], [failed]).late == (1,)
