@@ -10,7 +10,7 @@ from advisor.codegen.summary import Machine, part_rows, rows_of, standing_rows
 from advisor.codegen.targets import target_of
 from advisor.codegen.targets.target import Paid
 from advisor.cost.services import Deployed, EntranceLoad, region_charges
-from advisor.cost.standing import BALANCER_ITEMS, CACHE_ITEMS, Further, Machines, StandingCharge
+from advisor.cost.standing import BALANCER, BALANCER_ITEMS, CACHE_ITEMS, GATEWAY, Further, Machines, StandingCharge
 from advisor.deployable import logs_requests
 from advisor.plan.fleet.costs import FleetCost
 from advisor.plan.values import Plan
@@ -58,7 +58,7 @@ def at_service_prices(stack: Stack, plan: Plan, choice: Choice, *, is_whole: boo
 
 
 def _on_target(stack: Stack, plan: Plan, choice: Choice, planned: FleetCost, *, is_whole: bool) -> Stack:
-    """The stack whose target bills other hours of instances than the plan counts, or orders no load balancers."""
+    """The stack whose target bills other hours of instances than the plan counts, or stands behind a Gateway."""
     groups, counted = _by_hours(stack, choice)
     standing = _of_cluster(replace(stack, groups=groups), plan, choice) if is_whole else None
     own, hosts = standing, plan.fleet.standing if plan.fleet is not None else ()
@@ -125,7 +125,7 @@ def _told(stack: Stack, more: float, *, by_hours: bool, on_cluster: bool) -> str
         stop = whole_minutes(load_catalog().scale_ins[stack.target].value)
         reasons.append(f"an instance is paid for until {stop:g} min after its last hour")
     if on_cluster:
-        reasons.append("no load balancer is ordered, since what stands before the pods is yours, and its price with it")
+        reasons.append("no load balancer is ordered: a Gateway of yours leads to the pods, and is counted in its place")
     return f"This code costs {change}: here {', and '.join(reasons)}."
 
 
@@ -242,8 +242,10 @@ def _standing(
 ) -> Iterator[StandingCharge]:  # fmt: skip
     """Charges of each region by its share of the busiest hours' requests, without a load balancer of the code's.
 
-    *machines* are those that serve; None: services alone do.
+    *machines* are those that serve; None: services alone do. Bytes pass a Gateway as the plan's load balancer.
     """
+    planned = plan.fleet.standing if plan.fleet is not None else ()
+    passing = {(charge.region, charge.item.replace(BALANCER, GATEWAY)): charge for charge in planned}
     catalog, mean = load_catalog(), float(plan.demand["requests_per_second"]["mean"])
     logs = any(logs_requests(member.serves.engine, catalog) for member in choice.members)
     for region in stack.regions:
@@ -257,4 +259,7 @@ def _standing(
         if machines is not None:
             further = Further(len(members) - 1, len({group.backend for group in members}) - 1)
         if charges is not None:
-            yield from charges.charges(rate if logs else 0.0, None if machines is None else rate, hours, further)
+            for charge in charges.charges(rate if logs else 0.0, None if machines is None else rate, hours, further):
+                is_by_load = charge.item.startswith(f"{GATEWAY}_")
+                counted = passing.get((charge.region, charge.item)) if is_by_load else None
+                yield charge if counted is None else replace(counted, item=charge.item)

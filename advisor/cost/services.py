@@ -8,6 +8,7 @@ Charges of a region by the load: rules of its balancer and logs, and of what the
 """
 
 import math
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from statistics import median
@@ -17,7 +18,7 @@ from weakref import WeakKeyDictionary
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.planning import Per, RegionResource, ServicePrice
 from advisor.catalog.values import Price
-from advisor.cost.standing import CLOUDS, ChargeRule, Further, Machines, RegionCharges
+from advisor.cost.standing import BALANCER, CLOUDS, GATEWAY, ChargeRule, Further, Machines, RegionCharges
 from advisor.deployable import CHECKPOINT_MARGIN, files_gib
 from advisor.records import dataclass, replace
 from advisor.units import BYTES_PER_GB, HOURS_PER_MONTH, SECONDS_PER_HOUR, SECONDS_PER_MONTH, bytes_to_gib
@@ -289,25 +290,27 @@ def region_charges(
     if provider not in CLOUDS:
         return None
     deployed = deployed or Deployed()
-    balanced = deployed.machines is Machines.HOSTS
+    on_hosts = deployed.machines is Machines.HOSTS
+    front = BALANCER if on_hosts else GATEWAY
 
     def rule(
         item: str, each: float = 0.0, each_balanced: float = 0.0, least: float = 0.0, step: float = 0.0
     ) -> ChargeRule:  # fmt: skip
-        return ChargeRule(item, catalog.service_price(provider, item, region), each, each_balanced, least, step)
+        price = _price(catalog, (provider, region), item, NO_LOAD)
+        return ChargeRule(item, price, each, each_balanced, least, step)
 
     gb_per_month = SECONDS_PER_MONTH / BYTES_PER_GB
-    rules = [rule("load_balancer", least=HOURS_PER_MONTH)] if balanced else []
-    if provider == "aws" and balanced:
+    rules = [rule(front, least=HOURS_PER_MONTH)]
+    if provider == "aws":
         units = max(1 / CONNECTIONS_PER_LCU, gb_per_request * SECONDS_PER_HOUR)
-        rules.append(rule("load_balancer_capacity", each_balanced=units * HOURS_PER_MONTH))
-    if provider == "gcp" and balanced:
+        rules.append(rule(f"{front}_capacity", each_balanced=units * HOURS_PER_MONTH))
+    if provider == "gcp":
         proxies = max(1 / CONNECTIONS_PER_PROXY, gb_per_request / GB_PER_PROXY_SECOND)
         least, hours = LEAST_PROXIES * HOURS_PER_MONTH, float(HOURS_PER_MONTH)
-        rules.append(rule("load_balancer_proxy", each_balanced=proxies * hours, least=least, step=hours))
-    if provider != "aws" and balanced:
-        rules.append(rule("load_balancer_data", each_balanced=gb_per_request * SECONDS_PER_MONTH))
-    entries = BYTES_PER_BALANCER_ENTRY if provider == "gcp" and balanced else 0
+        rules.append(rule(f"{front}_proxy", each_balanced=proxies * hours, least=least, step=hours))
+    if provider != "aws":
+        rules.append(rule(f"{front}_data", each_balanced=gb_per_request * SECONDS_PER_MONTH))
+    entries = BYTES_PER_BALANCER_ENTRY if provider == "gcp" and on_hosts else 0
     lines = BYTES_PER_LOG_LINE * gb_per_month
     rules.append(rule("log_ingest", each=lines, each_balanced=entries * gb_per_month))
     if provider == "aws":
@@ -399,13 +402,17 @@ def _ordered(catalog: Catalog, provider: str, region: str, deployed: Deployed) -
 
 
 def _price(catalog: Catalog, place: tuple[str, str], item: str, entrance: EntranceLoad) -> ServicePrice | None:
-    """Price of a resource: of entrances that of the machine or container which carries the load."""
+    """Price of a resource: of entrances that of the machine or container which carries the load.
+
+    A cluster's Gateway is made of the same load balancers that stand before hosts.
+    """
     provider, region = place
     if item == "entrance":
         return machine_price(catalog, region, entrance)
     if item == "container_entrance":
         return container_entrance_price(catalog, region, entrance)
-    return catalog.service_price(provider, item, region)
+    of_balancer = re.sub(f"^{GATEWAY}", BALANCER, item)
+    return catalog.service_price(provider, of_balancer, region)
 
 
 _WITH_ANY = (Per.HOSTS, Per.NODES, Per.GPU_NODES)

@@ -20,7 +20,7 @@ class Machines(StrEnum):
     HOSTS = "hosts"
     """Behind a load balancer of the code's own."""
     NODES = "nodes"
-    """In a cluster, whose entrance is not part of the code."""
+    """In a cluster, behind a Gateway that is not part of the code but passes on each request."""
     GPU_NODES = "GPU nodes"
     """The same with NVIDIA accelerators among them, which have alarms of their own."""
 
@@ -30,6 +30,10 @@ _TITLES = {
     "load_balancer_capacity": "its capacity units",
     "load_balancer_data": "its data",
     "load_balancer_proxy": "its proxies",
+    "gateway": "Gateway of the cluster",
+    "gateway_capacity": "its capacity units",
+    "gateway_data": "its data",
+    "gateway_proxy": "its proxies",
     "log_ingest": "access logs",
     "log_storage": "kept logs",
     "nat_gateway": "NAT gateway",
@@ -45,10 +49,12 @@ _TITLES = {
     "cache_alarm": "alarms of the response cache",
     "cache_log_alarm": "alarms on logs of the response cache",
 }
+BALANCER, GATEWAY = "load_balancer", "gateway"
+"""Passes requests on to hosts, and to nodes of a cluster; prefixes of its other items."""
 BALANCER_ITEMS = (
     "load_balancer", "load_balancer_capacity", "load_balancer_data", "load_balancer_proxy", "entrance", "entrance_disk",
 )  # fmt: skip
-"""Items of what passes requests on to hosts; before nodes of a cluster stands what its owner puts there."""
+"""Items of what passes requests on to hosts; before nodes of a cluster stands a Gateway that its owner puts there."""
 CACHE_ITEMS = ("response_cache", "private_endpoint", "cache_alarm", "cache_log_alarm")
 """Items of a response cache: its nodes and what comes with them."""
 
@@ -60,9 +66,10 @@ class StandingCharge:
     provider: str
     region: str
     item: str
-    """load_balancer, load_balancer_capacity, load_balancer_data, load_balancer_proxy, log_ingest, log_storage,
-    response_cache, private_endpoint, or a resource of region_resources.csv: nat_gateway, public_ip, kms_key, alarm,
-    log_alarm, entrance, entrance_disk, container_entrance, and of a response cache cache_alarm, cache_log_alarm."""
+    """load_balancer, load_balancer_capacity, load_balancer_data, load_balancer_proxy, the same of a gateway,
+    log_ingest, log_storage, response_cache, private_endpoint, or of region_resources.csv: nat_gateway, public_ip,
+    kms_key, alarm, log_alarm, entrance, entrance_disk, container_entrance; of a response cache cache_alarm,
+    cache_log_alarm."""
     quantity: float
     """Units of an average month."""
     unit: str

@@ -14,6 +14,7 @@ from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.costs import FleetCost
 from advisor.plan.fleet.describe import cost_of, layout_of, obligation_of, turns_of
 from advisor.plan.options import Ranking, Single
+from advisor.plan.problem.charges import provider_of
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import (
     Allocation,
@@ -27,7 +28,7 @@ from advisor.plan.scaling import minutes_of
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.plan.spot import interruption_words
 from advisor.plan.values import CurrentCost, Option, OptionCost, Predicted, Rung, RungGroup
-from advisor.plan.words import today_short_words
+from advisor.plan.words import CLUSTERS, today_short_words
 from advisor.records import fields, replace
 from advisor.units import A_CENT, ratio_words
 from advisor.workload.values import Survive
@@ -310,7 +311,7 @@ class _Words:
         return f"over {'' if len(terms) == 1 else 'up to '}{max(terms):g} year{'' if max(terms) == 1 else 's'}"
 
     def requires(self) -> Iterator[str]:
-        """Cloud, region, accelerator, engine, checkpoint."""
+        """Cloud, region, cluster, accelerator, engine, checkpoint."""
         groups = list(groups_of(self._confirmed, self._context))
         new = {group.provider: None for group in groups if group.provider not in self._providers}
         yield from (f"an account on {provider}" for provider in new)
@@ -321,6 +322,7 @@ class _Words:
             for group in groups
             if group.provider not in new and self._regions and group.region not in self._regions
         )
+        yield from self._clusters()
         yield from dict.fromkeys(
             f"driver and image for {group.accelerator} ({group.engine})"
             for group in groups
@@ -333,6 +335,12 @@ class _Words:
             if group.precision not in self._precisions
         )
         yield from dict.fromkeys(weight.words for weight in weights if not weight.is_published)
+
+    def _clusters(self) -> Iterator[str]:
+        """Clusters that code starts nodes of, each with what leads requests to it."""
+        pools = [allocation.pool for allocation in self._confirmed.solution.allocations if allocation.tariff.on_hosts]
+        nodes = dict.fromkeys(provider_of(pool.region) for pool in pools if pool.on_nodes)
+        yield from (f"{CLUSTERS[provider]} with a Gateway" for provider in nodes if provider in CLUSTERS)
 
 
 def _weak_evidence(candidate: Candidate) -> str:

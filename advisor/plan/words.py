@@ -37,6 +37,8 @@ _ITEMS: Mapping[Unit, str] = {
     Unit.ROWS: "rows",
 }
 LATENCY_NAMES: Mapping[str, str] = {"ttft_p95_ms": "TTFT", "tpot_p95_ms": "TPOT", "e2e_p95_ms": "end-to-end"}
+CLUSTERS: Mapping[str, str] = {"aws": "an EKS cluster", "azure": "an AKS cluster", "gcp": "a GKE cluster"}
+"""Cluster that code starts nodes of, by cloud."""
 _MEGA = 1e6
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from advisor.catalog.precisions import BENCHMARKS, LIKELIHOOD
 from advisor.cost.commitments import ENDING
+from advisor.cost.services import CONNECTIONS_PER_LCU
 from advisor.demand.capped import capped_note, capped_remedy, capped_words
 from advisor.demand.values import DemandInterval
 from advisor.models.model import SERVES_GGUF, ModelFile
@@ -83,7 +84,17 @@ from advisor.report.words import (
     slo_words,
     whole_percent,
 )
-from advisor.units import counted, kept_words, ratio_words, rounded, usd
+from advisor.units import (
+    BYTES_PER_GB,
+    BYTES_PER_KB,
+    SECONDS_PER_HOUR,
+    SECONDS_PER_MONTH,
+    counted,
+    kept_words,
+    ratio_words,
+    rounded,
+    usd,
+)
 from advisor.workload.values import WIDE_PRECISIONS
 
 _ROUNDING = 1e-4
@@ -100,6 +111,8 @@ _TRAFFIC = {
     "http_requests": "HTTP requests of single items",
     "load_balancer_capacity": "capacity units of the load balancer",
     "load_balancer_data": "what goes through the load balancer",
+    "gateway_capacity": "capacity units of the Gateway before the cluster",
+    "gateway_data": "what goes through the Gateway before the cluster",
     "log_ingest": "access logs",
 }
 """Items of the cost that grow with requests, whatever machines serve them."""
@@ -183,7 +196,7 @@ def _fleet_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
     yield from beside_words(fleet)
     yield from _obligation_words(fleet)
     yield from price_words(fleet)
-    yield from _traffic_words(fleet)
+    yield from _traffic_words(plan, fleet)
     yield from _cache_words(fleet)
     yield from _spare_words(fleet, plan.workload["slo"]["within_ratio"])
     yield from _limit_words(fleet)
@@ -250,18 +263,32 @@ def _obligation_words(fleet: Fleet) -> Iterator[str]:
     yield f"Obligation: {usd(cost.obligation_usd)}{until}, whatever the demand{idle}."
 
 
-def _traffic_words(fleet: Fleet) -> Iterator[str]:
-    """Cost of requests on their way, where that is more than the machines."""
-    paid: dict[str, float] = {}
+def _traffic_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
+    """Cost of requests on their way and the bytes assumed of each, where that is more than the machines."""
+    paid, units = dict[str, float](), dict[str, float]()
     for line in fleet.cost_lines:
         if line.in_total and line.item in _TRAFFIC:
             paid[line.item] = paid.get(line.item, 0.0) + (line.usd_per_month or 0.0)
+            units[line.item] = units.get(line.item, 0.0) + line.quantity
     item = max(paid, key=paid.__getitem__, default="")
     if item and paid[item] > fleet.cost.compute_usd_per_month:
+        assumed = _payload_words(plan, item, units[item])
         yield (
             f"Traffic: {usd(paid[item])} of the {usd(fleet.cost.total_usd_per_month)} are for {_TRAFFIC[item]}, more "
-            f"than the machines cost ({usd(fleet.cost.compute_usd_per_month)})."
+            f"than the machines cost ({usd(fleet.cost.compute_usd_per_month)}){assumed}."
         )
+
+
+def _payload_words(plan: Plan, item: str, units: float) -> str:
+    """Mean size of a request that passes a load balancer, as assumed, if its bytes make the units: GB, or LCU-hours."""
+    mean = float(plan.demand["requests_per_second"]["mean"])
+    if not item.endswith(("_data", "_capacity")) or not mean:
+        return ""
+    gb = units / (mean * SECONDS_PER_MONTH)
+    of_connections = 1 / (CONNECTIONS_PER_LCU * SECONDS_PER_HOUR)
+    if item.endswith("_capacity") and gb <= of_connections * _MORE_THAN_PLANNED:
+        return ""
+    return f", assuming {rounded(gb * BYTES_PER_GB / BYTES_PER_KB)} kB for each request with its answer"
 
 
 def _cache_words(fleet: Fleet) -> Iterator[str]:

@@ -10,7 +10,7 @@ from advisor.plan.fleet.chosen import ConstraintUse, Fleet
 from advisor.plan.fleet.spare import CLUSTER_OF_SLICES, ITS_CLUSTER
 from advisor.plan.problem.limits import CONSTRAINTS, UNKNOWN_WORDS, Constraint
 from advisor.plan.values import Conflict, RelaxedLimit
-from advisor.plan.words import fleet_turns, group_count_words, hours_words, running_count_words, split_words
+from advisor.plan.words import CLUSTERS, fleet_turns, group_count_words, hours_words, running_count_words, split_words
 from advisor.units import DAYS_PER_MONTH, MS_PER_SECOND, SECONDS_PER_HOUR, milliseconds, rounded_up, significant, usd
 from advisor.workload.values import Slo
 
@@ -73,9 +73,8 @@ LATENCY_CODES = frozenset(_FLOORS)
 """Codes of rejections by a latency target."""
 _JUDGED = (*_FLOORS, "max_replicas", "price_unknown", "not_listed", "budget")
 """What is judged of those that can hold the model, in that order."""
-_LEFT_OUT = {ITS_CLUSTER: ", other nodes and what requests enter by", CLUSTER_OF_SLICES: " and other nodes"}
+_LEFT_OUT = dict.fromkeys((ITS_CLUSTER, CLUSTER_OF_SLICES), " and other nodes")
 """What a total leaves out beside the fee of a cluster, by the assumption of its line."""
-_CLUSTERS = {"aws": "an EKS cluster", "azure": "an AKS cluster", "gcp": "a GKE cluster"}
 
 
 PART_WORDS = {
@@ -242,7 +241,7 @@ def cluster_words(fleet: Fleet) -> Iterator[str]:
             provider, _, region = line.place.partition("/")
             fee = "" if line.usd_per_month is None else f" ({usd(line.usd_per_month)} a month)"
             yield (
-                f"Cluster: these are nodes of {_CLUSTERS[provider]} in {region} that has to be there; its fee{fee}"
+                f"Cluster: these are nodes of {CLUSTERS[provider]} in {region} that has to be there; its fee{fee}"
                 f"{_LEFT_OUT[line.assumes]} are not in the total."
             )
 

@@ -137,15 +137,37 @@ def test_the_control_plane_is_told_of_as_the_code_needs_it(plans, name):
     assert ("starts nodes of one that is there" in line.assumes) is not name.startswith("hosts")
 
 
-def test_a_target_of_pods_leaves_out_load_balancers_that_the_plan_prices(plans):
-    """A plan for hosts whose code is asked for a cluster: lines that this code does not order are not in its total."""
-    plan = plans("hosts at Google")
-    of_balancers = sum(charge.usd_per_month for charge in plan.fleet.standing if "balancer" in charge.item)
-    readme = generate(plan, wanted=Wanted(target="gke")).files["README.md"].replace("\\", "")
-    (less,) = re.findall(r"This code costs \$([\d.,]+) a month less than the plan counts: .*no load balancer", readme)
-    assert float(less) >= of_balancers > 0
-    assert f"| Total | ${plan.fleet.cost.total_usd_per_month - float(less):,.2f} a month |" in readme
-    assert "load balancer in us-central1" not in readme
+def lines_of_total(readme):
+    """USD a month of each standing charge that a README's total holds."""
+    told = re.findall(r"^\| In the total: (.+?) \| \$([\d.,]+) a month", readme, re.MULTILINE)
+    return {title: Decimal(usd.replace(",", "")) for title, usd in told}
+
+
+@pytest.mark.parametrize(("name", "target"), [("hosts at Google", "gke"), ("hosts at Azure", "aks")])
+def test_a_cluster_costs_what_its_lines_differ_by_from_those_of_hosts(plans, name, target):
+    """A plan for hosts whose code is asked for a cluster: a Gateway passes on the same bytes, in place of load balancers."""
+    plan = plans(name)
+    planned = {charge.title: Decimal(f"{charge.usd_per_month:.2f}") for charge in plan.fleet.standing}
+    of_balancers = {charge.item: charge for charge in plan.fleet.standing if charge.item.startswith("load_balancer_")}
+    region = plan.fleet.standing[0].region
+    readme = generate(plan, wanted=Wanted(target=target)).files["README.md"].replace("\\", "")
+    own = lines_of_total(readme)
+    ((less, word),) = re.findall(
+        r"This code costs \$([\d.,]+) a month (less|more) than the plan counts: .*no load balancer", readme
+    )
+    less = Decimal(less.replace(",", "")) * (1 if word == "less" else -1)
+
+    assert sum(planned.values()) - sum(own.values()) == less != 0
+    assert f"| Total | ${Decimal(str(plan.fleet.cost.total_usd_per_month)) - less:,.2f} a month |" in readme
+    assert f"Gateway of the cluster in {region}" in own
+    assert f"| In the total: load balancer in {region}" not in readme
+    assert {own[charge.title] for charge in of_balancers.values()} == {
+        Decimal(f"{charge.usd_per_month:.2f}") for charge in of_balancers.values()
+    }
+
+
+def test_code_of_the_planned_target_costs_no_more_or_less(plans):
+    """Nodes that the plan counts as such are told of with no difference."""
     assert "no load balancer is ordered" not in generate(plans("texts at Google")).files["README.md"]
 
 

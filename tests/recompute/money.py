@@ -412,6 +412,13 @@ def machine_hours(groups, week):
     return hours
 
 
+def gateway_quantities(provider, balanced, per_request):
+    """Units of the Gateway before a cluster: one load balancer of the provider, and what passes it."""
+    quantities = balanced_quantities(provider, [], balanced, per_request)
+    named = {item.replace("load_balancer", "gateway"): quantity for item, quantity in quantities.items()}
+    return {**named, "gateway": HOURS_A_MONTH}
+
+
 def balanced_quantities(provider, hosts, balanced, per_request):
     """Units of a region's load balancers, and of what passes them."""
     seconds = HOURS_A_MONTH * SECONDS
@@ -442,6 +449,9 @@ def standing(groups, week, per_request, output_tokens, peak):
         )
         balanced = sum(week.requests(group["request_shares"]) for group in hosts)
         quantities = balanced_quantities(provider, hosts, balanced, per_request) if hosts else {}
+        if machines and not hosts:
+            entered = sum(week.requests(group["request_shares"]) for group in machines)
+            quantities = gateway_quantities(provider, entered, per_request)
         logged = month * 200 + (balanced * 1000 if provider == "gcp" else 0)
         if logged:
             quantities["log_ingest"] = logged / 10**9
@@ -454,7 +464,8 @@ def standing(groups, week, per_request, output_tokens, peak):
         else:
             quantities |= resources(provider, machines, services, hours)
         for item, quantity in quantities.items():
-            usd = entrance_usd(item, region, peak, output_tokens) or service_usd(provider, item, region)
+            of_balancer = item.replace("gateway", "load_balancer") if item.startswith("gateway") else item
+            usd = entrance_usd(item, region, peak, output_tokens) or service_usd(provider, of_balancer, region)
             found[provider, region, item] = quantity, usd and usd * quantity
     return found
 

@@ -31,7 +31,7 @@ _CLUSTER = (
 )
 ITS_CLUSTER = (
     "only where nothing else runs in the cluster: by default code starts nodes of one that is there, and no cluster; "
-    "its other nodes, and the gateway through which requests enter, are not counted"
+    "its other nodes are not counted"
 )
 """Assumption of a control plane's line where code starts nodes of a cluster by default."""
 CLUSTER_OF_SLICES = (
