@@ -70,7 +70,7 @@ def _on_target(stack: Stack, plan: Plan, choice: Choice, planned: FleetCost, *, 
     raised = _raised(stack, choice) if is_whole else 0.0
     if own is None and not of_hours and not raised:
         return stack
-    told = _told(stack, more, by_hours=bool(of_hours), on_cluster=own is not None)
+    told = _told(stack, more, own, by_hours=bool(of_hours))
     rows = stack.summary.cost
     more_of: dict[Machine, float] = {}
     for group, before in zip(groups, counted, strict=True):
@@ -117,15 +117,17 @@ def _of_cluster(stack: Stack, plan: Plan, choice: Choice) -> tuple[StandingCharg
     return (*_standing(stack, plan, choice, machines), *(charge for charge in planned if charge.item in CACHE_ITEMS))
 
 
-def _told(stack: Stack, more: float, *, by_hours: bool, on_cluster: bool) -> str:
+def _told(stack: Stack, more: float, own: _Standing | None, *, by_hours: bool) -> str:
     """How much more or less than planned a stack costs, and why."""
     change = f"{usd(abs(more))} a month {'more' if more > 0 else 'less'} than the plan counts"
     reasons = []
     if by_hours:
         stop = whole_minutes(load_catalog().scale_ins[stack.target].value)
         reasons.append(f"an instance is paid for until {stop:g} min after its last hour")
-    if on_cluster:
-        reasons.append("no load balancer is ordered: a Gateway of yours leads to the pods, and is counted in its place")
+    if own is not None and not any(charge.item == GATEWAY for charge in own):
+        reasons.append("no load balancer is ordered, since what stands before the pods is yours, and its price with it")
+    elif own is not None:
+        reasons.append("no load balancer is ordered, and a Gateway of yours is counted in its place")
     return f"This code costs {change}: here {', and '.join(reasons)}."
 
 
@@ -262,4 +264,7 @@ def _standing(
             for charge in charges.charges(rate if logs else 0.0, None if machines is None else rate, hours, further):
                 is_by_load = charge.item.startswith(f"{GATEWAY}_")
                 counted = passing.get((charge.region, charge.item)) if is_by_load else None
-                yield charge if counted is None else replace(counted, item=charge.item)
+                if counted is not None:
+                    yield replace(counted, item=charge.item)
+                elif charge.quantity or not is_by_load:
+                    yield charge

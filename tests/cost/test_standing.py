@@ -107,6 +107,26 @@ def test_groups_of_nodes_on_aws_have_alarms(groups, units):
     assert (alarms.quantity, alarms.usd_per_month) == (units, pytest.approx(units * 0.1))
 
 
+@pytest.mark.parametrize(("provider", "region"), [("aws", "us-east-1"), ("gcp", "us-central1"), ("azure", "eastus")])
+def test_a_gateway_passes_on_requests_at_the_price_of_a_load_balancer(provider, region):
+    """Before nodes each byte costs what it does before hosts: 100 requests/s of 600 kB make neither the cheaper one."""
+    hosts, nodes = (
+        {
+            charge.item: charge
+            for charge in region_charges(CATALOG, provider, region, 600e-6, deployed).charges(1.0, 100.0)
+        }
+        for deployed in (None, Deployed(machines=Machines.NODES))
+    )
+    passed = [item for item in hosts if item.startswith("load_balancer_")]
+
+    assert passed
+    assert not any(item.startswith("load_balancer") for item in nodes)
+    assert nodes["gateway"].quantity == HOURS_PER_MONTH
+    assert "yours and not in the code" in nodes["gateway"].assumes
+    for item in passed:
+        assert nodes[item.replace("load_balancer", "gateway")].usd_per_month == hosts[item].usd_per_month > 10
+
+
 @pytest.mark.parametrize(
     ("rate", "size"), [(5, "Standard_B2ats_v2"), (60, "Standard_D2s_v5"), (200, "Standard_D8s_v5")]
 )

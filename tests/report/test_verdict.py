@@ -244,6 +244,18 @@ def test_traffic_that_costs_more_than_the_machines_is_told_with_both_sums(share,
         assert f"(${fleet.cost.compute_usd_per_month:,.2f})" in lines["Traffic"]
 
 
+def test_traffic_is_told_with_the_bytes_that_it_assumes():
+    """A GB of data that passes a Gateway for each thousand requests of a month is 1,000 kB of each."""
+    fleet = make_fleet(make_group())
+    plan = make_plan(fleet)
+    gb = plan.demand["requests_per_second"]["mean"] * 730 * 3600 / 1000
+    data = CostLine(CostKind.NETWORK, "gateway_data", "gcp/us-central1", gb, "GB", 1.0, 1e6)
+    told = lines_of(replace(plan, fleet=replace(fleet, cost_lines=(*fleet.cost_lines, data))))["Traffic"]
+
+    assert "what goes through the Gateway before the cluster" in told
+    assert told.endswith("assuming 1,000 kB for each request with its answer.")
+
+
 @pytest.mark.parametrize(("assumes", "told"), [(ITS_CLUSTER, True), ("only where --target names one", False)])
 def test_nodes_of_a_cluster_are_told_with_what_no_total_holds(assumes, told):
     """Its fee in the verdict where code starts nodes of one; of machines that code starts by themselves nothing."""
