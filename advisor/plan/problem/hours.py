@@ -203,7 +203,7 @@ def week_of(
     order = np.argsort(forecast.peak, kind="stable")
     is_batch = forecast.method == BATCH
     groups, of_kind = np.split(order, np.cumsum(CLASS_HOURS)[:-1]), np.array(kinds)
-    parts = [group[of_kind[group] == kind] for group in groups for kind in np.unique(of_kind[group])]
+    parts = [group[of_kind[group] == kind] for group in groups for kind in sorted(set(of_kind[group].tolist()))]
     planned = np.stack([np.maximum(_planned_rates(parts, forecast.peak), least_rates), of_kind], axis=1)
     rates, schedule = np.unique(planned, axis=0, return_inverse=True)
     schedule = schedule.reshape(-1)
