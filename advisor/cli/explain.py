@@ -10,7 +10,15 @@ import click
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.price_trust import first_day
 from advisor.cli.options import FILE, wide_option
-from advisor.cli.output import calibration_option, deliver, format_option, output_option, read_plan, report_width
+from advisor.cli.output import (
+    Progress,
+    calibration_option,
+    deliver,
+    format_option,
+    output_option,
+    read_plan,
+    report_width,
+)
 from advisor.cli.served import check_served, tell_age, warn_of_layers
 from advisor.errors import InputError
 from advisor.performance.model import PerformanceModel, load_model
@@ -114,7 +122,8 @@ def command(
         click.echo(
             "warning: the plan was made from another catalog or calibration; it is explained by this one", err=True
         )
-    explained, explanation = _explain(read, read_question(read.question, str(plan)), catalog, model, asked)
+    with Progress("fleets replayed") as progress, progress.fleets():
+        explained, explanation = _explain(read, read_question(read.question, str(plan)), catalog, model, asked)
     deliver(_render(explanation, output_format, report_width(output, wide=wide)), output)
     check_served(explained, str(plan))
 

@@ -17,7 +17,7 @@ from advisor.pipeline import market_for, plan_question, under_targets
 from advisor.plan.explain.obstacles import obstacles_of
 from advisor.plan.explain.settings import Change
 from advisor.plan.explain.whatif import WhatIf, what_if
-from advisor.plan.explain.why import Contender, LoadRange, Why, why
+from advisor.plan.explain.why import FAR_RATIO, MANY, Contender, LoadRange, Why, why
 from advisor.plan.fleet.chosen import Confirmation
 from advisor.plan.replay.trials import Trials
 from advisor.plan.request import PlanRequest
@@ -80,6 +80,30 @@ def test_below_the_price_named_it_wins(usd, rate):
         assert found.price.ratio >= 1
     else:
         assert found.contender.total_usd_per_month >= found.rival.total_usd_per_month * 0.98
+
+
+@pytest.mark.parametrize(("instance_type", "is_large"), [("g5.xlarge", True), ("p5.48xlarge", False)])
+def test_a_type_far_from_winning_is_judged_by_itself(instance_type, is_large):
+    """Looser targets and less demand ask for its own offers alone; below the price named a plan recommends it."""
+    rate = 60.0 if is_large else 5.0
+    catalog = catalog_of(
+        offer("g6.xlarge", on_demand=0.8), offer("g5.xlarge", on_demand=30.0), offer("p5.48xlarge", on_demand=200.0)
+    )
+    question = asked(rate)
+    types_asked = []
+
+    def under(targets_ms, sold, demand_factor):
+        types_asked.append({each.instance_type for each in sold.offers})
+        other = under_targets(question, targets_ms)
+        return market_for(replace(other, demand=other.demand.times(demand_factor)), sold, shipped_model())
+
+    found = why(under, catalog, instance_type)
+    winning = winners(question, catalog, f"price.{instance_type}={found.price.usd_per_hour * 0.95:.4f}")
+
+    assert (found.wins, found.contender.instances >= MANY) == (False, is_large)
+    assert found.contender.total_usd_per_month > FAR_RATIO * found.recommended_usd_per_month
+    assert types_asked.count({instance_type}) > len(types_asked) / 2
+    assert instance_type in winning
 
 
 @pytest.mark.sampled(3)

@@ -19,15 +19,16 @@ from advisor.plan.choosing import in_every_layout, likely_fleet, recommended_fle
 from advisor.plan.explain.obstacles import Obstacle, lifted_by_share, obstacles_of
 from advisor.plan.explain.settings import with_price
 from advisor.plan.market import Market
-from advisor.plan.options import rank_rejections
+from advisor.plan.options import least_costs, rank, rank_rejections
 from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, content
 from advisor.plan.remedies import held_to_limits, without_budget
 from advisor.plan.replay.below import at_need
 from advisor.plan.replay.groups import Confirmed, name_of, worst_share
+from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.solve.objective import allocation_usd_per_month
 from advisor.plan.solve.scopes import cheapest
 from advisor.plan.solve.simple import preference, simplest
-from advisor.plan.solve.stage import Formulation
+from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.plan.words import short_share_words
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field, replace
@@ -41,6 +42,12 @@ _PRICE_PLACES = 4
 _TARGETS = ("ttft_p95_ms", "tpot_p95_ms", "e2e_p95_ms", "latency_ms")
 _STEPS = (1.5, 4.0, 16.0)
 _DOWN = tuple(1 / step for step in _STEPS)
+FAR_RATIO = 4
+"""Least cost of a type ÷ cost of the recommended fleet from which on no mix of its offers is searched for."""
+MANY = 20
+"""Instances of a type so far off from which on its whole machines cost little: one option stands for its mixes."""
+_FAR_REPLAYED = 3
+"""Offers and ways of paying of a type so far off that are replayed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,17 +245,24 @@ class _Case:
         """Write the question down as it is asked."""
         self._under, self._catalog, self._type, self._region = under, catalog, instance_type, region
         self.judged = under({}, catalog, 1.0)
+        current = self.judged.market.context.requirements.workload.current
+        types = {instance_type, instance_type if current is None else current.instance_type}
+        self._few_offers = catalog.with_offers(offer for offer in catalog.offers if offer.instance_type in types)
+        """Of the type and of what runs today."""
         self._wins_now = False
         self._refused: Confirmed | None = None
         """The fleet of the type that comes closest, where its replay refuses every one."""
         self._too_dear: Confirmed | None = None
         """The fleet of the type, where it costs more than the budget."""
+        self._most_usd = math.inf
+        """Cost of the recommended fleet, which looser targets or less demand do not raise; infinite without one."""
 
     def fleets(self) -> _Fleets:
         """The fleets that are compared."""
         market = self.judged.market
         recommended = recommended_fleet(market)
         confirmed = recommended if isinstance(recommended, Confirmed) and _keeps_slo(recommended, market) else None
+        self._most_usd = math.inf if confirmed is None else confirmed.usd_per_month
         wins = self._wins_now = confirmed is not None and self.uses(confirmed.solution)
         ours = confirmed if confirmed and self.is_of(confirmed.solution) else self._own()
         theirs = self.confirmed(market.formulation, own=False) if wins else confirmed
@@ -307,21 +321,27 @@ class _Case:
 
     def _own(self) -> Confirmed | None:
         """The fleet of the type alone, in layouts that others beat by the closed form where those fail their replay."""
-        market = self.judged.market
-        fleet = self.confirmed(market.formulation, own=True)
+        market, near_usd = self.judged.market, FAR_RATIO * self._most_usd
+        fleet = self.confirmed(market.formulation, own=True, near_usd=near_usd)
         if fleet is None and self._refused is not None:
-            fleet = self.confirmed(in_every_layout(market), own=True)
+            fleet = self.confirmed(in_every_layout(market), own=True, near_usd=near_usd)
             self._refused = self._refused if fleet is None else None
         return fleet
 
-    def confirmed(self, formulation: Formulation, *, own: bool) -> Confirmed | None:
-        """The fleet to recommend of the type alone, or of all others."""
+    def confirmed(self, formulation: Formulation, *, own: bool, near_usd: float = math.inf) -> Confirmed | None:
+        """The fleet to recommend of the type alone, or of all others.
+
+        *near_usd*: a type that costs more by the closed form is searched for no mix of its offers and ways of paying.
+        """
         only = formulation.of(pool for pool in formulation.problem.pools if self.is_meant(pool) == own)
         if not only.problem.pools:
             return None
         market, limits = self.judged.market, only.problem.limits
-        validator = market.validator.within(without_budget(only), market.context)
-        confirmed = validator.confirmed()
+        unlimited = without_budget(only)
+        validator = market.validator.within(unlimited, market.context)
+        confirmed = _option(unlimited, validator, market.context, near_usd)
+        is_far = confirmed is not None
+        confirmed = confirmed or validator.confirmed()
         if not isinstance(confirmed, Confirmed):
             return None
         if not confirmed.confirmation.reached:
@@ -331,7 +351,7 @@ class _Case:
         if confirmed.usd_per_month > most_usd + A_CENT:
             self._too_dear = confirmed if own else self._too_dear
             return None
-        best = validator.simplest(confirmed, most_usd)
+        best = confirmed if is_far else validator.simplest(confirmed, most_usd)
         return replace(best, formulation=held_to_limits(best.formulation, limits))
 
     def stated(self, name: str) -> float | None:
@@ -371,6 +391,8 @@ class _Case:
 
     def _wins(self, targets_ms: Mapping[str, float], demand_factor: float) -> bool:
         """Whether the fleet that is likely to be recommended uses the type: replayed where the closed form turns."""
+        if not self._wins_now and self._is_far(targets_ms, demand_factor):
+            return False
         market = self._under(targets_ms, self._catalog, demand_factor).market
         if content(market.formulation.problem) == content(self.judged.market.formulation.problem):
             return self._wins_now
@@ -387,6 +409,22 @@ class _Case:
             return uses
         confirmed = likely_fleet(market)
         return isinstance(confirmed, Confirmed) and self.uses(confirmed.solution)
+
+    def _is_far(self, targets_ms: Mapping[str, float], demand_factor: float) -> bool:
+        """Whether the type cannot serve, or takes far more than as many of the recommended fleets as the demand asks.
+
+        It is judged by itself, at a fraction of the time that all types take. Of tighter targets, and of more demand
+        where quotas hold a fleet back, what the recommended fleet costs says nothing.
+        """
+        market = self._under(targets_ms, self._few_offers, demand_factor).market
+        own = market.formulation.of(pool for pool in market.formulation.problem.pools if self.is_meant(pool)).problem
+        if not own.pools:
+            return True
+        is_tighter = any(target < (self.stated(name) or math.inf) for name, target in targets_ms.items())
+        if is_tighter or (demand_factor > 1 and own.quota_limits):
+            return False
+        most_usd = self._most_usd * max(math.ceil(demand_factor), 1)
+        return min((usd for usd, _, _ in least_costs(own)), default=math.inf) > FAR_RATIO * most_usd
 
     def load(self, *, wins: bool) -> tuple[LoadRange, ...]:
         """Ranges of demand in which it wins: around today's demand, or the nearest range below and above it."""
@@ -418,6 +456,22 @@ class _Case:
         refused = () if self._refused is None else (_replay_obstacle(self._refused, requirements),)
         dear = () if self._too_dear is None else (_budget_obstacle(self._too_dear, requirements),)
         return (*refused, *dear, *obstacles)
+
+
+def _option(
+    formulation: Formulation, validator: ReplayValidator, context: PlanningContext, near_usd: float
+) -> Confirmed | None:  # fmt: skip
+    """The cheapest of the first few options whose replay holds, else the closest, where it has many instances.
+
+    None where any option costs little enough, and where none by itself keeps to the limits: a mix may.
+    """
+    least = least_costs(formulation.problem)
+    if not least or not near_usd < least[0][0] < math.inf:
+        return None
+    ranking = rank(formulation, validator, context, None, _FAR_REPLAYED)
+    option = ranking.cheapest_confirmed or ranking.closest
+    is_large = option is not None and max(option.solution.allocations[0].instances) >= MANY
+    return option if is_large else None
 
 
 def _replay_obstacle(refused: Confirmed, requirements: Requirements) -> Obstacle:
