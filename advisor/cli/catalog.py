@@ -102,7 +102,10 @@ _HEADS = {
 @list_format_option
 @output_option
 def models_command(name: str, output_format: str, output: Path | None) -> None:
-    """List the models that are known by name, with their size; only those with NAME in theirs."""
+    """List the models that are known by name, with their size; only those with NAME in theirs.
+
+    What models that are no language models ask of a workload is told by kinds.md of the documentation, by task.
+    """
     names = sorted(model for model in model_names() if name.casefold() in model.casefold())
     if not names:
         raise InputError(

@@ -16,13 +16,14 @@ from advisor.catalog.layers.layered import LayeredCatalog, account_limits, capac
 from advisor.catalog.layers.snapshot import Snapshot
 from advisor.catalog.planning import CommitmentPrice, Reservation
 from advisor.catalog.values import InstanceType, Offer, Price, Purchase, Quality
-from advisor.cli.output import deliver, output_option, report_format_option, table_or_json_option
+from advisor.cli.options import wide_option
+from advisor.cli.output import deliver, output_option, report_format_option, report_width, table_or_json_option
 from advisor.cli.served import warn_of_layers
 from advisor.errors import AdvisorError, InputError
 from advisor.names import suggestion
 from advisor.records import picked
 from advisor.report.refresh_words import audit_json, audit_markdown, audit_words
-from advisor.report.text_table import render_table
+from advisor.report.text_table import Column, fit_table, wrap
 from advisor.report.words import SOLD_UNPRICED
 from advisor.units import counted, price_usd
 
@@ -54,7 +55,18 @@ def audit_command(day: datetime | None, strict: bool, output_format: str, output
         )
 
 
-_HEADERS = ("region", "commitment", "years", "paid", "USD/h", "saves", "as of", "source")
+_TERM_COLUMNS = (
+    Column("region"), Column("commitment", prose=20), Column("years"), Column("paid"), Column("USD/h"), Column("saves"),
+    Column("as of", 1), Column("source", 2),
+)  # fmt: skip
+_PRICE_COLUMNS = (
+    Column("region"), Column("paid"), Column("layer"), Column("counts"), Column("USD/h"), Column("by zone"),
+    Column("quality", 2), Column("as of", 1), Column("source", 3),
+)  # fmt: skip
+_ZONE_COLUMNS = (
+    Column("region"), Column("zones"), Column("names", prose=20), Column("verified"), Column("as of", 1),
+    Column("source", 2),
+)  # fmt: skip
 
 
 def term_entries(catalog: Catalog, offers: Sequence[Offer]) -> dict[str, list[dict[str, Any]]]:
@@ -65,16 +77,23 @@ def term_entries(catalog: Catalog, offers: Sequence[Offer]) -> dict[str, list[di
     }
 
 
-def term_lines(catalog: Catalog, offers: Sequence[Offer]) -> Iterator[str]:
-    """The same for people."""
+def _fitted(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> str:
+    """A table in lines of so many characters, and which columns only wider ones have room for."""
+    table, left_out = fit_table(columns, rows, width)
+    names = ", ".join(columns[at].header for at in left_out)
+    return "\n".join([table, *(wrap(f"(--wide shows {names} too)", width) if names else [])])
+
+
+def term_lines(catalog: Catalog, offers: Sequence[Offer], width: int | None) -> Iterator[str]:
+    """The same for people, in lines of so many characters."""
     cells = [_cells(offer, price) for offer in offers for price in catalog.current_commitments(offer)]
     if cells:
         yield ""
-        yield render_table(_HEADERS, cells)
+        yield _fitted(_TERM_COLUMNS, cells, width)
     lines = [_reservation_words(reservation) for reservation in _reservations(catalog, offers)]
     if lines:
         yield "\nalso sold, never taken by a plan:"
-        yield from lines
+        yield from (part for line in lines for part in wrap(line, width, rest="  "))
 
 
 def _entry(offer: Offer, price: CommitmentPrice) -> dict[str, Any]:
@@ -133,10 +152,16 @@ Machine = InstanceType | CpuInstance
 @click.argument("instance_type", metavar="TYPE")
 @click.option("--provider", help="Where several providers call a type so.")
 @click.option("--region", "regions", multiple=True, help="Only this region. (repeatable)")
+@wide_option
 @table_or_json_option
 @output_option
 def command(
-    instance_type: str, provider: str | None, regions: tuple[str, ...], output_format: str, output: Path | None
+    instance_type: str,
+    provider: str | None,
+    regions: tuple[str, ...],
+    wide: bool,
+    output_format: str,
+    output: Path | None,
 ) -> None:
     """Show what each layer of the catalog says of TYPE and which one counts, its zones, commitments and reservations.
 
@@ -170,7 +195,9 @@ def command(
         document = names | {"prices": rows, "zones": zones} | term_entries(catalog, offers) | extra
         deliver(json.dumps(document, indent=2, ensure_ascii=False) + "\n", output)
     else:
-        deliver(_table(machine, rows, zones, [*term_lines(catalog, offers), *_account_lines(extra)]), output)
+        width = report_width(output, wide=wide)
+        more = [*term_lines(catalog, offers, width), *_account_lines(extra, width)]
+        deliver(_table(machine, rows, zones, more, width), output)
 
 
 def _machine(catalog: LayeredCatalog, name: str, provider: str | None) -> Machine:
@@ -246,7 +273,7 @@ def _current(catalog: LayeredCatalog, machine: Machine) -> list[Offer]:
     return list(_by_region(offers, machine).values())
 
 
-def _zones_table(zones: Sequence[Mapping[str, Any]]) -> str:
+def _zones_table(zones: Sequence[Mapping[str, Any]], width: int | None) -> str:
     cells = [
         (
             row["region"],
@@ -260,7 +287,7 @@ def _zones_table(zones: Sequence[Mapping[str, Any]]) -> str:
     ]
     unverified = any(not row["verified"] for row in zones)
     note = "\nnot verified: the region's zones; the type may be sold in fewer of them" if unverified else ""
-    return render_table(("region", "zones", "names", "verified", "as of", "source"), cells) + note
+    return _fitted(_ZONE_COLUMNS, cells, width) + note
 
 
 def _offers(snapshots: Sequence[Snapshot], machine: Machine) -> list[Offer]:
@@ -310,7 +337,11 @@ def _of_the_account(
 
 
 def _table(
-    machine: Machine, rows: Sequence[Mapping[str, Any]], zones: Sequence[Mapping[str, Any]], more: Sequence[str]
+    machine: Machine,
+    rows: Sequence[Mapping[str, Any]],
+    zones: Sequence[Mapping[str, Any]],
+    more: Sequence[str],
+    width: int | None,
 ) -> str:
     cells = [
         (
@@ -326,20 +357,22 @@ def _table(
         )
         for row in rows
     ]
-    headers = ("region", "paid", "layer", "counts", "USD/h", "by zone", "quality", "as of", "source")
-    lines = [*_head(machine), render_table(headers, cells)]
+    head = (part for line in _head(machine) for part in wrap(line, width, rest="  "))
+    lines = [*head, _fitted(_PRICE_COLUMNS, cells, width)]
     if any(row["quality"] == Quality.WITHDRAWN for row in rows):
         lines.append("withdrawn: not sold there any more; its last price is for what runs there still")
-    lines += ["", _zones_table(zones)] if zones else []
+    lines += ["", _zones_table(zones, width)] if zones else []
     return "\n".join([*lines, *more]) + "\n"
 
 
-def _account_lines(extra: Mapping[str, list[Mapping[str, str]]]) -> Iterator[str]:
+def _account_lines(extra: Mapping[str, list[Mapping[str, str]]], width: int | None) -> Iterator[str]:
     for block in extra.get("capacity_blocks", ()):
         price = f"{price_usd(float(block['usd_per_hour']))} an hour"
-        yield f"capacity block in {block['zone']} from {block['starts']}: {block['duration_hours']} h at {price}"
+        line = f"capacity block in {block['zone']} from {block['starts']}: {block['duration_hours']} h at {price}"
+        yield from wrap(line, width, rest="  ")
     for row in extra.get("account_limits", ()):
-        yield f"limit of the account in {row['region']}: {float(row['limit']):g} ({row['code']}, {row['as_of']})"
+        line = f"limit of the account in {row['region']}: {float(row['limit']):g} ({row['code']}, {row['as_of']})"
+        yield from wrap(line, width, rest="  ")
 
 
 def _head(machine: Machine) -> Iterator[str]:

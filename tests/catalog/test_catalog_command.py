@@ -256,14 +256,25 @@ def test_services_are_listed_by_place(run_advisor):
     assert "us-east-1" in run_advisor("catalog", "services", "--region", "us-eest-1").stderr
 
 
+@pytest.mark.parametrize("name", ["g6.xlarge", "p5e.48xlarge", "Standard_NC24ads_A100_v4", "m8g.4xlarge"])
+def test_a_type_is_shown_in_80_columns(name):
+    """A file or a pipe has lines of 80 characters, which name the columns that only ``--wide`` has."""
+    lines = run("show", name).stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("source too)" in line and line.startswith("(--wide shows ") for line in lines)
+    wide = run("show", name, "--wide").stdout
+    assert max(map(len, wide.splitlines())) > 80
+    assert "(--wide" not in wide
+
+
 def test_a_type_is_shown_with_what_it_costs_for_a_term():
     """Commitments by region with what they save, then what no plan takes, with its terms; the same for programs."""
-    lines = run("show", "Standard_NC24ads_A100_v4", "--region", "westeurope").stdout.splitlines()
+    lines = run("show", "Standard_NC24ads_A100_v4", "--region", "westeurope", "--wide").stdout.splitlines()
     plan = next(line for line in lines if "Savings plan for compute" in line)
     assert "3.9747" in plan
     assert plan.split()[-1] == "(listed)"
     assert " 17% " in plan
-    text = run("show", "p5e.48xlarge", "--region", "us-west-2").stdout
+    text = run("show", "p5e.48xlarge", "--region", "us-west-2", "--wide").stdout
     assert "EC2 Capacity Block: 1 to 182 days, bought up to 56 days ahead, paid upfront, $39.80 an hour;" in text
     assert text.index("also sold, never taken by a plan:") < text.index("EC2 Capacity Block:")
     document = json.loads(run("show", "p5e.48xlarge", "--region", "us-west-2", "--format", "json").stdout)

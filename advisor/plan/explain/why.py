@@ -339,9 +339,8 @@ class _Case:
         market, limits = self.judged.market, only.problem.limits
         unlimited = without_budget(only)
         validator = market.validator.within(unlimited, market.context)
-        confirmed = _option(unlimited, validator, market.context, near_usd)
-        is_far = confirmed is not None
-        confirmed = confirmed or validator.confirmed()
+        option = _option(unlimited, validator, market.context, near_usd)
+        confirmed = option or validator.confirmed()
         if not isinstance(confirmed, Confirmed):
             return None
         if not confirmed.confirmation.reached:
@@ -351,7 +350,7 @@ class _Case:
         if confirmed.usd_per_month > most_usd + A_CENT:
             self._too_dear = confirmed if own else self._too_dear
             return None
-        best = confirmed if is_far else validator.simplest(confirmed, most_usd)
+        best = confirmed if confirmed is option else validator.simplest(confirmed, most_usd)
         return replace(best, formulation=held_to_limits(best.formulation, limits))
 
     def stated(self, name: str) -> float | None:
