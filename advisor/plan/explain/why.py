@@ -19,16 +19,15 @@ from advisor.plan.choosing import in_every_layout, likely_fleet, recommended_fle
 from advisor.plan.explain.obstacles import Obstacle, lifted_by_share, obstacles_of
 from advisor.plan.explain.settings import with_price
 from advisor.plan.market import Market
-from advisor.plan.options import least_costs, rank, rank_rejections
+from advisor.plan.options import least_costs, rank_rejections
 from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, content
 from advisor.plan.remedies import held_to_limits, without_budget
 from advisor.plan.replay.below import at_need
 from advisor.plan.replay.groups import Confirmed, name_of, worst_share
-from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.solve.objective import allocation_usd_per_month
 from advisor.plan.solve.scopes import cheapest
 from advisor.plan.solve.simple import preference, simplest
-from advisor.plan.solve.stage import Formulation, PlanningContext
+from advisor.plan.solve.stage import Formulation
 from advisor.plan.words import short_share_words
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field, replace
@@ -43,11 +42,7 @@ _TARGETS = ("ttft_p95_ms", "tpot_p95_ms", "e2e_p95_ms", "latency_ms")
 _STEPS = (1.5, 4.0, 16.0)
 _DOWN = tuple(1 / step for step in _STEPS)
 FAR_RATIO = 4
-"""Least cost of a type ÷ cost of the recommended fleet from which on no mix of its offers is searched for."""
-MANY = 20
-"""Instances of a type so far off from which on its whole machines cost little: one option stands for its mixes."""
-_FAR_REPLAYED = 3
-"""Offers and ways of paying of a type so far off that are replayed."""
+"""Least cost of a type ÷ cost of the recommended fleet from which on it is not looked for among all types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,26 +316,21 @@ class _Case:
 
     def _own(self) -> Confirmed | None:
         """The fleet of the type alone, in layouts that others beat by the closed form where those fail their replay."""
-        market, near_usd = self.judged.market, FAR_RATIO * self._most_usd
-        fleet = self.confirmed(market.formulation, own=True, near_usd=near_usd)
+        market = self.judged.market
+        fleet = self.confirmed(market.formulation, own=True)
         if fleet is None and self._refused is not None:
-            fleet = self.confirmed(in_every_layout(market), own=True, near_usd=near_usd)
+            fleet = self.confirmed(in_every_layout(market), own=True)
             self._refused = self._refused if fleet is None else None
         return fleet
 
-    def confirmed(self, formulation: Formulation, *, own: bool, near_usd: float = math.inf) -> Confirmed | None:
-        """The fleet to recommend of the type alone, or of all others.
-
-        *near_usd*: a type that costs more by the closed form is searched for no mix of its offers and ways of paying.
-        """
+    def confirmed(self, formulation: Formulation, *, own: bool) -> Confirmed | None:
+        """The fleet to recommend of the type alone, or of all others."""
         only = formulation.of(pool for pool in formulation.problem.pools if self.is_meant(pool) == own)
         if not only.problem.pools:
             return None
         market, limits = self.judged.market, only.problem.limits
-        unlimited = without_budget(only)
-        validator = market.validator.within(unlimited, market.context)
-        option = _option(unlimited, validator, market.context, near_usd)
-        confirmed = option or validator.confirmed()
+        validator = market.validator.within(without_budget(only), market.context)
+        confirmed = validator.confirmed()
         if not isinstance(confirmed, Confirmed):
             return None
         if not confirmed.confirmation.reached:
@@ -350,7 +340,7 @@ class _Case:
         if confirmed.usd_per_month > most_usd + A_CENT:
             self._too_dear = confirmed if own else self._too_dear
             return None
-        best = confirmed if confirmed is option else validator.simplest(confirmed, most_usd)
+        best = validator.simplest(confirmed, most_usd)
         return replace(best, formulation=held_to_limits(best.formulation, limits))
 
     def stated(self, name: str) -> float | None:
@@ -455,22 +445,6 @@ class _Case:
         refused = () if self._refused is None else (_replay_obstacle(self._refused, requirements),)
         dear = () if self._too_dear is None else (_budget_obstacle(self._too_dear, requirements),)
         return (*refused, *dear, *obstacles)
-
-
-def _option(
-    formulation: Formulation, validator: ReplayValidator, context: PlanningContext, near_usd: float
-) -> Confirmed | None:  # fmt: skip
-    """The cheapest of the first few options whose replay holds, else the closest, where it has many instances.
-
-    None where any option costs little enough, and where none by itself keeps to the limits: a mix may.
-    """
-    least = least_costs(formulation.problem)
-    if not least or not near_usd < least[0][0] < math.inf:
-        return None
-    ranking = rank(formulation, validator, context, None, _FAR_REPLAYED)
-    option = ranking.cheapest_confirmed or ranking.closest
-    is_large = option is not None and max(option.solution.allocations[0].instances) >= MANY
-    return option if is_large else None
 
 
 def _replay_obstacle(refused: Confirmed, requirements: Requirements) -> Obstacle:
