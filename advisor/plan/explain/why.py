@@ -403,9 +403,13 @@ class _Case:
         """Whether the type cannot serve, or takes far more than as many of the recommended fleets as the demand asks.
 
         It is judged by itself, at a fraction of the time that all types take. Of tighter targets, and of more demand
-        where quotas hold a fleet back, what the recommended fleet costs says nothing.
+        where quotas hold a fleet back, what the recommended fleet costs says nothing, nor where these offers alone
+        are not what the workload holds to.
         """
-        market = self._under(targets_ms, self._few_offers, demand_factor).market
+        try:
+            market = self._under(targets_ms, self._few_offers, demand_factor).market
+        except InputError:
+            return False
         own = market.formulation.of(pool for pool in market.formulation.problem.pools if self.is_meant(pool)).problem
         if not own.pools:
             return True
