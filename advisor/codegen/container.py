@@ -286,6 +286,8 @@ class Container:
     """Models that it holds for a workload each; empty: it holds the one of its checkpoint."""
     live_path: str = field(default="", metadata=OMITTED_AT_DEFAULT)
     """Answers while the process runs, whatever of its models is loaded; "": :attr:`health_path` tells both."""
+    generation_path: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """Answers once the engine has made a token, where :attr:`health_path` answers while it hangs; "": there is none."""
     key_option: str = field(default="", metadata=OMITTED_AT_DEFAULT)
     """Takes a key that requests to load and unload models have to carry; "": it takes none."""
 

@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from advisor.catalog import load_catalog
 from advisor.codegen.container import Backend, Container, Form, HeldModel, Runtime
-from advisor.codegen.engines.metrics import CLIENT_PATHS, METRICS, EngineMetrics
+from advisor.codegen.engines.metrics import CLIENT_PATHS, GENERATION_SECONDS, METRICS, EngineMetrics
 from advisor.codegen.kubernetes_scaling import Scale, resting_minutes, scale_of
 from advisor.codegen.kubernetes_weights import S3, Bucket, model_map_name, streaming_engines, weights_files
 from advisor.codegen.model import ComputeGroup, Scaling, Stack, take_turns
@@ -331,6 +331,7 @@ def kubernetes_files(stack: Stack, cluster_facts: ClusterFacts) -> Mapping[str, 
             "is_restricted": not any(server.device.needs_root for server in served),
             "scratch_gib": SCRATCH_GIB,
             "probe_seconds": _PROBE_SECONDS,
+            "generation_seconds": GENERATION_SECONDS,
             "grace_seconds": stack.load_balancer.drain_seconds + _GRACE_SECONDS,
         }
         folder = f"{_FOLDER}/{region.name}"

@@ -60,6 +60,13 @@ def slo_left_out(alarms: Sequence[Alarm], engines: Sequence[Engine], without_tar
         yield f"no {missing} of {engine.value}, which {why}"
 
 
+def stalled_left_out(engines: Sequence[Engine]) -> Iterator[str]:
+    """Why the alarm on engines that hang is missing for some."""
+    for engine in engines:
+        if not tells_progress(engine):
+            yield f"no alarm where {engine.value} hangs, which has no known count of its progress"
+
+
 def shared_left_out(groups: Sequence[ComputeGroup]) -> Iterator[str]:
     """Why groups that share their GPUs have no alarms on how busy and full these are."""
     shared = sorted({group.sharing.words for group in groups if group.sharing is not None})

@@ -38,7 +38,13 @@ from advisor.codegen.engines.request import adapter_words
 from advisor.codegen.gpu_sharing import sharing_of
 from advisor.codegen.model import Budget, ComputeGroup, Scaling, ScheduledSize, Stack
 from advisor.codegen.platforms import platform_of
-from advisor.codegen.prometheus_rules import file_cautions, shared_left_out, slo_left_out, tells_progress
+from advisor.codegen.prometheus_rules import (
+    file_cautions,
+    shared_left_out,
+    slo_left_out,
+    stalled_left_out,
+    tells_progress,
+)
 from advisor.codegen.quotas import compilation_s, converted_gib, quotas_needed
 from advisor.codegen.quoting import slug
 from advisor.codegen.selection import (
@@ -192,7 +198,11 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         idle_percent=idle_percent(quietest),
         idle_left_out=idle_left_out(quietest) if told_use else "",
         slo_alarms=(*promised, *stalled),
-        slo_left_out=(*slo_left_out(promised, engines, _without_target(plan)), *shared_left_out(groups)),
+        slo_left_out=(
+            *slo_left_out(promised, engines, _without_target(plan)),
+            *stalled_left_out(engines),
+            *shared_left_out(groups),
+        ),
         agent=Agent(_EXAMPLE_PACKAGE.format(version=version)) if has_gpu else None,
         budget=_budget(plan, choice),
         metrics_namespace="Inference/Hosts",

@@ -1,11 +1,15 @@
 """Manifests: what runs, where, how many, and that no text of a plan changes their structure."""
 
+import http.server
 import re
+import subprocess
 import sys
+import threading
 from dataclasses import replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatch
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import yaml
@@ -547,6 +551,50 @@ def _keys(value):
 def test_repository_is_what_a_kustomization_names(image, expected):
     """The tag goes, the port of the registry stays."""
     assert repository(image) == expected
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """An engine that is healthy by its own word, with what it says when it is asked for a token."""
+
+    statuses: ClassVar[dict[str, int]] = {}
+
+    def do_GET(self) -> None:
+        """Answer, or hang up."""
+        if self.path in self.statuses:
+            self.send_response(self.statuses[self.path])
+            self.end_headers()
+
+    def log_message(self, *_words: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(
+    ("statuses", "lives"),
+    [
+        ({"/health": 200, "/health_generate": 200}, True),
+        ({"/health": 200, "/health_generate": 500}, True),  # no chat template: it answers
+        ({"/health": 200}, False),
+        ({"/health": 503, "/health_generate": 500}, False),
+    ],
+)
+def test_a_pod_whose_engine_hangs_is_restarted(statuses, lives):
+    """TensorRT-LLM answers /health while it hangs: its liveness probe asks for a token, readiness does not."""
+    files = generate(make_fleet_plan(make_group()), wanted=Wanted(target="eks", engine=Engine.TENSORRT_LLM)).files
+    (key,) = (path for path in files if path.startswith("kubernetes/us-east-1/us-east-1"))
+    (pod,) = (one["spec"]["template"]["spec"] for one in yaml.safe_load_all(files[key]) if one["kind"] == "Deployment")
+    (container,) = pod["containers"]
+    assert container["readinessProbe"]["httpGet"]["path"] == container["startupProbe"]["httpGet"]["path"] == "/health"
+    probe = container["livenessProbe"]
+    _, *words = probe["exec"]["command"]
+    assert probe["timeoutSeconds"] > 120
+    assert probe["failureThreshold"] >= 3
+    server = http.server.HTTPServer(("127.0.0.1", 0), type("Answers", (Server,), {"statuses": statuses}))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    asked = [word.replace("8000", str(server.server_port)) for word in words]
+    ran = subprocess.run([sys.executable, *asked], capture_output=True, timeout=30, check=False)
+    server.shutdown()
+    server.server_close()
+    assert (ran.returncode == 0) == lives
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,10 @@ def test_engines_whose_progress_is_known_are_watched(engine, rings_for):
     stack = stack_of(make_plan(make_option(engine=engine)), Wanted(rank=1))
     queries = [rule.expression for rule in rules_of(stack, "us-east-1") if rule.name == "InferenceEngineStalled"]
     assert len(queries) == rings_for
+    said = [why for why in stack.slo_left_out if why.startswith("no alarm where")]
+    assert said == (
+        [] if rings_for else [f"no alarm where {engine.lower()} hangs, which has no known count of its progress"]
+    )
     assert all("sglang:realtime_tokens_total" in query and "dp_rank" in query for query in queries)
 
 

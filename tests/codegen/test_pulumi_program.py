@@ -2,6 +2,8 @@
 
 import ast
 import dataclasses
+import re
+import subprocess
 import sys
 
 import pytest
@@ -45,6 +47,22 @@ def test_program_is_a_call_with_the_plan_beside_it():
     assert len(files["__main__.py"].splitlines()) <= 25
     assert call(files["__main__.py"])["target"] == "'ec2'"
     assert "config.require_object('networks')" in call(files["__main__.py"])["args"]
+
+
+@pytest.mark.parametrize("holds_other", [False, True])
+def test_a_program_without_advisor_says_what_to_install(holds_other, tmp_path):
+    """Whether nothing has its name or the other project of the public index has: requirements.txt is pointed to."""
+    scenario = SCENARIOS["l4-spot"]()
+    files = generate(scenario.plan, Language.PYTHON, dataclasses.replace(scenario.wanted, as_component=True)).files
+    (tmp_path / "__main__.py").write_text(files["__main__.py"], encoding="utf-8")
+    (tmp_path / "pulumi.py").write_text("class RunError(Exception):\n    pass\n", encoding="utf-8")
+    if holds_other:
+        (tmp_path / "advisor.py").touch()
+    command = [sys.executable, "-S", "-E", str(tmp_path)]
+    ran = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, check=False)
+    assert ran.returncode == 1
+    assert re.search(r"RunError: No module named 'advisor.*: give advisor's line in requirements\.txt", ran.stderr)
+    assert "Give a line for advisor itself" in files["requirements.txt"]
 
 
 def test_manifests_of_a_cluster_come_with_the_program():

@@ -166,6 +166,27 @@ def test_host_comes_up_serves_and_drains(script, cloud, tmp_path):
     assert host.recorded("mdadm", "mkfs.ext4", "mount") == disks, "what lies on the disks outlives a reboot"
 
 
+def test_a_host_installs_docker_when_the_mirror_answers(start, cloud, tmp_path):
+    """Of images for TPUs, which come without it: a mirror that fails is asked again, since nobody replaces the host."""
+    planned = resources(start("tpu-vm-embeddings", filled=True, agent_package=None).plan())
+    startup = planned["google_compute_region_instance_template"][0]["metadata"]["startup-script"]
+    installs = startup.partition("# What is downloaded lies")[0].replace("sleep 10", "sleep 0")
+    host = Host(tmp_path / "host", f"http://127.0.0.1:{cloud.server_port}")
+    (host.root / "bin/docker").unlink()
+    for name in ("curl", "apt-get"):
+        failing = f'#!/bin/sh\necho {name} "$1" >>"$RECORD"\n[ "$(grep -c "^{name} $1" "$RECORD")" -gt 1 ]\n'
+        (host.root / "bin" / name).write_text(failing)
+        (host.root / "bin" / name).chmod(0o755)
+    (host.root / "etc/apt/sources.list.d").mkdir(parents=True)
+    host.environment["PATH"] = f"{host.root}/bin:/usr/bin:/bin"
+    ran = host.boot(installs.replace("command -v docker", f"test -e {host.root}/bin/docker"))
+    assert ran.returncode == 0, ran.stderr
+    asked = host.record.read_text().splitlines()
+    assert asked == [
+        "curl -fsSL", "curl -fsSL", "apt-get update", "apt-get update", "apt-get install", "apt-get update", "apt-get install",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("told", "connections", "looks"),
     [

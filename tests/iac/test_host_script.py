@@ -90,7 +90,9 @@ def serve(host) -> list[str]:
     return command
 
 
-@pytest.mark.parametrize("name", ["l4-spot", "inferentia2", "scheduled", "ec2-images", "ec2-adapters"])
+@pytest.mark.parametrize(
+    "name", ["l4-spot", "inferentia2", "scheduled", "ec2-images", "ec2-adapters", "ec2-tensorrt-llm"]
+)
 def test_shellcheck_finds_nothing(name, start, tmp_path):
     """The linter of shell scripts has nothing to say about the script or the ones that it writes."""
     text = user_data(start(name, filled=True).plan())
@@ -155,6 +157,30 @@ esac
     # The last at the very end of the hour, or just behind it.
     assert set(asked) == {"complete-lifecycle-action"}
     assert len(asked) in {5, 6}
+
+
+HANGS = """#!/bin/bash
+echo "$*" >>"$RECORD-of-curl"
+case "$*" in
+  *meta-data*) echo i-0123456789abcdef0 ;;
+  */health_generate) echo {said}; exit {status} ;;
+esac
+"""
+"""Engine that is healthy by its own word; asked for a token, it says something or nothing."""
+
+
+@pytest.mark.parametrize(("said", "status", "is_replaced"), [("", 28, True), ("'500 no chat template'", 0, False)])
+def test_a_host_whose_engine_hangs_is_replaced(boot, said, status, is_replaced):
+    """TensorRT-LLM answers /health while it hangs: what it does not answer is asked for a token; an error answers."""
+    host, _ = boot("ec2-tensorrt-llm")
+    host.program("bin/curl", HANGS.format(said=said, status=status))
+    host.program("bin/sleep", '#!/bin/bash\necho "$1" >>"$RECORD-of-sleep"\n(($(wc -l <"$RECORD-of-sleep") < 200))\n')
+    host.try_to_run((host.root / "usr/local/sbin/inference-ready").read_text())
+    asked = (host.root / "record-of-curl").read_text()
+    assert asked.count("/health\n") == asked.count("/health_generate\n") + 1 > 150  # the first waits for the start
+    assert "--max-time 120" in asked
+    words = [command[:3] for command in host.commands()]
+    assert (["aws", "autoscaling", "set-instance-health"] in words) == is_replaced
 
 
 @pytest.mark.parametrize("name", ["h100-tp8", "inferentia2"])

@@ -187,6 +187,15 @@ CLIENT_PATHS: Mapping[Engine, tuple[str, ...]] = {
     engine: tuple(row.text("client_paths").split(";")) for engine, row in _ROWS.items()
 }
 """First parts of the paths that clients of an engine call: none that administers it or tells of its load."""
+GENERATION_PATHS: Mapping[Engine, str] = {
+    engine: path for engine, row in _ROWS.items() if (path := row.optional_text("generation_path"))
+}
+"""Path that an engine answers once it has made a token, of those whose path of health answers while they hang.
+
+Not of SGLang, whose path of health makes a token, nor of vLLM, which has none and tells its progress.
+"""
+GENERATION_SECONDS = 120
+"""How long such a token is waited for: that of a long queue comes late, and its engine works."""
 STREAMING = tuple(engine for engine, row in _ROWS.items() if row.text("streams") == "yes")
 """Engines that stream weights from object storage."""
 

@@ -5,6 +5,7 @@ release of the same number. The server speaks plain HTTP.
 """
 
 from advisor.codegen.container import Container, Engine, Runtime, Serves
+from advisor.codegen.engines.metrics import GENERATION_PATHS
 from advisor.codegen.engines.request import (
     Program,
     Request,
@@ -42,6 +43,7 @@ def container(request: Request) -> Container:
         arguments=tuple(_arguments(request)),
         tls_options=None,
         device_arguments=device_arguments(serves, request.platform),
+        generation_path=GENERATION_PATHS[Engine.TENSORRT_LLM],
     )
 
 

@@ -16,9 +16,9 @@ from advisor.codegen.alarms import (
 )
 from advisor.codegen.aws_places import has_budgets, is_sold_in_blocks, partition_of
 from advisor.codegen.container import Backend, Container, Language, Region
-from advisor.codegen.engines.metrics import EngineMetrics, published, without_times
+from advisor.codegen.engines.metrics import GENERATION_SECONDS, EngineMetrics, published, without_times
 from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack, is_warmed, sizes_together
-from advisor.codegen.prometheus_rules import slo_left_out, tells_times
+from advisor.codegen.prometheus_rules import slo_left_out, stalled_left_out, tells_times
 from advisor.codegen.rendering import ANSWERS, render, scaling_left_out
 from advisor.codegen.rollout import leaves_weights
 from advisor.codegen.targets.target import (
@@ -80,7 +80,7 @@ def _timed_at_balancer(stack: Stack) -> Stack:
         told = tuple(untimed) if len(kept) < len(stack.slo_alarms) else ()
         return replace(stack, slo_alarms=kept, slo_left_out=(*stack.slo_left_out, *told))
     alarms = tuple(at_balancer(alarm) if alarm.name == "latency" else alarm for alarm in stack.slo_alarms)
-    return replace(stack, slo_alarms=alarms, slo_left_out=tuple(slo_left_out(alarms, engines)))
+    return replace(stack, slo_alarms=alarms, slo_left_out=(*slo_left_out(alarms, engines), *stalled_left_out(engines)))
 
 
 def _files(language: Language, stack: Stack) -> Files:
@@ -200,6 +200,8 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "heartbeat_seconds": _HEARTBEAT_SECONDS,
         "has_on_demand": not all(group.is_spot for group in stack.groups),
         "in_blocks": any(is_sold_in_blocks(group) for group in stack.groups),
+        "generates": any(backend.container.generation_path for backend in stack.backends),
+        "generation_seconds": GENERATION_SECONDS,
         "shares_port": any(backend.container.shares_port for backend in stack.backends),
         "has_quantiles": any(metrics.quantiles_us for metrics in _pages(stack)),
         "has_microseconds": any(metrics.latency_per_second != 1 for metrics in _pages(stack)),
@@ -325,6 +327,7 @@ def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
         **_model_variable(stack, container),
         "metrics": _metrics(stack, container),
         "protocol": "HTTP" if container.tls_options is None else "HTTPS",
+        **({"generation_path": container.generation_path} if container.generation_path else {}),
         **({"former_keys": list(backend.former_keys)} if backend.former_keys else {}),
         **_steps(stack, backend),
     }
