@@ -39,6 +39,7 @@ locals {
       health_path      = "/health"
       metrics          = null
       protocol         = "HTTP"
+      generation_path  = "/health_generate"
     }
   }
 

@@ -6,10 +6,15 @@ set -euo pipefail
 # Package lists of one repository alone: only HTTPS leads out of the network.
 install_packages() { # name, address of the key, repository, packages...
   install -d -m 0755 /etc/apt/keyrings
-  curl -fsSL --retry 5 -o "/etc/apt/keyrings/$1.asc" "$2"
+  until curl -fsSL --retry 5 -o "/etc/apt/keyrings/$1.asc" "$2"; do
+    sleep 10
+  done
   echo "deb [signed-by=/etc/apt/keyrings/$1.asc] $3" >"/etc/apt/sources.list.d/$1.list"
-  apt-get update --quiet -o "Dir::Etc::sourcelist=/etc/apt/sources.list.d/$1.list" -o Dir::Etc::sourceparts=-
-  DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends -o DPkg::Lock::Timeout=600 "$${@:4}"
+  # Nobody replaces a host that is slow to start: what a mirror does not give now, it gives later.
+  until apt-get update --quiet -o "Dir::Etc::sourcelist=/etc/apt/sources.list.d/$1.list" -o Dir::Etc::sourceparts=- &&
+    DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends -o DPkg::Lock::Timeout=600 "$${@:4}"; do
+    sleep 10
+  done
 }
 # shellcheck source=/dev/null
 codename=$(. /etc/os-release && echo "$VERSION_CODENAME")

@@ -206,11 +206,12 @@ until said=$(hook complete-lifecycle-action --lifecycle-action-result CONTINUE) 
   sleep 10
 done
 # An engine that ended is started again; a host without an answer for as long as a start takes is replaced.
-failed=0
+silent=0
 while sleep 30; do
+  asked=$SECONDS
   if curl -fsSk --max-time 10 -o /dev/null '${ready_url}'; then
-    failed=0
-  elif ((++failed * 30 >= ${restart_seconds})); then
+    silent=0
+  elif ((silent += 30 + SECONDS - asked, silent >= ${restart_seconds})); then
     aws autoscaling set-instance-health --region '${region}' --instance-id "$(metadata instance-id)" \
       --health-status Unhealthy || true
   fi
