@@ -1,5 +1,6 @@
 """Writing files so that a crash or a full disk never loses what was there before; folders of temporary files."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -7,7 +8,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -16,6 +17,18 @@ from typing import NoReturn
 from advisor.errors import InputError
 
 _WRITABLE = "give a path in a directory that exists, that you may write to, and that has space left"
+_NO_SPACE = "free some space, or give a path on another disk"
+_HINTS = {
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.EISDIR: "give the name of a file, or move the directory away",
+    errno.ENOSPC: _NO_SPACE,
+    errno.EDQUOT: _NO_SPACE,
+    errno.EFBIG: "the limit on the size of files (ulimit -f) is too low for it",
+    errno.EPIPE: "whoever reads the pipe has ended: see why",
+}
+"""Remedy by the cause that the system tells."""
+_PREFIX_LENGTH = 50
+"""Characters of a file's name that its temporary file has: a name may have 255 bytes."""
 
 
 def make_directory(directory: Path) -> None:
@@ -40,20 +53,9 @@ def write_bytes(path: Path, content: bytes, scratch: Path | None = None) -> None
 
     What a crash may leave behind lies in *scratch*, a directory of the same file system; by default beside *path*.
     """
-    temporary = None
-    try:
-        descriptor, temporary = tempfile.mkstemp(dir=scratch or path.parent, prefix=f".{path.name}.")
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(_mode_of(path))
-        Path(temporary).replace(path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        told = f"cannot write: {error.strerror or error}"
-        raise InputError(told, where=str(path), hint=_WRITABLE) from error
+    with _told(path):
+        temporary = _staged(path, content, scratch)
+        _take(temporary, path)
 
 
 def write_output(path: Path, content: bytes) -> None:
@@ -61,17 +63,92 @@ def write_output(path: Path, content: bytes) -> None:
 
     Raises InputError if it cannot be written; a file is then as it was.
     """
+    write_outputs({path: content})
+
+
+def write_outputs(contents: Mapping[Path, bytes]) -> None:
+    """Write files as :func:`write_output` does, in order, and the first only when all of them are on the disk.
+
+    Raises InputError with the one that cannot be written, and the ones that were replaced before it, as a rule none.
+    """
+    staged: dict[Path, Path] = {}
+    places: dict[Path, Path] = {}
+    written: list[str] = []
     try:
-        place = path.resolve()
-        is_file = place.is_file() or not place.exists()
-        if not is_file:
-            with place.open("wb") as stream:
-                stream.write(content)
+        for path, content in contents.items():
+            with _told(path, _untouched(contents)):
+                places[path] = path.resolve()
+                if _is_replaceable(places[path]):
+                    staged[path] = _staged(places[path], content)
+        for path, place in places.items():
+            with _told(path, f"; replaced already: {', '.join(written)}" if written else _untouched(contents)):
+                if path in staged:
+                    _take(staged[path], place)
+                else:
+                    place.write_bytes(contents[path])
+            written.append(str(path))
+    finally:
+        for temporary in staged.values():
+            temporary.unlink(missing_ok=True)
+
+
+def _untouched(contents: Collection[Path]) -> str:
+    return "; none of the files was changed" if len(contents) > 1 else ""
+
+
+def _is_replaceable(place: Path) -> bool:
+    """Whether a new file may take a place, which is free or a file; False: a device or a pipe."""
+    if place.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    return place.is_file() or not place.exists()
+
+
+def _staged(path: Path, content: bytes, scratch: Path | None = None) -> Path:
+    """A file with *content* and the permissions of *path*, on the disk and beside it, or in *scratch*."""
+    folder = scratch or path.parent
+    descriptor, name = tempfile.mkstemp(dir=folder, prefix=f".{path.name[:_PREFIX_LENGTH]}.")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).chmod(_mode_of(path))
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return Path(name)
+
+
+def _take(temporary: Path, path: Path) -> None:
+    """Put a staged file in its place; where that fails, it is removed."""
+    try:
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _told(path: Path, state: str = "") -> Iterator[None]:
+    """Turn errors of the system into an InputError with the file, the *state* of others, and a remedy."""
+    try:
+        yield
     except (OSError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "its links lead in a circle"
-        raise InputError(f"cannot write: {reason or error}", where=str(path), hint=_WRITABLE) from error
-    if is_file:
-        write_bytes(place, content)
+        reason = error.strerror or error if isinstance(error, OSError) else "its links lead in a circle"
+        raise InputError(f"cannot write: {reason}{state}", where=str(path), hint=_remedy(error, path)) from error
+
+
+def _remedy(error: OSError | RuntimeError, path: Path) -> str:
+    if isinstance(error, FileNotFoundError) and not path.is_absolute() and not _has_working_directory():
+        return "the working directory was removed: change to one that exists"
+    return _HINTS.get(error.errno or 0, _WRITABLE) if isinstance(error, OSError) else _WRITABLE
+
+
+def _has_working_directory() -> bool:
+    try:
+        return Path.cwd().is_dir()
+    except FileNotFoundError:
+        return False
 
 
 def _mode_of(path: Path) -> int:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.atomic_files import write_bytes, write_output, write_text
+from advisor.atomic_files import write_bytes, write_output, write_outputs, write_text
 from advisor.errors import InputError
 
 
@@ -95,3 +95,60 @@ def test_devices_and_pipes_stay_what_they_are(tmp_path):
     assert seen == [b"new"]
     assert pipe.is_fifo()
     assert Path("/dev/null").is_char_device()
+
+
+def test_several_files_are_replaced_together_or_not_at_all(tmp_path):
+    """Where the last cannot be written, the others stay as they were, which the error says, and nothing is left over."""
+    files = {tmp_path / "a": b"new", tmp_path / "link": b"new", tmp_path / "folder": b"new"}
+    (tmp_path / "a").write_text("old")
+    (tmp_path / "b").write_text("old")
+    (tmp_path / "link").symlink_to("b")
+    (tmp_path / "folder").mkdir()
+
+    with pytest.raises(InputError, match="Is a directory; none of the files was changed") as caught:
+        write_outputs(files)
+    assert caught.value.where == str(tmp_path / "folder")
+    assert "directory that exists" not in str(caught.value)
+    assert {(tmp_path / name).read_text() for name in ("a", "b")} == {"old"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "folder", "link"]
+
+    (tmp_path / "folder").rmdir()
+    write_outputs(files)
+
+    assert {(tmp_path / name).read_text() for name in ("a", "b", "folder")} == {"new"}
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_files_that_were_replaced_before_a_failure_are_named(tmp_path):
+    """A pipe that nobody can be told through any more is found late: the error names what is new already."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = threading.Thread(target=lambda: os.close(os.open(pipe, os.O_RDONLY)))
+    reading.start()
+
+    with pytest.raises(InputError, match=f"cannot write: Broken pipe; replaced already: {tmp_path / 'a'}") as caught:
+        write_outputs({tmp_path / "a": b"new", pipe: bytes(10_000_000)})
+    reading.join(10)
+
+    assert "whoever reads the pipe has ended" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["n" * 250, "ü" * 127])
+def test_a_name_may_be_as_long_as_the_system_takes(tmp_path, name):
+    """The temporary file beside it has a shorter one; beyond that the hint asks for a shorter name."""
+    write_output(tmp_path / name, b"new")
+
+    assert (tmp_path / name).read_bytes() == b"new"
+    with pytest.raises(InputError, match="name too long") as caught:
+        write_output(tmp_path / (name * 2), b"new")
+    assert "give a shorter name" in str(caught.value)
+
+
+def test_a_removed_working_directory_is_said(tmp_path, monkeypatch):
+    """No other path in it would help."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+
+    with pytest.raises(InputError, match="the working directory was removed"):
+        write_output(Path("file"), b"new")

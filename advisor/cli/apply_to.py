@@ -49,7 +49,7 @@ def command(
     modules; the launch template or group that belongs to the address is edited with it. Nothing else is touched:
     comments and layout stay as they are.
     """
-    from advisor.codegen.applying import apply_to, targets_of, write_application  # noqa: PLC0415 - loads when used
+    from advisor.codegen.applying import apply_to, targets_of  # noqa: PLC0415 - loads when used
     from advisor.plan.document import plan_from_json  # noqa: PLC0415 - as above
 
     hint = "name the plan with --plan; make one with `advisor recommend WORKLOAD --format json -o plan.json`"
@@ -57,9 +57,7 @@ def command(
     plan = plan_from_json(text, where=str(plan_path))
     check_unedited(text, str(plan_path), force=force)
     application = apply_to(directory, address, _pick(targets_of(plan, rank, unconfirmed=unconfirmed), address, key))
-    if not dry_run:
-        write_application(application)
-    deliver_application(application, directory, None, written=not dry_run)
+    deliver_application(application, directory, None, write=not dry_run)
 
 
 def _pick(targets: "tuple[Target, ...]", address: str, key: str | None) -> "Target":

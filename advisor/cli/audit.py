@@ -206,7 +206,6 @@ def _change(
 ) -> None:
     """Print the patch of the user's Terraform, and say on stderr what it is for."""
     from advisor.catalog import load_catalog  # noqa: PLC0415 - as above
-    from advisor.codegen.applying import write_application  # noqa: PLC0415 - as above
     from advisor.discovery.bill_changes import Sources, changes_of, telemetry_of  # noqa: PLC0415 - as above
     from advisor.estate import workload_files  # noqa: PLC0415 - as above
 
@@ -220,9 +219,7 @@ def _change(
     if application is None:
         tell(f"{directory}: nothing to change")
         return
-    if write:
-        write_application(application)
-    deliver_application(application, directory, output, written=write)
+    deliver_application(application, directory, output, write=write)
 
 
 def _one_finding(opened: "Opened", wanted: str, output_format: str, width: int | None) -> str:

@@ -1,11 +1,12 @@
 """``advisor recommend DIRECTORY``: many workload files, one estate."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from advisor.atomic_files import make_directory, write_text
+from advisor.atomic_files import make_directory, write_outputs
 from advisor.cli.output import STDOUT, Progress, deliver, report_width, tell
 from advisor.cli.served import tell_age, warn_of_holdings, warn_of_layers
 from advisor.errors import InputError, NothingFeasible
@@ -48,12 +49,7 @@ def recommend_estate(
         check_age(used, datetime.now(UTC).date(), max_price_age)
     tell_age(used)
     if output is not None and not document:
-        for file, text in planned.plans.items():
-            path = (output / file).with_suffix(PLAN_SUFFIX)
-            make_directory(path.parent)
-            if text:
-                write_text(path, text)
-        write_text(output / ESTATE_FILE, estate_to_json(estate))
+        _write(output, planned.plans, estate_to_json(estate, beside=planned.plans))
         tell(f"wrote {sum(map(bool, planned.plans.values()))} plans and {output / ESTATE_FILE}")
         click.echo(_shown(estate, output_format, report_width(None, wide=wide)), nl=False)
     elif output_format == "json":
@@ -61,6 +57,15 @@ def recommend_estate(
     else:
         deliver(_shown(estate, output_format, report_width(output, wide=wide)), output)
     _complain(estate, directory)
+
+
+def _write(folder: Path, plans: Mapping[str, str], estate: str) -> None:
+    """Write the plans of a run and its estate, which comes last: all of one run, or none."""
+    texts = {(folder / file).with_suffix(PLAN_SUFFIX): text for file, text in plans.items()}
+    for path in texts:
+        make_directory(path.parent)
+    texts[folder / ESTATE_FILE] = estate
+    write_outputs({path: text.encode() for path, text in texts.items() if text})
 
 
 def _shown(estate: Estate, output_format: str, width: int | None) -> str:

@@ -9,7 +9,7 @@ import click
 
 from advisor.cli.output import STDOUT, check_unedited, refuse_edited, tell
 from advisor.errors import AdvisorError, InputError, NotDeployable
-from advisor.plan.estate.document import estate_from_json, is_estate, plans_in, why_not_as_made
+from advisor.plan.estate.document import estate_from_json, is_estate, plans_in, plans_of_other_runs, why_not_as_made
 from advisor.plan.estate.values import Estate
 from advisor.reading import read_text
 from advisor.units import usd
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from advisor.codegen.estate import EstateParts
     from advisor.codegen.selection import Place
 
+_PLAN_AGAIN = "plan all of them again with `advisor recommend DIRECTORY -o PLANS`"
 _OF_ONE_PLAN = ("rank", "target", "engine", "image", "stage", "form")
 """Arguments that a single plan is asked with."""
 
@@ -134,7 +135,10 @@ def _machine(language: "Language", asked: dict[str, Any], place: "Place") -> "Ge
 
 
 def _plan_texts(estate: Estate, text: str, path: Path) -> Mapping[str, str]:
-    """Plans of the workloads and joined bases as JSON text, by file: within the estate's document, or beside it."""
+    """Plans of the workloads and joined bases as JSON text, by file: within the estate's document, or beside it.
+
+    Raises InputError if one beside it is missing, or of another run.
+    """
     from advisor.codegen.estate import plan_file, plans_needed  # noqa: PLC0415 - help shows without it
 
     files = plans_needed(estate)
@@ -146,4 +150,9 @@ def _plan_texts(estate: Estate, text: str, path: Path) -> Mapping[str, str]:
             "an estate on standard input holds no plans",
             hint="make it with `advisor recommend DIRECTORY --format json`",
         )
-    return {file: read_text(plan_file(path.parent, file), "plan") for file in files}
+    texts = {file: read_text(plan_file(path.parent, file), "plan") for file in files}
+    others = plans_of_other_runs(text, str(path), texts)
+    if others:
+        told = f"{', '.join(others)}: the plan beside it is of another run than the estate"
+        raise InputError(told, where=str(path), hint=_PLAN_AGAIN)
+    return texts

@@ -328,10 +328,16 @@ def deliver(text: str, output: Path | None) -> None:
     tell(f"wrote {output}")
 
 
-def deliver_application(application: "Application", directory: Path, output: Path | None, *, written: bool) -> None:
-    """The patch of a directory of Terraform; its notes and edits on stderr."""
+def deliver_application(application: "Application", directory: Path, output: Path | None, *, write: bool) -> None:
+    """Write the edits of a directory of Terraform, or show them: the patch, and its notes and edits on stderr.
+
+    Raises InputError if a file cannot be written; the patch was shown then.
+    """
+    failed = _failed_write(application) if write else None
     if application.edits:
         deliver(application.patch, output)
+    if failed is not None:
+        raise failed
     for note in application.notes:
         tell(f"note: {note}")
     if application.is_as_planned:
@@ -339,7 +345,17 @@ def deliver_application(application: "Application", directory: Path, output: Pat
     elif not application.edits:
         tell(f"{directory}: nothing was changed: see the notes")
     for edit in application.edits:
-        tell(f"{'changed' if written else 'would change'} {edit}")
+        tell(f"{'changed' if write else 'would change'} {edit}")
+
+
+def _failed_write(application: "Application") -> InputError | None:
+    from advisor.codegen.applying import write_application  # noqa: PLC0415 - help shows without it
+
+    try:
+        write_application(application)
+    except InputError as error:
+        return error
+    return None
 
 
 def report_width(output: Path | None, *, wide: bool) -> int | None:

@@ -47,7 +47,9 @@ def plans_of(tmp_path):
             path = (folder / file).with_suffix(".plan.json")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        (folder / "estate.json").write_text(estate_to_json(replace(found.estate, name=name)))
+        (folder / "estate.json").write_text(
+            estate_to_json(replace(found.estate, name=name), beside=found.plans)
+        )  # fmt: skip
         return folder
 
     return write
@@ -513,6 +515,26 @@ def test_an_estate_that_was_edited_is_refused_unless_forced(plans_of, run_adviso
     assert forced.returncode == 0, forced.stderr
     assert "warning" in forced.stderr
     assert "the estate carries no digest" in forced.stderr
+
+
+def test_a_plan_of_another_run_is_refused(plans_of, run_advisor, tmp_path):
+    """It may not fit what the estate says of shared machines; an estate that does not name its plans is taken."""
+    plans = plans_of("TURNS")
+    other = json.loads((plans / "speech.plan.json").read_text())
+    other["notes"].append("another run")
+    other["digest"] = digest({name: value for name, value in other.items() if name != "digest"})
+    (plans / "speech.plan.json").write_text(json.dumps(other))
+
+    done = run_advisor("generate", "terraform", plans / "estate.json", "--into", tmp_path / "infra")
+
+    assert done.returncode == 1
+    assert "speech.yaml: the plan beside it is of another run than the estate" in done.stderr
+    assert "advisor recommend DIRECTORY -o PLANS" in done.stderr
+    assert not (tmp_path / "infra").exists()
+
+    (plans / "estate.json").write_text(estate_to_json(estates.planned("TURNS").estate))
+    done = run_advisor("generate", "terraform", plans / "estate.json", "--into", tmp_path / "infra")
+    assert "of another run" not in done.stderr
 
 
 EDITS = {

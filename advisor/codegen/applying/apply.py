@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from advisor.atomic_files import write_text
+from advisor.atomic_files import write_outputs
 from advisor.codegen.applying.addresses import Target, instances_of, resources_at
 from advisor.codegen.applying.edits import LEFT, Edit, literal_text
 from advisor.codegen.applying.facts import buys_spot
@@ -221,9 +221,11 @@ def _joint(
 
 
 def write_application(application: Application) -> None:
-    """Write the changed files, each whole or not at all."""
-    for path, text in application.files.items():
-        write_text(path, text)
+    """Write the changed files, the first only when all of them are on the disk; those behind links where they lie.
+
+    Raises InputError with the file that cannot be written, and whether any was.
+    """
+    write_outputs({path: text.encode() for path, text in application.files.items()})
 
 
 _SPOT_WORDS = ", ".join(f"{name} = {hcl_value(spot)}" for name, spot in CALL_SPOT.items())
@@ -354,8 +356,11 @@ def _edit(
 ) -> Edit | str:  # fmt: skip
     if isinstance(place, Unresolved):
         return place.reason
-    if not Path(resource.module.root / place.document.path).is_relative_to(resource.module.root):
+    root = resource.module.root
+    if not Path(root / place.document.path).is_relative_to(root):
         return f"{place.document.path} is outside of the directory"
+    if not Path(root / place.document.path).resolve().is_relative_to(root.resolve()):
+        return f"{place.document.path} is a link, or in a linked folder, that leads out of the directory"
     if isinstance(place.value, list):
         wanted = wanted if isinstance(wanted, list) else [str(wanted)]
     elif isinstance(wanted, list):

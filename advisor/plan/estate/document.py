@@ -17,16 +17,25 @@ from advisor.reading import OMITTED_AT_DEFAULT, json_of
 SCHEMA_PATH = Path(__file__).with_name("estate-v1.schema.json")
 _PLANS = "plans"
 """Field that holds the plans, where they are not beside the document."""
+_PLAN_DIGESTS = "plan_digests"
+"""Field that names the plans beside the document by their digests."""
 _HINT = "make it again with `advisor recommend DIRECTORY --output PLANS`"
 
 
-def estate_to_json(estate: Estate, plans: Mapping[str, str] | None = None) -> str:
-    """The estate as JSON text, with the workloads' *plans* (JSON text by file) where they are no files of their own."""
+def estate_to_json(
+    estate: Estate, plans: Mapping[str, str] | None = None, beside: Mapping[str, str] | None = None
+) -> str:  # fmt: skip
+    """The estate as JSON text, with the workloads' *plans* (JSON text by file) where they are no files of their own.
+
+    *beside*: those that are; the estate names them by their digests.
+    """
     document: dict[str, Any] = {"schema": estate.schema}
     for field in dataclasses.fields(estate):
         if field.metadata == OMITTED_AT_DEFAULT and getattr(estate, field.name) == field.default:
             continue
         document[field.name] = plain(getattr(estate, field.name), field.name)
+    if beside is not None:
+        document[_PLAN_DIGESTS] = {file: json.loads(text)[DIGEST] for file, text in beside.items() if text}
     document[DIGEST] = digest(as_read(document))
     if plans is not None:
         document[_PLANS] = {file: json.loads(text) for file, text in plans.items() if text}
@@ -112,6 +121,14 @@ def _server_mismatches(machine: SharedMachine) -> Iterator[str]:
 def why_not_as_made(text: str, where: str) -> str:
     """Why an estate, its plans apart, may not say what was recommended, or "". Raises InputError: no JSON."""
     return digest_mismatch(json_of(text, where, _HINT), "estate", _PLANS)
+
+
+def plans_of_other_runs(text: str, where: str, plans: Mapping[str, str]) -> list[str]:
+    """Files of *plans* (JSON text by file) that an estate was not written with, where it says which it was."""
+    document = json_of(text, where, _HINT)
+    digests = document.get(_PLAN_DIGESTS) if isinstance(document, dict) else None
+    held = digests if isinstance(digests, dict) else {}
+    return [file for file, plan in plans.items() if file in held and json.loads(plan).get(DIGEST) != held[file]]
 
 
 def _is_below(file: str) -> bool:

@@ -1,6 +1,7 @@
 """`advisor apply-to` edits the literals that decide instance types and counts, and no other byte."""
 
 import dataclasses
+import errno
 import os
 import re
 from pathlib import Path
@@ -628,3 +629,60 @@ def groups_of(text: str):
     """Groups of a generated fleet."""
     (block,) = read_hcl(text, "fleet.tf").body.of("locals")
     return literal(block.attributes["groups"].value.node)
+
+
+def halves(directory):
+    """A template and its group in a file each, and the plan for them."""
+    template, group = PLAIN.split("\n\n", maxsplit=1)
+    write(directory, a=template + "\n", b=group)
+    (directory / "plan.json").write_text(plan_to_json(make_fleet_plan(make_group())))
+    return directory
+
+
+def apply_here(directory, *options):
+    """The command for the directory, with the plan in it."""
+    arguments = ["apply-to", directory, "--address", "aws_launch_template.gpu", "--plan", directory / "plan.json"]
+    return CliRunner().invoke(advisor, [*map(str, arguments), *options])
+
+
+def test_where_a_file_cannot_be_written_none_is_and_the_patch_is_shown(tmp_path, monkeypatch):
+    """The error names the file and says that nothing was changed."""
+    halves(tmp_path)
+    before = {path.name: path.read_text() for path in tmp_path.glob("*.tf")}
+    patch = apply_here(tmp_path, "--dry-run").stdout
+
+    def full(descriptor):
+        if "b.tf" in str(Path(f"/proc/self/fd/{descriptor}").readlink()):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    failed = apply_here(tmp_path)
+
+    assert isinstance(failed.exception, InputError)
+    assert f"{tmp_path / 'b.tf'}: cannot write: No space left on device; none of the files" in str(failed.exception)
+    assert failed.stdout == patch != ""
+    assert "changed" not in failed.stderr
+    assert {path.name: path.read_text() for path in tmp_path.iterdir() if path.suffix != ".json"} == before
+
+
+def test_a_link_is_written_through_or_refused_where_it_leads_out(tmp_path):
+    """Inside of the directory its target is edited and it stays a link; a file elsewhere is left alone."""
+    directory = halves(tmp_path / "own")
+    inside, outside = directory / "kept" / "a.txt", tmp_path / "b.tf"
+    inside.parent.mkdir()
+    (directory / "a.tf").rename(inside)
+    (directory / "a.tf").symlink_to("kept/a.txt")
+
+    assert apply_here(directory).exception is None
+    assert (directory / "a.tf").is_symlink()
+    assert "p4d.24xlarge" not in inside.read_text()
+
+    (directory / "b.tf").rename(outside)
+    outside.write_text(outside.read_text().replace("min_size         = ", "min_size         = 1"))
+    before = outside.read_text()
+    (directory / "b.tf").symlink_to(outside)
+    done = apply_here(directory)
+
+    assert "b.tf is a link, or in a linked folder, that leads out of the directory" in f"{done.stderr}{done.exception}"
+    assert (directory / "b.tf").is_symlink()
+    assert outside.read_text() == before

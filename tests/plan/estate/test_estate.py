@@ -158,6 +158,30 @@ def test_a_file_that_fails_does_not_stop_the_others(tmp_path, run_advisor):
     assert estate["totals"]["total_usd_per_month"] == estate["workloads"][3]["usd_per_month"]
 
 
+def test_a_run_that_cannot_be_written_leaves_the_one_before(tmp_path, run_advisor):
+    """The plans and the estate of two runs are never side by side; links and pipes stay what they are."""
+    directory, out = estate_in(tmp_path / "in", 2), tmp_path / "out"
+    (out / "w1.plan.json").mkdir(parents=True)
+    (out / "w0.plan.json").write_text("old")
+    (out / "estate.json").symlink_to(tmp_path / "kept.json")
+    (tmp_path / "kept.json").write_text("old")
+
+    failed = run_advisor("recommend", directory, "-o", out, "--jobs", "1")
+
+    assert failed.returncode == 1
+    assert f"{out / 'w1.plan.json'}: cannot write: Is a directory; none of the files was changed" in failed.stderr
+    assert "move the directory away" in failed.stderr
+    assert (out / "w0.plan.json").read_text() == (out / "estate.json").read_text() == "old"
+
+    (out / "w1.plan.json").rmdir()
+    done = run_advisor("recommend", directory, "-o", out, "--jobs", "1")
+
+    assert done.returncode == 0, done.stderr
+    assert (out / "estate.json").is_symlink()
+    assert json.loads((tmp_path / "kept.json").read_text())["schema"] == "advisor.estate/v1"
+    assert sorted(path.name for path in out.iterdir()) == ["estate.json", "w0.plan.json", "w1.plan.json"]
+
+
 def test_a_file_gets_one_document_of_all_plans(tmp_path, run_advisor):
     """``-o all.json`` and ``-o all.md`` are documents, as ``--format`` prints them; an existing one is replaced."""
     directory = estate_in(tmp_path / "in", 2)
