@@ -8,7 +8,8 @@ import io
 import os
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
@@ -55,8 +56,28 @@ def _whole_writes(stream: io.TextIOWrapper) -> io.TextIOWrapper:
     return io.TextIOWrapper(buffer, stream.encoding, stream.errors, line_buffering=True)
 
 
+class LossyFile(io.FileIO):
+    """Stderr, which drops what it cannot take: a note that nobody can read costs no result."""
+
+    def write(self, data: Any) -> int:  # noqa: ANN401 - any buffer
+        """Write *data*, and say that all of it was taken."""
+        with suppress(OSError):
+            return super().write(data) or len(data)
+        return len(data)
+
+
+def _lossy(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    """The stream, with a file below it that drops what it cannot take; one in memory as it is."""
+    raw = getattr(stream.buffer, "raw", stream.buffer)
+    if not isinstance(raw, io.FileIO) or isinstance(raw, LossyFile):
+        return stream
+    stream.flush()
+    buffer = io.BufferedWriter(LossyFile(stream.fileno(), "w", closefd=False))
+    return io.TextIOWrapper(buffer, stream.encoding, stream.errors, line_buffering=True)
+
+
 def guard_streams() -> None:
-    """Make stdout and stderr take any text.
+    """Make stdout and stderr take any text, and a broken stderr take everything.
 
     Those that are terminals are guarded, a closed one drops what is written, and characters beyond a stream's encoding
     become their nearest ASCII, unless PYTHONIOENCODING says what becomes of them.
@@ -68,7 +89,7 @@ def guard_streams() -> None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
             continue
         if isinstance(stream, io.TextIOWrapper):
-            stream = _whole_writes(stream)
+            stream = _lossy(stream) if name == "stderr" else _whole_writes(stream)
             setattr(sys, name, stream)
             if stream.errors in _DEFAULT_ERRORS:
                 stream.reconfigure(errors=_NEAREST_ASCII)
@@ -119,8 +140,31 @@ EXIT_BUG = 3
 EXIT_INTERRUPTED = 130
 
 
+class StdoutUnreadError(Exception):
+    """Nobody reads stdout any more, as after ``| head``: no error of a command."""
+
+
+@contextmanager
+def _pipe_closed() -> Iterator[None]:
+    """Tell a closed pipe by an exception of its own: click would end with 1."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise StdoutUnreadError from error
+
+
 class LazyGroup(click.Group):
     """A group that imports a command when it is used: `advisor --version` stays instant."""
+
+    def make_context(self, *args: Any, **settings: Any) -> click.Context:  # noqa: ANN401 - click's own
+        """Read the command line, and show help where it asks for it."""
+        with _pipe_closed():
+            return super().make_context(*args, **settings)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - whatever a command returns
+        """Run the command."""
+        with _pipe_closed():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Names in the order of use."""
@@ -204,14 +248,14 @@ def main() -> NoReturn:
         object.__setattr__(error, "message", without_credentials(error.message))
         error.show()
         sys.exit(error.exit_code)
+    except StdoutUnreadError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what is still in buffers as the interpreter ends
+        sys.exit(0)
     except (KeyboardInterrupt, click.exceptions.Abort):
         sys.exit(EXIT_INTERRUPTED)
     except AdvisorError as error:
         click.echo(without_credentials(f"error: {error}"), err=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
     except (OSError, MemoryError) as error:
         sys.exit(_of_machine(error))
     except Exception as error:  # noqa: BLE001 - the one boundary: everything else is our bug
