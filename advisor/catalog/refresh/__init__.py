@@ -5,17 +5,19 @@ function takes the known :class:`~advisor.catalog.Catalog` and the regions that 
 :class:`~advisor.catalog.refresh.values.RefreshJob` to run.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from advisor.errors import InputError
 from advisor.names import suggestion
+from advisor.records import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from importlib.metadata import EntryPoint
 
     from advisor.catalog.catalog import Catalog
-    from advisor.catalog.refresh.values import RefreshJob
+    from advisor.catalog.refresh.values import RefreshJob, Row
 
     Ask = Callable[[Catalog, Sequence[str]], RefreshJob]
 
@@ -35,17 +37,70 @@ def plugin(name: str) -> "Ask":
     if not points:
         providers = (*BUILT_IN, *plugin_names())
         raise InputError(f"no provider of this name can be refreshed: '{name}'", hint=suggestion(name, providers))
+    point = points[0]
     try:
-        ask = points[0].load()
-    except Exception as error:
-        raise InputError(
-            f"the provider '{name}' cannot be loaded: {error}",
-            where=points[0].value,
-            hint="fix or remove the package that brings it",
-        ) from error
+        ask = point.load()
+    except _FAULTS as error:
+        raise _fault(point, f"cannot be loaded: {_words_of(error)}") from error
     if not callable(ask):
-        raise InputError(f"the provider '{name}' is not a function", where=points[0].value)
-    return ask  # type: ignore[no-any-return] # its signature is the package's promise
+        raise _fault(point, "is not a function")
+
+    def checked(catalog: "Catalog", wanted: "Sequence[str]") -> "RefreshJob":
+        return _checked_job(point, ask, catalog, wanted)
+
+    return checked
+
+
+_FAULTS = (Exception, SystemExit)
+"""Whatever code of others raises; Ctrl-C stays what it is."""
+
+
+def _checked_job(point: "EntryPoint", ask: "Ask", catalog: "Catalog", wanted: "Sequence[str]") -> "RefreshJob":
+    """The job of a package, whose tasks tell faults of its code as parts that are missing."""
+    from advisor.catalog.refresh.values import RefreshJob  # noqa: PLC0415 - most commands ask no provider
+
+    try:
+        job = ask(catalog, wanted)
+    except InputError:
+        raise
+    except _FAULTS as error:
+        raise _fault(point, f"failed: {_words_of(error)}") from error
+    if not isinstance(job, RefreshJob):
+        raise _fault(point, f"returned {type(job).__name__}, no RefreshJob")
+    tasks = tuple(replace(task, read=partial(_checked_rows, point, task.read)) for task in job.tasks)
+    return replace(job, tasks=tasks)
+
+
+def _checked_rows(point: "EntryPoint", read: "Callable[[], Iterable[Row]]") -> "list[Row]":
+    """The rows of a task of a package. Raises Denied, with whose fault it is, if it fails or gives anything else."""
+    from advisor.catalog.refresh.values import Denied, Row  # noqa: PLC0415 - as above
+
+    try:
+        rows = list(read())
+    except Denied:
+        raise
+    except _FAULTS as error:
+        raise Denied(f"{_named(point)} failed: {_words_of(error)}", _FIX) from error
+    strange = next((row for row in rows if not isinstance(row, Row)), None)
+    if strange is not None:
+        raise Denied(f"{_named(point)} gave {type(strange).__name__}, no row", _FIX)
+    return rows
+
+
+_FIX = "fix or remove the package that brings it"
+
+
+def _fault(point: "EntryPoint", what: str) -> InputError:
+    return InputError(f"the provider '{point.name}' {what}", where=_named(point), hint=_FIX)
+
+
+def _named(point: "EntryPoint") -> str:
+    """Package and function of an entry point."""
+    return f"{point.dist.name}: {point.value}" if point.dist is not None else point.value
+
+
+def _words_of(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _points() -> "Iterable[EntryPoint]":

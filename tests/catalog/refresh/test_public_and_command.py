@@ -226,6 +226,39 @@ def test_a_package_brings_a_provider(monkeypatch):
     assert len(found) >= 10
 
 
+def _leaves(*_arguments):
+    raise SystemExit(7)
+
+
+def _job(rows):
+    return lambda _catalog, _regions: RefreshJob("nebius", (Task("all", "", "prices", rows),), tells_absence=False)
+
+
+@pytest.mark.parametrize(
+    ("ask", "told"),
+    [
+        (lambda _catalog, _regions: int("v"), "failed: ValueError: invalid literal"),
+        (lambda _catalog, _regions: None, "returned NoneType, no RefreshJob"),
+        (lambda _catalog: None, "failed: TypeError"),
+        (_leaves, "failed: SystemExit: 7"),
+        (5, "is not a function"),
+        (_job(lambda: [5]), "gave int, no row"),
+        (_job(_leaves), "failed: SystemExit: 7"),
+        (None, "cannot be loaded: SystemExit: 7"),
+    ],
+)
+def test_a_fault_of_a_package_is_told_as_its_own(monkeypatch, ask, told):
+    """The function and its package are named, with a remedy: it is no bug of this program."""
+    point = importlib.metadata.EntryPoint("nebius", "made_up:ask", "advisor.catalog_providers")
+    monkeypatch.setattr(importlib.metadata.EntryPoint, "load", _leaves if ask is None else lambda _self: ask)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_group: [point])
+    result = CliRunner().invoke(command, ("refresh", "nebius"))
+    assert isinstance(result.exception, AdvisorError)
+    assert result.exception.exit_code == 1
+    words = f"{result.output}{result.exception}"
+    assert all(word in words for word in (told, "made_up:ask", "fix or remove the package")), words
+
+
 def test_one_provider_that_cannot_be_asked_does_not_stop_the_others(monkeypatch):
     """No credentials for AWS: Azure, which asks for none, is refreshed; the exit code and the hint tell of AWS."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
