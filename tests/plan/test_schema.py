@@ -8,7 +8,8 @@ import typing
 import pytest
 
 from advisor.demand.values import Backtest, DemandInterval
-from advisor.plan.document import SCHEMA_PATH
+from advisor.errors import InputError
+from advisor.plan.document import SCHEMA_PATH, plan_from_json, plan_to_json
 from advisor.plan.fleet import chosen, costs
 from advisor.plan.values import (
     ComparedLatency,
@@ -23,6 +24,7 @@ from advisor.plan.values import (
 )
 from advisor.report.words import CODE_WORDS
 from advisor.workload.values import RANGE, Limits
+from codegen.plans import make_fleet_plan, make_group
 
 SCHEMA = json.loads(SCHEMA_PATH.read_text(encoding="utf-8"))
 VALUES = {
@@ -100,3 +102,13 @@ def test_the_schema_has_every_limit_and_every_code(request):
     for field in dataclasses.fields(Limits):
         if RANGE in field.metadata:
             assert stated[field.name] == limit_of(field, hints[field.name])
+
+
+def test_a_region_is_as_long_as_a_name():
+    """A longer one is refused with its field; it reached the names of generated code."""
+    document = json.loads(plan_to_json(make_fleet_plan(make_group())))
+    document["fleet"]["groups"][0]["region"] = "a" * 100_000
+
+    with pytest.raises(InputError, match=r"^plan: fleet\.groups\.0\.region: ") as caught:
+        plan_from_json(json.dumps(document))
+    assert len(str(caught.value)) < 1000
