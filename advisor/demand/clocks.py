@@ -44,8 +44,10 @@ class LocalClock:
         """A profile as if its clocks had always had the offset of the horizon's first hour.
 
         The hour that comes twice in autumn counts once, its second time; the one that spring leaves out is unknown.
-        Raises InputError if its hours have no dates.
+        A profile that was moved before is moved from where it was measured. Raises InputError if its hours have no
+        dates.
         """
+        profile = profile.as_measured or profile
         if not is_dated(profile.start_seconds):
             raise InputError(
                 f"the times of the demand show no date, so the hours of {self.zone} are not known",
@@ -61,7 +63,13 @@ class LocalClock:
         last_shift = round(float(shifts[-1]))
         tokens = {(hour + last_shift) % HOURS_PER_DAY: sizes for hour, sizes in profile.tokens_by_hour.items()}
         start_seconds = float(first * SECONDS_PER_MINUTE)
-        return replace(profile, start_seconds=start_seconds, requests_per_minute=counts, tokens_by_hour=tokens)
+        return replace(
+            profile,
+            start_seconds=start_seconds,
+            requests_per_minute=counts,
+            tokens_by_hour=tokens,
+            as_measured=profile,
+        )
 
     def ahead(self, week: Forecast, profile: DemandProfile, horizon_days: float) -> Forecast:
         """A week of a moved profile as one that holds under all offsets of the horizon.
@@ -87,7 +95,8 @@ class LocalClock:
         )
 
     def _first_hour(self, profile: DemandProfile) -> int:
-        """First hour of the horizon, since 1970: after the profile, or on the planning day if that is later."""
+        """First hour of the horizon, since 1970: after what was measured, or on the planning day if that is later."""
+        profile = profile.as_measured or profile
         end_seconds = profile.start_seconds + profile.requests_per_minute.size * SECONDS_PER_MINUTE
         planned = 0 if self.planning_day is None else (self.planning_day - dt.date(1970, 1, 1)).days * HOURS_PER_DAY
         return max(round(end_seconds) // SECONDS_PER_HOUR, planned)

@@ -216,13 +216,16 @@ class DemandProfile:
     dispersion: Dispersion = Dispersion()
     tokens_by_hour: Mapping[int, TokenHistogram] = field(default_factory=dict)
     """By hour of the day, UTC; only hours with requests, and none where too little of a day was seen."""
+    as_measured: "DemandProfile | None" = field(default=None, compare=False)
+    """The profile before its hours were moved to the offset of a horizon; None: they are as they were measured."""
 
     def times(self, factor: float) -> "DemandProfile":
         """Profile with so many times the requests in every minute, in the same bursts."""
         if factor == 1:
             return self
-        counts = self.requests_per_minute * factor
-        return replace(self, requests_per_minute=counts, dispersion=self.dispersion.times(factor))
+        counts, dispersion = self.requests_per_minute * factor, self.dispersion.times(factor)
+        measured = None if self.as_measured is None else self.as_measured.times(factor)
+        return replace(self, requests_per_minute=counts, dispersion=dispersion, as_measured=measured)
 
     def most_at_once(self) -> float:
         """Requests in the second of a request of the busiest minute, on the mean: ``n / 60 + I_10s / 10 + I_1s``.
@@ -379,6 +382,12 @@ class Demand:
     def with_notes(self, *notes: str) -> "Demand":
         """The same demand, and more to know of it."""
         return replace(self, notes=(*self.notes, *notes))
+
+    def as_measured(self) -> "Demand":
+        """The same demand, its profile in the hours that it was measured in."""
+        if self.profile is None or self.profile.as_measured is None:
+            return self
+        return replace(self, profile=self.profile.as_measured)
 
     def with_prefix_cache(self, hit_ratio: float) -> "Demand":
         """The same requests, with that share of their prompts' tokens in a prefix cache."""

@@ -130,7 +130,7 @@ def requirements_of(question: PlanRequest, catalog: Catalog) -> Requirements:
 
 
 def question_document(requirements: Requirements) -> dict[str, Any]:
-    """The question as plain JSON, to the last bit.
+    """The question as plain JSON, to the last bit, its demand as it was measured.
 
     Paths are told from the workload file, wherever that is: the same question gives the same document everywhere.
     """
@@ -142,7 +142,7 @@ def question_document(requirements: Requirements) -> dict[str, Any]:
         model=_told_model(folder, workload.model),
         demand=_told_from(folder, workload.demand),
     )
-    document = to_plain(PlanRequest(told, requirements.model, requirements.demand))
+    document = to_plain(PlanRequest(told, requirements.model, requirements.demand.as_measured()))
     return typing.cast("dict[str, Any]", document)
 
 

@@ -5,6 +5,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from advisor.demand.clocks import LocalClock
 from advisor.demand.forecast import forecast
@@ -112,6 +114,41 @@ def test_edges_stand_about_the_mean():
         assert (coming.mean <= coming.high).all()
         assert (coming.high <= coming.peak).all()
         assert (coming.low_peak <= coming.peak).all()
+
+
+@given(
+    st.sampled_from([BERLIN, "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"]),
+    st.sampled_from([dt.datetime(2026, 3, 2, tzinfo=dt.UTC), BEFORE_WINTER]),
+    st.integers(0, 24 * 40),
+    st.integers(1, 24 * 40),
+    st.sampled_from([None, dt.date(2026, 7, 1), dt.date(2026, 12, 1)]),
+    st.sampled_from([0.5, 1.0, 3.0]),
+)
+def test_hours_are_moved_once(zone, month, first_hour, hours, day, factor):
+    """A profile that was moved, and one that grew since, is moved from its measured hours: twice is as once."""
+    numbers = np.random.default_rng(hours).poisson(5.0, 60 * hours).astype(float)
+    profile = DemandProfile(month.timestamp() + 3600 * first_hour, numbers)
+    clock = LocalClock(zone, day)
+    once = clock.moved(profile)
+
+    for again in (clock.moved(once), clock.moved(clock.moved(once))):
+        assert again.start_seconds == once.start_seconds
+        assert np.array_equal(again.requests_per_minute, once.requests_per_minute, equal_nan=True)
+    moved, grown = clock.moved(once.times(factor)), clock.moved(profile.times(factor))
+    assert np.array_equal(moved.requests_per_minute, grown.requests_per_minute, equal_nan=True)
+    elsewhere = LocalClock("Asia/Tokyo", day).moved(once)
+    assert np.array_equal(elsewhere.requests_per_minute, numbers)
+
+
+def test_a_history_that_ends_as_summer_time_begins_is_of_summer():
+    """Its last hour is moved to before the change; the horizon begins after it all the same."""
+    end = dt.datetime(2026, 3, 29, 1, tzinfo=dt.UTC)
+    profile = office(end - dt.timedelta(days=13, hours=1), 14, lambda hours: np.ones(len(hours)))
+    profile = DemandProfile(profile.start_seconds, profile.requests_per_minute[: 60 * (13 * 24 + 1)])
+    coming = by_clock(profile, LocalClock(BERLIN))
+
+    assert busy_hours(coming.peak) == busy_hours(coming.mean) == list(range(6, 16))
+    assert any("change on 2026-10-25" in note for note in coming.notes)
 
 
 def test_times_without_dates_have_no_local_hours():

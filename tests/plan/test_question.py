@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
+from advisor.demand.lengths import declared_demand
 from advisor.demand.values import Demand, DemandProfile, Dispersion, TokenHistogram
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.pipeline import plan_for, plan_question, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.plan.explain.whatif import compare, outcome_of, what_if
 from advisor.plan.plain_values import from_plain, to_plain
-from advisor.plan.request import read_question
+from advisor.plan.request import PlanRequest, read_question
 from advisor.workload.values import (
     DeclaredDemand,
     DemandSource,
@@ -67,6 +69,43 @@ def test_a_plan_within_a_scope_is_made_again_with_the_same_bytes():
     assert again(text, catalog) == text
     assert any("take an account of their own" in note for note in json.loads(text)["notes"])
     assert {group["region"] for group in json.loads(text)["fleet"]["groups"]} == {"us-east-1"}
+
+
+def office_asked(zone: str, day: dt.date | None) -> PlanRequest:
+    """Four weeks of an office in Berlin, across the end of summer time on 25 October."""
+    start = dt.datetime(2026, 10, 5, tzinfo=dt.UTC)
+    hours = np.arange(28 * 24)
+    local = (hours + np.where(hours < 20 * 24 + 1, 2, 1)) % 24
+    profile = DemandProfile(start.timestamp(), np.repeat(np.where((local >= 8) & (local < 18), 480.0, 6.0), 60))
+    asked = workload(timezone=zone, as_of=day, scaling=Scaling(), horizon_days=30.0)
+    return PlanRequest(asked, find_model(asked.model), replace(declared_demand(3.3, 8, 800, 200), profile=profile))
+
+
+@pytest.mark.parametrize(
+    ("zone", "day"), [("Europe/Berlin", None), ("Europe/Berlin", dt.date(2027, 6, 1)), ("America/New_York", None)]
+)
+def test_demand_across_a_clock_change_is_planned_again_as_it_was(zone, day):
+    """The question keeps the measured hours: they are moved to those of the horizon once each time that it is asked."""
+    catalog, question = catalog_of(offer()), office_asked(zone, day)
+    plan = plan_question(question, catalog)
+    kept = read_question(json.loads(json.dumps(plan.question)))
+    changed, sold, changes = what_if(kept, catalog, "demand=1x")
+    compared = compare(changes, plan_question(kept, catalog), plan_question(changed, sold))
+
+    assert kept.demand.profile.start_seconds == question.demand.profile.start_seconds
+    assert np.array_equal(kept.demand.profile.requests_per_minute, question.demand.profile.requests_per_minute)
+    assert again(plan_to_json(plan), catalog) == plan_to_json(plan)
+    assert compared.before == compared.after == outcome_of(plan)
+
+
+def test_another_time_zone_is_asked_of_the_measured_hours():
+    """A plan in the hours of one zone says what one in those of another costs."""
+    catalog = catalog_of(offer())
+    kept = read_question(plan_question(office_asked("America/New_York", None), catalog).question)
+    asked, _, _ = what_if(kept, catalog, "timezone=Europe/Berlin")
+
+    berlin = plan_question(office_asked("Europe/Berlin", None), catalog)
+    assert plan_question(asked, catalog).fleet == berlin.fleet
 
 
 def test_a_question_without_fields_that_came_later_is_read():

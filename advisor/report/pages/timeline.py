@@ -121,11 +121,13 @@ def _seen(plan: Plan) -> Sequence[float | None]:
     """Requests per second of each hour of the week, where they were counted."""
     nothing: list[float | None] = [None] * HOURS_PER_WEEK
     try:
-        profile = read_question(plan.question).demand.profile
+        question = read_question(plan.question)
     except InputError:  # an older plan: its other numbers are shown all the same
         return nothing
+    profile, clock = question.demand.profile, question.workload.clock
     if profile is None:
         return nothing
+    profile = profile if clock is None else clock.moved(profile)
     means = mean_by_hour_of_week(profile.requests_per_minute, profile.start_seconds)
     return [None if math.isnan(mean) else float(mean) / SECONDS_PER_MINUTE for mean in means]
 
