@@ -1,17 +1,19 @@
 """Hardware is judged with the two numbers that decide."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from advisor.candidates import ANY, Candidate, divides_heads, judge, judging, match, parallel_choices
+from advisor.candidates import ANY, Candidate, divides_heads, judge, judge_hardware, judging, match, parallel_choices
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.demand.lengths import declared_demand
 from advisor.errors import InputError
 from advisor.library import fit, predict
 from advisor.models import find_model
+from advisor.models.weights import unsplit_width
 from advisor.performance.groups import with_measured_engines
 from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
@@ -72,6 +74,77 @@ def test_heads_that_cannot_be_split_are_named():
 
     (rejection,) = [one for one in found if not isinstance(one, Candidate) and one.tensor_parallel == 8]
     assert (rejection.code, rejection.needed, rejection.available) == ("parallelism", 8, 28)
+
+
+@pytest.mark.parametrize("engine", ["vLLM", "SGLang"])
+def test_blocks_of_weights_are_cut_by_no_rank(engine):
+    """Experts of 1536 are 192 wide on 8 ranks, which blocks of 128 do not divide, and 384 on 4."""
+    found = outcomes("p5.48xlarge", "Qwen/Qwen3-235B-A22B", precisions=("fp8",), engines=(engine,))
+
+    (rejection,) = [one for one in found if not isinstance(one, Candidate) and one.tensor_parallel == 8]
+    assert (rejection.code, rejection.needed, rejection.available) == ("parallelism", 128, 192)
+    assert rejection.message == (
+        "p5.48xlarge fp8 on 8 accelerators: layers of width 1,536 come to 192 on each of 8 accelerators, and "
+        f"{engine} splits fp8 weights with a scale for each block of 128 × 128 into multiples of 128 alone"
+    )
+    assert ("fp8", 4, "fits") in codes(found)
+
+
+@pytest.mark.parametrize(
+    ("provider", "instance_type", "model", "engine", "fitting", "refused"),
+    [
+        ("aws", "p5en.48xlarge", "deepseek-ai/DeepSeek-V3", "vLLM", {8}, set()),
+        ("aws", "p5en.48xlarge", "MiniMaxAI/MiniMax-M2", "vLLM", {2, 4}, {8}),
+        ("aws", "p5en.48xlarge", "Qwen/Qwen3-30B-A3B-FP8", "vLLM", {1, 2}, {4, 8}),
+        ("gcp", "a2-megagpu-16g", "Qwen/Qwen3-32B", "vLLM", {2, 4, 8}, {16}),
+        ("aws", "p5.48xlarge", "Qwen/Qwen2.5-72B-Instruct", "vLLM", {2, 4, 8}, set()),
+        ("aws", "p5.48xlarge", "Qwen/Qwen3-235B-A22B", "TensorRT-LLM", {8}, set()),
+    ],
+)
+def test_only_weights_in_blocks_are_cut_nowhere(provider, instance_type, model, engine, fitting, refused):
+    """Published and quantised, of experts and dense; a scale for each row or matrix is cut anywhere (29568 ÷ 8)."""
+    found = codes(outcomes(instance_type, model, provider, precisions=("fp8",), engines=(engine,)))
+
+    assert {ranks for _, ranks, code in found if code == "fits"} >= fitting
+    assert {ranks for _, ranks, code in found if code == "parallelism"} == refused
+
+
+def test_widths_that_ranks_have_whole_blocks_of():
+    """DeepSeek-V3's 2048 is 256 on 8 ranks and 128 on 16; on 32 neither it nor its dense 18432 has whole blocks."""
+    model = find_model("deepseek-ai/DeepSeek-V3")
+
+    assert model.checkpoint.block == 128
+    assert [unsplit_width(model, ranks, 128) for ranks in (1, 8, 16, 32)] == [None, None, None, 18432]
+    assert unsplit_width(model, 32, 0) is None
+
+
+def test_a_file_states_its_blocks(tmp_path):
+    """A width of 11008 has whole blocks on 2 ranks, and on 4 only without ``weight_block_size``."""
+    config = {
+        "model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "intermediate_size": 11008, "vocab_size": 32000, "max_position_embeddings": 8192,
+    }  # fmt: skip
+    refused = []
+    for name, blocks in (("blocks", {"weight_block_size": [128, 128]}), ("rows", {})):
+        file = tmp_path / name / "config.json"
+        file.parent.mkdir()
+        stated = config | {"quantization_config": {"quant_method": "fp8", **blocks}}
+        file.write_text(json.dumps(stated), encoding="utf-8")
+        found = codes(outcomes("g6e.12xlarge", str(file), precisions=("fp8",), engines=("vLLM",)))
+        assert {("fp8", 1, "fits"), ("fp8", 2, "fits")} <= found
+        refused.append(("fp8", 4, "parallelism") in found)
+
+    assert refused == [True, False]
+
+
+def test_a_running_server_may_hold_whole_experts():
+    """No generated code spreads them over ranks; a server that runs on 8 does."""
+    work = workload(model="Qwen/Qwen3-235B-A22B", precisions=("fp8",), engines=("vLLM",))
+    requirements = require(work, find_model(work.model), declared_demand(5, 8, 800, 200), CATALOG)
+
+    found = codes(judge_hardware(CATALOG.instance_type("aws", "p5.48xlarge"), requirements, CATALOG))
+
+    assert ("fp8", 8, "fits") in found
 
 
 @pytest.mark.parametrize(

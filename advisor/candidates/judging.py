@@ -14,6 +14,7 @@ from advisor.candidates.values import (
     Candidate,
     Rejection,
     Slot,
+    block_shortfall,
     parallelism_of,
     reject,
     reject_undeployable,
@@ -152,7 +153,7 @@ def _judged(instance_type: InstanceType, requirements: Requirements, catalog: Ca
         yield _Judged((), (reject(instance_type, refused),))
         return
     refusals: set[tuple[str, str, int | None, bool]] = set()
-    lacking = _lacking(catalog)
+    lacking = _lacking(requirements.model, catalog)
     for part in _judged_hardware(instance_type, requirements, catalog, lacking):
         outcomes: list[Candidate | Rejection] = []
         for outcome in part.outcomes:
@@ -167,13 +168,14 @@ def _judged(instance_type: InstanceType, requirements: Requirements, catalog: Ca
         yield _Judged(part.precisions, tuple(outcomes))
 
 
-def _lacking(catalog: Catalog) -> _Lacking:
-    """Shortfall of a candidate in generated code, looked up once for each."""
+def _lacking(model: Model, catalog: Catalog) -> _Lacking:
+    """Shortfall of a candidate in generated code, looked up once for each; code never spreads whole experts."""
     told: dict[int, tuple[Candidate, Shortfall | None]] = {}
 
     def lacking(candidate: Candidate) -> Shortfall | None:
         if id(candidate) not in told:
-            told[id(candidate)] = candidate, shortfall(candidate.setup, catalog)
+            refused = block_shortfall(model, candidate, catalog) or shortfall(candidate.setup, catalog)
+            told[id(candidate)] = candidate, refused
         return told[id(candidate)][1]
 
     return lacking
@@ -183,7 +185,7 @@ def judge_hardware(
     instance_type: InstanceType, requirements: Requirements, catalog: Catalog
 ) -> Iterator[Candidate | Rejection]:  # fmt: skip
     """The same of a machine that runs already: whatever started it, no generated code has to."""
-    for part in _judged_hardware(instance_type, requirements, catalog, _lacking(catalog)):
+    for part in _judged_hardware(instance_type, requirements, catalog, _lacking(requirements.model, catalog)):
         yield from part.outcomes
 
 

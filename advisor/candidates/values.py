@@ -9,6 +9,7 @@ from advisor.catalog.values import Accelerator, EngineSupport, InstanceType
 from advisor.demand.values import Demand
 from advisor.deployable import PURCHASE, TARGETS, Setup, Shortfall
 from advisor.models import MemoryFit, Model
+from advisor.models.weights import unsplit_width
 from advisor.records import dataclass
 from advisor.requirements import Requirements
 from advisor.workload.kinds import LLAMA_CPP
@@ -171,6 +172,29 @@ class Rejection:
     message: str
     partition: str = ""
     """Slices that the accelerators would be cut into; "" for none."""
+
+
+def block_shortfall(model: Model, candidate: Candidate, catalog: Catalog) -> Shortfall | None:
+    """Why an engine refuses the weights of a model in blocks, which its ranks would cut; None where none is cut.
+
+    Ranks that hold whole experts would cut none of theirs, and are not what is planned.
+    """
+    precisions, precision, engine = catalog.precisions, candidate.precision, candidate.engine
+    if candidate.tensor_parallel == 1 or precisions.cuts_blocks(engine):
+        return None
+    block = model.checkpoint.block if precision == model.checkpoint.precision else 0
+    loaded = precisions.loaded(model.name, precision, engine)
+    block = block or (0 if loaded is None else loaded.block)
+    degree = candidate.accelerator.ranks(candidate.tensor_parallel)
+    width = unsplit_width(model, degree, block)
+    if width is None:
+        return None
+    share = width / degree
+    reason = (
+        f"layers of width {width:,} come to {share:,.6g} on each of {degree} accelerators, and {engine} splits "
+        f"{precision} weights with a scale for each block of {block} × {block} into multiples of {block} alone"
+    )
+    return Shortfall("parallelism", "width of a rank", block, share, reason)
 
 
 def reject_undeployable(candidate: Candidate, lacking: Shortfall, region: str = ANY) -> Rejection:

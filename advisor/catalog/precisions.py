@@ -29,6 +29,9 @@ BENCHMARKS = "benchmark scores"
 LIKELIHOOD = "likelihood of a text"
 """Measures of what quantised weights keep; the likelihood of a token is the inverse of the perplexity."""
 _QUANTISED_ON_LOAD = "FP8 dynamic, quantised by the engine while loading"
+_IN_BLOCKS = "FP8 block"
+"""Scheme of weights that share a scale by :data:`_BLOCK` × :data:`_BLOCK`."""
+_BLOCK = 128
 _TENSORRT = "tensorrt"
 _TENSORRT_FORMATS = ("", "modelopt")
 """Formats that TensorRT-LLM reads: published weights, and those of NVIDIA Model Optimizer."""
@@ -79,6 +82,11 @@ class LoadedWeights:
     """How they were quantised, or are while they are loaded; "" for published weights."""
     made_while_loading: bool = False
     """The engine quantises the published weights."""
+
+    @property
+    def block(self) -> int:
+        """Side of the square blocks that share a scale; 0: none by the scheme, or published weights."""
+        return _BLOCK if self.scheme == _IN_BLOCKS else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +201,10 @@ class Precisions:
     def is_made_while_loading(self, precision: str, engine: str) -> bool:
         """Whether an engine makes the precision of 16-bit weights while it loads them."""
         return precision == _ON_LOAD and engine in _QUANTISING_ENGINES
+
+    def cuts_blocks(self, engine: str) -> bool:
+        """Whether tensor parallelism may cut blocks of weights that share a scale; vLLM and SGLang keep them whole."""
+        return engine not in _QUANTISING_ENGINES
 
     def known(self, model: str) -> tuple[str, ...]:
         """Precisions that there are weights for, or that an engine makes while loading, the widest first."""

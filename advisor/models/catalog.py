@@ -15,7 +15,7 @@ from typing import Any
 
 from advisor.data_files import data_dir
 from advisor.errors import InputError
-from advisor.models.config import checkpoint_of_name, class_scores, exported_inputs, model_from_config
+from advisor.models.config import checkpoint_of_name, class_scores, exported_inputs, model_from_config, read_checkpoint
 from advisor.models.config_fields import ConfigFields
 from advisor.models.model import ENDINGS, FORMATS, Checkpoint, Model, Scope, TextAnswer
 from advisor.models.networks import DECLARED, read_declared
@@ -178,7 +178,8 @@ def _from_row(name: str) -> Model:
     values.update(json.loads(row["config"]) if row["config"] else {})
     where = f"models.csv: {name}"
     active = row["published_parameters_active"]
-    checkpoint = Checkpoint(row["checkpoint_precision"], Scope(row["checkpoint_scope"]))
+    block = read_checkpoint(ConfigFields(values, where)).block
+    checkpoint = Checkpoint(row["checkpoint_precision"], Scope(row["checkpoint_scope"]), block=block)
     if row["model_type"] == DECLARED:
         fields = ConfigFields(values, where)
         model = read_declared(fields, name, checkpoint)

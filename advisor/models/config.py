@@ -102,6 +102,7 @@ def read_checkpoint(fields: ConfigFields) -> Checkpoint:
         precision=_stated_precision(section),
         scope=_scope(section),
         kv_precision="fp8" if section.has("kv_cache_scheme") or section.has("kv_cache_quant_algo") else "auto",
+        block=_block(section),
     )
 
 
@@ -123,14 +124,28 @@ def _stated_precision(section: ConfigFields) -> str:
     named = next((precision for precision in ("nvfp4", "mxfp4", "fp8") if precision in words), "")
     if named:
         return named
-    groups = section.values.get("config_groups")
-    listed = [group for group in groups.values() if isinstance(group, dict)] if isinstance(groups, dict) else []
-    weights = [group.get("weights") or {} for group in listed]
+    weights = _groups(section)
     grouped = (int(group.get("num_bits") or 0) for group in weights)
     bits = section.integer_or(0, "bits", "w_bit", "num_bits") or next(grouped, 0)
     if section.flag("load_in_8bit", default=False) or bits == 8:
         return "fp8" if any(group.get("type") == "float" for group in weights) else "int8"
     return "int4"
+
+
+def _groups(section: ConfigFields) -> list[dict[str, Any]]:
+    """Weights of each group that compressed-tensors lists."""
+    groups = section.values.get("config_groups")
+    listed = [group for group in groups.values() if isinstance(group, dict)] if isinstance(groups, dict) else []
+    return [group.get("weights") or {} for group in listed]
+
+
+def _block(section: ConfigFields) -> int:
+    """Side of the blocks that share a scale, as DeepSeek and compressed-tensors write them; 0: none."""
+    stated = (section.values, *_groups(section))
+    names = ("weight_block_size", "block_structure")
+    blocks = (values.get(name) for values in stated for name in names)
+    sides = next((block for block in blocks if isinstance(block, list) and block), [0])
+    return sides[0] if isinstance(sides[0], int) and sides[0] > 0 else 0
 
 
 def _scope(section: ConfigFields) -> Scope:

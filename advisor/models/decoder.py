@@ -320,6 +320,7 @@ def feed_forward_of(fields: ConfigFields, traits: DecoderTraits, index: int) -> 
             expert_intermediate=width,
             hidden=inner,
             matrices=traits.matrices,
+            intermediate=shared,
         )
     bias = fields.flag("mlp_bias", default=traits.mlp_bias)
     network = dense(hidden, _dense_intermediate(fields, traits, hidden, index), traits.matrices, bias=bias)

@@ -77,6 +77,8 @@ class FeedForward:
     hidden: int = 0
     matrices: int = field(default=GATED_MATRICES, metadata=OMITTED_AT_DEFAULT)
     """Of a decoder's network, and of an expert: gate, up and down, or two without a gate."""
+    intermediate: int = field(default=0, metadata=OMITTED_AT_DEFAULT)
+    """Width of the dense network, or of the shared experts together; 0: none, or not known."""
 
     @property
     def expert_parameters(self) -> int:
@@ -104,6 +106,17 @@ class Layer:
     norm_parameters: int
     extra_parameters: int = 0
     """Matrices that belong to neither part: cross attention, per-layer embeddings' projections, ..."""
+
+    @property
+    def split_widths(self) -> tuple[int, ...]:
+        """Widths of what output and down projections take in, which tensor parallelism divides.
+
+        Those of latent attention and recurrences are left out.
+        """
+        mixer, network = self.mixer, self.feed_forward
+        attended = mixer.width if mixer is not None and mixer.kind is MixerKind.ATTENTION else 0
+        routed = (network.intermediate, network.expert_intermediate) if network is not None else ()
+        return tuple(width for width in (attended, *routed) if width)
 
     @property
     def parameters(self) -> int:
@@ -228,4 +241,9 @@ def latent_attention(hidden: int, heads: LatentHeads, options: AttentionOptions)
 def dense(hidden: int, intermediate: int, matrices: int, *, bias: bool = False) -> FeedForward:
     """A dense feed-forward network of two matrices, or of three when it is gated."""
     biases = ((matrices - 1) * intermediate + hidden) * bias
-    return FeedForward(matrix_parameters=matrices * hidden * intermediate, other_parameters=biases, hidden=hidden)
+    return FeedForward(
+        matrix_parameters=matrices * hidden * intermediate,
+        other_parameters=biases,
+        hidden=hidden,
+        intermediate=intermediate,
+    )

@@ -153,6 +153,8 @@ class Checkpoint:
     """Name that files and tags of the hub have for it in GGUF (Q5_K_M); "": another format."""
     architecture: str = ""
     """Name that llama.cpp has for it in GGUF; "": another format, or none is stated."""
+    block: int = 0
+    """Side of the square blocks of weights that share a scale; 0: scales are of rows or matrices."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,15 @@ def scope_of(model: Model, precision: str) -> Scope:
     return Scope.NOT_ATTENTION if precision == "nvfp4" and model.is_latent else Scope.ALL
 
 
+def unsplit_width(model: Model, ranks: int, block: int) -> int | None:
+    """The first width of a layer that leaves each rank a part of a block of weights; None where blocks stay whole.
+
+    vLLM and SGLang refuse to load any other (``validate_fp8_block_shape``, ``Fp8MoEMethod.create_weights``).
+    """
+    widths = (width for layer, _ in model.layers for width in layer.split_widths)
+    return next((width for width in widths if width % (ranks * block)), None) if block and ranks > 1 else None
+
+
 @lru_cache(maxsize=4096)
 def weight_bytes(model: Model, precision: str) -> float:
     """Bytes of all weights, as one accelerator that holds the whole model would load them, without padding."""

@@ -52,7 +52,7 @@ CODE_WORDS = {
     "not_listed": "no listed and recent price",
     "not_sold": "not sold in these regions",
     "parallel_degree": "TP not supported",
-    "parallelism": "attention heads not divisible by TP",
+    "parallelism": "attention heads or weight blocks not divisible by TP",
     "precision_unsupported": "precision not supported",
     "precision_untested": "precision untested",
     "prediction_abstained": "no prediction possible",

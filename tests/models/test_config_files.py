@@ -142,6 +142,31 @@ def test_quantised_checkpoint(quantization: dict[str, object], precision: str, s
     assert (checkpoint.precision, checkpoint.scope) == (precision, scope)
 
 
+@pytest.mark.parametrize(
+    ("quantization", "side"),
+    [
+        ({"quant_method": "fp8", "weight_block_size": [128, 128]}, 128),
+        (
+            {
+                "quant_method": "compressed-tensors",
+                "config_groups": {
+                    "group_0": {"weights": {"num_bits": 8, "type": "float", "block_structure": [64, 64]}}
+                },
+            },
+            64,
+        ),
+        ({"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": {"num_bits": 8}}}}, 0),
+        ({"quant_method": "fp8", "weight_block_size": None}, 0),
+        ({"quant_method": "fp8", "weight_block_size": []}, 0),
+        ({"quant_method": "fp8", "weight_block_size": ["128", 128]}, 0),
+        ({"quant_method": "fp8", "weight_block_size": [-128, 128]}, 0),
+    ],
+)
+def test_blocks_that_share_a_scale(quantization: dict[str, object], side: int):
+    """DeepSeek and compressed-tensors name the sides of a block each in their own way."""
+    assert model_of(quantization_config=quantization).checkpoint.block == side
+
+
 def test_notes_of_the_quantiser_beside_the_configuration(tmp_path: Path):
     """``hf_quant_config.json`` stands in for a missing ``quantization_config``."""
     written(tmp_path, LLAMA)
