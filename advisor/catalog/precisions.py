@@ -32,6 +32,8 @@ _QUANTISED_ON_LOAD = "FP8 dynamic, quantised by the engine while loading"
 _IN_BLOCKS = "FP8 block"
 """Scheme of weights that share a scale by :data:`_BLOCK` × :data:`_BLOCK`."""
 _BLOCK = 128
+_KEEPING_BLOCKS = ("vLLM", "SGLang")
+"""Engines of engine_support.csv that refuse to cut a block; of others no such rule is known."""
 _TENSORRT = "tensorrt"
 _TENSORRT_FORMATS = ("", "modelopt")
 """Formats that TensorRT-LLM reads: published weights, and those of NVIDIA Model Optimizer."""
@@ -204,7 +206,7 @@ class Precisions:
 
     def cuts_blocks(self, engine: str) -> bool:
         """Whether tensor parallelism may cut blocks of weights that share a scale; vLLM and SGLang keep them whole."""
-        return engine not in _QUANTISING_ENGINES
+        return engine not in _KEEPING_BLOCKS
 
     def known(self, model: str) -> tuple[str, ...]:
         """Precisions that there are weights for, or that an engine makes while loading, the widest first."""

@@ -136,7 +136,8 @@ def _groups(section: ConfigFields) -> list[dict[str, Any]]:
     """Weights of each group that compressed-tensors lists."""
     groups = section.values.get("config_groups")
     listed = [group for group in groups.values() if isinstance(group, dict)] if isinstance(groups, dict) else []
-    return [group.get("weights") or {} for group in listed]
+    weights = (group.get("weights") for group in listed)
+    return [stated if isinstance(stated, dict) else {} for stated in weights]
 
 
 def _block(section: ConfigFields) -> int:

@@ -156,6 +156,7 @@ def test_quantised_checkpoint(quantization: dict[str, object], precision: str, s
             64,
         ),
         ({"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": {"num_bits": 8}}}}, 0),
+        ({"quant_method": "fp8", "config_groups": {"group_0": {"weights": "8 bit"}}}, 0),
         ({"quant_method": "fp8", "weight_block_size": None}, 0),
         ({"quant_method": "fp8", "weight_block_size": []}, 0),
         ({"quant_method": "fp8", "weight_block_size": ["128", 128]}, 0),
