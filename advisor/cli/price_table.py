@@ -74,9 +74,11 @@ def _sentences(project: Project) -> Iterator[_Sentence]:
     if before.costs and now.monthly is not None and before.monthly is not None:
         yield _plain(f"before: {_money(before.monthly)} USD, a change of {now.monthly - before.monthly:+,.2f} USD")
     if project.is_generated and (project.is_code or hours or project.scaling):
+        alone = (
+            f'schedules count in "{_BY_HOURS}" alone, commitments count' if hours else "schedules and commitments count"
+        )
         yield _plain(
-            "instances of the busiest hours, the fewest nodes of a pool, on demand or spot: schedules and commitments "
-            "count in the plan alone"
+            f"instances of the busiest hours, the fewest nodes of a pool, on demand or spot: {alone} in the plan alone"
         )
     yield from _hour_sentences(project)
     if now.unknown:

@@ -668,12 +668,14 @@ def test_options_of_each_kind_are_priced_as_planned(changes, sold_as, price, tmp
 
 
 def test_generated_fleet_has_a_line_for_each_group(price, tmp_path):
-    """Spot and on demand of a fleet, each with its price; the table says that schedules and commitments do not count."""
+    """Spot and on demand of a fleet, each with its price; the table says which amounts schedules are in."""
     write_files(generate(make_fleet_plan(make_group(), make_group(purchase="spot"))), tmp_path / "infra")
     found = json.loads(price("infra", "--format", "json")[1])
     names = [part["name"] for line in found["projects"][0]["breakdown"]["resources"] for part in line["costComponents"]]
     assert names == ["Instance usage (on-demand, g6.xlarge, us-east-1)", "Instance usage (spot, g6.xlarge, us-east-1)"]
-    assert "schedules and commitments count in the plan alone" in price("infra")[1]
+    told = price("infra")[1]
+    assert 'schedules count in "by its hours" alone, commitments count in the plan alone' in told
+    assert "by the hours of its plan" in told
 
 
 GOOGLE = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-8"}
@@ -743,7 +745,7 @@ def test_a_plan_of_terraform_has_the_hours_of_the_record_beside_it(price, tmp_pa
         out = price(source)[1]
         assert end in out
         assert hours in out
-        assert "count in the plan alone" in out
+        assert 'schedules count in "by its hours" alone, commitments count in the plan alone' in out
     out = price("elsewhere.json")[1]
     assert end not in out
     assert "count in the plan alone" not in out, "Terraform of others has no plan"
