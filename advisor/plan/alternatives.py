@@ -210,16 +210,15 @@ def as_is(current: CurrentCost | None, scope: RungScope, survival: Survive, with
 
 def _why_not_enough(current: CurrentCost, survival: Survive, within_ratio: float) -> str:
     needed, kept = current.instances_needed, current.within_slo_ratio
-    if needed is None or kept is None or current.not_judged:
+    if needed is None or kept is None:
         return current.not_judged
-    if current.instances >= needed:
+    if current.instances >= needed and not current.not_judged:
         return ""
     verb = "keeps" if current.instances == 1 else "keep"
     covered = "" if survival is Survive.NOTHING else " with failures covered"
-    return (
-        f"{current.instances} × {current.instance_type} {verb} {ratio_words(kept)} of the replayed requests within the "
-        f"SLO; {today_short_words(current, within_ratio, covered)}"
-    )
+    why = current.not_judged or today_short_words(current, within_ratio, covered)
+    running = f"{current.instances} × {current.instance_type} {verb} {ratio_words(kept)} of the replayed requests"
+    return f"{running} within the SLO; {why}"
 
 
 def no_rung(scope: RungScope) -> Rung:

@@ -26,7 +26,7 @@ from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, na
 from advisor.plan.values import CurrentCost
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
-from advisor.units import unit_words, usd
+from advisor.units import A_CENT, unit_words, usd
 from advisor.workload.values import Deployment, Exclude, Slo
 
 _CAPS = (
@@ -198,6 +198,8 @@ def _beyond_limits(judged: CurrentCost, formulation: Formulation, validator: Rep
         return replace(judged, not_judged=f"no number of {judged.instance_type} keeps the SLO and the limits")
     count = _busiest(enough.solution)
     needed = f"{count} {'is' if count == 1 else 'are'} needed, at {usd(enough.usd_per_month)} a month"
+    if count == judged.instances and abs(enough.usd_per_month - judged.total_usd_per_month) <= A_CENT:
+        needed = "that many are needed"
     stated = formulation.problem
     own = replace(enough.formulation.problem, limits=stated.limits, quota_limits=stated.quota_limits)
     broken = (use for use in uses(own, enough.solution) if use.name in _CAPS and is_broken(use))

@@ -192,6 +192,19 @@ def test_a_budget_that_nothing_keeps_to_is_said_with_what_enough_machines_cost()
     assert told.instances_needed == needed
 
 
+def test_machines_that_are_enough_and_beyond_a_budget_are_told_with_one_amount():
+    """Today's line and rung have their cost already; the rung says what runs before why it is none."""
+    needed = judged(1, rate=40.0).instances_needed
+    limits = Limits(max_usd_per_month=1.0)
+    told = judged(needed, rate=40.0, limits=limits)
+    why = "that many are needed; limits.max_usd_per_month allows $1.00"
+
+    assert told.not_judged == why
+    rung = as_is(told, RungScope(Step.AS_IS, workload()), Survive.NOTHING, 0.99)
+    assert rung.why_none.startswith(f"{needed} × g6e.xlarge keep ")
+    assert rung.why_none.endswith(f" of the replayed requests within the SLO; {why}")
+
+
 def test_limits_on_changes_have_no_part_in_what_a_load_needs():
     """Two machines of which one may change: as many are needed as without that limit."""
     free = judged(2, rate=40.0)
