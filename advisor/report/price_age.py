@@ -96,7 +96,7 @@ def _listed_words(doubt: DoubtfulPrice) -> str:
     option = f"{' + '.join(doubt.runner_up)} at {cost}"
     if doubt.runner_up_is_old:
         return f"No option has only list prices that are recent; at an old list price, at most: {option}"
-    return f"On listed prices alone: {option}"
+    return f"On listed prices alone, at most: {option}"
 
 
 def _option_usd(usd_per_month: float, *, replayed: bool) -> str:
