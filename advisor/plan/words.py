@@ -233,6 +233,8 @@ def replayed_words(fleet: Fleet, slo: Mapping[str, Any]) -> Iterator[str]:
     if not fleet.unit.is_one_pass:
         yield from latency_words(fleet.unit, fleet.confirmed.ttft_p95_ms, fleet.confirmed.tpot_p95_ms)
         return
+    if fleet.confirmed.real_time_factor_p95 is not None:
+        yield f"real-time factor p95 {fleet.confirmed.real_time_factor_p95:.2g}"
     percentile, value_ms = replayed_first(fleet, slo)
     if value_ms is not None:
         yield f"latency {percentile} {milliseconds(value_ms)}"

@@ -187,7 +187,18 @@ def _verdict(why: Why) -> str:
     if why.contender is None or why.obstacles:
         return "cannot serve this alone as it is asked"
     less = 1 - why.contender.total_usd_per_month / why.rival.total_usd_per_month if why.rival else 0.0
-    return f"does not win{_reason(less)}"
+    return f"does not win{_kept_words(why.contender, less) if why.is_less_simple else _reason(less)}"
+
+
+def _kept_words(contender: Contender, less_ratio: float) -> str:
+    """Words for a type that costs so much less than a recommended fleet which is preferred to it."""
+    engine, kept = contender.other_engine, "precisions, backends or types"
+    takes = (
+        f" with {engine}, not a preferred engine there"
+        if engine
+        else f", and the recommended fleet has preferred {kept}"
+    )
+    return f": it costs {less_ratio:.1%} less{takes} (limits.simplicity)"
 
 
 def _reason(less_ratio: float) -> str:

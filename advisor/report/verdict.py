@@ -376,6 +376,13 @@ def _cheapest_words(fleet: Fleet) -> Iterator[str]:
         return
     backends = len({group.backend for group in fleet.groups})
     takes = f"{counted(cheapest.backends, 'backend')} in place of {backends}"
+    if cheapest.backends == backends and cheapest.other_engines:
+        others, kept = (
+            " and ".join(dict.fromkeys(names))
+            for names in (cheapest.other_engines, (group.engine for group in fleet.groups))
+        )
+        yield f"{told} with {others}, not a preferred engine there: {kept} is recommended (limits.simplicity)."
+        return
     if cheapest.backends == backends:
         takes = "more instance types"
     yield f"{told} and takes {takes}: the simpler fleet is recommended (limits.simplicity)."
@@ -450,12 +457,13 @@ def _gguf_words(group: FleetGroup) -> str:
 
 
 def _zone_words(fleet: Fleet) -> Iterator[str]:
-    assumed = dict.fromkeys(
-        f"{group.instance_type} is sold in {group.zones} zones of {group.region}"
-        for group in fleet.groups
-        if group.zones > 1 and not group.zones_verified
-    )
-    if assumed:
+    most: dict[tuple[str, str], int] = {}
+    for group in fleet.groups:
+        if group.zones > 1 and not group.zones_verified:
+            sold = (group.instance_type, group.region)
+            most[sold] = max(group.zones, most.get(sold, 0))
+    if most:
+        assumed = (f"{name} is sold in {zones} zones of {region}" for (name, region), zones in most.items())
         yield f"Zones: not verified that {' and '.join(assumed)}."
 
 

@@ -450,6 +450,31 @@ def test_a_cheaper_fleet_that_the_search_missed_is_told_by_how_much(cost_usd, to
     assert told in str(why_section(answer))
 
 
+@pytest.mark.parametrize(
+    ("engine", "told"),
+    [
+        (
+            "TensorRT-LLM",
+            "does not win: it costs 7.0% less with TensorRT-LLM, not a preferred engine there (limits.simplicity)",
+        ),
+        ("", "does not win: it costs 7.0% less, and the recommended fleet has preferred precisions, backends or types"),
+    ],
+)
+def test_a_cheaper_fleet_that_is_less_simple_was_not_missed(engine, told):
+    """The recommended fleet is preferred to it within ``limits.simplicity``."""
+    place = {"provider": "aws", "region": "us-east-1", "purchase": "spot", "precision": "fp8", "tensor_parallel": 8}
+    ours = Contender(
+        instance_type="p5.48xlarge", instances=2, usd_per_hour=1.0, total_usd_per_month=6_266.52, other_engine=engine, **place
+    )  # fmt: skip
+    others = replace(ours, instance_type="p4de.24xlarge", total_usd_per_month=6_738.31, other_engine="")
+    answer = Why(
+        instance_type="p5.48xlarge", region=None, wins=False, contender=ours, rival=others,
+        recommended_usd_per_month=6_738.31, price=None, targets=(), load=(), obstacles=(), is_less_simple=True,
+    )  # fmt: skip
+
+    assert told in str(why_section(answer))
+
+
 def test_a_cheaper_fleet_without_a_recommended_type_is_said_with_how_to_plan_it():
     """The type does not stay recommended beside a fleet of others that costs less."""
     place = {"provider": "aws", "region": "us-east-1", "purchase": "spot", "precision": "bf16", "tensor_parallel": 1}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.demand.values import Backtest
+from advisor.demand.values import Backtest, Unit
 from advisor.models.model import ModelFile
 from advisor.plan.fleet.chosen import (
     Cheapest,
@@ -434,6 +434,38 @@ def test_a_cheaper_fleet_names_what_is_preferred_to_it(group, lossy, words):
     assert words in lines_of(make_plan(fleet))["Cheapest"]
 
 
+def test_a_cheaper_fleet_with_an_engine_that_is_not_preferred_is_told_so():
+    """It has one backend and one type too: an engine beside the preferred one counts twice."""
+    cheapest = Cheapest(("2 × p5.48xlarge spot",), 900.0, 12.0, 1, other_engines=("TensorRT-LLM",))
+    told = lines_of(make_plan(make_fleet(make_group(6, engine="vLLM"), cheapest=cheapest)))["Cheapest"]
+
+    assert told == (
+        "Cheapest: 2 × p5.48xlarge spot costs $12.00 less with TensorRT-LLM, not a preferred engine there: vLLM is "
+        "recommended (limits.simplicity)."
+    )
+
+
+def test_zones_of_a_type_are_doubted_once():
+    """Groups of a type in a region that are thought to be in two and in three of its zones: the larger number."""
+    groups = [
+        make_group(2, zones=zones, zones_verified=False, purchase=paid)
+        for zones, paid in ((2, "spot"), (3, "on_demand"))
+    ]
+
+    assert (
+        lines_of(make_plan(make_fleet(*groups)))["Zones"]
+        == "Zones: not verified that g6e.xlarge is sold in 3 zones of us-east-1."
+    )
+
+
+def test_a_transcript_is_told_with_its_real_time_factor():
+    """The target that is stated, before the latency that it is of."""
+    replay = replace(make_fleet(make_group(1)).confirmed, real_time_factor_p95=0.1434)
+    fleet = make_fleet(make_group(1), unit=Unit.AUDIO, confirmed=replay)
+
+    assert ", real-time factor p95 0.14, latency p95 " in lines_of(make_plan(fleet))["Replay"]
+
+
 def test_weights_of_a_file_are_those_that_it_holds():
     """llama.cpp serves a GGUF file in its own quantisation: nobody has to make other weights."""
     group = make_group(2, precision="int8", weights="", engine="llama.cpp server")
@@ -465,7 +497,7 @@ def test_a_price_in_doubt_comes_with_the_fleet_on_listed_prices():
     [
         (
             PriceRange(3000.0, 4500.0, "A", 4100.0, rival_replayed=True, rival_in_doubt=True),
-            "fleet costs $4,500.00 and A $4,100.00 by a price that is in doubt too. On listed prices alone: B at $6,817.45.",
+            "fleet costs $4,500.00 and A $4,100.00 by a price that is in doubt too. On listed prices alone, at most: B at $6,817.45.",
         ),
         (
             PriceRange(3000.0, 4500.0, "5 × g6e.xlarge on demand", 4100.0, rival_replayed=False, rival_in_doubt=False),

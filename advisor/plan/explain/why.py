@@ -64,6 +64,8 @@ class Contender:
     groups: int = 1
     instances_by_class: tuple[int, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
     """In each of the fleet's hour classes; (): the same at all hours."""
+    other_engine: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """Engine that it is served by where that is not the preferred one of its accelerator; "" where it is."""
     limited_by: str = field(default="", metadata=OMITTED_AT_DEFAULT)
     """Limit that keeps its replicas below what their accelerators sustain: ``network 2.5 Gbit/s``; "": none."""
 
@@ -119,6 +121,8 @@ class Why:
     """Where it cannot serve the demand: why not, and what would lift that."""
     is_rival_missed: bool = field(default=False, metadata=OMITTED_AT_DEFAULT)
     """Whether the fleet without it costs less than all that the search found with it."""
+    is_less_simple: bool = field(default=False, metadata=OMITTED_AT_DEFAULT)
+    """Whether it costs less than the recommended fleet, which is preferred to it within ``limits.simplicity``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,6 +167,7 @@ def why(under: Under, catalog: Catalog, instance_type: str, region: str | None =
         load=case.load(wins=fleets.wins) if has_load else (),
         obstacles=obstacles,
         is_rival_missed=fleets.is_rival_missed,
+        is_less_simple=fleets.is_less_simple(requirements.workload.limits.simplicity),
     )
 
 
@@ -231,6 +236,14 @@ class _Fleets:
             return False
         cheapest = self.recommended.cheapest or self.recommended
         return self.theirs.usd_per_month < cheapest.usd_per_month - A_CENT
+
+    def is_less_simple(self, simplicity: float) -> bool:
+        """Whether the fleet of the type costs less, and so little that one of others is preferred to it."""
+        if self.wins or self.ours is None or self.theirs is None:
+            return False
+        ours, theirs = self.ours, self.theirs
+        is_preferred = preference(theirs.solution) < preference(ours.solution)
+        return is_preferred and ours.usd_per_month < theirs.usd_per_month <= ours.usd_per_month * (1 + simplicity)
 
 
 class _Case:
@@ -486,6 +499,7 @@ def _contender(confirmed: Confirmed, requirements: Requirements) -> Contender:
     candidate = confirmed.formulation.pool_set.sources[main.pool.key].served.candidate
     return Contender(
         **fleet_in_short(confirmed),
+        other_engine=candidate.engine if main.pool.is_beside else "",
         usd_per_hour=main.tariff.usd_per_hour,
         limited_by=limit_words(candidate, confirmed.planned_rates()[name_of(main)], requirements),
     )

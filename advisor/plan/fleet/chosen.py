@@ -317,6 +317,8 @@ class Confirmation:
     """Batch work: from the start of a run to the end of its last item; None where that is after the deadline."""
     unavoidable_late_ratio: float = field(default=0.0, metadata=OMITTED_AT_DEFAULT)
     """Share of the requests that is late on any number of these machines, even where each serves no other request."""
+    real_time_factor_p95: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Seconds of transcripts ÷ those of their recordings; None: the SLO has no such target."""
     short: ReplayGap = field(default=ReplayGap.NONE, metadata=OMITTED_AT_DEFAULT)
     """Limit that a share misses: the margin, where the fleet is to be run, or the SLO, where it is refused."""
 
@@ -422,6 +424,9 @@ class Cheapest:
     """Of the cheapest."""
     lossy_precisions: tuple[str, ...] = ()
     """Precisions of the cheapest that lose quality, named by the workload after those of the recommended fleet."""
+    other_engines: tuple[str, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
+    """Engines of the cheapest that are not the preferred ones of their accelerators, where it has more backends of such
+    than the recommended fleet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -350,7 +350,24 @@ def _cheapest(confirmed: Confirmed) -> chosen.Cheapest | None:
         usd_per_month_more=round(confirmed.usd_per_month - confirmed.cheapest.usd_per_month, 2),
         backends=len({backend_of(allocation.pool) for allocation in confirmed.cheapest.solution.allocations}),
         lossy_precisions=tuple(_lossier_precisions(confirmed.cheapest, loss_rank(confirmed.solution))),
+        other_engines=_other_engines(confirmed.cheapest, confirmed),
     )
+
+
+def _other_engines(cheapest: Confirmed, preferred: Confirmed) -> tuple[str, ...]:
+    """Engines of the cheapest fleet beside the preferred ones; none where it has no more such backends."""
+    beside, kept = (
+        {
+            backend_of(allocation.pool): allocation.pool.key
+            for allocation in fleet.solution.allocations
+            if allocation.pool.is_beside
+        }
+        for fleet in (cheapest, preferred)
+    )
+    if len(beside) <= len(kept):
+        return ()
+    sources = cheapest.formulation.pool_set.sources
+    return tuple(dict.fromkeys(sources[key].served.candidate.engine for key in beside.values()))
 
 
 def _lossier_precisions(confirmed: Confirmed, rank: int) -> Iterator[str]:

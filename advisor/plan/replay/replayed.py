@@ -498,6 +498,7 @@ class ReplayedFleets:
             without_part_within_slo_ratio=trial.without_part_ratio,
             ttft_p95_ms=trial.ttft_p95_ms,
             tpot_p95_ms=trial.tpot_p95_ms,
+            real_time_factor_p95=trial.real_time_factor_p95,
             headroom_factor=factor,
             reached=trial.reached,
             arrivals=rehearsal.words,

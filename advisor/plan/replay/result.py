@@ -19,7 +19,7 @@ from advisor.percentiles import percentiles
 from advisor.plan.fleet.chosen import QUANTILES, LatencyDistribution
 from advisor.plan.replay.sessions import Session, Window, billed_hours
 from advisor.plan.replay.values import Cutoff, GroupResult, Outcome, ReplayGroup, ReplayResult
-from advisor.records import dataclass
+from advisor.records import dataclass, replace
 from advisor.units import MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MONTH
 from advisor.workload.values import Slo
 
@@ -161,6 +161,17 @@ def latencies_s(outcome: Outcome, requests: Requests) -> Mapping[str, Latencies]
     }
 
 
+def real_time_factor_p95(outcome: Outcome, requests: Requests) -> float | None:
+    """95th percentile of the real-time factors of the transcripts; None where there are none."""
+    factors = _seconds_per_recorded_ms(outcome, requests.input_tokens, requests.output_tokens)
+    return p95_ms(*latencies_s(replace(outcome, ttft_s=factors), requests)["ttft"])
+
+
+def _seconds_per_recorded_ms(outcome: Outcome, input_tokens: Integers, output_tokens: Integers) -> Floats:
+    """Seconds until transcripts ÷ ms of their recordings: times 1,000, the real-time factor."""
+    return outcome.ttft_s / np.maximum(input_tokens * output_tokens, 1)
+
+
 def p95_ms(seconds: Floats, weights: Floats | None = None) -> float | None:
     """95th percentile of seconds in ms, each of some weight; None where there are none."""
     return percentiles(seconds, (_PERCENTILE,), weights)[0] * MS_PER_SECOND if seconds.size else None
@@ -245,7 +256,6 @@ def within_targets(outcome: Outcome, input_tokens: Integers, output_tokens: Inte
     """Whether requests of such sizes kept every target; one-token answers have no time per token to miss.
 
     Where no target limits its wait, its replica has to keep up (:mod:`advisor.plan.replay.fleet`).
-    Sizes of recordings are in ms: seconds per ms, times 1,000, is the real-time factor.
     """
     kept = outcome.group >= 0
     limits: tuple[tuple[float | None, Callable[[], Floats]], ...] = (
@@ -253,10 +263,7 @@ def within_targets(outcome: Outcome, input_tokens: Integers, output_tokens: Inte
         (slo.tpot_p95_ms, lambda: outcome.decode_s / np.maximum(output_tokens - 1, 1)),
         (slo.e2e_p95_ms, lambda: outcome.ttft_s + outcome.decode_s),
         (slo.latency_ms, lambda: outcome.ttft_s),
-        (
-            slo.real_time_factor,
-            lambda: outcome.ttft_s / np.maximum(input_tokens * output_tokens, 1),
-        ),
+        (slo.real_time_factor, lambda: _seconds_per_recorded_ms(outcome, input_tokens, output_tokens)),
     )
     for limit_ms, seconds in limits:
         if limit_ms is not None:

@@ -47,7 +47,7 @@ from advisor.plan.replay.groups import (
     thinned,
     without_lost,
 )
-from advisor.plan.replay.result import distributions, latencies_s, p95_ms, weighted_share, within
+from advisor.plan.replay.result import distributions, latencies_s, p95_ms, real_time_factor_p95, weighted_share, within
 from advisor.plan.replay.steady import LIFETIMES, SteadyLoad, filling_minutes, settling_minutes
 from advisor.plan.replay.unavoidable import UnavoidableLateness
 from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Route
@@ -97,6 +97,8 @@ class Trial:
     """Class of hours whose requests are late; None: not that of one class, or nothing is late."""
     unavoidable_late_ratio: float = 0.0
     """Share of the requests that is late on however many of these replicas."""
+    real_time_factor_p95: float | None = None
+    """None: the SLO has no real-time factor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,8 @@ class _Seen:
     """Whether all requests were simulated; shares are estimates otherwise where too many are late."""
     latencies: tuple[LatencyDistribution, ...] = ()
     """Empty where not all of it was asked for."""
+    real_time_factor_p95: float | None = None
+    """None: the SLO has none."""
     late_class: int | None = None
     """Class of hours that it is of, or that has most of the late requests; None where none is told apart."""
 
@@ -291,6 +295,7 @@ class Trials:
             late=tuple(sorted(late)) or tuple(range(len(groups))),
             reached=min(sample.share, sample.busiest_share, worst) >= self.wanted,
             latencies=sample.latencies,
+            real_time_factor_p95=sample.real_time_factor_p95,
             unavoidable_late_ratio=self.unavoidable_late_ratio,
             late_class=next((seen.late_class for seen in failed), None),
         )
@@ -596,6 +601,9 @@ class Trials:
             tpot_p95_ms=p95_ms(*latencies["tpot"]),
             late=tuple(self._late(outcome, kept, judged, requests, count)),
             is_whole=whole,
+            real_time_factor_p95=None
+            if self._slo.real_time_factor is None
+            else real_time_factor_p95(outcome, requests),
             latencies=tuple(distributions(latencies, self._slo, self._requirements.demand.unit)) if whole else (),
             late_class=self._late_class(part_of(requests, np.flatnonzero(judged & ~kept))),
         )
