@@ -169,7 +169,8 @@ def real_time_factor_p95(outcome: Outcome, requests: Requests) -> float | None:
 
 def _seconds_per_recorded_ms(outcome: Outcome, input_tokens: Integers, output_tokens: Integers) -> Floats:
     """Seconds until transcripts ÷ ms of their recordings: times 1,000, the real-time factor."""
-    return outcome.ttft_s / np.maximum(input_tokens * output_tokens, 1)
+    factors: Floats = outcome.ttft_s / np.maximum(input_tokens * output_tokens, 1)
+    return factors
 
 
 def p95_ms(seconds: Floats, weights: Floats | None = None) -> float | None:

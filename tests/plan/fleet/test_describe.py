@@ -152,6 +152,20 @@ def test_the_cheapest_fleet_is_told_where_a_simpler_one_is_taken(chosen, lossy):
     assert described(formulation, context, chosen).cheapest is None
 
 
+@pytest.mark.parametrize("both", [False, True])
+def test_engines_that_are_not_preferred_are_told_of_the_cheapest_fleet_alone(both):
+    """Where the recommended fleet has as many of them, they are no reason to prefer it."""
+    formulation, context = posed()
+    fleet = solved(formulation, ("g6e.xlarge", "spot", (2,)), usd=4321.0)
+    (group,) = fleet.allocations
+    beside = replace(group, pool=replace(group.pool, is_beside=True))
+    cheapest = replace(fleet, allocations=(beside,))
+    kept = Allocation(replace(group.pool, is_beside=both), group.tariff, (3,))
+    told = described(formulation, context, kept, cheapest=cheapest, usd=5000.0).cheapest
+
+    assert told.other_engines == (() if both else ("vLLM",))
+
+
 def test_the_same_machines_in_another_precision_are_no_cheaper_fleet():
     """What they cost less is a part of a download."""
     formulation, context = posed()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from advisor.demand.trace_columns import Requests
 from advisor.demand.values import Unit
 from advisor.plan.fleet.chosen import QUANTILES
-from advisor.plan.replay.result import distributions, latencies_s, p95_ms
+from advisor.plan.replay.result import distributions, latencies_s, p95_ms, real_time_factor_p95
 from advisor.plan.replay.values import Outcome
 from advisor.workload.values import Slo
 
@@ -39,6 +39,17 @@ def test_each_latency_is_of_the_answers_that_have_it():
     assert of_tokens["tpot"].within_target_ratio == 0.5
     assert of_tokens["e2e"].within_target_ratio is None
     assert of_tokens["tpot"].p50_ms == pytest.approx(60.0)
+
+
+def test_a_real_time_factor_is_of_each_recording():
+    """Seconds of a transcript ÷ those of its own recording, of those that are answered: a short one may have the most."""
+    sizes = np.array([2_000, 60_000, 1_000], np.int32)
+    requests = Requests(np.arange(3.0), sizes, np.ones(3, np.int32))
+
+    assert real_time_factor_p95(outcome_of([0.4, 3.0, 0.9], [0.0] * 3, [0, 0, -1]), requests) == pytest.approx(
+        0.2, abs=0.01
+    )
+    assert real_time_factor_p95(outcome_of([0.4] * 3, [0.0] * 3, [-1] * 3), requests) is None
 
 
 def test_answers_of_one_pass_have_one_latency():
