@@ -117,7 +117,9 @@ def test_list_says_in_words_what_is_sold_at_an_unknown_price(provider, name):
 def test_show_says_in_words_what_is_sold_at_an_unknown_price(provider, name):
     """The layers of the type too."""
     arguments = ("show", name, "--provider", provider, "--region", place(provider, name))
-    assert re.search(r" unknown +- +unpriced +- +sold, price unknown$", run(*arguments).stdout, re.MULTILINE)
+    assert re.search(r" unknown +- +unpriced +-$", run(*arguments).stdout, re.MULTILINE)
+    wide = run(*arguments, "--wide").stdout
+    assert re.search(r" unknown +- +unpriced +- +sold, price unknown$", wide, re.MULTILINE)
     rows = json.loads(run(*arguments, "--format", "json").stdout)["prices"]
     (row,) = (row for row in rows if row["purchase"] == "on_demand")
     assert (row["usd_per_hour"], row["quality"]) == (None, "unpriced")

@@ -16,8 +16,10 @@ from advisor.plan.problem.charges import (
     usd_per_request,
     way_of,
 )
+from advisor.plan.problem.formulas import hours_per_month
 from advisor.plan.problem.values import Allocation, PurchaseOption, Tariff
 from advisor.plan.solve.alone import whole_shares
+from advisor.units import SECONDS_PER_HOUR
 from advisor.workload.values import Scaling
 from plan.fleet.problems import optimise, pool_of, problem_of
 
@@ -86,13 +88,14 @@ def test_machines_that_rest_are_hosts():
 
 
 @pytest.mark.parametrize("region", [GOOGLE, AZURE])
-def test_nodes_pay_for_no_load_balancer(region):
-    """Gateway, address, alarms and what servers write are all that a region charges for nodes."""
+def test_nodes_pay_for_a_gateway_and_no_load_balancer(region):
+    """That, what leaves by NAT, alarms and what servers write are all that a region charges for nodes."""
     node = pool("a", region, on_nodes=True)
     asked = problem(node)
     items = {charge.item for charge in standing_charges(asked, fleet(node), whole_shares(asked, node))}
 
-    assert items == {"nat_gateway", "public_ip", "log_ingest", "alarm" if region == GOOGLE else "log_alarm"}
+    of_provider = {"gateway_proxy", "alarm"} if region == GOOGLE else {"log_alarm"}
+    assert items == {"nat_gateway", "public_ip", "log_ingest", "gateway", "gateway_data"} | of_provider
 
 
 def test_a_server_that_logs_nothing_pays_for_no_lines():
@@ -101,18 +104,22 @@ def test_a_server_that_logs_nothing_pays_for_no_lines():
     asked = problem(silent)
     charges = list(standing_charges(asked, fleet(silent), whole_shares(asked, silent)))
 
-    assert "log_ingest" not in {charge.item for charge in charges}
-    assert usd_per_request(asked, silent, silent.tariffs[0]) == 0
+    by_item = {charge.item: charge.usd_per_month for charge in charges}
+    assert "log_ingest" not in by_item
+    requests = SECONDS_PER_HOUR * sum(hours_per_month(hour) * hour.mean_rate for hour in asked.hours)
+    assert usd_per_request(asked, silent, silent.tariffs[0]) * requests == pytest.approx(
+        by_item["gateway_data"], abs=0.005
+    )
     alone = alone_usd_per_month(asked)[way_of(silent, silent.tariffs[0])]
     by_the_month = [charge.usd_per_month for charge in charges if charge.item != "nat_gateway"]
     assert alone == pytest.approx(sum(by_the_month), abs=0.02)
 
 
-@pytest.mark.parametrize("region", [GOOGLE, AZURE])
-def test_the_cheapest_fleet_knows_what_stands_before_its_machines(region):
-    """Hosts that cost a little less than nodes are dearer with their load balancer; where both are, all are nodes."""
+@pytest.mark.parametrize(("region", "usd_per_hour"), [(GOOGLE, 1.004), (AZURE, 1.01)])
+def test_the_cheapest_fleet_knows_what_stands_before_its_machines(region, usd_per_hour):
+    """Hosts that cost a little less than nodes are dearer with what is theirs alone; where both are, all are nodes."""
     host, node = pool("host", region), pool("node", region, on_nodes=True)
-    dearer = replace(node, tariffs=(replace(node.tariffs[0], usd_per_hour=1.01),))
+    dearer = replace(node, tariffs=(replace(node.tariffs[0], usd_per_hour=usd_per_hour),))
     asked = problem(host, dearer)
     (allocation,) = optimise(asked).allocations
     both = fleet(host, dearer)
