@@ -79,15 +79,15 @@ def test_heads_that_cannot_be_split_are_named():
 @pytest.mark.parametrize("engine", ["vLLM", "SGLang"])
 def test_blocks_of_weights_are_cut_by_no_rank(engine):
     """Experts of 1536 are 192 wide on 8 ranks, which blocks of 128 do not divide, and 384 on 4."""
-    found = outcomes("p5.48xlarge", "Qwen/Qwen3-235B-A22B", precisions=("fp8",), engines=(engine,))
+    judged = outcomes("p5.48xlarge", "Qwen/Qwen3-235B-A22B", precisions=("fp8",), engines=(engine,))
 
-    (rejection,) = [one for one in found if not isinstance(one, Candidate) and one.tensor_parallel == 8]
+    (rejection,) = [layout for layout in judged if not isinstance(layout, Candidate) and layout.tensor_parallel == 8]
     assert (rejection.code, rejection.needed, rejection.available) == ("parallelism", 128, 192)
     assert rejection.message == (
         "p5.48xlarge fp8 on 8 accelerators: layers of width 1,536 come to 192 on each of 8 accelerators, and "
         f"{engine} splits fp8 weights with a scale for each block of 128 × 128 into multiples of 128 alone"
     )
-    assert ("fp8", 4, "fits") in codes(found)
+    assert ("fp8", 4, "fits") in codes(judged)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ Charges of a region by the load: rules of its balancer and logs, and of what the
 """
 
 import math
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from statistics import median
@@ -411,8 +410,9 @@ def _price(catalog: Catalog, place: tuple[str, str], item: str, entrance: Entran
         return machine_price(catalog, region, entrance)
     if item == "container_entrance":
         return container_entrance_price(catalog, region, entrance)
-    of_balancer = re.sub(f"^{GATEWAY}", BALANCER, item)
-    return catalog.service_price(provider, of_balancer, region)
+    if item.startswith(GATEWAY):
+        item = BALANCER + item.removeprefix(GATEWAY)
+    return catalog.service_price(provider, item, region)
 
 
 _WITH_ANY = (Per.HOSTS, Per.NODES, Per.GPU_NODES)

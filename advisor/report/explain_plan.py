@@ -192,12 +192,8 @@ def _verdict(why: Why) -> str:
 
 def _kept_words(contender: Contender, less_ratio: float) -> str:
     """Words for a type that costs so much less than a recommended fleet which is preferred to it."""
-    engine, kept = contender.other_engine, "precisions, backends or types"
-    takes = (
-        f" with {engine}, not a preferred engine there"
-        if engine
-        else f", and the recommended fleet has preferred {kept}"
-    )
+    engine = contender.other_engine
+    takes = f" with {engine}, not a preferred engine there" if engine else " and is less simple or lossier"
     return f": it costs {less_ratio:.1%} less{takes} (limits.simplicity)"
 
 

@@ -375,16 +375,13 @@ def _cheapest_words(fleet: Fleet) -> Iterator[str]:
         yield f"{told} in {lossy}: {_kept_weights(fleet)} recommended (limits.simplicity)."
         return
     backends = len({group.backend for group in fleet.groups})
-    takes = f"{counted(cheapest.backends, 'backend')} in place of {backends}"
     if cheapest.backends == backends and cheapest.other_engines:
-        others, kept = (
-            " and ".join(dict.fromkeys(names))
-            for names in (cheapest.other_engines, (group.engine for group in fleet.groups))
-        )
+        others = " and ".join(cheapest.other_engines)
+        kept = " and ".join(dict.fromkeys(group.engine for group in fleet.groups))
         yield f"{told} with {others}, not a preferred engine there: {kept} is recommended (limits.simplicity)."
         return
-    if cheapest.backends == backends:
-        takes = "more instance types"
+    is_alike = cheapest.backends == backends
+    takes = "more instance types" if is_alike else f"{counted(cheapest.backends, 'backend')} in place of {backends}"
     yield f"{told} and takes {takes}: the simpler fleet is recommended (limits.simplicity)."
 
 

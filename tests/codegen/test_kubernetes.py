@@ -581,7 +581,9 @@ def test_a_pod_whose_engine_hangs_is_restarted(statuses, lives):
     """TensorRT-LLM answers /health while it hangs: its liveness probe asks for a token, readiness does not."""
     files = generate(make_fleet_plan(make_group()), wanted=Wanted(target="eks", engine=Engine.TENSORRT_LLM)).files
     (key,) = (path for path in files if path.startswith("kubernetes/us-east-1/us-east-1"))
-    (pod,) = (one["spec"]["template"]["spec"] for one in yaml.safe_load_all(files[key]) if one["kind"] == "Deployment")
+    (pod,) = (
+        part["spec"]["template"]["spec"] for part in yaml.safe_load_all(files[key]) if part["kind"] == "Deployment"
+    )
     (container,) = pod["containers"]
     assert container["readinessProbe"]["httpGet"]["path"] == container["startupProbe"]["httpGet"]["path"] == "/health"
     probe = container["livenessProbe"]

@@ -457,7 +457,7 @@ def test_a_cheaper_fleet_that_the_search_missed_is_told_by_how_much(cost_usd, to
             "TensorRT-LLM",
             "does not win: it costs 7.0% less with TensorRT-LLM, not a preferred engine there (limits.simplicity)",
         ),
-        ("", "does not win: it costs 7.0% less, and the recommended fleet has preferred precisions, backends or types"),
+        ("", "does not win: it costs 7.0% less and is less simple or lossier"),
     ],
 )
 def test_a_cheaper_fleet_that_is_less_simple_was_not_missed(engine, told):

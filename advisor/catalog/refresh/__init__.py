@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 GROUP = "advisor.catalog_providers"
 BUILT_IN = ("aws", "gcp", "azure")
+_FAULTS = (Exception, SystemExit)
+"""Whatever code of others raises; Ctrl-C stays what it is."""
+_FIX = "fix or remove the package that brings it"
 
 
 def plugin_names() -> tuple[str, ...]:
@@ -49,10 +52,6 @@ def plugin(name: str) -> "Ask":
         return _checked_job(point, ask, catalog, wanted)
 
     return checked
-
-
-_FAULTS = (Exception, SystemExit)
-"""Whatever code of others raises; Ctrl-C stays what it is."""
 
 
 def _checked_job(point: "EntryPoint", ask: "Ask", catalog: "Catalog", wanted: "Sequence[str]") -> "RefreshJob":
@@ -85,9 +84,6 @@ def _checked_rows(point: "EntryPoint", read: "Callable[[], Iterable[Row]]") -> "
     if strange is not None:
         raise Denied(f"{_named(point)} gave {type(strange).__name__}, no row", _FIX)
     return rows
-
-
-_FIX = "fix or remove the package that brings it"
 
 
 def _fault(point: "EntryPoint", what: str) -> InputError:
