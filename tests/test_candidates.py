@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from advisor.candidates import ANY, Candidate, divides_heads, judge, judge_hardware, judging, match, parallel_choices
+from advisor.candidates.values import block_shortfall, is_expert_parallel
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.demand.lengths import declared_demand
 from advisor.errors import InputError
 from advisor.library import fit, predict
 from advisor.models import find_model
-from advisor.models.weights import unsplit_width
+from advisor.models.model import Adapters
+from advisor.models.weights import SplitWidth, split_block
 from advisor.performance.groups import with_measured_engines
 from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
@@ -76,37 +78,65 @@ def test_heads_that_cannot_be_split_are_named():
     assert (rejection.code, rejection.needed, rejection.available) == ("parallelism", 8, 28)
 
 
-@pytest.mark.parametrize("engine", ["vLLM", "SGLang"])
-def test_blocks_of_weights_are_cut_by_no_rank(engine):
-    """Experts of 1536 are 192 wide on 8 ranks, which blocks of 128 do not divide, and 384 on 4."""
+@pytest.mark.parametrize(("engine", "of_four"), [("vLLM", True), ("SGLang", False)])
+def test_experts_whose_blocks_ranks_would_cut_stay_whole(engine, of_four):
+    """Experts of 1536 are 192 wide on 8 ranks, which blocks of 128 do not divide; two replicas of vLLM's are 8 too."""
     judged = outcomes("p5.48xlarge", "Qwen/Qwen3-235B-A22B", precisions=("fp8",), engines=(engine,))
 
-    (rejection,) = [layout for layout in judged if not isinstance(layout, Candidate) and layout.tensor_parallel == 8]
-    assert (rejection.code, rejection.needed, rejection.available) == ("parallelism", 128, 192)
+    layouts = {layout.tensor_parallel: layout for layout in judged if isinstance(layout, Candidate)}
+    assert {ranks: layout.expert_parallel for ranks, layout in layouts.items()} == {4: of_four, 8: True}
+    assert layouts[4].replicas_per_instance == 2
+
+
+def test_blocks_of_weights_are_cut_by_no_rank():
+    """A dense width of 25600 is 1600 on 16 ranks, which blocks of 128 do not divide, and nothing else can hold it."""
+    judged = outcomes("a2-megagpu-16g", "Qwen/Qwen3-32B", "gcp", precisions=("fp8",), engines=("vLLM",))
+
+    (rejection,) = [layout for layout in judged if not isinstance(layout, Candidate) and layout.tensor_parallel == 16]
+    assert (rejection.code, rejection.needed, rejection.available) == ("parallelism", 128, 1600)
     assert rejection.message == (
-        "p5.48xlarge fp8 on 8 accelerators: layers of width 1,536 come to 192 on each of 8 accelerators, and "
-        f"{engine} splits fp8 weights with a scale for each block of 128 × 128 into multiples of 128 alone"
+        "a2-megagpu-16g fp8 on 16 accelerators: layers of width 25,600 come to 1,600 on each of 16 accelerators, and "
+        "vLLM splits fp8 weights with a scale for each block of 128 × 128 into multiples of 128 alone"
     )
-    assert ("fp8", 4, "fits") in codes(judged)
+    assert ("fp8", 8, "fits") in codes(judged)
 
 
 @pytest.mark.parametrize(
-    ("provider", "instance_type", "model", "engine", "fitting", "refused"),
+    ("provider", "instance_type", "model", "engine", "whole", "cut"),
     [
-        ("aws", "p5en.48xlarge", "deepseek-ai/DeepSeek-V3", "vLLM", {8}, set()),
-        ("aws", "p5en.48xlarge", "MiniMaxAI/MiniMax-M2", "vLLM", {2, 4}, {8}),
-        ("aws", "p5en.48xlarge", "Qwen/Qwen3-30B-A3B-FP8", "vLLM", {1, 2}, {4, 8}),
-        ("gcp", "a2-megagpu-16g", "Qwen/Qwen3-32B", "vLLM", {2, 4, 8}, {16}),
-        ("aws", "p5.48xlarge", "Qwen/Qwen2.5-72B-Instruct", "vLLM", {2, 4, 8}, set()),
-        ("aws", "p5.48xlarge", "Qwen/Qwen3-235B-A22B", "TensorRT-LLM", {8}, set()),
+        ("aws", "p5en.48xlarge", "deepseek-ai/DeepSeek-V3", "vLLM", set(), {8}),
+        ("aws", "p5en.48xlarge", "MiniMaxAI/MiniMax-M2", "vLLM", {2, 4, 8}, set()),
+        ("aws", "p5en.48xlarge", "Qwen/Qwen3-30B-A3B-FP8", "vLLM", {1, 2, 4, 8}, set()),
+        ("aws", "p5en.48xlarge", "Qwen/Qwen3-30B-A3B-FP8", "SGLang", {4, 8}, {1, 2}),
+        ("gcp", "a2-megagpu-16g", "Qwen/Qwen3-32B", "vLLM", set(), {1, 2, 4, 8}),
+        ("aws", "p5.48xlarge", "Qwen/Qwen2.5-72B-Instruct", "vLLM", set(), {2, 4, 8}),
+        ("aws", "p5.48xlarge", "Qwen/Qwen3-235B-A22B", "TensorRT-LLM", set(), {8}),
     ],
 )
-def test_only_weights_in_blocks_are_cut_nowhere(provider, instance_type, model, engine, fitting, refused):
+def test_only_experts_in_blocks_stay_whole(provider, instance_type, model, engine, whole, cut):
     """Published and quantised, of experts and dense; a scale for each row or matrix is cut anywhere (29568 ÷ 8)."""
-    found = codes(outcomes(instance_type, model, provider, precisions=("fp8",), engines=(engine,)))
+    judged = outcomes(instance_type, model, provider, precisions=("fp8",), engines=(engine,))
 
-    assert {ranks for _, ranks, code in found if code == "fits"} >= fitting
-    assert {ranks for _, ranks, code in found if code == "parallelism"} == refused
+    layouts = [layout for layout in judged if isinstance(layout, Candidate) and not layout.partition]
+    assert {layout.tensor_parallel for layout in layouts if layout.expert_parallel} == whole
+    assert {layout.tensor_parallel for layout in layouts if not layout.expert_parallel} == cut
+
+
+@pytest.mark.parametrize(("experts", "adapters"), [(126, None), (128, Adapters(1, 16))])
+def test_experts_that_cannot_stay_whole_are_a_rejection(experts, adapters):
+    """Uneven ones, and those with adapters, which engines cut."""
+    model = find_model("Qwen/Qwen3-235B-A22B")
+    layers = tuple(
+        (replace(layer, feed_forward=replace(layer.feed_forward, experts=experts)), count)
+        for layer, count in model.layers
+    )
+    fitting = outcomes("p5.48xlarge", "Qwen/Qwen3-235B-A22B", precisions=("fp8",), engines=("vLLM",))
+    (candidate,) = [layout for layout in fitting if isinstance(layout, Candidate) and layout.tensor_parallel == 8]
+
+    changed = replace(model, layers=layers, adapters=adapters)
+    assert is_expert_parallel(model, candidate, CATALOG)
+    assert not is_expert_parallel(changed, candidate, CATALOG)
+    assert block_shortfall(changed, replace(candidate, expert_parallel=False), CATALOG).available == 192
 
 
 def test_widths_that_ranks_have_whole_blocks_of():
@@ -114,8 +144,11 @@ def test_widths_that_ranks_have_whole_blocks_of():
     model = find_model("deepseek-ai/DeepSeek-V3")
 
     assert model.checkpoint.block == 128
-    assert [unsplit_width(model, ranks, 128) for ranks in (1, 8, 16, 32)] == [None, None, None, 18432]
-    assert unsplit_width(model, 32, 0) is None
+    assert [split_block(model, 128, ranks, ranks) for ranks in (1, 8, 16)] == [None, None, None]
+    assert split_block(model, 128, 32, 32) == SplitWidth(18432, 32)
+    assert split_block(model, 128, 16, 32) == SplitWidth(2048, 32)
+    assert split_block(model, 128, 16, 1) is None
+    assert split_block(model, 0, 32, 32) is None
 
 
 def test_a_file_states_its_blocks(tmp_path):

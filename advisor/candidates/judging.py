@@ -15,6 +15,7 @@ from advisor.candidates.values import (
     Rejection,
     Slot,
     block_shortfall,
+    is_expert_parallel,
     parallelism_of,
     reject,
     reject_undeployable,
@@ -169,7 +170,7 @@ def _judged(instance_type: InstanceType, requirements: Requirements, catalog: Ca
 
 
 def _lacking(model: Model, catalog: Catalog) -> _Lacking:
-    """Shortfall of a candidate in generated code, looked up once for each; code never spreads whole experts."""
+    """Shortfall of a candidate in generated code, looked up once for each."""
     told: dict[int, tuple[Candidate, Shortfall | None]] = {}
 
     def lacking(candidate: Candidate) -> Shortfall | None:
@@ -318,7 +319,7 @@ def _judge_one(
         )
         return reject(instance_type, lacking, engine.precision, tensor_parallel, partition=slot.partition)
     server = None if unit.is_one_pass else catalog.token_server(engine.engine, slot.accelerator.vendor)
-    return Candidate(
+    candidate = Candidate(
         instance_type=instance_type,
         accelerator=slot.accelerator,
         precision=engine.precision,
@@ -341,6 +342,7 @@ def _judge_one(
         beside=engine.beside,
         converted_gib=published_gib,
     )
+    return replace(candidate, expert_parallel=True) if is_expert_parallel(own, candidate, catalog) else candidate
 
 
 def _most_sequences(

@@ -9,7 +9,7 @@ from advisor.catalog.values import Accelerator, EngineSupport, InstanceType
 from advisor.demand.values import Demand
 from advisor.deployable import PURCHASE, TARGETS, Setup, Shortfall
 from advisor.models import MemoryFit, Model
-from advisor.models.weights import unsplit_width
+from advisor.models.weights import SplitWidth, split_block
 from advisor.records import dataclass
 from advisor.requirements import Requirements
 from advisor.workload.kinds import LLAMA_CPP
@@ -115,6 +115,8 @@ class Candidate:
     """Server that batches requests to a model that answers in one pass; None: it answers token by token."""
     stands_for: tuple[str, ...] = ()
     """Precisions of the workload that are served in its own; empty: its own alone."""
+    expert_parallel: bool = False
+    """Ranks hold whole experts in place of a part of each."""
     converted_gib: float = 0.0
     """Published weights that the server makes a GGUF of at its first start, part of the checkpoint; 0 for none."""
     usual: "Candidate | None" = None
@@ -175,26 +177,53 @@ class Rejection:
 
 
 def block_shortfall(model: Model, candidate: Candidate, catalog: Catalog) -> Shortfall | None:
-    """Why an engine refuses the weights of a model in blocks, which its ranks would cut; None where none is cut.
-
-    Ranks that hold whole experts would cut none of theirs, and are not what is planned.
-    """
-    precisions, precision, engine = catalog.precisions, candidate.precision, candidate.engine
-    if candidate.tensor_parallel == 1 or precisions.cuts_blocks(engine):
+    """Why an engine refuses the weights of a model in blocks, which its ranks would cut; None where none is cut."""
+    block = _whole_block(model, candidate, catalog)
+    ranks = 1 if candidate.expert_parallel else _expert_ranks(candidate, catalog)
+    split = _split_block(model, candidate, block, ranks)
+    if split is None:
         return None
-    block = model.checkpoint.block if precision == model.checkpoint.precision else 0
-    loaded = precisions.loaded(model.name, precision, engine)
-    block = block or (0 if loaded is None else loaded.block)
-    degree = candidate.accelerator.ranks(candidate.tensor_parallel)
-    width = unsplit_width(model, degree, block)
-    if width is None:
-        return None
-    share = width / degree
+    share = split.width / split.ranks
     reason = (
-        f"layers of width {width:,} come to {share:,.6g} on each of {degree} accelerators, and {engine} splits "
-        f"{precision} weights with a scale for each block of {block} × {block} into multiples of {block} alone"
+        f"layers of width {split.width:,} come to {share:,.6g} on each of {split.ranks} accelerators, and "
+        f"{candidate.engine} splits {candidate.precision} weights with a scale for each block of {block} × {block} "
+        f"into multiples of {block} alone"
     )
     return Shortfall("parallelism", "width of a rank", block, share, reason)
+
+
+def is_expert_parallel(model: Model, candidate: Candidate, catalog: Catalog) -> bool:
+    """Whether ranks have to hold whole experts, which they would else cut blocks of, and can.
+
+    Every rank then has the same number of them. Engines cut experts that have LoRA adapters.
+    """
+    block, ranks = _whole_block(model, candidate, catalog), _expert_ranks(candidate, catalog)
+    is_cut = _split_block(model, candidate, block, ranks) is not None
+    is_whole = _split_block(model, candidate, block, 1) is None
+    networks = (layer.feed_forward for layer, _ in model.layers)
+    is_even = all(network is None or network.experts % ranks == 0 for network in networks)
+    return is_cut and is_whole and is_even and model.adapters is None
+
+
+def _split_block(model: Model, candidate: Candidate, block: int, expert_ranks: int) -> SplitWidth | None:
+    return split_block(model, block, candidate.accelerator.ranks(candidate.tensor_parallel), expert_ranks)
+
+
+def _whole_block(model: Model, candidate: Candidate, catalog: Catalog) -> int:
+    """Side of the blocks of weights that an engine keeps whole; 0 where it cuts them, or has none."""
+    precisions, precision, engine = catalog.precisions, candidate.precision, candidate.engine
+    if precisions.cuts_blocks(engine):
+        return 0
+    block = model.checkpoint.block if precision == model.checkpoint.precision else 0
+    loaded = precisions.loaded(model.name, precision, engine)
+    return block or (0 if loaded is None else loaded.block)
+
+
+def _expert_ranks(candidate: Candidate, catalog: Catalog) -> int:
+    """Ranks that an expert is divided over: those of a replica, or of all replicas of an instance on one server."""
+    ranks = candidate.accelerator.ranks(candidate.tensor_parallel)
+    is_shared = catalog.precisions.shares_experts(candidate.engine) and not candidate.partition
+    return ranks * candidate.replicas_per_instance if is_shared else ranks
 
 
 def reject_undeployable(candidate: Candidate, lacking: Shortfall, region: str = ANY) -> Rejection:

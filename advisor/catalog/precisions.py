@@ -34,6 +34,8 @@ _IN_BLOCKS = "FP8 block"
 _BLOCK = 128
 _KEEPING_BLOCKS = ("vLLM", "SGLang")
 """Engines of engine_support.csv that refuse to cut a block; of others no such rule is known."""
+_SHARING_EXPERTS = ("vLLM",)
+"""Engines whose data-parallel replicas form one group of ranks for the experts (vLLM's Data Parallel Deployment)."""
 _TENSORRT = "tensorrt"
 _TENSORRT_FORMATS = ("", "modelopt")
 """Formats that TensorRT-LLM reads: published weights, and those of NVIDIA Model Optimizer."""
@@ -203,6 +205,10 @@ class Precisions:
     def is_made_while_loading(self, precision: str, engine: str) -> bool:
         """Whether an engine makes the precision of 16-bit weights while it loads them."""
         return precision == _ON_LOAD and engine in _QUANTISING_ENGINES
+
+    def shares_experts(self, engine: str) -> bool:
+        """Whether replicas behind one server divide the experts among them, as vLLM's do."""
+        return engine in _SHARING_EXPERTS
 
     def cuts_blocks(self, engine: str) -> bool:
         """Whether tensor parallelism may cut blocks of weights that share a scale; vLLM and SGLang keep them whole."""

@@ -371,6 +371,7 @@ def _layout(serves: Serves) -> tuple[object, ...]:
         serves.precision,
         serves.tensor_parallel,
         serves.pipeline_parallel,
+        serves.expert_parallel,
         serves.replicas_per_instance,
         serves.engine,
     )

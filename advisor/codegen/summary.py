@@ -61,6 +61,8 @@ def _headline(member: Member, unit: Unit) -> str:
     split = f"tensor parallel {serves.tensor_parallel}"
     if serves.pipeline_parallel > 1:
         split += f", pipeline parallel {serves.pipeline_parallel}"
+    if serves.expert_parallel:
+        split += ", expert parallel"
     each = "1 replica" if serves.replicas_per_instance == 1 else f"{serves.replicas_per_instance} replicas"
     purchase = PurchaseOption(serves.purchase).ordered_as.replace("_", " ")
     sharing = sharing_of(serves.partition, serves.replicas_per_instance, serves.accelerator_count)

@@ -109,14 +109,13 @@ class Layer:
 
     @property
     def split_widths(self) -> tuple[int, ...]:
-        """Widths of what output and down projections take in, which tensor parallelism divides.
+        """Widths of what output and down projections take in, which tensor parallelism divides, without experts'.
 
         Those of latent attention and recurrences are left out.
         """
         mixer, network = self.mixer, self.feed_forward
         attended = mixer.width if mixer is not None and mixer.kind is MixerKind.ATTENTION else 0
-        routed = (network.intermediate, network.expert_intermediate) if network is not None else ()
-        return tuple(width for width in (attended, *routed) if width)
+        return tuple(width for width in (attended, network.intermediate if network else 0) if width)
 
     @property
     def parameters(self) -> int:

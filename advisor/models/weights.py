@@ -11,7 +11,7 @@ projections of some layers, and the output head, are Q6_K. Rows that no block of
 biases and routers stay in 32 bit. Towers are no part of the file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from math import ceil
@@ -113,13 +113,32 @@ def scope_of(model: Model, precision: str) -> Scope:
     return Scope.NOT_ATTENTION if precision == "nvfp4" and model.is_latent else Scope.ALL
 
 
-def unsplit_width(model: Model, ranks: int, block: int) -> int | None:
+@dataclass(frozen=True, slots=True)
+class SplitWidth:
+    """A width of a layer that ranks divide among them."""
+
+    width: int
+    ranks: int
+
+
+def split_block(model: Model, block: int, ranks: int, expert_ranks: int) -> SplitWidth | None:
     """The first width of a layer that leaves each rank a part of a block of weights; None where blocks stay whole.
 
     vLLM and SGLang refuse to load any other (``validate_fp8_block_shape``, ``Fp8MoEMethod.create_weights``).
+    *expert_ranks*: those that divide each expert; 1: every one is whole.
     """
-    widths = (width for layer, _ in model.layers for width in layer.split_widths)
-    return next((width for width in widths if width % (ranks * block)), None) if block and ranks > 1 else None
+    if not block:
+        return None
+    splits = (SplitWidth(width, ranks) for layer, _ in model.layers for width in layer.split_widths)
+    experts = (SplitWidth(width, expert_ranks) for width in _expert_widths(model))
+    return next(
+        (split for split in (*splits, *experts) if split.ranks > 1 and split.width % (split.ranks * block)), None
+    )
+
+
+def _expert_widths(model: Model) -> Iterator[int]:
+    networks = (layer.feed_forward for layer, _ in model.layers)
+    return (network.expert_intermediate for network in networks if network is not None and network.experts)
 
 
 @lru_cache(maxsize=4096)

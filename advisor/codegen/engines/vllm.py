@@ -303,6 +303,8 @@ def _memory_arguments(serves: Serves) -> list[str]:
     ]
     if serves.pipeline_parallel > 1:
         arguments.append(f"--pipeline-parallel-size={serves.pipeline_parallel}")
+    if serves.expert_parallel:
+        arguments.append("--enable-expert-parallel")
     return arguments
 
 

@@ -235,6 +235,7 @@ def _seat(search: SlotSearch, served: Served, bought: tuple[Offer, Price], load:
         "replicas_per_instance": 1,
         "tensor_parallel": 1,
         "pipeline_parallel": 1,
+        "expert_parallel": False,
     }
     return Seat(
         **layout,

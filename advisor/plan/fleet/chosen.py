@@ -36,6 +36,8 @@ class Layout:
     replicas_per_instance: int
     tensor_parallel: int
     pipeline_parallel: int
+    expert_parallel: bool = field(default=False, metadata=OMITTED_AT_DEFAULT)
+    """Ranks hold whole experts in place of a part of each."""
     precision: str
     kv_precision: str
     engine: str

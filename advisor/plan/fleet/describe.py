@@ -415,6 +415,7 @@ def layout_fields(served: Served, offer: Offer, requirements: Requirements, cata
         "replicas_per_instance": candidate.replicas_per_instance,
         "tensor_parallel": candidate.tensor_parallel,
         "pipeline_parallel": candidate.pipeline_parallel,
+        "expert_parallel": candidate.expert_parallel,
         "precision": candidate.precision,
         "kv_precision": AUTO,
         "engine": candidate.engine,

@@ -283,6 +283,7 @@ def test_custom_image_is_told_by_variables(image, model, port, health):
     [
         ({"replicas_per_instance": 4}, {"--data-parallel-size=4"}),
         ({"pipeline_parallel": 2}, {"--pipeline-parallel-size=2"}),
+        ({"expert_parallel": True}, {"--enable-expert-parallel"}),
         ({"kv_precision": "fp8"}, {"--kv-cache-dtype=fp8"}),
         ({"max_concurrency": 7, "context_tokens": 999}, {"--max-num-seqs=7", "--max-model-len=999"}),
     ],
@@ -290,7 +291,14 @@ def test_custom_image_is_told_by_variables(image, model, port, health):
 def test_vllm_is_told_what_the_plan_decides(changes, options):
     """Layout, cache, batch and context become options, and only where they differ from the plain case."""
     assert options <= set(container(**changes).arguments)
-    assert not any(one.startswith(("--data", "--pipeline")) for one in container().arguments)
+    assert not any(option.startswith(("--data", "--pipeline", "--enable-expert")) for option in container().arguments)
+
+
+def test_sglang_is_told_the_ranks_that_hold_whole_experts():
+    """All of a replica, as its own data-parallel replicas hold experts of their own."""
+    made = container(Engine.SGLANG, tensor_parallel=4, replicas_per_instance=2, expert_parallel=True)
+    assert {"--tp-size=4", "--ep-size=4", "--dp-size=2"} <= set(made.arguments)
+    assert not any(option.startswith("--ep") for option in container(Engine.SGLANG, tensor_parallel=4).arguments)
 
 
 NXDI = {
