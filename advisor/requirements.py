@@ -39,6 +39,7 @@ _MOST_PARTS = 1000
 FEWEST_REQUESTS_PER_SECOND = 1e-9
 """Mean rate that is planned for: costs per request stay numbers that can be read."""
 _LARGEST_EXPONENT = 300.0
+_HALF = "fp16"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +78,7 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
     check_names(workload, catalog)
     if workload.clock is not None and demand.profile is not None:
         demand = replace(demand, profile=workload.clock.moved(demand.profile))
-    workload = _in_own_precision(in_scope(workload, catalog), model)
+    workload = _in_own_precision(in_scope(workload, catalog), model, catalog)
     _check_unit(workload, model, demand)
     check_engine_kind(workload, model, demand.unit, catalog)
     check_targets(workload, model, demand.unit)
@@ -107,18 +108,29 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
     return Requirements(workload, model, demand, context_tokens, notes)
 
 
-def _in_own_precision(workload: Workload, model: Model) -> Workload:
+def _in_own_precision(workload: Workload, model: Model, catalog: Catalog) -> Workload:
     """The workload with the precision that the model is published or stored in, where the workload names none.
 
-    Weights of 16 and 32 bit are planned in 16 bit; quantised weights as they are, as are graphs, which compute in what
-    they are stored in, and trees: no server compares in 16 bit.
+    Weights of 16 and 32 bit are planned in 16 bit, in the type that runs today first; quantised weights as they are, as
+    are graphs, which compute in what they are stored in, and trees: no server compares in 16 bit.
     """
     own = model.checkpoint
-    is_open = "precisions" not in workload.lines and workload.precisions == DEFAULT_PRECISIONS
-    is_as_stored = own.file_bytes and (UNITS.get(model.task) is Unit.ROWS or model.family in FORMATS)
-    if not is_open or (own.precision in WIDE_PRECISIONS and not is_as_stored):
+    if "precisions" in workload.lines or workload.precisions != DEFAULT_PRECISIONS:
         return workload
+    is_as_stored = own.file_bytes and (UNITS.get(model.task) is Unit.ROWS or model.family in FORMATS)
+    if own.precision in WIDE_PRECISIONS and not is_as_stored:
+        return replace(workload, precisions=(_HALF, *DEFAULT_PRECISIONS)) if _runs_half(workload, catalog) else workload
     return replace(workload, precisions=(own.precision,))
+
+
+def _runs_half(workload: Workload, catalog: Catalog) -> bool:
+    """Whether today's accelerators serve fp16 and no bf16, as T4 do: a model published in bf16 runs in fp16 there."""
+    current = workload.current
+    if current is None:
+        return False
+    chip = catalog.instance_type(current.provider, current.instance_type).accelerator
+    served = [name for name in (_HALF, *DEFAULT_PRECISIONS) if chip and catalog.preferred_engine(chip, name)]
+    return served == [_HALF]
 
 
 def _adapted(model: Model, workload: Workload) -> Model:

@@ -183,8 +183,8 @@ def rung_of(scope: RungScope, confirmed: Confirmed, context: PlanningContext, cu
 
 
 def saved_ratio(usd_per_month: float, current: CurrentCost | None) -> float | None:
-    """Share of today's cost that is saved; None where nothing runs, or all that runs is paid for already."""
-    if current is None or current.total_usd_per_month <= 0:
+    """Share of today's cost that is saved; None where none is paid for now, or the total lacks parts."""
+    if current is None or current.machines_alone or current.total_usd_per_month <= 0:
         return None
     return 1 - usd_per_month / current.total_usd_per_month
 

@@ -13,6 +13,7 @@ from advisor.demand.values import Demand, TokenQuantiles, Unit
 from advisor.models.adapters import stored_bytes
 from advisor.models.model import TextAnswer
 from advisor.performance.values import Evidence
+from advisor.plan.alternatives import saved_ratio
 from advisor.plan.document import plain
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.plain_values import digest
@@ -305,8 +306,8 @@ def _quantiles(tokens: TokenQuantiles) -> dict[str, float]:
 
 
 def _savings(current: CurrentCost | None, fleet: Fleet | None) -> Savings | None:
-    """Total against total; None where nothing runs, or all that runs is paid for already."""
-    if current is None or fleet is None or current.total_usd_per_month <= 0:
+    """Total against total; None where no share of it can be saved."""
+    ratio = None if fleet is None else saved_ratio(fleet.cost.total_usd_per_month, current)
+    if current is None or fleet is None or ratio is None:
         return None
-    saved = current.total_usd_per_month - fleet.cost.total_usd_per_month
-    return Savings(usd_per_month=saved, ratio=saved / current.total_usd_per_month)
+    return Savings(usd_per_month=current.total_usd_per_month - fleet.cost.total_usd_per_month, ratio=ratio)

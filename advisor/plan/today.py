@@ -143,7 +143,7 @@ def _today(priced: CurrentCost, current: Deployment, context: PlanningContext, m
         if formulation.problem.pools:
             why_not = hardware.too_slow
     if not formulation.problem.pools:
-        return Today(priced, formulation, None, why_not)
+        return Today(replace(priced, machines_alone=True), formulation, None, why_not)
     pool = max(formulation.problem.pools, key=lambda pool: mix_rate(formulation.problem, pool))
     allocations = tuple(_allocations(formulation.problem, pool, current))
     shares = whole_shares(formulation.problem, pool)

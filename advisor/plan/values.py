@@ -132,6 +132,8 @@ class CurrentCost:
     """That accelerator; "": no prediction is lowered."""
     unavoidable_late_ratio: float = field(default=0.0, metadata=OMITTED_AT_DEFAULT)
     """Share of the requests that is late on any number of these machines, even where each serves no other request."""
+    machines_alone: bool = field(default=False, metadata=OMITTED_AT_DEFAULT)
+    """The total lacks what stands beside the machines, as they are not known to serve the model."""
 
     def runs(self, planned: "Option | RungGroup") -> bool:
         """Whether instances of the type of an option or of a rung's group run in its region today."""

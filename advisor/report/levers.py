@@ -11,7 +11,7 @@ from advisor.plan.words import first_name
 from advisor.records import picked
 from advisor.report.plan_words import never_words
 from advisor.report.text_table import Column, Section, dashed
-from advisor.report.words import name_words, payback_words, short_rung_words
+from advisor.report.words import name_words, payback_words, short_rung_words, today_cost_words
 from advisor.units import A_CENT, milliseconds, ratio_words, rounded, usd
 
 _LEVERS = (
@@ -143,7 +143,7 @@ def _combined(report: LeverReport) -> Iterator[str]:
 
 def _today_words(current: CurrentCost) -> str:
     """Cost of today's deployment, and whether it keeps the SLO."""
-    told = f"Today: {current.instances} × {current.instance_type} at {usd(current.total_usd_per_month)} a month"
+    told = f"Today: {today_cost_words(current)}"
     kept, needed = current.within_slo_ratio, current.instances_needed
     if kept is None:
         return f"{told}, {current.not_judged}."

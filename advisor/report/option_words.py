@@ -116,7 +116,7 @@ def _usd(rung: Rung, none: float) -> float:
 
 def _row(rung: Rung, before: Rung | None, current: CurrentCost | None, beside_spot: str) -> tuple[str, ...]:
     total, kept = rung.total_usd_per_month, rung.within_slo_ratio
-    if total is None and rung.rung == _TODAY and current is not None:
+    if total is None and rung.rung == _TODAY and current is not None and not current.machines_alone:
         total = current.total_usd_per_month
     return (
         "→" if rung.rung == _STATED else "",

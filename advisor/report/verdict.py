@@ -82,6 +82,7 @@ from advisor.report.words import (
     short_words,
     slice_words,
     slo_words,
+    today_cost_words,
     whole_percent,
 )
 from advisor.units import (
@@ -468,7 +469,7 @@ def _today_words(plan: Plan) -> Iterator[str]:
     current = plan.current
     if current is None:
         return
-    running = f"{current.instances} × {current.instance_type} at {usd(current.total_usd_per_month)} a month"
+    running = today_cost_words(current)
     if current.within_slo_ratio is None:
         yield f"Today: {running}, not judged{current.not_judged and f': {current.not_judged}'}."
         return

@@ -197,6 +197,12 @@ def floor_words(rejected: "Sequence[Rejection]") -> str:
     )
 
 
+def today_cost_words(current: "CurrentCost") -> str:
+    """``3 × g5.12xlarge at $12,421.68 a month``."""
+    alone = " for the machines alone" if current.machines_alone else ""
+    return f"{current.instances} × {current.instance_type} at {usd(current.total_usd_per_month)} a month{alone}"
+
+
 def savings_words(current: "CurrentCost", usd_per_month: float, ratio: float) -> str:
     """Total of the fleet against that of what runs today."""
     today = f"{current.instances} × {current.instance_type} today ({usd(current.total_usd_per_month)})"

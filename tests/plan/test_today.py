@@ -71,6 +71,23 @@ def test_what_is_needed_keeps_to_the_limits():
     assert judged(10, rate=0.5, limits=Limits(min_replicas=2, zones=2)).instances_needed == 2
 
 
+def test_accelerators_without_bf16_are_judged_in_what_they_run():
+    """T4 serve models published in bf16 in fp16, which is planned first where no precision is stated, and only there."""
+    today = replace(TODAY, instance_type="g4dn.xlarge")
+    running = workload(
+        model="Qwen/Qwen3-4B", current=today, demand=DeclaredDemand(0.4, 0.4, 3000, 250), precisions=("bf16",),
+        slo=Slo(ttft_p95_ms=3000.0, tpot_p95_ms=100.0),
+    )  # fmt: skip
+    plan = plan_for(running, catalog_of(*OFFERS))
+
+    assert plan.current.precision == "fp16"
+    assert plan.workload["precisions"] == ["fp16", "bf16"]
+    assert {group.instance_type for group in plan.fleet.groups} == {"g4dn.xlarge"}
+    assert plan_for(replace(running, current=TODAY), catalog_of(*OFFERS)).workload["precisions"] == ["bf16"]
+    stated = replace(running, lines={"precisions": 3})
+    assert plan_for(stated, catalog_of(*OFFERS)).current.machines_alone
+
+
 def test_a_type_that_cannot_serve_is_not_judged():
     """Where the machine cannot hold the model in the precision asked, the reason stands in place of a share."""
     current = judged(2, today=replace(TODAY, instance_type="g4dn.xlarge"), precisions=("bf16",))
