@@ -138,8 +138,11 @@ def _files_at(place: str, what: str) -> list[Path]:
     path = Path(place)
     if path.is_dir():
         paths = sorted(each for each in _visible(path) if _kind(each))
-    elif path.exists() or not _GLOB_SIGNS & set(place):
+    elif path.exists():
         paths = [path]
+    elif not _GLOB_SIGNS & set(place):
+        why = "is a link to nothing" if path.is_symlink() else "does not exist"
+        raise InputError(f"the {what} {why}", where=place, hint=f"give {_KINDS}")
     else:
         paths = sorted(Path(each) for each in glob.glob(place, recursive=True) if Path(each).is_file())  # noqa: PTH207
     if not paths:

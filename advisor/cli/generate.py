@@ -39,6 +39,7 @@ def conflict_policies(asked: Iterable[str]) -> Mapping[str, str]:
 _OPTIONS = (
     click.argument("plan", type=FILE_OR_STDIN, metavar="PLAN.json"),
     click.option(
+        "-o",
         "--into",
         "--out",
         "directory",
@@ -170,6 +171,7 @@ def pulumi(language: str, **asked: Any) -> None:  # noqa: ANN401 - the options a
 @command.command(name="monitoring")
 @click.argument("plan", type=FILE_OR_STDIN, metavar="PLAN.json")
 @click.option(
+    "-o",
     "--into",
     "--out",
     "directory",

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from advisor.catalog import load_catalog
-from advisor.cli.options import FILE, Above, wide_option
+from advisor.cli.options import FILE, MOST_USD_PER_HOUR, Above, wide_option
 from advisor.cli.output import (
     Progress,
     answers_text,
@@ -68,7 +68,7 @@ def _efforts(_context: click.Context, _option: click.Parameter, values: tuple[st
 @click.option(
     "--hourly-rate",
     "hourly_rate_usd",
-    type=Above("work is not free; leave it out to see hours alone"),
+    type=Above("work is not free; leave it out to see hours alone", MOST_USD_PER_HOUR),
     metavar="USD",
     help="Cost of an hour of work: prices the effort, and says when it is paid back.",
 )

@@ -12,6 +12,8 @@ import click
 from advisor.processes import BACKENDS
 from advisor.units import parse_duration_between
 
+MOST_USD_PER_HOUR = 100_000.0
+"""Work that costs more is a slip."""
 FILE = click.Path(dir_okay=False, path_type=Path)
 FILE_OR_STDIN = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from advisor.cli.options import FILE, Above, wide_option
+from advisor.cli.options import FILE, MOST_USD_PER_HOUR, Above, wide_option
 from advisor.cli.output import deliver, json_or_page, output_option, page_format_option, read_plan, report_width
 from advisor.levers.values import LeverReport
 from advisor.names import suggestion
@@ -57,7 +57,7 @@ def _levers(path: Path) -> LeverReport:
 @click.option(
     "--hourly-rate",
     "hourly_rate_usd",
-    type=Above("work is not free; give what an hour of it costs, such as 100"),
+    type=Above("work is not free; give what an hour of it costs, such as 100", MOST_USD_PER_HOUR),
     required=True,
     metavar="USD",
     help="Cost of an hour of work.",

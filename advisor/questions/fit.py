@@ -44,6 +44,7 @@ RESULT_COLUMNS = (
 )  # fmt: skip
 _CONCURRENCIES = ("max_concurrency", "max_concurrency_low", "max_concurrency_high")
 _DECIMALS = 4
+_MOST = 10**9
 _FALLBACK = "vLLM"
 _SPLIT_HINTS = {
     "parallelism": "give a divisor of the number of heads",
@@ -228,13 +229,15 @@ def _required(cells: Mapping[str, str], name: str) -> str:
 
 
 def _whole(cells: Mapping[str, str], name: str, default: int) -> int:
-    """A positive whole number."""
+    """A positive whole number. Raises InputError for any other, and beyond any machine."""
     text = cells.get(name, "").strip()
     if not text:
         return default
     number = _number(name, text)
     if number < 1 or not number.is_integer():
         raise InputError(f"must be a whole number from 1 on, not {text!r}", where=name)
+    if number > _MOST:
+        raise InputError(f"must be at most {_MOST:,}, not {text!r}", where=name)
     return int(number)
 
 

@@ -24,6 +24,8 @@ from advisor.questions.fit import item_work, stored_bytes
 from advisor.records import dataclass, field
 from advisor.workload.kinds import LLAMA_CPP
 
+_MOST = 10**9
+"""Users and tokens, far beyond any machine."""
 NUMBER_COLUMNS = ("concurrency", "input_tokens", "output_tokens", "prefix_cache_hit_ratio")
 INPUT_COLUMNS = (
     "id",
@@ -219,6 +221,8 @@ def _optional(column: str, cell: str) -> float:
     number = questions.finite_number(column, cell)
     if number < 0:
         raise InputError(f"{column} must not be negative: {cell}")
+    if number > _MOST:
+        raise InputError(f"{column} must be at most {_MOST:,}: {cell}")
     return number
 
 

@@ -210,6 +210,7 @@ def _fleet_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
     yield from open_words(fleet)
     yield from _weight_words(plan, fleet)
     yield from _zone_words(fleet)
+    yield from _place_words(plan, fleet)
 
 
 def _capped_words(plan: Plan) -> Iterator[str]:
@@ -463,6 +464,15 @@ def _zone_words(fleet: Fleet) -> Iterator[str]:
     if most:
         assumed = (f"{name} is sold in {zones} zones of {region}" for (name, region), zones in most.items())
         yield f"Zones: not verified that {' and '.join(assumed)}."
+
+
+def _place_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
+    """Regions that nothing but their price speaks for; answers of batch work travel nowhere in a hurry."""
+    if fleet.is_batch_alone or plan.current is not None:
+        return
+    if not any(plan.workload[key] for key in ("regions", "users", "residency")):
+        places = " and ".join(dict.fromkeys(group.region for group in fleet.groups))
+        yield f"Place: {places} by price alone, as the workload states no users, regions or residency."
 
 
 def _today_words(plan: Plan) -> Iterator[str]:

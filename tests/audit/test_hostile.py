@@ -40,6 +40,16 @@ def test_a_folder_s_name_is_no_column(tmp_path, form):
     assert cost_of(folder) == 1
 
 
+@pytest.mark.parametrize("place", ["bill", "bill.csv"])
+@pytest.mark.parametrize(("target", "told"), [("", "does not exist"), ("bill", "is a link to nothing")])
+def test_a_bill_that_is_not_there_is_told_so(tmp_path, place, target, told):
+    """Whatever its ending, and where a link leads to itself."""
+    if target:
+        (tmp_path / place).symlink_to(place)
+    with pytest.raises(InputError, match=f"the bill {told}"):
+        cost_of(tmp_path / place)
+
+
 @pytest.mark.parametrize(
     "moment", ["infinity", "-infinity", "290000-01-01", "4000-01-01 (BC)", "9999-12-31", "0001-01-01"]
 )

@@ -187,6 +187,14 @@ def test_adapters_are_refused_on_engines_that_plans_refuse_them_on(given: dict[s
     assert refused.value.where == "adapters"
 
 
+@pytest.mark.parametrize("number", ["1e308", "99999999999999999999999"])
+def test_more_requests_than_any_machine_holds_are_refused(number: str):
+    """With the most that is answered."""
+    with pytest.raises(InputError, match="must be at most 1,000,000,000") as refused:
+        fit_case({"model": "Qwen/Qwen3-0.6B", "accelerator": "L4", "concurrency": number})
+    assert refused.value.where == "concurrency"
+
+
 @pytest.mark.parametrize("given", [{"adapters": "8"}, {"adapter_rank": "8"}])
 def test_half_of_what_adapters_need_is_refused(given: dict[str, str]):
     """Their number without a rank, and a rank without a number."""

@@ -558,11 +558,15 @@ def test_the_same_input_gives_the_same_bytes(run_advisor, audit_file):
 
 
 def test_work_is_not_free():
-    """An hourly rate of zero is refused, and so is a programme of nothing."""
+    """An hourly rate of zero, or that nobody asks, is refused, and so is a programme of nothing."""
     words = ["--start", "2026-12-01", "--hourly-rate"]
 
     refused = CliRunner().invoke(command, [*words, "0"]).output
-    assert "0 is not above 0: work is not free; give what an hour of it costs, such as 100" in " ".join(refused.split())
+    assert (
+        "0 is not above 0 and at most 100000: work is not free; give what an hour of it costs, such as 100"
+        in " ".join(refused.split())
+    )
+    assert "1e308 is not above 0 and at most 100000" in CliRunner().invoke(command, [*words, "1e308"]).output
     assert "a programme is made of them" in CliRunner().invoke(command, [*words, "100"]).output
 
 

@@ -206,6 +206,9 @@ def make_plan(fleet: Fleet | None, *options: Option, **changes: Any) -> Plan:
         workload={
             "name": name,
             "model": model,
+            "regions": ["us-east-1"],
+            "users": {},
+            "residency": [],
             "slo": plain(Slo(ttft_p95_ms=2000.0, tpot_p95_ms=60.0), "slo"),
             "limits": plain(Limits(min_replicas=2, zones=2), "limits"),
         },

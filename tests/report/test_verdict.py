@@ -568,6 +568,25 @@ def test_zones_that_no_source_lists_are_not_claimed():
 
 
 @pytest.mark.parametrize(
+    ("stated", "told"),
+    [
+        ({}, "Place: us-east-1 by price alone, as the workload states no users, regions or residency."),
+        ({"regions": ["us-east-1"]}, None),
+        ({"users": {"DE": 1.0}}, None),
+        ({"residency": ["EU"]}, None),
+    ],
+)
+def test_a_place_that_only_its_price_speaks_for_is_told(stated, told):
+    """Nothing that the workload states, and no machine of today, is near it."""
+    plan = make_plan(make_fleet(make_group()))
+    alike = replace(plan, workload=plan.workload | {"regions": [], "users": {}, "residency": []} | stated)
+    today = CurrentCost("aws", "us-east-1", "g5.12xlarge", "on_demand", 4, 22.69, 16_562.24)
+
+    assert lines_of(alike).get("Place") == told
+    assert "Place" not in lines_of(with_today(alike, today))
+
+
+@pytest.mark.parametrize(
     ("current", "expected"),
     [
         ({"within_slo_ratio": 0.6123, "instances_needed": 17}, "keep 61.23% within the SLO; 17 are needed."),

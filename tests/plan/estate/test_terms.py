@@ -38,6 +38,13 @@ def test_the_words_are_those_of_the_workload_file(tmp_path):
     assert limits_of(found)["owned", "aws/us-east-1/g6.xlarge"] == 5
 
 
+def test_an_empty_file_is_no_workload(tmp_path):
+    """The refusal shows an estate."""
+    with pytest.raises(InputError, match=r"the estate\.yaml is empty") as refused:
+        terms(tmp_path, "")
+    assert refused.value.hint == "take the file out, or see examples/estate/estate.yaml for one"
+
+
 @pytest.mark.parametrize("sharing", list(Sharing))
 def test_each_way_of_sharing_is_a_word(tmp_path, sharing):
     """None, slices, equal parts by MPS, or turns."""
