@@ -601,7 +601,7 @@ def test_every_fact_is_of_a_lever():
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--hourly-rate", "0"], "0 is not above 0: work is not free"),
+        (["--hourly-rate", "0"], "0 is not above 0 and at most 100000: work is not free"),
         (["--max-payback", "6"], "--max-payback needs --hourly-rate"),
         (["--quality-floor", "1.5"], "above 0 and at most 1"),
         (["--effort", "spot"], "not a LEVER=HOURS"),
