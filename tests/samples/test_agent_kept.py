@@ -95,6 +95,25 @@ def test_a_thread_that_is_stopped_ends():
     assert {row.target.name for row in rows} == {"llama"}
 
 
+def test_a_value_that_is_no_reading_is_told_once():
+    """However many pages repeat it; the rows carry it as their note."""
+    said = []
+    page = vllm_page("llama") + 'vllm:num_requests_waiting{model_name="llama",x="y"} 1e400\n'
+    with scripted(always(answer(page))) as engine:
+        source = SupervisedSource(Asked("engines", (engine.url,)), "host", SECOND // 10, Patience(), said.append)
+        source.tend(0.0, MIDNIGHT)
+        until = time.monotonic() + 20
+        while len(engine.requests) < 4:
+            assert time.monotonic() < until
+            source.hear(0.0, MIDNIGHT)
+            time.sleep(0.01)
+        source.stop()
+        until_it_ends(source, 0.0)
+    reason = "vllm:num_requests_waiting is over 9.2e+18"
+    told = f"vllm at {engine.url}/metrics, rank 0: {reason}; left out of its rows, the others go on"
+    assert said == [told]
+
+
 def test_a_source_that_is_over_is_not_started_again():
     """After the word to stop, an end is the end."""
     source = kept([])

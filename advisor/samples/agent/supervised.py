@@ -78,6 +78,7 @@ class SupervisedSource:
         self._is_over = False
         self.until_us: int | None = None  # no tick is taken after this one
         self.silent_targets: list[Target] = []  # those that did not answer the last time
+        self._told_notes: set[tuple[str | None, str]] = set()  # with the endpoint that they are about
         self._asked = asked
         self._nobody = Target(host, name, None)
         self._interval_us = interval_us
@@ -267,7 +268,18 @@ class SupervisedSource:
         self.trouble = self.passing_trouble = None
         if self.silent_targets or any(isinstance(each, Missed) for each in read):
             self._announce(read)
+        self._tell_notes(read)
         return records
+
+    def _tell_notes(self, read: Sequence[Reading | Missed]) -> None:
+        """Say once which values a target does not give; its rows repeat it."""
+        for reading in read:
+            if isinstance(reading, Missed) or not reading.note or len(self._told_notes) >= _MOST_REASONS:
+                continue
+            told = reading.target.endpoint, reading.note
+            if told not in self._told_notes:
+                self._told_notes.add(told)
+                self._report(f"{in_words(reading.target)}: {reading.note}; left out of its rows, the others go on")
 
     def _announce(self, read: Sequence[Reading | Missed]) -> None:
         """Say once that a target stopped answering, and once that it answers again."""

@@ -162,6 +162,7 @@ class PageReader:
             self._slots.clear()
             self._numbers.clear()
         highest: dict[int, float] = {}
+        unusable: dict[int, str] = {}
         malformed = 0
         for name, labels, number, _ in self._lines.findall(f"\n{text}"):
             identity = (name, labels)
@@ -172,7 +173,9 @@ class PageReader:
                 continue
             for slot in numbers:
                 highest[slot] = max(value, highest.get(slot, value))
-        return self._assemble(highest, malformed)
+            if not 0 <= value <= MOST_VALUE:
+                unusable.update((slot, unusable_words(value)) for slot in numbers if not self._slots[slot].part)
+        return self._assemble(highest, unusable, malformed)
 
     def _learn(self, name: str, text: str) -> Sequence[int] | None:
         """Slots of a series; None where its labels are malformed or too long, or the page has too many series."""
@@ -206,7 +209,7 @@ class PageReader:
             self._slots.append(slot)
         return self._numbers[slot]
 
-    def _assemble(self, highest: Mapping[int, float], malformed: int) -> Page:
+    def _assemble(self, highest: Mapping[int, float], unusable: Mapping[int, str], malformed: int) -> Page:
         homes = _homes({self._slots[number].target for number in highest})
         by_target: dict[_Target, dict[int, dict[tuple[str, float], float]]] = defaultdict(lambda: defaultdict(dict))
         for number, value in highest.items():
@@ -217,6 +220,10 @@ class PageReader:
             parts[key] = max(parts.get(key, value), value) if ratio else parts.get(key, 0.0) + value
         targets = sorted(by_target, key=lambda target: (target[0] or "", target[1]))
         remarks: list[str] = []
+        for number, words in unusable.items():
+            slot = self._slots[number]
+            by_target[homes[slot.target]][slot.series]["", 0.0] = math.nan
+            remarks.append(f"{self._names[slot.series].name} is {words}")
         if len(targets) > MOST_TARGETS:
             remarks.append(f"{len(targets) - MOST_TARGETS} of {len(targets)} models and ranks are left out")
         engines = [self._engine(target, by_target[target], remarks) for target in targets[:MOST_TARGETS]]
@@ -233,11 +240,20 @@ class PageReader:
                 _add_histogram(name, parts[number], buckets, remarks)
             elif 0 <= (value := parts[number]["", 0.0]) <= MOST_VALUE:
                 values[metric] = value * name.scale
+            elif not math.isnan(value):
+                remarks.append(f"{name.name} is {unusable_words(value)}")
         kept = {metric: value for metric, value in values.items() if metric in METRICS}
         for metric, (part, whole) in QUOTIENTS.items():
             if metric not in values and part in values and values.get(whole, 0) > 0:
                 kept[metric] = values[part] / values[whole]
         return EngineValues(target[0], target[1], kept, buckets)
+
+
+def unusable_words(value: float) -> str:
+    """Reason why a value cannot be a reading; without its digits, so that a reason lasts over many pages."""
+    if math.isnan(value):
+        return "not a number"
+    return "negative" if value < 0 else f"over {MOST_VALUE:.2g}"
 
 
 def _homes(targets: Collection[_Target]) -> Mapping[_Target, _Target]:
@@ -387,7 +403,10 @@ class Endpoint:
         readings: list[Reading | Missed] = []
         for engine in page.engines:
             target = replace(self._unknown, source=self.engine, index=engine.rank, name=engine.model)
-            readings.append(Reading(target, engine.values, engine.buckets, note))
+            if note and not engine.values and not engine.buckets:
+                readings.append(Missed(target, note))
+            else:
+                readings.append(Reading(target, engine.values, engine.buckets, note))
         named = dict.fromkeys(reading.target for reading in readings)
         for target in [*self._absent, *named]:
             self._absent[target] = 0 if target in named else self._absent[target] + 1

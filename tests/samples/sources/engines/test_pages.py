@@ -250,6 +250,27 @@ def test_a_histogram_that_is_not_whole_is_left_out(text):
     assert page.remarks == ("histogram vllm:time_to_first_token_seconds is not whole",)
 
 
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [("1e400", "over 9.2e+18"), ("9.3e18", "over 9.2e+18"), ("NaN", "not a number"), ("-5", "negative")],
+)
+def test_a_value_that_is_no_reading_is_unknown_and_told(value, reason):
+    """It is left out with a remark, alone or as a part of a sum; the other values of the page stay."""
+    page = read(VLLM, vllm_line(f" {value}") + vllm_line(" 2", "num_requests_waiting"))
+    assert [dict(engine.values) for engine in page.engines] == [{"requests_waiting": 2}]
+    assert page.remarks == (f"vllm:num_requests_running is {reason}",)
+    summed = read(VLLM, vllm_line('{x="a"} 7') + vllm_line(f'{{x="b"}} {value}') + vllm_line('{x="c"} 9'))
+    assert [dict(engine.values) for engine in summed.engines] == [{}]
+    assert summed.remarks == page.remarks
+
+
+def test_a_sum_that_is_no_reading_is_unknown_and_told():
+    """Series that are readings each may add up to what no row can hold."""
+    page = read(VLLM, vllm_line('{x="a"} 9e18') + vllm_line('{x="b"} 9e18'))
+    assert [dict(engine.values) for engine in page.engines] == [{}]
+    assert page.remarks == ("vllm:num_requests_running is over 9.2e+18",)
+
+
 def test_a_page_of_many_models_is_bounded():
     """However many models a page names, only so many are kept, and the page says how many are not."""
     text = "".join(vllm_line(f'{{model_name="m{n:04}"}} 1') for n in range(MOST_TARGETS + 7))

@@ -290,6 +290,18 @@ def test_malformed_lines_are_noted():
         assert source.read()[0].note == "2 lines of its page are malformed"
 
 
+def test_a_page_without_one_usable_value_is_missed_with_its_reason():
+    """A model whose values are no readings is a gap with the reason; one that has others is a row with a note."""
+    reason = "vllm:num_requests_running is negative"
+    line = "vllm:num_requests_running -5\n"
+    with scripted(always(answer(line))) as server, reading(server.url) as source:
+        assert source.read() == [Missed(Target("node-1", "vllm", 0, endpoint=f"{server.url}/metrics"), reason)]
+    with scripted(always(answer(f"{line}vllm:num_requests_waiting 2\n"))) as server, reading(server.url) as source:
+        (known,) = source.read()
+        assert isinstance(known, Reading)
+        assert (known.values, known.note) == ({"requests_waiting": 2}, reason)
+
+
 def test_credentials_are_sent_and_never_shown():
     """A user and a password in the address reach the engine and nothing else; a query is not shown either."""
     with scripted(always(answer(vllm_page()))) as server:
