@@ -1,7 +1,7 @@
 """Pools of connections for services that are asked through ``urllib3``, bounded whatever a server does.
 
 The head of an answer has a deadline, not just each of its bytes; a server may ask to wait two minutes at most; a body
-is read to a size and a time.
+is read to a size and a time, and given up where it drips.
 """
 
 import math
@@ -9,13 +9,16 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import weakref
+from collections.abc import Iterator, MutableMapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, Self
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.response import HTTPResponse
+
+from advisor.units import counted
 
 
 @contextmanager
@@ -45,10 +48,16 @@ def cut_after(connection: socket.socket, seconds: float) -> Iterator[None]:
 
 LONGEST_WAIT_SECONDS = 120.0
 HEAD_SECONDS = 60.0
-BODY_SECONDS = 600.0
 _SILENT_SECONDS = 0.5
 """Shorter waits are not told."""
 _PIECE_BYTES = 64 * 1024
+_PACE_SECONDS = 60.0
+"""Time after which an answer must have kept the least pace."""
+_LEAST_BYTES_PER_SECOND = 1024
+"""Slowest answer that is waited for: below it a server hangs, whatever it still sends."""
+_LONG_SECONDS = 10.0
+_SOCKETS: MutableMapping[urllib3.BaseHTTPResponse, weakref.ref[socket.socket]] = weakref.WeakKeyDictionary()
+"""Connections of answers whose bodies are read, to be cut when their time is over."""
 
 
 class BoundedRetry(urllib3.Retry):
@@ -105,8 +114,16 @@ class _Connection(HTTPConnection):
         """Status and headers, in time."""
         if self.sock is None:
             return super().getresponse()
-        with cut_after(self.sock, self.head_seconds):
-            return super().getresponse()
+        connection = self.sock
+        try:
+            with cut_after(connection, self.head_seconds):
+                answer = super().getresponse()
+        except BaseException:
+            with suppress(OSError):  # closed already
+                socket.close(connection.detach())  # the unread answer would hold it open
+            raise
+        _SOCKETS[answer] = weakref.ref(connection)
+        return answer
 
 
 class _SecureConnection(_Connection, HTTPSConnection):
@@ -134,26 +151,58 @@ def bounded(manager: urllib3.PoolManager, head_seconds: float = HEAD_SECONDS) ->
     return manager
 
 
-def first_bytes(
-    answer: urllib3.BaseHTTPResponse, most_bytes: int, *, unpacked: bool, seconds: float = BODY_SECONDS
-) -> bytes:
+class Pace:
+    """Pace of an answer's body: told once where it takes long, and given up where it drips."""
+
+    def __init__(self, host: str, seconds: float, least_seconds: float = _PACE_SECONDS) -> None:
+        """Start now; *seconds*: longest time of the whole body, *least_seconds*: time before its pace counts."""
+        self.seconds = seconds
+        self._host, self._least_seconds = host, least_seconds
+        self._start = time.monotonic()
+        self._is_told = False
+
+    def check(self, size: int) -> None:
+        """Check the bytes so far. Raises urllib3's ReadTimeoutError where the body is too slow or too late."""
+        taken = time.monotonic() - self._start
+        if taken > self.seconds:
+            raise _too_late(f"no end of the answer within {self.seconds:g} s")
+        if taken > self._least_seconds and size < _LEAST_BYTES_PER_SECOND * taken:
+            raise _too_late(f"only {counted(size, 'byte')} of the answer in {taken:.0f} s")
+        if taken > _LONG_SECONDS and not self._is_told:
+            self._is_told = True
+            sys.stderr.write(f"{self._host} answers slowly ({counted(size, 'byte')} in {taken:.0f} s), still reading\n")
+
+
+def _too_late(words: str) -> urllib3.exceptions.ReadTimeoutError:
+    pool: Any = None
+    return urllib3.exceptions.ReadTimeoutError(pool, "", words)
+
+
+def _cut_after(answer: urllib3.BaseHTTPResponse, seconds: float) -> AbstractContextManager[None]:
+    """:func:`cut_after` of the connection of an answer; without one the body is read already."""
+    reference = _SOCKETS.get(answer)
+    connection = None if reference is None else reference()
+    return nullcontext() if connection is None else cut_after(connection, seconds)
+
+
+def first_bytes(answer: urllib3.BaseHTTPResponse, most_bytes: int, pace: Pace, *, unpacked: bool) -> bytes:
     """The first bytes of a body, as they were sent or unpacked; never more at a time than are wanted.
 
     Raises:
         urllib3.exceptions.ProtocolError: it breaks off.
-        urllib3.exceptions.ReadTimeoutError: it does not end in time.
+        urllib3.exceptions.ReadTimeoutError: it does not end in time, or drips.
     """
-    until = time.monotonic() + seconds
     content = bytearray()
     try:
-        while len(content) < most_bytes:
-            piece = answer.read1(min(_PIECE_BYTES, most_bytes - len(content)), decode_content=unpacked)
-            if not piece:
-                break
-            content += piece
-            if time.monotonic() > until:
-                pool: Any = None
-                raise urllib3.exceptions.ReadTimeoutError(pool, "", f"no end of the answer within {seconds:g} s")
+        with _cut_after(answer, pace.seconds):
+            while len(content) < most_bytes:
+                piece = answer.read1(min(_PIECE_BYTES, most_bytes - len(content)), decode_content=unpacked)
+                if not piece:
+                    break
+                content += piece
+                pace.check(answer.tell())
+    except TimeoutError as error:
+        raise _too_late(str(error)) from error
     finally:
         answer.close()
     return bytes(content)

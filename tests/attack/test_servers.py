@@ -16,6 +16,7 @@ from functools import cache
 import pytest
 import urllib3
 
+from advisor import http_pools
 from advisor.catalog.refresh import aws_public
 from advisor.catalog.refresh.http import Client, brief_client
 from advisor.catalog.refresh.values import Unreachable
@@ -250,6 +251,43 @@ def test_a_price_file_of_one_line_is_given_up(listening):
     """Public price files have hundreds of megabytes, but no line of a megabyte."""
     with pytest.raises(Unreachable, match="a line has no end"):
         list(aws_public._rows_at(f"{listening(endless).url}/index.csv", "us-east-1", frozenset()))
+
+
+def dripping_chunk(connection):
+    """A length of a chunk that arrives byte by byte."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        connection.sendall(b"0")
+        time.sleep(0.05)
+
+
+def test_a_body_that_drips_is_given_up_where_it_is(listening, capsys, monkeypatch):
+    """Each byte is in time, the whole never: cut at the time that an answer has to begin, with place and remedy."""
+    monkeypatch.setattr(http_pools, "_LONG_SECONDS", 0.2)
+    server = listening(dripping_body)
+    with pytest.raises(Unreachable, match=r"^127\.0\.0\.1:\d+: only \d+ bytes of the answer in 0 s") as raised:
+        ask_prices(server.url)
+    assert raised.value.remedy == "check the network and run the command again"
+    assert re.fullmatch(
+        r"127\.0\.0\.1:\d+ answers slowly \(\d+ bytes in 0 s\), still reading\n", capsys.readouterr().err
+    )
+
+
+def test_a_chunk_without_end_is_cut(listening):
+    """What never becomes a byte of the body has its deadline too."""
+    server, start = listening(dripping_chunk), time.monotonic()
+    with pytest.raises(Unreachable, match="no whole answer within 4 s"):
+        ask_prices(server.url)
+    assert time.monotonic() - start < 6
+
+
+def test_a_public_price_file_that_drips_is_read_once(listening, monkeypatch):
+    """It is not begun again, as one is that broke off."""
+    monkeypatch.setattr(aws_public, "_LONGEST_SECONDS", 0.3)
+    server = listening(dripping_body)
+    with pytest.raises(Unreachable, match=r"no end of the answer within 0\.3 s"):
+        aws_public._read("us-east-1", frozenset(), server.url)
+    assert len(server.received) == 1
 
 
 @pytest.mark.skipif(certificates.PROGRAM is None, reason=certificates.ABSENT)

@@ -6,7 +6,6 @@ November 2026. They hold on-demand and reserved prices; spot, hardware and capac
 
 import codecs
 import csv
-import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -20,6 +19,8 @@ from advisor.units import BYTES_PER_GIB
 
 if TYPE_CHECKING:
     import urllib3
+
+    from advisor.http_pools import Pace
 
 URL = "https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonEC2/current"
 _HEADER = "SKU"
@@ -66,7 +67,7 @@ def _rows_at(address: str, region: str, machines: Collection[str]) -> Sequence[R
     """Rows of the file at an address, which is never held as a whole."""
     import urllib3  # noqa: PLC0415 - commands that ask nobody stay quick
 
-    from advisor.http_pools import BoundedRetry, bounded  # noqa: PLC0415 - as above
+    from advisor.http_pools import BoundedRetry, Pace, bounded  # noqa: PLC0415 - as above
 
     host = urlsplit(address).netloc
     retries = BoundedRetry(5, connect=2, read=2, backoff_factor=1, status_forcelist=(429, 500, 502, 503, 504))
@@ -79,8 +80,11 @@ def _rows_at(address: str, region: str, machines: Collection[str]) -> Sequence[R
         raise Denied(f"{host} answered {answer.status}", "there is no public price file for this region")
     if answer.status != 200:
         raise Unreachable(f"{host} answered {answer.status}", "run the command again")
+    pace = Pace(host, _LONGEST_SECONDS)
     try:
-        return tuple(rows_of(_split(codecs.iterdecode(_pieces(answer), "utf-8")), region, machines))
+        return tuple(rows_of(_split(codecs.iterdecode(_pieces(answer, pace), "utf-8")), region, machines))
+    except urllib3.exceptions.ReadTimeoutError as error:
+        raise Unreachable(f"{host}: {short_words(error)}", "check the network and run the command again") from error
     except (urllib3.exceptions.HTTPError, UnicodeDecodeError, csv.Error, ValueError) as error:
         raise _Cut(f"{host}: the file breaks off, or is none: {short_words(error)}", "run the command again") from error
     finally:
@@ -88,13 +92,14 @@ def _rows_at(address: str, region: str, machines: Collection[str]) -> Sequence[R
         pool.clear()
 
 
-def _pieces(answer: "urllib3.BaseHTTPResponse") -> Iterator[bytes]:
+def _pieces(answer: "urllib3.BaseHTTPResponse", pace: "Pace") -> Iterator[bytes]:
     """Pieces of a file as they arrive."""
-    until, size = time.monotonic() + _LONGEST_SECONDS, 0
+    size = 0
     while piece := answer.read1(_CHUNK_BYTES, decode_content=True):
         size += len(piece)
-        if size > _MOST_BYTES or time.monotonic() > until:
-            raise ValueError(f"no end within {_MOST_BYTES / BYTES_PER_GIB:g} GiB and {_LONGEST_SECONDS} s")
+        if size > _MOST_BYTES:
+            raise ValueError(f"no end within {_MOST_BYTES / BYTES_PER_GIB:g} GiB")
+        pace.check(answer.tell())
         yield piece
 
 

@@ -25,7 +25,7 @@ _MOST_BYTES = 64 * BYTES_PER_MIB
 _BOUNDED_TRIES = 3
 _SHOWN = 200
 _MOST_SAID_BYTES = 64 * 1024
-_CONNECTION = re.compile(r"^\w+\(.*?\): ")
+_CONNECTION = re.compile(r"^(?:\w+\(.*?\)|None): ")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,13 +74,13 @@ class Client:
         """Status and the first bytes of the body, as it was sent or unpacked."""
         import urllib3  # noqa: PLC0415 - commands that ask nobody stay quick
 
-        from advisor.http_pools import first_bytes  # noqa: PLC0415 - as above
+        from advisor.http_pools import Pace, first_bytes  # noqa: PLC0415 - as above
 
         for tries_left in reversed(range(_BOUNDED_TRIES)):
             try:
                 answer = self._pool.request("GET", address, headers=headers, preload_content=False)
-                longest = 10 * self.timeout_seconds
-                return answer.status, first_bytes(answer, most_bytes, unpacked=unpacked, seconds=longest)
+                pace = Pace(_host(address), 10 * self.timeout_seconds, self.timeout_seconds)
+                return answer.status, first_bytes(answer, most_bytes, pace, unpacked=unpacked)
             except urllib3.exceptions.HTTPError as error:
                 if not (isinstance(error, urllib3.exceptions.ProtocolError) and tries_left):
                     said = f"{_host(address)}: {short_words(error)}"
