@@ -67,12 +67,12 @@ class Field:
         raise InputError(message, where=f"{place}: {self.name}" if self.name else place, hint=hint)
 
     def mapping(
-        self, allowed: Sequence[str], elsewhere: Mapping[str, str] = MappingProxyType({})
+        self, allowed: Sequence[str], elsewhere: Mapping[str, str] = MappingProxyType({}), remedy: str = ""
     ) -> dict[str, "Field"]:
         """The fields of a mapping.
 
         Keys of other levels of the document are told with the level that each belongs to. Raises InputError if it is
-        not a mapping, or has an unknown or a repeated key (the nearest known one is named).
+        not a mapping, or has an unknown or a repeated key (*remedy* is its hint, else the nearest known one).
         """
         if not isinstance(self.node, yaml.MappingNode):
             self.fail(f"expected a mapping, found {_KIND[type(self.node)]}", f"give it keys: {', '.join(allowed)}")
@@ -84,14 +84,14 @@ class Field:
             if key in fields:
                 key_field.fail("the key is there twice", "keep one of them")
             if key not in allowed:
-                hint = f"it belongs {elsewhere[key]}" if key in elsewhere else suggestion(key, allowed)
+                hint = f"it belongs {elsewhere[key]}" if key in elsewhere else remedy or suggestion(key, allowed)
                 key_field.fail(f"unknown key '{key}'", hint)
             fields[key] = field
         return fields
 
-    def all_of(self, keys: Sequence[str], optional: Sequence[str] = ()) -> dict[str, "Field"]:
-        """The fields of a mapping in which every key that is not optional is present."""
-        fields = self.mapping(keys)
+    def all_of(self, keys: Sequence[str], optional: Sequence[str] = (), remedy: str = "") -> dict[str, "Field"]:
+        """The fields of a mapping in which every key that is not optional is present; *remedy*: of unknown keys."""
+        fields = self.mapping(keys, remedy=remedy)
         missing = [key for key in keys if key not in fields and key not in optional]
         if missing:
             self.fail(f"missing: {', '.join(missing)}", f"add {missing[0]} under {self.name}")

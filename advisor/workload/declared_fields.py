@@ -148,6 +148,7 @@ _USERS = "concurrent_users"
 _SPREAD_SIZES = ("input_tokens", "tokens_per_document", "audio_seconds")
 """Sizes that may be stated by their quantiles; a request has one of them."""
 _SPREAD_KEYS = ("p50", "p95", "max")
+_SPREAD_REMEDY = "state p50 and p95, and max where there is one; or one number, which all requests then have"
 DECLARED_KEYS = (RATE, "peak_requests_per_second", _USERS, "think_time", *TOKEN_KEYS, *SIZE_KEYS)
 _BATCH_KEYS = (*BATCH_KEYS, *TOKEN_KEYS, *SIZE_KEYS)
 
@@ -277,7 +278,7 @@ def _length(field: Field) -> tuple[float, LengthSpread | None]:
     """One length of all requests, or the mean of different ones and their quantiles."""
     if field.is_single:
         return one_length(field), None
-    fields = field.all_of(_SPREAD_KEYS, optional=("max",))
+    fields = field.all_of(_SPREAD_KEYS, optional=("max",), remedy=_SPREAD_REMEDY)
     least, most = length_bounds(field)
     p50 = fields["p50"].number(least, maximum=most)
     p95 = fields["p95"].number(p50, maximum=most)

@@ -119,6 +119,18 @@ def test_what_is_no_spread_is_refused(tmp_path, declared, message):
     assert refused.value.hint
 
 
+@pytest.mark.parametrize("key", ["mean", "median", "p99"])
+def test_a_mean_of_lengths_is_told_what_states_a_spread(tmp_path, key):
+    """Quantiles, or one number: max is like mean by its letters alone."""
+    with pytest.raises(InputError) as refused:
+        read(tmp_path, f"{{requests_per_second: 6, input_tokens: {{{key}: 700}}, output_tokens: 200}}")
+
+    assert f"input_tokens.{key}: unknown key '{key}'" in str(refused.value)
+    assert refused.value.hint == (
+        "state p50 and p95, and max where there is one; or one number, which all requests then have"
+    )
+
+
 def test_a_recording_is_at_most_as_long_as_in_a_trace(tmp_path):
     """The longest that a trace may have is read, and stated as a maximum too."""
     for declared in ("4000", "{p50: 0.001, p95: 30, max: 4000}"):
