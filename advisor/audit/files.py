@@ -33,6 +33,8 @@ UTF_16_HINT = "save it as UTF-8: `iconv -f UTF-16 -t UTF-8 FILE > NEW`"
 _LINES, _ARRAY = "newline_delimited", "array"
 """Layouts of JSON: an object a line, or one list of them."""
 _HEADER_BYTES = 1024 * 1024
+_MOST_COLUMNS = 10_000
+"""Columns of a table: a bill with a column for each tag has some hundreds."""
 _LONGEST_LINE = 16 * 1024 * 1024
 _DELIMITERS = (",", ";", "\t", "|")
 _GLOB_SIGNS = frozenset("*?[")
@@ -210,6 +212,8 @@ def _signature(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path,
             layout = _ARRAY if is_list else _LINES
         reader = _reader(kind, [_safe(path, scratch)], layout)
         columns = connection.execute(f"DESCRIBE SELECT * FROM {reader}").fetchall()
+        if kind == _PARQUET:
+            _refuse_long_cells(connection, path, _safe(path, scratch), what)
     except duckdb.Error as error:
         hint = _JSON_HINT if kind == _JSON else _WHOLE
         raise InputError(f"cannot read the {what}: {reason_of(error)}", where=str(path), hint=hint) from error
@@ -218,8 +222,35 @@ def _signature(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path,
         raise InputError(f"cannot read the {what}: {error.strerror or error}", where=str(path), hint=hint) from error
     if kind == _JSON and [row[0] for row in columns] == ["json"]:
         raise InputError(f"the {what} holds no objects of JSON", where=str(path), hint=_JSON_HINT)
+    _refuse_width(len(columns), path, what)
     types = {row[0]: "VARCHAR" if kind == _JSON else row[1] for row in columns}
     return (kind, layout, *(part for column in types.items() for part in column))
+
+
+def _refuse_long_cells(connection: duckdb.DuckDBPyConnection, path: Path, safe: Path, what: str) -> None:
+    """Refuse a Parquet file whose values of a column in a group of rows are longer on average than a line may be."""
+    query = (
+        "SELECT path_in_schema, row_group_num_rows, total_uncompressed_size / num_values, "
+        "(SELECT sum(num_rows) FROM (SELECT DISTINCT row_group_id AS number, row_group_num_rows AS num_rows "
+        f"FROM parquet_metadata({text(str(safe))})) WHERE number < row_group_id) "
+        f"FROM parquet_metadata({text(str(safe))}) WHERE type = 'BYTE_ARRAY' "
+        f"AND total_uncompressed_size > {_LONGEST_LINE} * num_values ORDER BY row_group_id, column_id LIMIT 1"
+    )
+    for column, rows, length, before in connection.execute(query).fetchall():
+        first = (before or 0) + 1
+        cells = "a cell of" if rows == 1 else "cells that average"
+        lines = f"row {first:,}" if rows == 1 else f"rows {first:,} to {first + rows - 1:,}"
+        said = (
+            f"the {what} has {cells} {length / BYTES_PER_MIB:,.0f} MiB in {lines}, column {column}; "
+            f"{_LONGEST_LINE / BYTES_PER_MIB:g} MiB are the most that are read"
+        )
+        raise InputError(said, where=str(path), hint="leave out that column, or shorten its text")
+
+
+def _refuse_width(columns: int, path: Path, what: str) -> None:
+    if columns > _MOST_COLUMNS:
+        told = f"the {what} has {columns:,} columns, and {_MOST_COLUMNS:,} are the most that are read"
+        raise InputError(told, where=str(path), hint="leave out those that are neither amounts, names nor tags")
 
 
 def _csv_header(path: Path, what: str) -> tuple[str, list[str]]:
@@ -227,6 +258,10 @@ def _csv_header(path: Path, what: str) -> tuple[str, list[str]]:
     try:
         with opened(path) as stream:
             start = stream.read(_HEADER_BYTES)
+            while not _LINE_END.search(start, max(len(start) - _PIECE_BYTES, 0)) and (
+                more := stream.read(_PIECE_BYTES)
+            ):
+                start += more
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"the {what} is a damaged gzip file", where=str(path), hint=_WHOLE) from error
     if start.startswith(_UTF_16):
@@ -242,6 +277,7 @@ def _csv_header(path: Path, what: str) -> tuple[str, list[str]]:
         ) from error
     if not any(names):
         raise InputError(f"the {what} is empty: it has not even a header line", where=str(path), hint=_WHOLE)
+    _refuse_width(len(names), path, what)
     if broken := next((column for column in names if len(column.splitlines()) > 1), None):
         words = " ".join(broken.split())
         raise InputError(f"the name of the column {words!r} has a line break", where=str(path), hint="take it out")

@@ -50,6 +50,43 @@ def test_a_bill_that_is_not_there_is_told_so(tmp_path, place, target, told):
         cost_of(tmp_path / place)
 
 
+@pytest.mark.parametrize("form", ["csv", "csv.gz", "parquet"])
+def test_a_table_of_a_million_columns_is_refused_with_its_width(tmp_path, form):
+    """The columns are counted to the end of the header, however long it is."""
+    wide = 300_000 if form != "parquet" else 10_001
+    names = [f"column_{number}" for number in range(wide)]
+    path = tmp_path / f"bill.{form}"
+    text = f"{','.join(names)}\n{','.join('1' * wide)}\n".encode()
+    if form == "parquet":
+        pq.write_table(pa.table([[1]] * wide, names=names), path)
+    else:
+        path.write_bytes(gzip.compress(text, 1) if form == "csv.gz" else text)
+
+    with pytest.raises(InputError, match=f"bill has {wide:,} columns, and 10,000 are the most that are read") as raised:
+        cost_of(path)
+    assert raised.value.where == str(path)
+
+
+def test_a_header_of_more_than_a_mebibyte_is_read_whole(tmp_path):
+    """Long names are no reason to lose the columns behind them."""
+    row = {f"{'x' * 2000}{number}": "" for number in range(700)} | focus_row(Charge())
+    write_csv(tmp_path / "bill.csv", [row])
+
+    assert cost_of(tmp_path / "bill.csv") == 1
+
+
+def test_a_cell_of_parquet_that_is_too_long_is_named(tmp_path):
+    """File, row and column: the database says that its memory is full, and no more."""
+    path = tmp_path / "bill.parquet"
+    rows = [focus_row(Charge()), focus_row(Charge()), focus_row(Charge()) | {"ResourceId": "r" * (17 << 20)}]
+    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=1)
+
+    words = "the bill has a cell of 17 MiB in row 3, column ResourceId; 16 MiB are the most that are read"
+    with pytest.raises(InputError, match=words) as raised:
+        cost_of(path)
+    assert raised.value.where == str(path)
+
+
 @pytest.mark.parametrize(
     "moment", ["infinity", "-infinity", "290000-01-01", "4000-01-01 (BC)", "9999-12-31", "0001-01-01"]
 )
