@@ -274,6 +274,15 @@ class CappedMinutes:
 
 
 @dataclass(frozen=True, slots=True)
+class ClosedLoop:
+    """Users who wait for each answer before they ask again; their rate follows from the response time."""
+
+    users: float
+    response_seconds: float
+    """Response time at the targets, which the rate assumes."""
+
+
+@dataclass(frozen=True, slots=True)
 class DemandInterval:
     """Requests per second, from the least to the most that the evidence allows."""
 
@@ -378,6 +387,8 @@ class Demand:
     """Images of each request; None: none, or of no stated size."""
     capped: CappedMinutes | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Minutes of the profile that are counted at less than was seen; None: there are none."""
+    closed_loop: ClosedLoop | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Users whom the rate follows from; None: it is stated or measured."""
 
     def with_notes(self, *notes: str) -> "Demand":
         """The same demand, and more to know of it."""

@@ -298,6 +298,7 @@ def demand_document(demand: Demand) -> dict[str, Any]:
         **({"answered_ratio": demand.answered_ratio} if demand.answered_ratio else {}),
         **({"pictures": asdict(demand.pictures)} if demand.pictures is not None else {}),
         **({"capped": asdict(demand.capped)} if demand.capped is not None else {}),
+        **({"closed_loop": asdict(demand.closed_loop)} if demand.closed_loop is not None else {}),
     }
 
 

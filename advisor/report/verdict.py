@@ -192,6 +192,7 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
 
 def _fleet_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
     yield _replay_words(plan, fleet)
+    yield from _closed_loop_words(plan)
     yield from _capped_words(plan)
     yield from _beyond_planned_words(plan, fleet)
     yield from beside_words(fleet)
@@ -217,6 +218,13 @@ def _capped_words(plan: Plan) -> Iterator[str]:
     """Minutes that are counted at less than was seen, and how to plan for them in full."""
     if capped := capped_of(plan):
         yield f"Demand: {capped_note(capped)}; {capped_remedy(capped)}."
+
+
+def _closed_loop_words(plan: Plan) -> Iterator[str]:
+    """Response time that the rate of concurrent users assumes."""
+    if (users := plan.demand.get("closed_loop")) is not None:
+        seconds = rounded(users["response_seconds"])
+        yield f"Demand: {users['users']:,g} users, answers as slow as targets ({seconds} s); faster adds load."
 
 
 def _beyond_planned_words(plan: Plan, fleet: Fleet) -> Iterator[str]:

@@ -6,7 +6,17 @@ from collections.abc import Callable
 import numpy as np
 
 from advisor.demand.lengths import LengthSpread, batch_demand, declared_demand
-from advisor.demand.values import BatchBeside, BatchRun, Demand, Floats, Pictures, TokenHistogram, TokenQuantiles, Unit
+from advisor.demand.values import (
+    BatchBeside,
+    BatchRun,
+    ClosedLoop,
+    Demand,
+    Floats,
+    Pictures,
+    TokenHistogram,
+    TokenQuantiles,
+    Unit,
+)
 from advisor.errors import InputError
 from advisor.models.model import Model
 from advisor.records import replace
@@ -29,9 +39,9 @@ def demand_as_declared(declared: DeclaredDemand, workload: Workload, model: Mode
     if declared.batch is not None:
         run = batch_run(declared.batch)
         return replace(batch_demand(run, size, items), unit=unit, pictures=pictures_of(declared.size))
-    mean, note = declared.requests_per_second, ""
+    mean, note, users = declared.requests_per_second, "", None
     if mean is None:
-        mean, note = _closed_loop_rate(declared, workload, unit, items)
+        mean, note, users = _closed_loop_rate(declared, workload, unit, items)
     peak = mean if declared.peak_requests_per_second is None else declared.peak_requests_per_second
     if peak < mean:
         raise InputError(
@@ -42,7 +52,7 @@ def demand_as_declared(declared: DeclaredDemand, workload: Workload, model: Mode
     demand = declared_demand(mean, peak, size, items, unit)
     if declared.is_spread:
         demand = _of_lengths(demand, declared, workload, model)
-    demand = replace(demand, pictures=pictures_of(declared.size))
+    demand = replace(demand, pictures=pictures_of(declared.size), closed_loop=users)
     return demand.with_notes(note) if note else demand
 
 
@@ -141,8 +151,8 @@ def response_seconds(slo: Slo, output_tokens: float) -> float | None:
 
 def _closed_loop_rate(
     declared: DeclaredDemand, workload: Workload, unit: Unit, output_tokens: float
-) -> tuple[float, str]:
-    """Requests per second of the users, and how they follow in words."""
+) -> tuple[float, str, ClosedLoop]:
+    """Requests per second of the users, how they follow in words, and what they assume."""
     users, think = declared.concurrent_users or 0.0, declared.think_time_seconds or 0.0
     response = response_seconds(workload.slo, output_tokens)
     if response is None:
@@ -158,4 +168,4 @@ def _closed_loop_rate(
         f"{users:,g} concurrent users send {rate:.4g} requests/s: users ÷ ({response:.3g} s response at the targets + "
         f"{think:.3g} s think time); faster answers raise it"
     )
-    return rate, note
+    return rate, note, ClosedLoop(users, response)

@@ -47,6 +47,17 @@ GOLDEN = Path(__file__).parent / "golden"
 SHAPES = {"spot": spot_plan, "mixed": mixed_plan, "infeasible": no_plan}
 
 
+def test_the_response_time_that_users_are_counted_at_is_told_in_one_line():
+    """The rate of concurrent users assumes answers as slow as the targets; a stated rate has no such line."""
+    plan = spot_plan()
+    users = replace(plan, demand={**plan.demand, "closed_loop": {"users": 4000.0, "response_seconds": 12.2}})
+    told = "Demand: 4,000 users, answers as slow as targets (12.2 s); faster adds load."
+    assert [line for line in verdict_lines(users) if line.startswith("Demand")] == [told]
+    assert f"\n  - {told}\n" in plan_table(users)
+    assert len(f"  - {told}") <= 80
+    assert not [line for line in verdict_lines(plan) if "users" in line]
+
+
 def over(plan, seconds):
     """A plan whose demand was observed for so many seconds; None: declared."""
     return replace(plan, demand={**plan.demand, "window_seconds": seconds})

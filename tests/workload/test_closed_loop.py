@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor.demand.values import ClosedLoop
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.workload.closed_loop import demand_as_declared, response_seconds
@@ -33,6 +34,7 @@ def test_users_by_hand():
     rate = demand.requests_per_second
     assert (rate.mean, rate.peak) == (6.0, 6.0)
     assert any("120 concurrent users send 6 requests/s" in note and "11 s" in note for note in demand.notes)
+    assert demand.closed_loop == ClosedLoop(120, 11)
 
 
 def test_without_a_think_time_users_are_requests_in_flight():
