@@ -22,6 +22,7 @@ from advisor.codegen.alarms import Missing, WatchedMetric
 from advisor.codegen.aws_places import registry_of
 from advisor.codegen.container import Backend, Engine, Quota, Region, Runtime
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
+from advisor.codegen.prometheus_rules import stalled_left_out
 from advisor.codegen.quotas import quotas_of_updates
 from advisor.codegen.rendering import scaling_left_out
 from advisor.codegen.targets.target import Paid, Target, against_adapters, templated
@@ -152,6 +153,9 @@ ERRORS = EndpointAlarm(
 )
 _MICROSECONDS = 1_000_000
 NO_QUEUE = "no alarm on waiting requests, which SageMaker does not count"
+NO_PROGRESS = (
+    "no alarm where an engine hangs: its count of tokens stays in the container, which SageMaker does not read"
+)
 
 
 def _times(stack: Stack) -> Iterator[EndpointAlarm]:
@@ -332,7 +336,9 @@ def _alarms_left_out(stack: Stack) -> Iterator[str]:
     if any(alarm.per_request_rate for alarm in stack.slo_alarms):
         yield NO_QUEUE
     else:
-        yield from stack.slo_left_out
+        of_some = set(stalled_left_out([backend.container.engine for backend in stack.backends]))
+        yield from (reason for reason in stack.slo_left_out if reason not in of_some)
+    yield NO_PROGRESS
     if stack.idle_left_out:
         yield stack.idle_left_out
 

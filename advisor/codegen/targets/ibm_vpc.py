@@ -7,6 +7,7 @@ and the source of its Terraform provider 2.5, read in November 2026. None of it 
 from collections.abc import Mapping
 from typing import Any
 
+from advisor.codegen.alarms import stalled_alarm
 from advisor.codegen.container import Language, Region, Runtime
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.rendering import render, scaling_left_out
@@ -57,6 +58,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "subnets": _example_subnets(region),
         "sold_in": sorted({zone for group in stack.groups if group.zones_verified for zone in group.zone_names}),
         **stop_times(stack),
+        "tells_progress": any(alarm.name == stalled_alarm().name for alarm in stack.slo_alarms),
         "look_seconds": _LOOK_SECONDS,
         "leave_seconds": _LEAVE_SECONDS,
         "health_delay_seconds": _HEALTH_DELAY_SECONDS,
