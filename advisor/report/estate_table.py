@@ -62,6 +62,7 @@ def totals(estate: Estate) -> list[str]:
         for name, files in _namesakes(estate)
     ]
     lines += _margins(estate)
+    lines += [f"nothing is shared: {estate.not_shared}"] if estate.not_shared else []
     lines += [f"not divided by MPS: {reason}" for reason in estate.without_parts]
     if sums.commitments_saved_usd_per_month:
         lines.append(f"shared commitments save {usd(sums.commitments_saved_usd_per_month)} a month")

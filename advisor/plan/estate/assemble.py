@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 
 from advisor import __version__
 from advisor.catalog import Catalog
-from advisor.cost.services import disk_usd_per_month
+from advisor.cost.services import disk_usd_per_month, hourly_to_monthly
 from advisor.plan.document import plain
 from advisor.plan.doubts import is_refused, refusal_words
 from advisor.plan.estate.divide import Shares
 from advisor.plan.estate.packing import Confirm, SharedMachine, SharedPacking, SlotTenant, share_machines
-from advisor.plan.estate.terms import MARKETS, ResourceUse, Terms, limits_of, totals
+from advisor.plan.estate.terms import MARKETS, ResourceUse, Sharing, Terms, limits_of, totals
 from advisor.plan.estate.values import (
     FAILED,
     INFEASIBLE,
@@ -33,6 +33,9 @@ from advisor.plan.solve.stage import BRIEF_NOTE
 from advisor.plan.values import Plan, PlanProvenance
 from advisor.plan.words import fleet_turns
 from advisor.records import replace
+from advisor.units import counted, usd
+
+_FEWEST_TOGETHER = 2
 
 
 def workload_row(file: str, plan: Plan) -> WorkloadRow:
@@ -116,6 +119,7 @@ def assemble(parts: Sequence[Part], shares: Shares, terms: Terms, catalog: Catal
         conflict=tuple(_conflicts(shares, terms, sums)),
         provenance=_provenance(parts, terms, catalog),
         packing_gap_ratio=packing.gap_ratio,
+        not_shared=_why_not_shared(parts, shares, terms) if not machines else "",
         without_parts=tuple(sorted({reason for part in parts for reason in part.without_parts})),
     )
 
@@ -161,6 +165,31 @@ def _machines(
         return disk_usd_per_month(catalog, provider, region, disk_gib) or 0.0
 
     return share_machines(slot_tenants, room, freed, disk_usd, confirm)
+
+
+def _why_not_shared(parts: Sequence[Part], shares: Shares, terms: Terms) -> str:
+    """Reason, in numbers, why nothing is shared; "" where accelerators that are not cut are not to be shared."""
+    if terms.sharing not in (Sharing.MPS, Sharing.ALL):
+        return ""
+    if shares.excess:
+        return "the shared limits hold not even the fleets apart"
+    seated = [part for part in parts if part.seating is not None]
+    if len(seated) < _FEWEST_TOGETHER:
+        return f"{len(seated)} of {counted(len(parts), 'workload')} can have a part of an accelerator, on demand"
+    own = math.fsum(part.usd_of_machines for part in seated)
+    least = math.fsum(_least_seat_usd(part) for part in seated)
+    unfilled = "; none was found that enough of them fill" if least < own else ""
+    return (
+        f"the {len(seated)} workloads that can share cost {usd(own)} a month on machines of their own, and on full "
+        f"shared ones at least {usd(least)}{unfilled}"
+    )
+
+
+def _least_seat_usd(part: Part) -> float:
+    """USD per month of the cheapest seats of a workload, where others take the rest of their machines."""
+    if part.seating is None:
+        return 0.0
+    return hourly_to_monthly(min(slot.share_usd_per_hour for slot in part.seating.slots), part.seating.copies)
 
 
 def _on_demand(key: str) -> tuple[str, str]:

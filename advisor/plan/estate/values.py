@@ -454,6 +454,8 @@ class Estate:
     """Workloads on one base that cost less as one deployment: their own fleets are not deployed."""
     without_parts: tuple[str, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
     """Reasons why accelerators that could serve its workloads are not divided by MPS, where it asks for that."""
+    not_shared: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """Reason why no workload shares an accelerator that is not cut, where it asks for that."""
     packing_gap_ratio: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Share of the cost of all workloads that could meet on shared machines that the cheapest packing would save at
     most: 0 is proven the cheapest; None: no two could meet."""

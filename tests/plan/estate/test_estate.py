@@ -381,6 +381,22 @@ def test_the_gap_of_the_packing_is_said_where_it_is_not_proven(tmp_path):
     assert estate_from_json(estate_to_json(unproven)).packing_gap_ratio == 0.25
 
 
+def test_why_nothing_is_shared_is_said_with_numbers(tmp_path):
+    """Where the estate asks for it: workloads that fill machines of their own, or one that has nobody to share with."""
+    directory = estate_in(tmp_path, 2, rate=60, terms="sharing: all\n")
+    estate = plan_estate(directory).estate
+    words = " ".join(estate_table(estate).split())
+    assert estate.shared_machines == ()
+    assert estate.not_shared
+    assert f"nothing is shared: {estate.not_shared}" in words
+    assert estate_from_json(estate_to_json(estate)) == estate
+    (directory / "w1.yaml").unlink()
+    lone = plan_estate(directory).estate.not_shared
+    assert re.fullmatch(r"[01] of 1 workload can have a part of an accelerator, on demand", lone)
+    (directory / "estate.yaml").write_text("sharing: none\n")
+    assert plan_estate(directory).estate.not_shared == ""
+
+
 def test_batch_work_takes_no_seat(tmp_path):
     """Its machine is full while it works, here all the time, and would be away between its runs."""
     directory = estate_in(tmp_path, 2, terms="sharing: all\n")
