@@ -91,7 +91,18 @@ def model_names() -> tuple[str, ...]:
 def _from_file(path: Path) -> Model:
     """The model of a file, under its catalogued family where it is one: measurements and FLOPs are then the same."""
     model = _model_at(path)
-    return model if model.hidden else _as_catalogued(model)
+    return _in_family(model) if model.hidden else _as_catalogued(model)
+
+
+def _in_family(model: Model) -> Model:
+    """A decoder in the catalogued family of the first model that is built alike, whatever its tuning and storage."""
+    built = (model.family, model.task, str(model.hidden))
+    for row in _rows().values():
+        if (row["model_type"], row["task"], row["hidden_size"]) == built:
+            catalogued = _from_row(row["name"])
+            if (catalogued.layers, catalogued.parameters_total) == (model.layers, model.parameters_total):
+                return replace(model, family=catalogued.family)
+    return model
 
 
 def _as_catalogued(model: Model) -> Model:

@@ -36,6 +36,23 @@ def test_file_and_directory_are_the_same_model(tmp_path: Path):
     assert find_model(str(path)).parameters_total == find_model(str(tmp_path)).parameters_total > 0
 
 
+@pytest.mark.parametrize(
+    ("changes", "family"), [({}, "llama3"), ({"vocab_size": 128512}, "llama"), ({"num_hidden_layers": 31}, "llama")]
+)
+def test_a_file_built_like_a_catalogued_model_is_of_its_family(tmp_path: Path, changes: dict[str, int], family: str):
+    """Llama-3.1-8B under a name of one's own has its measurements; another vocabulary or depth has not."""
+    config = {
+        "model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 128256, "max_position_embeddings": 131072,
+        "tie_word_embeddings": False,
+    }  # fmt: skip
+    catalogued = find_model("meta-llama/Llama-3.1-8B")
+
+    own = find_model(str(written(tmp_path, config | changes)))
+    assert own.family == family
+    assert (own.layers == catalogued.layers and own.parameters_total == catalogued.parameters_total) == (not changes)
+
+
 @pytest.mark.parametrize("name", ["hidden_size", "intermediate_size", "vocab_size", "num_attention_heads"])
 def test_missing_field_is_named(name: str):
     """A field that decides a size is asked for by its name when it is missing."""

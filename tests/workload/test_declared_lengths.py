@@ -7,7 +7,7 @@ import pytest
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.pipeline import recommend
-from advisor.plan.doubts import left_out_of
+from advisor.plan.doubts import left_out_of, refusal_words
 from advisor.workload.closed_loop import demand_as_declared
 from advisor.workload.document import read_workload
 
@@ -176,11 +176,15 @@ def test_a_context_a_little_too_short_is_refused_with_or_without_targets(tmp_pat
 
 
 def test_what_a_context_leaves_out_is_named_where_no_fleet_holds(tmp_path):
-    """Between what may be late and what may be in a replay: the hint names the context, not the targets."""
+    """It is late on any machine, so a fleet that is late with nothing else holds; the refusal of another names it."""
     lengths = "input_tokens: {p50: 700, p95: 3000}, output_tokens: 150"
     asked = replace(read(tmp_path, f"{{requests_per_second: 3, {lengths}}}"), context_tokens=5700)
     plan = recommend(asked)
+    fleet = plan.fleet
 
-    assert not plan.fleet.confirmed.reached
-    assert not plan.fleet.proven
+    assert fleet.confirmed.reached
+    assert fleet.confirmed.unavoidable_late_ratio == pytest.approx(left_out_of(plan), abs=0.001)
     assert left_out_of(plan) == pytest.approx(0.0096, abs=0.001)
+    late = replace(fleet.confirmed, within_slo_ratio=0.98, reached=False)
+    told = refusal_words(replace(plan, fleet=replace(fleet, confirmed=late)))
+    assert told.endswith("99% are asked; 1.0% of all are longer than context_tokens and miss it anywhere")
