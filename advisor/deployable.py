@@ -14,6 +14,7 @@ from advisor.catalog.planning import start_seconds
 from advisor.catalog.processors import CPU
 from advisor.catalog.values import InstanceType
 from advisor.records import dataclass
+from advisor.units import HOURS_PER_DAY
 
 CHECKPOINT_MARGIN = 1.2
 """Disk or memory for a checkpoint ÷ its size."""
@@ -212,14 +213,31 @@ def logs_requests(engine: str, catalog: Catalog) -> bool:
     return catalog.deployment.words(engine, "request_log") != _NONE
 
 
-def needs_cluster(provider: str, instance_type: str, catalog: Catalog, *, https: bool, partition: str = "") -> bool:
+def needs_cluster(
+    provider: str, instance_type: str, catalog: Catalog, *, https: bool, partition: str = "", changes: int = 0
+) -> bool:
     """Whether code runs a machine as a node of a cluster unless a target is asked for, since no host serves there so.
 
-    *https* is whether its engine speaks it; slices are cut on nodes of clusters alone.
+    *https* is whether its engine speaks it; slices are cut on nodes of clusters alone. *changes*: entries of a schedule
+    by the clock, of which the setting of a scale set holds few; see :func:`changes_a_week`.
     """
-    cluster = CLUSTERS.get(provider, "")
-    on_cluster = bool(cluster) and (not https or catalog.deployment.target(provider, instance_type) == cluster)
+    cluster, target = CLUSTERS.get(provider, ""), catalog.deployment.target(provider, instance_type)
+    on_cluster = bool(cluster) and (not https or target == cluster or changes > most_changes(target, catalog))
     return bool(partition) or on_cluster
+
+
+def most_changes(target: str, catalog: Catalog) -> float:
+    """Entries of a schedule by the clock that a target takes."""
+    most = catalog.deployment.number(target, "changes_a_week")
+    return math.inf if most is None else most
+
+
+def changes_a_week(classes: Sequence[int]) -> int:
+    """Entries of a schedule that follows the class of each hour of the week, from Monday 00:00 UTC.
+
+    Hours of a day from which on a class holds; the same hour of several days is one entry.
+    """
+    return len({(hour % HOURS_PER_DAY, own) for hour, own in enumerate(classes) if own != classes[hour - 1]})
 
 
 def stop_seconds(provider: str, instance_type: str, purchase: str, catalog: Catalog, *, on_nodes: bool) -> float:

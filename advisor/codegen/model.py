@@ -467,6 +467,8 @@ class Stack:
     owner: Mapping[str, str]
     """Team and environment that the workload names, by these words; tags that the user gives come before them."""
     summary: Summary
+    on_nodes: bool = False
+    """Whether the plan counts its machines as nodes of a cluster."""
     cut_over: CutOver | None = None
     """None: nothing retires."""
     form: Form = Form.MANIFESTS

@@ -61,6 +61,7 @@ from advisor.codegen.selection import (
 from advisor.codegen.serving import cache_of, container_of
 from advisor.codegen.summary import summary_of
 from advisor.cost.services import root_volume_gib
+from advisor.cost.standing import GATEWAY
 from advisor.deployable import files_gib, service_of
 from advisor.errors import InputError
 from advisor.plan.document import plan_document
@@ -209,10 +210,19 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         tags={"ManagedBy": "advisor", "Project": plan.workload.get("tags", {}).get("project", "inference")},
         owner={key: tag for key, tag in plan.workload.get("tags", {}).items() if key != "project"},
         summary=replace(summary, cautions=(*summary.cautions, *dict.fromkeys(filter(None, of_containers)))),
+        on_nodes=_counts_nodes(plan, choice),
         unit=unit_of(plan.demand),
         cache=cache_of(plan, choice),
         inputs=wanted.inputs,
     )
+
+
+def _counts_nodes(plan: Plan, choice: Choice) -> bool:
+    """Whether a Gateway before nodes is among the charges of the fleet that is generated."""
+    if choice.option is not None or plan.fleet is None:
+        return False
+    provider = choice.members[0].serves.provider
+    return any((charge.provider, charge.item) == (provider, GATEWAY) for charge in plan.fleet.standing)
 
 
 def _quietest_load_ratio(plan: Plan, choice: Choice) -> float:

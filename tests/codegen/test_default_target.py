@@ -10,15 +10,17 @@ import pytest
 from advisor.catalog import load_catalog
 from advisor.codegen import Wanted, generate, write_files
 from advisor.codegen.generate import _unpinned
-from advisor.codegen.selection import of_fleet
+from advisor.codegen.model import ScheduledSize
+from advisor.codegen.selection import _single, of_fleet
 from advisor.codegen.service_costs import _standing
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import target_of
 from advisor.cost.standing import Machines
-from advisor.deployable import needs_cluster, speaks_https
+from advisor.deployable import changes_a_week, needs_cluster, speaks_https
 from advisor.errors import AdvisorError
 from advisor.pipeline import recommend
 from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.records import replace
 from codegen.scenarios import SCENARIOS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -222,3 +224,63 @@ def test_code_of_a_cluster_counts_what_a_plan_of_nodes_does(plans, name):
         charge.item: charge.usd_per_month for charge in plan.fleet.standing
     }
     assert stack.budget.difference == ""
+
+
+def busy_by_day(path, scale, answer):
+    """A trace of two weeks whose days all differ in their hours, in a workload for one machine of Azure."""
+    rows = ["timestamp,input_tokens,output_tokens"]
+    for hour in range(14 * 24):
+        day, of_day = divmod(hour, 24)
+        count = int(scale * (0.1 + abs((of_day + 3 * (day % 7)) % 24 - 12) / 12))
+        rows += [f"{1_764_547_200 + hour * 3600 + at * 3600 // count},600,{answer}" for at in range(count)]
+    (path / "trace.csv").write_text("\n".join(rows) + "\n")
+    (path / "workload.yaml").write_text(
+        "name: a\nmodel: meta-llama/Llama-3.1-8B-Instruct\nslo: {ttft_p95: 2s, tpot_p95: 100ms}\n"
+        "demand: {trace: trace.csv}\nproviders: [azure]\nregions: [eastus]\n"
+        "instance_types: [Standard_NC24ads_A100_v4]\npurchase: [on_demand]\nas_of: 2026-11-28\n"
+    )
+    return path / "workload.yaml"
+
+
+def test_more_changes_than_a_scale_set_takes_make_nodes_of_a_plan_and_of_its_code(tmp_path, monkeypatch):
+    """Scale sets that took five changes a week: plan and code come to AKS, and the code costs what is planned."""
+    monkeypatch.setattr("advisor.plan.solve.stage.most_changes", lambda *_: 5)
+    plan = plan_from_json(plan_to_json(recommend(busy_by_day(tmp_path, 1_000, 6_000))))
+    resources = ordered(generate(plan).files)
+    priced = {charge.item for charge in plan.fleet.standing}
+
+    assert len({count for group in plan.fleet.groups for count in group.instances}) > 1
+    assert "gateway" in priced
+    assert "entrance" not in priced
+    assert NODES["azure"] in resources
+    assert "than the plan counts" not in generate(plan).files["README.md"]
+
+
+def test_one_machine_at_all_hours_needs_no_cluster(tmp_path):
+    """A fleet whose number never changes has no schedule, however many hours of the week differ."""
+    plan = plan_from_json(plan_to_json(recommend(busy_by_day(tmp_path, 2_000, 250))))
+
+    assert changes_a_week(plan.fleet.schedule) > 19
+    assert {count for group in plan.fleet.groups for count in group.instances} == {1}
+    assert "entrance" in {charge.item for charge in plan.fleet.standing}
+    assert generate(plan).targets == ("vm-scale-set",)
+
+
+@pytest.mark.parametrize(("changes", "target"), [(19, "vm-scale-set"), (20, "aks")])
+def test_a_schedule_beyond_a_scale_set_goes_to_a_cluster(changes, target):
+    """Code of a schedule that scale sets would refuse has nodes by default."""
+    plan = SCENARIOS["vm-scale-set-t4-fp16"]().plan
+    (stack,) = stacks_of(plan, of_fleet(plan.fleet) if plan.fleet else _single(plan.recommended, None), Wanted())
+    schedule = tuple(ScheduledSize(hour % 24, 0, (1 + hour // 24,), 1 + hour % 2) for hour in range(changes))
+    (group,) = stack.groups
+
+    assert target_of(replace(stack, groups=(replace(group, schedule=schedule),))).name == target
+
+
+@pytest.mark.parametrize(
+    ("classes", "changes"),
+    [((0,) * 168, 0), ((0,) * 9 + (1,) * 8 + (0,) * 151, 2), (((0,) * 9 + (1,) * 8 + (0,) * 7) * 7, 2)],
+)
+def test_the_same_hour_of_several_days_is_one_change(classes, changes):
+    """Autoscale settings and scheduled actions name days of the week."""
+    assert changes_a_week(classes) == changes

@@ -128,6 +128,7 @@ def _layout(group, document):
         longest = (Fraction(str(first)) + Fraction(str(answer)) * Fraction(str(targets["tpot_p95_ms"]))) / 1000
     return {
         **group,
+        "changes": money.changes_a_week([group["instances"][at] for at in document["fleet"]["schedule"]]),
         "usd_per_hour": Fraction(str(group["instance_usd_per_hour"])),
         "weights_gib": Fraction(str(group["weights_gib"])),
         "checkpoint_gib": Fraction(str(group["checkpoint_gib"])),

@@ -121,14 +121,25 @@ def start_usd(layout):
     return 0 if price is None or layout["purchase"] == "serverless" else price * download_gb(layout)
 
 
+def changes_a_week(schedule):
+    """Times of a day and numbers of instances from then on, whatever the day."""
+    return len({(hour % 24, own) for hour, own in enumerate(schedule) if own != schedule[hour - 1]})
+
+
 def is_node(layout):
-    """Whether code starts it in a cluster: at Google and Azure, where hosts answer by HTTPS or not at all."""
+    """Whether code starts it in a cluster: slices, and at Google and Azure what hosts do not answer for by HTTPS.
+
+    A scale set of Azure's also takes no more than 19 changes a week.
+    """
+    if layout["purchase"] in ("managed", "serverless"):
+        return False
+    if layout["partition"]:
+        return True
     of_cluster = {"gcp": "gke", "azure": "aks"}.get(layout["provider"])
-    paid_by_machine = layout["purchase"] not in ("managed", "serverless")
+    by_itself = target(layout["provider"], layout["instance_type"])
     plain = not speaks_https(layout["engine"], layout["engine_version"])
-    return bool(
-        of_cluster and paid_by_machine and (plain or target(layout["provider"], layout["instance_type"]) == of_cluster)
-    )
+    many = by_itself == "vm-scale-set" and layout["changes"] > 19
+    return bool(of_cluster) and (plain or many or by_itself == of_cluster)
 
 
 def disk_gib(layout):
@@ -146,7 +157,7 @@ def disk_gib(layout):
     own = ceil(layout["checkpoint_gib"] * Fraction(12, 10)) + 8 + 8
     of_all = whole + (layout["replicas_per_instance"] - 1) * own
     lies_local = is_cut and layout["provider"] == "aws" and of_all * 2**30 <= (local_gb or 0) * 10**9
-    if (is_node(layout) or is_cut) and not lies_local:
+    if is_node(layout) and not lies_local:
         return of_all
     fits = paid != "managed" and (whole - 140) * 2**30 <= (local_gb or 0) * 10**9
     return 140 if fits else whole
@@ -173,7 +184,7 @@ def stop_s(layout):
     """Seconds that an instance is billed after its last hour."""
     cluster = {"gcp": "gke", "azure": "aks", "aws": "eks"}.get(layout["provider"])
     by_itself = target(layout["provider"], layout["instance_type"])
-    name = cluster if is_node(layout) or layout.get("partition") else by_itself
+    name = cluster if is_node(layout) else by_itself
     row = by_columns("scale_ins", "target").get(("sagemaker" if layout["purchase"] == "managed" else name,))
     return 0 if row is None else number(row["value"])
 
@@ -344,13 +355,17 @@ def resources(provider, hosts, services, machine_hours):
     return {**units, **with_it, ("entrance" if hosts else "container_entrance"): 2 * HOURS_A_MONTH}
 
 
-def node_resources(provider, nodes, services, machine_hours):
+def node_resources(provider, nodes, own, services, machine_hours):
     """The same where nodes of a cluster stand in place of hosts: alarms and the way out.
 
     *nodes* are the provider's of all regions, whose alarms are alike: two more at Google where any has an NVIDIA accelerator.
+    *own* are those of the region, each group of which has three at AWS.
     """
     units = resources(provider, nodes, services, machine_hours)
     kept = {item: units[item] for item in ("nat_gateway", "public_ip")}
+    if provider == "aws":
+        endpoints = max(len({layout(group) for group in services}) - 1, 0)
+        return {**kept, "kms_key": 1, "alarm": 3 * group_count(own) + 6 * endpoints}
     alarms = 7 + 2 * any(vendor(group) == "nvidia" for group in nodes) if provider == "gcp" else 3
     endpoints = max(len({layout(group) for group in services}) - 1, 0)
     if provider == "gcp":
@@ -460,7 +475,7 @@ def standing(groups, week, per_request, output_tokens, peak):
         services = [group for group in own if group not in machines]
         hours = machine_hours(own, week) if provider == "gcp" else 0
         if provider in clusters and machines:
-            quantities |= node_resources(provider, nodes_of(provider, groups), services, hours)
+            quantities |= node_resources(provider, nodes_of(provider, groups), machines, services, hours)
         else:
             quantities |= resources(provider, machines, services, hours)
         for item, quantity in quantities.items():

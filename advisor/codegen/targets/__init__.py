@@ -134,13 +134,14 @@ def _needs_cluster(stack: Stack) -> bool:
         for backend in stack.backends
     }
     catalog = load_catalog()
-    return any(
+    return stack.on_nodes or any(
         needs_cluster(
             stack.provider,
             group.instance_type,
             catalog,
             https=https[group.backend],
             partition="" if group.sharing is None else group.sharing.profile,
+            changes=len(group.schedule),
         )
         for group in stack.groups
     )

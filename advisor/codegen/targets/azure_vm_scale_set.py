@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from advisor.catalog import load_catalog
 from advisor.codegen.container import Backend, Engine
 from advisor.codegen.engines.metrics import METRICS
 from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack, fewest_at_once
@@ -27,6 +28,7 @@ from advisor.codegen.targets.target import (
 )
 from advisor.codegen.turns import has_hand_overs, waits_of
 from advisor.cost.services import HOSTS
+from advisor.deployable import most_changes
 from advisor.units import SECONDS_PER_HOUR
 
 _FOLDER = "azure-vm-scale-set"
@@ -37,8 +39,6 @@ _PROBE_SECONDS, _PROBE_THRESHOLD = 5, 2
 _ANSWERING_PERCENT = 99
 """Least share of probes that succeed where all hosts serve: one in a hundred may be late."""
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MOST_PROFILES = 20
-"""Of an autoscale setting."""
 _HEALTH_PORT = 8444
 """Where a host tells the health extension how it is; only itself can reach it."""
 _LONGEST_GRACE_SECONDS = 4 * SECONDS_PER_HOUR
@@ -59,8 +59,9 @@ def _obstacle(stack: Stack) -> str:
     plain = [backend.container.engine.value for backend in stack.backends if backend.container.tls_options is None]
     if plain:
         return f"its load balancer passes connections on, and {plain[0]} has no HTTPS of its own"
-    if any(len(group.schedule) >= _MOST_PROFILES for group in stack.groups):
-        return f"an autoscale setting takes {_MOST_PROFILES - 1} changes a week, and the schedule has more"
+    most = most_changes(VM_SCALE_SET.name, load_catalog())
+    if any(len(group.schedule) > most for group in stack.groups):
+        return f"an autoscale setting takes {most:g} changes a week, and the schedule has more"
     if stack.scaling is Scaling.REACTIVE and any(
         (metrics := METRICS.get(backend.container.engine)) is None or metrics.answers is None
         for backend in stack.backends

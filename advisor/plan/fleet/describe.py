@@ -3,7 +3,7 @@
 import datetime as dt
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from advisor.catalog import Catalog
@@ -11,8 +11,9 @@ from advisor.catalog.price_trust import first_day
 from advisor.catalog.values import Offer, Purchase
 from advisor.cost.response_cache import PlannedCache, priced_cache
 from advisor.cost.services import hourly_to_monthly
+from advisor.cost.standing import Machines
 from advisor.demand.values import BatchRun, Demand, Forecast
-from advisor.deployable import needs_cluster, speaks_https, without_code
+from advisor.deployable import without_code
 from advisor.models import AUTO
 from advisor.performance.evidence import Served
 from advisor.performance.groups import limit_words, uncounted_gbit_per_second
@@ -154,6 +155,7 @@ def fleet_of(
         _group(confirmed, allocation, shares[allocation.pool.key], context) for allocation in solution.allocations
     )
     standing = tuple(standing_charges(problem, solution.allocations, solution.shares))
+    machines = machines_of(problem, solution.allocations)
     cost = cost_of(formulation, solution, context, expected)
     proven = solution.proven and confirmed.confirmation.reached and context.requirements.demand.interval is None
     return chosen.Fleet(
@@ -183,7 +185,7 @@ def fleet_of(
         cheapest=_cheapest(confirmed),
         spare=tuple(spare_of(problem, solution)),
         failures=tuple(failures_of(problem, solution)),
-        quotas=tuple(_quotas(groups, context)),
+        quotas=tuple(_quotas(groups, machines, context)),
         unknown_quotas=tuple(dict.fromkeys(_unknown_quotas(groups, context.catalog))),
         cost_lines=(
             *cost_lines(
@@ -198,7 +200,7 @@ def fleet_of(
                 groups,
                 context.catalog,
                 _image_gb(formulation, solution, context.catalog),
-                machines_of(problem, solution.allocations),
+                machines,
             ),
         ),
         response_cache=_response_cache(context, groups),
@@ -285,13 +287,14 @@ def _unknown_quotas(groups: Sequence[chosen.FleetGroup], catalog: Catalog) -> It
             yield f"{group.purchase.replace('_', ' ')} {group.instance_type} in {group.region}"
 
 
-def _quotas(groups: Sequence[chosen.FleetGroup], context: PlanningContext) -> Iterator[chosen.QuotaNeed]:
-    """Use of each known quota, one region after the other."""
+def _quotas(
+    groups: Sequence[chosen.FleetGroup], machines: Mapping[str, Machines], context: PlanningContext
+) -> Iterator[chosen.QuotaNeed]:
+    """Use of each known quota, one region after the other; *machines*: what serves in each provider/region."""
     catalog = context.catalog
     stated = {
         (quota.provider, quota.region, quota.code): quota.limit for quota in context.requirements.workload.limits.quotas
     }
-    on_clusters = _on_clusters(groups, context)
     needs: dict[tuple[str, str, str], chosen.QuotaNeed] = {}
     for group in groups:
         machine, market = (
@@ -307,7 +310,7 @@ def _quotas(groups: Sequence[chosen.FleetGroup], context: PlanningContext) -> It
         limit = stated.get(key, None if account_limit is None else account_limit.limit)
         before = needs.get(key) or chosen.QuotaNeed(*key, quota.name, unit, 0.0, limit, 0.0)
         most = max(group.instances)
-        on_nodes = group.provider in on_clusters
+        on_nodes = machines[f"{group.provider}/{group.region}"] is not Machines.HOSTS
         surge = chosen.surge_of_zones(group.provider, group.zone_names, group.zones, on_nodes=on_nodes)
         replaced = chosen.while_replaced(most, surge)
         needs[key] = replace(
@@ -316,22 +319,6 @@ def _quotas(groups: Sequence[chosen.FleetGroup], context: PlanningContext) -> It
             needed_while_replaced=before.needed_while_replaced + replaced * units,
         )
     yield from needs.values()
-
-
-def _on_clusters(groups: Sequence[chosen.FleetGroup], context: PlanningContext) -> frozenset[str]:
-    """Providers whose groups code runs as nodes of a cluster unless asked otherwise: one needs it."""
-    catalog = context.catalog
-    return frozenset(
-        group.provider
-        for group in groups
-        if needs_cluster(
-            group.provider,
-            group.instance_type,
-            catalog,
-            https=speaks_https(group.engine, group.engine_version, catalog),
-            partition=group.partition,
-        )
-    )
 
 
 def _machines(confirmed: Confirmed) -> Counter[tuple[str, PurchaseOption, tuple[int, ...]]]:

@@ -54,7 +54,7 @@ def pools_of(supply: Supply) -> PoolSet:
         machine, cold = served.candidate.instance_type, supply.cold_starts[at]
         rank = supply.requirements.loss_rank(served.candidate.precision)
         for offer in supply.offers[machine.provider, machine.name]:
-            sold = (id(served), id(offer), rank, cold is None)
+            sold = (id(served), id(offer), rank, cold is None, supply.changes)
             if sold not in made:
                 made[sold] = _made(supply, places, at, offer, rank)
             rejected.update(dict.fromkeys(made[sold].rejections))
@@ -111,7 +111,14 @@ class _LayoutFacts:
         """Look them up."""
         catalog, machine = supply.catalog, candidate.instance_type
         https = speaks_https(candidate.engine, candidate.engine_version, catalog)
-        self.on_nodes = needs_cluster(machine.provider, machine.name, catalog, https=https)
+        self.on_nodes = needs_cluster(
+            machine.provider,
+            machine.name,
+            catalog,
+            https=https,
+            partition=candidate.partition,
+            changes=supply.changes,
+        )
         self.download_gb = download_gb(candidate, catalog.cold_start)
         self.http_requests = candidate.http_requests(supply.requirements.demand)
         self.logs_requests = logs_requests(candidate.engine, catalog)
@@ -302,14 +309,13 @@ def _replica_kind(candidate: Candidate) -> str:
 def boot_disk_gib(candidate: Candidate, paid: PurchaseOption, *, on_nodes: bool) -> int:
     """Disk that is priced and ordered with an instance; 0: none, as of a managed endpoint whose machine has its own.
 
-    Slices are handed out by nodes of clusters, on whose disk each replica has weights of its own: on EKS on local disks
-    where they hold them.
+    On the disk of nodes each replica has weights of its own: on EKS on local disks where they hold them.
     """
     local_gb = candidate.instance_type.local_nvme_gb
     if paid is PurchaseOption.SERVERLESS or (paid is PurchaseOption.MANAGED and local_gb):
         return 0
     checkpoint_gib = candidate.memory.checkpoint_gib
-    if on_nodes or candidate.partition:
+    if on_nodes:
         whole = services.node_disk_gib(checkpoint_gib, candidate.replicas_per_instance)
         on_local = candidate.instance_type.provider == "aws" and services.local_disks_gib(local_gb or 0.0, whole)
         return services.host_disk_gib(checkpoint_gib, local_gb) if on_local else whole

@@ -26,8 +26,9 @@ from advisor.workload.values import Limits, Scaling
 Stand = tuple[str, str, str]
 Terms = tuple[tuple[Purchase, ...], Limits, Scaling, bool, dt.date | None]
 """Parts of a workload that pools depend on, beside the precisions that lose quality."""
-Sold = tuple[int, int, int, bool]
-"""Identities of a served candidate and an offer, rank of the loss of quality, and whether starts count for nothing."""
+Sold = tuple[int, int, int, bool, int]
+"""Identities of a served candidate and an offer, rank of the loss of quality, whether starts count for nothing, and
+changes of the schedule a week."""
 PAID_FOR = "paid for already: a commitment that is held"
 """Source of the price of instances that a commitment of the workload pays for."""
 HISTORY_DAYS = 14
@@ -85,6 +86,8 @@ class Supply:
     """Of each candidate; None where nothing depends on it."""
     owned: Mapping[str, int]
     running: Mapping[str, int]
+    changes: int = 0
+    """Entries of a schedule of hosts a week; see :func:`changes_a_week`."""
     buckets: tuple[tuple[float, TokenHistogram], ...] = ()
     """Share and lengths of each prompt-length bucket; empty where requests are not told apart."""
     made: dict[Terms, dict[Sold, Made]] = field(default_factory=dict)

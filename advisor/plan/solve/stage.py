@@ -4,7 +4,7 @@ Prompts are sorted into buckets, instances that run or are paid for counted, and
 list, before anything is solved.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from advisor.cost.services import counted_gib
 from advisor.cost.standing import Machines, RegionCharges
 from advisor.demand.synthetic_trace import MOST_REQUESTS
 from advisor.demand.values import TokenHistogram
+from advisor.deployable import changes_a_week, most_changes
 from advisor.performance.evidence import Served
 from advisor.performance.model import PerformanceModel
 from advisor.performance.queueing import bursts_of
@@ -23,6 +24,7 @@ from advisor.performance.stage import rates_within
 from advisor.plan.cold_start import ColdStart
 from advisor.plan.geography import Geography, geography, slo_after_network
 from advisor.plan.problem.charges import charges_at, place_of, provider_of
+from advisor.plan.problem.formulas import least_instances, mix_rate
 from advisor.plan.problem.hours import Week, at_all_hours
 from advisor.plan.problem.pools import in_zones, pools_of, quota_key
 from advisor.plan.problem.serverless_pools import serverless_pools, serverless_regions
@@ -280,10 +282,27 @@ def formulate(context: PlanningContext, supply: Supply, week: Week, *, every: bo
         max_regions=most_regions,
         mix_providers=workload.limits.mix_providers,
         low_band=not workload.limits.commit_beyond_forecast,
-        charges=_charges(pool_set.pools, requirements, supply.catalog, week),
     )
+    pools = tuple(_by_the_clock(layouts, pool_set.pools, problem, week))
+    pool_set = replace(pool_set, pools=pools)
+    problem = replace(problem, pools=pools, charges=_charges(pools, requirements, supply.catalog, week))
     edges = tuple(float(tokens.input_tokens.max()) for tokens in lengths)
     return Formulation(problem, pool_set, week, where, edges, supply)
+
+
+def _by_the_clock(layouts: Supply, pools: Sequence[Pool], problem: Problem, week: Week) -> Iterator[Pool]:
+    """Pools, as nodes of a cluster where their hosts' target does not take the schedule that each has alone."""
+    changes = changes_a_week(week.schedule)
+    nodes = {pool.key: pool for pool in pools_of(replace(layouts, changes=changes)).pools if pool.on_nodes}
+    planned = np.array([hour.planned_rate for hour in problem.hours])
+    for pool in pools:
+        if pool.on_nodes or pool.key not in nodes or not pool.serves_all_places:
+            yield pool
+            continue
+        counts = least_instances(problem, planned, np.array([mix_rate(problem, pool)]))[0].tolist()
+        target = layouts.catalog.deployment.target(*pool.instance_type.split("/"))
+        own = changes_a_week([counts[at] for at in week.schedule])
+        yield nodes[pool.key] if own > most_changes(target, layouts.catalog) else pool
 
 
 def _charges(
@@ -323,8 +342,9 @@ def in_precisions(formulation: Formulation, solution: FleetSolution, precisions:
         cold_starts=[formulation.supply.start_of(each) if cold else None for each in served],
     )
     made = pools_of(supply)
+    pools = tuple(_by_the_clock(supply, made.pools, formulation.problem, formulation.week))
     pool_set = replace(formulation.pool_set, sources={**formulation.pool_set.sources, **made.sources})
-    return replace(formulation, problem=replace(formulation.problem, pools=made.pools), pool_set=pool_set)
+    return replace(formulation, problem=replace(formulation.problem, pools=pools), pool_set=pool_set)
 
 
 def _is_one_of(
