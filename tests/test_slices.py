@@ -148,8 +148,10 @@ def test_slices_are_planned_where_the_overhead_of_one_engine_is_the_limit():
     assert cut.startswith(f"Slices: each p5.4xlarge serves on {slices}, one replica a slice")
     (told,) = cluster_words(plan.fleet)
     assert "nodes of an EKS cluster in us-east-1" in told
-    assert told.endswith("and other nodes are not in the total.")
-    assert any(charge.item == "load_balancer" for charge in plan.fleet.standing)
+    assert "fee ($73.00 a month) is in the total" in told
+    items = {charge.item for charge in plan.fleet.standing}
+    assert {"gateway", "cluster"} <= items
+    assert "load_balancer" not in items
     assert group.disk_gib == host_disk_gib(0.0, None)  # the weights of each slice lie on the machine's own disks
     assert generate(plan).targets == ("eks",)
     (need,) = plan.fleet.quotas

@@ -253,7 +253,8 @@ def _standing(
     for region in stack.regions:
         members = [group for group in stack.groups if group.region == region.name]
         entrance = EntranceLoad(region.peak_requests_per_second or 0.0, stack.answer_tokens)
-        deployed = Deployed(entrance, machines=machines or Machines.HOSTS)
+        is_there = bool(plan.workload.get("existing_cluster"))
+        deployed = Deployed(entrance, machines=machines or Machines.HOSTS, existing_cluster=is_there)
         charges = region_charges(catalog, stack.provider, region.name, 0.0, deployed)
         hours = sum(group.usd_per_month / group.usd_per_hour for group in members)
         rate = mean * region.weight / 1000

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.planning import Per, RegionResource, ServicePrice
 from advisor.catalog.values import Price
-from advisor.cost.standing import BALANCER, CLOUDS, GATEWAY, ChargeRule, Further, Machines, RegionCharges
+from advisor.cost.standing import BALANCER, CLOUDS, CLUSTER, GATEWAY, ChargeRule, Further, Machines, RegionCharges
 from advisor.deployable import CHECKPOINT_MARGIN, files_gib
 from advisor.records import dataclass, replace
 from advisor.units import BYTES_PER_GB, HOURS_PER_MONTH, SECONDS_PER_HOUR, SECONDS_PER_MONTH, bytes_to_gib
@@ -280,6 +280,8 @@ class Deployed(NamedTuple):
     """Nodes of the response cache that stands there; 0: there is none."""
     machines: Machines = Machines.HOSTS
     """Machines that serve there, beside services."""
+    existing_cluster: bool = False
+    """Whether the control plane of their cluster is there and paid for."""
 
 
 def region_charges(
@@ -378,7 +380,8 @@ def _ordered(catalog: Catalog, provider: str, region: str, deployed: Deployed) -
     others = _OF_MACHINES - _ORDERED_WITH[deployed.machines]
     items: dict[str, dict[Per, RegionResource]] = {}
     for resource in catalog.region_resources.get(provider, ()):
-        if resource.per not in others and of_cache.get(resource.per, 1):
+        is_there = deployed.existing_cluster and resource.item == CLUSTER
+        if resource.per not in others and of_cache.get(resource.per, 1) and not is_there:
             own = _OF_CACHE if resource.per in of_cache else ""
             items.setdefault(f"{own}{resource.item}", {})[resource.per] = resource
     for item, resources in sorted(items.items(), key=lambda entry: entry[0].startswith(_OF_CACHE)):

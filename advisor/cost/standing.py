@@ -30,6 +30,7 @@ _TITLES = {
     "load_balancer_capacity": "its capacity units",
     "load_balancer_data": "its data",
     "load_balancer_proxy": "its proxies",
+    "cluster": "control plane of the cluster",
     "gateway": "Gateway of the cluster",
     "gateway_capacity": "its capacity units",
     "gateway_data": "its data",
@@ -51,6 +52,8 @@ _TITLES = {
 }
 BALANCER, GATEWAY = "load_balancer", "gateway"
 """Passes requests on to hosts, and to nodes of a cluster; prefixes of its other items."""
+CLUSTER = "cluster"
+"""Control plane of a cluster."""
 BALANCER_ITEMS = (
     "load_balancer", "load_balancer_capacity", "load_balancer_data", "load_balancer_proxy", "entrance", "entrance_disk",
 )  # fmt: skip
@@ -68,7 +71,7 @@ class StandingCharge:
     item: str
     """load_balancer, load_balancer_capacity, load_balancer_data, load_balancer_proxy, the same of a gateway,
     log_ingest, log_storage, response_cache, private_endpoint, or of region_resources.csv: nat_gateway, public_ip,
-    kms_key, alarm, log_alarm, entrance, entrance_disk, container_entrance; of a response cache cache_alarm,
+    kms_key, alarm, log_alarm, cluster, entrance, entrance_disk, container_entrance; of a response cache cache_alarm,
     cache_log_alarm."""
     quantity: float
     """Units of an average month."""

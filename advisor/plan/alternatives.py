@@ -338,7 +338,8 @@ class _Words:
     def _clusters(self) -> Iterator[str]:
         """Clusters that code starts nodes of, each with what leads requests to it."""
         pools = [allocation.pool for allocation in self._confirmed.solution.allocations if allocation.tariff.on_hosts]
-        nodes = dict.fromkeys(provider_of(pool.region) for pool in pools if pool.on_nodes)
+        is_there = self._context.requirements.workload.existing_cluster
+        nodes = dict.fromkeys(provider_of(pool.region) for pool in pools if pool.on_nodes and not is_there)
         yield from (f"{CLUSTERS[provider]} with a Gateway" for provider in nodes if provider in CLUSTERS)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from advisor.catalog.values import Purchase
+from advisor.cost.standing import CLUSTER
 from advisor.plan.fleet.chosen import ConstraintUse, Fleet
-from advisor.plan.fleet.spare import CLUSTER_OF_SLICES, ITS_CLUSTER
 from advisor.plan.problem.limits import CONSTRAINTS, UNKNOWN_WORDS, Constraint
 from advisor.plan.values import Conflict, RelaxedLimit
 from advisor.plan.words import CLUSTERS, fleet_turns, group_count_words, hours_words, running_count_words, split_words
@@ -73,8 +73,6 @@ LATENCY_CODES = frozenset(_FLOORS)
 """Codes of rejections by a latency target."""
 _JUDGED = (*_FLOORS, "max_replicas", "price_unknown", "not_listed", "budget")
 """What is judged of those that can hold the model, in that order."""
-_LEFT_OUT = dict.fromkeys((ITS_CLUSTER, CLUSTER_OF_SLICES), " and other nodes")
-"""What a total leaves out beside the fee of a cluster, by the assumption of its line."""
 
 
 PART_WORDS = {
@@ -241,14 +239,13 @@ def slice_words(fleet: Fleet) -> Iterator[str]:
 
 
 def cluster_words(fleet: Fleet) -> Iterator[str]:
-    """Costs of a cluster of which code starts nodes, which are in no total."""
-    for line in fleet.cost_lines:
-        if line.item == "cluster" and line.assumes in _LEFT_OUT:
-            provider, _, region = line.place.partition("/")
-            fee = "" if line.usd_per_month is None else f" ({usd(line.usd_per_month)} a month)"
+    """Clusters of which code starts nodes, and whose control planes the total has."""
+    for charge in fleet.standing:
+        if charge.item == CLUSTER:
+            fee = "" if charge.usd_per_month is None else f" ({usd(charge.usd_per_month)} a month)"
             yield (
-                f"Cluster: these are nodes of {CLUSTERS[provider]} in {region} that has to be there; its fee{fee}"
-                f"{_LEFT_OUT[line.assumes]} are not in the total."
+                f"Cluster: these are nodes of {CLUSTERS[charge.provider]} in {charge.region} that has to be there; its "
+                f"fee{fee} is in the total, other nodes are not. existing_cluster: true leaves it out."
             )
 
 

@@ -51,7 +51,7 @@ INCOMPLETE = "incomplete"  # folder below workload files for those that lack som
 _KEYS = (
     "name", "model", "precisions", "slo", "demand", "providers", "regions", "purchase", "context_tokens", "current",
     "limits", "users", "residency", "commitments", "scaling", "routing", "as_of", "compare", "accelerators",
-    "instance_types", "engines", "exclude", "listed_only", "tags", "response_cache",
+    "instance_types", "engines", "exclude", "listed_only", "existing_cluster", "tags", "response_cache",
     "adapters",
 )  # fmt: skip
 _SLO_KEYS = ("ttft_p95", "tpot_p95", "e2e_p95")
@@ -103,6 +103,7 @@ _READERS: Mapping[str, Callable[[Field], Any]] = {
     "routing": lambda field: Routing(field.choice(_ROUTINGS)),
     "as_of": lambda field: field.date(*_PLANNING_DAYS),
     "listed_only": Field.truth,
+    "existing_cluster": Field.truth,
     "tags": read_tags,
     "adapters": read_adapters,
 }

@@ -376,6 +376,8 @@ class Workload:
     exclude: Exclude = Exclude()
     listed_only: bool = False
     """Whether only prices that are listed and recent may be used."""
+    existing_cluster: bool = field(default=False, metadata=OMITTED_AT_DEFAULT)
+    """Whether the cluster that code starts nodes of is there, and its control plane paid for by others."""
     tags: tuple[tuple[str, str], ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
     """Owner of the costs, for the tags of the generated code: ``project``, ``team``, ``environment``."""
     response_cache: ResponseCache | None = field(default=None, metadata=OMITTED_AT_DEFAULT)

@@ -127,6 +127,22 @@ def test_a_gateway_passes_on_requests_at_the_price_of_a_load_balancer(provider, 
         assert nodes[item.replace("load_balancer", "gateway")].usd_per_month == hosts[item].usd_per_month > 10
 
 
+@pytest.mark.parametrize("existing", [False, True])
+@pytest.mark.parametrize(("provider", "region"), [("aws", "us-east-1"), ("gcp", "us-central1"), ("azure", "eastus")])
+def test_nodes_pay_for_a_control_plane_unless_their_cluster_is_there(provider, region, existing):
+    """0.10 USD an hour in each region; nothing else of the region changes where it is paid for by others."""
+    with_fee, without = (
+        {charge.item: charge.usd_per_month for charge in charges.charges(1.0, 1.0)}
+        for charges in (
+            region_charges(CATALOG, provider, region, 1e-6, Deployed(machines=Machines.NODES, existing_cluster=there))
+            for there in (False, existing)
+        )
+    )
+
+    assert with_fee["cluster"] == 73.0
+    assert without == {item: usd for item, usd in with_fee.items() if item != "cluster" or not existing}
+
+
 @pytest.mark.parametrize(
     ("rate", "size"), [(5, "Standard_B2ats_v2"), (60, "Standard_D2s_v5"), (200, "Standard_D8s_v5")]
 )

@@ -362,7 +362,7 @@ def node_resources(provider, nodes, own, services, machine_hours):
     *own* are those of the region, each group of which has three at AWS.
     """
     units = resources(provider, nodes, services, machine_hours)
-    kept = {item: units[item] for item in ("nat_gateway", "public_ip")}
+    kept = {item: units[item] for item in ("nat_gateway", "public_ip")} | {"cluster": HOURS_A_MONTH}
     if provider == "aws":
         endpoints = max(len({layout(group) for group in services}) - 1, 0)
         return {**kept, "kms_key": 1, "alarm": 3 * group_count(own) + 6 * endpoints}

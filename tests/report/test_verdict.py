@@ -7,6 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from advisor.catalog import load_catalog
+from advisor.cost.services import Deployed, region_charges
+from advisor.cost.standing import Machines
 from advisor.demand.values import Backtest, Unit
 from advisor.models.model import ModelFile
 from advisor.plan.fleet.chosen import (
@@ -21,7 +24,6 @@ from advisor.plan.fleet.chosen import (
     Spare,
 )
 from advisor.plan.fleet.costs import CostKind, CostLine
-from advisor.plan.fleet.spare import ITS_CLUSTER
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import ComparedLatency, CurrentCost, MeasureFirst
 from advisor.report.fleet_words import constraint_words, open_words, proof_words
@@ -267,19 +269,17 @@ def test_traffic_is_told_with_the_bytes_that_it_assumes():
     assert told.endswith("assuming 1,000 kB for each request with its answer.")
 
 
-@pytest.mark.parametrize(("assumes", "told"), [(ITS_CLUSTER, True), ("only where --target names one", False)])
-def test_nodes_of_a_cluster_are_told_with_what_no_total_holds(assumes, told):
-    """Its fee in the verdict where code starts nodes of one; of machines that code starts by themselves nothing."""
+@pytest.mark.parametrize("machines", [Machines.NODES, Machines.HOSTS])
+def test_nodes_of_a_cluster_are_told_with_the_fee_that_the_total_holds(machines):
+    """In the verdict where code starts nodes of one; of machines that code starts by themselves nothing."""
     fleet = make_fleet(make_group())
-    fee = CostLine(
-        CostKind.MANAGED, "cluster", "gcp/us-central1", 730, "hour", 0.1, 73.0, in_total=False, assumes=assumes
-    )
-    lines = lines_of(make_plan(replace(fleet, cost_lines=(*fleet.cost_lines, fee))))
+    charges = region_charges(load_catalog(), "gcp", "us-central1", 1e-6, Deployed(machines=machines))
+    lines = lines_of(make_plan(replace(fleet, standing=tuple(charges.charges(1.0, 1.0)))))
 
-    assert ("Cluster" in lines) is told
-    if told:
+    assert ("Cluster" in lines) is (machines is Machines.NODES)
+    if machines is Machines.NODES:
         assert "nodes of a GKE cluster in us-central1" in lines["Cluster"]
-        assert "$73.00 a month" in lines["Cluster"]
+        assert "fee ($73.00 a month) is in the total" in lines["Cluster"]
 
 
 def test_a_spare_names_its_machines_and_its_rule():

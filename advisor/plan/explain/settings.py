@@ -342,6 +342,7 @@ _WORKLOAD_FIELDS: Mapping[str, Callable[[Field], Any]] = {
     "growth_per_year": lambda field: field.number(-1, exclusive=True, maximum=MOST_GROWTH_PER_YEAR),
     "timezone": _zone_name,
     "listed_only": lambda field: field.truth(),
+    "existing_cluster": lambda field: field.truth(),
     **{key: lambda field: () if field.texts() == ("all",) else field.texts() for key in HELD[2:]},
 }
 """Keys of the workload file whose value is a field of the workload, and how it is read."""

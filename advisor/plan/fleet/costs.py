@@ -6,7 +6,7 @@ from enum import StrEnum
 from advisor.catalog import Catalog
 from advisor.catalog.planning import ServicePrice
 from advisor.cost.services import disk_parts
-from advisor.cost.standing import StandingCharge
+from advisor.cost.standing import CLUSTER, StandingCharge
 from advisor.demand.values import Demand
 from advisor.models.model import Model
 from advisor.performance.transfer import sent_gb
@@ -99,7 +99,7 @@ class Host:
     """Spot: what is published of its interruptions, by whom and when; "" for others."""
 
 
-_STANDING_KINDS = {**dict.fromkeys(_MANAGED, CostKind.MANAGED), "entrance_disk": CostKind.STORAGE}
+_STANDING_KINDS = {**dict.fromkeys((*_MANAGED, CLUSTER), CostKind.MANAGED), "entrance_disk": CostKind.STORAGE}
 """Kinds of standing charges; all others are of the network."""
 
 

@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from advisor.catalog import Catalog
-from advisor.cost.standing import CLOUDS, Machines
+from advisor.cost.standing import CLOUDS, CLUSTER, Machines
 from advisor.plan.fleet.chosen import Confirmation, FleetGroup, Spare
 from advisor.plan.fleet.costs import CostKind, CostLine, priced_line
 from advisor.plan.problem.constraints import NEARLY, failures, is_broken, uses
@@ -29,22 +29,12 @@ _REGISTRY = (
 _CLUSTER = (
     "only where --target names a cluster, and nothing else runs in it; by default code starts machines and services"
 )
-ITS_CLUSTER = (
-    "only where nothing else runs in the cluster: by default code starts nodes of one that is there, and no cluster; "
-    "its other nodes are not counted"
-)
-"""Assumption of a control plane's line where code starts nodes of a cluster by default."""
-CLUSTER_OF_SLICES = (
-    "only where nothing else runs in the cluster: code starts nodes of one that is there, and no cluster; its other "
-    "nodes are not counted, and load balancers are as for hosts, for what requests enter by"
-)
-"""The same where nodes hand out slices, which are priced like whole accelerators of hosts."""
 
 
 def lines_beside(
     groups: Sequence[FleetGroup], catalog: Catalog, image_gb: float, machines: Mapping[str, Machines]
 ) -> Iterator[CostLine]:
-    """Weights in a bucket, an image in a registry and the control plane of a cluster, in each region of the clouds.
+    """Weights in a bucket, an image in a registry, beside hosts a cluster's control plane, by region of the clouds.
 
     *image_gb*: a serving image, compressed. *machines*: what serves in each provider/region.
     """
@@ -53,12 +43,11 @@ def lines_beside(
             continue
         own = [group for group in groups if (group.provider, group.region) == (provider, region)]
         on_nodes = machines[f"{provider}/{region}"] is not Machines.HOSTS
-        sliced = CLUSTER_OF_SLICES if any(group.partition for group in own) else _CLUSTER
         weights_gib = sum({(group.weights, group.precision): group.checkpoint_gib for group in own}.values())
         for kind, item, quantity, assumes in (
             (CostKind.STORAGE, "object_storage", weights_gib, _BUCKET),
             (CostKind.STORAGE, "registry_storage", image_gb, _REGISTRY),
-            (CostKind.MANAGED, "cluster", float(HOURS_PER_MONTH), ITS_CLUSTER if on_nodes else sliced),
+            *(() if on_nodes else ((CostKind.MANAGED, CLUSTER, float(HOURS_PER_MONTH), _CLUSTER),)),
         ):
             price = catalog.service_price(provider, item, region)
             usd = None if price is None else round(quantity * price.usd, 2)

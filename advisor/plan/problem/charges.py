@@ -222,7 +222,7 @@ def charges_at(
     demand, workload = requirements.demand, requirements.workload
     gb_per_request = request_gb(demand, requirements.model) + answer_gb(demand, requirements.model)
     entrance = EntranceLoad(peak, demand.output_tokens.mean)
-    deployed = Deployed(entrance, cache_nodes(workload, catalog, *place), machines)
+    deployed = Deployed(entrance, cache_nodes(workload, catalog, *place), machines, workload.existing_cluster)
     charges = region_charges(catalog, *place, gb_per_request, deployed)
     if charges is None:
         return None

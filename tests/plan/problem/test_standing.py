@@ -33,10 +33,12 @@ def pool(name, region, **more):
     return pool_of(name, 5.0, 1.0, type_in_region=f"{region}/{name}", **more)
 
 
-def problem(*pools, **more):
+def problem(*pools, existing_cluster=False, **more):
     """A problem of pools whose regions charge what the catalog says, for each kind of machines."""
     charges = {
-        place_of(region, machines): region_charges(CATALOG, *region.split("/"), 1e-6, Deployed(machines=machines))
+        place_of(region, machines): region_charges(
+            CATALOG, *region.split("/"), 1e-6, Deployed(machines=machines, existing_cluster=existing_cluster)
+        )
         for region in {each.region for each in pools}
         for machines in Machines
     }
@@ -95,7 +97,7 @@ def test_nodes_pay_for_a_gateway_and_no_load_balancer(region):
     items = {charge.item for charge in standing_charges(asked, fleet(node), whole_shares(asked, node))}
 
     of_provider = {"gateway_proxy", "alarm"} if region == GOOGLE else {"log_alarm"}
-    assert items == {"nat_gateway", "public_ip", "log_ingest", "gateway", "gateway_data"} | of_provider
+    assert items == {"nat_gateway", "public_ip", "log_ingest", "cluster", "gateway", "gateway_data"} | of_provider
 
 
 def test_a_server_that_logs_nothing_pays_for_no_lines():
@@ -116,16 +118,31 @@ def test_a_server_that_logs_nothing_pays_for_no_lines():
 
 
 @pytest.mark.parametrize(("region", "usd_per_hour"), [(GOOGLE, 1.004), (AZURE, 1.01)])
+def test_nodes_as_cheap_as_hosts_lose_by_the_fee_of_their_cluster(region, usd_per_hour):
+    """Hosts that cost as much by the hour come first, unless the control plane is there and paid for."""
+    host, node = pool("host", region), pool("node", region, on_nodes=True)
+    cheaper = replace(host, tariffs=(replace(host.tariffs[0], usd_per_hour=usd_per_hour - 0.0001),))
+    chosen = [optimise(problem(cheaper, node, existing_cluster=there)).allocations for there in (False, True)]
+
+    assert [[allocation.pool.key for allocation in allocations] for allocations in chosen] == [["host"], ["node"]]
+
+
+@pytest.mark.parametrize(("region", "usd_per_hour"), [(GOOGLE, 1.004), (AZURE, 1.01)])
 def test_the_cheapest_fleet_knows_what_stands_before_its_machines(region, usd_per_hour):
-    """Hosts that cost a little less than nodes are dearer with what is theirs alone; where both are, all are nodes."""
+    """Hosts that cost a little less than nodes of a cluster that is there are dearer with what is theirs alone.
+
+    Where both are, all are nodes.
+    """
     host, node = pool("host", region), pool("node", region, on_nodes=True)
     dearer = replace(node, tariffs=(replace(node.tariffs[0], usd_per_hour=usd_per_hour),))
-    asked = problem(host, dearer)
+    asked = problem(host, dearer, existing_cluster=True)
     (allocation,) = optimise(asked).allocations
     both = fleet(host, dearer)
     shares = {key: share / 2 for each in (host, dearer) for key, share in whole_shares(asked, each).items()}
 
     assert allocation.pool.key == "node"
-    assert optimise(problem(host)).objective_usd_per_month > optimise(asked).objective_usd_per_month
+    assert (
+        optimise(problem(host, existing_cluster=True)).objective_usd_per_month > optimise(asked).objective_usd_per_month
+    )
     two = standing_usd_per_month(asked, fleet(dearer, counts=(2,)), whole_shares(asked, dearer))
     assert standing_usd_per_month(asked, both, shares) == two
