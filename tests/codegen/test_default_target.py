@@ -25,7 +25,7 @@ from codegen.scenarios import SCENARIOS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 BEFORE_HOSTS = {
-    "load_balancer": ("google_compute_forwarding_rule", "azurerm_lb"),
+    "load_balancer": ("google_compute_forwarding_rule", "azurerm_lb", "aws_lb"),
     "load_balancer_proxy": ("google_compute_region_target_https_proxy",),
     "load_balancer_data": ("google_compute_forwarding_rule", "azurerm_lb"),
     "entrance": ("azurerm_lb_probe",),
@@ -43,6 +43,30 @@ QUESTIONS = {
     "hosts at Google": (*SPEECH, "gcp", "us-central1", "[g2-standard-8]"),
     "hosts at Azure": (*SPEECH, "azure", "westeurope", "[Standard_NC4as_T4_v3]"),
 }
+ON_EC2 = (*SPEECH, "aws", "us-east-1", "[g6.xlarge]")
+IN_ROOT = {
+    "load_balancer": "aws_lb|google_compute_forwarding_rule|azurerm_lb",
+    "load_balancer_capacity": "aws_lb",
+    "load_balancer_data": "google_compute_forwarding_rule|azurerm_lb",
+    "load_balancer_proxy": "google_compute_region_target_https_proxy",
+    "entrance": "azurerm_lb_probe",
+    "entrance_disk": "azurerm_lb_probe",
+    "kms_key": "aws_kms_key",
+    "alarm": "aws_cloudwatch_metric_alarm|google_monitoring_alert_policy|azurerm_monitor_metric_alert",
+    "log_alarm": "azurerm_monitor_scheduled_query_rules_alert_v2",
+}
+"""Standing charge → kinds of resources of the root that it is the price of, as a pattern."""
+OF_CLUSTER = {"cluster", "gateway", "gateway_capacity", "gateway_data", "gateway_proxy"}
+"""Of a cluster that nodes join, which the root takes as it is."""
+OF_NETWORK = {"nat_gateway", "public_ip"}
+"""Of the network that every root takes as it is."""
+OF_LINES = {"log_ingest", "log_storage"}
+SOLD = {
+    "aws": {"load_balancer", "load_balancer_capacity", "kms_key", "alarm"},
+    "gcp": {"load_balancer", "load_balancer_data", "load_balancer_proxy", "alarm"},
+    "azure": {"load_balancer", "load_balancer_data", "entrance", "entrance_disk", "alarm", "log_alarm"},
+}
+"""Charges of a provider for what roots order."""
 """Model, demand, SLO, and where it is served."""
 
 
@@ -53,7 +77,7 @@ def plans(tmp_path_factory):
 
     def plan(name):
         if name not in known:
-            model, declared, slo, provider, region, machines = QUESTIONS[name]
+            model, declared, slo, provider, region, machines = QUESTIONS.get(name, ON_EC2)
             path = tmp_path_factory.mktemp("questions") / "workload.yaml"
             path.write_text(
                 f"name: a\nmodel: {model}\nslo: {{{slo}}}\ndemand:\n  declared: {{requests_per_second: {declared}}}\n"
@@ -91,6 +115,23 @@ def test_what_stands_before_the_machines_is_priced_where_it_is_ordered(plans, na
         made = any(kind in resources for kind in kinds)
         is_sold = item != "load_balancer_proxy" or provider == "gcp"
         assert (item in priced) is (made and is_sold), item
+
+
+@pytest.mark.parametrize("name", [*QUESTIONS, "hosts at AWS"])
+def test_the_total_has_each_resource_of_the_root_and_no_other(plans, name):
+    """Balancers, entrances, keys and alarms are priced where the root orders them; cluster and network as they are used.
+
+    A network has a NAT gateway with its address, which no root makes: more of them are the user's choice.
+    """
+    plan = plans(name)
+    resources = ordered(generate(plan).files)
+    (provider,) = {group.provider for group in plan.fleet.groups}
+    priced = {charge.item for charge in plan.fleet.standing}
+    made = {item for item in SOLD[provider] if any(re.fullmatch(IN_ROOT[item], kind) for kind in resources)}
+    parts = {item for item in OF_CLUSTER if item.replace("gateway", "load_balancer") in {*SOLD[provider], "cluster"}}
+
+    assert not any(kind.startswith(("aws_nat", "google_compute_router", "azurerm_nat")) for kind in resources)
+    assert priced - OF_LINES == made | OF_NETWORK | (set() if name.startswith("hosts") else parts)
 
 
 @pytest.mark.parametrize("name", [name for name in QUESTIONS if not name.startswith("hosts")])
