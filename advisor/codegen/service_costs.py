@@ -10,7 +10,16 @@ from advisor.codegen.summary import Machine, part_rows, rows_of, standing_rows
 from advisor.codegen.targets import target_of
 from advisor.codegen.targets.target import Paid
 from advisor.cost.services import Deployed, EntranceLoad, region_charges
-from advisor.cost.standing import BALANCER, BALANCER_ITEMS, CACHE_ITEMS, GATEWAY, Further, Machines, StandingCharge
+from advisor.cost.standing import (
+    BALANCER,
+    BALANCER_ITEMS,
+    CACHE_ITEMS,
+    CLUSTER,
+    GATEWAY,
+    Further,
+    Machines,
+    StandingCharge,
+)
 from advisor.deployable import logs_requests
 from advisor.plan.fleet.costs import FleetCost
 from advisor.plan.values import Plan
@@ -127,7 +136,9 @@ def _told(stack: Stack, more: float, own: _Standing | None, *, by_hours: bool) -
     if own is not None and not any(charge.item == GATEWAY for charge in own):
         reasons.append("no load balancer is ordered, since what stands before the pods is yours, and its price with it")
     elif own is not None:
-        reasons.append("no load balancer is ordered, and a Gateway of yours is counted in its place")
+        has_fee = any(charge.item == CLUSTER for charge in own)
+        counted = " and the cluster's control plane are" if has_fee else " is"
+        reasons.append(f"no load balancer is ordered, and a Gateway of yours{counted} counted in its place")
     return f"This code costs {change}: here {', and '.join(reasons)}."
 
 

@@ -4,7 +4,7 @@
 
 locals {
   # Total of what this code runs and orders, for a month of 730 hours, in USD.
-  planned_usd_per_month = 606.01
+  planned_usd_per_month = 679.01
 
   # Of the objects in kubernetes/.
   namespace = "support-chat"

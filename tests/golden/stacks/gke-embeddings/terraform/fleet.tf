@@ -4,7 +4,7 @@
 
 locals {
   # Total of what this code runs and orders, for a month of 730 hours, in USD.
-  planned_usd_per_month = 1807.86
+  planned_usd_per_month = 1880.86
 
   # Namespace of the Kubernetes objects.
   namespace = "support-chat"

@@ -4,7 +4,7 @@
 
 locals {
   # Total of what this code runs and orders, for a month of 730 hours, in USD.
-  planned_usd_per_month = 4010.6
+  planned_usd_per_month = 4156.6
 
   # Namespace of the Kubernetes objects.
   namespace = "support-chat"

@@ -5,7 +5,7 @@
 from inference.plan import Alarm, Fleet, Group, Region
 
 FLEET = Fleet(
-    planned_usd_per_month=7947.75,
+    planned_usd_per_month=8020.75,
     regions={
         "eastus": Region(
             weight=1000,

@@ -5,7 +5,7 @@
 from inference.plan import Alarm, Fleet, Group, Region
 
 FLEET = Fleet(
-    planned_usd_per_month=2794.12,
+    planned_usd_per_month=2940.12,
     namespace="support-chat",
     regions={
         "us-east-1": Region(

@@ -5,7 +5,7 @@
 from inference.plan import Alarm, Fleet, Group, Region
 
 FLEET = Fleet(
-    planned_usd_per_month=1922.2,
+    planned_usd_per_month=1995.2,
     namespace="support-chat",
     regions={
         "us-east-1": Region(

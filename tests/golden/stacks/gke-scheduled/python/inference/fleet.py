@@ -5,7 +5,7 @@
 from inference.plan import Fleet, Group, Query, Region
 
 FLEET = Fleet(
-    planned_usd_per_month=4010.6,
+    planned_usd_per_month=4156.6,
     namespace="support-chat",
     regions={
         "europe-west4": Region(
