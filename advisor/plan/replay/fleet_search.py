@@ -18,6 +18,7 @@ from advisor.plan.problem.hours import CLASS_HOURS
 from advisor.plan.problem.values import FleetSolution, Infeasible, constraints_of
 from advisor.plan.replay.below import BelowClosedForm, asks_for_rate_alone, unlimited
 from advisor.plan.replay.exchanges import Exchanges, cheapest_nearby, has_room, with_fewer
+from advisor.plan.replay.few import cheaper_few
 from advisor.plan.replay.groups import (
     Confirmed,
     bounded,
@@ -378,7 +379,7 @@ class FleetSearch(ReplayedFleets):
         return None if below is None or below.is_limit else below
 
     def _exchanged(self, best: Confirmed) -> Confirmed:
-        """The cheapest fleet by exchange, or of two groups where there is no haste.
+        """The cheapest fleet by exchange, or of two groups or a few instances where there is no haste.
 
         One that is proven, or known from other pools than these, stays as it is.
         """
@@ -392,7 +393,7 @@ class FleetSearch(ReplayedFleets):
             replay=self._planned_evenly,
         )
         best = search.cheaper(best)
-        return cheaper_pairs(search, best) if self._effort.in_full else best
+        return cheaper_few(search, cheaper_pairs(search, best)) if self._effort.in_full else best
 
     def _fewer_at_times(self, best: Confirmed) -> Confirmed:
         """A confirmed fleet with as few instances in quieter hours as its replays confirm, taken one by one.

@@ -8,7 +8,7 @@ exchanges (:mod:`advisor.plan.replay.exchanges`).
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import combinations
 from typing import NamedTuple
 
@@ -36,12 +36,13 @@ LEAST_LEFT = 0.6
 """A pair of which a failure leaves less, by the closed form, of what it leaves of the best fleet is not tried."""
 
 
-class _Pair(NamedTuple):
-    covered: float
-    """Share of the demand that it covers."""
-    left_load: float
-    """Least load that a failure leaves."""
-    kinds: frozenset[Kind]
+class Counted(NamedTuple):
+    """A fleet that may hold; those with more of the first and then of the second are replayed first."""
+
+    promise: float
+    second_promise: float
+    kinds: frozenset[Kind | Way]
+    """Kinds that it consists of, of which few may fail."""
     ways: tuple[BoughtWay, ...]
     counts: tuple[int, ...]
     """In the busiest hours."""
@@ -49,40 +50,53 @@ class _Pair(NamedTuple):
 
 def cheaper_pairs(search: Exchanges, best: Confirmed) -> Confirmed:
     """A confirmed fleet, or the last of those of two groups that hold, each cheaper than the one before."""
-    failed = Counter[frozenset[Kind]]()
+    return cheaper_counted(search, best, _pairs)
+
+
+def cheaper_counted(
+    search: Exchanges, best: Confirmed, counted: Callable[[Exchanges, Confirmed, float], Iterable[Counted]]
+) -> Confirmed:
+    """A confirmed fleet, or the last of those counted out that hold, each cheaper than the one before.
+
+    Args:
+        search: the question.
+        best: the fleet to begin with.
+        counted: fleets that may cost less than an amount, and less than a fleet.
+    """
+    failed = Counter[frozenset[Kind | Way]]()
     for _ in range(MOST_STEPS if is_simple(search.problem) else 0):
-        fleet = _next(search, best, failed)
+        limit_usd = best.usd_per_month * (1 - WORTH_RATIO)
+        fleet = _first_below(search, counted(search, best, limit_usd), limit_usd, failed)
         if fleet is None:
             break
         best = unproven(bounded(fleet, best))
     return best
 
 
-def _next(search: Exchanges, best: Confirmed, failed: Counter[frozenset[Kind]]) -> Confirmed | None:
-    """A fleet of two groups that holds at a cost worth it; None where none is found."""
-    limit_usd = best.usd_per_month * (1 - WORTH_RATIO)
+def _first_below(
+    search: Exchanges, counted: Iterable[Counted], limit_usd: float, failed: Counter[frozenset[Kind | Way]]
+) -> Confirmed | None:
+    """The first fleet that holds below a cost; None where none is found."""
     refused = 0
-    for pair in sorted(
-        _pairs(search, best, limit_usd), reverse=True, key=lambda pair: (round(pair.covered, 3), pair.left_load)
-    ):
+    for fleet in sorted(counted, reverse=True, key=lambda fleet: (round(fleet.promise, 3), fleet.second_promise)):
         if failed.total() >= MOST_FAILED or refused > MOST_FAILED:
             break
-        if failed[pair.kinds] >= MOST_OF_KINDS:
+        if failed[fleet.kinds] >= MOST_OF_KINDS:
             continue
-        fleet = _fleet(search.problem, pair)
-        if search.is_known_to_fail(fleet, limit_usd, search.late()):
+        solution = _fleet(search.problem, fleet)
+        if search.is_known_to_fail(solution, limit_usd, search.late()):
             continue
-        if not search.keeps(fleet):
+        if not search.keeps(solution):
             refused += 1
             continue
-        confirmed = search.replay(fleet)
+        confirmed = search.replay(solution)
         if confirmed.confirmation.reached and confirmed.usd_per_month < limit_usd:
             return confirmed
-        failed[pair.kinds] += 1
+        failed[fleet.kinds] += 1
     return None
 
 
-def _pairs(search: Exchanges, best: Confirmed, limit_usd: float) -> Iterator[_Pair]:
+def _pairs(search: Exchanges, best: Confirmed, limit_usd: float) -> Iterator[Counted]:
     """Pairs of ways with each number of instances of the first, and as many of the second as cost less than a limit."""
     problem, limits = search.problem, search.problem.limits
     usual = min(sum(left.values()) for left in left_after_each(search.loads_of(best.solution).parts, limits))
@@ -90,13 +104,9 @@ def _pairs(search: Exchanges, best: Confirmed, limit_usd: float) -> Iterator[_Pa
         return
     late = (min(left_after_each(loads.parts, limits), key=lambda left: sum(left.values())) for loads in search.late())
     needed = _of_either_payment(needed_loads(list(late), usual))
-    own_usd = sum(
-        _usd_per_month(problem, BoughtWay(group.pool, group.tariff)) * max(group.instances)
-        for group in best.solution.allocations
-    )
-    left_usd = limit_usd - max(best.usd_per_month - own_usd, 0.0)
+    left_usd = limit_usd - max(best.usd_per_month - own_usd(problem, best), 0.0)
     for first, second in combinations(_ways(search, best, left_usd), 2):
-        usd = [_usd_per_month(problem, way) for way in (first, second)]
+        usd = [usd_per_month(problem, way) for way in (first, second)]
         kinds = [search.kind_of(way.pool.key) for way in (first, second)]
         for count in range(1, min(int(left_usd / usd[0]), MOST_INSTANCES) + 1):
             counts = (count, math.ceil((left_usd - count * usd[0]) / usd[1]) - 1)
@@ -110,7 +120,7 @@ def _pairs(search: Exchanges, best: Confirmed, limit_usd: float) -> Iterator[_Pa
             left_load = min(sum(left.values()) for left in lefts)
             covered = min(covered_share(left, needed, usual) for left in lefts)
             if covered >= COVERED and left_load >= LEAST_LEFT * usual:
-                yield _Pair(covered, left_load, frozenset(kinds), (first, second), counts)
+                yield Counted(covered, left_load, frozenset(kinds), (first, second), counts)
 
 
 def _of_either_payment(needed: Mapping[Way, float]) -> dict[Way, float]:
@@ -134,13 +144,21 @@ def _ways(search: Exchanges, best: Confirmed, most_usd: float) -> list[BoughtWay
             continue
         for way in (BoughtWay(pool, tariff) for tariff in pool.tariffs if tariff.paid in ADDED):
             key = (search.kind_of(pool.key), pool.replicas, pool.region, way.tariff.paid)
-            if way.usd_per_hour > 0 and _usd_per_month(problem, way) < most_usd:
+            if way.usd_per_hour > 0 and usd_per_month(problem, way) < most_usd:
                 cheapest[key] = min(cheapest.get(key, way), way, key=lambda way: way.usd_per_hour)
     ways = sorted(cheapest.values(), key=lambda way: (way.pool.supply not in supplies, way.usd_per_request(problem)))
     return sorted(ways[:MOST_WAYS], key=lambda way: -way.usd_per_hour)
 
 
-def _usd_per_month(problem: Problem, way: BoughtWay) -> float:
+def own_usd(problem: Problem, best: Confirmed) -> float:
+    """About what the instances of a fleet cost: the rest is for all of it."""
+    return sum(
+        usd_per_month(problem, BoughtWay(group.pool, group.tariff)) * max(group.instances)
+        for group in best.solution.allocations
+    )
+
+
+def usd_per_month(problem: Problem, way: BoughtWay) -> float:
     """About what an instance costs that runs in as large a part of the hours as the demand of the busiest takes."""
     if way.tariff.paid.always:
         return way.usd_per_hour * HOURS_PER_MONTH
@@ -148,9 +166,9 @@ def _usd_per_month(problem: Problem, way: BoughtWay) -> float:
     return way.usd_per_hour * sum(hours_per_month(hour) * hour.planned_rate / busiest for hour in problem.hours)
 
 
-def _fleet(problem: Problem, pair: _Pair) -> FleetSolution:
+def _fleet(problem: Problem, counted: Counted) -> FleetSolution:
     """The fleet, in quieter hours with as large a part of it as they ask for."""
-    ways = [(way, count) for way, count in zip(pair.ways, pair.counts, strict=True) if count]
+    ways = [(way, count) for way, count in zip(counted.ways, counted.counts, strict=True) if count]
     spare = int(share_without(problem.limits, Part.MACHINE) > 0)
     groups = tuple(Allocation(way.pool, way.tariff, tuple(_counts(problem, way, count, spare))) for way, count in ways)
     return loaded_fleet(problem, groups)
