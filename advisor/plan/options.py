@@ -37,6 +37,8 @@ _LIMITS = {
     Constraint.COMMITMENT_LOW_BAND: "the low edge of the forecast, without limits.commit_beyond_forecast,",
 }
 """Limits that their key does not say."""
+Offered = tuple[str, PurchaseOption]
+"""Provider, region and instance type, and way of paying for it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +53,11 @@ class Single:
     """None: not replayed."""
     is_searched: bool = False
     """Whether its fleet is that of a search of its own question: see :func:`refined`."""
+
+    @property
+    def offer(self) -> Offered:
+        """Type in its region, and way of paying for it: what there is one option of."""
+        return self.pool.type_in_region, self.tariff.paid
 
     @property
     def usd_per_month(self) -> float:
@@ -118,28 +125,14 @@ class Ranking:
         return replace(formulation, pool_set=replace(pool_set, sources={**pool_set.sources, **beside}))
 
     def with_fleet(self, confirmed: Confirmed) -> "Ranking":
-        """The same with a confirmed fleet of one type and way of paying, which is an option, at what it costs."""
-        confirmed = at_need(confirmed)
-        first, *others = confirmed.solution.allocations
-        if others or not confirmed.confirmation.reached or first.tariff.paid is PurchaseOption.OWNED:
-            return self
-        offer = (first.pool.type_in_region, first.tariff.paid)
-        same = sorted(
-            (single for single in self.singles if (single.pool.type_in_region, single.tariff.paid) == offer),
-            key=lambda single: single.pool.key != first.pool.key,
-        )[:1]
-        is_searched = any(single.is_searched for single in same)
-        own = Single(first.pool, first.tariff, confirmed.solution, confirmed, is_searched=is_searched)
-        if same and (same[0].pool.key, same[0].instances) == (first.pool.key, first.instances):
-            return replace(self, singles=tuple(own if single is same[0] else single for single in self.singles))
-        if same and same[0].usd_per_month <= confirmed.usd_per_month + A_CENT:
-            return self
-        singles = sorted(
-            (own, *(single for single in self.singles if single not in same)), key=lambda single: single.usd_per_month
-        )
-        refused = _replay_refusal(confirmed.formulation, first.pool, Slo(), 1.0, 0.0)
-        rejections = (rejection for rejection in self.rejections if not _is_of(rejection, refused))
-        return Ranking(tuple(singles), tuple(rejections))
+        """The same with a confirmed fleet of one type and way of paying, which is an option, at what it costs.
+
+        So is the cheapest fleet that it is preferred to, where that is of another type or way of paying.
+        """
+        cheapest = confirmed.cheapest
+        if cheapest is None or _offer_of(cheapest) in (None, _offer_of(confirmed)):
+            return _with(self, confirmed)
+        return _with(_with(self, cheapest), confirmed)
 
 
 def rank(
@@ -162,11 +155,13 @@ def rank(
     at_known = _at_known(formulation, carried) if carried else formulation
     singles, rejections = _singles(at_known, None if most is None else most + MOST_REPLAYED)
     order = cache(partial(_order, formulation=formulation, context=context))
-    kept = sorted(singles, key=order)
-    if not every_variant:
-        kept = sorted(_of_each_offer(kept, formulation.problem.limits.simplicity), key=order)
+    simplicity = formulation.problem.limits.simplicity
+
+    def rows(layouts: Sequence[Single]) -> Sequence[Single]:
+        return layouts if every_variant else sorted(_of_each_offer(layouts, simplicity), key=order)
+
     replays = _Replays(formulation, validator, context, carried, order)
-    ranked, unconfirmed = replays.replayed(kept, limit_usd, shown)
+    ranked, unconfirmed = replays.replayed(sorted(singles, key=order), rows, limit_usd, shown)
     return Ranking(tuple(ranked), (*rejections, *unconfirmed), replays.closest)
 
 
@@ -215,7 +210,7 @@ def _singles(formulation: Formulation, most: int | None = None) -> tuple[list[Si
     """
     singles: list[Single] = []
     rejections: dict[Rejection, None] = {}
-    best: dict[tuple[str, PurchaseOption], float] = {}
+    best: dict[Offered, float] = {}
     for least_usd, pool, tariff in least_costs(formulation.problem):
         if most is not None and len(best) >= most and nsmallest(most, best.values())[-1] < least_usd - A_CENT:
             break
@@ -223,9 +218,8 @@ def _singles(formulation: Formulation, most: int | None = None) -> tuple[list[Si
         if isinstance(fleet, Missed):
             rejections[_rejection(formulation, pool, tariff, fleet)] = None
             continue
-        singles.append(Single(pool, tariff, fleet))
-        key = (pool.type_in_region, tariff.paid)
-        best[key] = min(fleet.objective_usd_per_month, best.get(key, math.inf))
+        singles.append(single := Single(pool, tariff, fleet))
+        best[single.offer] = min(single.usd_per_month, best.get(single.offer, math.inf))
     return singles, list(rejections)
 
 
@@ -278,20 +272,54 @@ def _rejection(
     return reject_candidate(source.served.candidate, shortfall, source.offer.region)
 
 
+def _offer_of(confirmed: Confirmed) -> Offered | None:
+    """Type and way of paying of a fleet that is an option: of one type, bought in one way; None of any other."""
+    first, *others = confirmed.solution.allocations
+    if others or first.tariff.paid is PurchaseOption.OWNED:
+        return None
+    return first.pool.type_in_region, first.tariff.paid
+
+
+def _with(ranking: Ranking, confirmed: Confirmed) -> Ranking:
+    """The same with a fleet, in place of another of its type and way of paying that costs more."""
+    confirmed = at_need(confirmed)
+    offer, first = _offer_of(confirmed), confirmed.solution.allocations[0]
+    if offer is None or not confirmed.confirmation.reached:
+        return ranking
+    same = sorted(
+        (single for single in ranking.singles if single.offer == offer),
+        key=lambda single: single.pool.key != first.pool.key,
+    )[:1]
+    is_searched = any(single.is_searched for single in same)
+    own = Single(first.pool, first.tariff, confirmed.solution, confirmed, is_searched=is_searched)
+    if same and (same[0].pool.key, same[0].instances) == (first.pool.key, first.instances):
+        return replace(ranking, singles=tuple(own if single is same[0] else single for single in ranking.singles))
+    if same and same[0].usd_per_month <= confirmed.usd_per_month + A_CENT:
+        return ranking
+    singles = sorted(
+        (own, *(single for single in ranking.singles if single not in same)), key=lambda single: single.usd_per_month
+    )
+    refused = _replay_refusal(confirmed.formulation, first.pool, Slo(), 1.0, 0.0)
+    rejections = (rejection for rejection in ranking.rejections if not _is_of(rejection, refused))
+    return Ranking(tuple(singles), tuple(rejections))
+
+
 def _of_each_offer(singles: Iterable[Single], simplicity: float) -> list[Single]:
     """The preferred of each provider × region × instance type × way of paying, as a fleet is preferred to others.
 
     *singles*: the cheapest first. *simplicity*: how much more than the cheapest of its offer it may cost, as a ratio.
     """
-    offers: dict[tuple[str, PurchaseOption], list[Single]] = {}
+    offers: dict[Offered, list[Single]] = {}
     for single in singles:
-        layouts = offers.setdefault((single.pool.type_in_region, single.tariff.paid), [])
+        layouts = offers.setdefault(single.offer, [])
         if not layouts or single.usd_per_month <= layouts[0].usd_per_month * (1 + simplicity):
             layouts.append(single)
     return [min(layouts, key=lambda single: preference(single.solution)) for layouts in offers.values()]
 
 
 Order = tuple[float, bool, int, bool, float, str, str]
+Rows = Callable[[Sequence[Single]], Sequence[Single]]
+"""Layouts in the order of their cost → those that are options."""
 
 
 def _order(single: Single, formulation: Formulation, context: PlanningContext) -> Order:
@@ -331,20 +359,26 @@ class _Replays:
         self._rejections: list[Rejection] = []
 
     def replayed(
-        self, singles: Sequence[Single], limit_usd: float, shown: int
-    ) -> tuple[list[Single], list[Rejection]]:  # fmt: skip
-        """The options in the order of their cost, with the headroom that replays asked for."""
+        self, singles: Sequence[Single], rows: Rows, limit_usd: float, shown: int
+    ) -> tuple[Sequence[Single], list[Rejection]]:
+        """The options in the order of their cost, with the headroom that replays asked for.
+
+        *singles*: in every layout. *rows*: the options of them, by what is known of their costs so far: another layout
+        takes the place of one that its replay refuses, or confirms at more.
+        """
         ranked = list(singles)
         while self._left:
-            at = next((at for at, single in enumerate(ranked) if self._wanted(at, single, limit_usd, shown)), None)
-            if at is None:
+            options = enumerate(rows(ranked))
+            single = next((single for at, single in options if self._wanted(at, single, limit_usd, shown)), None)
+            if single is None:
                 break
+            ranked.remove(single)
             before = dict(self._headroom)
-            replayed = self._replay(ranked.pop(at))
+            replayed = self._replay(single)
             raised = {kind for kind, factor in self._headroom.items() if factor != before.get(kind)}
-            others = (self._with_headroom(single, raised) for single in ranked)
-            ranked = sorted((single for single in (replayed, *others) if single is not None), key=self._order)
-        return ranked, self._rejections
+            others = (self._with_headroom(other, raised) for other in ranked)
+            ranked = sorted((option for option in (replayed, *others) if option is not None), key=self._order)
+        return rows(ranked), self._rejections
 
     def _wanted(self, at: int, single: Single, limit_usd: float, shown: int) -> bool:
         return single.confirmed is None and (at < shown or single.usd_per_month < limit_usd)

@@ -15,10 +15,10 @@ from advisor.pipeline import plan_for, recommend
 from advisor.plan.doubts import is_refused
 from advisor.plan.options import Ranking, Single, _headroom_shown, _of_each_offer
 from advisor.plan.problem.values import Allocation, FleetSolution
-from advisor.plan.replay.groups import closer
+from advisor.plan.replay.groups import Confirmed, closer
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.workload.measured_demand import SampleDemand
-from advisor.workload.values import DeclaredDemand, Deployment, Limits, Purchase, Slo
+from advisor.workload.values import DeclaredDemand, Deployment, Limits, Purchase, Slo, Survive
 from builders import catalog_of, offer, workload
 from plan.fleet.described import HELD
 from plan.fleet.posing import posed_of
@@ -116,6 +116,45 @@ def test_an_offer_is_shown_in_the_layout_that_a_fleet_is_preferred_in(simplicity
     ]
 
     assert [single.pool.key for single in _of_each_offer(singles, simplicity)] == [chosen]
+
+
+def test_no_layout_of_an_offer_is_dearer_than_another_that_holds():
+    """A replay asks for a third machine in int4, which the closed form prefers: two in bf16 hold, and are the option."""
+    catalog = catalog_of(offer("p5.4xlarge", on_demand=4.0, spot=2.0), offer("p4d.24xlarge", on_demand=21.0, spot=10.0))
+    asked = workload(
+        model="Qwen/Qwen2.5-32B-Instruct", precisions=("bf16", "fp8", "int4"), purchase=(Purchase.SPOT,),
+        slo=Slo(ttft_p95_ms=2500, tpot_p95_ms=45, e2e_p95_ms=25_000), context_tokens=None,
+        demand=DeclaredDemand(None, None, 2500, 500, concurrent_users=150, think_time_seconds=40),
+        limits=Limits(simplicity=0.0, survive=Survive.INSTANCE, max_kw=12.0),
+    )  # fmt: skip
+    option = next(each for each in plan_for(asked, catalog).options if each.instance_type == "p4d.24xlarge")
+    alone = plan_for(replace(asked, instance_types=("p4d.24xlarge",)), catalog).fleet
+
+    assert (option.precision, option.instances) == ("bf16", 2)
+    assert option.cost.total_usd_per_month == pytest.approx(alone.cost.total_usd_per_month)
+
+
+@pytest.mark.parametrize(("other_type", "options"), [(True, [90.0, 101.0]), (False, [101.0])])
+def test_the_cheapest_fleet_that_another_is_preferred_to_is_an_option(other_type, options):
+    """Where it is of another type: of its own an offer is shown as it is recommended."""
+    formulation, _ = posed_of(workload(), catalog_of(offer("g6e.xlarge", on_demand=1.86)))
+    pool = formulation.problem.pools[0]
+    source = formulation.pool_set.sources[pool.key]
+    sources = dict.fromkeys(("preferred", "lossy", "dearer"), source)
+    formulation = replace(formulation, pool_set=replace(formulation.pool_set, sources=sources))
+
+    def single(own, usd):
+        solution = FleetSolution((Allocation(own, own.tariffs[0], (1,)),), {}, usd, usd, proven=False)
+        return Single(own, own.tariffs[0], solution, Confirmed(solution, formulation, HELD))
+
+    type_in_region = "aws/us-east-1/g6.xlarge" if other_type else pool.type_in_region
+    lossy = replace(pool, key="lossy", type_in_region=type_in_region)
+    cheapest = single(lossy, 90.0).confirmed
+    dearer = single(replace(lossy, key="dearer"), 95.0)
+    best = replace(single(replace(pool, key="preferred"), 101.0).confirmed, cheapest=cheapest)
+    ranking = Ranking((dearer,) if other_type else (), ()).with_fleet(best)
+
+    assert [each.usd_per_month for each in ranking.singles] == options
 
 
 def test_current_is_priced_the_same_way():
