@@ -32,7 +32,7 @@ from advisor.plan.choosing import Asked
 from advisor.plan.geography import in_reach
 from advisor.plan.market import Market, market_of
 from advisor.plan.measured import compared
-from advisor.plan.planning import Planned, plan_routed, routed_fleet, with_batch
+from advisor.plan.planning import Planned, plan_routed, routed_fleet, with_batch_planned
 from advisor.plan.problem.values import Problem
 from advisor.plan.replay.engine import Timelines
 from advisor.plan.replay.groups import Confirmed
@@ -258,7 +258,8 @@ def market_for(question: PlanRequest, catalog: Catalog, model: PerformanceModel)
     That is what explanations ask again under other targets.
     """
     judged = market_of_requests(question, catalog, model)
-    return replace(judged, market=with_batch(judged.market))
+    market, fleet = with_batch_planned(judged.market)
+    return replace(judged, market=market, fleet=fleet)
 
 
 def market_of_requests(

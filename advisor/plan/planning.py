@@ -78,11 +78,19 @@ def routed_fleet(market: Market) -> Confirmed | Infeasible | None:
 
 def with_batch(market: Market) -> Market:
     """The question with the batch work beside its requests, which fills the hours that their fleet leaves idle."""
+    return with_batch_planned(market)[0]
+
+
+def with_batch_planned(market: Market) -> tuple[Market, Confirmed | None]:
+    """The same, with the fleet that a plan recommends for both; None where there is no such work."""
     if market.context.requirements.demand.beside is None:
-        return market
+        return market, None
     alone = recommended_fleet(market)
     both = _beside(market, alone, Asked()) if isinstance(alone, Confirmed) else None
-    return both[0] if both else market
+    if both is None:
+        return market, None
+    answered, chosen = both
+    return answered, chosen.fleet if isinstance(chosen.fleet, Confirmed) else None
 
 
 def _lower_rungs(market: Market, asked: Asked) -> LowerRungs:

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.demand.lengths import declared_demand
 from advisor.demand.values import TokenHistogram
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
-from advisor.pipeline import market_for, plan_question, under_targets
+from advisor.pipeline import market_for, plan_question, question_for, under_targets
 from advisor.plan.explain.obstacles import obstacles_of
 from advisor.plan.explain.settings import Change
 from advisor.plan.explain.whatif import WhatIf, what_if
@@ -25,6 +26,7 @@ from advisor.report.explain_plan import why_section
 from advisor.report.words import usd
 from advisor.requirements import require
 from advisor.units import milliseconds
+from advisor.workload.document import read_workload
 from advisor.workload.values import Deployment, Exclude, Limits, Slo
 from builders import catalog_of, offer, workload
 
@@ -80,6 +82,49 @@ def test_below_the_price_named_it_wins(usd, rate):
         assert found.price.ratio >= 1
     else:
         assert found.contender.total_usd_per_month >= found.rival.total_usd_per_month * 0.98
+
+
+WITH_BATCH = """\
+name: chat
+model: Qwen/Qwen2.5-3B-Instruct
+demand:
+  declared: {requests_per_second: 6, input_tokens: 700, output_tokens: 150}
+  batch: {items: 120000, every: day, window: "20:00-08:00", input_tokens: 900, output_tokens: 120}
+providers: [aws]
+regions: [us-east-1]
+instance_types: [inf2.xlarge, inf2.8xlarge, trn1.2xlarge, g6.xlarge]
+purchase: [spot]
+limits: {simplicity: 0, min_replicas: 2}
+slo: {ttft_p95: 700ms, tpot_p95: 35ms}
+"""
+
+
+def beside_batch(directory):
+    """Requests with batch work beside them, which fills the hours that another fleet leaves idle otherwise."""
+    path = directory / "workload.yaml"
+    path.write_text(WITH_BATCH)
+    return read_workload(path)
+
+
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize(("instance_type", "has_batch"), [("inf2.xlarge", True), ("g6.xlarge", False)])
+def test_fleets_with_and_without_a_type_are_those_of_plans(tmp_path, instance_type, has_batch):
+    """The rival costs what a plan without the type does, and its own fleet what one of the type alone does."""
+    work = beside_batch(tmp_path)
+    work = work if has_batch else replace(work, demand=replace(work.demand, batch=None))
+    catalog, model = load_catalog(), shipped_model()
+    question = question_for(work, catalog, model)
+    answer = explained(instance_type, question, catalog)
+
+    def usd_with(**changes):
+        return plan_question(
+            replace(question, workload=replace(work, **changes)), catalog
+        ).fleet.cost.total_usd_per_month
+
+    others = tuple(name for name in work.instance_types if name != instance_type)
+    assert answer.rival.total_usd_per_month == pytest.approx(usd_with(instance_types=others))
+    assert answer.contender.total_usd_per_month == pytest.approx(usd_with(instance_types=(instance_type,)))
+    assert answer.recommended_usd_per_month == pytest.approx(usd_with())
 
 
 @pytest.mark.parametrize(("instance_type", "is_large"), [("g5.xlarge", True), ("p5.48xlarge", False)])

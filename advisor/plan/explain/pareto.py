@@ -3,9 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from advisor.candidates import Rejection
-from advisor.plan.choosing import recommended_fleet
 from advisor.plan.explain.why import Judged, fleet_in_short
-from advisor.plan.market import Market
 from advisor.plan.replay.validator import Confirmed
 from advisor.plan.words import refused_words, short_share_words
 from advisor.reading import OMITTED_AT_DEFAULT
@@ -86,20 +84,20 @@ def pareto_front(under: _Under, anywhere: _Under, target: str, stated_ms: float 
     grid = {loosest * (fastest.latency_ms / loosest) ** (step / STEPS) for step in range(STEPS)}
     grid |= {stated_ms} if stated_ms else set()
     planned = [
-        _planned(under({name: limit_ms}).market, limit_ms, stated=limit_ms == stated_ms)
+        _planned(under({name: limit_ms}), limit_ms, stated=limit_ms == stated_ms)
         for limit_ms in sorted(grid, reverse=True)
     ]
     points = tuple(_cheapest_first([point for point in planned if isinstance(point, Point)]))
     return Front(target, stated_ms, fastest, points, "" if points else str(planned[0]))
 
 
-def _planned(market: Market, limit_ms: float, *, stated: bool) -> Point | str:
+def _planned(judged: Judged, limit_ms: float, *, stated: bool) -> Point | str:
     """The recommended fleet at one target, or why there is none."""
-    confirmed = recommended_fleet(market)
+    confirmed = judged.recommended()
     if not isinstance(confirmed, Confirmed):
         return refused_words(confirmed)
     if not confirmed.confirmation.reached:
-        return f"the best fleet keeps {short_share_words(confirmed.confirmation, market.workload.slo)}"
+        return f"the best fleet keeps {short_share_words(confirmed.confirmation, judged.market.workload.slo)}"
     return Point(
         **fleet_in_short(confirmed),
         latency_ms=limit_ms,

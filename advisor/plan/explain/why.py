@@ -11,7 +11,7 @@ from typing import Any
 
 from advisor.candidates import Matches, Rejection
 from advisor.catalog import Catalog
-from advisor.catalog.values import Purchase
+from advisor.catalog.values import Offer, Purchase
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.performance.groups import limit_words
@@ -20,7 +20,7 @@ from advisor.plan.explain.obstacles import Obstacle, lifted_by_share, obstacles_
 from advisor.plan.explain.settings import with_price
 from advisor.plan.market import Market
 from advisor.plan.options import least_costs, rank_rejections
-from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, content
+from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible, Pool, Problem, content
 from advisor.plan.remedies import held_to_limits, without_budget
 from advisor.plan.replay.below import at_need
 from advisor.plan.replay.groups import Confirmed, name_of, worst_share
@@ -132,6 +132,12 @@ class Judged:
     market: Market
     matches: Matches
     too_slow: tuple[Rejection, ...]
+    fleet: Confirmed | None = None
+    """The fleet to recommend, of a question with batch work beside its requests; None: not chosen yet."""
+
+    def recommended(self) -> Confirmed | Infeasible | None:
+        """The fleet that a plan recommends; None where nothing could serve."""
+        return recommended_fleet(self.market) if self.fleet is None else self.fleet
 
 
 Outcome = Callable[[float], bool]
@@ -268,13 +274,23 @@ class _Case:
     def fleets(self) -> _Fleets:
         """The fleets that are compared."""
         market = self.judged.market
-        recommended = recommended_fleet(market)
+        recommended = self.judged.recommended()
         confirmed = recommended if isinstance(recommended, Confirmed) and _keeps_slo(recommended, market) else None
         self._most_usd = math.inf if confirmed is None else confirmed.usd_per_month
         wins = self._wins_now = confirmed is not None and self.uses(confirmed.solution)
-        ours = confirmed if confirmed and self.is_of(confirmed.solution) else self._own()
-        theirs = self.confirmed(market.formulation, own=False) if wins else confirmed
+        ours = confirmed if confirmed and self.is_of(confirmed.solution) else self._planned(own=True) or self._own()
+        theirs = self._planned(own=False) if wins else confirmed
         return _Fleets(wins, confirmed, ours, theirs)
+
+    def _planned(self, *, own: bool) -> Confirmed | None:
+        """The fleet that a plan with the offers of the type alone recommends, or with all others; None without any."""
+        sold = self._catalog.with_offers(offer for offer in self._catalog.offers if self._is_meant(offer) == own)
+        try:
+            judged = self._under({}, sold, 1.0)
+        except InputError:
+            return None
+        fleet = judged.recommended()
+        return fleet if isinstance(fleet, Confirmed) and fleet.confirmation.reached else None
 
     def price(self, fleets: _Fleets) -> PriceChange | None:
         """The price up to which it wins; None where nothing is to be compared, or the search missed a cheaper fleet."""
@@ -306,13 +322,14 @@ class _Case:
     def _recommended_at(self, ratio: float) -> bool:
         """Whether a plan recommends the type at so many times its prices."""
         supposed = self._catalog.with_offers(
-            with_price(offer, f"{ratio:.6f}x", (Purchase.ON_DEMAND, Purchase.SPOT))
-            if offer.instance_type == self._type and self._region in (None, offer.region)
-            else offer
+            with_price(offer, f"{ratio:.6f}x", (Purchase.ON_DEMAND, Purchase.SPOT)) if self._is_meant(offer) else offer
             for offer in self._catalog.offers
         )
-        fleet = recommended_fleet(self._under({}, supposed, 1.0).market)
+        fleet = self._under({}, supposed, 1.0).recommended()
         return isinstance(fleet, Confirmed) and self.uses(fleet.solution)
+
+    def _is_meant(self, offer: Offer) -> bool:
+        return offer.instance_type == self._type and self._region in (None, offer.region)
 
     def is_meant(self, pool: Pool) -> bool:
         """Whether a pool is of the type, in the region if one is named."""
@@ -330,15 +347,15 @@ class _Case:
     def _own(self) -> Confirmed | None:
         """The fleet of the type alone, in layouts that others beat by the closed form where those fail their replay."""
         market = self.judged.market
-        fleet = self.confirmed(market.formulation, own=True)
+        fleet = self._confirmed(market.formulation)
         if fleet is None and self._refused is not None:
-            fleet = self.confirmed(in_every_layout(market), own=True)
+            fleet = self._confirmed(in_every_layout(market))
             self._refused = self._refused if fleet is None else None
         return fleet
 
-    def confirmed(self, formulation: Formulation, *, own: bool) -> Confirmed | None:
-        """The fleet to recommend of the type alone, or of all others."""
-        only = formulation.of(pool for pool in formulation.problem.pools if self.is_meant(pool) == own)
+    def _confirmed(self, formulation: Formulation) -> Confirmed | None:
+        """The fleet to recommend of the type alone; one that is refused, or beyond the budget, is kept to be told."""
+        only = formulation.of(filter(self.is_meant, formulation.problem.pools))
         if not only.problem.pools:
             return None
         market, limits = self.judged.market, only.problem.limits
@@ -347,11 +364,11 @@ class _Case:
         if not isinstance(confirmed, Confirmed):
             return None
         if not confirmed.confirmation.reached:
-            self._refused = validator.in_full(confirmed) if own else self._refused
+            self._refused = validator.in_full(confirmed)
             return None
         most_usd = math.inf if limits.max_usd_per_month is None else limits.max_usd_per_month
         if confirmed.usd_per_month > most_usd + A_CENT:
-            self._too_dear = confirmed if own else self._too_dear
+            self._too_dear = confirmed
             return None
         best = validator.simplest(confirmed, most_usd)
         return replace(best, formulation=held_to_limits(best.formulation, limits))
