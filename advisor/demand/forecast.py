@@ -1,5 +1,6 @@
 """Demand of the weeks to come, hour by hour of the week, with an interval and the back-test that earned it."""
 
+import datetime as dt
 import math
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -40,6 +41,11 @@ BEATS = 0.98
 """A method has to lose less than this times the naive baseline to replace it."""
 MOST_OF_SEEN = 1 + spread.MOST_BEYOND
 """Before growth, no hour and no minute is expected to be busier than so many times the busiest one ever seen."""
+_FAR_ABOVE = 1.5
+"""Busiest hour of a day ÷ that of the same day in any other week, from which on one week decides."""
+_OTHER_WEEKS = 3
+"""Weeks that a day is held against at least."""
+_EPOCH = dt.date(1970, 1, 1)
 _ROUNDING = 1e-5
 _DEFAULT_HORIZON_DAYS = 30.0
 _FLAT_BELOW_HOURS = HOURS_PER_DAY
@@ -162,7 +168,8 @@ def forecast(
         week = clock.ahead(week, profile, horizon_days)
     growth, growth_notes = measured_growth(history.mean, growth_per_year)
     grown = _grown(week, growth, horizon_days)
-    notes = (*history.notes, *week.notes, *growth_notes, *_beyond_notes(history, week, grown))
+    beyond = (*_beyond_notes(history, week, grown), *_one_week_notes(history, grown))
+    notes = (*history.notes, *week.notes, *growth_notes, *beyond)
     return replace(grown, notes=notes)
 
 
@@ -350,6 +357,28 @@ def _beyond_notes(history: HourlyDemand, week: Forecast, grown: Forecast) -> Ite
         f"planned for up to {planned:.4g} requests/s, above the busiest minute ever seen ({seen:.4g}): "
         f"{cause if beyond else 'that is the growth over the horizon'}"
     )
+
+
+def _one_week_notes(history: HourlyDemand, grown: Forecast) -> Iterator[str]:
+    """A warning where the busiest day ever seen is far above the same day of all other weeks, and planned as each."""
+    if np.count_nonzero(~np.isnan(history.mean)) < HOURS_PER_WEEK:
+        return
+    days = (history.first_hour + np.arange(len(history.mean))) // HOURS_PER_DAY
+    busiest = np.fmax.reduceat(history.mean, np.flatnonzero(np.diff(days, prepend=days[0] - 1)))
+    at = int(np.nanargmax(busiest))
+    others = np.delete(busiest[at % len(DAYS) :: len(DAYS)], at // len(DAYS))
+    others = others[~np.isnan(others)]
+    if others.size < _OTHER_WEEKS or busiest[at] < _FAR_ABOVE * others.max():
+        return
+    date = _EPOCH + dt.timedelta(days=int(days[0]) + at)
+    seen, usual, name = float(busiest[at]), float(np.median(others)), DAYS[date.weekday()]
+    planned = float(grown.peak.reshape(len(DAYS), HOURS_PER_DAY)[date.weekday()].max())
+    day = f"{date}" if spread.is_dated(history.first_hour * SECONDS_PER_HOUR) else f"its day {at + 1}"
+    if planned > (seen + usual) / 2:
+        yield (
+            f"one week decides what {name}s are planned for: up to {seen:.3g} requests/s in an hour of {day}, "
+            f"{usual:.3g} in the median of the {others.size} other weeks, and {planned:.3g} planned for every {name}"
+        )
 
 
 def _rounded(rates: Floats) -> Floats:

@@ -325,6 +325,25 @@ def test_planned_rates_follow_the_hours_of_a_spiky_fortnight():
     assert np.mean(came <= found.peak[6 * 24 :, None]) >= 0.9
 
 
+@pytest.mark.parametrize(("factor", "weeks", "is_told"), [(3.0, 8, True), (1.2, 8, False), (3.0, 3, False)])
+def test_one_busy_day_that_every_week_is_planned_for_is_told(factor, weeks, is_told):
+    """With its date and what the same day of the other weeks had, once there are enough of those."""
+    rates = noisy(office_week(7 * weeks), 3)
+    day = slice((7 * (weeks - 2) + 2) * 24, (7 * (weeks - 2) + 3) * 24)
+    rates[day] *= factor
+    busiest = rates.reshape(weeks, 7, 24)[:, 2].max(axis=1)
+    usual = np.median(np.delete(busiest, weeks - 2))
+    week = forecast(profile_of(rates))
+    told = [note for note in week.notes if note.startswith("one week decides what Wednesdays are planned for: ")]
+
+    assert bool(told) is is_told
+    if told:
+        planned = week.peak[48:72].max()
+        assert planned > 2 * usual
+        assert f"up to {rates.max():.3g} requests/s in an hour of 2026-02-18, {usual:.3g} in the median" in told[0]
+        assert told[0].endswith(f"of the 7 other weeks, and {planned:.3g} planned for every Wednesday")
+
+
 def test_one_absurd_minute_is_cut_and_named():
     """A counter's slip of a hundred thousand times moves no other hour's forecast, and the note has both numbers."""
     minutes = np.random.default_rng(7).poisson(600, 14 * 1440).astype(float)
