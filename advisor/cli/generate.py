@@ -72,7 +72,8 @@ _OPTIONS = (
     click.option(
         "--resolve-digests",
         is_flag=True,
-        help="Ask registries for the digests of the images, and take the images by them; later runs keep them.",
+        help="Ask registries for the digests of the images and the hub for the commits of the models, and take both by "
+        "them; later runs keep them.",
     ),
     click.option(
         "--conflicts",
@@ -271,6 +272,7 @@ def code_of(language: "Language", asked: dict[str, Any], text: str) -> "Generate
     from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without it
     from advisor.codegen import Engine, Stage, Wanted, generate, read_former  # noqa: PLC0415
     from advisor.codegen.registries import resolve  # noqa: PLC0415
+    from advisor.codegen.revisions import resolve as commits_of  # noqa: PLC0415
     from advisor.plan.document import plan_from_json  # noqa: PLC0415
     from advisor.report.words import SEATED  # noqa: PLC0415
 
@@ -285,6 +287,7 @@ def code_of(language: "Language", asked: dict[str, Any], text: str) -> "Generate
         image=asked["image"],
         form=_form_of(asked["form"], former, directory),
         digests={} if asked["resolve_digests"] else kept_digests(directory),
+        commits={} if asked["resolve_digests"] else kept_commits(directory),
         as_component=_as_component(asked["as_component"], former, language, directory),
         unconfirmed=asked["unconfirmed"],
         inputs=frozenset(asked["inputs"]),
@@ -295,8 +298,10 @@ def code_of(language: "Language", asked: dict[str, Any], text: str) -> "Generate
     generated = generate(document, language, wanted, load_catalog(), former)
     if not asked["resolve_digests"]:
         return generated
-    wanted = replace(wanted, digests=resolve(generated.images))
-    return generate(document, language, wanted, load_catalog(), former)
+    commits, warnings = commits_of(generated.models)
+    wanted = replace(wanted, digests=resolve(generated.images), commits=commits)
+    generated = generate(document, language, wanted, load_catalog(), former)
+    return replace(generated, warnings=(*generated.warnings, *warnings))
 
 
 def _target_of(plan: "Plan", rank: int | None, former: "Former", directory: Path) -> str:
@@ -341,6 +346,14 @@ def _tell_kept(directory: Path, what: str, option: str) -> None:
 def kept_digests(directory: Path) -> Mapping[str, str]:
     """Digests that an earlier run kept; a file of the user's own of that name is none of them."""
     from advisor.codegen.registries import FILE, kept_in  # noqa: PLC0415 - help shows without it
+    from advisor.codegen.writing.record import read_record  # noqa: PLC0415
+
+    return kept_in(directory) if FILE in read_record(directory).paths else {}
+
+
+def kept_commits(directory: Path) -> Mapping[str, str]:
+    """Commits of models, likewise."""
+    from advisor.codegen.revisions import FILE, kept_in  # noqa: PLC0415 - help shows without it
     from advisor.codegen.writing.record import read_record  # noqa: PLC0415
 
     return kept_in(directory) if FILE in read_record(directory).paths else {}

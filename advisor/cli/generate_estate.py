@@ -12,6 +12,7 @@ from advisor.errors import AdvisorError, InputError, NotDeployable
 from advisor.plan.estate.document import estate_from_json, is_estate, plans_in, plans_of_other_runs, why_not_as_made
 from advisor.plan.estate.values import Estate
 from advisor.reading import read_text
+from advisor.records import replace
 from advisor.units import usd
 
 if TYPE_CHECKING:
@@ -117,21 +118,25 @@ def _written(
 
 
 def _machine(language: "Language", asked: dict[str, Any], place: "Place") -> "Generated":
-    from advisor.cli.generate import kept_digests  # noqa: PLC0415 - it calls this module
+    from advisor.cli.generate import kept_commits, kept_digests  # noqa: PLC0415 - it calls this module
     from advisor.codegen import last_generated, read_former  # noqa: PLC0415 - help shows without it
     from advisor.codegen.cut_over import check_program  # noqa: PLC0415
     from advisor.codegen.estate import generate_shared  # noqa: PLC0415
     from advisor.codegen.registries import resolve  # noqa: PLC0415
+    from advisor.codegen.revisions import resolve as commits_of  # noqa: PLC0415
 
     directory = asked["directory"]
     former, last = read_former(directory, force=asked["force"]), last_generated(directory)
     check_program(language, former, as_component=False)
     as_module = bool(former.as_component if asked["as_component"] is None else asked["as_component"])
-    digests = {} if asked["resolve_digests"] else kept_digests(directory)
     inputs = former.inputs.get("", frozenset()).union(asked["inputs"])
     shared = partial(generate_shared, place, language, as_module=as_module, last=last, inputs=inputs)
-    generated = shared(digests)
-    return shared(resolve(generated.images)) if asked["resolve_digests"] else generated
+    if not asked["resolve_digests"]:
+        return shared({**kept_digests(directory), **kept_commits(directory)})
+    generated = shared()
+    commits, warnings = commits_of(generated.models)
+    generated = shared({**resolve(generated.images), **commits})
+    return replace(generated, warnings=(*generated.warnings, *warnings))
 
 
 def _plan_texts(estate: Estate, text: str, path: Path) -> Mapping[str, str]:

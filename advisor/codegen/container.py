@@ -96,6 +96,8 @@ class Wanted:
     """For targets on clusters."""
     digests: Mapping[str, str] = field(default_factory=dict)
     """Image with its tag → digest that the code takes it by."""
+    commits: Mapping[str, str] = field(default_factory=dict)
+    """Model of the hub → commit that the code takes it at."""
     as_component: bool = False
     """For larger programs: a Terraform module with an example of its call, in place of a root; a Pulumi program that
     takes its resources from ``advisor.pulumi`` and holds the plan, in place of their whole source."""
@@ -170,6 +172,8 @@ class Checkpoint:
     """Names that a model which was planned from a file may have in its folder, by its format; empty: of the hub."""
     include: str = ""
     """Pattern of the names of the files of a repository that are wanted; "": all of them."""
+    commit: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """Commit that it is taken at; "": the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +299,11 @@ class Container:
     def loaded(self) -> "tuple[Container | HeldModel, ...]":
         """Loaders of a checkpoint each: the models that it holds, or itself."""
         return self.models or (self,)
+
+    @property
+    def commit(self) -> str:
+        """Commit of the planned model that the engine is given; "": none is known, or it takes none."""
+        return self.checkpoint.commit if self.revision_option else ""
 
     @property
     def adapter_arguments(self) -> tuple[str, ...]:

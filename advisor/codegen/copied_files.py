@@ -11,12 +11,16 @@ BESIDE_SAFETENSORS = ("consolidated*", "pytorch_model*", "*.pth")
 """The same where ``*.safetensors`` lie beside them under other names; without these they are the weights."""
 
 
-def hub_files(include: str) -> Quoted:
-    """Options of ``hf download`` for the files that are copied: those of a pattern, or all but other copies."""
+def hub_files(include: str, commit: str = "") -> Quoted:
+    """Options of ``hf download`` for the files that are copied: those of a pattern, or all but other copies.
+
+    *commit*: that they are taken at; "": the newest.
+    """
+    revision = f"--revision {comment_text(commit)} " if commit else ""
     if include:
-        return Quoted(f'--include "{comment_text(include)}"')
+        return Quoted(f'{revision}--include "{comment_text(include)}"')
     lines = (" ".join(f"--exclude '{name}'" for name in names) for names in (OF_OTHER_PROGRAMS, BESIDE_SAFETENSORS))
-    return Quoted(" \\\n  ".join(lines))
+    return Quoted(revision + " \\\n  ".join(lines))
 
 
 def hub_remark(include: str) -> Quoted:

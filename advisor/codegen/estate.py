@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from advisor.catalog import load_catalog
+from advisor.codegen import revisions
 from advisor.codegen.alarms import alarms_of
 from advisor.codegen.container import Language, Wanted
 from advisor.codegen.engines.onnx_files import CLIENTS
@@ -186,7 +187,7 @@ _LIMITS_OF_MPS = (
 def generate_shared(
     place: Place,
     language: Language,
-    digests: Mapping[str, str] = MappingProxyType({}),
+    pins: Mapping[str, str] = MappingProxyType({}),
     *,
     as_module: bool = False,
     last: Mapping[str, str] = MappingProxyType({}),
@@ -194,23 +195,28 @@ def generate_shared(
 ) -> Generated:
     """The code of a shared machine.
 
-    *digests*: image with its tag → digest that the code takes it by. *as_module*: in Terraform a module that others
-    call; a program in Pulumi is whole in any case. *last*: text of each file as the last run generated it in the
-    directory; empty for an empty one. *inputs*: rare inputs that the code takes too, by name. Raises InputError if the
-    estate does not say what is needed, and NotDeployable if no code is generated for such a machine.
+    *pins*: image with its tag → digest, and model of the hub → commit, by which the code takes them. *as_module*: in
+    Terraform a module that others call; a program in Pulumi is whole in any case. *last*: text of each file as the last
+    run generated it in the directory; empty for an empty one. *inputs*: rare inputs that the code takes too, by name.
+    Raises InputError if the estate does not say what is needed, and NotDeployable if no code is generated for such a
+    machine.
     """
     unpinned = shared_stack(place)
+
+    def at_pins(part: Stack) -> Stack:
+        return revisions.at_commits(pinned(part, pins), pins)
+
     stack = replace(
         unpinned,
-        backends=pinned(unpinned, digests).backends,
-        tenants=tuple(pinned(tenant, digests) for tenant in unpinned.tenants),
+        backends=at_pins(unpinned).backends,
+        tenants=tuple(at_pins(tenant) for tenant in unpinned.tenants),
         component=Component("", {}) if as_module and language is Language.TERRAFORM else None,
         inputs=inputs,
     )
     target = target_of(stack)
-    images = images_of(unpinned.tenants)
+    images, models = images_of(unpinned.tenants), revisions.models_of(unpinned.tenants)
     rendered = target.renderers[language](target.completed(stack))
-    files = {**rendered, **written(images, digests)}
+    files = {**rendered, **written(images, pins), **revisions.written(models, pins)}
     check_files(files)
     return Generated(
         files=files,
@@ -218,6 +224,7 @@ def generate_shared(
         targets=(stack.target,),
         plan_digest=stack.plan_digest,
         images=images,
+        models=models,
         warnings=tuple(_replaced(place, stack, last)),
         notes=(f"{place.name}: {', '.join(tenant.name for tenant in stack.tenants)}",),
         unused_inputs=unused_inputs(inputs, files),

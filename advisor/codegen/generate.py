@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from advisor.catalog import Catalog
+from advisor.codegen import revisions
 from advisor.codegen.container import Form, Language, Wanted
 from advisor.codegen.cut_over import (
     check_program,
@@ -268,6 +269,8 @@ class Generated:
     """What retires, what that costs, and the next command."""
     images: tuple[str, ...] = ()
     """Those that a tag names, without their digests."""
+    models: tuple[str, ...] = ()
+    """Those of the hub."""
     former_state: str = ""
     """State of the directory that the code goes on from; "": of none."""
     unused_inputs: frozenset[str] = frozenset()
@@ -321,12 +324,14 @@ def generate(
     succession = {root: successors(*pair, rollouts[root].renamed) for root, pair in pairs.items()}
     # Of another plan, whose groups are not known, none is kept beside the new ones.
     unknown_roots = [root for root in roots if root in former.roots and root not in former.rollouts]
-    images = images_of(_unpinned(plan, choice, wanted))
+    unpinned = _unpinned(plan, choice, wanted)
+    images, models = images_of(unpinned), revisions.models_of(unpinned)
     left = left_behind(former, roots)
     texts = _joined(rendered if stacks == planned else _rendered(stacks, language))
     files = {
         **with_hand_overs(texts, dict(zip(roots, stacks, strict=True)), left, language),
         **written(images, wanted.digests),
+        **revisions.written(models, wanted.commits),
     }
     check_files(files)
     return Generated(
@@ -335,6 +340,7 @@ def generate(
         targets=tuple(stack.target for stack in stacks),
         plan_digest=stacks[0].plan_digest,
         images=images,
+        models=models,
         warnings=(
             *_engine_warnings(choice, wanted),
             *_weights_warnings(planned),
@@ -462,9 +468,14 @@ def _stacks(
     )
     stacks = tuple(
         replace(stack, inputs=stack.inputs | former.inputs_of(root, stack.provider))
-        for root, stack in zip(roots, (pinned(stack, wanted.digests) for stack in again), strict=True)
+        for root, stack in zip(roots, (_pinned(stack, wanted) for stack in again), strict=True)
     )
     return _as_components(stacks, plan, wanted) if wanted.as_component else stacks
+
+
+def _pinned(stack: Stack, wanted: Wanted) -> Stack:
+    """The stack with images by digest and models by commit, where one is known."""
+    return revisions.at_commits(pinned(stack, wanted.digests), wanted.commits)
 
 
 def _unpinned(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:

@@ -82,6 +82,8 @@ class Copy:
     disk_gib: int
     include: str = ""
     """Pattern of the names of the files that are copied; "": all."""
+    commit: str = ""
+    """"": the newest."""
 
 
 def model_map_name(backend: Backend, model: HeldModel | None = None) -> str:
@@ -140,12 +142,13 @@ def copies_of(stack: Stack) -> tuple[Copy, ...]:
                 group.platform.debian_architecture,
                 group.checkpoint_gib,
                 checkpoint.include,
+                checkpoint.commit,
             )
             copies.setdefault(what, copy)
             for adapter in container.adapters:
                 if adapter.on_hub:
                     own = replace(copy, name=slug(f"copy {adapter.id}", _LONGEST_NAME, "copy"), model_id=adapter.id)
-                    copies.setdefault(adapter.id, replace(own, needed="", include=""))
+                    copies.setdefault(adapter.id, replace(own, needed="", include="", commit=""))
     return tuple(copies[what] for what in sorted(copies))
 
 

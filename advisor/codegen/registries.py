@@ -114,16 +114,16 @@ class Registries:
         reference = reference_of(image)
         address = f"{reference.origin}/v2/{reference.name}/manifests/{reference.tag}"
         headers = {"Accept": ", ".join(_KINDS)}
-        answer = self._ask("HEAD", address, headers, image)
+        answer = self.ask("HEAD", address, headers, image)
         if answer.status == 401:
             headers |= self._login(answer.headers.get("WWW-Authenticate", ""), image)
-            answer = self._ask("HEAD", address, headers, image)
+            answer = self.ask("HEAD", address, headers, image)
         _check(answer.status, image, reference)
         digest = answer.headers.get("Docker-Content-Digest", "")
         if DIGEST.fullmatch(digest):
             return digest
         # Registries that do not name it: it is that of the manifest's bytes.
-        answer = self._ask("GET", address, headers, image)
+        answer = self.ask("GET", address, headers, image)
         _check(answer.status, image, reference)
         return f"sha256:{hashlib.sha256(answer.data).hexdigest()}"
 
@@ -134,12 +134,15 @@ class Registries:
         realm = asked.pop("realm", "")
         if scheme.lower() != "bearer" or not _is_safe(realm):
             raise _private(image, reference_of(image))
-        answer = self._ask("GET", f"{realm}?{urlencode(asked)}", {"Accept": "application/json"}, image)
+        answer = self.ask("GET", f"{realm}?{urlencode(asked)}", {"Accept": "application/json"}, image)
         _check(answer.status, image, reference_of(image))
         return {"Authorization": f"Bearer {_token_in(answer.data, image, urlsplit(realm).hostname or '')}"}
 
-    def _ask(self, method: str, address: str, headers: Mapping[str, str], image: str) -> _Answer:
-        """The first answer that is not a call to wait, or else the last one."""
+    def ask(self, method: str, address: str, headers: Mapping[str, str], image: str) -> _Answer:
+        """The first answer that is not a call to wait, or else the last one.
+
+        *image*: what an error is about. Raises AdvisorError without an answer.
+        """
         import urllib3  # noqa: PLC0415 - commands that ask nobody stay quick
 
         wait = 1.0

@@ -340,6 +340,8 @@ def scaling_left_out(stack: Stack) -> tuple[str, ...]:
 def _with_inputs(folder: str, stack: Stack, context: Mapping[str, Any]) -> Mapping[str, Any]:
     """Facts for the templates with the inputs that the stack takes, and the classes of a program's plan."""
     language, _, target = folder.partition("/")
+    pins_commits = any(backend.container.commit for backend in stack.backends)
+    context = {**context, "pins_commits": pins_commits}
     facts = {**context, "stack": stack, "is_program": language != "terraform"}
     truth, text = partial(evaluate, context=facts), partial(fill_text, context=facts)
     inputs = inputs_of(target, truth, text, stack.inputs)

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from advisor.codegen import registries, revisions
 from advisor.codegen.container import Engine, Form, Language, Wanted
 from advisor.codegen.generate import Generated, generate
 from advisor.codegen.inputs.table import EVERY
-from advisor.codegen.registries import kept_in
 from advisor.codegen.rollout import Former
 from advisor.codegen.writing.former import read_former
 from advisor.codegen.writing.record import read_record
@@ -35,7 +35,8 @@ def whole_program(plan: str, choice: Mapping[str, Any]) -> Mapping[str, str]:
         engine=_engine(choice.get("engine", "")),
         image=choice.get("image", ""),
         form=_form(choice.get("form", former.form.value)),
-        digests={} if directory is None else kept_in(directory),
+        digests={} if directory is None else registries.kept_in(directory),
+        commits={} if directory is None else revisions.kept_in(directory),
         unconfirmed=True,  # refused, or asked for, when the program was written
         inputs=frozenset({EVERY}),
     )

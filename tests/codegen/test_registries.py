@@ -1,8 +1,9 @@
-"""Digests of images from a registry on this machine that answers as the public ones do, and where they are kept."""
+"""Digests of images and commits of models from a registry and hub on this machine that answer as the public ones do."""
 
 import hashlib
 import io
 import json
+import re
 import socket
 import threading
 import time
@@ -15,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.cli.app import main
-from advisor.codegen import Language, Wanted, generate
+from advisor.codegen import Form, Language, Wanted, generate, revisions
+from advisor.codegen.container import MANIFEST_FORMS
 from advisor.codegen.registries import FILE, Reference, Registries, _headers_for, kept_in, reference_of, resolve
 from advisor.errors import AdvisorError, InputError
 from advisor.plan.document import plan_to_json
@@ -39,6 +41,8 @@ INDEX = json.dumps(
 DIGEST = f"sha256:{hashlib.sha256(INDEX).hexdigest()}"
 
 
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+COMMIT = "8afb486c1db24fe5011ec46dfbe5b5dccdb575c2"
 LYING_TOKENS = ("realm", "lines", "letters", "deep")
 
 
@@ -63,6 +67,10 @@ class Handler(BaseHTTPRequestHandler):
             asked = parse_qs(parts.query)
             state["scopes"].append((asked["service"][0], asked["scope"][0]))
             return self._send(200, {}, json.dumps({"token": asked["scope"][0], "expires_in": 300}).encode(), with_body)
+        if parts.path.startswith("/api/models/"):
+            commit = state["commits"].get(parts.path.removeprefix("/api/models/"))
+            status, answer = (401, {"error": "Repository not found"}) if commit is None else (200, {"sha": commit})
+            return self._send(status, {}, json.dumps(answer).encode(), with_body)
         _, _, organisation, name, _, tag = parts.path.split("/")
         if organisation == "lies":
             return self._lie(name, with_body)
@@ -121,10 +129,11 @@ def registry(monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.state = {"asked": [], "scopes": [], "busy": 0}
+    server.state = {"asked": [], "scopes": [], "busy": 0, "commits": {}}
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     server.host = f"127.0.0.1:{server.server_address[1]}"
+    monkeypatch.setenv("HF_ENDPOINT", f"http://{server.host}")
     yield server
     server.shutdown()
     server.server_close()
@@ -324,6 +333,56 @@ def test_digests_are_written_and_kept(registry, run):
     assert not (into / FILE).exists()
 
 
+def test_commits_are_written_and_kept(registry, run):
+    """The hub's commit becomes the default of the revision, outlives runs without the option, and is asked for again."""
+    image = f"{registry.host}/org/open:1"
+    code, said, into = run("--image", image, "--resolve-digests")
+    assert code == 0, said
+    assert "no commit is known" in said
+    assert not (into / revisions.FILE).exists()
+    registry.state["commits"][MODEL] = COMMIT
+    assert run("--image", image, "--resolve-digests")[0] == 0
+    assert json.loads((into / revisions.FILE).read_text()) == {MODEL: COMMIT}
+    assert re.search(rf'commit += "{COMMIT}"', (into / "fleet.tf").read_text())
+    asked = len(registry.state["asked"])
+    assert run("--image", image)[0] == 0
+    assert len(registry.state["asked"]) == asked
+    assert COMMIT in (into / "fleet.tf").read_text()
+    registry.state["commits"][MODEL] = COMMIT[::-1]
+    assert run("--image", image, "--resolve-digests")[0] == 0
+    assert COMMIT[::-1] in (into / "fleet.tf").read_text()
+
+
+@pytest.mark.parametrize("answer", ["main", None, 7, {"sha": COMMIT}, COMMIT + "0"])
+def test_what_is_no_commit_is_not_taken(registry, answer):
+    """A hub that answers anything else changes no code: the model stays as it was, with a warning."""
+    registry.state["commits"][MODEL] = answer
+    commits, (warning,) = revisions.resolve([MODEL])
+    assert commits == {}
+    assert warning.startswith(f"{MODEL}: no commit is known")
+    assert "model_revisions" in warning
+
+
+def test_a_hub_out_of_reach_leaves_the_digests(monkeypatch):
+    """Where only the registries can be reached, as with weights from a bucket, images are pinned all the same."""
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    commits, (warning,) = revisions.resolve([MODEL])
+    assert commits == {}
+    assert "127.0.0.1 cannot be reached: Connection refused" in warning
+
+
+def test_a_damaged_list_of_commits_is_named(registry, run):
+    """Commits that are none are no reason to go on without them."""
+    registry.state["commits"][MODEL] = COMMIT
+    image = f"{registry.host}/org/open:1"
+    _, _, into = run("--image", image, "--resolve-digests")
+    (into / revisions.FILE).write_text(f'{{"{MODEL}": "main"}}')
+    code, said, _ = run("--image", image)
+    assert code == 1
+    assert str(into / revisions.FILE) in said
+
+
 def test_nothing_is_half_written(registry, run):
     """Where one digest is missing, no file is touched."""
     code, said, into = run("--image", f"{registry.host}/org/open:2", "--resolve-digests")
@@ -374,6 +433,29 @@ def test_every_form_and_language_takes_the_digest():
     run = make_option(provider="gcp", region="us-central1", instance_type="g2-standard-4", usd_per_hour=0.7)
     files = generate(make_plan(run), wanted=Wanted(target="cloud-run", rank=1, digests=digests)).files
     assert f"{image.partition(':')[0]}@{DIGEST}" in files["fleet.tf"]
+
+
+@pytest.mark.parametrize("form", Form)
+def test_every_form_takes_the_commit(form):
+    """Pods, the copy to a bucket, charts and resources of other projects load the planned model at its commit."""
+    plan = make_fleet_plan(make_group())
+    models = generate(plan).models
+    wanted = Wanted(target="eks", form=form, commits=dict.fromkeys(models, COMMIT))
+    files = generate(plan, wanted=wanted).files
+    assert models == (MODEL,)
+    assert json.loads(files[revisions.FILE]) == wanted.commits
+    named = [path for path, text in files.items() if COMMIT in text and path != revisions.FILE]
+    assert named
+    if form in MANIFEST_FORMS:
+        assert "kubernetes/weights/copy/jobs.yaml" in named
+        assert "kubernetes/us-east-1/kustomization.yaml" in named
+
+
+def test_readme_copies_the_commit():
+    """What hosts read from a bucket is of the same commit."""
+    plan = make_fleet_plan(make_group())
+    readme = generate(plan, wanted=Wanted(commits={MODEL: COMMIT})).files["README.md"]
+    assert f'hf download "$MODEL" --revision {COMMIT} --exclude' in readme
 
 
 def test_no_file_is_no_digest(tmp_path):

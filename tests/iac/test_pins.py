@@ -136,6 +136,55 @@ def test_pins_of_a_program_survive(target, tmp_path):
         assert missing(evaluated["resources"], target) == []
 
 
+def at_commit(directory, language, target):
+    """Write the code of a plan whose models have commits, in a directory of its own."""
+    place = PLACES[target]
+    plan = plan_of(place, "static")
+    models = generate(plan, language, place.wanted).models
+    commits = dict.fromkeys(models, REVISION)
+    inputs = frozenset({"model_ids"})
+    write_files(generate(plan, language, replace(place.wanted, commits=commits, inputs=inputs)), directory)
+    return place.variables(plan.fleet.groups[0].region)
+
+
+def loads_commit(value: Any) -> bool:
+    """Whether what starts has the commit."""
+    return any(REVISION in text for text in texts(value))
+
+
+@pytest.mark.sampled(6)
+@pytest.mark.parametrize("target", of_today(PINNED))
+def test_a_root_loads_the_planned_model_at_its_commit(target, tmp_path, simulated_clouds):
+    """Without a pin; a pin wins, and another model is not asked for a commit that it has not."""
+    terraform = harness.Terraform(tmp_path, simulated_clouds)
+    variables = at_commit(tmp_path, Language.TERRAFORM, target)
+    cases = ({}, {"model_revisions": {"*": "v2"}}, {"model_ids": {"*": "other/model"}})
+    for pinned, expected in zip(cases, (True, False, False), strict=True):
+        (tmp_path / "terraform.tfvars.json").write_text(json.dumps({**variables, **pinned}))
+        terraform.init()
+        terraform.plan()
+        terraform("apply", "-no-color", "-input=false", "plan.bin").ok()
+        assert loads_commit(terraform("show", "-json").ok().json["values"]) is expected
+
+
+@pytest.mark.sampled(6)
+@pytest.mark.parametrize("target", of_today(PROGRAMS))
+def test_a_program_loads_the_planned_model_at_its_commit(target, tmp_path):
+    """The same, evaluated as a program."""
+    needs("pulumi")
+    program, jobs = tmp_path / "program", tmp_path / "jobs.json"
+    variables = at_commit(program, Language.PYTHON, target)
+    cases = ({}, {"model_revisions": {"*": "v2"}}, {"model_ids": {"*": "other/model"}})
+    rows = [
+        {"program": str(program), "configuration": {**variables, **pinned}, "answers": parity.ANSWERS}
+        for pinned in cases
+    ]
+    jobs.write_text(json.dumps(rows))
+    results = harness.in_environment("pulumi", "run_pulumi.py", str(jobs)).ok().json
+    assert [result.get("error") for result in results] == [None] * len(cases)
+    assert [loads_commit(result["resources"]) for result in results] == [True, False, False]
+
+
 EDITED: Mapping[str, tuple[Place, Form]] = {
     **{target: (place, Form.MANIFESTS) for target, place in PLACES.items()},
     "gcp-mig": (replace(PLACES["gcp-mig"], target="mig"), Form.MANIFESTS),

@@ -112,12 +112,13 @@ def _worker(stack: Stack, served: Served, pods: Pods) -> shared.Document:
 
 
 def _pod(stack: Stack, served: Served, pods: Pods) -> shared.Document:
-    model = served.backend.container.checkpoint.model_id or ""
+    container = served.backend.container
+    model = container.checkpoint.model_id or ""
     main = {
         "name": "main",
         "image": served.backend.container.image,
         "command": ["python3", "-m", "dynamo.vllm"],
-        "args": ["--model", model, *(shared.container_word(argument) for argument in served.arguments)],
+        "args": ["--model", model, *map(shared.container_word, (*served.arguments, *shared.revision(container)))],
         "env": [{"name": "HOME", "value": "/cache"}, shared.hub_token(), *shared.environment(served)],
         "resources": shared.resources(served, pods),
         "startupProbe": {

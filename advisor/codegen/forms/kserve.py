@@ -78,12 +78,14 @@ def _weighted_service(stack: Stack, group: ComputeGroup) -> WeightedBackend:
 
 
 def _service(stack: Stack, served: Served, pods: Pods) -> shared.Document:
+    checkpoint = served.backend.container.checkpoint
+    named = (checkpoint.model_id, checkpoint.commit)  # hf://MODEL:COMMIT, as KServe's storage initializer reads it
     return {
         "apiVersion": "serving.kserve.io/v1alpha2",
         "kind": "LLMInferenceService",
         "metadata": {"name": pods.group.key, "namespace": stack.name, "labels": shared.part_of(stack)},
         "spec": {
-            "model": {"uri": f"hf://{served.backend.container.checkpoint.model_id}", "name": stack.summary.model},
+            "model": {"uri": f"hf://{':'.join(filter(None, named))}", "name": stack.summary.model},
             **({"replicas": pods.replicas} if pods.scale is None else {}),
             "labels": shared.labels(stack, served, pods),
             "router": {

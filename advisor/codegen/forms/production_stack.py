@@ -113,7 +113,7 @@ def _model(stack: Stack, served: Served, pods: Pods) -> shared.Document:
     container = served.backend.container
     name = repository(container.image)
     selected = [{"key": key, "operator": "In", "values": [value]} for key, value in pods.node_labels.items()]
-    arguments = (*served.arguments, *vllm.drain_arguments(container, _DRAIN_SECONDS))
+    arguments = (*served.arguments, *shared.revision(container), *vllm.drain_arguments(container, _DRAIN_SECONDS))
     return {
         "name": part_name(stack, pods.group),
         "repository": name,

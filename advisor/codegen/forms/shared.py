@@ -177,6 +177,11 @@ def pods_in(stack: Stack, region: str, cluster_facts: ClusterFacts) -> list[tupl
     return [(served, pods) for served in served_in(stack, region, cluster_facts) for pods in served.pods]
 
 
+def revision(container: Container) -> tuple[str, ...]:
+    """Option for the commit of the model; none where the newest is taken."""
+    return (f"{container.revision_option}{container.commit}",) if container.commit else ()
+
+
 def vllm_obstacle(stack: Stack, project: str, runtimes: Sequence[Runtime]) -> str:
     """Why a project that starts vLLM by itself cannot serve the stack; empty when it can."""
     for backend in stack.backends:

@@ -415,6 +415,7 @@ def _backend(backend: Backend) -> Mapping[str, object]:
         "engine": backend.pin,
         "image": image(backend),
         "model": container.checkpoint.model_id,
+        **({"commit": container.commit} if container.commit else {}),
         "checkpoint": container.checkpoint.needed,
         "model_variable": container.model_environment or _MODEL_VARIABLES[container.engine],
         "model_prefix": container.model_prefix,

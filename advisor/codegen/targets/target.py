@@ -27,6 +27,7 @@ def container_facts(backend: Backend) -> Mapping[str, object]:
         "weight": backend.weight,
         "image": container.image,
         "model": container.checkpoint.model_id,
+        **({"commit": container.commit} if container.commit else {}),
         "checkpoint": container.checkpoint.needed,
         "command": list(container.command),
         "model_option": container.model_option,

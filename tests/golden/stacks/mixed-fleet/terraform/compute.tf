@@ -10,7 +10,7 @@ locals {
         backend.command,
         ["${backend.model_option}${local.model_words[key]}"],
         backend.arguments,
-        local.revisions[key] == "" ? [] : ["${backend.revision_option}${local.revisions[key]}"],
+        local.revisions[key] == null ? [] : ["${backend.revision_option}${local.revisions[key]}"],
         try(var.extra_serving_arguments[key], var.extra_serving_arguments[backend.engine], var.extra_serving_arguments["*"], []),
       ) : "'${replace(word, "'", "'\\''")}'"
     ]

@@ -12,7 +12,7 @@ locals {
   models = { for key, backend in local.backends : key => try(var.model_ids[key], var.model_ids[backend.engine], var.model_ids["*"], backend.model) }
   revisions = {
     for key, backend in local.backends : key =>
-    backend.revision_variable == "" ? "" : try(var.model_revisions[key], var.model_revisions[backend.engine], var.model_revisions["*"], "")
+    backend.revision_variable == "" ? null : try(var.model_revisions[key], var.model_revisions[backend.engine], var.model_revisions["*"], null)
   }
 
   # Where the weights lie in S3; null: they come from the hub.
@@ -28,7 +28,7 @@ locals {
     for key, backend in local.backends : key => merge(
       backend.environment,
       local.model_data[key] != null ? {} : { (backend.model_variable) = "${backend.model_prefix}${local.models[key]}" },
-      local.revisions[key] == "" ? {} : { (backend.revision_variable) = local.revisions[key] },
+      local.revisions[key] == null ? {} : { (backend.revision_variable) = local.revisions[key] },
       try(var.extra_environment[key], var.extra_environment[backend.engine], var.extra_environment["*"], {}),
     )
   }

@@ -1,0 +1,110 @@
+"""Models by commit: asked of the hub without a login, and kept in a file from run to run.
+
+Source: the hub's API, ``GET /api/models/ID``, whose ``sha`` is the newest commit of the main branch (huggingface_hub,
+``HfApi.model_info``, December 2026). ``HF_ENDPOINT`` names another hub, as it does for the hub's own client.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from advisor.catalog.precisions import is_hub_id
+from advisor.codegen.container import Container, HeldModel
+from advisor.codegen.model import Stack
+from advisor.codegen.registries import Registries
+from advisor.errors import AdvisorError, InputError
+from advisor.reading import json_of
+from advisor.records import replace
+
+FILE = "revisions.json"
+"""Model → commit; beside the code."""
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_HUB = "https://huggingface.co"
+_DENIED = (401, 403, 404)
+_Loader = TypeVar("_Loader", Container, HeldModel)
+
+
+def resolve(models: Iterable[str], hub: Registries | None = None) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """Newest commit of each model, and a warning for each that the hub tells none of."""
+    asked, commits, warnings = hub or Registries(), {}, []
+    for model in models:
+        try:
+            commits[model] = _commit(model, asked)
+        except AdvisorError as error:
+            warnings.append(
+                f"{model}: no commit is known, and its newest is taken: {error.message}; model_revisions of the code "
+                "(MODEL_REVISION on clusters) pins it"
+            )
+    return commits, tuple(warnings)
+
+
+def _commit(model: str, hub: Registries) -> str:
+    """Newest commit of a model. Raises AdvisorError if the hub does not tell it."""
+    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or _HUB
+    host = urlsplit(endpoint).hostname or endpoint
+    answer = hub.ask("GET", f"{endpoint}/api/models/{model}", {"Accept": "application/json"}, model)
+    if answer.status in _DENIED:
+        raise InputError(f"{host} shows it to nobody without a login, or has it not", where=model)
+    if answer.status != 200:
+        raise AdvisorError(f"{host} answered {answer.status}", where=model)
+    try:
+        return _checked(json_of(answer.data.decode(), host)["sha"])
+    except (InputError, ValueError, KeyError, TypeError) as error:
+        raise AdvisorError(f"{host} answered no commit", where=model) from error
+
+
+def models_of(stacks: Iterable[Stack]) -> tuple[str, ...]:
+    """Models of the hub that the stacks load, each once."""
+    loaded = (loads for stack in stacks for backend in stack.backends for loads in backend.container.loaded)
+    return tuple(sorted({model for loads in loaded if (model := loads.checkpoint.model_id) and is_hub_id(model)}))
+
+
+def at_commits(stack: Stack, commits: Mapping[str, str]) -> Stack:
+    """The stack with each model by its commit, where one is known."""
+    backends = [
+        replace(
+            backend,
+            container=replace(
+                _at_commit(backend.container, commits),
+                models=tuple(_at_commit(model, commits) for model in backend.container.models),
+            ),
+        )
+        for backend in stack.backends
+    ]
+    return replace(stack, backends=tuple(backends))
+
+
+def _at_commit(loads: _Loader, commits: Mapping[str, str]) -> _Loader:
+    commit = commits.get(loads.checkpoint.model_id or "", "")
+    return replace(loads, checkpoint=replace(loads.checkpoint, commit=commit)) if commit else loads
+
+
+def written(models: Iterable[str], commits: Mapping[str, str]) -> Mapping[str, str]:
+    """The file that keeps the commits of the models in use; none where none is known."""
+    kept = {model: commits[model] for model in models if model in commits}
+    return {FILE: json.dumps(kept, indent=2, sort_keys=True) + "\n"} if kept else {}
+
+
+def kept_in(directory: Path) -> Mapping[str, str]:
+    """The commits that an earlier run kept in *directory*. Raises InputError if the file is damaged."""
+    path = directory / FILE
+    try:
+        return {model: _checked(commit) for model, commit in json_of(path.read_text("utf-8"), str(path)).items()}
+    except FileNotFoundError:
+        return {}
+    except (InputError, OSError, ValueError, AttributeError, TypeError) as error:
+        raise InputError(
+            f"this is not a list of models and commits: {error}",
+            where=str(path),
+            hint="delete it, and run the command with --resolve-digests",
+        ) from error
+
+
+def _checked(commit: str) -> str:
+    if _COMMIT.fullmatch(commit) is None:
+        raise ValueError(f"{commit!r} is not a commit of 40 hexadecimal digits")
+    return commit
