@@ -287,3 +287,20 @@ def test_the_readme_copies_the_files_that_the_job_of_clusters_copies(name):
     assert re.findall(r"--exclude '(.+?)'", command) == [*others, *beside_safetensors]
     (remark,) = re.findall("^# Take (.+) too where no ", readme, re.MULTILINE)
     assert re.findall("'(.+?)'", remark) == beside_safetensors
+
+
+@pytest.mark.parametrize("language", Language)
+def test_an_engine_does_not_wait_for_its_logs(language):
+    """Docker loses lines rather than hold an engine up, at its start too, and the README says so."""
+    files = generate(SCENARIOS["a10g-on-demand"]().plan, language).files
+    (script,) = (text for path, text in files.items() if "user_data" in path and "awslogs" in text)
+    assert "--log-opt=mode=non-blocking --log-opt=max-buffer-size=16m" in script
+    assert "start and answer while CloudWatch Logs cannot be reached" in files["README.md"]
+
+
+@pytest.mark.parametrize("language", Language)
+def test_the_readme_of_hosts_says_which_certificates_renew_themselves(language):
+    """The load balancer's is of the user: only ACM's own are renewed, and nothing watches the others."""
+    readme = generate(SCENARIOS["a10g-on-demand"]().plan, language).files["README.md"]
+    assert "ACM renews one that it issued by itself" in readme
+    assert "no alarm here watches its `DaysToExpiry`" in readme
