@@ -151,7 +151,7 @@ def test_what_is_owned_pays_for_no_spot_machine():
 
 
 def test_what_is_owned_is_not_paid_for_again_where_nobody_knows_how_it_serves():
-    """A machine that cannot hold the model as asked is charged for what is not owned of it, and saves nothing at none."""
+    """A machine that cannot hold the model as asked is charged for what is not owned of it, alone: no saving is told."""
     day = dt.date(2026, 11, 24)
     totals = []
     for count in (1, 3):
@@ -161,9 +161,11 @@ def test_what_is_owned_is_not_paid_for_again_where_nobody_knows_how_it_serves():
         )  # fmt: skip
         plan = plan_for(work, catalog_of(*OFFERS))
         assert plan.current.within_slo_ratio is None
-        totals.append((plan.current.total_usd_per_month, plan.savings is None))
+        assert plan.current.machines_alone
+        assert plan.savings is None
+        totals.append(plan.current.total_usd_per_month)
 
-    assert totals == [(pytest.approx(2 * 0.5 * 730, abs=0.02), False), (0.0, True)]
+    assert totals == [pytest.approx(2 * 0.5 * 730, abs=0.02), 0.0]
 
 
 def brief(work, catalog):
