@@ -61,7 +61,7 @@ def _headline(member: Member, unit: Unit) -> str:
     split = f"tensor parallel {serves.tensor_parallel}"
     if serves.pipeline_parallel > 1:
         split += f", pipeline parallel {serves.pipeline_parallel}"
-    if serves.expert_parallel:
+    if serves.expert_parallel and serves.tensor_parallel > 1:
         split += ", expert parallel"
     each = "1 replica" if serves.replicas_per_instance == 1 else f"{serves.replicas_per_instance} replicas"
     purchase = PurchaseOption(serves.purchase).ordered_as.replace("_", " ")

@@ -79,7 +79,7 @@ def _arguments(request: Request, checkpoint: Checkpoint, *, half: bool) -> list[
     ]
     if serves.pipeline_parallel > 1:
         arguments.append(f"--pp-size={serves.pipeline_parallel}")
-    if serves.expert_parallel:
+    if serves.expert_parallel and serves.tensor_parallel > 1:
         arguments.append(f"--ep-size={serves.tensor_parallel}")
     return arguments
 

@@ -59,6 +59,8 @@ def _arguments(request: Request) -> list[str]:
     ]
     if serves.pipeline_parallel > 1:
         arguments.append(f"--pp_size={serves.pipeline_parallel}")
+    if serves.expert_parallel and serves.tensor_parallel > 1:
+        arguments.append(f"--ep_size={serves.tensor_parallel}")
     if serves.context_tokens > _STEP_TOKENS:
         arguments.append("--enable_chunked_prefill")
     return arguments

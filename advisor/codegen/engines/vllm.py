@@ -62,6 +62,7 @@ _CUSTOM_CODE: Mapping[str, tuple[str, ...]] = {
 }
 """Options of models whose configuration is code of their repository, by vLLM's tests/models/registry.py and its list of
 supported models: GTE's architecture is called NewModel there, by which vLLM does not find it."""
+_EXPERT_PARALLEL = "--enable-expert-parallel"
 _WINDOW_MS = 30_000
 """Audio of one pass; a longer recording is several requests to the engine."""
 
@@ -303,8 +304,8 @@ def _memory_arguments(serves: Serves) -> list[str]:
     ]
     if serves.pipeline_parallel > 1:
         arguments.append(f"--pipeline-parallel-size={serves.pipeline_parallel}")
-    if serves.expert_parallel:
-        arguments.append("--enable-expert-parallel")
+    if serves.expert_parallel and serves.tensor_parallel > 1:
+        arguments.append(_EXPERT_PARALLEL)
     return arguments
 
 
@@ -322,7 +323,9 @@ def _fixed_cache(request: Request) -> Iterator[str]:
 def _sharing_arguments(serves: Serves) -> tuple[str, ...]:
     if serves.replicas_per_instance == 1:
         return ()
-    return (f"--data-parallel-size={serves.replicas_per_instance}",)
+    # Replicas of one accelerator divide experts only behind one server: each by itself has them whole.
+    experts = [_EXPERT_PARALLEL] if serves.expert_parallel and serves.tensor_parallel == 1 else []
+    return (f"--data-parallel-size={serves.replicas_per_instance}", *experts)
 
 
 PROGRAMS = {

@@ -283,7 +283,11 @@ def test_custom_image_is_told_by_variables(image, model, port, health):
     [
         ({"replicas_per_instance": 4}, {"--data-parallel-size=4"}),
         ({"pipeline_parallel": 2}, {"--pipeline-parallel-size=2"}),
-        ({"expert_parallel": True}, {"--enable-expert-parallel"}),
+        ({"expert_parallel": True, "tensor_parallel": 8}, {"--enable-expert-parallel"}),
+        (
+            {"expert_parallel": True, "replicas_per_instance": 8},
+            {"--data-parallel-size=8", "--enable-expert-parallel"},
+        ),
         ({"kv_precision": "fp8"}, {"--kv-cache-dtype=fp8"}),
         ({"max_concurrency": 7, "context_tokens": 999}, {"--max-num-seqs=7", "--max-model-len=999"}),
     ],
@@ -294,11 +298,23 @@ def test_vllm_is_told_what_the_plan_decides(changes, options):
     assert not any(option.startswith(("--data", "--pipeline", "--enable-expert")) for option in container().arguments)
 
 
-def test_sglang_is_told_the_ranks_that_hold_whole_experts():
-    """All of a replica, as its own data-parallel replicas hold experts of their own."""
-    made = container(Engine.SGLANG, tensor_parallel=4, replicas_per_instance=2, expert_parallel=True)
-    assert {"--tp-size=4", "--ep-size=4", "--dp-size=2"} <= set(made.arguments)
-    assert not any(option.startswith("--ep") for option in container(Engine.SGLANG, tensor_parallel=4).arguments)
+@pytest.mark.parametrize(
+    ("engine", "options"),
+    [(Engine.SGLANG, {"--tp-size=4", "--ep-size=4"}), (Engine.TENSORRT_LLM, {"--tp_size=4", "--ep_size=4"})],
+)
+def test_other_engines_are_told_the_ranks_that_hold_whole_experts(engine, options):
+    """All of a replica: one accelerator has nothing to divide."""
+    assert options <= set(container(engine, tensor_parallel=4, expert_parallel=True).arguments)
+    for layout in ({"tensor_parallel": 4}, {"tensor_parallel": 1, "expert_parallel": True}):
+        assert not any(option.startswith("--ep") for option in container(engine, **layout).arguments)
+
+
+def test_a_pod_of_one_accelerator_divides_no_experts():
+    """Only several behind one server do, so the option goes where theirs goes."""
+    made = container(tensor_parallel=1, replicas_per_instance=8, expert_parallel=True)
+    assert "--enable-expert-parallel" in made.sharing_arguments
+    pods = container(tensor_parallel=4, replicas_per_instance=2, expert_parallel=True)
+    assert "--enable-expert-parallel" not in pods.sharing_arguments
 
 
 NXDI = {
