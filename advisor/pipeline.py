@@ -294,9 +294,9 @@ def routed_as(plan: Plan, question: PlanRequest) -> PlanRequest:
 
 
 def under_targets(question: PlanRequest, targets_ms: Mapping[str, float]) -> PlanRequest:
-    """The question with latency targets (``tpot_p95_ms``) set otherwise."""
+    """The question with latency targets (``tpot_p95_ms``) set otherwise; see :meth:`PlanRequest.of_workload`."""
     workload = question.workload
-    return replace(question, workload=replace(workload, slo=replace(workload.slo, **dict[str, Any](targets_ms))))
+    return question.of_workload(replace(workload, slo=replace(workload.slo, **dict[str, Any](targets_ms))))
 
 
 def _of(matches: Matches, rejections: Sequence[Rejection]) -> list[Rejection]:

@@ -128,6 +128,11 @@ class LengthSpread:
         """The same cut to a length, but no shorter than the 95th percentile; as it is where the longest is stated."""
         return self if self.longest is not None else replace(self, longest=max(min(self.most, most), self.p95))
 
+    def times(self, factor: float) -> Self:
+        """Lengths that are all so many times as long."""
+        longest = None if self.longest is None else self.longest * factor
+        return replace(self, p50=self.p50 * factor, p95=self.p95 * factor, longest=longest)
+
     def quantile(self, share: float) -> float:
         """Length that so large a share of the requests does not exceed, not cut."""
         return self.p50 * math.exp(self.sigma * _NORMAL.inv_cdf(share))

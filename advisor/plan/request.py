@@ -3,7 +3,7 @@
 import typing
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from advisor.catalog import Catalog
 from advisor.catalog.processors import CPU, MOST_VCPUS, fastest_bytes_per_second, with_processors
@@ -18,6 +18,7 @@ from advisor.plan.plain_values import from_plain, to_plain
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements, require
 from advisor.units import BYTES_PER_GIB, MS_PER_SECOND
+from advisor.workload.closed_loop import at_rate_of_users
 from advisor.workload.kinds import LLAMA_CPP, UNITS, takes_llama_cpp, takes_processors
 from advisor.workload.measured_demand import CloudWatchDemand, PrometheusDemand, SampleDemand
 from advisor.workload.values import DeclaredDemand, DemandSource, Workload
@@ -35,6 +36,13 @@ class PlanRequest:
     workload: Workload
     model: Model
     demand: Demand
+
+    def of_workload(self, workload: Workload) -> Self:
+        """The question of another workload, concurrent users at the rate that its targets give them.
+
+        Raises InputError as :func:`at_rate_of_users` does.
+        """
+        return replace(self, workload=workload, demand=at_rate_of_users(self.demand, self.workload, workload))
 
 
 def catalog_for(

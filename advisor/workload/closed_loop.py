@@ -7,6 +7,7 @@ import numpy as np
 
 from advisor.demand.lengths import LengthSpread, batch_demand, declared_demand
 from advisor.demand.values import (
+    ArrivalRate,
     BatchBeside,
     BatchRun,
     ClosedLoop,
@@ -25,6 +26,12 @@ from advisor.workload.kinds import declared_size, picture_tokens
 from advisor.workload.measured_demand import OnePassSize
 from advisor.workload.values import BatchWork, DeclaredDemand, Slo, Workload
 
+_RESPONSE_TARGETS = {
+    Unit.TOKENS: "slo.e2e_p95, or slo.ttft_p95 and slo.tpot_p95",
+    Unit.AUDIO: "slo.latency_p95, or slo.real_time_factor",
+}
+"""Targets that state how long a user waits for an answer, of models that have others than a latency."""
+
 
 def demand_as_declared(declared: DeclaredDemand, workload: Workload, model: Model) -> Demand:
     """The demand that a workload states in numbers.
@@ -41,19 +48,34 @@ def demand_as_declared(declared: DeclaredDemand, workload: Workload, model: Mode
         return replace(batch_demand(run, size, items), unit=unit, pictures=pictures_of(declared.size))
     mean, note, users = declared.requests_per_second, "", None
     if mean is None:
-        mean, note, users = _closed_loop_rate(declared, workload, unit, items)
+        mean, note, users = _closed_loop_rate(declared, workload, unit)
     peak = mean if declared.peak_requests_per_second is None else declared.peak_requests_per_second
-    if peak < mean:
-        raise InputError(
-            f"a peak of {peak:g} requests/s is below the mean of {mean:.4g} requests/s that the users send",
-            where=workload.where("demand.declared"),
-            hint=f"give peak_requests_per_second: {mean:.4g} or more, or take it out",
-        )
     demand = declared_demand(mean, peak, size, items, unit)
     if declared.is_spread:
         demand = _of_lengths(demand, declared, workload, model)
     demand = replace(demand, pictures=pictures_of(declared.size), closed_loop=users)
     return demand.with_notes(note) if note else demand
+
+
+def at_rate_of_users(demand: Demand, before: Workload, after: Workload) -> Demand:
+    """The demand of concurrent users at the rate that another workload gives them; any other demand as it is.
+
+    Other targets, numbers of users and lengths change the rate, as :func:`demand_as_declared` says. *before*: the
+    workload that the demand is of; what it was multiplied by since stays. Raises InputError as that does.
+    """
+    old, new = before.demand, after.demand
+    if not isinstance(old, DeclaredDemand) or not isinstance(new, DeclaredDemand) or old.concurrent_users is None:
+        return demand
+    (old_mean, old_note, _), (new_mean, note, users) = (
+        _closed_loop_rate(stated, workload, demand.unit) for stated, workload in ((old, before), (new, after))
+    )
+    rate, times = demand.requests_per_second, demand.requests_per_second.mean / old_mean
+    mean = new_mean * times
+    peak = mean if new.peak_requests_per_second is None else rate.peak
+    notes = tuple(note if told == old_note else told for told in demand.notes)
+    return replace(
+        demand, requests_per_second=ArrivalRate(mean, mean, peak, peak, peak), notes=notes, closed_loop=users
+    )
 
 
 def pictures_of(size: OnePassSize) -> Pictures | None:
@@ -137,33 +159,40 @@ def deadline_slo(run: BatchRun, unit: Unit) -> Slo:
     return Slo(e2e_p95_ms=deadline_ms, within_ratio=1.0, latency_is_deadline=True)
 
 
-def response_seconds(slo: Slo, output_tokens: float) -> float | None:
+def response_seconds(slo: Slo, output_tokens: float, audio_seconds: float | None = None) -> float | None:
     """Longest response that the targets allow, in seconds; None where they do not limit it.
 
     ``min(E2E, TTFT + TPOT × (output tokens - 1))`` of what is stated; TTFT and TPOT limit it only together. Of models
-    that answer in one pass, their latency.
+    that answer in one pass ``min(latency, real-time factor × mean length of a recording)``.
     """
     bounds_ms = [target for target in (slo.e2e_p95_ms, slo.latency_ms) if target is not None]
+    if slo.real_time_factor is not None and audio_seconds is not None:
+        bounds_ms.append(slo.real_time_factor * audio_seconds * MS_PER_SECOND)
     if slo.ttft_p95_ms is not None and slo.tpot_p95_ms is not None:
         bounds_ms.append(slo.ttft_p95_ms + slo.tpot_p95_ms * max(output_tokens - 1, 0.0))
     return min(bounds_ms) / MS_PER_SECOND if bounds_ms else None
 
 
-def _closed_loop_rate(
-    declared: DeclaredDemand, workload: Workload, unit: Unit, output_tokens: float
-) -> tuple[float, str, ClosedLoop]:
-    """Requests per second of the users, how they follow in words, and what they assume."""
+def _closed_loop_rate(declared: DeclaredDemand, workload: Workload, unit: Unit) -> tuple[float, str, ClosedLoop]:
+    """Requests per second of the users, how they follow in words, and what they assume.
+
+    Raises InputError if no target states the response time, or the stated peak is below the rate.
+    """
     users, think = declared.concurrent_users or 0.0, declared.think_time_seconds or 0.0
-    response = response_seconds(workload.slo, output_tokens)
+    response = response_seconds(workload.slo, declared.output_tokens or 0.0, declared.size.audio_seconds)
     if response is None:
         raise InputError(
             "concurrent_users gives no rate without a response time, and no target states one",
             where=workload.where("demand.declared"),
-            hint="add slo.latency_p95; or state requests_per_second"
-            if unit.is_one_pass
-            else "add slo.e2e_p95, or slo.ttft_p95 and slo.tpot_p95; or state requests_per_second",
+            hint=f"add {_RESPONSE_TARGETS.get(unit, 'slo.latency_p95')}; or state requests_per_second",
         )
-    rate = users / (response + think)
+    rate, peak = users / (response + think), declared.peak_requests_per_second
+    if peak is not None and peak < rate:
+        raise InputError(
+            f"a peak of {peak:g} requests/s is below the mean of {rate:.4g} requests/s that the users send",
+            where=workload.where("demand.declared"),
+            hint=f"give peak_requests_per_second: {rate:.4g} or more, or take it out",
+        )
     note = (
         f"{users:,g} concurrent users send {rate:.4g} requests/s: users ÷ ({response:.3g} s response at the targets + "
         f"{think:.3g} s think time); faster answers raise it"

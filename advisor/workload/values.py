@@ -285,6 +285,21 @@ class DeclaredDemand:
         """Whether requests differ in length."""
         return self.size_spread is not None or self.output_spread is not None
 
+    def times_as_long(self, input_factor: float, output_factor: float) -> Self:
+        """Requests whose prompts, or recordings, and answers are all so many times as long."""
+
+        def longer(length: float | None, factor: float) -> float | None:
+            return None if length is None else length * factor
+
+        return replace(
+            self,
+            input_tokens=longer(self.input_tokens, input_factor),
+            output_tokens=longer(self.output_tokens, output_factor),
+            size=replace(self.size, audio_seconds=longer(self.size.audio_seconds, input_factor)),
+            size_spread=self.size_spread and self.size_spread.times(input_factor),
+            output_spread=self.output_spread and self.output_spread.times(output_factor),
+        )
+
     def of_length(self, length: float) -> Self:
         """Requests of another length, in the unit of the key that states it."""
         if self.input_tokens is not None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.catalog import load_catalog
@@ -15,13 +15,14 @@ from advisor.demand.values import DemandProfile
 from advisor.demand_sources import measure_demand
 from advisor.errors import InputError
 from advisor.models import find_model
-from advisor.pipeline import plan_question
+from advisor.performance.model import shipped_model
+from advisor.pipeline import plan_question, question_for
 from advisor.plan.explain.settings import changed_by
 from advisor.plan.explain.whatif import compare, types_priced, what_if
 from advisor.plan.request import PlanRequest, catalog_for, requirements_of
 from advisor.workload.document import read_workload
 from advisor.workload.scope import restriction
-from advisor.workload.values import Deployment, Exclude, Limits, QuotaLimit, ResponseCache, Slo, Survive
+from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, QuotaLimit, ResponseCache, Slo, Survive
 from builders import catalog_of, offer, workload
 
 CATALOG = catalog_of(
@@ -249,3 +250,78 @@ def test_the_question_before_and_after_is_answered_from_the_same_machines():
     assert ("aws", "r8i.96xlarge") not in catalog_for(work, model, catalog).instance_types
     assert ("aws", "r8i.96xlarge") in before.instance_types
     assert before.instance_types == after.instance_types
+
+
+FEW = catalog_of(
+    offer("g6.xlarge", on_demand=0.8, spot=0.3), offer("g5.xlarge", on_demand=1.0), offer("g6e.xlarge", on_demand=1.9)
+)
+USERS = DeclaredDemand(None, None, 900, 180, 60, 20)
+
+
+def asked_by_users(declared: DeclaredDemand, slo: Slo) -> PlanRequest:
+    """The question of a workload file with these users and targets."""
+    return question_for(workload(demand=declared, slo=slo), FEW, shipped_model())
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    tpot_ms=st.sampled_from([25, 40, 80, 160]),
+    ttft_ms=st.sampled_from([None, 600, 3000]),
+    users=st.sampled_from([None, 20, 240]),
+    output_tokens=st.sampled_from([None, 90, 360]),
+    think=st.sampled_from([None, 5.0, 120.0]),
+)
+def test_users_are_answered_as_a_plan_of_the_changed_file_answers_them(tpot_ms, ttft_ms, users, output_tokens, think):
+    """Other targets, users and answers change the rate of users who wait: to the cent the plan of that file."""
+    declared, slo = replace(USERS, think_time_seconds=think), Slo(1500, 60)
+    changes = {"slo.tpot_p95": f"{tpot_ms}ms", "slo.ttft_p95": ttft_ms and f"{ttft_ms}ms"}
+    changes |= {"concurrent_users": users, "output_tokens": output_tokens}
+    text = ",".join(f"{key}={value}" for key, value in changes.items() if value is not None)
+
+    question, catalog, told = what_if(asked_by_users(declared, slo), FEW, text)
+    changed = replace(declared, concurrent_users=users or 60, output_tokens=output_tokens or 180)
+    stated = asked_by_users(changed, Slo(ttft_ms or 1500, tpot_ms))
+    supposed, planned = plan_question(question, catalog), plan_question(stated, FEW)
+
+    assert question.demand.requests_per_second == stated.demand.requests_per_second
+    assert question.demand.notes == stated.demand.notes
+    assert supposed.fleet == planned.fleet
+    assert [change.after for change in told if change.key == "demand"] == [
+        f"{stated.demand.requests_per_second.mean:.4g} requests/s"
+    ]
+
+
+def test_the_rate_of_users_by_hand():
+    """60 users who think for 20 s: 60 ÷ (1.5 s + 179 × 60 ms + 20 s), and half the answer time asks more often."""
+    question = asked_by_users(USERS, Slo(1500, 60))
+
+    def rate(text: str) -> float:
+        return what_if(question, FEW, text)[0].demand.requests_per_second.mean
+
+    assert rate("slo.tpot_p95=30ms") == pytest.approx(60 / (1.5 + 179 * 0.03 + 20))
+    assert rate("concurrent_users=2x") == pytest.approx(120 / (1.5 + 179 * 0.06 + 20))
+    assert rate("demand=2x,slo.tpot_p95=30ms") == pytest.approx(2 * rate("slo.tpot_p95=30ms"))
+    assert rate("demand=7,slo.tpot_p95=30ms") == rate("slo.tpot_p95=30ms,demand=7") == pytest.approx(7)
+
+
+def test_a_stated_peak_stays_and_bounds_the_rate_of_users():
+    """The busiest minute is the file's; users who would send more than it holds are refused, as of the file."""
+    question = asked_by_users(replace(USERS, peak_requests_per_second=2.2), Slo(1500, 60))
+
+    slower = what_if(question, FEW, "slo.tpot_p95=90ms")[0].demand.requests_per_second
+    assert (slower.peak, slower.mean) == (2.2, pytest.approx(60 / (1.5 + 179 * 0.09 + 20)))
+    with pytest.raises(InputError, match=r"a peak of 2.2 requests/s is below the mean of 2.233"):
+        what_if(question, FEW, "slo.tpot_p95=30ms")
+
+
+def test_users_are_told_apart_from_a_rate():
+    """Of a stated rate there are no users to change, and the error says what to ask instead."""
+    with pytest.raises(InputError, match="states no concurrent users") as raised:
+        what_if(asked(), CATALOG, "concurrent_users=90")
+    assert raised.value.hint == "ask demand=3x"
+    with pytest.raises(InputError, match="unknown key 'users'") as raised:
+        what_if(asked(), CATALOG, "users=90")
+    assert raised.value.hint == "did you mean concurrent_users?"
+    with pytest.raises(InputError, match="unknown key") as raised:
+        what_if(asked(), CATALOG, "demand.declared.concurrent_users=90")
+    assert raised.value.hint == "did you mean concurrent_users?"

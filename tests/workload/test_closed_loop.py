@@ -10,6 +10,7 @@ from advisor.demand.values import ClosedLoop
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.workload.closed_loop import demand_as_declared, response_seconds
+from advisor.workload.measured_demand import OnePassSize
 from advisor.workload.values import DeclaredDemand, Slo
 from builders import workload
 
@@ -48,6 +49,18 @@ def test_the_end_to_end_target_counts_where_it_is_shorter():
     assert response_seconds(Slo(1000, 50, 50_000), 201) == pytest.approx(11)
     assert response_seconds(Slo(1000, None, None), 201) is None
     assert response_seconds(Slo(None, 50, None), 201) is None
+
+
+def test_users_of_speech_wait_a_share_of_their_recording():
+    """A factor of 0.1 on recordings of 90 s is 9 s, unless a latency is shorter; without lengths it states nothing."""
+    assert response_seconds(Slo(real_time_factor=0.1), 0, 90) == 9
+    assert response_seconds(Slo(real_time_factor=0.1, latency_ms=6000), 0, 90) == 6
+    assert response_seconds(Slo(real_time_factor=0.1), 0) is None
+
+    recorded = DeclaredDemand(None, None, None, None, 400, 60, size=OnePassSize(audio_seconds=90))
+    stated = workload(demand=recorded, slo=Slo(real_time_factor=0.1), model="openai/whisper-large-v3-turbo")
+    demand = demand_as_declared(recorded, stated, find_model(stated.model))
+    assert demand.requests_per_second.mean == 400 / (9 + 60)
 
 
 def simulated_rate(count: int, response: float, think: float, seconds: float) -> float:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from advisor.candidates import Rejection
+from advisor.errors import InputError
 from advisor.plan.explain.why import Judged, fleet_in_short
 from advisor.plan.replay.validator import Confirmed
 from advisor.plan.words import refused_words, short_share_words
@@ -84,15 +85,19 @@ def pareto_front(under: _Under, anywhere: _Under, target: str, stated_ms: float 
     grid = {loosest * (fastest.latency_ms / loosest) ** (step / STEPS) for step in range(STEPS)}
     grid |= {stated_ms} if stated_ms else set()
     planned = [
-        _planned(under({name: limit_ms}), limit_ms, stated=limit_ms == stated_ms)
+        _planned(under, {name: limit_ms}, limit_ms, stated=limit_ms == stated_ms)
         for limit_ms in sorted(grid, reverse=True)
     ]
     points = tuple(_cheapest_first([point for point in planned if isinstance(point, Point)]))
     return Front(target, stated_ms, fastest, points, "" if points else str(planned[0]))
 
 
-def _planned(judged: Judged, limit_ms: float, *, stated: bool) -> Point | str:
+def _planned(under: _Under, targets_ms: Mapping[str, float], limit_ms: float, *, stated: bool) -> Point | str:
     """The recommended fleet at one target, or why there is none."""
+    try:
+        judged = under(targets_ms)
+    except InputError as error:
+        return error.message
     confirmed = judged.recommended()
     if not isinstance(confirmed, Confirmed):
         return refused_words(confirmed)

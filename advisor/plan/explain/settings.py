@@ -45,7 +45,9 @@ PRICED = (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.MANAGED)
 _SUPPOSED = Provenance("supposed", "", Quality.RECALLED)
 _AMOUNT = re.compile(r"(?P<factor>\d+(?:\.\d+)?)x|(?P<percent>[+-]\d+(?:\.\d+)?)%|(?P<value>\d+(?:\.\d+)?)", re.ASCII)
 _NONE = "none"
-PRICE = "price."
+PRICE, RATE = "price.", "demand"
+_USERS = ("users", "concurrency", "concurrent", "concurrent_users")
+"""Keys that users who wait for each answer are looked for under; the last is theirs."""
 _START = yaml.Mark("", 0, 0, 0, None, 0)
 _ADAPTERS = ("count", "rank", "active")
 _CACHE_PARTS, _FEWEST_CACHE_PARTS = CACHE_KEYS[:3], 2
@@ -109,6 +111,14 @@ def changed_by(question: PlanRequest, key: str, value: str) -> tuple[PlanRequest
     return changed, Change(key, setting.show(question), setting.show(changed))
 
 
+def rate_changed(stated: PlanRequest, changed: PlanRequest) -> Change | None:
+    """Change of the rate of requests in words; None where it is the same, or of batch work alone."""
+    is_same = stated.demand.requests_per_second.mean == changed.demand.requests_per_second.mean
+    if is_same or stated.demand.batch is not None:
+        return None
+    return Change(RATE, _show_demand(stated), _show_demand(changed))
+
+
 @dataclass(frozen=True, slots=True)
 class _Setting:
     change: Callable[[PlanRequest, str], PlanRequest]
@@ -123,7 +133,8 @@ def _settings() -> dict[str, _Setting]:
             for name in ("ttft_p95", "tpot_p95", "e2e_p95", "latency")
         }
         | {
-            "demand": _Setting(_change_demand, _show_demand),
+            RATE: _Setting(_change_demand, _show_demand),
+            _USERS[-1]: _Setting(_change_users, _show_users),
             "demand.batch.items": _Setting(_change_items, _show_items),
             "demand.batch.deadline": _Setting(_change_deadline, _show_deadline),
             "input_tokens": _Setting(
@@ -156,6 +167,9 @@ def _settings() -> dict[str, _Setting]:
 
 def _nearest(key: str) -> str:
     """The keys that look like an unknown one; of the demand all, since sizes in other units have none."""
+    last = key.rpartition(".")[2]
+    if last in _USERS:
+        return f"did you mean {_USERS[-1]}?"
     if key.startswith("demand."):
         of_demand = [name for name in _settings() if name.partition(".")[0] == "demand"]
         return (
@@ -195,7 +209,7 @@ def _with_slo(question: PlanRequest, changed: Mapping[str, Any]) -> PlanRequest:
     if question.demand.batch is not None:
         raise InputError("batch work has no latency targets", hint="ask demand.batch.deadline=2h")
     workload = question.workload
-    return replace(question, workload=replace(workload, slo=replace(workload.slo, **changed)))
+    return question.of_workload(replace(workload, slo=replace(workload.slo, **changed)))
 
 
 def _show_slo(name: str, question: PlanRequest) -> str:
@@ -273,14 +287,37 @@ def _run_of(demand: Demand) -> BatchRun | None:
 
 def _change_input(question: PlanRequest, value: str) -> PlanRequest:
     mean = question.demand.input_tokens.mean
-    demand = with_token_lengths(question.demand, input_factor=amount_of(value, mean) / mean)
-    return replace(question, demand=demand)
+    return _with_lengths(question, amount_of(value, mean) / mean, 1.0)
 
 
 def _change_output(question: PlanRequest, value: str) -> PlanRequest:
     mean = question.demand.output_tokens.mean
-    demand = with_token_lengths(question.demand, output_factor=amount_of(value, mean) / mean)
-    return replace(question, demand=demand)
+    return _with_lengths(question, 1.0, amount_of(value, mean) / mean)
+
+
+def _with_lengths(question: PlanRequest, input_factor: float, output_factor: float) -> PlanRequest:
+    """Prompts, or recordings, and answers so many times as long; concurrent users send as many as that leaves them."""
+    question = replace(question, demand=with_token_lengths(question.demand, input_factor, output_factor))
+    stated = question.workload.demand
+    if not isinstance(stated, DeclaredDemand) or stated.concurrent_users is None:
+        return question
+    longer = stated.times_as_long(input_factor, output_factor)
+    return question.of_workload(replace(question.workload, demand=longer))
+
+
+def _change_users(question: PlanRequest, value: str) -> PlanRequest:
+    """``3x``, ``+30%`` or a number of users who wait for each answer."""
+    stated = question.workload.demand
+    if not isinstance(stated, DeclaredDemand) or stated.concurrent_users is None:
+        raise InputError("the workload states no concurrent users", hint="ask demand=3x")
+    users = amount_of(value, stated.concurrent_users)
+    return question.of_workload(replace(question.workload, demand=replace(stated, concurrent_users=users)))
+
+
+def _show_users(question: PlanRequest) -> str:
+    stated = question.workload.demand
+    users = stated.concurrent_users if isinstance(stated, DeclaredDemand) else None
+    return _NONE if users is None else f"{users:,g}"
 
 
 def _change_cache(question: PlanRequest, value: str) -> PlanRequest:

@@ -12,7 +12,16 @@ from advisor.catalog.values import Purchase
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.plan.doubts import is_refused
-from advisor.plan.explain.settings import PRICE, PRICED, Change, changed_by, known_prices, with_price
+from advisor.plan.explain.settings import (
+    PRICE,
+    PRICED,
+    RATE,
+    Change,
+    changed_by,
+    known_prices,
+    rate_changed,
+    with_price,
+)
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import PlanRequest, catalog_of_question
 from advisor.plan.values import Conflict, Option, Plan
@@ -105,15 +114,19 @@ def what_if(
     """The question and the catalog with every ``key=value`` of *text* in force, and what they changed.
 
     Prices change last: those of the machines that the changed question is answered from, in the regions it asks for.
+    The rate changes last but for them: a stated one holds, whatever other changes do to the rate of concurrent users.
+    One that only follows from these is told at the end.
     *named*: instance types that are asked about beside those whose prices change. Raises InputError for an unknown key
     or a value that is not one of its values, with the nearest ones.
     """
-    settings = list(_settings(text))
+    stated, settings = question, list(_settings(text))
     changes: dict[int, Change] = {}
-    for at, (key, value) in enumerate(settings):
+    for at, (key, value) in sorted(enumerate(settings), key=lambda setting: setting[1][0] == RATE):
         if not key.startswith(PRICE):
             with _told_where(key, value):
                 question, changes[at] = changed_by(question, key, value)
+    if (rate := rate_changed(stated, question)) is not None:
+        changes[max((at for at, (key, _) in enumerate(settings) if key == RATE), default=len(settings))] = rate
     priced = {at: setting for at, setting in enumerate(settings) if setting[0].startswith(PRICE)}
     types = types_priced(text) | set(named)
     catalog = catalog_of_question(question, catalog, types)

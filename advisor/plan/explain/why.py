@@ -412,7 +412,10 @@ class _Case:
         """Whether the fleet that is likely to be recommended uses the type: replayed where the closed form turns."""
         if not self._wins_now and self._is_far(targets_ms, demand_factor):
             return False
-        market = self._under(targets_ms, self._catalog, demand_factor).market
+        try:
+            market = self._under(targets_ms, self._catalog, demand_factor).market
+        except InputError:  # more demand than is planned for, or a stated peak below the rate of the users
+            return False
         if content(market.formulation.problem) == content(self.judged.market.formulation.problem):
             return self._wins_now
         if not any(self.is_meant(pool) for pool in market.formulation.problem.pools):
