@@ -37,7 +37,7 @@ from advisor.plan.words import refused_words, short_share_words
 from advisor.processes import Results
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
-from advisor.units import A_CENT, usd
+from advisor.units import A_CENT, kept_words, usd
 
 Planner = Callable[[PlanRequest], Market]
 """Poses a question: :func:`advisor.pipeline.market_of_requests` with its catalog and performance model."""
@@ -123,6 +123,8 @@ _WIDENED_FIRST = ("accelerator", "region", "precision", "spot", "cloud", "commit
 """Levers that are pulled one after another where no fleet without any keeps the SLO."""
 LEAST_RATIO = 0.001
 """Share of the cost without any lever that a lever beyond the workload file has to save beside the others."""
+_TOLD_FLOOR = 0.99
+"""Least share of the scores that precisions nobody asked for have to keep for their cost to be told."""
 _LADDER = ("region", "commit", "spot", "precision", "accelerator", "cloud")
 """Levers that the rungs of the ladder allow, one after another (:class:`advisor.plan.rungs.Step`)."""
 _PUBLISHED = QualityKept(PUBLISHED_RATIO, PUBLISHED_RATIO, PUBLISHED_RATIO, "")
@@ -208,7 +210,13 @@ class _Pricing:
             levers=tuple(sorted(levers, key=_by_worth)),
             together=together,
             work=self._work(tuple(combination.worth), self._saved_of_the_bill(together)),
-            unpriced=tuple(self._unpriced({**reasons, **_of_services(services, cache_usd, all_may_wait=waits)})),
+            unpriced=tuple(
+                self._unpriced(
+                    reasons
+                    | self._of_precisions_unasked(priced)
+                    | _of_services(services, cache_usd, all_may_wait=waits)
+                )
+            ),
             services=services,
             path=requirements.workload.path.as_posix(),
             unit=requirements.demand.unit,
@@ -424,6 +432,33 @@ class _Pricing:
                 reason = Reason(ReasonCode(entry.code), entry.why_unpriced)
             if isinstance(reason, Reason):
                 yield UnpricedLever(entry.lever, entry.title, reason.why, entry.facts, reason.code)
+
+    def _of_precisions_unasked(self, priced: Mapping[str, PricedLever]) -> Mapping[str, Reason]:
+        """Reason of the precision lever that nobody asked for, with what it would save of the fleet as stated.
+
+        It is told of the precisions that are known to keep nearly all scores, and pulled only once a floor is stated.
+        """
+        reason = self._changes.by_lever["precision"]
+        if not isinstance(reason, Reason) or self._settings.quality_floor is not None:
+            return {}
+        settings = replace(self._settings, quality_floor=_TOLD_FLOOR)
+        planner = LeverPlanner(changes_of(self._changes.stated, self._catalog, settings), self._planner.pose)
+        if not isinstance(planner.changes.by_lever["precision"], Change):
+            return {}
+        pulled = (*self._needed, *(lever for lever in priced if not priced[lever].beyond_stated))
+        before, after = self._plan(pulled), planner.plan(frozenset((*pulled, "precision")))
+        if isinstance(before, str) or isinstance(after, str) or _saved(before, after) < A_CENT:
+            return {}
+        quality = self._quality(after.fleet, after, pulled)
+        if quality is None:
+            return {}
+        names = " and ".join(dict.fromkeys(group.precision for group in after.fleet.groups))
+        why = (
+            f"{reason.why}. In {names}, which keeps {kept_words(quality.mean_ratio)} of the scores, the fleet as "
+            f"stated costs {usd(after.usd_per_month)} a month, {usd(_saved(before, after))} less: --quality-floor "
+            f"{_TOLD_FLOOR:g} prices it among the levers"
+        )
+        return {"precision": Reason(reason.code, why)}
 
     def _services(self, together: LeverPlan, cache_usd: float) -> tuple[TokenApi, ...]:
         """Services that sell the tokens of what the plan with every lever serves, as that plan compares them."""

@@ -28,7 +28,8 @@ from advisor.plan.values import CurrentCost, MeasureFirst, Option, Plan, PlanPro
 from advisor.records import asdict, replace
 from advisor.requirements import Requirements
 from advisor.units import ROUNDING
-from advisor.workload.values import DeclaredDemand, Limits, Survive
+from advisor.workload.closed_loop import rate_at_latencies
+from advisor.workload.values import DeclaredDemand, Limits, Slo, Survive
 
 HOURS = 1
 """How long a load test of one instance takes, with the loading of the model."""
@@ -139,7 +140,8 @@ def build_plan(
     not_compared = too_long_for(catalog, requirements.workload.compare, requirements.context_tokens)
     return Plan(
         workload=workload_document(requirements),
-        demand=demand_document(_in_hours_of(requirements.demand, choice.fleet)),
+        demand=demand_document(_in_hours_of(requirements.demand, choice.fleet))
+        | _answered_sooner(requirements, choice.fleet),
         recommended=planned.recommended,
         options=options,
         rejected=tuple(rejections),
@@ -274,6 +276,16 @@ def _model_inputs(requirements: Requirements) -> dict[str, Any]:
     """Tensors that the model's graph takes, which a server of graphs is told; of models that answer in one pass."""
     inputs = requirements.model.inputs if requirements.demand.unit.is_one_pass else ()
     return {"model_inputs": plain(inputs, "model_inputs")} if inputs else {}
+
+
+def _answered_sooner(requirements: Requirements, fleet: Fleet | None) -> dict[str, float]:
+    """Rate that concurrent users send where their answers take what the replay of a fleet found, p95 of each."""
+    replay = None if fleet is None else fleet.confirmed
+    if replay is None or replay.ttft_p95_ms is None or replay.tpot_p95_ms is None:
+        return {}
+    answered = Slo(replay.ttft_p95_ms, replay.tpot_p95_ms)
+    rate = rate_at_latencies(requirements.workload, requirements.demand.unit, answered)
+    return {} if rate is None else {"requests_per_second_as_answered": rate * (1 - requirements.demand.answered_ratio)}
 
 
 def demand_document(demand: Demand) -> dict[str, Any]:

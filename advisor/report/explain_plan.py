@@ -39,7 +39,16 @@ from advisor.report.words import (
     name_words,
     relaxation_words,
 )
-from advisor.units import A_CENT, HOURS_PER_MONTH, MS_PER_SECOND, REQUESTS_PER_THOUSAND, milliseconds, price_usd, usd
+from advisor.units import (
+    A_CENT,
+    DAYS_PER_YEAR,
+    HOURS_PER_MONTH,
+    MS_PER_SECOND,
+    REQUESTS_PER_THOUSAND,
+    milliseconds,
+    price_usd,
+    usd,
+)
 from advisor.workload.kinds import is_reranker
 
 _NAMES = {"ttft_p95": "TTFT p95", "tpot_p95": "TPOT p95", "e2e_p95": "end-to-end p95", "latency": "latency"}
@@ -104,14 +113,26 @@ def what_if_section(what_if: WhatIf) -> Section:
         f"then: {_outcome_words(what_if.after)}",
         _difference_words(what_if),
     ]
-    if what_if.after.fleet is not None:
+    fleet = what_if.after.fleet
+    if fleet is not None:
+        lines += _horizon_words(what_if, fleet)
         told = (
-            confirmation_words(what_if.after.fleet, what_if.after.within_ratio),
-            *constraint_words(what_if.after.fleet),
+            confirmation_words(fleet, what_if.after.within_ratio),
+            *constraint_words(fleet),
         )
         lines += [f"then {line}" for line in told]
     lines += [*_relaxations(what_if.after), *what_if.after.nearest_misses]
     return Section(title, tuple(lines))
+
+
+def _horizon_words(what_if: WhatIf, fleet: Fleet) -> Iterator[str]:
+    """Time over which a supposed growth counts, where that is less than the year that it is stated for."""
+    changed, days = {change.key for change in what_if.changes}, fleet.forecast.horizon_days
+    if "growth_per_year" in changed and "horizon" not in changed and days < DAYS_PER_YEAR:
+        yield (
+            f"growth counts within the horizon of {days:g} d: ask horizon=365d beside it, or state horizon: 365d, to "
+            "plan for a year of it"
+        )
 
 
 def _outcome_words(outcome: Outcome) -> str:

@@ -23,6 +23,8 @@ _COLUMNS = (
 _TODAY = "as_is"
 _A_CENT = 0.01
 _STATED = "as_stated"
+_ALSO_PAID = {"commitment": ("commit", "committed"), "spot": ("spot", "on spot")}
+"""Ways of paying that rungs allow: the rung of each, and words for it on the rungs above."""
 _SPOT = "spot"
 
 
@@ -76,10 +78,10 @@ def neighbour_words(plan: Plan) -> Iterator[str]:
     if below is not None:
         told.append(f"the rung below ({rung_words(below)}) costs {usd(_usd(below, 0.0))}")
     if above is not None:
-        told.append(f"the rung above ({rung_words(above)}) costs {usd(_usd(above, total))}")
+        told.append(f"the rung above ({_changes_words(above, plan)}) costs {usd(_usd(above, total))}")
         cheapest = min(higher, key=lambda rung: _usd(rung, total))
         if _usd(cheapest, total) < _usd(above, total) - _A_CENT:
-            told.append(f"the cheapest ({rung_words(cheapest)}) {usd(_usd(cheapest, total))}")
+            told.append(f"the cheapest ({_changes_words(cheapest, plan)}) {usd(_usd(cheapest, total))}")
     elif higher:
         told.append(f"no rung above (up to {rung_words(higher[-1])}) saves more")
     if told:
@@ -108,6 +110,20 @@ def other_engine_words(plan: Plan) -> Iterator[str]:
 def rung_words(rung: Rung) -> str:
     """``any cloud``."""
     return rung.rung.replace("_", " ")
+
+
+def _changes_words(rung: Rung, plan: Plan) -> str:
+    """A rung above with what else its fleet changes, since each rung allows all that those below it do.
+
+    ``precision, on spot too``: ways of paying that the workload does not name, and precisions that the plan has not.
+    """
+    own = plan.fleet.groups if plan.fleet else ()
+    allowed = {*plan.workload.get("purchase", ()), *(group.purchase for group in own)}
+    paid, used = {group.purchase for group in rung.groups} - allowed, {group.precision for group in own}
+    other = dict.fromkeys(group.precision for group in rung.groups if group.precision not in used)
+    also = [words for purchase, (step, words) in _ALSO_PAID.items() if purchase in paid and rung.rung != step]
+    also += [f"in {' and '.join(other)}"] if other and rung.rung != "precision" else []
+    return f"{rung_words(rung)}, {' and '.join(also)} too" if also else rung_words(rung)
 
 
 def _usd(rung: Rung, none: float) -> float:

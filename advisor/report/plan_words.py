@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from advisor.cost.standing import cache_usd_per_month
 from advisor.plan.doubts import falls_short
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.replay.values import ReplayResult
@@ -359,7 +360,20 @@ def cheaper_service(plan: Plan) -> Iterator[str]:
     cache = "" if plan.fleet.response_cache is None else " with the same cache in front"
     yield (
         f"By the token: {cheapest.name} asks {usd(cheapest.total_usd_per_month)} for the same weights{cache}, without "
-        f"a latency target{more}."
+        f"a latency target{_as_answered_words(plan, cheapest)}{more}."
+    )
+
+
+def _as_answered_words(plan: Plan, service: TokenApi) -> str:
+    """Clause on what a service asks for as many requests as concurrent users send where the fleet answers them."""
+    planned, answered = plan.demand["requests_per_second"]["mean"], plan.demand.get("requests_per_second_as_answered")
+    if answered is None or plan.fleet is None or rounded(answered) == rounded(planned):
+        return ""
+    cache_usd = cache_usd_per_month(plan.fleet.standing)
+    asked = (service.total_usd_per_month - cache_usd) * answered / planned + cache_usd
+    return (
+        f", of {rounded(planned)} requests/s that the users send where answers are as slow as the targets; they send "
+        f"{rounded(answered)} where this fleet answers, for which it asks {usd(asked)}"
     )
 
 

@@ -78,6 +78,15 @@ def at_rate_of_users(demand: Demand, before: Workload, after: Workload) -> Deman
     )
 
 
+def rate_at_latencies(workload: Workload, unit: Unit, latencies: Slo) -> float | None:
+    """Requests per second of concurrent users whose answers take what a fleet's replay found; None without any."""
+    declared = workload.demand
+    if not isinstance(declared, DeclaredDemand) or declared.concurrent_users is None:
+        return None
+    stated = replace(declared, peak_requests_per_second=None)
+    return _closed_loop_rate(stated, replace(workload, slo=latencies), unit)[0] * workload.demand_times
+
+
 def pictures_of(size: OnePassSize) -> Pictures | None:
     """Pictures of a request whose size is stated."""
     if size.width is None or size.height is None:

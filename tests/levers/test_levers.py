@@ -355,6 +355,24 @@ def test_without_a_floor_no_quality_is_given_up_beyond_the_workload():
     assert "--quality-floor" in bare.by_lever["precision"].why
 
 
+def test_a_precision_that_nobody_named_is_told_with_its_figure():
+    """It is not pulled, but what the fleet as stated costs in one that keeps the scores is told, to the cent."""
+    question = asked(**(FEW | {"current": None}))
+    told = price_levers(question, CATALOG, posed, LeverSettings())
+    (precision,) = (lever for lever in told.unpriced if lever.lever == "precision")
+    kept = ("bf16", *(name for name in ("fp8", "int8") if name in precision.why))
+    stated, eight = (
+        plan_question(replace(question, workload=replace(question.workload, precisions=names)), CATALOG).fleet.cost
+        for names in (("bf16",), kept)
+    )
+    less = stated.total_usd_per_month - eight.total_usd_per_month
+
+    assert precision.code == "figure_missing"
+    assert f"the fleet as stated costs ${eight.total_usd_per_month:,.2f} a month, ${less:,.2f} less" in precision.why
+    assert "--quality-floor 0.99 prices it" in precision.why
+    assert not any(lever.lever == "precision" for lever in told.levers)
+
+
 @pytest.mark.parametrize(("floor", "code"), [(None, "figure_missing"), (1.0, "not_in_catalog")])
 def test_what_servers_cast_weights_to_is_no_other_precision(floor, code):
     """Of a model that answers in one pass fp16 is how bf16 is computed: neither a lever nor a contradiction."""

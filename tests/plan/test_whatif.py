@@ -20,6 +20,9 @@ from advisor.pipeline import plan_question, question_for
 from advisor.plan.explain.settings import changed_by
 from advisor.plan.explain.whatif import compare, types_priced, what_if
 from advisor.plan.request import PlanRequest, catalog_for, requirements_of
+from advisor.plan.token_apis import TokenApi
+from advisor.report.explain_plan import what_if_section
+from advisor.report.plan_words import cheaper_service
 from advisor.workload.document import read_workload
 from advisor.workload.scope import restriction
 from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, QuotaLimit, ResponseCache, Slo, Survive
@@ -325,3 +328,36 @@ def test_users_are_told_apart_from_a_rate():
     with pytest.raises(InputError, match="unknown key") as raised:
         what_if(asked(), CATALOG, "demand.declared.concurrent_users=90")
     assert raised.value.hint == "did you mean concurrent_users?"
+
+
+def test_growth_says_over_what_time_it_counts():
+    """Growth of a year changes little within the month that a plan holds for by default, and the answer says so."""
+
+    def told(text: str) -> str:
+        question, catalog, changes = what_if(asked(), FEW, text)
+        plans = (plan_question(each, catalog) for each in (asked(), question))
+        return "\n".join(what_if_section(compare(changes, *plans)).lines)
+
+    assert "growth counts within the horizon of 30 d: ask horizon=365d beside it, or state horizon: 365d" in told(
+        "growth_per_year=2"
+    )
+    assert "horizon of" not in told("growth_per_year=2,horizon=365d")
+    _, change = changed_by(asked(), "horizon", "365d")
+    assert (change.before, change.after) == ("30 d", "365 d")
+
+
+def test_a_service_is_compared_at_the_rate_of_the_fleet_s_own_answers_too():
+    """Users who are answered sooner than the targets say send more, for which a service asks more."""
+    question = asked_by_users(USERS, Slo(1500, 60))
+    plan = plan_question(question, FEW)
+    replay = plan.fleet.confirmed
+    answered = 60 / ((replay.ttft_p95_ms + 179 * replay.tpot_p95_ms) / 1000 + 20)
+
+    assert plan.demand["requests_per_second_as_answered"] == pytest.approx(answered)
+    assert answered > plan.demand["requests_per_second"]["mean"]
+    service = TokenApi("seller", "model", 10.0, 0.1, 0.2, "", "2026-11", break_even_requests_per_second=9.0)
+    (told,) = cheaper_service(replace(plan, token_apis=(service,)))
+    asks = 10.0 * answered / plan.demand["requests_per_second"]["mean"]
+    assert "seller/model asks $10.00 for the same weights" in told
+    assert f"they send {answered:.3g} where this fleet answers, for which it asks ${asks:,.2f}" in told
+    assert "requests_per_second_as_answered" not in plan_question(asked(), FEW).demand

@@ -676,7 +676,7 @@ def test_a_measured_latency_far_above_its_prediction_is_said_first_with_the_mach
 def test_the_rungs_beside_the_recommendation_are_named():
     """The nearest rung that costs more below, the nearest that costs less above; or that more saves nothing."""
     assert lines_of(spot_plan())["Ladder"] == (
-        "Ladder: the rung below (commit) costs $5,474.55; the rung above (any cloud) costs $834.96."
+        "Ladder: the rung below (commit) costs $5,474.55; the rung above (any cloud, in int8 too) costs $834.96."
     )
     ladder = (
         make_rung("same_cloud", make_group(), recommended=True),
@@ -684,6 +684,19 @@ def test_the_rungs_beside_the_recommendation_are_named():
     )
     plan = make_plan(make_fleet(make_group()), ladder=ladder)
     assert lines_of(plan)["Ladder"] == "Ladder: no rung above (up to any cloud) saves more."
+
+
+def test_a_rung_above_says_what_else_its_fleet_changes():
+    """Each rung allows what those below it do: spot comes with another precision, and that with any cloud."""
+    spot, eight = replace(make_group(1), purchase="spot"), {"precision": "int4"}
+    ladder = (
+        make_rung("precision", replace(make_group(3), purchase="spot", **eight), beyond_stated=True),
+        make_rung("any_cloud", replace(spot, **eight), beyond_stated=True),
+    )
+    told = lines_of(make_plan(make_fleet(make_group()), ladder=ladder))["Ladder"]
+
+    assert "the rung above (precision, on spot too) costs" in told
+    assert "the cheapest (any cloud, on spot and in int4 too)" in told
 
 
 def test_the_cheapest_rung_is_named_beside_the_next_one():

@@ -133,6 +133,7 @@ def _settings() -> dict[str, _Setting]:
             for name in ("ttft_p95", "tpot_p95", "e2e_p95", "latency")
         }
         | {
+            "horizon": _Setting(_change_horizon, lambda plan_request: f"{plan_request.workload.horizon_days:g} d"),
             RATE: _Setting(_change_demand, _show_demand),
             _USERS[-1]: _Setting(_change_users, _show_users),
             "demand.batch.items": _Setting(_change_items, _show_items),
@@ -188,6 +189,11 @@ def _all_known() -> str:
 
 def _change_slo(name: str, question: PlanRequest, value: str) -> PlanRequest:
     return _with_slo(question, {name: None if value == _NONE else _field(value, name).duration_ms()})
+
+
+def _change_horizon(question: PlanRequest, value: str) -> PlanRequest:
+    """Another time that the plan has to hold for, over which a stated growth counts."""
+    return replace(question, workload=replace(question.workload, horizon_days=_field(value, "horizon").days()))
 
 
 def _change_within(question: PlanRequest, value: str) -> PlanRequest:
