@@ -11,7 +11,7 @@ were compared, never silence. Reports and generated code read the plan and compu
 """
 
 import datetime as dt
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,13 +29,14 @@ from advisor.performance.stage import serve
 from advisor.plan.batch_work import apart_of, kept_beside, question_apart, question_beside
 from advisor.plan.build import build_plan
 from advisor.plan.choosing import Asked
+from advisor.plan.doubts import is_refused
+from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.geography import in_reach
 from advisor.plan.market import Market, market_of
 from advisor.plan.measured import compared
-from advisor.plan.planning import Planned, plan_routed, routed_fleet, with_batch_planned
+from advisor.plan.planning import Planned, plan_routed, with_batch_planned
 from advisor.plan.problem.values import Problem
 from advisor.plan.replay.engine import Timelines
-from advisor.plan.replay.groups import Confirmed
 from advisor.plan.request import PlanRequest, catalog_for, catalog_of_question, requirements_of
 from advisor.plan.rungs import rungs_of, widest
 from advisor.plan.solve import stage
@@ -216,7 +217,8 @@ def answer(
     variants, today = extent.every_variant, extent.judges_today
     asked = Asked(extent.replayed_options, every_variant=variants, rungs=rungs, judges_today=today)
     market, planned = plan_routed(market_of(context, wide, served, offers), asked)
-    planned = _with_batch_apart(planned, market, question, catalog, model) if extent.has_ladder else planned
+    if extent.has_ladder:
+        planned = _with_batch_apart(planned, market, question, lambda apart: answer(apart, catalog, model, extent).plan)
     rejections = list(dict.fromkeys([*own.rejections, *_of(own, too_slow), *planned.rejections]))
     if planned.options and not extent.rejections_beside_options:
         rejections = []
@@ -228,28 +230,30 @@ def answer(
 
 
 def _with_batch_apart(
-    planned: Planned, market: Market, question: PlanRequest, catalog: Catalog, model: PerformanceModel
+    planned: Planned, market: Market, question: PlanRequest, plan_of: Callable[[PlanRequest], Plan]
 ) -> Planned:
-    """A plan with the cost of batch work beside its requests as a workload of its own, where that takes machines."""
+    """A plan with the cost of batch work beside its requests as a workload of its own, where that takes machines.
+
+    *plan_of*: the plan that a question has by itself, whose total is told.
+    """
     fleet, fill = planned.choice.fleet, market.fill
     if fleet is None or fleet.batch is None or fill is None or not fill.costs_machines(fleet.cost.total_usd_per_month):
         return planned
     forms = []
     for kept in kept_beside(question, fill):
-        alone = _fleet_of(question_apart(question, kept), catalog, model)
-        with_kept = _fleet_of(question_beside(question, kept), catalog, model) if kept else None
-        usd = fill.alone_usd_per_month if with_kept is None else with_kept.usd_per_month
-        if alone is not None and (with_kept is not None or not kept):
-            forms.append(apart_of(usd, alone, kept))
+        batch_alone = question_apart(question, kept)
+        requests = _reliable_fleet(plan_of(question_beside(question, kept)))
+        alone = None if batch_alone is None else _reliable_fleet(plan_of(batch_alone))
+        if requests is not None and alone is not None:
+            forms.append(apart_of(requests, alone, kept))
     cheapest = min(forms, key=lambda form: form.total_usd_per_month, default=None)
     batch = replace(fleet.batch, apart=cheapest)
     return replace(planned, choice=replace(planned.choice, fleet=replace(fleet, batch=batch)))
 
 
-def _fleet_of(question: PlanRequest | None, catalog: Catalog, model: PerformanceModel) -> Confirmed | None:
-    """The fleet of a question that its replay confirms; None where there is none."""
-    fleet = None if question is None else routed_fleet(market_of_requests(question, catalog, model).market)
-    return fleet if isinstance(fleet, Confirmed) and fleet.confirmation.reached else None
+def _reliable_fleet(plan: Plan) -> Fleet | None:
+    """The fleet of a plan that its replay confirms; None where there is none."""
+    return None if is_refused(plan) else plan.fleet
 
 
 def market_for(question: PlanRequest, catalog: Catalog, model: PerformanceModel) -> "Judged":
@@ -265,7 +269,7 @@ def market_for(question: PlanRequest, catalog: Catalog, model: PerformanceModel)
 def market_of_requests(
     question: PlanRequest, catalog: Catalog, model: PerformanceModel, timelines: Timelines | None = None
 ) -> "Judged":
-    """The same without the batch work beside its requests, which :func:`routed_fleet` plans with them.
+    """The same without the batch work beside its requests, which a plan adds to them.
 
     *timelines* are replicas that were simulated for other questions.
     """

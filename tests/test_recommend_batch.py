@@ -909,3 +909,18 @@ def test_levers_know_that_all_of_it_may_wait(tmp_path, run_advisor):
     (tmp_path / "workload.yaml").write_text(json.dumps(SUMMARIES))
     told = " ".join(run_advisor("levers", str(tmp_path / "workload.yaml"), "--verbose").stdout.split())
     assert "all of it may wait: a batch tier at half of the list price" in told
+
+
+def test_the_verdict_begins_with_two_workloads_that_save_more_than_simplicity(tmp_path):
+    """A file of its own for each is the first advice where it saves more than the limit, and stands further down else."""
+    plan = beside_chat(tmp_path, 80_000, 24, scaling={"scheduled": False})
+    saved = 1 - plan.fleet.batch.apart.total_usd_per_month / plan.fleet.cost.total_usd_per_month
+
+    def first(simplicity: float) -> str:
+        limits = plan.workload["limits"] | {"simplicity": simplicity}
+        lines = list(verdict_lines(replace(plan, workload={**plan.workload, "limits": limits})))
+        assert sum(line.startswith("Cheaper apart") for line in lines) == 1
+        return lines[0]
+
+    assert first(saved - 0.01).startswith("Cheaper apart")
+    assert first(saved + 0.01).startswith("Replay")

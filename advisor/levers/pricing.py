@@ -212,9 +212,11 @@ class _Pricing:
             work=self._work(tuple(combination.worth), self._saved_of_the_bill(together)),
             unpriced=tuple(
                 self._unpriced(
-                    reasons
-                    | self._of_precisions_unasked(priced)
-                    | _of_services(services, cache_usd, all_may_wait=waits)
+                    {
+                        **reasons,
+                        **self._of_precisions_unasked(priced),
+                        **_of_services(services, cache_usd, all_may_wait=waits),
+                    }
                 )
             ),
             services=services,

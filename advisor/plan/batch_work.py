@@ -16,6 +16,7 @@ import numpy as np
 from advisor.catalog.values import Purchase
 from advisor.demand.lengths import batch_demand
 from advisor.demand.values import BatchRun, Forecast
+from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.costs import BatchApart, PlannedPart
 from advisor.plan.problem.formulas import Part, lost_with, mix_rate, share_without
 from advisor.plan.problem.hours import STEP
@@ -227,7 +228,8 @@ def question_beside(question: PlanRequest, kept: float) -> PlanRequest:
     """The requests of a question with so many items of a run beside them."""
     beside = question.demand.beside
     some = beside.times(kept / beside.run.items) if beside is not None and kept else None
-    return replace(question, demand=replace(question.demand, beside=some))
+    workload = question.workload if some else replace(question.workload, batch=None)
+    return replace(question, workload=workload, demand=replace(question.demand, beside=some))
 
 
 def question_apart(question: PlanRequest, kept: float) -> PlanRequest | None:
@@ -273,20 +275,13 @@ def question_apart(question: PlanRequest, kept: float) -> PlanRequest | None:
     return PlanRequest(alone, question.model, demand)
 
 
-def apart_of(requests_usd_per_month: float, alone: Confirmed, kept: float) -> BatchApart:
+def apart_of(requests: Fleet, alone: Fleet, kept: float) -> BatchApart:
     """Requests and batch work as two workloads.
 
-    *requests_usd_per_month*: cost of the fleet for the requests, with the items beside them. *kept*: items of a run
-    beside the requests.
+    *requests*: fleet for the requests, with the items beside them. *alone*: fleet for the others. *kept*: items of a
+    run beside the requests.
     """
-    sources = alone.formulation.pool_set.sources
     parts = tuple(
-        PlannedPart(
-            sources[allocation.pool.key].offer.instance_type,
-            sources[allocation.pool.key].offer.region,
-            allocation.tariff.paid.value,
-            max(allocation.instances),
-        )
-        for allocation in alone.solution.allocations
+        PlannedPart(group.instance_type, group.region, group.purchase, max(group.instances)) for group in alone.groups
     )
-    return BatchApart(requests_usd_per_month, alone.usd_per_month, parts, kept)
+    return BatchApart(requests.cost.total_usd_per_month, alone.cost.total_usd_per_month, parts, kept)

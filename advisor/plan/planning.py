@@ -29,7 +29,7 @@ from advisor.plan.market import Market, beside_batch, hours_of, hours_to_try, in
 from advisor.plan.options import Ranking, refined
 from advisor.plan.problem.formulas import falls
 from advisor.plan.problem.hours import HOURS_BESIDE
-from advisor.plan.problem.values import Infeasible, PurchaseOption
+from advisor.plan.problem.values import Infeasible, PurchaseOption, content
 from advisor.plan.relaxing import tried
 from advisor.plan.remedies import held_to_limits, purchase_remedies, rung_remedies
 from advisor.plan.replay.groups import Confirmed, bounded, unproven, usd_of
@@ -272,10 +272,19 @@ def _beside(market: Market, alone: Confirmed, asked: Asked) -> tuple[Market, Cho
         tried.add(hours)
     fills = ((hours, other.fill) for hours, (other, _) in zip(fewer_and_fewer, answers, strict=False))
     most_hours, fill = next(((hours, fill) for hours, fill in fills if fill and fill.takes_more), (every, both.fill))
+    answered = {_asked_of(other) for other, _ in answers}
     for raised, cost_usd in raised_hours_by_cost(market, fill).items():
-        if cost_usd < FAR * (min(_order(chosen)[1] for _, chosen in answers) - alone.usd_per_month):
+        # where nothing is idle after the first hours, the question is that of these alone
+        is_new = _asked_of(beside_batch(market, alone, most_hours, raised)) not in answered
+        if is_new and cost_usd < FAR * (min(_order(chosen)[1] for _, chosen in answers) - alone.usd_per_month):
             answers.append(_answer_beside(market, alone, most_hours, asked, raised))
     return _with_idle_items(market, alone, min(answers, key=lambda answer: _order(answer[1])))
+
+
+def _asked_of(market: Market) -> tuple[object, ...]:
+    """Key of a question beside requests: those of one key have one answer."""
+    week = market.formulation.week
+    return content(market.formulation.problem), tuple(week.schedule), tuple(week.added_rates)
 
 
 def _answer_beside(

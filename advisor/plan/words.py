@@ -125,19 +125,24 @@ def _beside_words(batch: BatchPlan, idle_items: float, deadline: str) -> str:
 
 
 def beside_words(fleet: Fleet) -> Iterator[str]:
-    """Sentences on batch work beside the requests of a fleet, and on both as two workloads; none without any."""
+    """Sentence on batch work beside the requests of a fleet; none without any."""
     batch = fleet.batch
     if batch is not None and batch.idle_items is not None and fleet.confirmed is not None:
         yield replayed_run_words(batch, fleet.confirmed)
-        yield from _apart_words(batch, fleet.cost.total_usd_per_month)
 
 
-def _apart_words(batch: BatchPlan, usd_per_month: float) -> Iterator[str]:
-    """The same of both as two workloads, compared with the cost of the fleet for both."""
-    apart = batch.apart
+def saved_apart(fleet: Fleet) -> float:
+    """USD a month that requests and batch work cost less as two workloads; below 0: more, 0: not known."""
+    apart = None if fleet.batch is None else fleet.batch.apart
+    return 0.0 if apart is None else round(fleet.cost.total_usd_per_month - apart.total_usd_per_month, 2)
+
+
+def apart_words(fleet: Fleet) -> Iterator[str]:
+    """Sentence on requests and batch work as two workloads, compared with the cost of the fleet for both."""
+    batch, less = fleet.batch, saved_apart(fleet)
+    apart = None if batch is None else batch.apart
     if apart is None:
         return
-    less = round(usd_per_month - apart.total_usd_per_month, 2)
     parts = " + ".join(f"{part.instances} × {part.instance_type} {_PAID[part.purchase]}" for part in apart.batch_parts)
     kept = f" with {rounded(apart.beside_items)} items a run" if apart.beside_items else ""
     own = "the other items" if kept else "the batch work"

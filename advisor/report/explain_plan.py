@@ -18,7 +18,7 @@ from advisor.plan.explain.why import SEARCHED_TO, Contender, LoadRange, PriceCha
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import read_question
 from advisor.plan.values import Plan
-from advisor.plan.words import beside_words, count_words, group_count_words
+from advisor.plan.words import apart_words, beside_words, count_words, group_count_words
 from advisor.records import dataclass
 from advisor.report.fleet_words import (
     confirmation_words,
@@ -76,7 +76,13 @@ def outcome_sections(outcome: Outcome) -> list[Section]:
     title = f"{fleet_words(fleet)} at {usd(fleet.cost.total_usd_per_month)} a month"
     title = f"{REFUSED} {title}" if outcome.refused else f"{title} is recommended"
     seated = [f"{SEATED} {outcome.seated_on}: this is of a fleet of its own"] if outcome.seated_on else []
-    lines = [*seated, *fleet_lines(fleet, outcome.within_ratio), *beside_words(fleet), *_next_words(outcome)]
+    lines = [
+        *seated,
+        *fleet_lines(fleet, outcome.within_ratio),
+        *beside_words(fleet),
+        *apart_words(fleet),
+        *_next_words(outcome),
+    ]
     scaling = Section("how it scales", tuple(scaling_lines(fleet)))
     return [Section(title, tuple(lines)), group_section(fleet), *detail_sections(fleet), scaling]
 

@@ -14,12 +14,14 @@ from advisor.plan.problem.limits import Constraint
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import CurrentCost, Plan
 from advisor.plan.words import (
+    apart_words,
     beside_words,
     count_words,
     hours_words,
     least_share_words,
     replayed_run_words,
     replayed_words,
+    saved_apart,
     spare_hours,
     start_hours,
     today_short_words,
@@ -191,11 +193,14 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
 
 
 def _fleet_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
+    apart, leads = apart_words(fleet), _is_better_apart(plan, fleet)
+    yield from apart if leads else ()
     yield _replay_words(plan, fleet)
     yield from _closed_loop_words(plan)
     yield from _capped_words(plan)
     yield from _beyond_planned_words(plan, fleet)
     yield from beside_words(fleet)
+    yield from apart
     yield from _obligation_words(fleet)
     yield from price_words(fleet)
     yield from _traffic_words(plan, fleet)
@@ -212,6 +217,12 @@ def _fleet_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
     yield from _weight_words(plan, fleet)
     yield from _zone_words(fleet)
     yield from _place_words(plan, fleet)
+
+
+def _is_better_apart(plan: Plan, fleet: Fleet) -> bool:
+    """Whether two workloads save more of the cost of both than one file is worth (``limits.simplicity``)."""
+    saved = saved_apart(fleet)
+    return saved > 0 and saved > plan.workload["limits"]["simplicity"] * fleet.cost.total_usd_per_month
 
 
 def _capped_words(plan: Plan) -> Iterator[str]:
