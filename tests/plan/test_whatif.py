@@ -151,7 +151,7 @@ def test_regions_that_nobody_named_are_written_out_anew(text, left):
         (
             "foo=1",
             "unknown key 'foo'",
-            "are known, such as slo.ttft_p95, slo.tpot_p95, slo.e2e_p95, slo.latency, demand",
+            "are known, such as slo.ttft_p95, slo.tpot_p95, slo.e2e_p95, slo.latency, horizon, demand",
         ),
         ("limits.zone=3", "unknown key 'limits.zone'", "limits.zones"),
         ("slo.tpot_p95=30", "'30' is not a duration", "50ms"),
