@@ -103,6 +103,43 @@ def test_what_is_stated_as_left_keeps_the_slo(survive, counts, on_spot, headroom
         assert validator.in_full(confirmed).confirmation.reached
 
 
+ADDED_NOISE = 0.01
+"""Share of the requests by which two replays differ where a split sends the same requests to other replicas."""
+
+
+def least_after_a_failure(formulation, counts, on_spot):
+    """The least share in time in the busiest stretch without a machine of each target of a mix."""
+    groups = tuple(
+        Allocation(pool, pool.tariffs[spot], (count,) * len(formulation.problem.hours))
+        for pool, spot, count in zip(formulation.problem.pools, on_spot, counts, strict=False)
+    )
+    fleet = loaded_by_capacity(formulation.problem, FleetSolution(groups, {}, 0.0, 0.0, proven=False))
+    formulation, fleet = formulation.by_hours(fleet)
+    groups, routes = TRIALS._groups(formulation, fleet), tuple(routes_of(formulation, fleet))
+    failures = TRIALS._failures(groups, lambda _: routes, every=True, whole=True)
+    return min(failure.share for failure in failures)
+
+
+TRIALS = ReplayValidator(*POSED[Survive.INSTANCE])._trials
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    counts=st.lists(st.integers(2, 6), min_size=1, max_size=3),
+    on_spot=st.lists(st.booleans(), min_size=3, max_size=3),
+    raised=st.integers(0, 2),
+)
+@example(counts=[1, 2], on_spot=[False, True, False], raised=0)
+def test_an_instance_more_keeps_as_many_requests_after_a_failure(counts, on_spot, raised):
+    """Weights follow what failures leave of each target, as long as none has one machine alone."""
+    formulation, _ = POSED[Survive.INSTANCE]
+    more = [count + (at == raised % len(counts)) for at, count in enumerate(counts)]
+
+    before, after = (least_after_a_failure(formulation, each, on_spot) for each in (counts, more))
+
+    assert after >= before - ADDED_NOISE
+
+
 GOOGLE = (
     offer("g2-standard-4", on_demand=0.70, spot=0.25, region="us-east4", provider="gcp"),
     offer("g2-standard-24", on_demand=2.0, spot=0.75, region="us-east4", provider="gcp"),

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.objective import answering, transfer_usd_per_month
@@ -152,6 +153,53 @@ def test_a_failure_hits_every_target_alike(problem):
     groups = tuple(replace(group, pool=group.pool.slower(1.3)) for group in fleet.allocations)
     with_headroom = weights(slower, replace(fleet, allocations=groups))
     assert all(share.item() == pytest.approx(with_headroom[target].item()) for target, share in of_target.items())
+
+
+def highest_after_a_failure(rates, counts):
+    """Busy share of the busiest instance without one of each target in turn, at the highest planned rate of 1."""
+    pools = [pool_of(f"{at}", rate) for at, rate in enumerate(rates)]
+    problem = problem_of(*pools, planned=(1.0,), limits=Limits(survive=Survive.INSTANCE))
+    fleet = fleet_of(*((pool, (count,)) for pool, count in zip(pools, counts, strict=True)))
+    shares = [weights(problem, fleet)[pool.key].item() for pool in pools]
+    highest = 0.0
+    for lost in range(len(counts)):
+        left = [count - (at == lost) for at, count in enumerate(counts)]
+        sent = sum(share for share, count in zip(shares, left, strict=True) if count)
+        busy = [share / sent / count / rate for share, count, rate in zip(shares, left, rates, strict=True) if count]
+        highest = max(highest, *busy)
+    return highest
+
+
+@few
+@given(
+    rates=st.lists(st.floats(1, 10), min_size=2, max_size=3, unique=True),
+    counts=st.lists(st.integers(2, 5), min_size=3, max_size=3),
+    raised=st.integers(0, 1),
+)
+def test_an_instance_more_leaves_none_busier_after_a_failure(rates, counts, raised):
+    """Where no target has one instance alone, whose part the others would take."""
+    counts = counts[: len(rates)]
+    more = [count + (at == raised) for at, count in enumerate(counts)]
+
+    assert highest_after_a_failure(rates, more) <= highest_after_a_failure(rates, counts) * (1 + 1e-9)
+
+
+def test_a_second_machine_of_a_target_takes_no_more_from_others_than_the_first():
+    """Two targets of one machine count in full, since others take the part of either; two machines of one count as one.
+
+    If one of two large machines fails, the other keeps 80% of all requests beside two small ones of a kind, and 71%
+    beside one of them and a weaker one.
+    """
+    limits = Limits(survive=Survive.INSTANCE)
+    small, weak, large = pool_of("small", 1.0), pool_of("weak", 0.6), pool_of("large", 4.0)
+    problem = problem_of(small, weak, large, planned=(1.0,), limits=limits)
+
+    of_large = [
+        weights(problem, fleet_of(*others, (large, (2,))))["large"].item()
+        for others in ([(small, (1,))], [(small, (2,))], [(small, (1,)), (weak, (1,))])
+    ]
+
+    assert of_large == pytest.approx([0.8, 0.8, 4 / 5.6])
 
 
 def test_balancers_that_split_by_what_is_up_count_on_all_instances():
