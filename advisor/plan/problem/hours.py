@@ -14,7 +14,7 @@ import numpy.typing as npt
 from advisor.demand.forecast import BATCH
 from advisor.demand.values import BatchRun, Forecast
 from advisor.plan.problem.charges import alone_usd_per_month, way_of
-from advisor.plan.problem.formulas import idle_hours, least_instances, mix_rate
+from advisor.plan.problem.formulas import Part, idle_hours, least_instances, mix_rate, share_without
 from advisor.plan.problem.limits import IN_PROPORTION, caps_in_proportion
 from advisor.plan.problem.values import Floats, HourClass, Pool, Problem, PurchaseOption, Tariff
 from advisor.records import dataclass, replace
@@ -103,11 +103,25 @@ def run_costs(problem: Problem, run: BatchRun, items: float) -> Iterator[tuple[P
         for tariff in pool.tariffs if rate > 0 else ():
             if not tariff.paid.always:
                 lost = rate * pool.lead_hours * SECONDS_PER_HOUR * (tariff.paid is PurchaseOption.SPOT)
-                instances = least_instances(problem, (items + lost) / work_s, np.array([rate]))[0]
+                planned = (items + lost) / work_s
+                instances = least_instances(problem, planned, np.array([rate]))[0]
+                instances = np.maximum(instances, _least_over_zones(problem, pool, tariff, planned / rate))
                 usd = _usd(pool, tariff, instances, np.arange(1.0, work_s.size + 1), stretches)
                 if tariff.paid is PurchaseOption.SERVERLESS:
                     usd = np.full(work_s.size, items / rate / SECONDS_PER_HOUR * tariff.all_usd_per_hour)
                 yield pool, tariff, np.where(_allowed(problem, pool, tariff, instances), usd, np.inf)
+
+
+def _least_over_zones(problem: Problem, pool: Pool, tariff: Tariff, loads: Floats) -> Floats:
+    """Instances of which enough are left without those of a zone, or of spot in a zone: at least so many.
+
+    *loads*: instances that the work takes. Where all of a pool are in one zone, as many are elsewhere.
+    """
+    parts = (Part.ZONE, Part.SUPPLY) if tariff.paid is PurchaseOption.SPOT else (Part.ZONE,)
+    share = max(share_without(problem.limits, part) for part in parts)
+    left = np.ceil(share * loads - ROUNDING)
+    least: Floats = left + np.ceil(left / (max(pool.zones, 2) - 1))
+    return least
 
 
 def _usd(pool: Pool, tariff: Tariff, instances: Floats, hours: Floats, stretches: Floats) -> Floats:

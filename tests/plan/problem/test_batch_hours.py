@@ -69,6 +69,24 @@ def test_an_interruption_of_spot_has_to_fit():
     assert batch_hours(posed(pool_of(rate=1.0, lead_hours=0.5, tariffs=(spot,))), EIGHT, items) == 4
 
 
+def test_spot_that_may_be_withdrawn_takes_two_machines_for_half_as_long():
+    """Half of 5.8 h of work has to go on without a zone's spot: two machines in any hours, so three hours, not six."""
+    pool = pool_of(rate=1.0, zones=3, tariffs=(Tariff(PurchaseOption.SPOT, 1.0),))
+    half = replace(posed(pool), limits=Limits(fault_tolerant_ratio=0.5))
+
+    assert batch_hours(posed(pool), EIGHT, 5.8 * 3600) == 6
+    assert batch_hours(half, EIGHT, 5.8 * 3600) == 3
+    assert cheapest_run(half, EIGHT, 5.8 * 3600)[[2, 5]].tolist() == [2 * 3, 2 * 6]
+
+
+@pytest.mark.parametrize(("zones", "machines"), [(1, 4), (2, 4), (3, 3), (4, 3)])
+def test_enough_machines_are_left_without_a_zone(zones, machines):
+    """Two machines' work over 3 zones takes three of which one fails; over two, or in one alone, twice as many."""
+    lasting = posed(pool_of(rate=1.0, usd=1.0, zones=zones), survive=Survive.ZONE)
+
+    assert cheapest_run(lasting, EIGHT, 15.5 * 3600)[7] == pytest.approx(8 * machines)
+
+
 def test_limits_on_machines_make_runs_longer():
     """At most one replica: two machines for three hours are out, one for six is not; N+1 doubles what one hour takes."""
     assert batch_hours(posed(pool_of(rate=1.0), max_replicas=1), EIGHT, 5.8 * 3600) == 6
