@@ -150,11 +150,24 @@ def _champions(items: _Items) -> _Items:
 
 def _without(items: _Items, others: _Items, problem: Problem) -> _Items:
     """The items that not enough of the others could stand in for."""
-    blocks = np.split(np.arange(items.usd.size), range(BLOCK, items.usd.size, BLOCK))
-    if len(blocks) == 1:
+    if items.usd.size <= BLOCK:
         return items.take(np.flatnonzero(~_dominated(items, others, problem)))
-    kept = [block[~_dominated(items.take(block), others, problem)] for block in blocks]
-    return items.take(np.concatenate(kept))
+    kept = [
+        block[~_dominated(items.take(block), others.take(near), problem)]
+        for group, near in _near(items, others, problem)
+        for block in np.split(group, range(BLOCK, group.size, BLOCK))
+    ]
+    return items.take(np.sort(np.concatenate(kept)))
+
+
+def _near(items: _Items, others: _Items, problem: Problem) -> Iterator[tuple[Positions, Positions]]:
+    """Groups of the items, each with the others that may stand in where regions charge: there, or not on hosts."""
+    if not problem.charges:
+        yield np.arange(items.usd.size), np.arange(others.usd.size)
+        return
+    for place in np.unique(items.places):
+        near = ~others.on_hosts | (others.places == place)
+        yield np.flatnonzero(items.places == place), np.flatnonzero(near)
 
 
 def _pools(pools: Sequence[Pool], items: _Items) -> tuple[Pool, ...]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from advisor.plan.problem.formulas import Part, share_without
 from advisor.plan.problem.values import Infeasible, PurchaseOption, Tariff
+from advisor.plan.solve import dominance
 from advisor.plan.solve.dominance import shortest_run_hours, without_dominated
 from advisor.workload.values import Limits, Survive
 from plan.fleet.problems import (
@@ -243,3 +244,15 @@ def test_most_of_many_pools_is_left_out():
         ("p0", [PurchaseOption.ON_DEMAND, PurchaseOption.SPOT]),
         ("p1", [PurchaseOption.SPOT]),
     ]
+
+
+@few
+@given(problems(columns=6))
+def test_pools_of_each_region_by_themselves_leave_out_what_all_together_do(problem):
+    """Where regions charge, many pools are compared within their regions: the same are left out."""
+    whole = [(pool.key, pool.tariffs) for pool in without_dominated(problem).pools]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dominance, "BLOCK", 1)
+
+        assert [(pool.key, pool.tariffs) for pool in without_dominated(problem).pools] == whole
