@@ -23,7 +23,7 @@ from advisor.performance.model import PerformanceModel, load_model
 from advisor.performance.stage import times_of
 from advisor.pipeline import BEST, BRIEF, Answer, answer
 from advisor.plan.document import plan_from_json, plan_to_json
-from advisor.plan.estate.assemble import assemble, workload_row
+from advisor.plan.estate.assemble import assemble, with_today, workload_row
 from advisor.plan.estate.divide import Shares, contention_of, divide
 from advisor.plan.estate.packing import Confirm
 from advisor.plan.estate.seats import Seat, on_a_part, times_slower
@@ -163,10 +163,10 @@ def plan_estate(
         ]
         parts |= _plan(again, run, watch, "workloads that share")
     confirm = _confirm(parts, calibration)
-    estate = assemble(list(parts.values()), shares, terms, load_catalog(), confirm)
+    estate = with_today(assemble(list(parts.values()), shares, terms, load_catalog(), confirm))
     joined = list(_joined(parts, shares, terms, calibration))
     together = assemble(_with_bases(parts, joined), shares, terms, load_catalog(), confirm) if joined else estate
-    together = _with_savings(together, [deployment.base for deployment in joined])
+    together = with_today(_with_savings(together, [deployment.base for deployment in joined]))
     if together.totals.total_usd_per_month < estate.totals.total_usd_per_month:
         plans = {deployment.base.plan: deployment.plan_text for deployment in joined}
         return Planned(together, {file: _seated(part, together) for file, part in parts.items()} | plans)

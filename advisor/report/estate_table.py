@@ -19,9 +19,16 @@ _SEAT_HEADERS = ("seat", "machine", "serves", "req/s", "busy", "GiB", "sharers",
 _COMMITMENT_HEADERS = ("commit to", "as", "count", "in use", "saves USD/month")
 _SHARED_HEADERS = ("shared limit", "of", "used", "limit", "unit")
 _TITLES = ("workloads", "one base", "shared machines", "seats", "shared commitments", "shared limits")
-_SAVED = "saves USD/month"
-"""Against what each workload states to run today."""
-_SENTENCES = {"serves": 14, "fleet": 24, "workloads on each accelerator": 24, "shared machine": 20, "commit to": 16}
+_TODAY_HEADERS = ("today USD/month", "saves USD/month")
+"""Of what each workload states to run today, where any does."""
+_SENTENCES = {
+    "serves": 14,
+    "fleet": 24,
+    "workloads on each accelerator": 24,
+    "shared machine": 20,
+    "commit to": 16,
+    "today USD/month": 15,
+}
 """Columns that wrap, and the characters that they keep."""
 Render = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 
@@ -47,6 +54,7 @@ def totals(estate: Estate) -> list[str]:
     sums, together = estate.totals, estate.together
     lines = [f"{sums.planned} of {sums.workloads} workloads planned: {usd(sums.total_usd_per_month)} a month"]
     lines += [f"= {_terms(estate)}"] if estate.shared_machines else []
+    lines += _today_words(estate)
     if sums.machines_saved_usd_per_month:
         lines.append(f"shared machines save {usd(sums.machines_saved_usd_per_month)} a month")
     if estate.packing_gap_ratio:
@@ -81,6 +89,28 @@ def totals(estate: Estate) -> list[str]:
         f"{use.used:,g} would do"
         for use in estate.conflict
     ]
+    return lines
+
+
+def _today_words(estate: Estate) -> list[str]:
+    """Sentences on what runs today against the same workloads' part of the estate, and on who misses the SLO today."""
+    today, saved = estate.totals.today_usd_per_month, estate.totals.saved_usd_per_month
+    if today is None or saved is None:
+        return []
+    stated = [row for row in estate.workloads if row.today_usd_per_month is not None]
+    which = "the workload that states" if len(stated) == 1 else f"the {len(stated)} workloads that state"
+    shares = estate.shared_commitments or any(row.shared_machine is not None for row in stated)
+    parts = " (what is shared is divided by the cost of each workload's own fleet)" if shares else ""
+    difference = f"{usd(abs(saved))} {'less' if saved >= 0 else 'more'}"
+    lines = [
+        f"today {which} `current` cost {usd(today)} a month, in this estate {usd(today - saved)}: {difference}{parts}"
+    ]
+    missed = [row.file for row in stated if row.today_slo_kept is False]
+    if missed:
+        lines.append(
+            f"what runs today is predicted to miss the SLO of {', '.join(missed)}, which the estate keeps; where users "
+            "see it kept, state current.measured"
+        )
     return lines
 
 
@@ -187,8 +217,10 @@ def _blocks(estate: Estate, render: Render) -> list[str]:
 
 def estate_tables(estate: Estate) -> dict[str, tuple[Sequence[str], Sequence[Sequence[str]]]]:
     """Headers and rows of each table, by its title."""
+    has_today = any(row.today_usd_per_month is not None for row in estate.workloads)
+    headers = (*_HEADERS, *(_TODAY_HEADERS if has_today else ()))
     tables: tuple[tuple[Sequence[str], Sequence[Sequence[str]]], ...] = (
-        ((*_HEADERS, _SAVED), [_cells(workload, estate) for workload in estate.workloads]),
+        (headers, [_cells(workload, estate)[: len(headers)] for workload in estate.workloads]),
         (
             _BASE_HEADERS,
             [
@@ -229,7 +261,7 @@ def estate_tables(estate: Estate) -> dict[str, tuple[Sequence[str], Sequence[Seq
 
 def _cells(row: WorkloadRow, estate: Estate) -> tuple[str, ...]:
     if row.status != PLANNED:
-        return row.file, row.status, "–", "–", "–", "–"
+        return row.file, row.status, "–", "–", "–", *_today_cells(row)
     at = row.shared_machine
     base = next((at for at, joined in enumerate(estate.joined, start=1) if row.file in joined.workloads), None)
     fleet = row.fleet if base is None else f"with the others on base {base}"
@@ -244,8 +276,16 @@ def _cells(row: WorkloadRow, estate: Estate) -> tuple[str, ...]:
         _usd_words(row, is_joined=base is not None),
         kept,
         f"{row.gap_ratio:.2%}" if row.gap_ratio is not None and at is None and base is None else "–",
-        "–" if row.saved_usd_per_month is None else f"{row.saved_usd_per_month:,.2f}",
+        *_today_cells(row),
     )
+
+
+def _today_cells(row: WorkloadRow) -> tuple[str, str]:
+    """Cost of what runs today, said to miss the SLO or not to be judged, and what the estate saves of it."""
+    if row.today_usd_per_month is None or row.saved_usd_per_month is None:
+        return "–", "–"
+    judged = {True: "", False: ", misses the SLO", None: ", not judged"}[row.today_slo_kept]
+    return f"{row.today_usd_per_month:,.2f}{judged}", f"{row.saved_usd_per_month:,.2f}"
 
 
 def _usd_words(row: WorkloadRow, *, is_joined: bool) -> str:

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from advisor.plan.estate.assemble import workload_row
+from advisor.plan.estate.assemble import with_today, workload_row
+from advisor.plan.estate.packing import SharedMachine
 from advisor.plan.estate.values import Estate, EstateTotals, Together
 from advisor.plan.values import ComparedLatency
 from advisor.report.estate_table import estate_table
@@ -33,6 +34,43 @@ def test_what_is_saved_stands_in_its_row():
     assert savings == [None, spot_plan().savings.usd_per_month, None]
     assert f"{savings[1]:,.2f}" in text
     assert "saves USD/month" in text
+
+
+def test_an_estate_without_what_runs_today_has_no_columns_for_it():
+    """Neither cost nor saving, in the table or below it."""
+    text = estate_table(estate_of(ROWS[0], ROWS[2]))
+
+    assert "saves" not in text
+    assert "today" not in text
+
+
+def test_today_is_compared_with_the_part_of_the_estate():
+    """A part of a shared machine by the cost of fleets of their own, less than today; who misses the SLO is marked."""
+    machine = SharedMachine("aws", "us-east-1", "g6e.xlarge", "", 1, (("a.yaml", "b.yaml"),), 300.0, 900.0, (), (), ())
+    own = replace(ROWS[1], file="own.yaml", usd_per_month=500.0, today_usd_per_month=400.0, today_slo_kept=False)
+    seated = replace(own, file="a.yaml", shared_machine=0, beside_usd_per_month=10.0, today_slo_kept=None)
+    other = replace(ROWS[0], file="b.yaml", usd_per_month=1000.0, shared_machine=0, beside_usd_per_month=20.0)
+    estate = with_today(replace(estate_of(own, seated, other), shared_machines=(machine,)))
+    text = estate_table(estate)
+
+    assert [row.saved_usd_per_month for row in estate.workloads] == [-100.0, 400.0 - 10.0 - 100.0, None]
+    assert (estate.totals.today_usd_per_month, estate.totals.saved_usd_per_month) == (800.0, 190.0)
+    assert "the 2 workloads that state `current` cost $800.00 a month, in this estate $610.00: $190.00 less" in text
+    assert "400.00, misses the SLO" in text
+    assert "400.00, not judged" in text
+    assert "predicted to miss the SLO of own.yaml" in text
+
+
+def test_commitments_of_all_are_divided_by_the_cost_of_each():
+    """The parts of all workloads are the total of the estate where each states what runs."""
+    rows = [
+        replace(ROWS[1], file=f"{usd}.yaml", usd_per_month=usd, today_usd_per_month=1000.0) for usd in (300.0, 900.0)
+    ]
+    sums = replace(estate_of().totals, commitments_saved_usd_per_month=120.0, total_usd_per_month=1080.0)
+    estate = with_today(replace(estate_of(*rows), totals=sums))
+
+    assert [row.saved_usd_per_month for row in estate.workloads] == [1000.0 - 270.0, 1000.0 - 810.0]
+    assert estate.totals.saved_usd_per_month == 2000.0 - sums.total_usd_per_month
 
 
 def test_a_measured_latency_far_above_its_prediction_is_said_below_the_table():

@@ -7,7 +7,7 @@ from advisor import __version__
 from advisor.catalog import Catalog
 from advisor.cost.services import disk_usd_per_month, hourly_to_monthly
 from advisor.plan.document import plain
-from advisor.plan.doubts import is_refused, refusal_words
+from advisor.plan.doubts import is_refused, refusal_words, wanted_ratio
 from advisor.plan.estate.divide import Shares
 from advisor.plan.estate.packing import Confirm, SharedMachine, SharedPacking, SlotTenant, share_machines
 from advisor.plan.estate.terms import MARKETS, ResourceUse, Sharing, Terms, limits_of, totals
@@ -63,7 +63,15 @@ def workload_row(file: str, plan: Plan) -> WorkloadRow:
         saved_usd_per_month=plan.savings.usd_per_month if plan.savings and fleet else None,
         slower=plan.current.slower if plan.current else (),
         is_brief=BRIEF_NOTE in plan.notes,
+        today_usd_per_month=plan.current.total_usd_per_month if plan.current and plan.savings and fleet else None,
+        today_slo_kept=_today_slo_kept(plan),
     )
+
+
+def _today_slo_kept(plan: Plan) -> bool | None:
+    """Whether what runs today is predicted to keep the SLO; None: nothing is stated to run, or it is not judged."""
+    kept = None if plan.current is None else plan.current.within_slo_ratio
+    return None if kept is None else kept >= wanted_ratio(plan)
 
 
 def _fleet_words(plan: Plan) -> str:
@@ -234,6 +242,42 @@ def _totals(
         commitments_saved_usd_per_month=by_commitments,
         total_usd_per_month=round(fleets - on_machines - by_commitments, 2),
     )
+
+
+def with_today(estate: Estate) -> Estate:
+    """The estate with what each workload and all of them cost less than what they state to run today.
+
+    Each bears of a shared machine, and of what shared commitments save, as much as its own fleet costs of all fleets
+    that it replaces or that commit.
+    """
+    rows = tuple(_with_saving(row, estate) for row in estate.workloads)
+    stated = [row for row in rows if row.today_usd_per_month is not None and row.saved_usd_per_month is not None]
+    if not stated:
+        return estate
+    today = math.fsum(row.today_usd_per_month or 0.0 for row in stated)
+    saved = math.fsum(row.saved_usd_per_month or 0.0 for row in stated)
+    sums = replace(estate.totals, today_usd_per_month=round(today, 2), saved_usd_per_month=round(saved, 2))
+    return replace(estate, workloads=rows, totals=sums)
+
+
+def _with_saving(row: WorkloadRow, estate: Estate) -> WorkloadRow:
+    if row.today_usd_per_month is None:
+        return row
+    return replace(row, saved_usd_per_month=round(row.today_usd_per_month - _part_usd(row, estate), 2))
+
+
+def _part_usd(row: WorkloadRow, estate: Estate) -> float:
+    """USD per month of a workload's part of the estate. Who states what runs is never joined with others on a base."""
+    joined = {file for base in estate.joined for file in base.workloads}
+    alike = [
+        other.usd_per_month or 0.0
+        for other in estate.workloads
+        if other.shared_machine == row.shared_machine and other.file not in joined
+    ]
+    ratio = (row.usd_per_month or 0.0) / (math.fsum(alike) or 1.0)
+    if row.shared_machine is None:
+        return (row.usd_per_month or 0.0) - ratio * estate.totals.commitments_saved_usd_per_month
+    return (row.beside_usd_per_month or 0.0) + ratio * estate.shared_machines[row.shared_machine].usd_per_month
 
 
 def _conflicts(shares: Shares, terms: Terms, sums: EstateTotals) -> list[ResourceUse]:

@@ -380,7 +380,8 @@ class WorkloadRow:
     prices: tuple[PriceDate, ...] = ()
     """Of each group of the fleet."""
     saved_usd_per_month: float | None = None
-    """Cost of what runs today less that of the fleet; None where nothing is stated to run, or there is no fleet."""
+    """Cost of what runs today less that of its part of the estate; None where nothing is stated to run, or there is no
+    fleet."""
     slower: tuple[ComparedLatency, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
     """Latencies that are measured today far above their prediction."""
     beside_usd_per_month: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
@@ -388,6 +389,10 @@ class WorkloadRow:
     transfer; None: it has a fleet of its own."""
     is_brief: bool = field(default=False, metadata=OMITTED_AT_DEFAULT)
     """Whether its plan is brief, so that the file alone may have another fleet at another cost."""
+    today_usd_per_month: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Cost of what runs today; None: nothing is stated to run, or it has no fleet to compare it with."""
+    today_slo_kept: bool | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Whether what runs today keeps the SLO, as predicted; None: not judged."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -425,6 +430,10 @@ class EstateTotals:
     total_usd_per_month: float
     bases_saved_usd_per_month: float = field(default=0.0, metadata=OMITTED_AT_DEFAULT)
     """By workloads with LoRA adapters on one base that are deployed together."""
+    today_usd_per_month: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Cost of what runs today for the planned workloads that state it; None: none does."""
+    saved_usd_per_month: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """That less the parts of the estate of the same workloads."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,9 +73,9 @@ def _estate_facts(estate: Estate) -> Iterator[tuple[str, str]]:
     sums = estate.totals
     yield "a month", usd(sums.total_usd_per_month)
     yield "workloads planned", f"{sums.planned:,} of {sums.workloads:,}"
-    saved = [row.saved_usd_per_month for row in estate.workloads if row.saved_usd_per_month is not None]
-    if saved:
-        yield f"less than today a month, of {len(saved):,} workloads that say what runs", usd(sum(saved))
+    if sums.saved_usd_per_month is not None:
+        stated = sum(row.today_usd_per_month is not None for row in estate.workloads)
+        yield f"less than today a month, of {stated:,} workloads that say what runs", usd(sums.saved_usd_per_month)
 
 
 def _bars(estate: Estate) -> Iterator[Bar]:
