@@ -177,7 +177,7 @@ def why_section(why: Why, what_if: WhatIf | None = None) -> Section:
     if why.wins or why.load or any(target.looser_ms or target.tighter_ms for target in why.targets):
         lines += [_target_words(target, wins=why.wins) for target in why.targets]
         lines.append(_load_words(why.load, f"{demand} demand", wins=why.wins))
-    else:
+    elif not _lifted_otherwise(why):
         lines.append(
             f"no target up to 16 times looser or tighter and no demand from 1/16 to 16 times {demand} "
             + ("takes it out of the cheapest fleet" if why.wins else "brings it into the cheapest fleet found")
@@ -186,6 +186,12 @@ def why_section(why: Why, what_if: WhatIf | None = None) -> Section:
         lifted = f" → lifted by {obstacle.lifted_by}" if obstacle.lifted_by else ""
         lines.append(f"{obstacle.code} ({obstacle.count}): {obstacle.message}{lifted}")
     return Section(f"{name} {_verdict(why)}", tuple(lines))
+
+
+def _lifted_otherwise(why: Why) -> bool:
+    """Whether what keeps it from serving is lifted by something else than a target, so that it may win then."""
+    named = [obstacle.lifted_by for obstacle in why.obstacles if obstacle.lifted_by]
+    return why.contender is None and any(not lifted_by.startswith("slo.") for lifted_by in named)
 
 
 def _own_words(why: Why) -> Iterator[str]:

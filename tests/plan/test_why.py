@@ -321,11 +321,21 @@ def test_more_memory_lifts_a_reason_only_in_the_layout_that_is_rejected():
     """A model that whole accelerators hold is in no slice of them at any share of its memory or in wider weights."""
     question = asked(model="Qwen/Qwen3-32B", precisions=("bf16",), limits=Limits(max_usd_per_month=100))
     (reason,) = (each for each in explained("p5.48xlarge", question).obstacles if each.code == "memory")
-    precisions = reason.lifted_by.removeprefix("precisions=").split("+")
 
     assert "mig" in reason.message
-    assert "int4" in precisions
-    assert not {"fp32", "fp16"} & set(precisions)
+    assert reason.lifted_by == "precisions=fp8"
+
+
+def test_a_precision_that_an_accelerator_lacks_is_lifted_by_the_nearest_that_it_has():
+    """T4 has no bf16: fp16 suffices, no other is named, and no target or load is said to change nothing."""
+    question = asked(model="Qwen/Qwen3-1.7B", precisions=("bf16",))
+    found = explained("g4dn.xlarge", question)
+    (reason,) = (each for each in found.obstacles if each.code == "precision_unsupported")
+    lifted, _, _ = what_if(question, CATALOG, reason.lifted_by)
+
+    assert reason.lifted_by == "precisions=fp16"
+    assert not any(each.code == "precision_unsupported" for each in explained("g4dn.xlarge", lifted).obstacles)
+    assert not any("no target up to" in line for line in why_section(found).lines)
 
 
 @pytest.mark.sampled(4)

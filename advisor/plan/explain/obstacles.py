@@ -34,6 +34,8 @@ _REGIONS_NAMED = 3
 _MOST_UTILIZATION = 0.95
 """Share of an accelerator's memory that a server can be given without running out beside it."""
 _LEAST_WITHIN = 0.5
+_TWICE_AS_WIDE = "fp32"
+"""Precision wider than weights are published in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +134,13 @@ def lifted_by_share(kept_ratio: float, unavoidable_late_ratio: float = 0.0) -> s
 
 
 def _other_precisions(rejection: Rejection, requirements: Requirements, catalog: Catalog) -> str:
-    """Precisions that were not asked for and would fit the rejected layout."""
+    """The widest precision that was not asked for and fits the rejected layout; fp32 where no other does."""
     machine = catalog.instance_type(rejection.provider, rejection.instance_type)
     others = tuple(precision for precision in PRECISIONS if precision not in requirements.workload.precisions)
     asked = replace(requirements, workload=replace(requirements.workload, precisions=others))
     fitting = list(_in_layout(rejection, machine, asked, catalog))
-    named = (other for other in others if any(candidate.is_in((other,)) for candidate in fitting))
-    return f"precisions={'+'.join(named)}" if fitting else ""
+    served = [other for other in others if any(candidate.is_in((other,)) for candidate in fitting)]
+    return f"precisions={min(served, key=lambda other: other == _TWICE_AS_WIDE)}" if served else ""
 
 
 def _in_layout(
