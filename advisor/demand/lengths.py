@@ -86,7 +86,7 @@ def one_size_demand(
 
 
 _NORMAL = NormalDist()
-_LONGEST_SHARE = 0.999
+LONGEST_SHARE = 0.999
 """Share of the requests that are no longer than the longest, where that is not stated."""
 _EDGES = (
     0.0, 0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.91, 0.94, 0.96, 0.97, 0.9775, 0.9825, 0.9865, 0.99,
@@ -117,7 +117,7 @@ class LengthSpread:
     @property
     def most(self) -> float:
         """The longest length there is."""
-        return self.quantile(_LONGEST_SHARE) if self.longest is None else self.longest
+        return self.quantile(LONGEST_SHARE) if self.longest is None else self.longest
 
     @property
     def mean(self) -> float:

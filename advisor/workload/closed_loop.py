@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from advisor.demand.lengths import LengthSpread, batch_demand, declared_demand
+from advisor.demand.lengths import LONGEST_SHARE, LengthSpread, batch_demand, declared_demand
+from advisor.demand.trace_columns import LONGEST_RECORDING_SECONDS
 from advisor.demand.values import (
     ArrivalRate,
     BatchBeside,
@@ -124,8 +125,16 @@ def _of_lengths(demand: Demand, declared: DeclaredDemand, workload: Workload, mo
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         longest_request_tokens=input_tokens.max + output_tokens.max,
-        notes=(f"{note}: a trace is better",),
+        notes=(f"{note}{_cut_words(size)}: a trace is better",),
     )
+
+
+def _cut_words(spread: LengthSpread | None) -> str:
+    """Clause on recordings that are cut at the longest that is planned, since no maximum is stated."""
+    most = LONGEST_RECORDING_SECONDS
+    if spread is None or spread.longest != most or spread.quantile(LONGEST_SHARE) <= most:
+        return ""
+    return f", cut at {most:,.0f} s, the longest that is planned"
 
 
 def _cells(

@@ -101,10 +101,6 @@ def test_sizes_of_other_kinds(tmp_path, model, declared, median, longest):
             "{requests_per_second: 6, input_tokens: {p50: 1, p95: 900000}, output_tokens: 200}",
             "the longest is 1.54e+11",
         ),
-        (
-            "{requests_per_second: 6, audio_seconds: {p50: 0.001, p95: 30}}",
-            "demand.declared.audio_seconds: with these quantiles the longest is 257,806",
-        ),
         ("{requests_per_second: 6, audio_seconds: {p50: 30, p95: 4001}}", "audio_seconds.p95: 4001 is out of range"),
         ("{requests_per_second: 6, audio_seconds: {p50: 30, p95: 90, max: 4001}}", "max: 4001 is out of range"),
         ("{requests_per_second: 6, audio_seconds: 4001}", "audio_seconds: 4001 is out of range"),
@@ -136,6 +132,18 @@ def test_a_recording_is_at_most_as_long_as_in_a_trace(tmp_path):
     for declared in ("4000", "{p50: 0.001, p95: 30, max: 4000}"):
         text = f"{{requests_per_second: 6, audio_seconds: {declared}}}"
         assert demand_of(tmp_path, text, "openai/whisper-large-v3").input_tokens.max <= 4_000_000
+
+
+def test_recordings_without_a_maximum_are_cut_at_the_longest_and_said_to_be(tmp_path):
+    """The 99.9th percentile is above it; shorter ones have no such note."""
+    cut, short = (
+        demand_of(tmp_path, f"{{requests_per_second: 6, audio_seconds: {spread}}}", "openai/whisper-large-v3")
+        for spread in ("{p50: 90, p95: 1200}", "{p50: 30, p95: 90}")
+    )
+
+    assert cut.input_tokens.max == pytest.approx(4_000_000)
+    assert any("cut at 4,000 s, the longest that is planned" in note for note in cut.notes)
+    assert not any("cut at" in note for note in short.notes)
 
 
 def test_lengths_that_differ_are_planned_as_they_are(tmp_path):
