@@ -22,7 +22,7 @@ from advisor.models import find_model
 from advisor.performance.model import PerformanceModel, load_model
 from advisor.performance.stage import times_of
 from advisor.pipeline import BEST, BRIEF, Answer, answer
-from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.plan.document import PLAN_SUFFIX, plan_from_json, plan_to_json
 from advisor.plan.estate.assemble import assemble, with_today, workload_row
 from advisor.plan.estate.divide import Shares, contention_of, divide
 from advisor.plan.estate.packing import Confirm
@@ -43,7 +43,6 @@ from advisor.plan.estate.terms import (
 )
 from advisor.plan.estate.values import (
     FAILED,
-    PLAN_SUFFIX,
     PLANNED,
     Estate,
     JoinedBase,

@@ -30,8 +30,7 @@ from advisor.cli.served import check_served, warn_of_layers
 from advisor.errors import AdvisorError, InputError, NothingFeasible
 from advisor.names import printable
 from advisor.performance.model import load_model
-from advisor.plan.document import plan_from_json
-from advisor.plan.estate.values import PLAN_SUFFIX
+from advisor.plan.document import PLAN_SUFFIX, plan_from_json
 from advisor.plan.locks import DEFAULT_NAME, read_lock
 from advisor.reading import json_of, read_text
 from advisor.records import dataclass, replace

@@ -11,8 +11,9 @@ from advisor.cli.output import STDOUT, Progress, deliver, report_width, tell
 from advisor.cli.served import tell_age, warn_of_holdings, warn_of_layers
 from advisor.errors import InputError, NothingFeasible
 from advisor.estate import plan_estate
+from advisor.plan.document import PLAN_SUFFIX
 from advisor.plan.estate.document import estate_to_json
-from advisor.plan.estate.values import PLAN_SUFFIX, Estate
+from advisor.plan.estate.values import Estate
 from advisor.processes import Spread
 from advisor.records import astuple, replace
 from advisor.report.estate_table import estate_markdown, estate_table, obstacles, totals

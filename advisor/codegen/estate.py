@@ -28,10 +28,10 @@ from advisor.codegen.targets.managed_kubernetes import own_namespace
 from advisor.codegen.writing.record import FOLDER
 from advisor.deployable import SHARED_ON, SLICES
 from advisor.errors import InputError, NotDeployable
-from advisor.plan.document import plain, plan_from_json
+from advisor.plan.document import PLAN_SUFFIX, plain, plan_from_json
 from advisor.plan.estate.packing import SharedMachine
 from advisor.plan.estate.seats import Seat, Way, thread_percent
-from advisor.plan.estate.values import PLAN_SUFFIX, PLANNED, Estate, JoinedBase, seat_words
+from advisor.plan.estate.values import PLANNED, Estate, JoinedBase, seat_words
 from advisor.plan.fleet.chosen import while_replaced
 from advisor.plan.plain_values import digest
 from advisor.plan.values import Plan

@@ -16,7 +16,10 @@ from advisor.reading import json_of
 
 SCHEMA_PATH = Path(__file__).with_name("plan-v1.schema.json")
 _MEND = "make the plan again, or undo the edit"
+PLAN_SUFFIX = ".plan.json"
+"""Ending of the file of a workload's plan beside an estate."""
 _SHOWN_CHARACTERS = 200
+_SHOWN_PLANS = 6
 _MOST_INSTANCES = 1_000_000
 """Instances of a group: no fleet that is planned has as many."""
 _SIGNIFICANT_DIGITS = 6
@@ -62,7 +65,9 @@ def plan_from_json(text: str, where: str = "plan") -> Plan:
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema != SCHEMA:
         raise InputError(
-            f"the schema is {schema!r}, and this version reads {SCHEMA}", where=where, hint=_other_schema(schema)
+            f"the schema is {schema!r}, and this version reads {SCHEMA}",
+            where=where,
+            hint=_other_schema(document, where),
         )
     refuse_unlike(document, SCHEMA_PATH, where, _MEND)
     plan = typing.cast("Plan", from_plain(Plan, {name: value for name, value in document.items() if name != DIGEST}))
@@ -137,19 +142,31 @@ def as_read(document: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON valu
     return json.loads(json.dumps(document))
 
 
-def _other_schema(schema: object) -> str:
+def _other_schema(document: Any, where: str) -> str:  # noqa: ANN401 - any JSON value
     """Remedy for a document that is not a plan of this version."""
+    schema = document.get("schema") if isinstance(document, dict) else None
     kind, _, version = str(schema).rpartition("/v")
     if kind == SCHEMA.rpartition("/v")[0] and version.isdecimal() and int(version) > int(SCHEMA.rpartition("/v")[2]):
         return "it was made by a newer version of advisor: update this one, or make the plan again with it"
     if str(schema).startswith("advisor.estate/"):
-        return "an estate holds a plan for each of its workloads: give one of those"
+        return _plans_of_estate(document, where)
     if str(schema).startswith("advisor.") and not str(schema).startswith(SCHEMA.rpartition("/")[0]):
         return (
             f"a plan is what `advisor recommend … --format json` writes; a document of {str(schema)[:40]} is shown by "
             "the command that made it, with another --format, or by `advisor report`"
         )
     return "make the plan again with `advisor recommend … --format json -o plan.json`"
+
+
+def _plans_of_estate(document: Mapping[str, Any], where: str) -> str:
+    """Files of the plans that stand beside an estate, to be given in its place."""
+    if "plans" in document:
+        return "this estate holds its plans: `advisor recommend DIRECTORY --output PLANS` writes a file for each"
+    rows = document.get("workloads")
+    files = [str(row.get("file", "")) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    plans = [str((Path(where).parent / file).with_suffix(PLAN_SUFFIX)) for file in files if Path(file).name]
+    more = f" and {len(plans) - _SHOWN_PLANS:,} more" if len(plans) > _SHOWN_PLANS else ""
+    return f"give the plan of one of its workloads: {', '.join(plans[:_SHOWN_PLANS])}{more}"
 
 
 def plain(value: Any, name: str) -> Any:  # noqa: ANN401 - any JSON value

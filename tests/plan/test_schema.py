@@ -112,3 +112,23 @@ def test_a_region_is_as_long_as_a_name():
     with pytest.raises(InputError, match=r"^plan: fleet\.groups\.0\.region: ") as caught:
         plan_from_json(json.dumps(document))
     assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("estate", "told"),
+    [
+        (
+            {"workloads": [{"file": "chat.yaml"}, {"file": "team/mail.yml"}]},
+            "plans/chat.plan.json, plans/team/mail.plan",
+        ),
+        ({"workloads": [{"file": f"{at}.yaml"} for at in range(9)]}, "plans/5.plan.json and 3 more"),
+        ({"workloads": 3}, "give the plan of one of its workloads"),
+        ({"plans": {}}, "this estate holds its plans"),
+    ],
+)
+def test_an_estate_given_as_a_plan_names_the_files_of_its_plans(estate, told):
+    """Beside the estate; the first of many."""
+    with pytest.raises(InputError) as refused:
+        plan_from_json(json.dumps({"schema": "advisor.estate/v1", **estate}), "plans/estate.json")
+
+    assert told in refused.value.hint

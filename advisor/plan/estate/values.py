@@ -308,8 +308,6 @@ def _hit_ratio(questions: Sequence[PlanRequest]) -> float:
 
 
 SCHEMA = "advisor.estate/v1"
-PLAN_SUFFIX = ".plan.json"
-"""Ending of the file of a workload's plan."""
 PLANNED = "planned"
 INFEASIBLE = "infeasible"
 FAILED = "failed"
