@@ -27,7 +27,7 @@ from advisor.units import (
 from advisor.workload.values import Slo
 
 _PAID = {purchase.value: purchase.value.replace("_", " ") for purchase in PurchaseOption}
-_IDLE, _OWN = "on capacity that they leave idle", "on more of it"
+_IDLE, _OWN = "on capacity that they leave idle", "on capacity added for these items"
 _ITEMS: Mapping[Unit, str] = {
     Unit.TOKENS: "output tokens",
     Unit.TEXTS: "texts",

@@ -135,7 +135,7 @@ def _headroom_risks(fleet: Fleet) -> Iterator[str]:
     predicted = [group.requests_per_second_per_replica.value for group in fleet.groups]
     ratio = max((rate / expected for rate, expected in zip(planned, predicted, strict=True)), default=0.0)
     if ratio >= _BEYOND_PREDICTION:
-        yield f"replicas planned at {rounded(ratio)} × the predicted rate"
+        yield f"replicas planned at {rounded(ratio)} × the predicted rate (only the replay holds it)"
 
 
 def _measured_risks(plan: Plan, fleet: Fleet) -> Iterator[str]:
@@ -216,9 +216,9 @@ def close_call_words(plan: Plan, shown: int) -> Iterator[str]:
     most, least = usd(measure_first.recommended_usd_per_month_high), usd(measure_first.rival_usd_per_month_low)
     is_sure = most == usd(plan.recommended.cost.total_usd_per_month)
     yield (
-        f"Too close to call: {named} ({_told(rival)}) may cost as little as {least} a month, and the "
-        f"recommendation "
-        f"{most}{'' if is_sure else ' at most'}{_measurement_words(plan, plan.recommended, measure_first)}."
+        f"Too close to call: {named} ({_told(rival)}) may cost as little as {least} a month, "
+        f"{f'less than the recommendation at {most}' if is_sure else f'and the recommendation {most} at most'}"
+        f"{_measurement_words(plan, plan.recommended, measure_first)}."
     )
 
 

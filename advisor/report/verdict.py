@@ -122,7 +122,8 @@ _TRAFFIC = {
 _WHY_SPARE = {
     "survive: instance": "so that any one instance may fail (limits.survive)",
     "survive: zone": "so that any one zone may fail (limits.survive)",
-    "spot_reroute": "so that others take over where spot is withdrawn (limits.fault_tolerant_ratio)",
+    "spot_reroute": "so that others take over where spot is withdrawn; if requests may wait instead, set "
+    "limits.fault_tolerant_ratio (1: all of them)",
     "min_replicas": "for limits.min_replicas",
     "zones": "for limits.zones",
     "max_changed_instances": "since no more of what runs may change (limits.max_changed_instances)",
@@ -506,7 +507,16 @@ def _today_words(plan: Plan) -> Iterator[str]:
     precision = f" in {current.precision}" if current.precision else ""
     kept = f"{ratio_words(current.within_slo_ratio)} within the SLO{at_the_peak(plan)}{precision}"
     code = current.not_generated and f"; no code is generated for it: {current.not_generated}"
-    yield f"Today: {running} {verb} {kept}; {_needed(current, wanted_ratio(plan))}{code}."
+    yield f"Today: {running} {verb} {kept}; {_needed(current, wanted_ratio(plan))}{code}{_predicted_words(plan)}."
+
+
+def _predicted_words(plan: Plan) -> str:
+    """Clause on what to state where today is predicted to miss the SLO, and no latency that users get is stated."""
+    stated = (plan.question or {}).get("workload", {}).get("current")
+    kept = None if plan.current is None else plan.current.within_slo_ratio
+    if not stated or stated.get("measured") or kept is None or kept >= wanted_ratio(plan):
+        return ""
+    return "; this is predicted, so where users see better, state current.measured"
 
 
 def _needed(current: CurrentCost, within_ratio: float) -> str:

@@ -167,7 +167,7 @@ def planned_beyond(ratio):
         (replace(make_fleet(make_group()), failures=(Failure("one instance of it", 0.0, 0),)), "failure"),
         (make_fleet(make_group(purchase="spot", evidence="roofline")), "prediction, spot"),
         (make_fleet(make_group(evidence="roofline"), confirmed=None), "replay, prediction"),
-        (planned_beyond(2.5), "replicas planned at 2.5 × the predicted rate"),
+        (planned_beyond(2.5), "replicas planned at 2.5 × the predicted rate (only the replay holds it)"),
         (planned_beyond(1.1), "none"),
         (make_fleet(make_group(), forecast=forecast_off_by(0.65)), "forecast off by 65%"),
         (make_fleet(make_group(), forecast=forecast_off_by(0.49)), "none"),
@@ -859,7 +859,19 @@ def test_a_rung_of_todays_machines_says_why_it_costs_less(purchase, counts, comp
     assert row[-1].endswith(words)
 
 
-@pytest.mark.parametrize(("high_ratio", "words"), [(1.0, "$1,234.50."), (1.5, "$1,851.75 at most.")])
+@pytest.mark.parametrize(
+    ("kept", "measured", "is_told"), [(0.5, None, True), (0.5, {"ttft_p95_ms": 300.0}, False), (0.995, None, False)]
+)
+def test_what_to_state_is_told_where_today_is_only_predicted_to_miss_the_slo(kept, measured, is_told):
+    """Not where users' latency is stated, nor where the SLO is kept."""
+    today = CurrentCost("aws", "us-east-1", "g5.12xlarge", "on_demand", 4, 22.69, 16_562.24, kept, 6)
+    plan = with_today(make_plan(make_fleet(make_group())), today)
+    plan = replace(plan, question={"workload": {"current": {"measured": measured}}})
+
+    assert ("where users see better, state current.measured." in lines_of(plan)["Today"]) == is_told
+
+
+@pytest.mark.parametrize(("high_ratio", "words"), [(1.0, "at $1,234.50."), (1.5, "$1,851.75 at most.")])
 def test_a_close_call_names_a_range_only_where_there_is_one(high_ratio, words):
     """A recommendation whose rate is measured costs what it costs."""
     plan = spot_plan()
