@@ -37,7 +37,7 @@ class GuardedTerminal:
         return getattr(self._stream, name)
 
 
-_NEAREST_ASCII = "advisor.nearest_ascii"
+_NEAREST_ASCII = "nearest-ascii"
 _DEFAULT_ERRORS = ("strict", "backslashreplace")
 """Python's own handling of characters beyond a stream's encoding: on stdout, on stderr."""
 
