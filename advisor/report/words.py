@@ -82,7 +82,7 @@ PART_WORDS = {
     "interruptions": "expected interruptions",
     "transfer": "data transfer",
     "switching": "switching",
-    "standing": "load balancers, gateways and logs",
+    "standing": "load balancers, gateways, clusters and logs",
     "response_cache": "response cache",
 }
 """Parts of a fleet's total."""
