@@ -47,6 +47,8 @@ class NodePool:
     """Label that the service itself gives to nodes of the type, as ``key=value``; "": none."""
     command: str
     """Command that makes the pool; what is filled in stands after ``$``."""
+    remark: OptionalText
+    """What a reader of the command must know, filled in likewise; "": nothing."""
     spot: OptionalText
     """Added to the command for nodes that the provider may take back; "": it sells none."""
     autoscaling: OptionalText

@@ -248,7 +248,8 @@ def part_rows(cost: FleetCost, unit: Unit, serving: Sequence[Option | FleetGroup
     yield Row("Expected spot interruptions", f"{usd(cost.interruptions_usd_per_month)} a month")
     yield Row("Data transfer to the users", f"{usd(cost.transfer_usd_per_month)} a month")
     yield Row("Putting new types into service", f"{usd(cost.switching_usd_per_month)} a month")
-    yield Row("Total", f"{usd(cost.total_usd_per_month)} a month")
+    is_whole = not (without_disks or without_downloads)
+    yield Row("Total" if is_whole else "Total of what is known", f"{usd(cost.total_usd_per_month)} a month")
     if cost.obligation_until is not None:
         yield Row("Obligation of new commitments", f"{usd(cost.obligation_usd)} until {cost.obligation_until}")
     yield Row(f"Per million {words.items_word(unit)}", f"${unit_usd(cost.usd_per_million_output_tokens)}")

@@ -128,13 +128,15 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         for region in stack.regions
     }
     commands = {group.key: _command(stack, group) for group in stack.groups}
+    remarks = {group.key: _filled(stack, group, _pool_of(stack, group).remark) for group in stack.groups}
     return {
         "watched_by_prometheus": watched_words(stack),
         "serves_where": "on clusters of yours, one in each region",
         "regions": regions,
         "node_pools": {group.key: _node_pool(stack, group) for group in stack.groups},
         "commands": commands,
-        "placeholders": _placeholders(commands.values()),
+        "remarks": remarks,
+        "placeholders": _placeholders((*commands.values(), *remarks.values())),
         "clusters": {
             region.name: {"kubeconfig": "~/.kube/config", "context": f"inference-{region.name}"}
             for region in stack.regions
@@ -171,7 +173,13 @@ def pool_name(group: ComputeGroup) -> str:
 def _command(stack: Stack, group: ComputeGroup) -> str:
     """Command that makes the nodes of a group; words in capitals are the user's."""
     pool = _pool_of(stack, group)
-    filled = Template(pool.expanded(pool.command, group.instance_type)).substitute(
+    filled = _filled(stack, group, pool.command)
+    return f"{filled} {pool.spot}".strip() if group.is_spot else filled
+
+
+def _filled(stack: Stack, group: ComputeGroup, text: str) -> str:
+    """A text of the group's row with its type and numbers."""
+    return Template(_pool_of(stack, group).expanded(text, group.instance_type)).substitute(
         name=pool_name(group),
         nodes=group.instances,
         each=-(-group.instances // max(1, group.zones)),
@@ -183,12 +191,11 @@ def _command(stack: Stack, group: ComputeGroup) -> str:
         value=kubernetes.node_pool_name(stack, group),
         device=kubernetes.DEVICES[group.platform.runtime].taint,
     )
-    return f"{filled} {pool.spot}".strip() if group.is_spot else filled
 
 
-def _placeholders(commands: Iterable[str]) -> Mapping[str, str]:
-    """Words that the user replaces in the commands, with their meanings."""
-    words = {word for command in commands for word in re.findall(r"\b[A-Z]+\b", command)}
+def _placeholders(texts: Iterable[str]) -> Mapping[str, str]:
+    """Words that the user replaces in commands and remarks on them, with their meanings."""
+    words = {word for text in texts for word in re.findall(r"\b[A-Z]+\b", text)}
     return {word: meaning for word, meaning in _PLACEHOLDERS.items() if word in words}
 
 
