@@ -389,6 +389,8 @@ class Summary:
     """What the plan buys ahead, in words; code does not buy it."""
     cautions: tuple[str, ...]
     """What the reader has to know before merging."""
+    counted: frozenset[str] = frozenset()
+    """Items of what regions charge beside machines that the total holds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from advisor.catalog import load_catalog
 from advisor.codegen.model import ComputeGroup, Row, Scaling, Stack
 from advisor.codegen.selection import Choice, group_keys
-from advisor.codegen.summary import Machine, part_rows, rows_of, standing_rows
+from advisor.codegen.summary import Machine, items_of, part_rows, rows_of, standing_rows
 from advisor.codegen.targets import target_of
 from advisor.codegen.targets.target import Paid
 from advisor.cost.services import Deployed, EntranceLoad, region_charges
@@ -80,7 +80,7 @@ def _on_target(stack: Stack, plan: Plan, choice: Choice, planned: FleetCost, *, 
     if own is None and not of_hours and not raised:
         return stack
     told = _told(stack, more, own, by_hours=bool(of_hours))
-    rows = stack.summary.cost
+    rows, counted_items = stack.summary.cost, stack.summary.counted
     more_of: dict[Machine, float] = {}
     for group, before in zip(groups, counted, strict=True):
         more_of[_machine(group)] = more_of.get(_machine(group), 0.0) + group.usd_per_month - before.usd_per_month
@@ -91,10 +91,11 @@ def _on_target(stack: Stack, plan: Plan, choice: Choice, planned: FleetCost, *, 
             standing_usd_per_month=round(planned.standing_usd_per_month + of_standing, 2),
         )
         cost = at_total(cost, round(planned.total_usd_per_month + more + raised, 2))
-        rows = tuple(rows_of(plan, choice, cost, more_of, hosts if own is None else own))
+        charged = hosts if own is None else own
+        rows, counted_items = tuple(rows_of(plan, choice, cost, more_of, charged)), items_of(charged)
     of = "what this code runs, by the hours of its target," if own is None else "what this code runs and orders,"
     budget = replace(stack.budget.with_more(more, of=of), difference=told)
-    summary = replace(stack.summary, cost=rows)
+    summary = replace(stack.summary, cost=rows, counted=counted_items)
     return replace(stack, groups=groups, budget=budget, summary=summary).with_cautions(told)
 
 

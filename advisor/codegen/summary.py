@@ -53,6 +53,7 @@ def summary_of(plan: Plan, choice: Choice, quotas: Sequence[Quota]) -> Summary:
             if member.committed_instances
         ),
         cautions=(*_calls(plan), *_cautions(plan, choice)),
+        counted=frozenset() if of_fleet is None else items_of(of_fleet.standing),
     )
 
 
@@ -227,6 +228,11 @@ def rows_of(
             yield _price(group, group, month if machines.count(machine) == 1 else "")
         yield from part_rows(cost, unit, fleet.groups)
         yield from standing_rows(standing)
+
+
+def items_of(standing: Iterable[StandingCharge]) -> frozenset[str]:
+    """Items whose charges are known, and so part of a total."""
+    return frozenset(charge.item for charge in standing if charge.usd_per_month is not None)
 
 
 def standing_rows(standing: Iterable[StandingCharge]) -> Iterator[Row]:
