@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from advisor.codegen import kept
 from advisor.codegen.container import Language, Stage, pinned_by
 from advisor.codegen.cut_over_words import checks, removals, with_first_section
-from advisor.codegen.model import ComputeGroup, CutOver, Stack, is_warmed
+from advisor.codegen.model import ComputeGroup, CutOver, Scaling, Stack, is_warmed
 from advisor.codegen.rollout import (
     Deployed,
     Former,
@@ -34,6 +34,7 @@ from advisor.codegen.rollout import (
 )
 from advisor.codegen.selection import LONGEST_NAME
 from advisor.codegen.service_costs import at_paid_prices
+from advisor.codegen.targets import obstacle_on
 from advisor.codegen.templates import fill
 from advisor.errors import InputError
 from advisor.records import replace
@@ -123,15 +124,16 @@ def _may_finish(rollout: Rollout, *, goes_on: bool) -> bool:
     return not kept.moves(rollout) and (goes_on or not grows)
 
 
-def is_another(root: str, last: Rollout | None, planned: Deployed, former: Former) -> bool:
+def is_another(root: str, last: Rollout | None, planned: Deployed, former: Former, stack: Stack) -> bool:
     """Whether the root deploys something that cannot become the plan, and *force* goes on all the same.
 
-    Raises InputError if it does, and nothing forces it.
+    *stack*: of the plan. Raises InputError if it does, and nothing forces it.
     """
     target, stay = former.targets.get(root, planned.target), ""
     if target != planned.target:
-        if last is not None and last.planned.provider == planned.provider:
-            stay = f"to stay, give --target {target}; to move, "
+        own = (planned.provider, planned.workload)
+        if last is not None and (last.planned.provider, last.planned.workload) == own:
+            stay = _stay(stack, target)
         what = f"the code here deploys to {target}, and the plan is generated for {planned.target}"
     elif last is not None and last.planned.workload != planned.workload:
         what = f"the code here serves {last.planned.workload!r}, and the plan is for {planned.workload!r}"
@@ -146,6 +148,16 @@ def is_another(root: str, last: Rollout | None, planned: Deployed, former: Forme
     return True
 
 
+def _stay(stack: Stack, target: str) -> str:
+    """How a stack could go on at the target of what runs, as the start of a hint; empty where it cannot."""
+    if not obstacle_on(stack, target):
+        return f"to stay, give --target {target}; to move, "
+    counts = replace(stack, groups=tuple(replace(group, schedule=()) for group in stack.groups), scaling=Scaling.STATIC)
+    if obstacle_on(counts, target):
+        return ""
+    return f"to stay on {target}, plan constant counts (scaling: {{scheduled: false}} in the workload); to move, "
+
+
 def words(groups: Sequence[ComputeGroup]) -> str:
     """Groups as people say them."""
     return " and ".join(f"{group.instances} × {group.instance_type} in {group.region}" for group in groups)
@@ -157,7 +169,7 @@ def rollout_of(stack: Stack, root: str, former: Former, language: Language = Lan
     Raises InputError if the root deploys another workload, or to another target, or the cut-over is not so far yet.
     """
     last, planned = former.rollouts.get(root), _deployed(stack)
-    is_other = is_another(root, last, planned, former)
+    is_other = is_another(root, last, planned, former, stack)
     planned = kept.with_former_pins(planned, None if is_other or last is None else last)
     if last is None or is_other:
         return Rollout(planned)

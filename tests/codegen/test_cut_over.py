@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from advisor.cli.app import main
 from advisor.codegen import Language, Stage, Wanted, WriteOptions, generate, read_former, write_files
 from advisor.codegen.container import Form
 from advisor.codegen.cut_over import left_out, rollout_of
@@ -18,9 +19,11 @@ from advisor.codegen.rollout import Former, Rollout
 from advisor.codegen.selection import of_fleet
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.writing.record import read_rollouts
-from advisor.errors import InputError
+from advisor.errors import AdvisorError, InputError
+from advisor.plan.document import plan_to_json
 from advisor.plan.fleet.chosen import Policy
 from advisor.plan.plain_values import from_plain, to_plain
+from advisor.records import replace
 from codegen.check import findings
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
 from codegen.scenarios import SCENARIOS
@@ -880,6 +883,71 @@ def test_one_state_is_not_given_to_another_target(is_recorded, tmp_path):
         assert ("to stay, give --target ec2" in refused.value.hint) == (is_recorded and name == "eks")
     run(tmp_path, plan_of({}), target="eks", force=True)
     assert "aws_eks_node_group" in (tmp_path / "compute.tf").read_text()
+
+
+def of_scale_sets(*, count):
+    """A plan for one scale set whose number of machines changes so often in a week, or never: 0."""
+    hours = [0] * 168
+    for change in range(count):
+        # Two changes a day, at hours that no other day has.
+        day, at = divmod(change, 2)
+        hours[day * 24 + 2 * (day + 1) + at : (day + 1) * 24] = [1 - at] * (24 - 2 * (day + 1) - at)
+    place = {"provider": "azure", "region": "eastus", "instance_type": "Standard_NC24ads_A100_v4"}
+    group = make_group(**place, instances=(1, 2) if count else (2, 2))
+    return make_fleet_plan(group, policy=Policy.SCHEDULED if count else Policy.STATIC, fleet={"schedule": tuple(hours)})
+
+
+def test_what_a_scale_set_cannot_become_is_no_way_to_stay(tmp_path, monkeypatch):
+    """A schedule of more changes than it takes: the hint leads to constant counts, which the directory then takes."""
+    run(tmp_path, of_scale_sets(count=0))
+    busy = of_scale_sets(count=6)
+    run(tmp_path / "few", busy)
+    for taken in ("advisor.codegen.targets.azure_vm_scale_set.most_changes", "advisor.deployable.most_changes"):
+        monkeypatch.setattr(taken, lambda *_: 4)
+    with pytest.raises(InputError, match="deploys to vm-scale-set, and the plan is generated for aks") as refused:
+        run(tmp_path, busy)
+    assert "--target vm-scale-set" not in refused.value.hint
+    assert "to stay on vm-scale-set, plan constant counts (scaling: {scheduled: false}" in refused.value.hint
+    with pytest.raises(AdvisorError, match="takes 4 changes a week"):
+        run(tmp_path, busy, target="vm-scale-set")
+    run(tmp_path, of_scale_sets(count=0))
+
+
+@pytest.mark.parametrize(("most", "is_told"), [(4, False), (19, True)])
+def test_a_target_that_the_plan_has_by_itself_is_not_told_as_kept(most, is_told, tmp_path, monkeypatch, capsys):
+    """Nodes of AKS are written again without a note where the plan alone leads to them."""
+    busy, code = of_scale_sets(count=6), tmp_path / "code"
+    run(code, busy, target="aks")
+    monkeypatch.setattr("advisor.deployable.most_changes", lambda *_: most)
+    (tmp_path / "plan.json").write_text(plan_to_json(busy))
+    monkeypatch.setattr(
+        "sys.argv", ["advisor", "generate", "terraform", str(tmp_path / "plan.json"), "--into", str(code)]
+    )
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    told = capsys.readouterr().err
+    assert not stopped.value.code, told
+    assert ("holds code for aks, which is written again" in told) == is_told
+
+
+def test_another_workload_has_no_way_to_stay(tmp_path):
+    """Code of another workload and target: the target alone would be refused next."""
+    run(tmp_path, plan_of({}))
+    plan = plan_of({})
+    other = replace(plan, workload={**plan.workload, "name": "other"})
+    with pytest.raises(InputError, match="deploys to ec2, and the plan is generated for eks") as refused:
+        run(tmp_path, other, target="eks")
+    assert "to stay" not in refused.value.hint
+
+
+@pytest.mark.parametrize(("target", "is_told"), [("", True), ("eks", False)])
+def test_a_cluster_that_no_code_uses_is_told(tmp_path, target, is_told):
+    """The plan runs on hosts, whatever the workload says of a cluster."""
+    plan = plan_of({})
+    there = replace(plan, workload={**plan.workload, "existing_cluster": True})
+    told = "existing_cluster: no effect, since the plan runs on EC2 Auto Scaling; --target eks uses it"
+    assert (told in run(tmp_path, there, target=target)[0].notes) == is_told
+    assert not any("existing_cluster" in note for note in run(tmp_path, plan, target=target)[0].notes)
 
 
 def test_one_directory_is_not_given_to_another_language(tmp_path):

@@ -21,7 +21,7 @@ from advisor.deployable import MPS, needs_cluster
 from advisor.errors import InputError
 from advisor.records import replace
 
-__all__ = ["TARGETS", "Files", "Target", "comes_by_itself", "target_of", "targets_of"]
+__all__ = ["TARGETS", "Files", "Target", "cluster_of", "comes_by_itself", "obstacle_on", "target_of", "targets_of"]
 
 TARGETS: tuple[Target, ...] = tuple(
     {
@@ -59,6 +59,17 @@ def targets_of(provider: str) -> tuple[Target, ...]:
     """Targets that a provider's machines run on: its own, and clusters of the user's where code makes none there."""
     own = tuple(target for target in TARGETS if target.provider == provider)
     return own if provider in _HOSTS_AND_CLUSTER else (*own, KUBERNETES)
+
+
+def obstacle_on(stack: Stack, name: str) -> str:
+    """Why a stack cannot run on a target of its provider, by name; empty when it can."""
+    target = next((target for target in targets_of(stack.provider) if target.name == name), None)
+    return f"no code is generated for {name} on {stack.provider}" if target is None else _against(stack, target)
+
+
+def cluster_of(provider: str) -> str:
+    """Name of the target that starts nodes of a provider's clusters, whose control planes have a fee; "": none does."""
+    return _HOSTS_AND_CLUSTER[provider][1].name if provider in _HOSTS_AND_CLUSTER else ""
 
 
 def _way_out(stack: Stack, target: Target, others: Sequence[str]) -> str:
