@@ -305,8 +305,9 @@ def code_of(language: "Language", asked: dict[str, Any], text: str) -> "Generate
 
 
 def _target_of(plan: "Plan", rank: int | None, former: "Former", directory: Path) -> str:
-    """The target of the directory, where no plan of its cloud has it by itself; "" otherwise."""
-    from advisor.codegen.targets import comes_by_itself  # noqa: PLC0415 - help shows without it
+    """The target of the directory, where it is not the default of its cloud; "" otherwise."""
+    from advisor.codegen import own_targets  # noqa: PLC0415 - help shows without it
+    from advisor.codegen.targets import comes_by_itself  # noqa: PLC0415
 
     groups = plan.fleet.groups if plan.fleet and rank is None else ()
     options = [option for option in plan.options if option.rank == (rank or 1)]
@@ -317,6 +318,8 @@ def _target_of(plan: "Plan", rank: int | None, former: "Former", directory: Path
     target = last.planned.target
     if comes_by_itself(target):
         return ""
+    if target in own_targets(plan, rank):
+        return target
     _tell_kept(directory, f"code for {target}", "--target TARGET --force")
     return target
 

@@ -9,7 +9,7 @@ stands between the two.
 """
 
 from advisor.codegen.container import Engine, Form, Language, Stage, Wanted
-from advisor.codegen.generate import Generated, beside_total, generate
+from advisor.codegen.generate import Generated, beside_total, generate, own_targets
 from advisor.codegen.writing import ConflictPolicy, WriteOptions, WriteReport, last_generated, read_former, write_files
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "beside_total",
     "generate",
     "last_generated",
+    "own_targets",
     "read_former",
     "write_files",
 ]

@@ -450,6 +450,15 @@ def beside_total(plan: Plan, wanted: Wanted | None = None) -> tuple[str, ...]:
     )
 
 
+def own_targets(plan: Plan, rank: int | None = None) -> tuple[str, ...]:
+    """Targets that a plan, or its option of a rank, comes to where none is asked for; none where there is no code."""
+    plan, wanted = as_written(plan), Wanted(rank=rank, unconfirmed=True)
+    try:
+        return tuple(stack.target for stack in _unpinned(plan, choose(plan, wanted, lambda _: None), wanted))
+    except AdvisorError:
+        return ()
+
+
 def _further(completed: Stack, stack: Stack) -> Iterator[str]:
     """Cautions that a target adds to those of a stack."""
     return (caution for caution in completed.summary.cautions if caution not in stack.summary.cautions)
