@@ -38,7 +38,7 @@ from advisor.codegen.selection import Choice, choose, reason_against
 from advisor.codegen.service_costs import at_service_prices
 from advisor.codegen.serving import check_wanted, planned_engine, without_cache
 from advisor.codegen.stack import stacks_of
-from advisor.codegen.targets import target_of, targets_of
+from advisor.codegen.targets import cluster_of, obstacle_on, target_of, targets_of
 from advisor.codegen.targets.managed_kubernetes import with_own_namespace
 from advisor.errors import AdvisorError, InputError
 from advisor.plan.document import as_written, plan_to_json
@@ -363,12 +363,22 @@ def generate(
         unused_inputs=frozenset() if is_short else unused_inputs(asked, files),
         notes=(
             *notes_of_hand_over(roots, left),
+            *_unused_clusters(plan, planned),
             *(
                 tuple(note for stack in stacks for note in notes_of(target_of(stack).completed(stack)))
                 or _nothing_retires(former, gone)
             ),
         ),
     )
+
+
+def _unused_clusters(plan: Plan, stacks: Sequence[Stack]) -> Iterator[str]:
+    """Notes on a cluster of the workload where its code starts no nodes, and what would."""
+    is_there = bool(plan.workload.get("existing_cluster"))
+    for stack in stacks if is_there and not any(target_of(each).is_cluster for each in stacks) else ():
+        cluster = cluster_of(stack.provider)
+        used = f"; --target {cluster} uses it" if cluster and not obstacle_on(stack, cluster) else ""
+        yield f"existing_cluster: no effect, since the plan runs on {target_of(stack).title}{used}"
 
 
 def unused_inputs(asked: frozenset[str], files: Mapping[str, str]) -> frozenset[str]:

@@ -85,6 +85,7 @@ from advisor.report.words import (
     slice_words,
     slo_words,
     today_cost_words,
+    unused_cluster_words,
     whole_percent,
 )
 from advisor.units import (
@@ -211,6 +212,7 @@ def _fleet_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
     yield from code_words(fleet)
     yield from slice_words(fleet)
     yield from cluster_words(fleet)
+    yield from unused_cluster_words(plan, fleet)
     yield from client_words(fleet)
     yield from _failure_words(fleet)
     yield from _cheapest_words(fleet)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from advisor.catalog.values import Purchase
-from advisor.cost.standing import CLUSTER
+from advisor.cost.standing import BALANCER_ITEMS, CLUSTER
+from advisor.deployable import SHARED_ON
 from advisor.plan.fleet.chosen import ConstraintUse, Fleet
 from advisor.plan.problem.limits import CONSTRAINTS, UNKNOWN_WORDS, Constraint
 from advisor.plan.values import Conflict, RelaxedLimit
@@ -16,7 +17,7 @@ from advisor.workload.values import Slo
 
 if TYPE_CHECKING:
     from advisor.plan.fleet.chosen import FleetGroup
-    from advisor.plan.values import CurrentCost, Option, Rejection, RungGroup
+    from advisor.plan.values import CurrentCost, Option, Plan, Rejection, RungGroup
 
 
 _CENTURY_MONTHS = 1200
@@ -236,6 +237,17 @@ def slice_words(fleet: Fleet) -> Iterator[str]:
     cut = dict.fromkeys((group.instance_type, hardware_words(group)) for group in fleet.groups if group.partition)
     for machine, slices in cut:
         yield f"Slices: each {machine} serves on {slices}, one replica a slice; nodes of a cluster cut them."
+
+
+def unused_cluster_words(plan: "Plan", fleet: Fleet) -> Iterator[str]:
+    """A cluster of the workload that no node of a fleet joins, and what would have them join."""
+    items = {charge.item for charge in fleet.standing}
+    if plan.workload.get("existing_cluster") and items.intersection(BALANCER_ITEMS):
+        takers = dict.fromkeys(SHARED_ON[group.provider] for group in fleet.groups if group.provider in SHARED_ON)
+        yield (
+            "Cluster: existing_cluster: true has no effect, since the fleet runs on hosts; "
+            f"`advisor generate` with --target {' or '.join(takers)} uses it."
+        )
 
 
 def cluster_words(fleet: Fleet) -> Iterator[str]:
