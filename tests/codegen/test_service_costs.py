@@ -294,6 +294,23 @@ def test_a_cluster_costs_no_load_balancers_of_hosts(target, machine):
     assert "no load balancer is ordered" in told
 
 
+@pytest.mark.parametrize(
+    ("is_there", "left_out"),
+    [(False, "other nodes of the clusters."), (True, "the fee of the clusters, other nodes of the clusters.")],
+)
+def test_what_the_total_of_nodes_leaves_out_has_no_row_in_it(is_there, left_out):
+    """The fee of a cluster stands in the table of costs or below it, never in both."""
+    sold = catalog_of(offer("g6e.xlarge", "us-east-1", on_demand=1.5, provider="aws"))
+    asked = workload(providers=("aws",), regions=("us-east-1",), existing_cluster=is_there)
+    plan = plan_of(asked, sold, week_of_days(20.0))
+    for language in Language:
+        generated = generate(plan, language, Wanted(target="eks", unconfirmed=True))
+        assert f"Not in the total: {left_out}\n" in generated.files["README.md"]
+        assert any("control plane" in label for label in costs_of(generated)) is not is_there
+    option = generate(plan, wanted=Wanted(target="eks", rank=1, unconfirmed=True)).files["README.md"]
+    assert "Not in the total: the fee of the clusters, the Gateway, other nodes of the clusters.\n" in option
+
+
 def test_a_part_on_cloud_run_has_the_costs_of_the_plan():
     """Hosts, and containers of another size than the least one: no second price, and no second total."""
     hosts = make_group(provider="gcp", region="us-central1", instance_type="g2-standard-4", request_shares=(1.0, 0.5))
