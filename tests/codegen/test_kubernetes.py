@@ -748,6 +748,8 @@ def test_a_node_is_empty_with_its_pod():
     assert container["resources"]["limits"]["ephemeral-storage"] == "34Gi"
     assert "min_replicas = 2" in re.sub(" +", " ", files["fleet.tf"])
     assert "several pods" not in files["README.md"]
+    assert "one pod for all replicas of the model on a node.\n" in files["kubernetes/README.md"]
+    assert "| At most | Pods |" in files["README.md"]
 
 
 def test_pods_of_several_replicas_take_the_load_of_all_of_them():

@@ -304,3 +304,15 @@ def test_the_readme_of_hosts_says_which_certificates_renew_themselves(language):
     readme = generate(SCENARIOS["a10g-on-demand"]().plan, language).files["README.md"]
     assert "ACM renews one that it issued by itself" in readme
     assert "no alarm here watches its `DaysToExpiry`" in readme
+
+
+@pytest.mark.parametrize("language", Language)
+def test_the_call_of_cloud_run_sets_its_address_first(language):
+    """The key is one of the output `endpoints`, whose addresses end in the path of the API."""
+    scenario = SCENARIOS["cloud-run-l4-to-zero"]()
+    generated = generate(scenario.plan, language, scenario.wanted)
+    readme = generated.files["README.md"]
+    (key,) = re.findall(r"""^URL="\$\(.* '\.\["([^"]+)"\]\.url'\)"$""", readme, re.MULTILINE)
+    (group, *_) = next(iter(generated.rollouts.values())).planned.groups
+    assert key == group.key
+    assert readme.index("URL=") < readme.index('"$URL/models"')

@@ -282,6 +282,21 @@ def test_nodes_of_a_cluster_are_told_with_the_fee_that_the_total_holds(machines)
         assert "fee ($73.00 a month) is in the total" in lines["Cluster"]
 
 
+@pytest.mark.parametrize("machines", [Machines.NODES, Machines.HOSTS])
+def test_a_cluster_that_a_fleet_of_hosts_leaves_unused_is_told(machines):
+    """With what uses it; nodes join it, and need no word."""
+    fleet = make_fleet(make_group())
+    deployed = Deployed(machines=machines, existing_cluster=True)
+    charges = region_charges(load_catalog(), "aws", "us-east-1", 1e-6, deployed)
+    plan = make_plan(replace(fleet, standing=tuple(charges.charges(1.0, 1.0))))
+    lines = lines_of(replace(plan, workload={**plan.workload, "existing_cluster": True}))
+
+    assert ("Cluster" in lines) is (machines is Machines.HOSTS)
+    if machines is Machines.HOSTS:
+        assert "no effect, since the fleet runs on hosts" in lines["Cluster"]
+        assert "--target eks uses it" in lines["Cluster"]
+
+
 def test_a_spare_names_its_machines_and_its_rule():
     """How many of how many, and which key of the workload file keeps them."""
     told = lines_of(spot_plan())["Spare"]

@@ -49,6 +49,8 @@ def test_capacity_that_is_asked_for_is_the_planned_one(name):
     commands = re.findall(r"^- \S+: (`.*)$", readmes[0], re.MULTILINE)
     assert len(commands) == len(groups)
     assert not any(re.search(r"\$\w|\\\d", command) for command in commands)
+    spans = [command.partition("`; ")[0] for command in commands]
+    assert not any(" # " in span for span in spans)
 
 
 @pytest.mark.parametrize("name", _NAMES)
