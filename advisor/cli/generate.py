@@ -39,7 +39,6 @@ def conflict_policies(asked: Iterable[str]) -> Mapping[str, str]:
 _OPTIONS = (
     click.argument("plan", type=FILE_OR_STDIN, metavar="PLAN.json"),
     click.option(
-        "-o",
         "--into",
         "--out",
         "directory",
@@ -172,7 +171,6 @@ def pulumi(language: str, **asked: Any) -> None:  # noqa: ANN401 - the options a
 @command.command(name="monitoring")
 @click.argument("plan", type=FILE_OR_STDIN, metavar="PLAN.json")
 @click.option(
-    "-o",
     "--into",
     "--out",
     "directory",

@@ -166,7 +166,8 @@ def _plans_of_estate(document: Mapping[str, Any], where: str) -> str:
     files = [str(row.get("file", "")) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
     plans = [str((Path(where).parent / file).with_suffix(PLAN_SUFFIX)) for file in files if Path(file).name]
     more = f" and {len(plans) - _SHOWN_PLANS:,} more" if len(plans) > _SHOWN_PLANS else ""
-    return f"give the plan of one of its workloads: {', '.join(plans[:_SHOWN_PLANS])}{more}"
+    named = f": {', '.join(plans[:_SHOWN_PLANS])}{more}" if plans else ""
+    return f"give the plan of one of the estate's workloads{named}"
 
 
 def plain(value: Any, name: str) -> Any:  # noqa: ANN401 - any JSON value

@@ -1092,7 +1092,7 @@ def types_of(directory):
 def test_node_groups_keep_their_types_while_all_of_them_serve(tmp_path):
     """EKS replaces all nodes for another list: a price changes none, and a type that no longer serves is a cut-over."""
     key, both = "us-east-1-g6-xlarge-bf16-tp1-spot", ["g6.xlarge", "g6.2xlarge"]
-    run(tmp_path, with_larger(1.0), target="eks")
+    run(tmp_path, with_larger(0.8), target="eks")
     assert types_of(tmp_path) == {key: both}
     generated, _ = run(tmp_path, with_larger(2.5), target="eks")
     assert types_of(tmp_path) == {key: both}
@@ -1105,5 +1105,5 @@ def test_node_groups_keep_their_types_while_all_of_them_serve(tmp_path):
         generated, _ = run(tmp_path, with_larger(), target="eks")
         assert types_of(tmp_path) == {f"{key}-2": ["g6.xlarge"]}
         assert not generated.notes
-    run(tmp_path, with_larger(1.0), target="eks")
+    run(tmp_path, with_larger(0.8), target="eks")
     assert types_of(tmp_path) == {f"{key}-2": ["g6.xlarge"]}

@@ -59,7 +59,7 @@ def write_plan(tmp_path):
     return write
 
 
-@pytest.mark.parametrize("option", ["--into", "--out", "-o"])
+@pytest.mark.parametrize("option", ["--into", "--out"])
 def test_code_is_written_and_a_second_run_is_unchanged(option, advisor, write_plan):
     """The first run names what it created, the second that nothing changed; both end well."""
     write_plan(make_option())

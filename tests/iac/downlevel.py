@@ -7,7 +7,8 @@ against the recorded schema of 6.x.
 import re
 
 _UNKNOWN_ARGUMENTS = re.compile(
-    r"^\s*(default_instance_warmup|instance_metadata_tags|auto_rollback|max_healthy_percentage|time_zone)\s*=.*\n",
+    r"^\s*(default_instance_warmup|instance_metadata_tags|auto_rollback|max_healthy_percentage|skip_matching|time_zone)"
+    r"\s*=.*\n",
     re.MULTILINE,
 )
 _BLOCK = re.compile(r"^(?:resource|data) \"aws_.*?^\}\n", re.MULTILINE | re.DOTALL)
@@ -20,7 +21,7 @@ _UNKNOWN_BLOCKS = re.compile(
     re.MULTILINE,
 )
 _RULE = re.compile(r'resource "aws_vpc_security_group_(ingress|egress)_rule" "(\w+)" \{\n(.*?)\n\}\n', re.DOTALL)
-_TAGS = re.compile(r"\n  tags = local\.tags\n")
+_TAGS = re.compile(r"\n  tags += local\.tags(?=\n)")
 _UNTAGGED = re.compile(
     r'^resource "aws_(?:budgets_budget|lb_listener|iam_instance_profile)" .*?^\}\n', re.MULTILINE | re.DOTALL
 )

@@ -57,8 +57,9 @@ class Host:
         environment = {"PATH": f"{self.root}/bin:{os.environ['PATH']}", "RECORD": str(self.record)}
         environment["SIGNED_BY"] = self.signed_by
         return subprocess.run(
-            ["bash", "-c", moved], env=environment, cwd=self.root, text=True, capture_output=True, check=False
-        )
+            ["bash", "-c", moved],
+            env=environment, cwd=self.root, text=True, capture_output=True, check=False, timeout=120,
+        )  # fmt: skip
 
     def commands(self) -> list[list[str]]:
         """The commands that the last script gave, as words."""
@@ -82,6 +83,16 @@ def boot(start, tmp_path):
         return host, host.run(user_data(terraform.plan(), holding))
 
     return begin
+
+
+WATCHES_NO_LONGER = "#!/bin/bash\n[[ $1 != 30 ]]\n"
+"""The watcher sleeps so long before each question, and ends where it cannot."""
+
+
+def readiness(host) -> str:
+    """The script that says when a host is ready, which then watches its engine no longer than that."""
+    host.program("bin/sleep", WATCHES_NO_LONGER)
+    return (host.root / "usr/local/sbin/inference-ready").read_text()
 
 
 def serve(host) -> list[str]:
@@ -110,7 +121,7 @@ def test_shellcheck_finds_nothing(name, start, tmp_path):
 def test_warmed_host_says_when_its_model_answers(boot):
     """A host of a group with a warm pool waits for its model, and then ends the wait of its lifecycle hook."""
     host, _ = boot("scheduled")
-    waited, *_, told = host.run((host.root / "usr/local/sbin/inference-ready").read_text())
+    waited, *_, told = host.run(readiness(host))
     assert waited[-1] == "https://127.0.0.1:8443/health"
     assert told[:3] == ["aws", "autoscaling", "complete-lifecycle-action"]
     assert told[told.index("--lifecycle-action-result") + 1] == "CONTINUE"
@@ -136,7 +147,7 @@ def test_a_host_says_that_it_is_ready_until_it_is_heard(boot, last, status):
     """A call that fails is made again, with the group's name once the tags are told; where nothing waits it is not."""
     host, _ = boot("scheduled")
     host.program("bin/aws", TELLS_LATER.format(last=last, status=status))
-    host.run((host.root / "usr/local/sbin/inference-ready").read_text().replace("sleep 10", "sleep 0"))
+    host.run(readiness(host))
     assert len((host.root / "record-of-aws").read_text().splitlines()) == 6
 
 
@@ -150,7 +161,7 @@ case "$1" in
 esac
 """
     host.program("bin/aws", refuses)
-    script = (host.root / "usr/local/sbin/inference-ready").read_text()
+    script = readiness(host)
     # Each wait of ten seconds lets a quarter of an hour pass.
     host.run(script.replace("sleep 10", "SECONDS=$((SECONDS + 900))"))
     asked = (host.root / "record-of-aws").read_text().splitlines()

@@ -122,7 +122,7 @@ def test_a_region_is_as_long_as_a_name():
             "plans/chat.plan.json, plans/team/mail.plan",
         ),
         ({"workloads": [{"file": f"{at}.yaml"} for at in range(9)]}, "plans/5.plan.json and 3 more"),
-        ({"workloads": 3}, "give the plan of one of its workloads"),
+        ({"workloads": 3}, "give the plan of one of the estate"),
         ({"plans": {}}, "this estate holds its plans"),
     ],
 )
