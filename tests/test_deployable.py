@@ -388,7 +388,7 @@ def test_a_way_of_paying_that_cannot_be_ordered_is_refused_alone():
 
 
 def test_a_plan_takes_the_other_ways_of_paying():
-    """Small H100 machines of Google: spot in the fleet and the options, on demand a rejection for the region."""
+    """Small H100 machines of Google, in slices on nodes: spot in fleet and options, on demand a rejection there."""
     work = workload(
         precisions=("bf16",),
         engines=("vLLM",),
@@ -401,7 +401,8 @@ def test_a_plan_takes_the_other_ways_of_paying():
     assert {one.purchase for one in plan.fleet.groups} == {"spot"}
     refused = [one for one in plan.rejected if one.code == "not_generated" and one.unit == "purchase"]
     assert {(one.region, one.needed, one.available) for one in refused} == {("us-central1", "on_demand", "spot")}
-    assert generate(plan).targets == ("mig",)
+    assert all(group.partition for group in plan.fleet.groups)
+    assert generate(plan).targets == ("gke",)
 
 
 def test_the_planned_concurrency_on_neuron_is_what_fits_in_whole_requests():

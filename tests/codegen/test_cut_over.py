@@ -752,7 +752,7 @@ def test_objects_of_clusters_are_removed_by_hand_before_the_end(tmp_path):
     ("form", "removal"),
     [
         (Form.LLM_D, "`helm uninstall us-east-1-1xl4-bf16-tp1-vllm --kube-context CONTEXT --namespace support-chat`"),
-        (Form.KSERVE, f"delete llminferenceservices {NEAR}`"),
+        (Form.KSERVE, f"delete llminferenceservices,poddisruptionbudgets {NEAR}`"),
         (Form.PRODUCTION_STACK, "`helm uninstall support-chat --kube-context CONTEXT --namespace support-chat`"),
         (Form.DYNAMO, "delete --filename kubernetes/us-east-1/dynamo.yaml`"),
     ],

@@ -125,7 +125,10 @@ CASES = {
     "accelerators": ({}, {"accelerators": ["L4"]}),
     "instance_types": ({}, {"instance_types": ["g6.12xlarge"]}),
     "engines": ({}, {"engines": ["SGLang"]}),
-    "existing_cluster": ({}, {"existing_cluster": True}),
+    "existing_cluster": (
+        TEXTS | {"providers": ["gcp"], "regions": ["us-central1"], "engines": ["text-embeddings-inference"]},
+        {"existing_cluster": True},
+    ),
     "listed_only": ({"as_of": dt.date(2028, 11, 24)}, {"listed_only": True}),
     "slo.ttft_p95": ({}, {"slo.ttft_p95": "150ms"}),
     "slo.tpot_p95": ({}, {"slo.tpot_p95": "18ms"}),
