@@ -12,6 +12,7 @@ were compared, never silence. Reports and generated code read the plan and compu
 
 import datetime as dt
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,8 @@ class Extent:
     every_variant: bool = False
     """Every precision and parallelism, not only the best of each offer."""
     has_ladder: bool = True
+    compares_apart: bool = True
+    """Batch work beside requests is compared with both as two workloads."""
     judges_today: bool = True
     rejections_beside_options: bool = True
     """Rejections are told where something is feasible, too."""
@@ -71,7 +74,12 @@ BEST = Extent()
 """The best of each offer, and why all others are none."""
 ALL = Extent(every_variant=True)
 """Every precision and parallelism."""
-BRIEF = Extent(stage.BRIEF_EFFORT, 0, has_ladder=False, rejections_beside_options=False, notes=(stage.BRIEF_NOTE,))
+BRIEF = Extent(
+    stage.BRIEF_EFFORT,
+    0,
+    has_ladder=False, compares_apart=False, rejections_beside_options=False, notes=(stage.BRIEF_NOTE,),
+)  # fmt: skip
+
 """A few options, and rejections only where there are none."""
 
 
@@ -201,6 +209,7 @@ def answer(
     regions: Collection[str] = (),
 ) -> Answer:
     """The plan, with what it was chosen from; *regions* are where (provider/region) its fleet is known to be."""
+    by_itself = partial(answer, catalog=catalog, model=model, extent=replace(extent, compares_apart=False))
     catalog = catalog_of_question(question, catalog)
     requirements = with_measured_engines(requirements_of(question, catalog), model, catalog)
     standing, standing_notes = stage.standing_of(requirements, catalog)
@@ -217,8 +226,8 @@ def answer(
     variants, today = extent.every_variant, extent.judges_today
     asked = Asked(extent.replayed_options, every_variant=variants, rungs=rungs, judges_today=today)
     market, planned = plan_routed(market_of(context, wide, served, offers), asked)
-    if extent.has_ladder:
-        planned = _with_batch_apart(planned, market, question, lambda apart: answer(apart, catalog, model, extent).plan)
+    if extent.compares_apart:
+        planned = _with_batch_apart(planned, market, question, by_itself)
     rejections = list(dict.fromkeys([*own.rejections, *_of(own, too_slow), *planned.rejections]))
     if planned.options and not extent.rejections_beside_options:
         rejections = []
@@ -230,11 +239,11 @@ def answer(
 
 
 def _with_batch_apart(
-    planned: Planned, market: Market, question: PlanRequest, plan_of: Callable[[PlanRequest], Plan]
+    planned: Planned, market: Market, question: PlanRequest, by_itself: Callable[[PlanRequest], Answer]
 ) -> Planned:
     """A plan with the cost of batch work beside its requests as a workload of its own, where that takes machines.
 
-    *plan_of*: the plan that a question has by itself, whose total is told.
+    *by_itself*: answer to a part of the question, whose total is told.
     """
     fleet, fill = planned.choice.fleet, market.fill
     if fleet is None or fleet.batch is None or fill is None or not fill.costs_machines(fleet.cost.total_usd_per_month):
@@ -242,8 +251,8 @@ def _with_batch_apart(
     forms = []
     for kept in kept_beside(question, fill):
         batch_alone = question_apart(question, kept)
-        requests = _reliable_fleet(plan_of(question_beside(question, kept)))
-        alone = None if batch_alone is None else _reliable_fleet(plan_of(batch_alone))
+        requests = _reliable_fleet(by_itself(question_beside(question, kept)).plan)
+        alone = None if batch_alone is None else _reliable_fleet(by_itself(batch_alone).plan)
         if requests is not None and alone is not None:
             forms.append(apart_of(requests, alone, kept))
     cheapest = min(forms, key=lambda form: form.total_usd_per_month, default=None)

@@ -20,7 +20,7 @@ from advisor.report.cases import case_sections
 from advisor.report.text_table import sections_as
 from advisor.workload.values import Workload
 
-_WITHOUT_LADDER = replace(BEST, has_ladder=False)
+_WITHOUT_LADDER = replace(BEST, has_ladder=False, compares_apart=False)
 
 
 @click.command(name="case")

@@ -225,6 +225,7 @@ FIRST = Extent(
     Effort(rehearsed_requests=3_500, kinds_tried=3, holds_up_to=False, in_full=False, every_kind=False, options=0),
     replayed_options=0,
     has_ladder=False,
+    compares_apart=False,
     judges_today=False,
     rejections_beside_options=False,
 )
