@@ -269,8 +269,6 @@ def code_of(language: "Language", asked: dict[str, Any], text: str) -> "Generate
     """Code of a plan (JSON) in a language, as the arguments of the command ask for it."""
     from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without it
     from advisor.codegen import Engine, Stage, Wanted, generate, read_former  # noqa: PLC0415
-    from advisor.codegen.registries import resolve  # noqa: PLC0415
-    from advisor.codegen.revisions import resolve as commits_of  # noqa: PLC0415
     from advisor.plan.document import plan_from_json  # noqa: PLC0415
     from advisor.report.words import SEATED  # noqa: PLC0415
 
@@ -278,14 +276,15 @@ def code_of(language: "Language", asked: dict[str, Any], text: str) -> "Generate
     stage = Stage(asked["stage"]) if asked["stage"] else None
     former = read_former(directory, stage, force=asked["force"])
     document = plan_from_json(text, where=str(plan))
+    digests, commits = kept_pins(asked)
     wanted = Wanted(
         target=asked["target"] or _target_of(document, asked["rank"], former, directory),
         rank=asked["rank"],
         engine=Engine(asked["engine"]) if asked["engine"] else None,
         image=asked["image"],
         form=_form_of(asked["form"], former, directory),
-        digests={} if asked["resolve_digests"] else kept_digests(directory),
-        commits={} if asked["resolve_digests"] else kept_commits(directory),
+        digests=digests,
+        commits=commits,
         as_component=_as_component(asked["as_component"], former, language, directory),
         unconfirmed=asked["unconfirmed"],
         inputs=frozenset(asked["inputs"]),
@@ -296,8 +295,8 @@ def code_of(language: "Language", asked: dict[str, Any], text: str) -> "Generate
     generated = generate(document, language, wanted, load_catalog(), former)
     if not asked["resolve_digests"]:
         return generated
-    commits, warnings = commits_of(generated.models)
-    wanted = replace(wanted, digests=resolve(generated.images), commits=commits)
+    digests, commits, warnings = resolved_pins(generated)
+    wanted = replace(wanted, digests=digests, commits=commits)
     generated = generate(document, language, wanted, load_catalog(), former)
     return replace(generated, warnings=(*generated.warnings, *warnings))
 
@@ -344,17 +343,27 @@ def _tell_kept(directory: Path, what: str, option: str) -> None:
     tell(f"note: {directory} holds {what}, which is written again; {option} ends that")
 
 
-def kept_digests(directory: Path) -> Mapping[str, str]:
-    """Digests that an earlier run kept; a file of the user's own of that name is none of them."""
-    from advisor.codegen.registries import FILE, kept_in  # noqa: PLC0415 - help shows without it
+def kept_pins(asked: Mapping[str, Any]) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """Digests of images and commits of models that an earlier run kept; none where they are to be resolved again.
+
+    A file of the user's own of such a name holds none.
+    """
+    from advisor.codegen.registries import IMAGES  # noqa: PLC0415 - help shows without it
+    from advisor.codegen.revisions import MODELS  # noqa: PLC0415
     from advisor.codegen.writing.record import read_record  # noqa: PLC0415
 
-    return kept_in(directory) if FILE in read_record(directory).paths else {}
+    directory = asked["directory"]
+    own = () if asked["resolve_digests"] else read_record(directory).paths
+    digests, commits = (file.kept_in(directory) if file.name in own else {} for file in (IMAGES, MODELS))
+    return digests, commits
 
 
-def kept_commits(directory: Path) -> Mapping[str, str]:
-    """Commits of models, likewise."""
-    from advisor.codegen.revisions import FILE, kept_in  # noqa: PLC0415 - help shows without it
-    from advisor.codegen.writing.record import read_record  # noqa: PLC0415
+def resolved_pins(generated: "Generated") -> tuple[Mapping[str, str], Mapping[str, str], tuple[str, ...]]:
+    """Digests of the images and commits of the models of code, and a warning for each model without.
 
-    return kept_in(directory) if FILE in read_record(directory).paths else {}
+    Raises InputError, AdvisorError as of ``advisor.codegen.registries.resolve``.
+    """
+    from advisor.codegen import registries, revisions  # noqa: PLC0415 - help shows without it
+
+    commits, warnings = revisions.resolve(generated.models)
+    return registries.resolve(generated.images), commits, warnings

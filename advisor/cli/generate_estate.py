@@ -118,12 +118,10 @@ def _written(
 
 
 def _machine(language: "Language", asked: dict[str, Any], place: "Place") -> "Generated":
-    from advisor.cli.generate import kept_commits, kept_digests  # noqa: PLC0415 - it calls this module
+    from advisor.cli.generate import kept_pins, resolved_pins  # noqa: PLC0415 - it calls this module
     from advisor.codegen import last_generated, read_former  # noqa: PLC0415 - help shows without it
     from advisor.codegen.cut_over import check_program  # noqa: PLC0415
     from advisor.codegen.estate import generate_shared  # noqa: PLC0415
-    from advisor.codegen.registries import resolve  # noqa: PLC0415
-    from advisor.codegen.revisions import resolve as commits_of  # noqa: PLC0415
 
     directory = asked["directory"]
     former, last = read_former(directory, force=asked["force"]), last_generated(directory)
@@ -132,10 +130,10 @@ def _machine(language: "Language", asked: dict[str, Any], place: "Place") -> "Ge
     inputs = former.inputs.get("", frozenset()).union(asked["inputs"])
     shared = partial(generate_shared, place, language, as_module=as_module, last=last, inputs=inputs)
     if not asked["resolve_digests"]:
-        return shared({**kept_digests(directory), **kept_commits(directory)})
-    generated = shared()
-    commits, warnings = commits_of(generated.models)
-    generated = shared({**resolve(generated.images), **commits})
+        digests, commits = kept_pins(asked)
+        return shared({**digests, **commits})
+    digests, commits, warnings = resolved_pins(shared())
+    generated = shared({**digests, **commits})
     return replace(generated, warnings=(*generated.warnings, *warnings))
 
 

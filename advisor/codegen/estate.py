@@ -20,7 +20,7 @@ from advisor.codegen.generate import Generated, as_run, check_files, unused_inpu
 from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
 from advisor.codegen.model import Budget, Component, ComputeGroup, Row, Stack, Summary
 from advisor.codegen.quotas import quotas_needed
-from advisor.codegen.registries import images_of, pinned, written
+from advisor.codegen.registries import IMAGES, images_of, pinned
 from advisor.codegen.selection import Choice, Member, Place, joined, unique_keys, united
 from advisor.codegen.stack import deployment_name, stacks_of
 from advisor.codegen.targets import target_of
@@ -216,7 +216,7 @@ def generate_shared(
     target = target_of(stack)
     images, models = images_of(unpinned.tenants), revisions.models_of(unpinned.tenants)
     rendered = target.renderers[language](target.completed(stack))
-    files = {**rendered, **written(images, pins), **revisions.written(models, pins)}
+    files = {**rendered, **IMAGES.written(images, pins), **revisions.MODELS.written(models, pins)}
     check_files(files)
     return Generated(
         files=files,

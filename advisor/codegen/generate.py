@@ -32,7 +32,7 @@ from advisor.codegen.hcl import read_hcl
 from advisor.codegen.inputs.table import EVERY, declared_inputs
 from advisor.codegen.kept import growing, joint, moving, releasing, renaming, repinning, stating, widening
 from advisor.codegen.model import Component, ComputeGroup, Stack
-from advisor.codegen.registries import images_of, pinned, written
+from advisor.codegen.registries import IMAGES, images_of, pinned
 from advisor.codegen.rollout import AT_ONCE, Former, Rollout, former_engines, former_regions, successors
 from advisor.codegen.selection import Choice, choose, reason_against
 from advisor.codegen.service_costs import at_service_prices
@@ -330,8 +330,8 @@ def generate(
     texts = _joined(rendered if stacks == planned else _rendered(stacks, language))
     files = {
         **with_hand_overs(texts, dict(zip(roots, stacks, strict=True)), left, language),
-        **written(images, wanted.digests),
-        **revisions.written(models, wanted.commits),
+        **IMAGES.written(images, wanted.digests),
+        **revisions.MODELS.written(models, wanted.commits),
     }
     check_files(files)
     return Generated(

@@ -5,18 +5,17 @@ distribution project, which Docker Hub, GitHub, ECR Public, NGC and Artifact Reg
 """
 
 import hashlib
-import json
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from advisor.codegen.kubernetes import repository
 from advisor.codegen.model import Stack
+from advisor.codegen.pins import PinFile
 from advisor.codegen.quoting import image_reference
 from advisor.errors import AdvisorError, InputError
 from advisor.reading import json_of
@@ -291,8 +290,6 @@ def _silent(image: str, reason: str) -> AdvisorError:
     )
 
 
-FILE = "images.json"
-"""Image with its tag → digest; beside the code."""
 _REGISTRY_OF_ITS_OWN = ("sagemaker",)
 """Targets that take other images than those that engines publish."""
 _DIGEST_ALONE = ("cloud-run", "container-apps")
@@ -324,29 +321,11 @@ def pinned(stack: Stack, digests: Mapping[str, str]) -> Stack:
     return replace(stack, backends=tuple(backends))
 
 
-def written(images: Iterable[str], digests: Mapping[str, str]) -> Mapping[str, str]:
-    """The file that keeps the digests of the images in use; none where none is known."""
-    kept = {image: digests[image] for image in images if image in digests}
-    return {FILE: json.dumps(kept, indent=2, sort_keys=True) + "\n"} if kept else {}
+def _by_digest(image: str, digest: str) -> tuple[str, str]:
+    if DIGEST.fullmatch(digest) is None:
+        raise ValueError(f"{digest!r} is not a digest, such as sha256:{'0' * 8}…")
+    return image_reference(image), digest
 
 
-def kept_in(directory: Path) -> Mapping[str, str]:
-    """The digests that an earlier run kept in *directory*. Raises InputError if the file is damaged."""
-    path = directory / FILE
-    try:
-        document = json_of(path.read_text("utf-8"), str(path))
-        return {image_reference(image): _digest(digest) for image, digest in document.items()}
-    except FileNotFoundError:
-        return {}
-    except (InputError, OSError, ValueError, AttributeError, TypeError) as error:
-        raise InputError(
-            f"this is not a list of images and digests: {error}",
-            where=str(path),
-            hint="delete it, and run the command with --resolve-digests",
-        ) from error
-
-
-def _digest(text: str) -> str:
-    if DIGEST.fullmatch(text) is None:
-        raise ValueError(f"{text!r} is not a digest, such as sha256:{'0' * 8}…")
-    return text
+IMAGES = PinFile("images.json", "images and digests", _by_digest)
+"""Image with its tag → digest."""

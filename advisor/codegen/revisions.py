@@ -4,24 +4,21 @@ Source: the hub's API, ``GET /api/models/ID``, whose ``sha`` is the newest commi
 ``HfApi.model_info``, December 2026). ``HF_ENDPOINT`` names another hub, as it does for the hub's own client.
 """
 
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Container, HeldModel
 from advisor.codegen.model import Stack
+from advisor.codegen.pins import PinFile
 from advisor.codegen.registries import Registries
 from advisor.errors import AdvisorError, InputError
 from advisor.reading import json_of
 from advisor.records import replace
 
-FILE = "revisions.json"
-"""Model → commit; beside the code."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB = "https://huggingface.co"
 _DENIED = (401, 403, 404)
@@ -83,28 +80,15 @@ def _at_commit(loads: _Loader, commits: Mapping[str, str]) -> _Loader:
     return replace(loads, checkpoint=replace(loads.checkpoint, commit=commit)) if commit else loads
 
 
-def written(models: Iterable[str], commits: Mapping[str, str]) -> Mapping[str, str]:
-    """The file that keeps the commits of the models in use; none where none is known."""
-    kept = {model: commits[model] for model in models if model in commits}
-    return {FILE: json.dumps(kept, indent=2, sort_keys=True) + "\n"} if kept else {}
-
-
-def kept_in(directory: Path) -> Mapping[str, str]:
-    """The commits that an earlier run kept in *directory*. Raises InputError if the file is damaged."""
-    path = directory / FILE
-    try:
-        return {model: _checked(commit) for model, commit in json_of(path.read_text("utf-8"), str(path)).items()}
-    except FileNotFoundError:
-        return {}
-    except (InputError, OSError, ValueError, AttributeError, TypeError) as error:
-        raise InputError(
-            f"this is not a list of models and commits: {error}",
-            where=str(path),
-            hint="delete it, and run the command with --resolve-digests",
-        ) from error
-
-
 def _checked(commit: str) -> str:
     if _COMMIT.fullmatch(commit) is None:
         raise ValueError(f"{commit!r} is not a commit of 40 hexadecimal digits")
     return commit
+
+
+def _by_commit(model: str, commit: str) -> tuple[str, str]:
+    return model, _checked(commit)
+
+
+MODELS = PinFile("revisions.json", "models and commits", _by_commit)
+"""Model → commit."""

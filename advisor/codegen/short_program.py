@@ -35,8 +35,8 @@ def whole_program(plan: str, choice: Mapping[str, Any]) -> Mapping[str, str]:
         engine=_engine(choice.get("engine", "")),
         image=choice.get("image", ""),
         form=_form(choice.get("form", former.form.value)),
-        digests={} if directory is None else registries.kept_in(directory),
-        commits={} if directory is None else revisions.kept_in(directory),
+        digests={} if directory is None else registries.IMAGES.kept_in(directory),
+        commits={} if directory is None else revisions.MODELS.kept_in(directory),
         unconfirmed=True,  # refused, or asked for, when the program was written
         inputs=frozenset({EVERY}),
     )

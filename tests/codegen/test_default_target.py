@@ -57,9 +57,9 @@ IN_ROOT = {
 }
 """Standing charge → kinds of resources of the root that it is the price of, as a pattern."""
 OF_CLUSTER = {"cluster", "gateway", "gateway_capacity", "gateway_data", "gateway_proxy"}
-"""Of a cluster that nodes join, which the root takes as it is."""
+"""Inputs of a cluster that nodes join, which the root takes as it is."""
 OF_NETWORK = {"nat_gateway", "public_ip"}
-"""Of the network that every root takes as it is."""
+"""Inputs of the network, which every root takes as it is."""
 OF_LINES = {"log_ingest", "log_storage"}
 SOLD = {
     "aws": {"load_balancer", "load_balancer_capacity", "kms_key", "alarm"},

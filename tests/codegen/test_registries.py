@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from advisor.cli.app import main
 from advisor.codegen import Form, Language, Wanted, generate, revisions
 from advisor.codegen.container import MANIFEST_FORMS
-from advisor.codegen.registries import FILE, Reference, Registries, _headers_for, kept_in, reference_of, resolve
+from advisor.codegen.registries import IMAGES, Reference, Registries, _headers_for, reference_of, resolve
 from advisor.errors import AdvisorError, InputError
 from advisor.plan.document import plan_to_json
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
@@ -321,7 +321,7 @@ def test_digests_are_written_and_kept(registry, run):
     code, said, into = run("--image", image, "--resolve-digests")
     assert code == 0, said
     assert f"{image}@{DIGEST}" in (into / "fleet.tf").read_text()
-    assert json.loads((into / FILE).read_text()) == {image: DIGEST}
+    assert json.loads((into / IMAGES.name).read_text()) == {image: DIGEST}
     asked = len(registry.state["asked"])
     code, said, _ = run("--image", image)
     assert (code, len(registry.state["asked"])) == (0, asked)
@@ -330,7 +330,7 @@ def test_digests_are_written_and_kept(registry, run):
     code, _, _ = run("--image", f"{registry.host}/org/open:2")
     assert code == 0
     assert DIGEST not in (into / "fleet.tf").read_text()
-    assert not (into / FILE).exists()
+    assert not (into / IMAGES.name).exists()
 
 
 def test_commits_are_written_and_kept(registry, run):
@@ -339,10 +339,10 @@ def test_commits_are_written_and_kept(registry, run):
     code, said, into = run("--image", image, "--resolve-digests")
     assert code == 0, said
     assert "no commit is known" in said
-    assert not (into / revisions.FILE).exists()
+    assert not (into / revisions.MODELS.name).exists()
     registry.state["commits"][MODEL] = COMMIT
     assert run("--image", image, "--resolve-digests")[0] == 0
-    assert json.loads((into / revisions.FILE).read_text()) == {MODEL: COMMIT}
+    assert json.loads((into / revisions.MODELS.name).read_text()) == {MODEL: COMMIT}
     assert re.search(rf'commit += "{COMMIT}"', (into / "fleet.tf").read_text())
     asked = len(registry.state["asked"])
     assert run("--image", image)[0] == 0
@@ -377,10 +377,10 @@ def test_a_damaged_list_of_commits_is_named(registry, run):
     registry.state["commits"][MODEL] = COMMIT
     image = f"{registry.host}/org/open:1"
     _, _, into = run("--image", image, "--resolve-digests")
-    (into / revisions.FILE).write_text(f'{{"{MODEL}": "main"}}')
+    (into / revisions.MODELS.name).write_text(f'{{"{MODEL}": "main"}}')
     code, said, _ = run("--image", image)
     assert code == 1
-    assert str(into / revisions.FILE) in said
+    assert str(into / revisions.MODELS.name) in said
 
 
 def test_nothing_is_half_written(registry, run):
@@ -395,23 +395,23 @@ def test_a_damaged_file_is_named(registry, run):
     """Digests that are none are no reason to go on without them."""
     image = f"{registry.host}/org/open:1"
     _, _, into = run("--image", image, "--resolve-digests")
-    (into / FILE).write_text('{"vllm/vllm-openai:v1": "latest"}')
+    (into / IMAGES.name).write_text('{"vllm/vllm-openai:v1": "latest"}')
     code, said, _ = run("--image", image)
     assert code == 1
-    assert str(into / FILE) in said
+    assert str(into / IMAGES.name) in said
     assert "--resolve-digests" in said
 
 
 def test_a_file_of_the_user_s_own_is_left_alone(registry, run, tmp_path):
     """It is not read, and not written over."""
     (tmp_path / "code").mkdir()
-    (tmp_path / "code" / FILE).write_text("[1]")
+    (tmp_path / "code" / IMAGES.name).write_text("[1]")
     code, said, into = run()
     assert code == 0, said
     code, said, _ = run("--image", f"{registry.host}/org/open:1", "--resolve-digests")
     assert code == 1
-    assert FILE in said
-    assert (into / FILE).read_text() == "[1]"
+    assert IMAGES.name in said
+    assert (into / IMAGES.name).read_text() == "[1]"
 
 
 def test_every_form_and_language_takes_the_digest():
@@ -429,7 +429,7 @@ def test_every_form_and_language_takes_the_digest():
     ):
         files = generate(plan, language, wanted).files
         assert f"{image}@{DIGEST}" in files[path]
-        assert json.loads(files[FILE]) == digests
+        assert json.loads(files[IMAGES.name]) == digests
     run = make_option(provider="gcp", region="us-central1", instance_type="g2-standard-4", usd_per_hour=0.7)
     files = generate(make_plan(run), wanted=Wanted(target="cloud-run", rank=1, digests=digests)).files
     assert f"{image.partition(':')[0]}@{DIGEST}" in files["fleet.tf"]
@@ -443,8 +443,8 @@ def test_every_form_takes_the_commit(form):
     wanted = Wanted(target="eks", form=form, commits=dict.fromkeys(models, COMMIT))
     files = generate(plan, wanted=wanted).files
     assert models == (MODEL,)
-    assert json.loads(files[revisions.FILE]) == wanted.commits
-    named = [path for path, text in files.items() if COMMIT in text and path != revisions.FILE]
+    assert json.loads(files[revisions.MODELS.name]) == wanted.commits
+    named = [path for path, text in files.items() if COMMIT in text and path != revisions.MODELS.name]
     assert named
     if form in MANIFEST_FORMS:
         assert "kubernetes/weights/copy/jobs.yaml" in named
@@ -460,4 +460,4 @@ def test_readme_copies_the_commit():
 
 def test_no_file_is_no_digest(tmp_path):
     """A first run keeps nothing."""
-    assert kept_in(tmp_path) == {}
+    assert IMAGES.kept_in(tmp_path) == {}
