@@ -197,7 +197,10 @@ def is_expert_parallel(model: Model, candidate: Candidate, catalog: Catalog) -> 
 
     Every rank then has the same number of them. Engines cut experts that have LoRA adapters.
     """
-    block, ranks = _whole_block(model, candidate, catalog), _expert_ranks(candidate, catalog)
+    block = _whole_block(model, candidate, catalog)
+    if not block:
+        return False
+    ranks = _expert_ranks(candidate, catalog)
     is_cut = _split_block(model, candidate, block, ranks) is not None
     is_whole = _split_block(model, candidate, block, 1) is None
     networks = (layer.feed_forward for layer, _ in model.layers)

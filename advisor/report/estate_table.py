@@ -20,7 +20,7 @@ _COMMITMENT_HEADERS = ("commit to", "as", "count", "in use", "saves USD/month")
 _SHARED_HEADERS = ("shared limit", "of", "used", "limit", "unit")
 _TITLES = ("workloads", "one base", "shared machines", "seats", "shared commitments", "shared limits")
 _TODAY_HEADERS = ("today USD/month", "saves USD/month")
-"""Of what each workload states to run today, where any does."""
+"""Columns of what runs today, where any workload states it."""
 _SENTENCES = {
     "serves": 14,
     "fleet": 24,

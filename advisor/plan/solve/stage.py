@@ -293,6 +293,10 @@ def formulate(context: PlanningContext, supply: Supply, week: Week, *, every: bo
 def _by_the_clock(layouts: Supply, pools: Sequence[Pool], problem: Problem, week: Week) -> Iterator[Pool]:
     """Pools, as nodes of a cluster where their hosts' target does not take the schedule that each has alone."""
     changes = changes_a_week(week.schedule)
+    most = {pool.key: _most_changes(pool, layouts.catalog) for pool in pools}
+    if all(changes <= most_of_pool for most_of_pool in most.values()):
+        yield from pools
+        return
     nodes = {pool.key: pool for pool in pools_of(replace(layouts, changes=changes)).pools if pool.on_nodes}
     planned = np.array([hour.planned_rate for hour in problem.hours])
     for pool in pools:
@@ -300,9 +304,13 @@ def _by_the_clock(layouts: Supply, pools: Sequence[Pool], problem: Problem, week
             yield pool
             continue
         counts = least_instances(problem, planned, np.array([mix_rate(problem, pool)]))[0].tolist()
-        target = layouts.catalog.deployment.target(*pool.instance_type.split("/"))
         own = changes_a_week([counts[at] for at in week.schedule])
-        yield nodes[pool.key] if own > most_changes(target, layouts.catalog) else pool
+        yield nodes[pool.key] if own > most[pool.key] else pool
+
+
+def _most_changes(pool: Pool, catalog: Catalog) -> float:
+    """Entries of a schedule by the clock that the target of a pool's hosts takes."""
+    return most_changes(catalog.deployment.target(*pool.instance_type.split("/")), catalog)
 
 
 def _charges(
