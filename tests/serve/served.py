@@ -113,4 +113,4 @@ def serving(*arguments, lines=1):
         rest = process.communicate(timeout=30)
     output, told = rest
     assert (process.returncode, output) == (0, "")
-    assert re.fullmatch(r"planning for \S+ …\nstopped\n", told)
+    assert re.fullmatch(r"planning for \S+ …\nstopped\n", told), told

@@ -55,6 +55,7 @@ CHANGES = {
 def guarded(folder):
     """A server that others reach, and that plans ahead."""
     (folder / "token").write_text(f"{TOKEN}\n")
+    (folder / "token").chmod(0o600)
     with serving(folder / "small.yaml", "--token-file", folder / "token", "--host", "0.0.0.0", lines=2) as served:
         yield served
 
