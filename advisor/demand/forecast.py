@@ -216,6 +216,7 @@ def _grown(week: Forecast, growth_per_day: float, horizon_days: float) -> Foreca
         low_peak=_rounded(week.low_peak * low_growth),
         peak=_rounded(week.peak * high_growth),
         horizon_days=horizon_days,
+        growth_ratio=high_growth,
     )
 
 

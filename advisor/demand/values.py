@@ -406,6 +406,8 @@ class Demand:
 
     def times(self, factor: float) -> "Demand":
         """The same requests, so many times as often at every moment."""
+        if factor == 1:
+            return self
         rate = ArrivalRate(*(factor * value for value in asdict(self.requests_per_second).values()))
         parts: dict[str, Any] = {name: getattr(self, name) for name in _PARTS}
         scaled = {name: part.times(factor) for name, part in parts.items() if part is not None}
@@ -456,3 +458,5 @@ class Forecast:
     method: str
     backtest: tuple[Backtest, ...]
     notes: tuple[str, ...]
+    growth_ratio: float = 1.0
+    """Busiest minutes at the end of the horizon ÷ those of today, as ``peak`` has them."""

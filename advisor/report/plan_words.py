@@ -126,7 +126,10 @@ def _is_declared(plan: Plan) -> bool:
 def at_the_peak(plan: Plan) -> str:
     """Words on a share of requests that is of the stated peak alone, which declared demand is replayed at; else ""."""
     rates, is_batch_alone = plan.demand["requests_per_second"], plan.fleet is not None and plan.fleet.is_batch_alone
-    return " at the stated peak" if _is_declared(plan) and rates["peak"] > rates["mean"] and not is_batch_alone else ""
+    if is_batch_alone:
+        return ""
+    peak = " at the stated peak" if _is_declared(plan) and rates["peak"] > rates["mean"] else ""
+    return f"{peak} with the stated growth" if (plan.workload.get("growth_per_year") or 0) > 0 else peak
 
 
 def _headroom_risks(fleet: Fleet) -> Iterator[str]:

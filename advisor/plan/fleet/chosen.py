@@ -379,7 +379,7 @@ class HoldsUpTo:
     """Excess over its plan up to which the fleet still keeps the SLO, found by replay."""
 
     peak_ratio: float
-    """Times the busiest minute."""
+    """Times the busiest minute of today, whatever it grows to."""
     dispersion_ratio: float
     """Times the measured burstiness within a minute."""
 

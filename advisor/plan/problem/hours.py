@@ -163,6 +163,8 @@ class Week:
     """The week in the demand's own hour classes; None: these are they."""
     requests: "Week | None" = None
     """The week of the requests alone, in hour classes of its own, where batch work adds to them; None: it does not."""
+    growth_ratio: float = 1.0
+    """Busiest minutes that are planned for ÷ those of today, by growth alone."""
 
     @property
     def rates_by_hour(self) -> Floats:
@@ -178,7 +180,7 @@ class Week:
             mean, _, low = rates[schedule == at].mean(axis=0).tolist()
             planned = float(rates[schedule == at, 1].max())
             classes.append(HourClass(hour.hours_per_week, mean, planned, low))
-        return Week(tuple(classes), self.schedule, self.transitions)
+        return Week(tuple(classes), self.schedule, self.transitions, growth_ratio=requests.growth_ratio)
 
     def with_items(self, requests: "Week", added: Floats, weight: float, sent_ratio: float) -> "Week":
         """The week with what batch work adds to it, which its classes count as requests.
@@ -224,7 +226,8 @@ def week_of(
     classes = tuple(
         _class_of(forecast, np.flatnonzero(schedule == at), rate) for at, (rate, _) in enumerate(rates.tolist())
     )
-    week = Week(classes, tuple(schedule.tolist()), _transitions(schedule, len(classes)))
+    transitions = _transitions(schedule, len(classes))
+    week = Week(classes, tuple(schedule.tolist()), transitions, growth_ratio=forecast.growth_ratio)
     return week if scheduled or is_batch else at_all_hours(week)
 
 

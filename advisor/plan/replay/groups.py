@@ -1,7 +1,6 @@
 """Groups of a fleet as they are replayed: names, routes, a share of both at equal load; the better of two replays."""
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -11,8 +10,8 @@ from advisor.candidates import Candidate
 from advisor.demand.synthetic_trace import SyntheticTrace
 from advisor.demand.trace_columns import Requests
 from advisor.plan.fleet.chosen import Confirmation, LatencyDistribution
-from advisor.plan.problem.formulas import busiest_class, busy_instances, mix_rate, ratio_of
-from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible, Problem
+from advisor.plan.problem.formulas import busiest_class
+from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible
 from advisor.plan.replay.values import ReplayGroup, Route
 from advisor.plan.solve.shares import planned_rates, targets, weights
 from advisor.plan.solve.solver import HALF_A_CENT
@@ -92,41 +91,6 @@ def _kept_route(route: Route, kept: Mapping[str, float]) -> Route:
         return route
     factor = sum(route.shares.values()) / whole
     return replace(route, shares={name: share * factor for name, share in shares.items()})
-
-
-def carried_rate(
-    problem: Problem, solution: FleetSolution, routes: Sequence[Route], counts: Sequence[int]
-) -> float:  # fmt: skip
-    """Requests per second of all that arrive, from which on some target gets more than its instances sustain.
-
-    Args:
-        problem: places and lengths of the requests.
-        solution: the fleet.
-        routes: as :func:`routes_of` orders them.
-        counts: instances of each allocation; what targets without any would get goes to the others.
-    """
-    target_of = targets(solution)
-    running = [(allocation, count) for allocation, count in zip(solution.allocations, counts, strict=True) if count > 0]
-    pools = {target_of[allocation.pool.key]: allocation.pool for allocation, _ in running}
-    up, rates = Counter[str](), dict.fromkeys(pools, 0.0)
-    for allocation, count in running:
-        target = target_of[allocation.pool.key]
-        up[target] += count
-        rates[target] += count * mix_rate(problem, allocation.pool)
-    if len(pools) < 2:
-        return sum(rates.values())
-    shape = (len(problem.place_shares), problem.parts.size)
-    sent = {target: np.zeros(shape) for target in pools}
-    for allocation in solution.allocations:
-        if (target := target_of[allocation.pool.key]) in sent:
-            name = name_of(allocation)
-            sent[target] += np.array([route.shares.get(name, 0.0) for route in routes]).reshape(shape)
-    whole, capacity = np.sum(list(sent.values()), axis=0), sum(rates.values())
-    shares = {
-        target: np.where(whole > 0, ratio_of(share, whole), rates[target] / capacity) for target, share in sent.items()
-    }
-    busy = {target: busy_instances(problem, pools[target], share) for target, share in shares.items()}
-    return min((up[target] / part for target, part in busy.items() if part > 0), default=math.inf)
 
 
 def _parts_of_targets(solution: FleetSolution, target_of: Mapping[str, str]) -> Iterator[float]:

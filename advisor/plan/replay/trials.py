@@ -27,7 +27,7 @@ from advisor.demand.synthetic_trace import (
 from advisor.demand.trace_columns import Requests
 from advisor.performance.stage import times_of
 from advisor.plan.fleet.chosen import LARGEST_RATIO, HoldsUpTo, LatencyDistribution
-from advisor.plan.problem.formulas import hardest_losses, losses_in_quieter_hours, mix_rate
+from advisor.plan.problem.formulas import hardest_losses, losses_in_quieter_hours
 from advisor.plan.problem.hours import Week
 from advisor.plan.problem.supply import PoolSource
 from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption
@@ -37,7 +37,6 @@ from advisor.plan.replay.groups import (
     Key,
     ScaledFleet,
     at_scale,
-    carried_rate,
     deployment_key,
     name_of,
     part_of,
@@ -54,7 +53,7 @@ from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Ro
 from advisor.plan.solve.shares import splits_by_what_is_up, targets
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.records import dataclass, replace, with_own_memory
-from advisor.units import SECONDS_PER_MINUTE
+from advisor.units import ROUNDING, SECONDS_PER_MINUTE
 from advisor.workload.values import Survive
 
 Flags = npt.NDArray[np.bool_]
@@ -64,8 +63,6 @@ Routing = Callable[[Sequence[ReplayGroup]], tuple[Route, ...]]
 
 BISECTIONS = 5
 PLACE_SEED = 20_230_102
-IDLE_RATIO = 1.5
-"""Rate that replicas sustain ÷ rate that they get, from which on a few of them queue as little as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +119,10 @@ class _Seen:
     """Class of hours that it is of, or that has most of the late requests; None where none is told apart."""
 
 
+_QUIET = _Seen(1.0, 1.0, None, None, (), is_whole=True)
+"""Findings of hours without a request."""
+
+
 class Trials:
     """Replays fleets of one question; what is costly to prepare is kept between them."""
 
@@ -139,16 +140,17 @@ class Trials:
         self._requirements, self._model, self._timelines = context.requirements, context.model, context.timelines
         self._slo = context.requirements.workload.slo
         week = formulation.week.by_hours or formulation.week
+        self._growth_ratio = max(week.growth_ratio, 1.0)
+        self._demand = self._requirements.demand.times(self._growth_ratio)
+        """What has to be served at the end of the horizon."""
         self._calendar, self._sampled = _calendar_of(week), _calendar_of(sampled or week)
         self._of_requests = self._with_requests_alone(formulation.in_week(week), context)
-        demand = self._requirements.demand
-        most, peak = demand.requests_per_second.peak, busiest_rate(demand, self._sampled)
+        most, peak = self._demand.requests_per_second.peak, busiest_rate(self._demand, self._sampled)
         self._peak_rates = tuple(min(hour.planned_rate, most) for hour in week.classes)
         """Requests per second in the busiest minute of each class of hours: as planned, but no more than observed."""
         self._peak_ratios = tuple(rate / peak if peak else 1.0 for rate in self._peak_rates)
         """The same ÷ that of the busiest stretch, from whose requests they are made."""
-        self.wanted = self._slo.rehearsed_ratio
-        """Share of the requests that have to be within every target."""
+        self.wanted = self._slo.rehearsed_ratio  # share of the requests that have to be within every target
         self._shares, self._most_served = np.array(formulation.geography.shares), context.effort.rehearsed_requests
         self._rehearsals: dict[tuple[float | None, int], SyntheticTrace] = {}
         """By their scale, and the minutes in which replicas fill up."""
@@ -186,9 +188,15 @@ class Trials:
         They come after so many minutes in which replicas fill up.
         """
         if (scale, filling) not in self._rehearsals:
-            rehearsal = rehearse(self._requirements.demand, self._most_served, self._sampled, scale, filling)
-            self._rehearsals[scale, filling] = replace(rehearsal, requests=self._from_places(rehearsal.requests))
+            rehearsal = rehearse(self._demand, self._most_served, self._sampled, scale, filling)
+            words = f"{rehearsal.words}{self._growth_words()}"
+            requests = self._from_places(rehearsal.requests)
+            self._rehearsals[scale, filling] = replace(rehearsal, requests=requests, words=words)
         return self._rehearsals[scale, filling]
+
+    def _growth_words(self) -> str:
+        """Clause on the growth that the requests have; empty where they are as many as today."""
+        return f", grown to {self._growth_ratio:.3g} times of today" if self._growth_ratio > 1 + ROUNDING else ""
 
     def _rehearsal_for(self, groups: Sequence[ReplayGroup]) -> SyntheticTrace:
         """The requests that a fleet is tried with, on replicas as full as they stay."""
@@ -204,7 +212,7 @@ class Trials:
         The mean rate, or what of the planned one the minutes about the busiest minute have: where their rehearsal is
         shorter than they, or a request is with its replica for longer than a minute, so that those of as long meet.
         """
-        means, profile = self._calendar.mean_rates, self._requirements.demand.profile
+        means, profile = self._calendar.mean_rates, self._demand.profile
         seconds = self.rehearsal.requests.seconds[self.rehearsal.busiest]
         is_whole = np.ptp(seconds) >= STEADY_MINUTES * SECONDS_PER_MINUTE / 2 and minutes == STEADY_MINUTES
         if profile is None or is_whole:
@@ -322,7 +330,10 @@ class Trials:
         return other
 
     def holds_up_to(self, formulation: Formulation, solution: FleetSolution) -> HoldsUpTo | None:
-        """Largest multiples of the busiest minute, and of the burstiness, with which enough is within the targets."""
+        """Largest multiples of the busiest minute, and of the burstiness, with which enough is within the targets.
+
+        Of the busiest minute of today, whatever it grows to.
+        """
         groups, routes = self._groups(formulation, solution), tuple(routes_of(formulation, solution))
         whole = [replace(group, lost_at=None) for group in groups]
         small, filling = self._small(whole, routes), self._filling(whole)
@@ -333,7 +344,7 @@ class Trials:
             if self._first_beyond_little(loads, peak_ratio) is not None:
                 return False
             made_up = stressed(
-                self._requirements.demand, self.rehearsal.busiest.stop, small.rehearsal.scale, self._sampled,
+                self._demand, self.rehearsal.busiest.stop, small.rehearsal.scale, self._sampled,
                 Stress(peak_ratio, dispersion_ratio), filling,
             )  # fmt: skip
             requests = thinned(self._from_places(made_up), small.share)
@@ -347,8 +358,9 @@ class Trials:
             kept = within(outcome, requests, self._slo)
             return weighted_share(kept, ~outcome.cut, requests.weights) >= self._slo.within_ratio
 
+        most = max(LARGEST_RATIO / self._growth_ratio, 1.0)
         return HoldsUpTo(
-            peak_ratio=largest(lambda ratio: holds(peak_ratio=ratio)),
+            peak_ratio=self._growth_ratio * largest(lambda ratio: holds(peak_ratio=ratio), most),
             dispersion_ratio=largest(lambda ratio: holds(dispersion_ratio=ratio)),
         )
 
@@ -390,13 +402,9 @@ class Trials:
                 return seens
         if len(self._peak_ratios) == 1 or self._of_requests is not None:
             return seens
-        problem, solution = formulation.problem, _no_faster(formulation, solution)
-        for at, remaining, share in losses_in_quieter_hours(problem, solution.allocations):
+        for at, remaining, share in losses_in_quieter_hours(formulation.problem, solution.allocations):
             left = _with_counts([replace(group, lost_at=None) for group in groups], remaining)
-            routes, asked = routes_to(left), share * problem.hours[at].planned_rate
-            if carried_rate(problem, solution, routes, remaining) >= IDLE_RATIO * asked:
-                continue
-            seen = self._stretch_at(left, routes, share * self._peak_ratios[at])
+            seen = self._stretch_at(left, routes_to(left), share * self._peak_ratios[at])
             seens.append(replace(seen, late_class=at))
             if seens[-1].share < self.wanted and not every:
                 break
@@ -430,23 +438,19 @@ class Trials:
         """The busiest stretch at the planned rate of the first other class of hours that it is late in.
 
         None where there is none: the sample has a median hour of each, and what is planned for is busier. Classes in
-        which a failure has to leave enough are replayed with less, and those with many idle replicas not at all.
+        which a failure has to leave enough are replayed with less.
         """
-        problem = formulation.problem
-        if problem.limits.survival is not Survive.NOTHING:
+        if formulation.problem.limits.survival is not Survive.NOTHING:
             return None
-        solution = _no_faster(formulation, solution)
         of_peak = int(classes_of(self._calendar, np.array([self.rehearsal.busiest_seconds]))[0])
         most = [allocation.instances[of_peak] for allocation in solution.allocations]
-        for at, hour in enumerate(problem.hours):
+        for at in range(len(formulation.problem.hours)):
             counts = [allocation.instances[at] for allocation in solution.allocations]
             if counts == most:
                 continue
-            if carried_rate(problem, solution, routes, counts) < IDLE_RATIO * hour.planned_rate:
-                left = _with_counts(groups, counts)
-                seen = self._stretch_at(left, routes, self._peak_ratios[at])
-                if seen.share < self.wanted:
-                    return replace(seen, late_class=at)
+            seen = self._stretch_at(_with_counts(groups, counts), routes, self._peak_ratios[at])
+            if seen.share < self.wanted:
+                return replace(seen, late_class=at)
         return None
 
     def _stretch_at(self, groups: list[ReplayGroup], routes: tuple[Route, ...], peak_ratio: float) -> _Seen:
@@ -457,11 +461,12 @@ class Trials:
             scale, filling = small.rehearsal.scale, self._filling(groups)
             stretch = peak_ratio, scale, filling
             if stretch not in self._busy_stretches:
-                demand, most = self._requirements.demand, self.rehearsal.busiest.stop
-                made_up = stressed(demand, most, scale, self._sampled, Stress(peak_ratio), filling)
+                most = self.rehearsal.busiest.stop
+                made_up = stressed(self._demand, most, scale, self._sampled, Stress(peak_ratio), filling)
                 self._busy_stretches[stretch] = self._from_places(made_up)
             requests = thinned(self._busy_stretches[stretch], small.share)
-            self._known[key] = self._judged(small.groups, small.routes, requests)
+            is_quiet = not requests.seconds.size
+            self._known[key] = _QUIET if is_quiet else self._judged(small.groups, small.routes, requests)
         return self._known[key]
 
     def _steadily(self, groups: Sequence[ReplayGroup], routes_to: Routing, *, loses_one: bool) -> _Seen | None:
@@ -526,7 +531,7 @@ class Trials:
         if key not in self._known:
             rate *= max(sum(route.shares.values()) for route in routes)
             if (rate, minutes) not in self._steady:
-                made_up = steady(self._requirements.demand, rate, self.rehearsal.busiest_seconds, most, minutes)
+                made_up = steady(self._demand, rate, self.rehearsal.busiest_seconds, most, minutes)
                 self._steady[rate, minutes] = self._from_places(made_up)
             self._known[key] = self._judged(groups, routes, self._steady[rate, minutes], wanted=least)
         return self._known[key]
@@ -689,19 +694,6 @@ def _of_requests(formulation: Formulation) -> Formulation:
     return formulation if week.requests is None else formulation.in_week(week.of_requests(week.requests))
 
 
-def _no_faster(formulation: Formulation, solution: FleetSolution) -> FleetSolution:
-    """A fleet whose replicas are planned to sustain no more than the closed form says, whatever they were found with.
-
-    Which hours are replayed then follows from its machines.
-    """
-    problem, usual = formulation.problem, {pool.key: pool for pool in formulation.pool_set.pools}
-    groups = tuple(
-        replace(group, pool=min(group.pool, usual.get(group.pool.key, group.pool), key=partial(mix_rate, problem)))
-        for group in solution.allocations
-    )
-    return replace(solution, allocations=groups)
-
-
 def _without_one_of(groups: Sequence[ReplayGroup], target: str) -> list[ReplayGroup]:
     """A fleet without one machine of a target in each hour, of the first of its groups that has any in that hour."""
     left = list(groups)
@@ -737,11 +729,11 @@ def _shares(kept: Flags, judged: Flags, requests: Requests, count: int | None) -
     return weighted_share(kept, judged, requests.weights), weighted_share(kept[:count], counted[:count])
 
 
-def largest(holds: Callable[[float], bool]) -> float:
+def largest(holds: Callable[[float], bool], most: float = LARGEST_RATIO) -> float:
     """The largest ratio from 1 to the largest tried that holds, to a sixteenth of the range; 1 where none does."""
-    if holds(LARGEST_RATIO):
-        return LARGEST_RATIO
-    low, high = 1.0, LARGEST_RATIO
+    if most <= 1 or holds(most):
+        return most
+    low, high = 1.0, most
     for _ in range(BISECTIONS):
         middle = math.sqrt(low * high)
         low, high = (middle, high) if holds(middle) else (low, middle)

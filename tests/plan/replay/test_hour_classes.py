@@ -18,7 +18,7 @@ from advisor.plan.problem.values import Allocation
 from advisor.plan.replay import fleet_search
 from advisor.plan.replay.below import at_need
 from advisor.plan.replay.fleet import replay
-from advisor.plan.replay.groups import carried_rate, routes_of
+from advisor.plan.replay.groups import routes_of
 from advisor.plan.replay.trials import Trials
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.solve.by_hours import by_hours
@@ -364,12 +364,10 @@ def test_a_group_with_too_much_at_its_weight_is_seen_where_the_fleet_has_enough(
     fewer = tuple(1 if at <= evening else 4 for at in range(len(problem.hours)))
     small, large = sorted(whole.allocations, key=lambda group: mix_rate(problem, group.pool))
     mixed = replace(whole, allocations=(replace(small, instances=fewer), large))
-    routes = tuple(routes_of(formulation, mixed))
 
     assert trials.of(formulation, whole).reached
     planned = problem.hours[evening].planned_rate
     assert mix_rate(problem, small.pool) + mix_rate(problem, large.pool) > 1.5 * planned
-    assert carried_rate(problem, mixed, routes, (1, 1)) < planned
     assert not trials.of(formulation, mixed).reached
 
 
@@ -397,20 +395,6 @@ def test_machines_of_the_nights_are_as_few_as_their_replays_confirm():
 
     assert fleet.confirmation.reached
     assert (1, 1, 1, 0, 0) in {group.instances for group in fleet.solution.allocations}
-
-
-def test_what_a_fleet_carries_at_its_weights():
-    """Of both by capacity as much as they sustain, of one that is left all that it does, of none nothing."""
-    formulation, _ = question_of(6.0, 0.3, {2, 4, 9}, 3)
-    problem = formulation.problem
-    whole = fleet(problem, [2, 3, 0, 0])
-    slow, fast = (mix_rate(problem, group.pool) for group in whole.allocations)
-    routes = tuple(routes_of(formulation, whole))
-
-    assert carried_rate(problem, whole, routes, (2, 3)) == pytest.approx(2 * slow + 3 * fast)
-    assert carried_rate(problem, whole, routes, (0, 3)) == pytest.approx(3 * fast)
-    assert carried_rate(problem, whole, routes, (2, 1)) == pytest.approx((2 * slow + 3 * fast) / 3)
-    assert carried_rate(problem, whole, routes, (0, 0)) == 0
 
 
 def test_a_failure_takes_a_machine_that_runs_in_the_hour_that_is_replayed():
