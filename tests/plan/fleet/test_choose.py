@@ -121,6 +121,22 @@ def test_stated_growth_of_declared_demand_is_planned_for():
     assert plan_for(still, catalog_of(offer("g6e.xlarge"))).fleet.hour_classes[0].planned_requests_per_second == 8
 
 
+def test_growth_is_replayed_as_the_same_rates_declared_outright():
+    """Five times as much in a year takes the machines that the grown peak takes when it is stated."""
+    catalog = catalog_of(offer("g6e.xlarge", on_demand=1.86), offer("g7e.2xlarge", on_demand=3.36))
+    small = workload(demand=DeclaredDemand(2, 4, 800, 200), horizon_days=365.0)
+    peak = 4 * 6**0.9
+    grown = plan_for(replace(small, growth_per_year=5.0), catalog).fleet
+    stated = plan_for(replace(small, demand=DeclaredDemand(peak / 2, peak, 800, 200)), catalog).fleet
+
+    assert [(group.instance_type, group.instances) for group in grown.groups] == [
+        (group.instance_type, group.instances) for group in stated.groups
+    ]
+    assert grown.confirmed.requests == stated.confirmed.requests
+    assert grown.confirmed.arrivals.endswith(f", grown to {6**0.9:.3g} times of today")
+    assert grown.holds_up_to.peak_ratio >= 6**0.9
+
+
 def test_shrinking_demand_is_planned_for_at_its_beginning():
     """Half in a year: the peak is that of a tenth of the horizon."""
     asked = workload(horizon_days=365.0, growth_per_year=-0.5)

@@ -14,13 +14,14 @@ from advisor.demand.spread import MONDAY_SECONDS
 from advisor.demand.synthetic_trace import Stress, classes_of, stressed, sustained_ratio, with_lengths
 from advisor.demand.values import DemandProfile, Dispersion
 from advisor.plan.problem.formulas import mix_rate
-from advisor.plan.problem.values import Allocation
+from advisor.plan.problem.values import Allocation, FleetSolution
 from advisor.plan.replay import fleet_search
 from advisor.plan.replay.below import at_need
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.groups import routes_of
 from advisor.plan.replay.trials import Trials
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
+from advisor.plan.solve.alone import whole_shares
 from advisor.plan.solve.by_hours import by_hours
 from advisor.plan.solve.neighbours import loaded_fleet
 from advisor.workload.values import Deployment, Limits, Scaling, Survive
@@ -112,6 +113,29 @@ def test_the_planned_rate_of_other_hours_is_replayed_where_the_closed_form_has_l
     late = trials.of(formulation, with_fewest(evening + 1))
     assert not late.reached
     assert late.late == (0,)
+
+
+def test_a_trial_is_the_same_whatever_replicas_are_planned_to_carry():
+    """A fleet that is planned to carry twice as much, or half, runs the same machines, and its replays see them alone."""
+    rate = 6.0
+    formulation, context = question_of(rate, 0.3 * rate, {2, 4, 9, 12, 15, 18}, 3, limits=Limits(survive=Survive.INSTANCE))
+    problem = formulation.problem
+    pool = min(problem.pools, key=lambda pool: mix_rate(problem, pool))
+    needed = int(np.ceil(problem.hours[-1].planned_rate / mix_rate(problem, pool))) + 1
+    (group,) = fleet(problem, [needed if other is pool else 0 for other in problem.pools]).allocations
+    counts = (*(max(needed - len(problem.hours) + at, 1) for at in range(len(problem.hours) - 1)), needed)
+
+    def trial(headroom):
+        planned = replace(group, pool=group.pool.slower(headroom), instances=counts)
+        shares = whole_shares(problem, planned.pool)
+        solution = FleetSolution((planned,), shares, 0.0, 0.0, proven=False)
+        return Trials(formulation, context).of(formulation, solution, every=True)
+
+    usual = trial(1.0)
+    for other in (trial(0.5), trial(2.0)):
+        assert other.reached == usual.reached
+        assert other.without_part_ratio == usual.without_part_ratio
+        assert other.without_one_ratio == usual.without_one_ratio
 
 
 def demand_of(seed):
