@@ -10,6 +10,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
+from advisor.codegen.writing.attributes import (
+    carry_attributes,
+    has_same_attributes,
+    merge_attributes,
+    repeated_names,
+    with_assignments,
+)
 from advisor.codegen.writing.checkout import CRLF, LF, has_crlf, is_document, is_text_left
 from advisor.codegen.writing.entries import (
     Keyed,
@@ -26,14 +33,10 @@ from advisor.codegen.writing.merging import (
     ConflictPolicy,
     Piece,
     WriteOptions,
-    carry_attributes,
     has_markers,
-    has_same_attributes,
     lines_of,
     merge,
-    merge_attributes,
     patch,
-    repeated_names,
     with_insertions,
     with_remarks,
 )
@@ -432,7 +435,7 @@ def _edited(
         return Change(file.path, Action.KEPT, mine, mine, _OWN_TEXT)
     keys = Keys(file.renamed, file.successors, file.moved, file.engines, file.follows)
     merged = merge_entries(file.generated_path or file.path, base, mine, theirs, keys)
-    merged = replace(merged, pieces=tuple(map(with_remarks, merged.pieces)))
+    merged = replace(merged, pieces=_settled(merged.pieces, file.path, mine, theirs))
     merged = replace(merged, pieces=tuple(map(with_insertions, merged.pieces))) if file.is_copied else merged
     conflicts = tuple(piece for piece in merged.pieces if isinstance(piece, Conflict))
     if conflicts and write_options.conflicts is None:
@@ -444,6 +447,13 @@ def _edited(
     said = _said(conflicts, write_options.conflicts)
     note = "; ".join(merged.notes if merged.notes and after == theirs else (said, *merged.notes))
     return Change(file.path, Action.MERGED, mine, after, note, overrules)
+
+
+def _settled(pieces: tuple[Piece, ...], path: str, mine: bytes, theirs: bytes) -> tuple[Piece, ...]:
+    """Pieces without the conflicts in which only comments, assignments and flags of other names meet the new code."""
+    by_lines = tuple(map(with_remarks, pieces))
+    by_names = tuple(with_assignments(piece, path) for piece in by_lines)
+    return by_lines if _newly_repeated(by_names, mine, theirs) else by_names
 
 
 def _resolved(piece: Piece, prefer: ConflictPolicy | None) -> bytes:

@@ -1,22 +1,19 @@
-"""Three-way merge by lines, and of one entry by the names of its attributes: what two people did to the same text.
+"""Three-way merge by lines: what two people did to the same text.
 
 The classical diff3: lines that are the same in all three texts are fixed points. Between two of them either one side
 alone changed something, or both did the same, or the stretch is a conflict.
-
-By lines, an edit meets whatever changed on the line beside it, and every line of the entry where the longest name, and
-so the column of the signs, is another one. By names only an attribute that both sides changed is a conflict.
 """
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import Match, SequenceMatcher
 from enum import StrEnum
 from pathlib import Path
 
 from advisor.records import dataclass, field, replace
 
-_REMARK = re.compile(rb"\s*(?:(?:#(?!!)|//).*)?\n")
+REMARK = re.compile(rb"\s*(?:(?:#(?!!)|//).*)?\n")
 """A comment, or an empty line; the first line of a script is none."""
 _LINE = re.compile(rb"[^\n]*\n|[^\n]+")
 
@@ -70,7 +67,7 @@ def with_remarks(piece: Piece) -> Piece:
     for line in lines_of(piece.mine):
         if at < len(base) and line == base[at]:
             at += 1
-        elif _REMARK.fullmatch(line):
+        elif REMARK.fullmatch(line):
             before[at].append(line)
         else:
             return piece
@@ -138,148 +135,6 @@ def _matches(base: Lines, other: Lines) -> list[Match]:
 
 def _ended(text: bytes) -> bytes:
     return text if not text or text.endswith(b"\n") else text + b"\n"
-
-
-_ATTRIBUTE = re.compile(
-    rb'(?P<before> +(?P<quote>"?)(?P<name>[\w.-]+)(?P=quote) *(?:=(?!=)|:) *)(?P<value>.*\n)', re.DOTALL
-)
-_STRING = re.compile(rb'"(?:\\.|[^"\\\n])*"')
-_OPENED, _CLOSED = (b"[", b"(", b"{"), (b"]", b")", b"}")
-_TERRAFORM = b" = {"
-"""End of an entry's opening line in Terraform, where no commas part attributes."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    opening: bytes
-    attributes: Mapping[bytes, tuple[bytes, bytes]]
-    """Name → what stands before the value, and the value."""
-    closing: bytes
-
-    def value(self, name: bytes) -> bytes | None:
-        """None where the entry has no such attribute."""
-        return self.attributes[name][1] if name in self.attributes else None
-
-
-def merge_attributes(base: bytes, mine: bytes, theirs: bytes) -> bytes | None:
-    """The entry as *theirs* lays it out, with the edits of *mine*.
-
-    None where both changed one attribute, or where a text is more than an opening line, attributes and a closing one,
-    each attribute with its brackets and quotes closed and, in Python, its comma.
-    """
-    merged = _by_attributes(base, mine, theirs, lambda *_: None)
-    return merged[0] if merged and not merged[1] else None
-
-
-def carry_attributes(
-    base: bytes, mine: bytes, theirs: bytes, moved: Mapping[bytes, bytes]
-) -> tuple[bytes, Sequence[bytes]] | None:
-    """Another entry with the edits of *mine*, and the names of the attributes whose edits do not fit it.
-
-    None where a text is not laid out as an entry.
-
-    Args:
-        base: the entry as it was generated last, with the keys of the other one.
-        mine: as it lies on disk, likewise.
-        theirs: the other entry as it is generated now.
-        moved: old region → new one: a value that differs in these alone is the user's, in the new region.
-    """
-
-    def settled(before: bytes, edited: bytes, now: bytes) -> bytes | None:
-        for old, new in moved.items():
-            if before.replace(old, new) == now:
-                return edited.replace(old, new)
-        pieces = [with_insertions(piece) for piece in merge(before, edited, now)]
-        texts = [piece for piece in pieces if isinstance(piece, bytes)]
-        return b"".join(texts) if len(texts) == len(pieces) else None
-
-    return _by_attributes(base, mine, theirs, settled)
-
-
-def _by_attributes(
-    base: bytes, mine: bytes, theirs: bytes, settle: Callable[[bytes, bytes, bytes], bytes | None]
-) -> tuple[bytes, Sequence[bytes]] | None:
-    """The merge of three entries, and the names of attributes that both changed and that are not settled."""
-    last, own, new = (_entry(text) for text in (base, mine, theirs))
-    if last is None or own is None or new is None or own.opening != last.opening:
-        return None
-    kept: list[bytes] = []
-    unsettled: list[bytes] = []
-    for name in (*new.attributes, *(name for name in own.attributes if name not in new.attributes)):
-        before, edited, now = (entry.value(name) for entry in (last, own, new))
-        value = now if edited == before else edited
-        if edited != before and now not in (before, edited):
-            value = settle(before, edited, now) if before and edited and now else None
-            if value is None:
-                unsettled.append(name)
-                value = now
-        if value is not None:
-            kept.append((new if name in new.attributes else own).attributes[name][0] + value)
-    return new.opening + b"".join(kept) + new.closing, unsettled
-
-
-def has_same_attributes(text: bytes, other: bytes) -> bool:
-    """Whether two entries have the same values under the same names, in any order."""
-    entries = (_entry(text), _entry(other))
-    values = [entry and {name: value for name, (_, value) in entry.attributes.items()} for entry in entries]
-    return values[0] is not None and values[0] == values[1]
-
-
-def repeated_names(text: bytes) -> frozenset[bytes]:
-    """Names that stand more than once between the brackets of one block: no language of the code takes them."""
-    blocks: list[tuple[int, set[bytes]]] = [(-1, set())]
-    repeated: set[bytes] = set()
-    for line in lines_of(text):
-        indent = _indent(line)
-        # By columns too: a program in a text has brackets of its own.
-        while line[indent:].startswith(_CLOSED) and blocks[-1][0] >= indent:
-            blocks.pop()
-        if len(blocks) > 1 and (match := _ATTRIBUTE.fullmatch(line)):
-            repeated |= blocks[-1][1] & {match["name"]}
-            blocks[-1][1].add(match["name"])
-        if line.rstrip().endswith(_OPENED):
-            blocks.append((indent, set()))
-    return frozenset(repeated)
-
-
-def _entry(text: bytes) -> _Entry | None:
-    lines = lines_of(text)
-    if len(lines) < len(("opening", "closing")) or not lines[0].rstrip().endswith(_OPENED):
-        return None
-    end = b"" if lines[0].rstrip().endswith(_TERRAFORM) else b","
-    attributes: dict[bytes, tuple[bytes, bytes]] = {}
-    inner = lines[1:-1]
-    while inner:
-        size = _size(inner)
-        match = _ATTRIBUTE.fullmatch(b"".join(inner[:size]))
-        if not match or match["name"] in attributes or not _is_whole(match["value"], end):
-            return None
-        attributes[match["name"]] = (match["before"], match["value"])
-        inner = inner[size:]
-    return _Entry(lines[0], attributes, lines[-1])
-
-
-def _is_whole(value: bytes, end: bytes) -> bool:
-    """Whether a value, which *end* ends, is closed: nothing of it may stand on the lines after it."""
-    lines = lines_of(value)
-    outline = _STRING.sub(b"", lines[0] if len(lines) == 1 else lines[0] + lines[-1])
-    is_closed = all(
-        outline.count(opened) == outline.count(closed) for opened, closed in zip(_OPENED, _CLOSED, strict=True)
-    )
-    return is_closed and b'"' not in outline and value.rstrip().endswith(end)
-
-
-def _size(lines: list[bytes]) -> int:
-    """How many lines the first attribute takes: up to the bracket of its own column where one is open at its end."""
-    if not lines[0].rstrip().endswith(_OPENED):
-        return 1
-    indent = _indent(lines[0])
-    ends = (at for at, line in enumerate(lines) if at and line[:indent].isspace() and line[indent:].startswith(_CLOSED))
-    return next(ends, len(lines) - 1) + 1
-
-
-def _indent(line: bytes) -> int:
-    return len(line) - len(line.lstrip())
 
 
 _NO_LINE_END = "\\ No newline at end of file\n"
