@@ -11,9 +11,10 @@ from typing import Any
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field, replace
 from advisor.tables import OptionalText, Record, read_records
+from advisor.units import SECONDS_PER_DAY
 from advisor.workload.values import Slo
 
-_PERIOD_SECONDS = 300
+PERIOD_SECONDS = 300
 _RESERVED_MEMORY_SHARE = 0.7
 """How far into the memory that the engine leaves free an alarm rings."""
 _BEYOND_P95_PERCENT = 5
@@ -42,6 +43,8 @@ class Source(StrEnum):
     """A region's load balancer, with the answers that it makes itself."""
     KERNEL_LOG = "kernel_log"
     """Lines of the hosts' kernel log that match a pattern, counted."""
+    CERTIFICATE = "certificate"
+    """Authority of the load balancers' certificates."""
     ENGINE = "engine"
     """The engines' own metrics."""
 
@@ -92,7 +95,7 @@ class Alarm(WatchedMetric):
     """Only hosts that the advisor agent was installed on publish it."""
     pattern: OptionalText = ""
     """Text that a line of the kernel log holds."""
-    period_seconds: int = _PERIOD_SECONDS
+    period_seconds: int = PERIOD_SECONDS
     per_request_rate: bool = False
     """The threshold counts for each request per second that an instance is planned for."""
     target_seconds: float | None = None
@@ -157,9 +160,9 @@ def alarms_of(
     *start_seconds*: longest time from launch until the model answers; nothing rings for a host that is starting.
     *idle*: use in percent below which they are idle, see :func:`idle_percent`; None: that cannot be told.
     """
-    starting = math.ceil(start_seconds / _PERIOD_SECONDS) + 1
+    starting = math.ceil(start_seconds / PERIOD_SECONDS) + 1
     silent = (_alarm(name, periods=starting) for name in ("unhealthy_hosts", "metrics_silent"))
-    common = (*silent, _alarm("host_memory"))
+    common = (*silent, _alarm("host_memory"), _alarm("host_disk"))
     if not has_gpu:
         return (_alarm("no_requests"), *common)
     taken_percent = 100 * memory_utilization
@@ -230,6 +233,11 @@ def slo_alarms(promise: Promise | None) -> tuple[Alarm, ...]:
     # Little's law: a queue of rate × time takes that time to empty.
     waiting = _alarm("waiting_requests", {"words": promise.words}, threshold=promise.seconds)
     return (slow, waiting, _alarm("server_errors"))
+
+
+def certificate_alarm() -> Alarm:
+    """The alarm on a certificate that nobody renews, later than clouds renew theirs."""
+    return _alarm("certificate", period_seconds=SECONDS_PER_DAY)
 
 
 def stalled_alarm() -> Alarm:

@@ -240,6 +240,7 @@ def test_report_holds_what_the_alarms_read(host, services):
     first, second = (json.loads(line) for line in services.logged)
     assert first["gpu_percent"] == 60
     assert first["gpu_memory_percent"] == 50
+    assert 0 < first["disk_percent"] < 100
     assert first["healthy"] is first["agent"] is True
     assert (first["requests"], second["requests"]) == (0, 60)
     assert (second["target_requests"], second["over_target"]) == (58, 6)  # 3/4 of those between 0.4 and 0.8 s

@@ -84,6 +84,14 @@ def test_what_clients_were_promised_rings(title, series, rings, tmp_path):
     check(tmp_path, alerts[name]["query"], given, 30, rings)
 
 
+@pytest.mark.parametrize(("device", "rings"), [("/dev/sda1", True), ("/dev/loop3", False)], ids=["system", "snap"])
+def test_a_full_disk_rings_and_a_full_snap_does_not(device, rings, tmp_path):
+    """Snaps are images that hold nothing but themselves."""
+    query = metric_alerts(stack())["host-disk"]["query"].replace("HOSTS", 'monitored_resource="gce_instance"')
+    labels = f'{{monitored_resource="gce_instance",state="used",device="{device}"}}'
+    check(tmp_path, query, {f"agent_googleapis_com:disk_percent_used{labels}": "91x60"}, 30, rings)
+
+
 def cache_alerts():
     """The alerts on a response cache, as the program that Pulumi runs makes them; Terraform's are the same (parity)."""
     scenario = SCENARIOS["mig-cache"]()

@@ -315,7 +315,8 @@ def test_slo_alarms_without_target_or_metrics_are_left_out_with_the_reason():
 def test_neuron_alarms_do_without_gpu_metrics():
     """Without NVIDIA metrics idleness is told by requests, and nothing waits for an agent that is not there."""
     model = stack(instance_type="inf2.8xlarge", accelerator="Inferentia2")
-    assert {alarm.name for alarm in model.alarms} == {"no_requests", "unhealthy_hosts", "metrics_silent", "host_memory"}
+    of_hosts = {"unhealthy_hosts", "metrics_silent", "host_memory", "host_disk"}
+    assert {alarm.name for alarm in model.alarms} == {"no_requests", *of_hosts}
     assert model.agent is None
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from advisor.codegen.alarms import (
     OVER_TARGET,
+    PERIOD_SECONDS,
     REQUESTS_WAITING,
     STALLED_MINUTES,
     TARGET_REQUESTS,
@@ -13,6 +14,7 @@ from advisor.codegen.alarms import (
     Missing,
     Source,
     at_balancer,
+    certificate_alarm,
 )
 from advisor.codegen.aws_places import has_budgets, is_sold_in_blocks, partition_of
 from advisor.codegen.container import Backend, Container, Language, Region
@@ -99,7 +101,8 @@ def _left_out(stack: Stack, context: Mapping[str, Any]) -> tuple[str, ...]:
 def _alarms(stack: Stack) -> tuple[Alarm, ...]:
     """Alarms that any of the groups or backends can have."""
     has_metrics = any(_pages(stack))
-    return (*stack.alarms, *(alarm for alarm in stack.slo_alarms if has_metrics or not alarm.from_engine))
+    of_slo = (alarm for alarm in stack.slo_alarms if has_metrics or not alarm.from_engine)
+    return (*stack.alarms, certificate_alarm(), *of_slo)
 
 
 def _pages(stack: Stack) -> Iterator[EngineMetrics]:
@@ -125,6 +128,7 @@ def _alarm(alarm: Alarm) -> Mapping[str, object]:
         "per": per,
         "tolerated": alarm.tolerated or "",
         "periods": alarm.periods,
+        "period_seconds": "" if alarm.period_seconds == PERIOD_SECONDS else alarm.period_seconds,
         "missing": "" if alarm.missing is Missing.IS_FINE else alarm.missing.value,
         "needs_someone": alarm.needs_someone,
         "pattern": alarm.quoted_pattern if alarm.pattern else "",

@@ -136,6 +136,7 @@ _METRICS = {
     "gpu_idle": ("GPUUtilization", "Average"),
     "gpu_memory": ("GPUMemoryUtilization", "Maximum"),
     "host_memory": ("MemoryUtilization", "Maximum"),
+    "host_disk": ("DiskUtilization", "Maximum"),
     "metrics_silent": ("MemoryUtilization", "SampleCount"),
     _NO_REQUESTS: ("Invocations", "Sum"),
 }

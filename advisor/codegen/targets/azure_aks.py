@@ -174,6 +174,13 @@ def alarms_of_pods(stack: Stack) -> Mapping[str, Mapping[str, object]]:
             " whole = avgif(CounterValue, CounterName == 'memoryCapacityBytes') by Computer"
             " | summarize value = max(100.0 * used / whole) | where isnotnull(value)",
         ),
+        "host-disk": query_rule(
+            planned_alarm(stack, "host_disk"),
+            'InsightsMetrics | where Namespace == "container.azm.ms/disk" and Name == "used_percent"'
+            f" | where Computer in (({pods} | distinct Computer))"
+            " | summarize mean = avg(Val) by Computer, device = tostring(parse_json(Tags).device)"
+            " | summarize value = max(mean) | where isnotnull(value)",
+        ),
     }
 
 

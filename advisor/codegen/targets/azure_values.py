@@ -135,6 +135,7 @@ _VALUES: Mapping[str, str] = {
     "nvidia_smi_utilization_gpu": "summarize value = avg(todouble(report.gpu_percent)) | where isnotnull(value)",
     "nvidia_smi_memory_used": _of_the_fullest("gpu_memory_percent"),
     "mem_used_percent": _of_the_fullest("memory_percent"),
+    "disk_used_percent": _of_the_fullest("disk_percent"),
     "RequestCount": "summarize value = sum(toint(report.requests))",
     "HealthyHostCount": f"where report.healthy == true | {_HOSTS}",
     "procstat_lookup_pid_count": (

@@ -35,6 +35,7 @@ _CLUSTERS = 'location=~"LOCATIONS",cluster_name=~"CLUSTERS"'
 _CONTAINERS = f'monitored_resource="k8s_container",{_CLUSTERS},namespace_name="NAMESPACE"'
 _NODES = f'monitored_resource="k8s_node",{_CLUSTERS},metadata_user_inference_nodes=~"NODES"'
 _MEMORY = "kubernetes_io:container_accelerator_memory"
+_DISK = "kubernetes_io:node_ephemeral_storage"
 _QUERIES = {
     "gpu_idle": f"avg by (cluster_name) (kubernetes_io:container_accelerator_duty_cycle{{{_CONTAINERS}}})",
     "gpu_memory": f"max by (cluster_name) (100 * {_MEMORY}_used{{{_CONTAINERS}}} / {_MEMORY}_total{{{_CONTAINERS}}})",
@@ -42,6 +43,7 @@ _QUERIES = {
         "max by (cluster_name) (100 * kubernetes_io:node_memory_allocatable_utilization"
         f'{{{_NODES},memory_type="non-evictable"}})'
     ),
+    "host_disk": f"max by (cluster_name) (100 * {_DISK}_used_bytes{{{_NODES}}} / {_DISK}_total_bytes{{{_NODES}}})",
 }
 """Alarm → what is compared with its threshold; the words in capitals are filled in by the code."""
 _RESTARTS = f"sum by (cluster_name) (increase(kubernetes_io:container_restart_count{{{_CONTAINERS}}}[900s])) > 2"

@@ -59,5 +59,11 @@ locals {
       threshold   = 95
       window      = "PT15M"
     }
+    host-disk = {
+      description = "Disk of a host above 90 percent: a full one stops downloads, logs and the next start."
+      query       = "InsightsMetrics | where Namespace == \"container.azm.ms/disk\" and Name == \"used_percent\" | where Computer in ((KubePodInventory | where ClusterId =~ \"<cluster>\" and Namespace == \"support-chat\" | distinct Computer)) | summarize mean = avg(Val) by Computer, device = tostring(parse_json(Tags).device) | summarize value = max(mean) | where isnotnull(value)"
+      threshold   = 90
+      window      = "PT15M"
+    }
   }
 }

@@ -4,7 +4,7 @@
 
 locals {
   # Total of what this code runs and orders, for a month of 730 hours, in USD.
-  planned_usd_per_month = 7441.96
+  planned_usd_per_month = 7443.46
 
   # Weight: per mille of all requests in the busiest hours; replicas: in the quietest.
   regions = {
@@ -56,6 +56,12 @@ locals {
       description = "Memory of a host above 95 percent: the engine is about to be killed."
       query       = "Perf | where ObjectName == \"K8SNode\" and CounterName in (\"memoryWorkingSetBytes\", \"memoryCapacityBytes\") | where Computer in ((KubePodInventory | where ClusterId =~ \"<cluster>\" and Namespace == \"support-chat\" | distinct Computer)) | summarize used = avgif(CounterValue, CounterName == 'memoryWorkingSetBytes'), whole = avgif(CounterValue, CounterName == 'memoryCapacityBytes') by Computer | summarize value = max(100.0 * used / whole) | where isnotnull(value)"
       threshold   = 95
+      window      = "PT15M"
+    }
+    host-disk = {
+      description = "Disk of a host above 90 percent: a full one stops downloads, logs and the next start."
+      query       = "InsightsMetrics | where Namespace == \"container.azm.ms/disk\" and Name == \"used_percent\" | where Computer in ((KubePodInventory | where ClusterId =~ \"<cluster>\" and Namespace == \"support-chat\" | distinct Computer)) | summarize mean = avg(Val) by Computer, device = tostring(parse_json(Tags).device) | summarize value = max(mean) | where isnotnull(value)"
+      threshold   = 90
       window      = "PT15M"
     }
   }

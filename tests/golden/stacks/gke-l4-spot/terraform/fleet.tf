@@ -57,6 +57,11 @@ locals {
       query       = "max by (cluster_name) (100 * kubernetes_io:node_memory_allocatable_utilization{monitored_resource=\"k8s_node\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",metadata_user_inference_nodes=~\"NODES\",memory_type=\"non-evictable\"}) > 95"
       seconds     = 900
     }
+    host_disk = {
+      description = "Disk of a node above 90 percent: a full one stops downloads, logs and the next start."
+      query       = "max by (cluster_name) (100 * kubernetes_io:node_ephemeral_storage_used_bytes{monitored_resource=\"k8s_node\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",metadata_user_inference_nodes=~\"NODES\"} / kubernetes_io:node_ephemeral_storage_total_bytes{monitored_resource=\"k8s_node\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",metadata_user_inference_nodes=~\"NODES\"}) > 90"
+      seconds     = 900
+    }
     ttft = {
       description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
       query       = "(histogram_quantile(0.95, sum by (cluster, le) (rate(vllm:time_to_first_token_seconds_bucket{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-g2-standard-4-fp8-tp1-spot)-.+\"}[300s]))) > 1)"

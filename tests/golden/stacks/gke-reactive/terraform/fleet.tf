@@ -4,7 +4,7 @@
 
 locals {
   # Total of what this code runs and orders, for a month of 730 hours, in USD.
-  planned_usd_per_month = 1777.96
+  planned_usd_per_month = 1778.06
 
   # Namespace of the Kubernetes objects.
   namespace = "support-chat"
@@ -55,6 +55,11 @@ locals {
     host_memory = {
       description = "Memory of a node above 95 percent: the engine is about to be killed."
       query       = "max by (cluster_name) (100 * kubernetes_io:node_memory_allocatable_utilization{monitored_resource=\"k8s_node\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",metadata_user_inference_nodes=~\"NODES\",memory_type=\"non-evictable\"}) > 95"
+      seconds     = 900
+    }
+    host_disk = {
+      description = "Disk of a node above 90 percent: a full one stops downloads, logs and the next start."
+      query       = "max by (cluster_name) (100 * kubernetes_io:node_ephemeral_storage_used_bytes{monitored_resource=\"k8s_node\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",metadata_user_inference_nodes=~\"NODES\"} / kubernetes_io:node_ephemeral_storage_total_bytes{monitored_resource=\"k8s_node\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",metadata_user_inference_nodes=~\"NODES\"}) > 90"
       seconds     = 900
     }
     ttft = {

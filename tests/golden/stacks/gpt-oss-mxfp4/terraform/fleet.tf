@@ -72,7 +72,7 @@ locals {
     }
   }
 
-  # When to ring; a period is 300 seconds.
+  # When to ring; a period is 300 seconds where nothing else stands.
   alarms = {
     gpu_idle = {
       description = "GPUs below 10 percent for an hour: paid for and not used."
@@ -134,6 +134,14 @@ locals {
       threshold   = 95
       periods     = 3
     }
+    host_disk = {
+      description = "Disk of a host above 90 percent: a full one stops downloads, logs and the next start."
+      source      = "host"
+      metric      = "disk_used_percent"
+      statistic   = "Maximum"
+      threshold   = 90
+      periods     = 3
+    }
     agent_silent = {
       description = "The advisor agent does not run on a host: its samples are missing."
       source      = "agent"
@@ -143,6 +151,16 @@ locals {
       threshold   = 1
       periods     = 7
       missing     = "breaching"
+    }
+    certificate = {
+      description    = "Certificate of the load balancer expires in less than 21 days: it was not renewed."
+      source         = "certificate"
+      metric         = "DaysToExpiry"
+      statistic      = "Minimum"
+      below          = true
+      threshold      = 21
+      periods        = 1
+      period_seconds = 86400
     }
     ttft = {
       description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."

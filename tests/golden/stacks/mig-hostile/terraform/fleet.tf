@@ -84,6 +84,11 @@ locals {
       query       = "max(agent_googleapis_com:memory_percent_used{HOSTS,state=\"used\"}) > 95"
       seconds     = 900
     }
+    host-disk = {
+      description = "Disk of a host above 90 percent: a full one stops downloads, logs and the next start."
+      query       = "max(agent_googleapis_com:disk_percent_used{HOSTS,state=\"used\",device!~\".*loop.*\"}) > 90"
+      seconds     = 900
+    }
     "us-central1-g2-standard-8-bf16-a715f1/ttft" = {
       description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
       query       = "histogram_quantile(0.95, sum by (le) (rate(vllm:time_to_first_token_seconds_bucket{deployment=\"NAME\",group=\"us-central1-g2-standard-8-bf16-a715f1\"}[300s]))) > 1"

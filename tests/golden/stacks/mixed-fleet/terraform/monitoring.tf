@@ -30,13 +30,17 @@ locals {
       for region, balancer in aws_lb.this : region =>
       { region = region, min_instances = 0, namespace = "AWS/ApplicationELB", dimensions = { LoadBalancer = balancer.arn_suffix } }
     }
+    certificate = {
+      for region in keys(local.regions) : region =>
+      { region = region, min_instances = 0, namespace = "AWS/CertificateManager", dimensions = { CertificateArn = var.networks[region].certificate_arn } }
+    }
     kernel_log = {
       for region in local.gpu_regions : region =>
       { region = region, min_instances = 0, namespace = "${local.metrics_namespace}/${var.name}", dimensions = {} }
     }
   }
 
-  alarm_defaults = { below = false, missing = "notBreaching", needs_someone = false, per = "", tolerated = 0, expression = "" }
+  alarm_defaults = { below = false, missing = "notBreaching", needs_someone = false, per = "", tolerated = 0, expression = "", period_seconds = 300 }
   watches = merge([
     for name, alarm in local.alarms : {
       for key, target in local.watched[alarm.source] :
@@ -133,7 +137,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
         namespace   = each.value.namespace
         metric_name = metric_query.value
         stat        = each.value.statistic
-        period      = 300
+        period      = each.value.period_seconds
         dimensions  = each.value.dimensions
       }
     }

@@ -4,7 +4,7 @@
 
 locals {
   # Total of what this code runs, at the prices of its services, for a month of 730 hours, in USD.
-  planned_usd_per_month = 2206.79
+  planned_usd_per_month = 2206.89
 
   # Weight: per mille of all requests in the busiest hours. Rolling: an update replaces instances step by step.
   regions = {
@@ -93,6 +93,15 @@ locals {
       metric         = "MemoryUtilization"
       statistic      = "Maximum"
       threshold      = 95
+      periods        = 3
+      period_seconds = 300
+    }
+    host_disk = {
+      description    = "Disk of a host above 90 percent: a full one stops downloads, logs and the next start."
+      namespace      = "/aws/sagemaker/Endpoints"
+      metric         = "DiskUtilization"
+      statistic      = "Maximum"
+      threshold      = 90
       periods        = 3
       period_seconds = 300
     }

@@ -114,5 +114,14 @@ locals {
       periods        = 3
       period_seconds = 300
     }
+    host_disk = {
+      description    = "Disk of a host above 90 percent: a full one stops downloads, logs and the next start."
+      namespace      = "/aws/sagemaker/Endpoints"
+      metric         = "DiskUtilization"
+      statistic      = "Maximum"
+      threshold      = 90
+      periods        = 3
+      period_seconds = 300
+    }
   }
 }

@@ -82,6 +82,11 @@ locals {
       query       = "max(agent_googleapis_com:memory_percent_used{HOSTS,state=\"used\"}) > 95"
       seconds     = 900
     }
+    host-disk = {
+      description = "Disk of a host above 90 percent: a full one stops downloads, logs and the next start."
+      query       = "max(agent_googleapis_com:disk_percent_used{HOSTS,state=\"used\",device!~\".*loop.*\"}) > 90"
+      seconds     = 900
+    }
     "us-east5-ct6e-standard-4t-bf16-46a622/latency" = {
       description = "Latency p95 over the target: more than 5 percent of the requests take longer than 2 s."
       query       = "histogram_quantile(0.95, sum by (le) (rate(vllm:e2e_request_latency_seconds_bucket{deployment=\"NAME\",group=\"us-east5-ct6e-standard-4t-bf16-46a622\"}[300s]))) > 2"

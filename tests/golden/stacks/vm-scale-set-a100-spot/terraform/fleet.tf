@@ -134,6 +134,12 @@ locals {
       threshold   = 95
       window      = "PT15M"
     }
+    host-disk = {
+      description = "Disk of a host above 90 percent: a full one stops downloads, logs and the next start."
+      query       = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize mean = avg(todouble(report.disk_percent)) by Computer | summarize value = max(mean) | where isnotnull(value)"
+      threshold   = 90
+      window      = "PT15M"
+    }
     agent-silent = {
       description = "The advisor agent does not run on a host: its samples are missing."
       query       = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize running = max(toint(tobool(report.agent))), first = min(TimeGenerated) by Computer | where first < ago(10m) | summarize value = min(running) | where isnotnull(value)"

@@ -119,6 +119,12 @@ locals {
       threshold   = 95
       window      = "PT15M"
     }
+    host-disk = {
+      description = "Disk of a host above 90 percent: a full one stops downloads, logs and the next start."
+      query       = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize mean = avg(todouble(report.disk_percent)) by Computer | summarize value = max(mean) | where isnotnull(value)"
+      threshold   = 90
+      window      = "PT15M"
+    }
     ttft = {
       description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
       query       = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize part = sum(todouble(report.over_target)), whole = sum(todouble(report.target_requests)) | where whole > 0 | project value = 100.0 * part / whole"

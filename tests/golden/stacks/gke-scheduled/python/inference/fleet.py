@@ -5,7 +5,7 @@
 from inference.plan import Fleet, Group, Query, Region
 
 FLEET = Fleet(
-    planned_usd_per_month=4156.6,
+    planned_usd_per_month=4156.8,
     namespace="support-chat",
     regions={
         "europe-west4": Region(
@@ -86,6 +86,11 @@ FLEET = Fleet(
         "host_memory": Query(
             description="Memory of a node above 95 percent: the engine is about to be killed.",
             query='max by (cluster_name) (100 * kubernetes_io:node_memory_allocatable_utilization{monitored_resource="k8s_node",location=~"LOCATIONS",cluster_name=~"CLUSTERS",metadata_user_inference_nodes=~"NODES",memory_type="non-evictable"}) > 95',
+            seconds=900,
+        ),
+        "host_disk": Query(
+            description="Disk of a node above 90 percent: a full one stops downloads, logs and the next start.",
+            query='max by (cluster_name) (100 * kubernetes_io:node_ephemeral_storage_used_bytes{monitored_resource="k8s_node",location=~"LOCATIONS",cluster_name=~"CLUSTERS",metadata_user_inference_nodes=~"NODES"} / kubernetes_io:node_ephemeral_storage_total_bytes{monitored_resource="k8s_node",location=~"LOCATIONS",cluster_name=~"CLUSTERS",metadata_user_inference_nodes=~"NODES"}) > 90',
             seconds=900,
         ),
         "ttft": Query(

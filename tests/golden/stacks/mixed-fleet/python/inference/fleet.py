@@ -193,6 +193,14 @@ FLEET = Fleet(
             threshold=95,
             periods=3,
         ),
+        "host_disk": Alarm(
+            description="Disk of a host above 90 percent: a full one stops downloads, logs and the next start.",
+            source="host",
+            metric="disk_used_percent",
+            statistic="Maximum",
+            threshold=90,
+            periods=3,
+        ),
         "agent_silent": Alarm(
             description="The advisor agent does not run on a host: its samples are missing.",
             source="agent",
@@ -202,6 +210,16 @@ FLEET = Fleet(
             threshold=1,
             periods=4,
             missing="breaching",
+        ),
+        "certificate": Alarm(
+            description="Certificate of the load balancer expires in less than 21 days: it was not renewed.",
+            source="certificate",
+            metric="DaysToExpiry",
+            statistic="Minimum",
+            below=True,
+            threshold=21,
+            periods=1,
+            period_seconds=86400,
         ),
         "ttft": Alarm(
             description="TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s.",

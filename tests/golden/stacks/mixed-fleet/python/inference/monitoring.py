@@ -138,7 +138,7 @@ def _alarm(context: Context, name: str, alarm: Alarm, target: Watched, alerts: p
                         "namespace": target.namespace,
                         "metric_name": metric_query,
                         "stat": alarm.statistic,
-                        "period": 300,
+                        "period": alarm.period_seconds,
                         "dimensions": target.dimensions,
                     },
                 }
@@ -187,6 +187,11 @@ def _watched(
         },
         "entrance": {
             region: Watched(region, 0, ELB, {"LoadBalancer": lb.arn_suffix}) for region, lb in balancers.items()
+        },
+        "certificate": {
+            region: Watched(region, 0, "AWS/CertificateManager", {"CertificateArn": network.certificate_arn})
+            for region, network in settings.networks.items()
+            if region in fleet.regions
         },
         "kernel_log": {region: Watched(region, 0, own, {}) for region in _gpu_regions(context)},
     }

@@ -93,7 +93,7 @@ class Alarm:
 
     description: str
     source: str
-    """host, engine, load_balancer, entrance or kernel_log."""
+    """host, engine, load_balancer, entrance, certificate or kernel_log."""
     statistic: str
     threshold: float
     periods: int
@@ -114,6 +114,8 @@ class Alarm:
     """Cannot ring for what may be empty."""
     pattern: str = ""
     """Of the kernel log's lines that are counted."""
+    period_seconds: int = 300
+    """Time that one value of the metric is of."""
 
 
 @dataclass(frozen=True, kw_only=True)

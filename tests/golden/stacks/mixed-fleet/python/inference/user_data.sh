@@ -399,7 +399,7 @@ cat >/etc/inference/cloudwatch-agent.json <<JSON
     "aggregation_dimensions": [["AutoScalingGroupName"]],
     "metrics_collected": {
       "mem": { "measurement": ["mem_used_percent"] },
-      "disk": { "measurement": ["used_percent"], "resources": ["/"] }$gpu_metrics
+      "disk": { "measurement": ["used_percent"], "resources": ["/", "/opt/dlami/nvme", "/var/cache/inference"] }$gpu_metrics
     }
   }$kernel_log
 }

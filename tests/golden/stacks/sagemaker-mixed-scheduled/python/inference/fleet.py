@@ -5,7 +5,7 @@
 from inference.plan import Alarm, Backend, Fleet, Group, Region, ScheduledSize
 
 FLEET = Fleet(
-    planned_usd_per_month=5098.32,
+    planned_usd_per_month=5098.52,
     regions={
         "us-east-1": Region(
             weight=1000,
@@ -150,6 +150,15 @@ FLEET = Fleet(
             metric="MemoryUtilization",
             statistic="Maximum",
             threshold=95,
+            periods=3,
+            period_seconds=300,
+        ),
+        "host_disk": Alarm(
+            description="Disk of a host above 90 percent: a full one stops downloads, logs and the next start.",
+            namespace="/aws/sagemaker/Endpoints",
+            metric="DiskUtilization",
+            statistic="Maximum",
+            threshold=90,
             periods=3,
             period_seconds=300,
         ),

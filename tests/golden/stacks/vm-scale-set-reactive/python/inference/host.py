@@ -430,6 +430,12 @@ def memory_percent():
     return round(100 * (1 - kib["MemAvailable"] / kib["MemTotal"]), 1)
 
 
+def disk_percent():
+    """The fullest of the disks of the system and of the weights."""
+    usages = [shutil.disk_usage(place) for place in ("/", CACHE)]
+    return round(max(100 * usage.used / (usage.used + usage.free) for usage in usages), 1)
+
+
 def accelerators():
     """Mean use and fullest memory of NVIDIA accelerators; nothing on other hosts."""
     if shutil.which("nvidia-smi") is None:
@@ -459,6 +465,7 @@ def report():
         "waiting_ratio": waiting / SETTINGS["waiting_limit"] if SETTINGS["waiting_limit"] else None,
         "stalled_minutes": stalled_minutes(page or []),
         "memory_percent": memory_percent(),
+        "disk_percent": disk_percent(),
         "agent": not has_agent or subprocess.run(agent, check=False).returncode == 0,
         **accelerators(),
     }
