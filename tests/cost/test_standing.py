@@ -35,22 +35,22 @@ def resources(provider, region, balanced=1.0, instance_hours=0.0):
 
 
 def test_a_region_pays_for_gateway_key_and_alarms():
-    """One gateway with its address at all hours, a key, and 14 metrics of alarms at AWS."""
+    """One gateway with its address at all hours, a key, and 16 metrics of alarms at AWS."""
     own = resources("aws", "us-east-1")
 
     assert own == {
         "nat_gateway": (730, 32.85),
         "public_ip": (730, 3.65),
         "kms_key": (1, 1.0),
-        "alarm": (14, 1.4),
+        "alarm": (16, 1.6),
     }
 
 
 def test_services_alone_have_the_alarms_of_services():
-    """Endpoints have six alarms each; the gateway is there for them too."""
+    """Endpoints have seven alarms each; the gateway is there for them too."""
     alone = resources("aws", "us-east-1", balanced=None)
 
-    assert alone == {**resources("aws", "us-east-1"), "alarm": (6, 0.6)}
+    assert alone == {**resources("aws", "us-east-1"), "alarm": (7, 0.7)}
 
 
 def test_google_charges_a_gateway_by_the_hours_of_machines():
@@ -81,8 +81,8 @@ def test_use_and_hosts_add_up_to_what_a_region_charges(rate, where):
 @pytest.mark.parametrize(
     ("provider", "region", "item", "further", "units"),
     [
-        ("aws", "us-east-1", "alarm", Further(groups=1, backends=1), 25),
-        ("gcp", "us-central1", "alarm", Further(groups=2, backends=1), 19),
+        ("aws", "us-east-1", "alarm", Further(groups=1, backends=1), 28),
+        ("gcp", "us-central1", "alarm", Further(groups=2, backends=1), 20),
         ("azure", "eastus", "load_balancer", Further(groups=1, backends=1), 3 * 730),
         ("azure", "eastus", "alarm", Further(groups=1, backends=1), 1),
     ],

@@ -345,10 +345,10 @@ def resources(provider, hosts, services, machine_hours):
     gateway = machine_hours / 32 if provider == "gcp" else HOURS_A_MONTH
     units = {"nat_gateway": gateway, "public_ip": HOURS_A_MONTH}
     if provider == "aws":
-        alarms = 3 + 9 * groups + 2 * backends if hosts else 6
-        return {**units, "kms_key": 1, "alarm": alarms + 6 * more_endpoints}
+        alarms = 4 + 10 * groups + 2 * backends if hosts else 7
+        return {**units, "kms_key": 1, "alarm": alarms + 7 * more_endpoints}
     if provider == "gcp":
-        return {**units, "alarm": 4 + 5 * groups if hosts else 6}
+        return {**units, "alarm": 5 + 5 * groups if hosts else 6}
     alarms, log_alarms = (1, 11) if hosts else (3, 3)
     units |= {"log_alarm": log_alarms + 2 * more_endpoints, "alarm": alarms + 2 * more_endpoints}
     with_it = {"entrance_disk": 2} if hosts else {"load_balancer": HOURS_A_MONTH}
@@ -365,8 +365,8 @@ def node_resources(provider, nodes, own, services, machine_hours):
     kept = {item: units[item] for item in ("nat_gateway", "public_ip")} | {"cluster": HOURS_A_MONTH}
     if provider == "aws":
         endpoints = max(len({layout(group) for group in services}) - 1, 0)
-        return {**kept, "kms_key": 1, "alarm": 3 * group_count(own) + 6 * endpoints}
-    alarms = 7 + 2 * any(vendor(group) == "nvidia" for group in nodes) if provider == "gcp" else 3
+        return {**kept, "kms_key": 1, "alarm": 3 * group_count(own) + 7 * endpoints}
+    alarms = 8 + 2 * any(vendor(group) == "nvidia" for group in nodes) if provider == "gcp" else 4
     endpoints = max(len({layout(group) for group in services}) - 1, 0)
     if provider == "gcp":
         return {**kept, "alarm": alarms}

@@ -16,6 +16,7 @@ _ATTRIBUTE = re.compile(
 )
 _STRING = re.compile(rb'"(?:\\.|[^"\\\n])*"')
 _OPENED, _CLOSED = (b"[", b"(", b"{"), (b"]", b")", b"}")
+_BETWEEN = b", "
 _TERRAFORM = b" = {"
 """End of an entry's opening line in Terraform, where no commas part attributes."""
 
@@ -26,10 +27,16 @@ class _Entry:
     attributes: Mapping[bytes, tuple[bytes, bytes]]
     """Name → what stands before the value, and the value."""
     closing: bytes
+    separator: bytes = b""
+    """Text between two attributes on one line; "" where each has lines of its own."""
 
     def value(self, name: bytes) -> bytes | None:
         """None where the entry has no such attribute."""
         return self.attributes[name][1] if name in self.attributes else None
+
+    def is_opened_like(self, other: "_Entry") -> bool:
+        """Whether both have one layout and one name; the column of the sign follows the names beside it."""
+        return (self.opening.split(), self.separator) == (other.opening.split(), other.separator)
 
 
 def merge_attributes(base: bytes, mine: bytes, theirs: bytes) -> bytes | None:
@@ -72,7 +79,7 @@ def _by_attributes(
 ) -> tuple[bytes, Sequence[bytes]] | None:
     """The merge of three entries, and the names of attributes that both changed and that are not settled."""
     last, own, new = (_entry(text) for text in (base, mine, theirs))
-    if last is None or own is None or new is None or own.opening != last.opening:
+    if last is None or own is None or new is None or not own.is_opened_like(last) or own.separator != new.separator:
         return None
     kept: list[bytes] = []
     unsettled: list[bytes] = []
@@ -86,7 +93,7 @@ def _by_attributes(
                 value = now
         if value is not None:
             kept.append((new if name in new.attributes else own).attributes[name][0] + value)
-    return new.opening + b"".join(kept) + new.closing, unsettled
+    return new.opening + new.separator.join(kept) + new.closing, unsettled
 
 
 def has_same_attributes(text: bytes, other: bytes) -> bool:
@@ -115,6 +122,8 @@ def repeated_names(text: bytes) -> frozenset[bytes]:
 
 def _entry(text: bytes) -> _Entry | None:
     lines = lines_of(text)
+    if row := _ROW.fullmatch(text):
+        return _row(row)
     if len(lines) < len(("opening", "closing")) or not lines[0].rstrip().endswith(_OPENED):
         return None
     end = b"" if lines[0].rstrip().endswith(_TERRAFORM) else b","
@@ -128,6 +137,34 @@ def _entry(text: bytes) -> _Entry | None:
         attributes[match["name"]] = (match["before"], match["value"])
         inner = inner[size:]
     return _Entry(lines[0], attributes, lines[-1])
+
+
+_ROW = re.compile(rb'(?P<opening> *"?[\w.-]+"? *= \{ )(?P<inner>[^\n]*)(?P<closing> \}\r?\n)')
+_CELL = re.compile(rb"(?P<before>(?P<name>[\w.-]+) = )(?P<value>.+)")
+
+
+def _row(row: re.Match[bytes]) -> _Entry | None:
+    """An entry on one line, whose attributes commas part."""
+    attributes: dict[bytes, tuple[bytes, bytes]] = {}
+    for cell in _cells(row["inner"]):
+        match = _CELL.fullmatch(cell)
+        if not match or match["name"] in attributes:
+            return None
+        attributes[match["name"]] = (match["before"], match["value"])
+    return _Entry(row["opening"], attributes, row["closing"], _BETWEEN)
+
+
+def _cells(text: bytes) -> Sequence[bytes]:
+    """Parts of a line between the commas that stand in no text and no brackets."""
+    outline = _STRING.sub(lambda text: b"_" * len(text[0]), text)
+    starts, depth = [0], 0
+    for at in range(len(outline)):
+        sign = outline[at : at + 1]
+        depth += (sign in _OPENED) - (sign in _CLOSED)
+        if depth == 0 and outline.startswith(_BETWEEN, at):
+            starts.append(at + len(_BETWEEN))
+    ends = [*(start - len(_BETWEEN) for start in starts[1:]), len(text)]
+    return [text[start:end] for start, end in zip(starts, ends, strict=True)]
 
 
 _FLAG = re.compile(rb'(?P<before> +(?:- )?"?)(?P<name>--[\w-]+)(?P<value>"?,?\s*\n|=.*\n)')

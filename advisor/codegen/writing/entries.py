@@ -15,6 +15,7 @@ from advisor.records import dataclass
 _INDENT = {"fleet.tf": 2, "fleet.py": 4}
 """Name of the file → columns before the name of a map; its keys have twice as many."""
 _OPENING = re.compile(rb'( *)"?([\w.-]+)"?(?: = |: |=)[\w.]*[({]\r?\n?')
+_ROW = re.compile(rb'( *)"?([\w.-]+)"? *= \{ .* \}\r?\n')
 _CLOSING = re.compile(rb"( *)[)}],?\r?\n?")
 _MANIFESTS = "kubernetes"
 """Folder of what is applied to clusters."""
@@ -197,6 +198,7 @@ def _of_maps(text: bytes, indent: int) -> Iterator[tuple[bytes, bytes]]:
     name, key, entry = b"", b"", b""
     for line in lines_of(text):
         opening, closing = _OPENING.fullmatch(line), _CLOSING.fullmatch(line)
+        row = _ROW.fullmatch(line)
         if key:
             entry += line
             if closing and len(closing[1]) == 2 * indent:
@@ -206,7 +208,8 @@ def _of_maps(text: bytes, indent: int) -> Iterator[tuple[bytes, bytes]]:
             key, entry = name + b"/" + opening[2], line
         else:
             name = opening[2] if opening and len(opening[1]) == indent else name
-            yield b"", line
+            is_entry = row is not None and len(row[1]) == 2 * indent and name
+            yield name + b"/" + row[2] if row and is_entry else b"", line
     if key:
         yield b"", entry
 

@@ -8,9 +8,7 @@ locals {
 
   # Zones: fewest that the plan spreads over.
   regions = {
-    us-east = {
-      zones = 2
-    }
+    us-east = { zones = 2 }
   }
 
   # Instances that serve alike.
