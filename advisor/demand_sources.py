@@ -11,8 +11,7 @@ from advisor.catalog import Catalog
 from advisor.demand.busy import Busy, BusySecond, demand_from_busy
 from advisor.demand.capped import with_capped
 from advisor.demand.lengths import with_token_lengths
-from advisor.demand.summary import read_summary
-from advisor.demand.tally import arrival_rate
+from advisor.demand.tally import arrival_rate, read_summary
 from advisor.demand.values import Demand, Pictures, Unit
 from advisor.errors import InputError
 from advisor.models import Model

@@ -13,7 +13,6 @@ from advisor.audit.files import files_of, ignored_files
 from advisor.audit.findings.charges import charge_findings, request_findings
 from advisor.audit.findings.compute import compute_findings, untold_machines
 from advisor.audit.findings.context import Context
-from advisor.audit.findings.rules import SAVING
 from advisor.audit.ledger import Ledger, Question, read_ledger
 from advisor.audit.split import split_compute
 from advisor.audit.sql import text
@@ -21,6 +20,7 @@ from advisor.audit.traffic import read_traffic
 from advisor.audit.values import (
     KINDS,
     RESOURCE,
+    SAVING,
     SHOWN_RESOURCES,
     UNTAGGED,
     ZERO,

@@ -1,11 +1,13 @@
-"""Results of an audit, and its amounts in words; money in the currency of the bill unless a name says otherwise."""
+"""Results of an audit, its amounts in words, and rules of findings; amounts in the currency of the bill by default."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from enum import StrEnum
+from pathlib import Path
 
 from advisor.records import dataclass, field
+from advisor.tables import OptionalText, read_records
 
 SCHEMA = "advisor.audit/v1"
 SHOWN_RESOURCES = 100
@@ -303,3 +305,44 @@ def epoch_seconds(moment: datetime) -> float:
 def percent(part: Decimal, total: Decimal, digits: int = 1) -> str:
     """``12.5%``, without the sign of a zero; a dash where there is no total."""
     return f"{round(100 * part / total, digits) + ZERO:.{digits}f}%" if total else "-"
+
+
+LEAST_OBSERVED = 0.8
+"""Share of the billed time of machines that has to be observed before their number changes."""
+LEAST_DAYS = 7
+"""Days that machines have to be billed before their number changes: nights and weekends are not like other days."""
+SAVING, SPEND = "saving", "spend"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Kind of finding."""
+
+    id: str
+    """Stable: it never means another thing, and is never used again."""
+    title: str
+    effort: Effort
+    risk: str
+    look: str
+    """Command of this program that shows what it is about where no provider's does: ``samples``, ``cache`` or
+    ``list``."""
+    action: OptionalText
+    """Command of this program that acts where no provider's does: ``into``, ``recommend`` or ``agent``; "": none."""
+    why_no_action: OptionalText
+    """Reason why nothing acts where there is no such command."""
+    basis: str
+    """:data:`SAVING` or :data:`SPEND`."""
+    owner: str
+    """Tag of the team that acts on it."""
+    phase: Phase
+    is_serving: bool
+    """Whether it is about money that levers and plans are about too: the cost of serving."""
+    is_at_endpoints: bool
+    """Whether its resources are endpoints: what a bill charges for these is at resources of other names."""
+
+
+RULES = tuple(record.value(Rule) for record in read_records(Path(__file__).with_name("findings") / "rules.csv"))
+(
+    IDLE, OVERSIZED, MEMORY, NOT_SATURATED, BANDWIDTH, SPOT, COMMIT, UNUSED, EXPIRING, RESERVATION, CROSS_ZONE, NAT,
+    LOGS, KEPT, UNUSED_NETWORK, NO_REQUESTS, UNTAGGED_SPEND, UNWATCHED, FAILURES, REPEATED,
+) = RULES  # fmt: skip

@@ -15,9 +15,8 @@ from advisor.performance.constants import ConstantTable, Quantity
 from advisor.performance.deployments import Packed, classes_of, pack
 from advisor.performance.one_pass.work import one_pass
 from advisor.performance.physics import Floats
-from advisor.performance.questions import setup_from
 from advisor.performance.regimes import Load, Timing, cell_of
-from advisor.performance.setups import Abstention, Resolved, Setup, resolve
+from advisor.performance.setups import Abstention, Resolved, Setup, resolve, setup_from
 from advisor.performance.values import Deployment, Scenario
 from advisor.records import dataclass, replace
 from advisor.tables import Record, read_records

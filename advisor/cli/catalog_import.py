@@ -22,11 +22,9 @@ from advisor.catalog import (
 from advisor.catalog.imports import PROVIDERS, SKYPILOT_PROVIDERS
 from advisor.catalog.imports.reading import read_files, read_published, read_tables
 from advisor.catalog.imports.rows import Listing, mapped
-from advisor.catalog.layers.importing import import_listing
-from advisor.catalog.layers.publication import Publication, place_of, read_publication
-from advisor.catalog.layers.publishing import publish, tables_to_publish
+from advisor.catalog.layers.publication import Publication, place_of, publish, read_publication, tables_to_publish
 from advisor.catalog.layers.snapshot import forget, providers
-from advisor.catalog.layers.updating import update
+from advisor.catalog.layers.updating import import_listing, update
 from advisor.cli.catalog_refresh import NotPublished, acceptance, confirm_option, max_move_option, without_password
 from advisor.cli.options import PATH
 from advisor.cli.output import ResultOption, deliver, output_option, quiet_option, table_or_json_option, tell

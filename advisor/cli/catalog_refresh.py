@@ -28,9 +28,8 @@ from advisor.catalog.layers.snapshot import (
 )
 from advisor.catalog.refresh import BUILT_IN, aws, aws_public, azure, engines, gcp, plugin, plugin_names
 from advisor.catalog.refresh.engines import ENGINES
-from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard
 from advisor.catalog.refresh.http import Client
-from advisor.catalog.refresh.values import RefreshJob, Task
+from advisor.catalog.refresh.values import MOST_MOVED_RATIO, Guard, RefreshJob, Task
 from advisor.catalog.values import InstanceType
 from advisor.cli.options import PATH
 from advisor.cli.output import Progress, deliver, output_option, table_or_json_option, tell

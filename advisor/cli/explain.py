@@ -31,8 +31,15 @@ from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import PlanRequest, catalog_of_question, read_question
 from advisor.plan.values import Plan
 from advisor.records import dataclass, replace
-from advisor.report.cost_lines import cost_section, focus_of
-from advisor.report.explain_plan import front_section, litellm_config, outcome_sections, what_if_section, why_section
+from advisor.report.explain_plan import (
+    cost_section,
+    focus_of,
+    front_section,
+    litellm_config,
+    outcome_sections,
+    what_if_section,
+    why_section,
+)
 from advisor.report.price_age import prices_used
 from advisor.report.text_table import sections_as
 

@@ -27,7 +27,7 @@ from advisor.errors import InputError
 from advisor.performance.constants import TABLE
 from advisor.performance.explain import Explanation, Terms
 from advisor.performance.model import PerformanceModel, load_model
-from advisor.performance.questions import COUNT_COLUMNS, QUANTITIES, REQUIRED_COLUMNS, SAMPLES, SCENARIOS
+from advisor.performance.setups import COUNT_COLUMNS, QUANTITIES, REQUIRED_COLUMNS, SAMPLES, SCENARIOS
 from advisor.questions import predict
 from advisor.reading import read_text
 from advisor.report.text_table import wrap

@@ -180,7 +180,7 @@ def _server(url: str | None, *, window: timedelta, **asked: Any) -> PrometheusDe
     """The server that demand is taken from; None: the workload file says where it is from."""
     if url is None:
         return None
-    from advisor.samples.query.prometheus.endpoint import shown_url  # noqa: PLC0415 - only servers take its time to load
+    from advisor.samples.query.prometheus.api import shown_url  # noqa: PLC0415 - only servers take its time to load
 
     return PrometheusDemand(shown_url(url), window / timedelta(days=1), **asked)
 

@@ -1,23 +1,33 @@
-"""``advisor samples``: peak against average, what is needed, and what limits it.
+"""``advisor samples``: peak against average, each metric over a window, what is needed, and what limits it.
 
-The keys of the JSON are in docs/agent.md (``show``) and docs/need.md (``need``).
+The keys of the JSON are in docs/agent.md (``show``) and docs/need.md (``need``, ``summary``).
 """
 
 import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from advisor.atomic_files import write_output
-from advisor.cli import samples_summary
-from advisor.cli.output import answers_text, deliver, list_format_option, output_option, report_format_option, tell
+from advisor.cli.options import FILE, duration_between
+from advisor.cli.output import (
+    Progress,
+    answers_text,
+    deliver,
+    list_format_option,
+    output_option,
+    report_format_option,
+    tell,
+)
+from advisor.errors import InputError
 from advisor.models import FitRequest, find_model, fit_memory, memory_range, parse_precision
+from advisor.names import first_names
 from advisor.records import picked
 from advisor.report.samples_chart import (
     POINTS,
@@ -34,6 +44,8 @@ from advisor.report.samples_chart import (
     verdict_words,
 )
 from advisor.report.text_table import render_markdown_table, render_table
+from advisor.samples.agent.host_facts import INSTANCE_TYPE, PROVIDER
+from advisor.samples.metrics import METRICS, Kind, Scope
 from advisor.samples.need.fleet import (
     METRICS_NEEDED,
     SIGNALS,
@@ -47,8 +59,195 @@ from advisor.samples.need.limits import WORKING
 from advisor.samples.need.verdict import Fixed, MemoryNeed, grouped
 from advisor.samples.query.counts import Counted, Distribution
 from advisor.samples.query.embedded import open_backend
+from advisor.samples.query.values import Accelerator, QueryBackend, Summary, Window
 from advisor.samples.store.bucket import is_store
-from advisor.units import SECONDS_PER_HOUR, bytes_to_gib, gib_to_bytes
+from advisor.samples.store.reading import Store, no_rows
+from advisor.units import LONGEST, SECONDS_PER_HOUR, bytes_to_gib, gib_to_bytes
+
+if TYPE_CHECKING:
+    from advisor.samples.store.hosts import Host
+
+
+places_argument = click.argument("places", metavar="PLACE...", nargs=-1, required=True)
+
+
+def fleet_at(places: Sequence[str], span: timedelta | None = None) -> Fleet:
+    """Accelerators of directories and what each needs; files that are left out are named on stderr.
+
+    *places* are directories, or addresses in object storage; *span*: so long before the newest row, None: all there is.
+    Raises InputError if one of them is another kind of address, or there are no samples in them.
+    """
+    if not all(map(is_store, places)):
+        raise InputError(
+            "rows are needed for this, and a server answers with summaries",
+            where=", ".join(places),
+            hint="`advisor samples summary` and `advisor samples need` take the address of a server",
+        )
+    store = Store(places)
+    whole = store.days() if span is None else store.window()
+    if whole is None:
+        raise no_rows(store.where, store.notes())
+    with Progress("hosts read") as progress:
+        fleet = Fleet.of(store, whole.newest(None if span is None else span.total_seconds()), progress.watch)
+    for note in store.notes():
+        tell(f"skipped {note}")
+    if not fleet.accelerators:
+        if not fleet.engines:
+            raise no_rows(store.where, store.notes())
+        tell("note: serving engines were watched here, and no accelerators")
+    return fleet
+
+
+_SUMMARY_HEADERS = ("host", "#", "of", "metric", "unit", "p50", "p95", "max", "mean", "max ÷ mean", "coverage")
+window_option = click.option(
+    "--window",
+    type=duration_between(timedelta(seconds=15), LONGEST),
+    metavar="SPAN",
+    help="Only so long before the newest sample, such as 24h or 14d.  [default: all there is]",
+)
+
+metrics_option = click.option(
+    "--metrics",
+    "metrics_file",
+    type=FILE,
+    help="Of a Prometheus-compatible server: CSV file that maps further names of metrics (docs/metrics.md).",
+)
+
+
+@click.command()
+@places_argument
+@window_option
+@metrics_option
+@report_format_option
+@output_option
+def summary(
+    places: tuple[str, ...],
+    window: timedelta | None,
+    metrics_file: Path | None,
+    output_format: str,
+    output: Path | None,
+) -> None:
+    """Quantiles, peak and mean of each metric.
+
+    PLACE is a directory of samples, on this machine or in object storage (s3://, gs://, az://); there may be several.
+    Or it is the URL of what keeps them.
+    """
+    from advisor.samples.query.embedded import open_backend  # noqa: PLC0415 - each reader loads what it needs
+
+    backend, where = open_backend(places, metrics=metrics_file), ", ".join(places)
+    text, notes = render_summary(backend, where, window, output_format)
+    for note in (*notes, *_fleet_notes(places, backend, window_of(backend, where, window))):
+        tell(f"note: {note}")
+    deliver(text, output)
+
+
+def _fleet_notes(places: Sequence[str], backend: QueryBackend, asked: Window) -> Iterator[str]:
+    """Notes on what the hosts of directories or buckets are, as a workload file has it, and on what is not sampled."""
+    from advisor.samples.store.hosts import running_fleet  # noqa: PLC0415 - it loads pyarrow
+
+    fleet = running_fleet(places)
+    for machines in fleet.machines:
+        unpaid = "; how they are paid for is not known, a plan takes it for on_demand: agent --label purchase=… tells"
+        yield f"these hosts run now: current: {machines}{'' if machines.purchase else unpaid}"
+    for line in fleet.engines:
+        yield f"engine there: {line}"
+    if fleet.unknown:
+        yield fleet.unknown_words()
+    if stated := [host for host in fleet.hosts if host.facts.get(INSTANCE_TYPE)]:
+        yield from _unseen_words(stated, backend.accelerators(asked))
+
+
+def _unseen_words(hosts: Sequence["Host"], seen: Sequence[Accelerator]) -> Iterator[str]:
+    """Hosts with samples of some of the accelerators that their types have, by type and number."""
+    from advisor.catalog import load_catalog  # noqa: PLC0415 - few stores say what their hosts are
+
+    types = load_catalog().instance_types
+    few: dict[tuple[str, int, float], list[str]] = {}
+    for host in hosts:
+        name = host.facts[INSTANCE_TYPE]
+        machine = types.get((host.facts.get(PROVIDER, ""), name))
+        count = len({each.index for each in seen if each.host == host.name and not _is_engine(each)})
+        if count and machine is not None and machine.accelerator_count and count < machine.accelerator_count:
+            few.setdefault((name, count, machine.accelerator_count), []).append(host.name)
+    for (name, count, whole), names in few.items():
+        told = f"{first_names(names)}: samples of {count} of the {whole:g} accelerators of {name}"
+        yield f"{told}: the others are hidden from the agent (a container's devices), or gone"
+
+
+def _is_engine(who: Accelerator) -> bool:
+    """Whether it is a serving engine, whose ``uuid`` is an address."""
+    return "://" in (who.uuid or "")
+
+
+def render_summary(
+    backend: QueryBackend, place: str, window: timedelta | None, output_format: str
+) -> tuple[str, Sequence[str]]:
+    """The answer as text, and the notes of the backend."""
+    asked = window_of(backend, place, window)
+    metric_names = [name for name in backend.metrics(asked) if name in METRICS and METRICS[name].kind is Kind.GAUGE]
+    rows = list(summaries(backend, asked, metric_names))
+    if output_format == "json":
+        return f"{json.dumps([_summary_entry(row) for row in rows], indent=2, ensure_ascii=False)}\n", backend.notes()
+    render = render_markdown_table if output_format == "markdown" else render_table
+    return f"{render(_SUMMARY_HEADERS, [_summary_row(row) for row in rows])}\n", backend.notes()
+
+
+def window_of(backend: QueryBackend, place: str, span: timedelta | None) -> Window:
+    """The newest *span* of what there is, or all of it. Raises InputError if there is nothing."""
+    whole = backend.window()
+    if whole is None:
+        from advisor.samples.query.embedded import EmbeddedBackend  # noqa: PLC0415 - it loads pyarrow
+
+        raise no_rows(place, backend.notes() if isinstance(backend, EmbeddedBackend) else ())
+    return whole.newest(None if span is None else span.total_seconds())
+
+
+def summaries(backend: QueryBackend, window: Window, metrics: Sequence[str]) -> Iterator[Summary]:
+    """Some metrics of everything in a window, with a bar on stderr while it takes long."""
+    total = len(metrics) * len(backend.accelerators(window))
+    with Progress("summaries") as progress:
+        for done, summary in enumerate(backend.summaries(metrics, window), start=1):
+            progress.watch("summaries", done, max(total, done))
+            yield summary
+
+
+def _summary_entry(row: Summary) -> dict[str, Any]:
+    return {
+        "host": row.accelerator.host,
+        "accelerator": row.accelerator.index,
+        **picked(row, "metric", "p50", "p95", "max", "mean", "coverage_ratio"),
+        **picked(row.accelerator, "mig_index", "uuid", "product"),
+        "rows": row.rows,
+        "unit": METRICS[row.metric].unit if row.metric in METRICS else None,
+    }
+
+
+def _of_words(row: Summary) -> str:
+    """Name of an accelerator; of an engine its model and address."""
+    who = row.accelerator
+    if row.metric not in METRICS or METRICS[row.metric].scope is Scope.ACCELERATOR or not who.uuid:
+        return who.product or "-"
+    return f"{who.product or 'engine'} at {who.uuid.partition('://')[2].removesuffix('/metrics') or who.uuid}"
+
+
+def _summary_row(row: Summary) -> Sequence[str]:
+    """One line of the table; bytes as GiB."""
+    who = row.accelerator
+    unit = METRICS[row.metric].unit if row.metric in METRICS else "-"
+    numbers = [row.p50, row.p95, row.max, row.mean]
+    if unit == "bytes":
+        unit, numbers = "GiB", [bytes_to_gib(number) for number in numbers]
+    return [
+        who.host,
+        who.number,
+        _of_words(row),
+        row.metric,
+        unit,
+        *(f"{number:,.4g}" for number in numbers),
+        f"{row.max / row.mean:.1f}" if row.mean else "-",
+        f"{row.coverage_ratio:.1%}",
+    ]
+
 
 _LONG_NEED_HEADERS = (
     "host", "#", "verdict", "need GiB", "low", "high", "held", "KV p95", "queue p95", "busy p95", "SM p95", "DRAM p95",
@@ -58,9 +257,9 @@ _PROFILED = ("sm_active", "dram_active", "tensor_active")
 
 
 @click.command()
-@samples_summary.places_argument
-@samples_summary.window_option
-@samples_summary.metrics_option
+@places_argument
+@window_option
+@metrics_option
 @click.option("--model", help="What the engines serve: a catalogued name, or the path of a config.json.")
 @click.option("--precision", help="Of its weights.  [default: the checkpoint's own]")
 @click.option("--accelerators", type=click.IntRange(1), default=1, show_default=True, help="That share one replica.")
@@ -120,11 +319,11 @@ def fixed_of(name: str, precision: str | None, accelerators: int, memory_gib: fl
 def _assess(places: Sequence[str], window: timedelta | None, metrics: Path | None) -> Sequence[AcceleratorNeed]:
     """Needs from the rows of directories, or from the summaries of a server."""
     if all(map(is_store, places)):
-        return samples_summary.fleet_at(places, window).needs
+        return fleet_at(places, window).needs
     backend = open_backend(places, metrics=metrics)
-    asked = samples_summary.window_of(backend, places[0], window)
+    asked = window_of(backend, places[0], window)
     metric_names = [name for name in backend.metrics(asked) if name in METRICS_NEEDED]
-    needs = tuple(assess_summaries(list(samples_summary.summaries(backend, asked, metric_names))))
+    needs = tuple(assess_summaries(list(summaries(backend, asked, metric_names))))
     for note in backend.notes():
         tell(f"note: {note}")
     return needs
@@ -283,7 +482,7 @@ def _peak(counted: Counted) -> float:
 
 
 @click.command()
-@samples_summary.places_argument
+@places_argument
 @report_format_option
 @output_option
 def show(places: tuple[str, ...], output_format: str, output: Path | None) -> None:
@@ -293,7 +492,7 @@ def show(places: tuple[str, ...], output_format: str, output: Path | None) -> No
     storage (s3://, gs://, az://). With -o FILE.html, .svg or .png it is drawn into that file (PNG: pip install
     'inference-advisor[charts]').
     """
-    fleet = samples_summary.fleet_at(places)
+    fleet = fleet_at(places)
     if output is not None and output.suffix.lower() in CHARTS:
         write_chart(fleet, output)
         return
@@ -302,7 +501,7 @@ def show(places: tuple[str, ...], output_format: str, output: Path | None) -> No
     elif fleet.accelerators:
         text = f"{_tables(fleet, output_format)}\n"
     else:
-        text = samples_summary.render_summary(open_backend(places), ", ".join(places), None, output_format)[0]
+        text = render_summary(open_backend(places), ", ".join(places), None, output_format)[0]
     deliver(text, output)
 
 
@@ -400,5 +599,5 @@ def command() -> None:
     """Look at collected samples."""
 
 
-for _subcommand in (show, samples_summary.summary, need):
+for _subcommand in (show, summary, need):
     command.add_command(_subcommand)

@@ -12,10 +12,8 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand import bursts
-from advisor.demand.bursts import PER_SECOND
 from advisor.demand.spread import MONDAY_SECONDS, hours_of_week, on_the_calendar
-from advisor.demand.tally import bin_edges, token_bin
+from advisor.demand.tally import PER_SECOND, bin_edges, poisson, token_bin, uniforms
 from advisor.demand.trace_columns import Requests
 from advisor.demand.values import Demand, DemandProfile, Dispersion, Floats
 from advisor.records import dataclass, replace
@@ -324,18 +322,18 @@ def _declared(demand: Demand, most_requests: int, added: Floats, *, of_one_class
 
 def _random_counts(first: int, per_minute: Floats) -> Floats:
     """Requests of each minute with random arrivals at so many a minute, (minutes,); *first*: key of the first."""
-    numbers = bursts.uniforms(_COUNTS, first + np.arange(per_minute.size))
+    numbers = uniforms(_COUNTS, first + np.arange(per_minute.size))
     counts = np.zeros(per_minute.size)
     for mean in sorted(set(per_minute[per_minute > 0].tolist())):
         here = per_minute == mean
-        counts[here] = bursts.poisson(mean, numbers[here])
+        counts[here] = poisson(mean, numbers[here])
     return counts
 
 
 def _whole_requests(profile: DemandProfile) -> Floats:
     """Requests of each minute, rounded up or down at random so that their mean stays, (minutes,)."""
     counts = np.nan_to_num(profile.requests_per_minute)
-    numbers = bursts.uniforms(_WHOLES, _minute_of(profile.start_seconds) + np.arange(counts.size))
+    numbers = uniforms(_WHOLES, _minute_of(profile.start_seconds) + np.arange(counts.size))
     whole: Floats = np.floor(counts + numbers)
     return whole
 
@@ -492,10 +490,10 @@ def _arrivals(profile: DemandProfile, first: int) -> Floats:
     keys = first + np.arange(counts.size), numbers, counts
     cells = minutes
     for stream, (windows, index) in enumerate(zip(_WINDOWS, _indices(profile.dispersion), strict=True)):
-        copied, placed = (bursts.uniforms(_SPLITS + 2 * stream + which, *keys) for which in (0, 1))
+        copied, placed = (uniforms(_SPLITS + 2 * stream + which, *keys) for which in (0, 1))
         cells = cells * windows + (placed * windows).astype(np.int64)[_sources(cells, index, copied)]
-    seconds = profile.start_seconds + (cells + bursts.uniforms(_SECONDS, *keys)) / PER_SECOND
-    lengths = (bursts.uniforms(_LENGTHS + which, *keys) for which in range(3))
+    seconds = profile.start_seconds + (cells + uniforms(_SECONDS, *keys)) / PER_SECOND
+    lengths = (uniforms(_LENGTHS + which, *keys) for which in range(3))
     arrivals: Floats = np.array([seconds, *lengths])[:, np.argsort(seconds, kind="stable")]
     return arrivals
 

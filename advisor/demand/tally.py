@@ -1,19 +1,41 @@
-"""Counting requests: constant memory however long the trace, exact means and percentiles."""
+"""Counting requests: constant memory however long the trace, exact means and percentiles.
 
+A trace is reduced to a small JSON file (``advisor.demand/v1``) that can be kept, shared and planned from.
+
+Burstiness is counted by the tenth of a second. Random numbers of synthetic traces are the mixed bits of their keys
+(SplitMix64: Steele, Lea and Flood 2014), as counter-based generators have them (Salmon et al. 2011): demands that
+differ by a little have traces that differ by a little, and two plans differ by their questions, not by chance (common
+random numbers).
+"""
+
+import datetime as dt
+import json
 import math
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.bursts import PER_SECOND, FineCounts
 from advisor.demand.capped import most_per_minute
-from advisor.demand.spread import LAST_SECONDS, UNDATED, is_dated, iso_minute, on_the_calendar
+from advisor.demand.spread import LAST_SECONDS, MONDAY_SECONDS, UNDATED, is_dated, iso_minute, on_the_calendar
 from advisor.demand.trace_columns import LARGEST_SIZE, MAX_TOKENS
-from advisor.demand.values import ArrivalRate, Demand, DemandProfile, Floats, TokenHistogram, TokenQuantiles
+from advisor.demand.values import (
+    ArrivalRate,
+    Demand,
+    DemandProfile,
+    Dispersion,
+    Floats,
+    TokenHistogram,
+    TokenQuantiles,
+    Unit,
+)
 from advisor.errors import InputError
 from advisor.names import first_names
 from advisor.percentiles import percentiles
-from advisor.records import dataclass, field
+from advisor.reading import read_json
+from advisor.records import asdict, dataclass, field
 from advisor.units import (
     HOURS_PER_DAY,
     HOURS_PER_WEEK,
@@ -25,6 +47,128 @@ from advisor.units import (
 )
 
 Integers = npt.NDArray[np.int64]
+SEED = 20_230_101
+NORMAL_REACH = 10.0
+"""Standard deviations about its mean in which a Poisson number is looked for."""
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIXERS = ((30, np.uint64(0xBF58476D1CE4E5B9)), (27, np.uint64(0x94D049BB133111EB)))
+_BITS = 53
+
+
+def uniforms(stream: int, first: Integers, second: Integers | int = 0, counts: Integers | int = 1) -> Floats:
+    """Independent numbers from 0 to below 1, one for each pair of keys: (n,); those of other *streams* are independent.
+
+    *first*: first keys, (m,). *second*: second key of each pair, those of one first key side by side, (n,). *counts*:
+    pairs of each first key, (m,).
+    """
+    state = _mixed(np.array([SEED], dtype=np.uint64) ^ np.array([stream], dtype=np.uint64))
+    state = np.repeat(_mixed(state ^ first.astype(np.uint64)), counts)
+    state = _mixed(state ^ np.asarray(second).astype(np.uint64))
+    return (state >> np.uint64(64 - _BITS)) / 2.0**_BITS
+
+
+def _mixed(state: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    state = state + _GOLDEN
+    for shift, factor in _MIXERS:
+        state = (state ^ (state >> np.uint64(shift))) * factor
+    return state ^ (state >> np.uint64(31))
+
+
+def poisson(mean: float, draws: Floats) -> Floats:
+    """Poisson numbers with a mean above 0, by the distribution's inverse, growing with it; *draws* from 0 below 1."""
+    mode, reach = int(mean), int(NORMAL_REACH * np.sqrt(mean) + NORMAL_REACH)
+    low = max(mode - reach, 0)
+    numbers = np.arange(low, mode + reach + 1)
+    ratios = np.log(mean) - np.log(np.maximum(numbers, 1))
+    logs = np.concatenate([[0.0], np.cumsum(ratios[1:])])
+    chances = np.exp(logs - logs.max()).cumsum()
+    drawn: Floats = numbers[np.searchsorted(chances, draws * chances[-1], side="right")].astype(np.float64)
+    return drawn
+
+
+BLOCK_MINUTES = 5
+BLOCK_SECONDS = BLOCK_MINUTES * SECONDS_PER_MINUTE
+MOST_BLOCKS = 4096
+"""Two weeks without a gap; of a longer trace every second, fourth, … block is kept."""
+PER_SECOND = 10
+LEAST_REQUESTS = 100
+"""Fewer say nothing of a variance."""
+_LEAST_TICK = 1e-3
+"""Tenths of a second that times are apart at least where it is not rounding."""
+_BLOCK_TENTHS = BLOCK_SECONDS * PER_SECOND
+
+
+@dataclass(slots=True)
+class FineCounts:
+    """Requests in each tenth of a second of blocks of five minutes.
+
+    Which blocks are kept follows from the blocks that occur, not from the order they come in.
+    """
+
+    is_finer: bool = False
+    """Whether the clock shows less than a tenth of a second."""
+    anchor: float | None = None
+    """Any of the times, in seconds."""
+    most_blocks: int = MOST_BLOCKS
+    stride: int = 1
+    blocks: dict[int, npt.NDArray[np.int32]] = field(default_factory=dict)
+
+    def read_clock(self, seconds: Floats) -> None:
+        """Note whether any of the times lie between tenths of a second from each other."""
+        if self.anchor is None:
+            self.anchor = float(seconds[0])
+        if not self.is_finer:
+            tenths = (seconds - self.anchor) * PER_SECOND
+            self.is_finer = bool((np.abs(tenths - np.round(tenths)) > _LEAST_TICK).any())
+
+    def add(self, tenths: Integers, counts: Integers) -> None:
+        """Count requests by the tenth of a second since the epoch, ascending, each once."""
+        block_of = tenths // _BLOCK_TENTHS
+        firsts = np.flatnonzero(np.diff(block_of, prepend=block_of[0] - 1))
+        for first, end in pairwise([*firsts.tolist(), len(tenths)]):
+            number = int(block_of[first])
+            if number % self.stride == 0:
+                if number not in self.blocks:
+                    self.blocks[number] = np.zeros(_BLOCK_TENTHS, dtype=np.int32)
+                self.blocks[number][tenths[first:end] - number * _BLOCK_TENTHS] += counts[first:end].astype(np.int32)
+            while len(self.blocks) > self.most_blocks:
+                self.stride *= 2
+                self.blocks = {number: block for number, block in self.blocks.items() if number % self.stride == 0}
+
+    def dispersion(self, minutes: npt.NDArray[np.bool_], first_minute: int) -> Dispersion:
+        """Burstiness over the minutes that were wholly observed, the first so many minutes since the epoch.
+
+        A clock that is coarser than a window, or too few requests, leave it unknown.
+        """
+        numbers = sorted(self.blocks)
+        blocks = np.array([self.blocks[number] for number in numbers])
+        tenths = blocks.reshape(-1, BLOCK_MINUTES, SECONDS_PER_MINUTE, PER_SECOND)
+        counts = tenths.sum(axis=3, dtype=np.int32)
+        of_block = np.array(numbers)[:, None] * BLOCK_MINUTES + np.arange(BLOCK_MINUTES) - first_minute
+        inside = (of_block >= 0) & (of_block < len(minutes))
+        whole = inside & minutes[np.clip(of_block, 0, len(minutes) - 1)]
+        in_use = np.flatnonzero(tenths.any(axis=(0, 1)).ravel())
+        # Tick of the clock in tenths of a second, by the tenths of the minute at which any request came.
+        tick = 1 if self.is_finer else int(np.gcd.reduce([*(in_use - in_use[:1]), SECONDS_PER_MINUTE * PER_SECOND]))
+        tens = counts[whole.all(axis=1)].reshape(-1, BLOCK_SECONDS // 10, 10).sum(axis=2)
+        return Dispersion(
+            one_second=_variance_to_mean(counts[whole]) if PER_SECOND % tick == 0 else None,
+            ten_seconds=_variance_to_mean(tens) if 10 * PER_SECOND % tick == 0 else None,
+            tenth_second=_variance_to_mean(tenths[whole].reshape(-1, PER_SECOND)) if tick == 1 else None,
+        )
+
+
+def _variance_to_mean(counts: npt.NDArray[np.int32]) -> float | None:
+    """Sum of the rows' variances ÷ sum of their means; of shape ``(rows, windows)``."""
+    totals: Floats = counts.sum(axis=1, dtype=np.float64)
+    if totals.sum() < LEAST_REQUESTS:
+        return None
+    windows = counts.shape[1]
+    squares: Floats = np.einsum("ij,ij->i", counts, counts, dtype=np.float64, casting="safe")
+    variances = (squares - totals**2 / windows) / (windows - 1)
+    return float(variances.sum() / (totals.sum() / windows))
+
+
 SHORTEST_MINUTES = 10
 IMPROBABLE = 1e-6
 """Chance of the silence, given the traffic on either side, below which it is taken for a hole."""
@@ -334,3 +478,154 @@ def arrival_rate(requests_per_minute: Floats, mean: float) -> ArrivalRate:
     p50, p95, p99 = (rate / SECONDS_PER_MINUTE for rate in percentiles(whole, (0.5, 0.95, 0.99)))
     peak = max(float(observed.max()) / SECONDS_PER_MINUTE, mean if len(observed) <= 2 else 0.0)
     return ArrivalRate(mean=mean, p50=p50, p95=p95, p99=p99, peak=peak)
+
+
+SCHEMA = "advisor.demand/v1"
+_MOST_DISPERSION = 1_000_000
+
+
+def summary_json(tally: RequestTally, source: str, attribution: str, unit: Unit = Unit.TOKENS) -> str:
+    """The summary of a tally as JSON text.
+
+    Of a one-pass unit the input tokens are the sizes of the items in it, and the output tokens the items of a request.
+    *source*: where the trace is from, in words. *attribution*: what its licence asks to be said; "" for one's own data.
+    """
+    demand = tally.demand(source)
+    tokens, profile = demand.tokens, tally.profile()
+    cells = zip(tokens.input_tokens, tokens.output_tokens, tokens.probability, strict=True)
+    document: dict[str, Any] = {
+        "schema": SCHEMA,
+        "source": source,
+        "attribution": attribution,
+        **({"unit": unit.value} if unit.is_one_pass else {}),
+        "requests": demand.requests,
+        "window_seconds": round(demand.window_seconds or 0, 3),
+        "start": iso_minute(profile.start_seconds),
+        "requests_per_minute": [None if np.isnan(count) else int(count) for count in profile.requests_per_minute],
+        "dispersion": {
+            window: None if ratio is None else round(ratio, 4) for window, ratio in asdict(profile.dispersion).items()
+        },
+        "input_tokens": asdict(demand.input_tokens) | {"mean": round(demand.input_tokens.mean, 3)},
+        "output_tokens": asdict(demand.output_tokens) | {"mean": round(demand.output_tokens.mean, 3)},
+        "longest_request_tokens": demand.longest_request_tokens,
+        "token_cells": [
+            {
+                "input_tokens": round(float(inputs), 3),
+                "output_tokens": round(float(outputs), 3),
+                "requests": round(float(share) * tally.requests),
+            }
+            for inputs, outputs, share in cells
+        ],
+    }
+    if notes := tally.notes():
+        document["notes"] = list(notes)
+    if profile.tokens_by_hour:
+        used = tally.cell_counts[:, tally.cell_counts.any(axis=0)]
+        document["token_cells_by_hour"] = {str(hour): used[hour].tolist() for hour in profile.tokens_by_hour}
+    return json.dumps(document, indent=1) + "\n"
+
+
+def read_summary(path: Path) -> Demand:
+    """Demand from a summary file. Raises InputError if the file cannot be read, or is not an ``advisor.demand/v1``."""
+    document = read_json(path, "demand summary", "make one with `advisor demand summarise TRACE -o FILE`")
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise InputError(f"the schema is not {SCHEMA}", where=str(path), hint="make it with `advisor demand summarise`")
+    try:
+        return _demand(document, path)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        problem = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
+        raise InputError(
+            f"not a whole {SCHEMA} document: {problem}",
+            where=str(path),
+            hint="make it again with `advisor demand summarise`",
+        ) from error
+
+
+def _demand(document: dict[str, Any], path: Path) -> Demand:
+    cells = np.array(
+        [[cell["input_tokens"], cell["output_tokens"], cell["requests"]] for cell in document["token_cells"]],
+        dtype=np.float64,
+    )
+    if not (len(cells) and np.isfinite(cells).all() and (cells >= 0).all() and cells[:, 2].sum() > 0):
+        raise ValueError("token_cells holds no requests, or a negative number")
+    profile = _profile(document, cells)
+    mean = document["requests"] / float(document["window_seconds"])
+    notes = [str(document["attribution"])] if document.get("attribution") else []
+    notes += map(str, document.get("notes", ()))
+    seconds = float(document["window_seconds"])
+    if seconds < SECONDS_PER_DAY:
+        notes.append(f"{path.name} covers {span_words(seconds)}: busier hours of the day or week are unseen")
+    return Demand(
+        requests_per_second=arrival_rate(profile.requests_per_minute, mean),
+        input_tokens=_read_quantiles(document, "input_tokens"),
+        output_tokens=_read_quantiles(document, "output_tokens"),
+        tokens=TokenHistogram(cells[:, 0], cells[:, 1], cells[:, 2] / cells[:, 2].sum()),
+        longest_request_tokens=float(document["longest_request_tokens"]),
+        source=str(document["source"]),
+        unit=Unit(document.get("unit", Unit.TOKENS)),
+        requests=int(document["requests"]),
+        window_seconds=float(document["window_seconds"]),
+        notes=(*notes, *profile_notes(profile)),
+        profile=profile,
+    )
+
+
+def _profile(document: dict[str, Any], cells: Floats) -> DemandProfile:
+    """Demand by the minute; without a start, the first minute opens a Monday."""
+    counts = np.array(document["requests_per_minute"], dtype=np.float64)
+    observed = counts[~np.isnan(counts)]
+    is_valid = observed.size > 0 and np.isfinite(observed).all() and (observed >= 0).all()
+    if not (is_valid and observed.sum() == document["requests"]):
+        raise ValueError("requests_per_minute does not add up to requests")
+    window_seconds = float(document["window_seconds"])
+    # The first and the last minute are cut off by the edges of the window.
+    least, most = (observed.size - 2) * SECONDS_PER_MINUTE, observed.size * SECONDS_PER_MINUTE
+    if not (window_seconds > 0 and least - 1 <= window_seconds <= most + 1):
+        raise ValueError(f"window_seconds ({window_seconds:g}) is not the span of {observed.size} requests_per_minute")
+    dispersion = _part(document, "dispersion")
+    if any(ratio is not None and not 0 <= ratio < _MOST_DISPERSION for ratio in dispersion.values()):
+        raise ValueError(f"dispersion must be from 0 to {_MOST_DISPERSION:,}: {dispersion}")
+    return DemandProfile(
+        start_seconds=_start_seconds(document.get("start")),
+        requests_per_minute=counts,
+        dispersion=Dispersion(**dispersion),
+        tokens_by_hour=_tokens_by_hour(_part(document, "token_cells_by_hour"), cells),
+    )
+
+
+def _start_seconds(start: str | None) -> float:
+    if not start:
+        return MONDAY_SECONDS
+    moment = dt.datetime.fromisoformat(start)
+    if moment.tzinfo is None:
+        raise ValueError(f"start ({start}) names no time zone: write it in UTC, as 2026-01-31T18:15Z")
+    return moment.timestamp()
+
+
+def _part(document: dict[str, Any], name: str) -> dict[str, Any]:
+    """An object of the document, empty where it is missing."""
+    part = document.get(name, {})
+    if not isinstance(part, dict):
+        raise TypeError(f"{name} ({part!r}) is not an object")
+    return part
+
+
+def _read_quantiles(document: dict[str, Any], name: str) -> TokenQuantiles:
+    """Quantiles in their order."""
+    quantiles = TokenQuantiles(**document[name])
+    in_order = 0 <= quantiles.p50 <= quantiles.p95 <= quantiles.p99 <= quantiles.max
+    if not (in_order and 0 <= quantiles.mean <= quantiles.max):
+        raise ValueError(f"{name} is not in order: {document[name]}")
+    return quantiles
+
+
+def _tokens_by_hour(cells_by_hour: dict[str, list[int]], cells: Floats) -> dict[int, TokenHistogram]:
+    histograms = {}
+    for hour, numbers in cells_by_hour.items():
+        counts = np.array(numbers, dtype=np.float64)
+        is_valid = counts.shape == (len(cells),) and (counts >= 0).all() and counts.any()
+        if hour not in map(str, range(HOURS_PER_DAY)) or not is_valid:
+            raise ValueError(f"token_cells_by_hour of {hour} does not fit the hours or token_cells")
+        used = counts > 0
+        histograms[int(hour)] = TokenHistogram(cells[used, 0], cells[used, 1], counts[used] / counts.sum())
+    return histograms

@@ -29,8 +29,7 @@ from advisor.performance.physics import (
     prefill_parts,
     tokens_per_step,
 )
-from advisor.performance.questions import SCENARIOS, Answers, Indices, Questions, Sieve
-from advisor.performance.setups import Abstention, Resolved
+from advisor.performance.setups import SCENARIOS, Abstention, Answers, Indices, Questions, Resolved, Sieve
 from advisor.performance.values import Deployment, Evidence, Scenario
 from advisor.records import dataclass, fields, replace
 from advisor.units import MS_PER_SECOND, bytes_to_gib

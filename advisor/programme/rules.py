@@ -1,7 +1,6 @@
 """Owner and phase of every finding and lever, hours of work, and what measures a figure that a lever lacks."""
 
-from advisor.audit.findings.rules import COMMIT, IDLE, RULES, SPOT
-from advisor.audit.values import Effort, Phase
+from advisor.audit.values import COMMIT, IDLE, RULES, SPOT, Effort, Phase
 from advisor.records import dataclass
 
 

@@ -11,13 +11,28 @@ from advisor.catalog import Catalog
 from advisor.catalog.processors import hardware_named
 from advisor.errors import InputError
 from advisor.models import find_model, parse_precision
-from advisor.performance import questions
 from advisor.performance.constants import engine_class
 from advisor.performance.explain import Explanation, explain, predict, with_picture_tokens
 from advisor.performance.model import PerformanceModel
 from advisor.performance.one_pass.work import one_pass
 from advisor.performance.physics import Floats
-from advisor.performance.setups import Abstention, Resolved, Setup, resolve
+from advisor.performance.setups import (
+    COUNT_COLUMNS,
+    QUANTITIES,
+    REQUEST_COLUMNS,
+    SCENARIOS,
+    SERVING_COLUMNS,
+    SETUP_COLUMNS,
+    Abstention,
+    Answers,
+    Questions,
+    Resolved,
+    Setup,
+    finite_number,
+    one_line,
+    resolve,
+    setup_from,
+)
 from advisor.performance.values import Scenario
 from advisor.questions import check_engine
 from advisor.questions.fit import item_work, stored_bytes
@@ -31,7 +46,7 @@ INPUT_COLUMNS = (
     "id",
     "model",
     "accelerator",
-    *questions.COUNT_COLUMNS,
+    *COUNT_COLUMNS,
     "precision",
     "kv_precision",
     "engine",
@@ -41,15 +56,15 @@ INPUT_COLUMNS = (
     "output_tokens",
     "concurrency",
     "prefix_cache_hit_ratio",
-    *questions.SERVING_COLUMNS,
-    *questions.REQUEST_COLUMNS,
+    *SERVING_COLUMNS,
+    *REQUEST_COLUMNS,
 )
 RESULT_COLUMNS = (
-    *(column for quantity in questions.QUANTITIES for column in (quantity, f"{quantity}_low", f"{quantity}_high")),
+    *(column for quantity in QUANTITIES for column in (quantity, f"{quantity}_low", f"{quantity}_high")),
     "evidence",
     "reason",
 )
-_KEY_COLUMNS = (*questions.SETUP_COLUMNS, *questions.REQUEST_COLUMNS)
+_KEY_COLUMNS = (*SETUP_COLUMNS, *REQUEST_COLUMNS)
 """Columns by which set-ups differ."""
 DIGITS = 6
 """Significant digits of a printed number."""
@@ -74,7 +89,7 @@ class _Reader:
 
 def answer_rows(
     rows: Iterable[Mapping[str, str]], catalog: Catalog, model: PerformanceModel | None = None
-) -> questions.Answers:  # fmt: skip
+) -> Answers:  # fmt: skip
     """Answer every row, in order; a row that cannot be read is answered by its reason."""
     reader = _Reader(catalog)
     places: list[int] = []
@@ -88,14 +103,12 @@ def answer_rows(
             scenario = _scenario(row.get("scenario", ""), values[0])
         except InputError as error:
             values, scenario = (math.nan,) * len(NUMBER_COLUMNS), 0
-            complaints[at] = questions.one_line(error)
+            complaints[at] = one_line(error)
         numbers.append(values)
         scenarios.append(scenario)
     table = np.array(numbers, dtype=np.float64).reshape(-1, len(NUMBER_COLUMNS))
     columns = np.ascontiguousarray(table.T)
-    answers = predict(
-        reader.setups, questions.Questions(np.array(places, dtype=np.intp), np.array(scenarios), *columns), model
-    )
+    answers = predict(reader.setups, Questions(np.array(places, dtype=np.intp), np.array(scenarios), *columns), model)
     for at, complaint in complaints.items():
         answers.silence(at, complaint)
     return answers
@@ -109,7 +122,7 @@ def check_row(row: Mapping[str, str], catalog: Catalog) -> None:
 
 def resolved_from(row: Mapping[str, str], catalog: Catalog) -> Resolved | Abstention:
     """The set-up of one row. Raises InputError if a name is not known, or a number is none."""
-    setup = questions.setup_from(row)
+    setup = setup_from(row)
     check_engine(setup.engine, setup.engine_version, catalog)
     deployed = resolve(setup, catalog)
     reason = _beyond_half(setup, deployed, catalog) or _unsplit(deployed, catalog)
@@ -145,11 +158,11 @@ def explain_row(row: Mapping[str, str], catalog: Catalog, model: PerformanceMode
     """
     setup, numbers = resolved_from(row, catalog), _numbers(row)
     code = _scenario(row.get("scenario", ""), numbers[0])
-    question = questions.Questions(np.zeros(1, dtype=np.intp), np.array([code]), *np.array(numbers)[:, None])
+    question = Questions(np.zeros(1, dtype=np.intp), np.array([code]), *np.array(numbers)[:, None])
     answered = predict([setup], question, model).value["tpot_ms"][0]
     if isinstance(setup, Abstention) or math.isnan(answered):
         return None
-    return explain(setup, questions.SCENARIOS[code], with_picture_tokens([setup], question), model)
+    return explain(setup, SCENARIOS[code], with_picture_tokens([setup], question), model)
 
 
 def understood(row: Mapping[str, str], catalog: Catalog) -> dict[str, str]:
@@ -181,19 +194,19 @@ def model_facts(row: Mapping[str, str]) -> dict[str, float | str | None]:
     return facts | {"checkpoint_bytes": stored_bytes(model), "flop_per_item": flop, "item": item}
 
 
-def result_cells(answers: questions.Answers) -> list[list[str]]:
+def result_cells(answers: Answers) -> list[list[str]]:
     """The result columns of every row as text; empty where there is no number."""
     columns: list[Sequence[str]] = []
-    for quantity in questions.QUANTITIES:
+    for quantity in QUANTITIES:
         columns += [_as_text(part[quantity]) for part in (answers.value, answers.low, answers.high)]
     columns += [answers.evidence, [answers.told(at) for at in range(len(answers.reason))]]
     return [list(cells) for cells in zip(*columns, strict=True)]
 
 
-def result_of(answers: questions.Answers, at: int) -> dict[str, float | str | None]:
+def result_of(answers: Answers, at: int) -> dict[str, float | str | None]:
     """The result columns of one row as values; None where there is no number."""
     result: dict[str, float | str | None] = {}
-    for quantity in questions.QUANTITIES:
+    for quantity in QUANTITIES:
         for suffix, part in (("", answers.value), ("_low", answers.low), ("_high", answers.high)):
             number = float(part[quantity][at])
             result[quantity + suffix] = None if math.isnan(number) else float(f"{number:.{DIGITS}g}")
@@ -204,7 +217,7 @@ def _look_up(cells: tuple[str, ...], catalog: Catalog) -> Resolved | Abstention:
     try:
         return resolved_from(dict(zip(_KEY_COLUMNS, cells, strict=True)), catalog)
     except InputError as error:
-        return Abstention(questions.one_line(error))
+        return Abstention(one_line(error))
 
 
 def _numbers(row: Mapping[str, str]) -> tuple[float, ...]:
@@ -218,7 +231,7 @@ def _numbers(row: Mapping[str, str]) -> tuple[float, ...]:
 def _optional(column: str, cell: str) -> float:
     if not cell or not cell.strip():
         return math.nan
-    number = questions.finite_number(column, cell)
+    number = finite_number(column, cell)
     if number < 0:
         raise InputError(f"{column} must not be negative: {cell}")
     if number > _MOST:
@@ -232,13 +245,13 @@ def _scenario(cell: str, concurrency: float) -> int:
         return _DEFAULT_UNCOUNTED if math.isnan(concurrency) else _DEFAULT_COUNTED
     code = _SCENARIO_CODES.get(cell.strip().lower())
     if code is None:
-        raise InputError(f"scenario '{cell}' is not known", hint=f"one of {', '.join(questions.SCENARIOS)}")
+        raise InputError(f"scenario '{cell}' is not known", hint=f"one of {', '.join(SCENARIOS)}")
     return code
 
 
-_SCENARIO_CODES = {scenario.value: code for code, scenario in enumerate(questions.SCENARIOS)}
-_DEFAULT_COUNTED = questions.SCENARIOS.index(Scenario.FIXED_CONCURRENCY)
-_DEFAULT_UNCOUNTED = questions.SCENARIOS.index(Scenario.SATURATED)
+_SCENARIO_CODES = {scenario.value: code for code, scenario in enumerate(SCENARIOS)}
+_DEFAULT_COUNTED = SCENARIOS.index(Scenario.FIXED_CONCURRENCY)
+_DEFAULT_UNCOUNTED = SCENARIOS.index(Scenario.SATURATED)
 
 
 def _as_text(numbers: Floats) -> list[str]:

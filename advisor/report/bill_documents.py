@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from advisor import __version__
-from advisor.audit.findings.rules import RULES, SAVING, Rule
 from advisor.audit.values import (
     HOST_PARTS,
     KINDS,
     PARTS,
+    RULES,
+    SAVING,
     SCHEMA,
     SHOWN_RESOURCES,
     Audit,
@@ -22,6 +23,7 @@ from advisor.audit.values import (
     Endpoint,
     Finding,
     HostCost,
+    Rule,
     Traffic,
     Usage,
     monthly,

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
-from advisor.audit.findings.rules import SAVING, UNTAGGED_SPEND
 from advisor.audit.values import (
     PARTS,
+    SAVING,
+    UNTAGGED_SPEND,
     ZERO,
     Audit,
     Basis,

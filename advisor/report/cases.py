@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from advisor.cases.document import Assumption, CaseReport, Outcome, PartKind, PricedPart, Swing
-from advisor.report.cost_lines import COST_COLUMNS, cost_row
+from advisor.report.explain_plan import COST_COLUMNS, cost_row
 from advisor.report.text_table import Column, Section, dashed
 from advisor.report.words import short_words
 from advisor.units import A_CENT, milliseconds, usd

@@ -22,8 +22,7 @@ from advisor.records import dataclass
 from advisor.samples.agent.processes import Process, bare_interpreter
 from advisor.samples.agent.protocol import Reader, Word
 from advisor.samples.bounded_http import Limits, parse_address
-from advisor.samples.metrics import ENGINE_METRICS
-from advisor.samples.rows import Missed, Reading
+from advisor.samples.metrics import ENGINE_METRICS, Missed, Reading
 from advisor.samples.sources.engines import EngineSource
 from advisor.samples.sources.nvml.counters import NO_LIBRARY
 from advisor.units import BYTES_PER_GIB, bytes_to_gib

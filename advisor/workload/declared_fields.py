@@ -126,7 +126,7 @@ def _sigv4(fields: Mapping[str, Field]) -> SigV4 | None:
 
 
 def _address(field: Field) -> str:
-    from advisor.samples.query.prometheus.endpoint import shown_url  # noqa: PLC0415 - only servers take its time to load
+    from advisor.samples.query.prometheus.api import shown_url  # noqa: PLC0415 - only servers take its time to load
 
     try:
         return shown_url(field.text())

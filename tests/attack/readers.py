@@ -27,7 +27,7 @@ from advisor.codegen.hcl import read_hcl
 from advisor.codegen.pricing.sources import read_project
 from advisor.demand.cache_log import read_log
 from advisor.demand.cache_replay import replay_caches
-from advisor.demand.summary import read_summary
+from advisor.demand.tally import read_summary
 from advisor.demand.trace import read_trace
 from advisor.errors import AdvisorError
 from advisor.models import FitRequest, fit_memory

@@ -27,8 +27,7 @@ from advisor.pull_requests.exchange import Client as CommentClient
 from advisor.pull_requests.exchange import PullRequest
 from advisor.pull_requests.hosts import HOSTS
 from advisor.samples.bounded_http import Connection, ExchangeError, Limits, parse_address
-from advisor.samples.query.prometheus.api import PrometheusApi
-from advisor.samples.query.prometheus.endpoint import PrometheusEndpoint
+from advisor.samples.query.prometheus.api import PrometheusApi, PrometheusEndpoint
 from services import certificates
 
 SECRET = "canary-4f1c"

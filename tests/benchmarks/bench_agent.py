@@ -23,7 +23,7 @@ from advisor.samples.agent.processes import bare_interpreter
 from advisor.samples.agent.settings import Settings
 from advisor.samples.agent.spool import read_segment, segments
 from advisor.samples.agent.supervised import Asked
-from advisor.samples.rows import Gap, Row
+from advisor.samples.metrics import Gap, Row
 from fakenvml.build import build_library, compiler
 from samples.sources.engines.exhibits import vllm_page
 from services.scripted import always, answer, scripted

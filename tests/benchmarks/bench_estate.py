@@ -19,8 +19,7 @@ from pathlib import Path
 import numpy as np
 from joblib.externals.loky import get_reusable_executor
 
-from advisor.demand.summary import summary_json
-from advisor.demand.tally import RequestTally
+from advisor.demand.tally import RequestTally, summary_json
 from advisor.estate import plan_estate
 from advisor.plan.estate.values import Estate
 from advisor.processes import Spread

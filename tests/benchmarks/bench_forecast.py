@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.forecast import forecast
-from advisor.demand.forecast_methods import seasonal_naive
+from advisor.demand.forecast import forecast, seasonal_naive
 from advisor.demand.spread import HIGH, LOW, MONDAY_SECONDS, pinball
 from advisor.demand.values import DemandProfile, Floats, Forecast
 from advisor.plan.problem.hours import week_of

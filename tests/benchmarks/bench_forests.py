@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from advisor.performance.one_pass.forests import forest_measurements, forest_rates, rate_of
+from advisor.performance.one_pass.servers import forest_measurements, forest_rates, rate_of
 
 SHAPES = (
     (50, 3, 32), (100, 3, 32), (500, 3, 32), (500, 3, 400), (50, 6, 32), (100, 6, 32), (300, 6, 32), (1000, 6, 32),

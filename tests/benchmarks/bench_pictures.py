@@ -20,8 +20,7 @@ from advisor.performance.deployments import pack
 from advisor.performance.explain import predict
 from advisor.performance.model import shipped_model
 from advisor.performance.physics import picture_seconds
-from advisor.performance.questions import SCENARIOS, Questions
-from advisor.performance.setups import Resolved, Setup, resolve
+from advisor.performance.setups import SCENARIOS, Questions, Resolved, Setup, resolve
 from advisor.performance.values import Scenario
 from advisor.tables import Row, read_rows
 from advisor.units import MS_PER_SECOND

@@ -22,9 +22,8 @@ from advisor.performance.calibration import shipped
 from advisor.performance.deployments import pack
 from advisor.performance.explain import predict
 from advisor.performance.model import physics_timing
-from advisor.performance.questions import Questions
 from advisor.performance.regimes import Load
-from advisor.performance.setups import Resolved, Setup, resolve
+from advisor.performance.setups import Questions, Resolved, Setup, resolve
 from advisor.performance.values import Scenario
 
 ROWS = 100_000

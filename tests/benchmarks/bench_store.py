@@ -14,9 +14,8 @@ import numpy as np
 from fleet_store import ACCELERATORS, FIRST_US, MODELS, ROWS_PER_DAY, table_of, write_store
 
 from advisor.samples.agent.spool import SpoolWriter
-from advisor.samples.metrics import ACCELERATOR_METRICS, ROW_SECONDS, Kind
+from advisor.samples.metrics import ACCELERATOR_METRICS, ROW_SECONDS, Kind, Row, Stats, Target
 from advisor.samples.places import US_PER_SECOND
-from advisor.samples.rows import Row, Stats, Target
 from advisor.samples.store.hosts import count_rows, encode_counts
 from advisor.samples.store.row_tables import encode_table
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from advisor.catalog import load_catalog
 from advisor.catalog.layers.audit import CLOUDS, audit
 from advisor.catalog.layers.layered import layered, offers_of_snapshot
-from advisor.catalog.layers.publishing import tables_to_publish
+from advisor.catalog.layers.publication import tables_to_publish
 from advisor.catalog.layers.snapshot import stage, take
 from advisor.catalog.values import Purchase, Quality
 from advisor.cli.catalog import command

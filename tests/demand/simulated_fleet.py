@@ -11,9 +11,8 @@ import numpy as np
 
 from advisor.samples.agent.latest import Latest
 from advisor.samples.exporters import shipped
-from advisor.samples.metrics import METRICS, Kind, Scope
+from advisor.samples.metrics import METRICS, Kind, Row, Scope, Stats, Target
 from advisor.samples.places import day_folder, day_of
-from advisor.samples.rows import Row, Stats, Target
 from advisor.samples.sources.engines import PageReader, read_labels
 from advisor.samples.store.row_tables import HOST_KEY, INTERVAL_KEY, SCHEMA_KEY, SCHEMA_V2, encode_parquet, tables_of
 from samples.query.fleets import END_US

@@ -18,8 +18,7 @@ from advisor.catalog import load_catalog
 from advisor.cli.demand import command as demand_command
 from advisor.demand.busy import Busy, BusySecond, demand_from_busy
 from advisor.demand.lengths import declared_demand
-from advisor.demand.summary import read_summary, summary_json
-from advisor.demand.tally import RequestTally, token_bin
+from advisor.demand.tally import RequestTally, read_summary, summary_json, token_bin
 from advisor.demand.trace import read_requests, read_trace, tally_trace
 from advisor.demand_sources import measure_demand
 from advisor.errors import InputError

@@ -7,13 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.demand.forecast import LAST, MOST_OF_SEEN, NAIVE, calibrated_bands, flat_forecast, forecast, run_trials
-from advisor.demand.forecast_methods import (
+from advisor.demand.forecast import (
+    LAST,
+    MOST_OF_SEEN,
+    NAIVE,
     HourlyDemand,
     by_hour,
+    calibrated_bands,
+    flat_forecast,
+    forecast,
     last_value,
     level,
     ridge,
+    run_trials,
     seasonal_naive,
     shape_and_level,
     typical_day,

@@ -7,12 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.demand import bursts
 from advisor.demand.busy import Busy, BusySecond, demand_from_busy
 from advisor.demand.spread import UNDATED
-from advisor.demand.summary import read_summary, summary_json
 from advisor.demand.synthetic_trace import rehearse
-from advisor.demand.tally import RequestTally, without_gaps
+from advisor.demand.tally import (
+    BLOCK_SECONDS,
+    PER_SECOND,
+    FineCounts,
+    RequestTally,
+    read_summary,
+    summary_json,
+    without_gaps,
+)
 from advisor.demand.values import DemandProfile
 from advisor.errors import InputError
 
@@ -163,12 +169,12 @@ def test_a_coarse_clock_or_few_requests_leave_burstiness_unknown():
 @given(order=st.permutations(range(60)))
 def test_the_seconds_that_are_kept_do_not_depend_on_the_order(order):
     """A long trace keeps a bounded, even sample of its blocks, the same for any order of its rows."""
-    seconds = [MONDAY_2026 + number * 4000 * bursts.BLOCK_SECONDS // 60 for number in range(60)]
+    seconds = [MONDAY_2026 + number * 4000 * BLOCK_SECONDS // 60 for number in range(60)]
     kept = []
     for sequence in (range(60), order):
-        counts = bursts.FineCounts(most_blocks=16)
+        counts = FineCounts(most_blocks=16)
         for number in sequence:
-            counts.add(np.array([int(seconds[number]) * bursts.PER_SECOND]), np.array([1]))
+            counts.add(np.array([int(seconds[number]) * PER_SECOND]), np.array([1]))
         kept.append((counts.stride, sorted(counts.blocks)))
 
     assert kept[0] == kept[1]

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.demand import bursts
 from advisor.demand.lengths import declared_demand
 from advisor.demand.spread import hours_of_week
 from advisor.demand.synthetic_trace import Calendar, Stress, busiest_rate, rehearse, stressed
+from advisor.demand.tally import poisson, uniforms
 from advisor.demand.values import BatchBeside, BatchRun, DemandProfile, Dispersion
 
 MONDAY = 1_699_833_600.0
@@ -281,7 +281,7 @@ def test_stated_demand_grows_minute_by_minute():
 @pytest.mark.parametrize("mean", [0.01, 0.7, 3.0, 40.0, 900.0, 6e7])
 def test_poisson_numbers_have_their_mean_and_variance(mean):
     """By the inverse of the distribution, whatever the mean."""
-    numbers = bursts.poisson(mean, bursts.uniforms(1, np.arange(40_000)))
+    numbers = poisson(mean, uniforms(1, np.arange(40_000)))
 
     assert numbers.mean() == pytest.approx(mean, rel=0.1 if mean < 0.1 else 0.03)
     assert numbers.var() == pytest.approx(mean, rel=0.1 if mean < 0.1 else 0.03)
@@ -292,15 +292,15 @@ def test_poisson_numbers_grow_with_their_mean(mean, factor, number):
     """The same draw gives no fewer of a larger mean."""
     draw = np.array([number])
 
-    assert bursts.poisson(mean, draw)[0] <= bursts.poisson(mean * factor, draw)[0]
+    assert poisson(mean, draw)[0] <= poisson(mean * factor, draw)[0]
 
 
 def test_draws_are_uniform_and_independent():
     """Numbers of neighbouring keys and of other streams are evenly spread and have nothing to do with each other."""
     keys = np.arange(50_000)
-    one, other = bursts.uniforms(1, keys), bursts.uniforms(2, keys)
-    grid = bursts.uniforms(1, keys // 200, keys % 200)
-    assert (bursts.uniforms(1, keys[:250], keys % 200, np.full(250, 200)) == grid).all()
+    one, other = uniforms(1, keys), uniforms(2, keys)
+    grid = uniforms(1, keys // 200, keys % 200)
+    assert (uniforms(1, keys[:250], keys % 200, np.full(250, 200)) == grid).all()
 
     for numbers in (one, other, grid):
         counts = np.bincount((numbers * 100).astype(int), minlength=100)

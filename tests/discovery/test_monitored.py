@@ -10,8 +10,7 @@ import pytest
 
 from advisor.catalog import load_catalog
 from advisor.demand.monitored import Monitored
-from advisor.discovery.find import Places, Server, find_services
-from advisor.discovery.monitored import observed_of, survey, unmatched_services
+from advisor.discovery.find import Places, Server, find_services, observed_of, survey, unmatched_services
 from advisor.discovery.values import Launch, Service
 from advisor.samples.query.prometheus import PrometheusEndpoint
 from discovery.simulated import SERVICES, series

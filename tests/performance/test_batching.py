@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from advisor.demand.values import TokenHistogram
 from advisor.performance.one_pass import serving
-from advisor.performance.one_pass.batching import (
+from advisor.performance.one_pass.serving import (
     ENDLESS_S,
     Batching,
     busy_at,

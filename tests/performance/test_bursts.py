@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.data_files import data_dir
-from advisor.demand.summary import read_summary
+from advisor.demand.tally import read_summary
 from advisor.performance.model import shipped_model
 from advisor.performance.queueing import Bursts
 from advisor.performance.serving import rates_at_slo

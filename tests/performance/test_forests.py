@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from advisor.catalog import load_catalog
 from advisor.catalog.processors import with_processors
 from advisor.models import find_model
-from advisor.performance.one_pass.forests import (
+from advisor.performance.one_pass.servers import (
     FIL,
+    batch_cost,
     forest_evidence,
     forest_measurements,
     forest_rates,
     forest_seconds,
     rate_of,
 )
-from advisor.performance.one_pass.servers import batch_cost
 from advisor.performance.setups import Resolved, Setup, resolve
 from advisor.performance.values import Evidence, Scenario
 

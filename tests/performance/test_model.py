@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from advisor.performance.explain import predict
 from advisor.performance.model import shipped_model
-from advisor.performance.questions import QUANTITIES, SCENARIOS, Questions
 from advisor.performance.regimes import Load
+from advisor.performance.setups import QUANTITIES, SCENARIOS, Questions
 from advisor.performance.values import Scenario
 from performance.deployment_builders import catalogued, make_accelerator, make_deployment, pack
 

@@ -19,8 +19,7 @@ from advisor.models.catalog import find_model
 from advisor.models.model import Adapters
 from advisor.performance.groups import deployment_for, deployment_of
 from advisor.performance.one_pass.serving import batching_of, replica_of
-from advisor.performance.questions import QUANTITIES
-from advisor.performance.setups import Setup, resolve
+from advisor.performance.setups import QUANTITIES, Setup, resolve
 from advisor.questions.predict import INPUT_COLUMNS, RESULT_COLUMNS, answer_rows, result_of
 from advisor.requirements import require
 from advisor.workload.closed_loop import demand_as_declared

@@ -10,8 +10,7 @@ from advisor.errors import InputError
 from advisor.performance.calibration import Spread, shipped
 from advisor.performance.explain import predict
 from advisor.performance.model import PerformanceModel
-from advisor.performance.questions import QUANTITIES, SCENARIOS, Questions
-from advisor.performance.setups import Abstention, Resolved, Setup, resolve
+from advisor.performance.setups import QUANTITIES, SCENARIOS, Abstention, Questions, Resolved, Setup, resolve
 from advisor.performance.values import Scenario
 
 LLAMA_8B = "meta-llama/Meta-Llama-3.1-8B"

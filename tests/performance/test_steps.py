@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.data_files import data_dir
-from advisor.demand.summary import read_summary
+from advisor.demand.tally import read_summary
 from advisor.demand.values import TokenHistogram
 from advisor.performance.model import shipped_model
 from advisor.performance.physics import SECONDS_PER_PIXEL, picture_seconds

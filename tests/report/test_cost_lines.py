@@ -14,8 +14,7 @@ import yaml
 from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.plan.document import plan_from_json
-from advisor.report.cost_lines import cost_section, focus_of
-from advisor.report.explain_plan import litellm_config
+from advisor.report.explain_plan import cost_section, focus_of, litellm_config
 from advisor.units import SECONDS_PER_MONTH
 
 ROOT = Path(__file__).parents[2]

@@ -20,9 +20,8 @@ from advisor.pipeline import plan_for
 from advisor.plan.document import plan_to_json
 from advisor.plan.values import Rejection
 from advisor.report.pages import plan_page
-from advisor.report.pages.bars import Axis, from_zero, log_around
+from advisor.report.pages.bars import Axis, distribution_section, from_zero, log_around
 from advisor.report.pages.plan import MOST_OPTIONS, MOST_REJECTIONS
-from advisor.report.pages.timeline import distribution_section
 from advisor.report.verdict import further_sections, plan_table
 from advisor.units import HOURS_PER_WEEK, milliseconds, ratio_words
 from advisor.workload.values import Deployment, Limits

@@ -19,7 +19,7 @@ from advisor.samples.agent.settings import Settings
 from advisor.samples.agent.spool import read_segment, segments
 from advisor.samples.agent.status import status_path
 from advisor.samples.agent.supervised import Asked, Patience
-from advisor.samples.rows import Gap
+from advisor.samples.metrics import Gap
 from fakenvml.build import build_library, compiler
 
 TESTS = Path(__file__).parents[1]

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from advisor.errors import AdvisorError
-from advisor.samples.agent.aggregate import SourceRows
 from advisor.samples.agent.protocol import Reader, Word, message
 from advisor.samples.agent.spool import SpoolWriter
-from advisor.samples.rows import Missed, Reading, Record, Source, Target
+from advisor.samples.agent.supervised import SourceRows
+from advisor.samples.metrics import Missed, Reading, Record, Source, Target
 from advisor.samples.sources.nvml import NvmlSource
 
 START_US = 1_791_936_000_000_000

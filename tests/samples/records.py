@@ -4,8 +4,7 @@ import math
 from datetime import UTC, datetime
 
 from advisor.samples.agent.spool import SpoolWriter
-from advisor.samples.metrics import METRICS, Kind, rounded
-from advisor.samples.rows import Buckets, Gap, Row, Stats, Target
+from advisor.samples.metrics import METRICS, Buckets, Gap, Kind, Row, Stats, Target, rounded
 
 DAY = datetime(2026, 10, 14, tzinfo=UTC)
 ROW_US = 15_000_000

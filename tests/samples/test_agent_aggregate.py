@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.samples.agent.aggregate import SourceRows, row_end
-from advisor.samples.metrics import METRICS, Kind, rounded
+from advisor.samples.agent.supervised import SourceRows, row_end
+from advisor.samples.metrics import METRICS, Gap, Kind, Missed, Reading, Row, Target, rounded
 from advisor.samples.places import ROW_US
-from advisor.samples.rows import Gap, Missed, Reading, Row, Target
 
 SECOND = 1_000_000
 MIDNIGHT = 1_791_936_000 * SECOND

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from advisor.errors import InputError
 from advisor.samples.agent.child import Pace, Ticking
 from advisor.samples.agent.protocol import Reader, Word
-from advisor.samples.rows import Reading, Target
+from advisor.samples.metrics import Reading, Target
 
 SECOND = 1_000_000
 TARGET = Target("host", "nvml", 0)

@@ -11,8 +11,8 @@ from advisor.errors import InputError
 from advisor.samples.agent.run_command import asked_sources
 from advisor.samples.agent.spool import read_segment, segments
 from advisor.samples.agent.supervised import Asked
+from advisor.samples.metrics import Row
 from advisor.samples.places import checked_host
-from advisor.samples.rows import Row
 from samples.sources.engines.exhibits import vllm_page
 from services.scripted import always, answer, scripted
 

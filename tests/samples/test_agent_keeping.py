@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from advisor.errors import InputError
 from advisor.samples.agent.status import BufferedWriter
+from advisor.samples.metrics import Gap, Row, Stats, Target
 from advisor.samples.places import ROW_US
-from advisor.samples.rows import Gap, Row, Stats, Target
 
 TARGETS = [Target("host", "nvml", index) for index in range(2)]
 

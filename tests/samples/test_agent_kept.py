@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from advisor.samples.agent.supervised import Asked, Patience, SupervisedSource, in_words
-from advisor.samples.rows import Gap, Row, Target
+from advisor.samples.metrics import Gap, Row, Target
 from samples.sources.engines.exhibits import vllm_page
 from services.scripted import always, answer, scripted
 

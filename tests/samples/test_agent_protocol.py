@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.samples.agent.protocol import ProtocolError, Reader, Word, message
-from advisor.samples.rows import Buckets, Missed, Reading, Target
+from advisor.samples.metrics import Buckets, Missed, Reading, Target
 
 TEXT = st.one_of(st.none(), st.text(max_size=20))
 TARGETS = st.builds(Target, st.text(), st.text(), st.one_of(st.none(), st.integers(0, 99)), st.none(), TEXT, TEXT, TEXT)

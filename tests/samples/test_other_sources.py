@@ -8,7 +8,7 @@ import types
 import pytest
 
 from advisor.errors import InputError
-from advisor.samples.rows import Missed, Reading
+from advisor.samples.metrics import Missed, Reading
 from advisor.samples.sources import SOURCES, detect, has_library, open_source
 from advisor.samples.sources.libraries import AmdSource, TpuSource
 from advisor.samples.sources.tools import GaudiSource, NeuronSource, device_values

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from advisor.cli.samples_summary import render_summary
+from advisor.cli.samples import render_summary
 from advisor.errors import InputError
 from advisor.samples.query.values import Accelerator
 from samples.query.in_memory import InMemory

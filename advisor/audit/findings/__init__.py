@@ -1,1 +1,1 @@
-"""Findings: ``rules.py`` is the table of what is looked for, the other modules look for it."""
+"""Findings: ``rules.csv`` is the table of what is looked for, the other modules look for it."""

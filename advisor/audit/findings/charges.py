@@ -7,11 +7,29 @@ from decimal import Decimal
 from itertools import groupby
 
 from advisor.audit.endpoints import EndpointMachines
-from advisor.audit.findings import rules
 from advisor.audit.findings.context import Commands, Context, Interval, positive
-from advisor.audit.findings.rules import LEAST_DAYS, LEAST_OBSERVED, Rule
 from advisor.audit.sql import text
-from advisor.audit.values import ZERO, Endpoint, Finding, HostCost
+from advisor.audit.values import (
+    CROSS_ZONE,
+    EXPIRING,
+    FAILURES,
+    KEPT,
+    LEAST_DAYS,
+    LEAST_OBSERVED,
+    LOGS,
+    NAT,
+    NO_REQUESTS,
+    REPEATED,
+    RESERVATION,
+    UNTAGGED_SPEND,
+    UNUSED,
+    UNUSED_NETWORK,
+    ZERO,
+    Endpoint,
+    Finding,
+    HostCost,
+    Rule,
+)
 from advisor.names import first_names
 from advisor.records import dataclass
 from advisor.samples.need.fleet import FEWEST, enough_accelerators
@@ -162,7 +180,7 @@ def _without_requests(context: Context) -> Iterator[Finding]:
     if any(endpoint.avoidable_cost != endpoint.cost for endpoint in silent):
         evidence += "; without what commitments and tokens cost, which does not end with an endpoint"
     resources = [(endpoint.name, endpoint.avoidable_cost) for endpoint in silent]
-    yield context.finding(rules.NO_REQUESTS, Interval.between(ZERO, cost), evidence, resources)
+    yield context.finding(NO_REQUESTS, Interval.between(ZERO, cost), evidence, resources)
 
 
 def _failed(endpoint: Endpoint) -> Decimal:
@@ -188,7 +206,7 @@ def _failures(context: Context) -> Iterator[Finding]:
     share = f"{errors:,} of {requests:,} requests failed ({ratio_words(errors / requests)})"
     evidence = f"{share}, of {counted(len(failing), 'endpoint')}; cost by their tokens"
     resources = [(endpoint.name, _failed(endpoint)) for endpoint in failing]
-    yield context.finding(rules.FAILURES, Interval.between(ZERO, cost), evidence, resources)
+    yield context.finding(FAILURES, Interval.between(ZERO, cost), evidence, resources)
 
 
 def _repeated(context: Context) -> Iterator[Finding]:
@@ -204,7 +222,7 @@ def _repeated(context: Context) -> Iterator[Finding]:
     asked = f"up to {most:.0%} of the prompts of {counted(len(repeated), 'endpoint')} asked before"
     evidence = f"{asked}, and no cache answered"
     resources = [(endpoint.name, endpoint.cost or ZERO) for endpoint, _ in repeated]
-    yield context.finding(rules.REPEATED, Interval.between(ZERO, cost), evidence, resources)
+    yield context.finding(REPEATED, Interval.between(ZERO, cost), evidence, resources)
 
 
 def _uncached(endpoint: Endpoint) -> float:
@@ -233,34 +251,34 @@ class Meters:
 
 
 METERS = (
-    Meters(rules.UNUSED, "unused = 'commitment'", "{cost} of {count} covered nothing", "commitment"),
+    Meters(UNUSED, "unused = 'commitment'", "{cost} of {count} covered nothing", "commitment"),
     Meters(
-        rules.RESERVATION, "unused = 'capacity_reservation'",
+        RESERVATION, "unused = 'capacity_reservation'",
         "reserved capacity of {cost} stood empty, in {count}", "reservation",
     ),
     Meters(
-        rules.CROSS_ZONE, f"kind = 'network' AND {_like(_BETWEEN_PLACES)}",
+        CROSS_ZONE, f"kind = 'network' AND {_like(_BETWEEN_PLACES)}",
         "{cost} for traffic of {count} between zones and regions; the bill does not say how much could stay in a zone",
         "resource",
     ),
     Meters(
-        rules.NAT,
+        NAT,
         f"kind = 'network' AND {_like('natgateway-bytes|nat gateway.*(data|gb)|gb.*nat gateway|cloud nat.*data')}",
         "{cost} for data through {count}; weights from object storage and images need none", "NAT gateway",
     ),
     Meters(
-        rules.LOGS,
+        LOGS,
         _like("vendedlog|dataprocessing-bytes|log.* ingest|logs? (storage|volume)|analytics logs|data ingestion"),
         "{cost} for logs from {count}; requests logged in full are the usual cause", "source",
     ),
     Meters(
-        rules.KEPT,
+        KEPT,
         f"kind = 'storage' AND charge IN {_NET_OF_CREDITS} AND (regexp_matches({_METER}, 'snapshot', 'i') OR "
         "regexp_matches(concat(resource, resource_name), 'checkpoint|ckpt|snapshot', 'i'))",
         "{cost} for {count} of snapshots and checkpoints; the bill does not say how old they are", "store",
     ),
 )  # fmt: skip
-_SAVED_WHOLE = (rules.UNUSED, rules.RESERVATION)
+_SAVED_WHOLE = (UNUSED, RESERVATION)
 """Findings all of whose cost is saved by acting; of others the bill does not say how much is."""
 
 
@@ -277,7 +295,7 @@ def _of_meters(context: Context, meters: Meters) -> Iterator[Finding]:
     cost = context.ledger.cost_of(meters.where)
     if cost <= 0:
         return
-    name = _COMMITTED if meters.rule is rules.UNUSED else "resource"
+    name = _COMMITTED if meters.rule is UNUSED else "resource"
     resources = context.resources(meters.where, name)
     saved = context.ledger.cost_within(meters.where)
     amount = Interval.exactly(saved) if meters.rule in _SAVED_WHOLE else Interval.between(ZERO, saved)
@@ -302,8 +320,8 @@ def _expiring(context: Context) -> Iterator[Finding]:
     more = f"what they cover costs {context.money(listed - cost)} more at list prices"
     evidence = f"{counted(count, 'commitment')}, the first until {first:%Y-%m-%d}; {more}"
     resources = context.resources(where, _COMMITTED)
-    commands = Commands.of_places(rules.EXPIRING, context.places(where, _COMMITTED))
-    yield context.finding(rules.EXPIRING, Interval.between(ZERO, listed - cost), evidence, resources, commands)
+    commands = Commands.of_places(EXPIRING, context.places(where, _COMMITTED))
+    yield context.finding(EXPIRING, Interval.between(ZERO, listed - cost), evidence, resources, commands)
 
 
 def _without_traffic(context: Context) -> Iterator[Finding]:
@@ -329,9 +347,9 @@ def _without_traffic(context: Context) -> Iterator[Finding]:
         return
     resources = context.resources(idle)
     evidence = f"{counted(len(resources), 'resource')} at {context.money(cost)}: the bill has no traffic of theirs"
-    commands = Commands.of_places(rules.UNUSED_NETWORK, context.places(idle))
+    commands = Commands.of_places(UNUSED_NETWORK, context.places(idle))
     amount = Interval.exactly(context.ledger.cost_within(idle))
-    yield context.finding(rules.UNUSED_NETWORK, amount, evidence, resources, commands)
+    yield context.finding(UNUSED_NETWORK, amount, evidence, resources, commands)
 
 
 def _untagged(context: Context) -> Iterator[Finding]:
@@ -347,6 +365,6 @@ def _untagged(context: Context) -> Iterator[Finding]:
     untagged = ratio_words(float(cost / total))
     evidence = f"{untagged} of the bill carries no tag{beside}: it cannot be shown back to an owner"
     tagged = "SELECT resource FROM charges WHERE tags_id IN (SELECT tags_id FROM tags) AND resource IS NOT NULL"
-    commands = Commands.of_places(rules.UNTAGGED_SPEND, context.places(f"{where} AND resource NOT IN ({tagged})"))
+    commands = Commands.of_places(UNTAGGED_SPEND, context.places(f"{where} AND resource NOT IN ({tagged})"))
     amount = Interval.exactly(positive(context.ledger.cost_within(where)))
-    yield context.finding(rules.UNTAGGED_SPEND, amount, evidence, context.resources(where), commands)
+    yield context.finding(UNTAGGED_SPEND, amount, evidence, context.resources(where), commands)

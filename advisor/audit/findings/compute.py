@@ -5,14 +5,26 @@ from decimal import Decimal
 from statistics import fmean
 from typing import NamedTuple
 
-from advisor.audit.findings import rules
 from advisor.audit.findings.charges import MeasuredFleet, accelerators_of, fleets_of, is_idle, needed_accelerators
 from advisor.audit.findings.context import Commands, Context, Interval, Place, positive
-from advisor.audit.findings.rules import LEAST_DAYS
 from advisor.audit.formats import MACHINE_SPEC
 from advisor.audit.ledger import named
 from advisor.audit.sql import text
-from advisor.audit.values import UNKNOWN, ZERO, Finding, HostCost
+from advisor.audit.values import (
+    BANDWIDTH,
+    COMMIT,
+    IDLE,
+    LEAST_DAYS,
+    MEMORY,
+    NOT_SATURATED,
+    OVERSIZED,
+    SPOT,
+    UNKNOWN,
+    UNWATCHED,
+    ZERO,
+    Finding,
+    HostCost,
+)
 from advisor.catalog.values import Offer
 from advisor.names import first_names
 from advisor.samples.need.limits import SM_INEFFECTIVE, Code
@@ -52,7 +64,7 @@ def untold_machines(context: Context) -> list[str]:
     cost = positive(context.ledger.cost_of(f"{_ON_DEMAND} AND machine IS NULL"))
     if not cost:
         return []
-    ids, what = f"{rules.SPOT.id}, {rules.COMMIT.id}", f"{context.money(cost)} of accelerators on demand"
+    ids, what = f"{SPOT.id}, {COMMIT.id}", f"{context.money(cost)} of accelerators on demand"
     why = f"the bill names no type of their machines (family {UNKNOWN}), so no spot price or commitment is known"
     return [f"{ids}: {what}: {why}; Google Cloud's export names it in system_labels ({MACHINE_SPEC})"]
 
@@ -94,8 +106,8 @@ def _idle(context: Context, fleets: Sequence[MeasuredFleet]) -> Iterator[Finding
     places = [Place(host.provider, host.region, host.resource) for host in dearest]
     reasons = [fleet.too_little_known for fleet in fleets if fleet.gone]
     refused = "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""  # --into leaves every one of them as it is
-    commands = Commands.of_places(rules.IDLE, places)._replace(why_no_action=refused)
-    yield context.finding(rules.IDLE, amount, evidence, _named(hosts), commands)
+    commands = Commands.of_places(IDLE, places)._replace(why_no_action=refused)
+    yield context.finding(IDLE, amount, evidence, _named(hosts), commands)
 
 
 def _oversized(context: Context, fleets: Sequence[MeasuredFleet]) -> Iterator[Finding]:
@@ -123,9 +135,9 @@ def _oversized(context: Context, fleets: Sequence[MeasuredFleet]) -> Iterator[Fi
         resources += _named(hosts)
         actions.append("into" if may_go else "recommend")
     if words:
-        act = "; ".join(context.command(rules.OVERSIZED, action) for action in sorted(set(actions)))
+        act = "; ".join(context.command(OVERSIZED, action) for action in sorted(set(actions)))
         amount = Interval.between(ZERO, most)
-        yield context.finding(rules.OVERSIZED, amount, "; ".join(words), resources, Commands(act=act))
+        yield context.finding(OVERSIZED, amount, "; ".join(words), resources, Commands(act=act))
 
 
 def _memory(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
@@ -136,7 +148,7 @@ def _memory(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
     most = max(host.use.kv_max or 0.0 for host in host_costs)
     used = f"at most {most:.0%} of the KV cache ever in use on {counted(len(host_costs), 'host')}"
     evidence = f"{used}: less memory would do"
-    yield context.finding(rules.MEMORY, Interval.between(ZERO, high), evidence, _named(host_costs))
+    yield context.finding(MEMORY, Interval.between(ZERO, high), evidence, _named(host_costs))
 
 
 def _saturation(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
@@ -145,7 +157,7 @@ def _saturation(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding
         return
     high = _share(sum(map(_observed, host_costs), ZERO), 1 - SM_INEFFECTIVE.value)
     evidence = f"{counted(len(host_costs), 'host')} always busy, half of the multiprocessors idle: larger batches fit"
-    yield context.finding(rules.NOT_SATURATED, Interval.between(ZERO, high), evidence, _named(host_costs))
+    yield context.finding(NOT_SATURATED, Interval.between(ZERO, high), evidence, _named(host_costs))
 
 
 def _bandwidth(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
@@ -160,7 +172,7 @@ def _bandwidth(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]
             words.append(f"{host.instance_type} in {host.region}: {sold}")
     if host_costs:
         evidence = "; ".join(dict.fromkeys(words))
-        yield context.finding(rules.BANDWIDTH, Interval.between(ZERO, high), evidence, _named(host_costs))
+        yield context.finding(BANDWIDTH, Interval.between(ZERO, high), evidence, _named(host_costs))
 
 
 def _cheaper_bandwidth(context: Context, host: HostCost) -> tuple[str, float] | None:
@@ -239,7 +251,7 @@ def _spot(context: Context, interruptible: _Interruptible) -> Iterator[Finding]:
         left_out = _left_out(interruptible.unpriced, "spot")
         evidence = f"development, test or batch work on demand: {_place_words(priced)}; spot prices as in the catalog"
         resources = context.resources(interruptible.where_priced)
-        yield context.finding(rules.SPOT, interruptible.amount, evidence + left_out, resources, Commands(_show(priced)))
+        yield context.finding(SPOT, interruptible.amount, evidence + left_out, resources, Commands(_show(priced)))
 
 
 def _at(places: Sequence[_Place]) -> str:
@@ -300,7 +312,7 @@ def _committed(context: Context, idle: Sequence[HostCost], interruptible: _Inter
         evidence += f"; without {context.money(untold)} of machines whose type the bill does not name" if untold else ""
         machines = tuple(dict.fromkeys(machine for _, _, machine in priced))
         resources, commands = context.resources(f"{where} AND {_at(priced)}"), Commands(_show(priced))
-        yield context.finding(rules.COMMIT, Interval(low, low, high), evidence, resources, commands, machines)
+        yield context.finding(COMMIT, Interval(low, low, high), evidence, resources, commands, machines)
 
 
 def _discounts(context: Context, provider: str, region: str, machine: str) -> tuple[float, float] | None:
@@ -327,7 +339,7 @@ def _unwatched(context: Context) -> Iterator[Finding]:
     resources = context.resources(where)
     what = f"{counted(len(resources), 'accelerated resource')} at {context.money(cost)}"
     evidence = f"{what}: how busy they are is not known"
-    yield context.finding(rules.UNWATCHED, Interval.exactly(cost), evidence, resources)
+    yield context.finding(UNWATCHED, Interval.exactly(cost), evidence, resources)
 
 
 def _show(places: Sequence[_Place]) -> str:

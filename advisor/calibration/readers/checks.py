@@ -10,7 +10,7 @@ from advisor.catalog import load_catalog
 from advisor.errors import InputError
 from advisor.models import Model, find_model
 from advisor.names import normalised
-from advisor.performance import questions
+from advisor.performance.setups import REQUIRED_COLUMNS, SCENARIOS, SETUP_COLUMNS, finite_number, one_line, setup_from
 from advisor.performance.values import Scenario
 from advisor.reading import json_of
 from advisor.records import dataclass, replace
@@ -139,11 +139,11 @@ def complete(entry: Entry, told: Cells) -> dict[str, str]:
     contradict each other, or neither names the model or the accelerator.
     """
     cells = {name: cell.strip() for name, cell in entry.cells.items()}
-    for column in questions.SETUP_COLUMNS:
+    for column in SETUP_COLUMNS:
         cells[column] = _agreed(column, cells.get(column, ""), told.get(column, ""), entry.where)
     for column in LOAD_NUMBERS if cells.get("scenario") in _COUNTED else LOAD_NUMBERS[1:]:
         cells[column] = cells.get(column, "") or told.get(column, "")
-    for column in questions.REQUIRED_COLUMNS:
+    for column in REQUIRED_COLUMNS:
         if not cells[column]:
             raise InputError(f"the file does not name the {column}", where=entry.where, hint=f"give {_option(column)}")
     return cells | {"accelerator_count": cells["accelerator_count"] or _needed(cells)}
@@ -221,7 +221,7 @@ def _check(entry: Entry, cells: Cells) -> Iterator[Measurement | LeftOut]:
         load_catalog().accelerator(measurement.setup.accelerator)
         reason = _unusable(measurement, entry)
     except InputError as error:
-        yield LeftOut(entry.where, questions.one_line(error))
+        yield LeftOut(entry.where, one_line(error))
         return
     if reason:
         yield LeftOut(entry.where, reason)
@@ -242,14 +242,14 @@ def _measurement(where: str, cells: Cells) -> Measurement:
     cached = load["prefix_cache_hit_ratio"]
     if cached is not None and cached >= 1:
         raise InputError(f"prefix_cache_hit_ratio must be below 1: {cached:g}")
-    setup, scenario = questions.setup_from(cells), _scenario(cells.get("scenario", ""), load["concurrency"])
+    setup, scenario = setup_from(cells), _scenario(cells.get("scenario", ""), load["concurrency"])
     numbers: dict[str, Any] = load | {name: _quantity(name, cells) for name in QUANTITIES}
     return Measurement(where, setup, scenario, source=cells.get("source", ""), **numbers)
 
 
 def _load_number(name: str, cells: Cells) -> float | None:
     cell = cells.get(name, "")
-    number = questions.finite_number(name, cell) if cell else None
+    number = finite_number(name, cell) if cell else None
     if number is not None and number < 0:
         raise InputError(f"{name} must not be negative: {cell}")
     return number
@@ -270,7 +270,7 @@ def _scenario(cell: str, users: float | None) -> Scenario:
     try:
         return Scenario(cell.lower())
     except ValueError:
-        raise InputError(f"scenario '{cell}' is not known", hint=f"one of {', '.join(questions.SCENARIOS)}") from None
+        raise InputError(f"scenario '{cell}' is not known", hint=f"one of {', '.join(SCENARIOS)}") from None
 
 
 def _unusable(measurement: Measurement, entry: Entry) -> str:

@@ -26,7 +26,7 @@ from advisor.calibration.readers.checks import (
     value_at,
 )
 from advisor.errors import InputError
-from advisor.performance.questions import SETUP_COLUMNS, finite_number
+from advisor.performance.setups import SETUP_COLUMNS, finite_number
 from advisor.performance.values import Scenario
 from advisor.records import dataclass, field
 from advisor.units import MS_PER_SECOND

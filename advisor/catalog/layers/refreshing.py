@@ -33,20 +33,23 @@ from advisor.catalog.layers.snapshot import (
 )
 from advisor.catalog.one_pass_engines import Releases
 from advisor.catalog.refresh.engines import ENGINES, HeldReleases, ReleaseGuard, held_releases
-from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard, Violation, violations
 from advisor.catalog.refresh.http import short_words
 from advisor.catalog.refresh.values import (
+    MOST_MOVED_RATIO,
     Denied,
     Found,
     Gap,
+    Guard,
     RefreshJob,
     ReleaseRow,
     Row,
     SkippedRow,
     Task,
     Unreachable,
+    Violation,
     row_from_json,
     row_to_json,
+    violations,
 )
 from advisor.catalog.values import Quality
 from advisor.records import dataclass

@@ -1,10 +1,14 @@
-"""Findings of a refresh: frozen rows, and the parts that it could not read."""
+"""Rows of a refresh, the parts that it could not read, and guards: prices that no catalog takes unconfirmed."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, ClassVar, get_args
 
-from advisor.catalog.values import Purchase, Quality
+from advisor.catalog.price_trust import LEAST_USD_PER_HOUR, MOST_USD_PER_HOUR
+from advisor.catalog.values import Offer, Purchase, Quality, family_of
 from advisor.records import asdict, dataclass
+from advisor.units import price_usd
 
 SAME_MEMORY_RATIO = 0.12
 """Marketed and seen memory of one accelerator differ by so much at most."""
@@ -275,3 +279,218 @@ class Denied(Exception):  # noqa: N818 - a part that goes missing is an outcome
 
 class Unreachable(Denied):
     """No answer, or none that can be used, after every retry."""
+
+
+MOST_MOVED_RATIO = 0.30
+"""A price that moves by more is confirmed by a person. The largest cut of a list price in the facts is 44 percent."""
+MOST_SPOT_MOVED_RATIO = 5.0
+"""Spot moves freely: only a jump to more than six times is held back."""
+MOST_LOST_RATIO = 0.10
+"""Largest share of a provider's prices that a list may lose: one that has lost more is taken to be cut off."""
+MOST_USUAL_FACTOR = 30.0
+"""Between a price and the median of its accelerators on demand, either way: 20 is the most in the facts."""
+_SPOT_TOLERANCE = 1e-6
+_LEAST_SPOT_RATIO = 0.05
+"""Least spot price in on-demand prices: 0.09 is the least in the facts; simulated clouds say 0.00001 for everything."""
+
+Place = tuple[str, str]
+"""Region and instance type."""
+
+
+class Guard(StrEnum):
+    """Why a row is held back."""
+
+    NO_PRICE = "no_price"
+    """Zero or less: nothing is free."""
+    MOVED = "moved"
+    SPOT_ABOVE_ON_DEMAND = "spot_above_on_demand"
+    SPOT_TOO_LOW = "spot_too_low"
+    """Less than a twentieth of on demand."""
+    COMMITMENT_ABOVE_ON_DEMAND = "commitment_above_on_demand"
+    FAMILY_GONE = "family_gone"
+    FAR_FROM_OTHERS = "far_from_others"
+    """Many times what the same accelerators usually cost, or a small part of it; or beyond what any machine costs."""
+    COVERAGE_DROPPED = "coverage_dropped"
+    """A tenth fewer offers with a price, where the whole provider was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One row that is held back, with the two numbers that were compared."""
+
+    guard: Guard
+    provider: str
+    region: str
+    what: str
+    """Instance type and purchase, or the family."""
+    now: float | None
+    before: float | None
+
+    @property
+    def key(self) -> str:
+        """Key of the confirmation: the guard and the family."""
+        if self.guard is Guard.COVERAGE_DROPPED:
+            return self.guard.value
+        return f"{self.guard.value}:{family_of(self.provider, self.what.partition(' ')[0])}"
+
+    def __str__(self) -> str:
+        """One line for people."""
+        what = self.what.replace(" on_demand", " on demand")
+        where = f"{what} in {self.region}" if self.region else what
+        now, before = self.now or 0.0, self.before or 0.0
+        match self.guard:
+            case Guard.NO_PRICE:
+                said = f"a price of {now:g}"
+            case Guard.MOVED:
+                said = f"{price_usd(before)} → {price_usd(now)} an hour ({now / before - 1 if before else 0:+.0%})"
+            case Guard.FAR_FROM_OTHERS:
+                usual = f"its accelerators usually cost {price_usd(before)}" if before else "no machine costs that"
+                said = f"{price_usd(now)} an hour, and {usual}"
+            case Guard.FAMILY_GONE:
+                said = f"sold in {before:g} region{'' if before == 1 else 's'} before, in none now"
+            case Guard.COVERAGE_DROPPED:
+                said = f"{now:,.0f} now, {before:,.0f} before"
+            case _:
+                said = _BESIDE_ON_DEMAND[self.guard].format(now=price_usd(now), before=price_usd(before))
+        return f"{where}: {said}"
+
+
+_BESIDE_ON_DEMAND: Mapping[Guard, str] = {
+    Guard.SPOT_ABOVE_ON_DEMAND: "spot {now} above on demand {before}",
+    Guard.SPOT_TOO_LOW: "spot {now} below a twentieth of on demand {before}",
+    Guard.COMMITMENT_ABOVE_ON_DEMAND: "{now} an hour above on demand {before}",
+}
+
+
+def violations(
+    answer: Found,
+    before: Mapping[Place, Offer],
+    confirmed: Collection[str] = (),
+    most_moved: float = MOST_MOVED_RATIO,
+    usual_usd_per_hour: Mapping[str, float] = MappingProxyType({}),
+) -> tuple[Violation, ...]:
+    """Rows of an answer that must not be published, by guard and place.
+
+    *before*: the provider's offers as they are known now. *confirmed*: keys that a person accepts: ``moved:g6``, or
+    ``moved`` for every family. *most_moved*: largest move of an on-demand price that needs nobody, as a share of it.
+    *usual_usd_per_hour*: what the accelerators of a type cost on demand elsewhere, by type.
+    """
+    every = {
+        *_not_positive(answer), *_moved(answer, before, most_moved), *_above(answer), *_too_low(answer, before),
+        *_families_gone(answer, before), *_coverage_dropped(answer, before), *_far(answer, usual_usd_per_hour),
+    }  # fmt: skip
+    confirmed_keys = set(confirmed)
+    # A price of zero is never true, whoever confirms it.
+    held = [
+        violation
+        for violation in every
+        if violation.guard is Guard.NO_PRICE or confirmed_keys.isdisjoint({violation.key, violation.guard.value})
+    ]
+    return tuple(sorted(held, key=lambda violation: (violation.guard.value, violation.what, violation.region)))
+
+
+def _not_positive(answer: Found) -> Iterator[Violation]:
+    for row in answer.rows:
+        if isinstance(row, PriceRow) and not row.lowest_usd_per_hour > 0:
+            what = f"{row.instance_type} {row.purchase}"
+            yield Violation(Guard.NO_PRICE, answer.provider, row.region, what, row.lowest_usd_per_hour, None)
+        if isinstance(row, ServerlessRow) and not row.usd_per_hour > 0:
+            what = f"{row.service} {row.accelerator}"
+            yield Violation(Guard.NO_PRICE, answer.provider, row.region, what, row.usd_per_hour, None)
+        if isinstance(row, CommittedRow) and not row.usd_per_hour > 0:
+            yield Violation(Guard.NO_PRICE, answer.provider, row.region, _commitment_words(row), row.usd_per_hour, None)
+
+
+def _moved(answer: Found, before: Mapping[Place, Offer], most_moved: float) -> Iterator[Violation]:
+    bounds = {Purchase.ON_DEMAND: most_moved, Purchase.SPOT: MOST_SPOT_MOVED_RATIO, Purchase.MANAGED: most_moved}
+    for purchase, bound in bounds.items():
+        for place, row in answer.prices(purchase).items():
+            offer = before.get(place)
+            old = None if offer is None else offer.price(purchase)
+            if old is not None and row.usd_per_hour > 0 and not _within(row.usd_per_hour, old.usd_per_hour, bound):
+                what = f"{row.instance_type} {row.purchase}"
+                yield Violation(Guard.MOVED, answer.provider, row.region, what, row.usd_per_hour, old.usd_per_hour)
+
+
+def _far(answer: Found, usual_usd_per_hour: Mapping[str, float]) -> Iterator[Violation]:
+    """Prices beyond those of any machine, or far from what the accelerators of the type usually cost."""
+    for purchase in (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.MANAGED):
+        for row in answer.prices(purchase).values():
+            usual, now = usual_usd_per_hour.get(row.instance_type), row.usd_per_hour
+            is_possible = LEAST_USD_PER_HOUR <= now <= MOST_USD_PER_HOUR
+            if now > 0 and not (is_possible and (usual is None or _within(now, usual, MOST_USUAL_FACTOR - 1))):
+                what = f"{row.instance_type} {row.purchase}"
+                yield Violation(Guard.FAR_FROM_OTHERS, answer.provider, row.region, what, now, usual)
+
+
+def _within(now: float, before: float, bound: float) -> bool:
+    """A move of more than *bound* upwards, or of as much the other way round, is too much."""
+    return before / (1 + bound) <= now <= before * (1 + bound)
+
+
+def _above(answer: Found) -> Iterator[Violation]:
+    """Spot, in its dearest zone, and commitments that cost more than paying by the hour."""
+    by_the_hour = answer.prices(Purchase.ON_DEMAND)
+    dearer: list[PriceRow | CommittedRow] = [*answer.prices(Purchase.SPOT).values()]
+    dearer += (row for row in answer.rows if isinstance(row, CommittedRow))
+    for row in dearer:
+        listed = by_the_hour.get((row.region, row.instance_type))
+        if isinstance(row, PriceRow):
+            guard, what, usd_per_hour = Guard.SPOT_ABOVE_ON_DEMAND, row.instance_type, row.highest_usd_per_hour
+        else:
+            guard, what, usd_per_hour = Guard.COMMITMENT_ABOVE_ON_DEMAND, _commitment_words(row), row.usd_per_hour
+        if listed is not None and 0 < listed.usd_per_hour * (1 + _SPOT_TOLERANCE) < usd_per_hour:
+            yield Violation(guard, answer.provider, row.region, what, usd_per_hour, listed.usd_per_hour)
+
+
+def _too_low(answer: Found, before: Mapping[Place, Offer]) -> Iterator[Violation]:
+    """Spot prices, in their cheapest zone, that cannot be, whether one was known before or not."""
+    by_the_hour = answer.prices(Purchase.ON_DEMAND)
+    for place, row in answer.prices(Purchase.SPOT).items():
+        offer, low = before.get(place), row.lowest_usd_per_hour
+        listed = by_the_hour.get(place) or (offer.on_demand if offer else None)
+        if listed is not None and 0 < low < listed.usd_per_hour * _LEAST_SPOT_RATIO:
+            yield Violation(
+                Guard.SPOT_TOO_LOW, answer.provider, row.region, row.instance_type, low, listed.usd_per_hour
+            )
+
+
+def _commitment_words(row: CommittedRow) -> str:
+    years = f"{row.term_years} year{'' if row.term_years == 1 else 's'}"
+    return f"{row.instance_type} {row.instrument}, {years}, {row.payment.replace('_', ' ')}"
+
+
+def _families_gone(answer: Found, before: Mapping[Place, Offer]) -> Iterator[Violation]:
+    """Families that were priced in the regions that were read to their end, and are sold in none of them any more."""
+    if not answer.tells_absence:
+        return
+    read = {region for region, part in answer.complete if part == "prices"}
+    everywhere = "" in read
+    here = {
+        family_of(answer.provider, row.instance_type)
+        for row in answer.rows
+        if hasattr(row, "instance_type") and not (isinstance(row, PriceRow) and row.purchase == Purchase.MANAGED)
+    }
+    regions: dict[str, set[str]] = {}
+    elsewhere = set()
+    for (region, name), offer in before.items():
+        family = family_of(answer.provider, name)
+        if not everywhere and region not in read:
+            elsewhere.add(family)
+        elif offer.on_demand is not None:
+            regions.setdefault(family, set()).add(region)
+    for family, places in regions.items():
+        if family not in here and family not in elsewhere:
+            yield Violation(Guard.FAMILY_GONE, answer.provider, "", family, None, float(len(places)))
+
+
+def _coverage_dropped(answer: Found, before: Mapping[Place, Offer]) -> Iterator[Violation]:
+    """Fewer prices in all, where every region was read to its end."""
+    if not answer.tells_absence or ("", "prices") not in answer.complete:
+        return
+    for purchase, words in ((Purchase.ON_DEMAND, "on demand"), (Purchase.SPOT, "spot")):
+        priced = sum(offer.price(purchase) is not None for offer in before.values())
+        now = len(answer.prices(purchase))
+        if now < priced * (1 - MOST_LOST_RATIO):
+            what = f"offers with a price {words}"
+            yield Violation(Guard.COVERAGE_DROPPED, answer.provider, "", what, float(now), float(priced))

@@ -12,8 +12,7 @@ from advisor.errors import InputError
 from advisor.records import dataclass, field, replace
 from advisor.samples.exporters import Exporter, Name, NameTable, table_with
 from advisor.samples.metrics import exposition_name
-from advisor.samples.query.prometheus.api import MOST_POINTS, PrometheusApi, TooMuchError, quoted
-from advisor.samples.query.prometheus.endpoint import PrometheusEndpoint
+from advisor.samples.query.prometheus.api import MOST_POINTS, PrometheusApi, PrometheusEndpoint, TooMuchError, quoted
 from advisor.samples.query.prometheus.over_time import Questions
 from advisor.samples.query.values import Window
 from advisor.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR

@@ -17,8 +17,17 @@ from advisor.demand.services.readings import (
     one_length,
     total,
 )
-from advisor.demand.services.replicas import SPREAD_SECONDS, Minutes, restarts
-from advisor.demand.services.service import Service, Wanted, is_alias, matching, served_key, service_of
+from advisor.demand.services.service import (
+    SPREAD_SECONDS,
+    Minutes,
+    Service,
+    Wanted,
+    is_alias,
+    matching,
+    restarts,
+    served_key,
+    service_of,
+)
 from advisor.demand.spread import on_the_calendar
 from advisor.demand.tally import arrival_rate
 from advisor.demand.values import Demand, DemandProfile, TokenQuantiles

@@ -11,8 +11,20 @@ from advisor.plan.words import first_name, group_count_words, unit_of
 from advisor.records import dataclass, replace
 from advisor.report import option_words, words
 from advisor.report.fleet_words import detail_sections, fleet_lines, group_section
-from advisor.report.pages import timeline
-from advisor.report.pages.bars import cost_bars, css_percent, kept_bars, ladder_bars, latency_gauges, log_around
+from advisor.report.pages.bars import (
+    cost_bars,
+    css_percent,
+    distribution_charts,
+    distribution_section,
+    kept_bars,
+    ladder_bars,
+    latency_gauges,
+    log_around,
+    signal_charts,
+    use_of,
+    use_section,
+    week_chart,
+)
 from advisor.report.pages.rendering import Live, provenance_rows, render_page
 from advisor.report.plan_words import evidence_lines, question_lines, question_words, risk_words
 from advisor.report.text_table import Section, dashed
@@ -268,15 +280,15 @@ def _fleet_view(plan: Plan, fleet: Fleet) -> Mapping[str, Any]:
         "replay": replay,
         "kept": list(kept_bars(plan, replay)) if replay else [],
         "gauges": list(latency_gauges(plan, replay)) if replay else [],
-        "distributions": list(timeline.distribution_charts(plan, fleet)),
-        "distribution_section": timeline.distribution_section(plan, fleet),
+        "distributions": list(distribution_charts(plan, fleet)),
+        "distribution_section": distribution_section(plan, fleet),
         "fleet": [group_section(fleet), *detail_sections(fleet)],
         "prices": Section("prices paid", headers=_PRICES, rows=tuple(_price_rows(fleet))),
     }
 
 
 def _view(plan: Plan) -> Mapping[str, Any]:
-    fleet, options, use = plan.fleet, shown_options(plan), timeline.use_of(plan)
+    fleet, options, use = plan.fleet, shown_options(plan), use_of(plan)
     rows = option_rows(plan, options)
     return {
         "kind": "plan",
@@ -290,9 +302,9 @@ def _view(plan: Plan) -> Mapping[str, Any]:
         "ladder_section": option_words.ladder_section(plan, verbose=True),
         "today": _today(plan),
         "cost_lines": fleet_lines(fleet, plan.workload["slo"]["within_ratio"]) if fleet else [],
-        "week": timeline.week_chart(plan, fleet) if fleet else None,
-        "timeline": list(timeline.signal_charts(use)) if use else [],
-        "timeline_section": timeline.use_section(use) if use else None,
+        "week": week_chart(plan, fleet) if fleet else None,
+        "timeline": list(signal_charts(use)) if use else [],
+        "timeline_section": use_section(use) if use else None,
         "scaling": [*option_words.scaling_lines(fleet), *option_words.size_lines(fleet, plan.options)] if fleet else [],
         "fronts": list(front_charts(plan, options, rows)),
         "options": rows,

@@ -16,7 +16,7 @@ from functools import partial
 from advisor.errors import AdvisorError
 from advisor.records import dataclass
 from advisor.samples.agent.protocol import BEAT_SECONDS, Word, message
-from advisor.samples.rows import Missed, Reading, Source
+from advisor.samples.metrics import Missed, Reading, Source
 from advisor.samples.sources import open_source
 
 _BUDGET_RATIO = 0.2

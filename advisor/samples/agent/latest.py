@@ -23,9 +23,8 @@ from advisor.records import dataclass
 from advisor.samples.agent.settings import Label, with_labels
 from advisor.samples.agent.spool import segments
 from advisor.samples.agent.status import written_seconds
-from advisor.samples.metrics import METRICS, Kind, Metric, exposition_name
+from advisor.samples.metrics import METRICS, Buckets, Gap, Kind, Metric, Record, Row, Stats, Target, exposition_name
 from advisor.samples.places import US_PER_SECOND
-from advisor.samples.rows import Buckets, Gap, Record, Row, Stats, Target
 
 Labels = tuple[tuple[str, str], ...]
 """Names and values, in the order of the names."""

@@ -29,9 +29,8 @@ from zlib import error as zlib_error
 
 from advisor.errors import InputError
 from advisor.records import dataclass
-from advisor.samples.metrics import MOST_VALUE
+from advisor.samples.metrics import MOST_VALUE, Buckets, Gap, Record, Row, Stats, Target
 from advisor.samples.places import SEGMENT_SUFFIX, US_PER_SECOND, spool_folder
-from advisor.samples.rows import Buckets, Gap, Record, Row, Stats, Target
 
 MOST_BYTES = 16 << 20
 """A line of more than that, compressed or not, is none of ours."""

@@ -22,8 +22,8 @@ from advisor.samples.agent.compaction import Compaction
 from advisor.samples.agent.settings import Settings
 from advisor.samples.agent.spool import SpoolWriter
 from advisor.samples.agent.supervised import SupervisedSource, in_words
+from advisor.samples.metrics import Gap, Record, Target
 from advisor.samples.places import ROW_US, host_folder, spool_folder
-from advisor.samples.rows import Gap, Record, Target
 
 MOST_WAITING = 1024
 """Records: four minutes of sixteen accelerators and more."""

@@ -14,7 +14,7 @@ from advisor.samples.agent.settings import ClockWatch, Settings, StopSignal, clo
 from advisor.samples.agent.spool import SpoolWriter
 from advisor.samples.agent.status import BufferedWriter, StatusFile
 from advisor.samples.agent.supervised import SupervisedSource
-from advisor.samples.rows import Record
+from advisor.samples.metrics import Record
 
 if TYPE_CHECKING:
     from advisor.samples.agent.latest import Latest

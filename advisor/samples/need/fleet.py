@@ -12,11 +12,14 @@ import pyarrow.compute as pc
 
 from advisor.records import dataclass, replace
 from advisor.samples.metrics import ENGINE_METRICS, Scope
-from advisor.samples.need.engines import KV, WAITING, Bounds, KvUse
 from advisor.samples.need.limits import COVERAGE, ENGINE_HOLDS, FULL_TIME, KV_FULL, QUEUE, WORKING
 from advisor.samples.need.verdict import (
+    KV,
+    WAITING,
+    Bounds,
     Evidence,
     Fixed,
+    KvUse,
     MemoryNeed,
     Verdict,
     advise,

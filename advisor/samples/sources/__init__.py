@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from advisor.errors import InputError
-from advisor.samples.rows import Source
+from advisor.samples.metrics import Source
 
 
 def counted(names: Sequence[str]) -> str:

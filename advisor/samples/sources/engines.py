@@ -20,8 +20,7 @@ from advisor.errors import InputError
 from advisor.records import dataclass, replace
 from advisor.samples.bounded_http import Address, Answer, Connection, ExchangeError, Limits, parse_address
 from advisor.samples.exporters import Exporter, Name, NameTable, names_on_page, near_miss_words, table_with
-from advisor.samples.metrics import METRICS, MOST_VALUE, QUOTIENTS, Kind
-from advisor.samples.rows import Buckets, Missed, Reading, Target
+from advisor.samples.metrics import METRICS, MOST_VALUE, QUOTIENTS, Buckets, Kind, Missed, Reading, Target
 
 _LABEL = re.compile(r'[ \t]*([a-zA-Z_]\w*)[ \t]*=[ \t]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t]*(?:,|$)')
 _ESCAPE = re.compile(r"\\(.)")

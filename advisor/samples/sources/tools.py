@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 from advisor.errors import InputError
-from advisor.samples.rows import Missed, Reading, Target
+from advisor.samples.metrics import Missed, Reading, Target
 from advisor.samples.sources import counted
 from advisor.units import BYTES_PER_GIB, BYTES_PER_MIB
 

@@ -25,8 +25,7 @@ from advisor.samples.agent.compaction import BucketUrl
 from advisor.samples.agent.host_facts import read_facts
 from advisor.samples.agent.spool import claimed, read_segment, segments, sync_folder
 from advisor.samples.agent.status import read_object, status_path
-from advisor.samples.metrics import Scope
-from advisor.samples.rows import Record
+from advisor.samples.metrics import Record, Scope
 from advisor.samples.store import row_tables
 from advisor.samples.store.bucket import Uploaded, Uploads
 from advisor.samples.store.hosts import count_rows, encode_counts

@@ -26,13 +26,15 @@ from advisor.samples.metrics import (
     ENGINE_METRICS,
     METRICS,
     ROW_SECONDS,
+    Gap,
     Kind,
     Metric,
+    Record,
     Scope,
+    Stats,
     rounded,
 )
 from advisor.samples.places import ROW_US
-from advisor.samples.rows import Gap, Record, Stats
 
 SCHEMA_V2 = "advisor.samples/v2"
 HISTOGRAM_SCHEMA = "advisor.histograms/v2"

@@ -12,7 +12,7 @@ from measurements import Measurement, read_measurements
 from advisor.catalog import load_catalog
 from advisor.errors import InputError
 from advisor.models import find_model
-from advisor.performance.questions import Answers
+from advisor.performance.setups import Answers
 from advisor.questions.predict import answer_rows
 
 HEADER = ("quantity", "evidence", "rows", "cells", "median, rows", "p90, rows", "median, cells", "p90, cells", "held")

@@ -21,8 +21,7 @@ from advisor import catalog
 from advisor.catalog import load_catalog, published_dir, user_catalog
 from advisor.catalog.layers import updating
 from advisor.catalog.layers.layered import layered
-from advisor.catalog.layers.publication import PublishedTables, place_of, read_publication
-from advisor.catalog.layers.publishing import publish, tables_to_publish
+from advisor.catalog.layers.publication import PublishedTables, place_of, publish, read_publication, tables_to_publish
 from advisor.catalog.layers.snapshot import Snapshot, current, digest_of, stage, take
 from advisor.catalog.layers.updating import update
 from advisor.cli.catalog import command
@@ -250,7 +249,7 @@ def test_a_publication_that_breaks_off_leaves_the_old_one(failing, site, monkeyp
         written.append(path)
         path.write_bytes(content)
 
-    monkeypatch.setattr("advisor.catalog.layers.publishing.write_bytes", write_bytes)
+    monkeypatch.setattr("advisor.catalog.layers.publication.write_bytes", write_bytes)
     with pytest.raises(AdvisorError, match="No space left"):
         publish([of_aws(at(0.95))], site, NOW + dt.timedelta(days=7))
     assert (site / "version").read_bytes() == before

@@ -8,8 +8,7 @@ import pytest
 from advisor.catalog.layers.refreshing import refresh
 from advisor.catalog.layers.snapshot import Snapshot, current
 from advisor.catalog.refresh import aws
-from advisor.catalog.refresh.guards import Guard
-from advisor.catalog.refresh.values import RefreshJob
+from advisor.catalog.refresh.values import Guard, RefreshJob
 from advisor.catalog.values import Purchase, Quality
 from advisor.pipeline import plan_for
 from advisor.tables import read_rows

@@ -13,8 +13,7 @@ import pytest
 from advisor.catalog.layers.layered import layered
 from advisor.catalog.layers.refreshing import refresh
 from advisor.catalog.refresh import aws
-from advisor.catalog.refresh.guards import Guard
-from advisor.catalog.refresh.values import MachineRow, PriceRow, RefreshJob, Sold, Task, ZoneRow
+from advisor.catalog.refresh.values import Guard, MachineRow, PriceRow, RefreshJob, Sold, Task, ZoneRow
 from catalog.refresh.conftest import NOW
 from iac import harness
 from iac.modules import needs

@@ -8,8 +8,7 @@ import pytest
 from advisor.catalog import load_catalog
 from advisor.catalog.layers.merging import reconcile_memory, usual_usd_per_hour
 from advisor.catalog.layers.snapshot import Kind, changes
-from advisor.catalog.refresh.guards import Guard, violations
-from advisor.catalog.refresh.values import CommittedRow, Found, MachineRow, PriceRow, Sold
+from advisor.catalog.refresh.values import CommittedRow, Found, Guard, MachineRow, PriceRow, Sold, violations
 from advisor.catalog.values import Offer, Price, Provenance, Quality
 
 REGION, DAY = "us-east-1", "2026-11-26"

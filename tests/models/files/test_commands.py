@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from advisor.performance.questions import SCENARIOS, Questions
 from click.testing import CliRunner
 
 from advisor.catalog import load_catalog
@@ -14,7 +15,6 @@ from advisor.cli.predict import command as predict_command
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.performance.explain import predict
-from advisor.performance.questions import SCENARIOS, Questions
 from advisor.performance.setups import Setup, resolve
 from advisor.performance.values import Scenario
 from advisor.questions.predict import understood

@@ -2,7 +2,7 @@
 
 import math
 
-from advisor.samples.rows import Buckets, Gap, Row, Stats, Target
+from advisor.samples.metrics import Buckets, Gap, Row, Stats, Target
 
 END_US = 1_800_000_000_000_000
 """A whole multiple of fifteen seconds."""

@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 
 from advisor.samples.agent.latest import Latest
-from advisor.samples.metrics import METRICS, Kind
-from advisor.samples.rows import Buckets, Row, Target
+from advisor.samples.metrics import METRICS, Buckets, Kind, Row, Target
 from samples.agent.recorded import END_US, ENGINE, GPU, MIG, ROW_US, counter, engine_row, gap, gauge, gpu_row
 
 BUSY = "share of time in which a kernel ran; busy is not saturated"

@@ -27,9 +27,8 @@ from advisor.samples.agent.spool import (
     read_segment,
     segments,
 )
-from advisor.samples.metrics import ACCELERATOR_METRICS
+from advisor.samples.metrics import ACCELERATOR_METRICS, Buckets, Gap, Row, Target
 from advisor.samples.places import spool_folder
-from advisor.samples.rows import Buckets, Gap, Row, Target
 from advisor.samples.store.compact import compact
 from samples.records import row, spool, stats, us
 

@@ -6,10 +6,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from advisor.samples.metrics import METRICS, Kind
+from advisor.samples.metrics import METRICS, Gap, Kind, Row, Stats, Target
 from advisor.samples.need.fleet import assess
 from advisor.samples.need.verdict import Fixed
-from advisor.samples.rows import Gap, Row, Stats, Target
 from advisor.samples.store.row_tables import encode_table, tables_of
 from samples.need import simulate
 from samples.need.simulate import GIB, ROW_SECONDS, START_US, accelerator, run, serving

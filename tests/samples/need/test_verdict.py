@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.samples.need import limits
-from advisor.samples.need.engines import kv_full_and_queue
 from advisor.samples.need.fleet import assess
-from advisor.samples.need.verdict import _QUESTIONS, Code, gather, judge
+from advisor.samples.need.verdict import _QUESTIONS, Code, gather, judge, kv_full_and_queue
 from samples.need import simulate
 from samples.need.simulate import accelerator, alternate, run, serving
 

@@ -13,8 +13,7 @@ import pytest
 
 from advisor.errors import InputError
 from advisor.samples.query.prometheus import PrometheusBackend, PrometheusEndpoint
-from advisor.samples.query.prometheus.api import PrometheusApi, TooMuchError, quoted
-from advisor.samples.query.prometheus.endpoint import shown_url
+from advisor.samples.query.prometheus.api import PrometheusApi, TooMuchError, quoted, shown_url
 from advisor.samples.query.values import Window
 from samples.query.stub import as_json, stub, success
 

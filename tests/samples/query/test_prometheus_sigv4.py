@@ -8,8 +8,7 @@ from urllib.parse import parse_qsl, quote
 import pytest
 
 from advisor.errors import InputError
-from advisor.samples.query.prometheus.api import PrometheusApi
-from advisor.samples.query.prometheus.endpoint import PrometheusEndpoint, Signer, workspace_region
+from advisor.samples.query.prometheus.api import PrometheusApi, PrometheusEndpoint, Signer, workspace_region
 from samples.query.stub import as_json, stub, success
 
 pytest.importorskip("boto3", reason="boto3 is not installed (pip install 'inference-advisor[aws]')")

@@ -13,8 +13,15 @@ from advisor.errors import InputError
 from advisor.records import replace
 from advisor.samples.exporters import Exporter, Name, NameTable, near_miss_words, table_with
 from advisor.samples.metrics import GAUGES
-from advisor.samples.query.prometheus.api import LOOK_BACK_US, PrometheusApi, edges, includes_start, latest, quoted
-from advisor.samples.query.prometheus.endpoint import PrometheusEndpoint
+from advisor.samples.query.prometheus.api import (
+    LOOK_BACK_US,
+    PrometheusApi,
+    PrometheusEndpoint,
+    edges,
+    includes_start,
+    latest,
+    quoted,
+)
 from advisor.samples.query.prometheus.over_time import (
     GREATEST,
     ByIdentity,

@@ -17,7 +17,7 @@ from typing import Any
 import pynvml
 
 from advisor.errors import InputError
-from advisor.samples.rows import Missed, Reading
+from advisor.samples.metrics import Missed, Reading
 from advisor.samples.sources import counted
 from advisor.samples.sources.nvml import counters
 from advisor.samples.sources.nvml.counters import Device, UnsupportedError, attempted, supported

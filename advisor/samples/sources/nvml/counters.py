@@ -10,7 +10,7 @@ import pynvml
 
 from advisor.errors import InputError
 from advisor.records import dataclass, field
-from advisor.samples.rows import Target
+from advisor.samples.metrics import Target
 
 _T = TypeVar("_T")
 _UNSUPPORTED = frozenset(

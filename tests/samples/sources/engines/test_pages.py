@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.samples.exporters import shipped
-from advisor.samples.rows import Buckets
+from advisor.samples.metrics import Buckets
 from advisor.samples.sources.engines import MOST_TARGETS, PageReader
 from samples.sources.engines.exhibits import MODEL, SGLANG_PAGE, TGI_PAGE, VLLM_LATENCY_BOUNDS, triton_page, vllm_page
 

@@ -8,8 +8,7 @@ import pytest
 
 from advisor.errors import InputError
 from advisor.samples.bounded_http import Limits
-from advisor.samples.metrics import Scope
-from advisor.samples.rows import Missed, Reading, Target
+from advisor.samples.metrics import Missed, Reading, Scope, Target
 from advisor.samples.sources.engines import GONE, NO_ENGINE, EngineSource, PageReader
 from samples.sources.engines.exhibits import MODEL, SGLANG_PAGE, triton_page, vllm_page
 from services.scripted import always, answer, scripted
