@@ -161,7 +161,7 @@ def module_names():
 def test_modules_that_are_named_in_texts_exist():
     """What is imported by its name when it is used is still there, and so is the function that stands behind it."""
     names = set(module_names()) - NO_MODULES
-    assert {"advisor.samples.agent.status_command:alive", "advisor.serve.warm"} <= names
+    assert {"advisor.samples.agent.status:alive", "advisor.serve.warm"} <= names
     pairs = [name.partition(":") for name in names]
     missing = {module for module, _, _ in pairs if importlib.util.find_spec(module) is None}
     assert not missing

@@ -223,7 +223,7 @@ def _change(
 
 
 def _one_finding(opened: "Opened", wanted: str, output_format: str, width: int | None) -> str:
-    """One finding."""
+    """Finding with the id *wanted*, as a table or as JSON."""
     from advisor.report import bill_documents, bill_table  # noqa: PLC0415 - as above
 
     audit = opened.audit

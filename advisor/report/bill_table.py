@@ -254,7 +254,16 @@ def _findings(audit: Audit, *, whole: bool, is_page: bool) -> Section:
     rows = tuple(
         (
             finding.id,
-            "\n".join(filter(None, (_headline(finding), finding.evidence, _no_action_words(finding)))),
+            "\n".join(
+                filter(
+                    None,
+                    (
+                        f"{finding.title} ({finding.basis}, {finding.effort} effort)",
+                        finding.evidence,
+                        _no_action_words(finding),
+                    ),
+                )
+            ),
             _interval(finding, audit.bill.currency, is_page=is_page),
         )
         for finding in shown
@@ -262,10 +271,6 @@ def _findings(audit: Audit, *, whole: bool, is_page: bool) -> Section:
     headers = ("id", Column("finding, evidence", prose=40), "a month")
     commands = tuple(command for finding in shown for command in _commands(finding))
     return Section("Findings", tuple(lines), headers, rows, commands)
-
-
-def _headline(finding: Finding) -> str:
-    return f"{finding.title} ({finding.basis}, {finding.effort} effort)"
 
 
 def _no_action_words(finding: Finding) -> str:

@@ -8,10 +8,11 @@ from typing import Any
 
 from advisor.catalog.imports.rows import Reason, by_reason
 from advisor.catalog.layers.audit import AGES_DAYS, CLOUDS, CatalogAudit, Contradiction, Disagreement, ProviderAudit
+from advisor.catalog.layers.importing import Beside, Imported
 from advisor.catalog.layers.publication import Publication
 from advisor.catalog.layers.refreshing import Refreshed
 from advisor.catalog.layers.snapshot import Change, Kind, ReleaseChange
-from advisor.catalog.layers.updating import Beside, Imported, Updated
+from advisor.catalog.layers.updating import Updated
 from advisor.catalog.refresh.values import Found, Gap, ReleaseRow, Sold
 from advisor.names import first_names
 from advisor.report.text_table import dashed, markdown_list, render_markdown_table, render_table

@@ -19,8 +19,15 @@ from advisor.models.files.gguf import MAGIC, gguf_model
 from advisor.models.files.onnx import onnx_model
 from advisor.models.files.pipelines import INDEX, denoiser_model, estimated_model, pipeline_model
 from advisor.models.files.tensors import INDEX_ENDING, CutOff, Tensor, mapped, precision_of, read_safetensors
-from advisor.models.files.tree_files import is_skops, read_skops, read_treelite, read_ubjson
-from advisor.models.files.trees import Forest, lightgbm_forest, xgboost_forest
+from advisor.models.files.trees import (
+    Forest,
+    is_skops,
+    lightgbm_forest,
+    read_skops,
+    read_treelite,
+    read_ubjson,
+    xgboost_forest,
+)
 from advisor.models.model import FORMATS, Checkpoint, Model, ModelFile, TextAnswer
 from advisor.models.networks import whole_model
 from advisor.models.values import Network, Work, answering

@@ -27,9 +27,9 @@ class Command(NamedTuple):
 
 COMMANDS: Mapping[str, Command] = {
     "run": Command("advisor.samples.agent.run_command:main", "Read accelerators and serving engines until stopped."),
-    "status": Command("advisor.samples.agent.status_command:main", "Say what the agents of a directory are doing."),
+    "status": Command("advisor.samples.agent.status:main", "Say what the agents of a directory are doing."),
     "doctor": Command("advisor.samples.doctor:main", "Say what can be read here, what cannot, and how to fix it."),
-    "alive": Command("advisor.samples.agent.status_command:alive", "Exit 0 while the agent runs: for probes."),
+    "alive": Command("advisor.samples.agent.status:alive", "Exit 0 while the agent runs: for probes."),
     "compact": Command(
         "advisor.samples.agent.compact_command:main", "Turn rows of the spool into Parquet, and upload finished days."
     ),

@@ -428,7 +428,7 @@ class SupervisedSource:
         return []
 
     def _tick(self, tick_us: int, read: Sequence[Reading | Missed], skipped: str | None) -> list[Record]:
-        """Readings."""
+        """Take the readings of one tick; the rows and gaps that it completes."""
         self.state = "running"
         if self._rows is None or (self.until_us is not None and tick_us > self.until_us):
             return []

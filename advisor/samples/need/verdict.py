@@ -29,13 +29,13 @@ class Bounds:
     """One number about a span of time."""
 
     value: float | None
-    """Of what was observed; None: nothing was."""
+    """Figure over the observed rows; None: there are none."""
     low: float
-    """The least it can be, whatever happened in the gaps."""
+    """Lowest possible figure, whatever happened in the gaps."""
     high: float
-    """The greatest it can be."""
+    """Highest possible figure."""
     coverage_ratio: float
-    """Share of the rows that are known."""
+    """Share of rows with a reading."""
     basis: str
     """Signal that it was computed from."""
 
@@ -79,7 +79,7 @@ def at_least(bounds: Bounds, limit: Limit) -> Truth:
 
 
 def negation(truth: Truth) -> Truth:
-    """Not."""
+    """Negation; None stays open."""
     return None if truth is None else not truth
 
 
@@ -100,15 +100,15 @@ class KvUse:
     """Use of the KV pool, as a share of it."""
 
     p95_low: float
-    """The least of the engines that may be on the accelerator, with gaps taken as unused."""
+    """Lowest p95 of the engines that may be on the accelerator, with gaps taken as unused."""
     p95: float
-    """The greatest of them, over what was observed."""
+    """Highest p95 of these engines over the observed rows."""
     max: float
-    """The same: the highest reading; 1 where it was full while requests queued."""
+    """Highest reading of these engines; 1 where the pool was full while requests queued."""
     coverage_ratio: float
-    """The least of them."""
+    """Lowest coverage of these engines."""
     is_exceeded: bool
-    """It was full while requests queued: more would have been used."""
+    """The pool was full while requests queued: more would have been used."""
 
 
 class Engines(tuple[Timeline, ...]):  # noqa: SLOT001 - what is worked out once is kept in its __dict__
@@ -515,7 +515,7 @@ def _not(answer: _Answer) -> _Answer:
 
 
 def _combined(first: _Answer, second: _Answer) -> _Answer:
-    """And."""
+    """Conjunction of two answers."""
     truth = both(first.truth, second.truth)
     absent = (*first.absent, *second.absent) if truth is None else ()
     return _Answer(truth, (*first.compared, *second.compared), absent)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from advisor.performance.questions import SCENARIOS, Questions
 from click.testing import CliRunner
 
 from advisor.catalog import load_catalog
@@ -15,7 +14,7 @@ from advisor.cli.predict import command as predict_command
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.performance.explain import predict
-from advisor.performance.setups import Setup, resolve
+from advisor.performance.setups import SCENARIOS, Questions, Setup, resolve
 from advisor.performance.values import Scenario
 from advisor.questions.predict import understood
 

@@ -9,8 +9,14 @@ import pytest
 from advisor.errors import InputError
 from advisor.samples.agent.latest import FAMILIES, Latest, signals_of
 from advisor.samples.agent.settings import Settings, parse_labels
-from advisor.samples.agent.status import BufferedWriter, StatusFile, read_object, runtime_status_path, written_seconds
-from advisor.samples.agent.status_command import why_not
+from advisor.samples.agent.status import (
+    BufferedWriter,
+    StatusFile,
+    read_object,
+    runtime_status_path,
+    why_not,
+    written_seconds,
+)
 from advisor.samples.places import spool_folder
 from samples.records import row
 
