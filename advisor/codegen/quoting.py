@@ -34,7 +34,6 @@ _PLAIN_LINE = re.compile(r"[ -~]*[!-~]")
 _FEWEST_LINES = 2
 _HCL_INDENT = 2
 _HCL_WIDTH = 110
-_TABLE_WIDTH = 320
 MOST_IN_A_ROW = 3
 """Entries that a mapping on one line holds: with more, it is read better line by line."""
 _ENTRY_DEPTH = 1
@@ -69,21 +68,6 @@ def hcl_number(value: float) -> Quoted:
     if isinstance(value, bool) or not math.isfinite(value):
         raise ValueError(f"{value!r} is not a number that HCL can hold")
     return Quoted(str(int(value)) if float(value).is_integer() else repr(float(value)))
-
-
-def hcl_rows(values: Mapping[str, Mapping[str, object]], indent: int) -> Quoted:
-    """A table as an object: each entry on a line of its own that is not over 320 columns long, else over several."""
-    return _hcl_lines(
-        {
-            key: row if len(row := _row_of(entry)) <= _TABLE_WIDTH else hcl_value(entry, indent + _HCL_INDENT, 1)
-            for key, entry in values.items()
-        },
-        indent,
-    )
-
-
-def _row_of(entry: Mapping[str, object]) -> Quoted:
-    return hcl_row(entry) if entry else Quoted("{}")
 
 
 def hcl_value(value: object, indent: int = 0, depth: int = 0) -> Quoted:
@@ -133,13 +117,7 @@ def _hcl_object(values: Mapping[str, object], indent: int, depth: int) -> Quoted
         row = hcl_row(values)
         if len(row) + inner <= _HCL_WIDTH:
             return row
-    return _hcl_lines({key: hcl_value(value, inner, depth + 1) for key, value in values.items()}, indent)
-
-
-def _hcl_lines(literals: Mapping[str, str], indent: int) -> Quoted:
-    """An object of values as they are written, a line for each that is not over several."""
-    inner = indent + _HCL_INDENT
-    entries = [(_hcl_key(key), literal) for key, literal in literals.items()]
+    entries = [(_hcl_key(key), hcl_value(value, inner, depth + 1)) for key, value in values.items()]
     lines = []
     # A map or list over several lines stands by itself.
     for is_long, group in itertools.groupby(entries, key=lambda entry: "\n" in entry[1] and entry[1][:2] != "<<"):

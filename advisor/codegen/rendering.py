@@ -58,10 +58,6 @@ class PlanClass:
         return any(field.name == name for field in self.fields)
 
 
-_TABLES = frozenset({"alarms", "alerts", "host_alerts", "log_alerts", "metric_alerts", "queries", "regions"})
-"""Parts of the plan with many short entries."""
-
-
 @dataclass(frozen=True, slots=True)
 class PlanRecord:
     """Part of the plan in ``fleet.tf``."""
@@ -70,11 +66,6 @@ class PlanRecord:
     about: tuple[Quoted, ...]
     """Lines of the comment before it."""
     value: Any
-
-    @property
-    def is_table(self) -> bool:
-        """Whether its entries are read below each other, a line for each."""
-        return self.name in _TABLES and all(isinstance(entry, Mapping) for entry in self.value.values())
 
 
 def plan_classes(target: str, truth: Truth, text: Text) -> Mapping[str, PlanClass]:

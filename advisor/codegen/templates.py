@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _FILTERS: Mapping[str, Callable[..., quoting.Quoted]] = {
     **picked(
-        quoting, "comment_text", "hcl_number", "hcl_row", "hcl_rows", "hcl_string", "hcl_value", "hub_name",
+        quoting, "comment_text", "hcl_number", "hcl_row", "hcl_string", "hcl_value", "hub_name",
         "image_reference", "ip_network", "json_list", "kubernetes_argument", "kubernetes_variable", "label_key",
         "markdown_code", "markdown_text", "name", "number_range", "systemd_command", "systemd_path",
         "systemd_value", "yaml_integer", "yaml_string", "yaml_value",

@@ -118,7 +118,9 @@ def test_the_planned_rate_of_other_hours_is_replayed_where_the_closed_form_has_l
 def test_a_trial_is_the_same_whatever_replicas_are_planned_to_carry():
     """A fleet that is planned to carry twice as much, or half, runs the same machines, and its replays see them alone."""
     rate = 6.0
-    formulation, context = question_of(rate, 0.3 * rate, {2, 4, 9, 12, 15, 18}, 3, limits=Limits(survive=Survive.INSTANCE))
+    formulation, context = question_of(
+        rate, 0.3 * rate, {2, 4, 9, 12, 15, 18}, 3, limits=Limits(survive=Survive.INSTANCE)
+    )
     problem = formulation.problem
     pool = min(problem.pools, key=lambda pool: mix_rate(problem, pool))
     needed = int(np.ceil(problem.hours[-1].planned_rate / mix_rate(problem, pool))) + 1

@@ -8,7 +8,11 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours; replicas: in the quietest.
   regions = {
-    eastus = { weight = 1000, zones = 2, min_replicas = 2 }
+    eastus = {
+      weight       = 1000
+      zones        = 2
+      min_replicas = 2
+    }
   }
 
   # Nodes that start, scale and are bought together; instances: in the busiest hours.
@@ -39,7 +43,13 @@ locals {
       per_instance = true
       window       = "PT30M"
     }
-    metrics-silent = { description = "Container Insights collects nothing of the cluster: the other alarms do not see it.", query = "KubeNodeInventory | where ClusterId =~ \"<cluster>\" | summarize value = dcount(Computer)", operator = "LessThan", threshold = 1, window = "PT30M" }
+    metrics-silent = {
+      description = "Container Insights collects nothing of the cluster: the other alarms do not see it."
+      query       = "KubeNodeInventory | where ClusterId =~ \"<cluster>\" | summarize value = dcount(Computer)"
+      operator    = "LessThan"
+      threshold   = 1
+      window      = "PT30M"
+    }
     host-memory = {
       description = "Memory of a host above 95 percent: the engine is about to be killed."
       query       = "Perf | where ObjectName == \"K8SNode\" and CounterName in (\"memoryWorkingSetBytes\", \"memoryCapacityBytes\") | where Computer in ((KubePodInventory | where ClusterId =~ \"<cluster>\" and Namespace == \"support-chat\" | distinct Computer)) | summarize used = avgif(CounterValue, CounterName == 'memoryWorkingSetBytes'), whole = avgif(CounterValue, CounterName == 'memoryCapacityBytes') by Computer | summarize value = max(100.0 * used / whole) | where isnotnull(value)"

@@ -5,7 +5,9 @@
 locals {
   # Per mille of all requests in the busiest hours.
   regions = {
-    europe-west4 = { weight = 1000 }
+    europe-west4 = {
+      weight = 1000
+    }
   }
 
   # What answers alike; weight: per mille of all requests in the busiest hours.

@@ -5,7 +5,9 @@
 locals {
   # Per mille of all requests in the busiest hours.
   regions = {
-    us-east4 = { weight = 1000 }
+    us-east4 = {
+      weight = 1000
+    }
   }
 
   # What answers alike; weight: per mille of all requests in the busiest hours.

@@ -5,7 +5,9 @@
 locals {
   # Per mille of all requests in the busiest hours.
   regions = {
-    us-central1 = { weight = 1000 }
+    us-central1 = {
+      weight = 1000
+    }
   }
 
   # What answers alike; weight: per mille of all requests in the busiest hours.

@@ -8,8 +8,12 @@ locals {
 
   # Per mille of all requests in the busiest hours.
   regions = {
-    europe-west4 = { weight = 700 }
-    us-central1  = { weight = 300 }
+    europe-west4 = {
+      weight = 700
+    }
+    us-central1 = {
+      weight = 300
+    }
   }
 
   # What answers alike; weight: per mille of all requests in the busiest hours.

@@ -8,7 +8,10 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours.
   regions = {
-    us-east-1 = { weight = 1000, subnets = 2 }
+    us-east-1 = {
+      weight  = 1000
+      subnets = 2
+    }
   }
 
   # Instances that serve alike, behind one target group. Weight: per mille of all requests.
@@ -195,16 +198,102 @@ locals {
 
   # When to ring; a period is 300 seconds where nothing else stands.
   alarms = {
-    gpu_memory       = { description = "GPU memory above 97 percent, where the engine may take 90.", source = "gpu", metrics = { part = "nvidia_smi_memory_used", whole = "nvidia_smi_memory_total" }, expression = "100 * part / whole", statistic = "Maximum", threshold = 97, periods = 3 }
-    gpu_errors       = { description = "The NVIDIA driver reports an error (Xid) in the kernel log of a host.", source = "kernel_log", metric = "gpu_xid_errors", statistic = "Sum", threshold = 0, periods = 1, pattern = "\"NVRM: Xid\"" }
-    unhealthy_hosts  = { description = "Fewer hosts answer than the plan needs, for longer than one takes to start.", source = "load_balancer", metric = "HealthyHostCount", statistic = "Minimum", below = true, threshold = 1, per = "min_instances", periods = 4, missing = "breaching", needs_someone = true }
-    metrics_silent   = { description = "Fewer hosts send metrics than the plan needs: the other alarms do not see the silent ones.", source = "host", metric = "mem_used_percent", statistic = "SampleCount", below = true, threshold = 5, per = "min_instances", tolerated = 2, periods = 4, missing = "breaching", needs_someone = true }
-    host_memory      = { description = "Memory of a host above 95 percent: the engine is about to be killed.", source = "host", metric = "mem_used_percent", statistic = "Maximum", threshold = 95, periods = 3 }
-    host_disk        = { description = "Disk of a host above 90 percent: a full one stops downloads, logs and the next start.", source = "host", metric = "disk_used_percent", statistic = "Maximum", threshold = 90, periods = 3 }
-    agent_silent     = { description = "The advisor agent does not run on a host: its samples are missing.", source = "agent", metric = "procstat_lookup_pid_count", statistic = "Minimum", below = true, threshold = 1, periods = 4, missing = "breaching" }
-    certificate      = { description = "Certificate of the load balancer expires in less than 21 days: it was not renewed.", source = "certificate", metric = "DaysToExpiry", statistic = "Minimum", below = true, threshold = 21, periods = 1, period_seconds = 86400 }
-    latency          = { description = "Latency p95 over the target: more than 5 percent of the requests take longer than 0.5 s.", source = "load_balancer", metric = "TargetResponseTime", statistic = "p95", threshold = 0.5, periods = 3 }
-    waiting_requests = { description = "Queue longer than 0.5 s at the planned rate: latency will pass its target.", source = "engine", metric = "requests_waiting", statistic = "Average", threshold = 1, per = "longest_queue", periods = 3 }
+    gpu_memory = {
+      description = "GPU memory above 97 percent, where the engine may take 90."
+      source      = "gpu"
+      metrics     = { part = "nvidia_smi_memory_used", whole = "nvidia_smi_memory_total" }
+      expression  = "100 * part / whole"
+      statistic   = "Maximum"
+      threshold   = 97
+      periods     = 3
+    }
+    gpu_errors = {
+      description = "The NVIDIA driver reports an error (Xid) in the kernel log of a host."
+      source      = "kernel_log"
+      metric      = "gpu_xid_errors"
+      statistic   = "Sum"
+      threshold   = 0
+      periods     = 1
+      pattern     = "\"NVRM: Xid\""
+    }
+    unhealthy_hosts = {
+      description   = "Fewer hosts answer than the plan needs, for longer than one takes to start."
+      source        = "load_balancer"
+      metric        = "HealthyHostCount"
+      statistic     = "Minimum"
+      below         = true
+      threshold     = 1
+      per           = "min_instances"
+      periods       = 4
+      missing       = "breaching"
+      needs_someone = true
+    }
+    metrics_silent = {
+      description   = "Fewer hosts send metrics than the plan needs: the other alarms do not see the silent ones."
+      source        = "host"
+      metric        = "mem_used_percent"
+      statistic     = "SampleCount"
+      below         = true
+      threshold     = 5
+      per           = "min_instances"
+      tolerated     = 2
+      periods       = 4
+      missing       = "breaching"
+      needs_someone = true
+    }
+    host_memory = {
+      description = "Memory of a host above 95 percent: the engine is about to be killed."
+      source      = "host"
+      metric      = "mem_used_percent"
+      statistic   = "Maximum"
+      threshold   = 95
+      periods     = 3
+    }
+    host_disk = {
+      description = "Disk of a host above 90 percent: a full one stops downloads, logs and the next start."
+      source      = "host"
+      metric      = "disk_used_percent"
+      statistic   = "Maximum"
+      threshold   = 90
+      periods     = 3
+    }
+    agent_silent = {
+      description = "The advisor agent does not run on a host: its samples are missing."
+      source      = "agent"
+      metric      = "procstat_lookup_pid_count"
+      statistic   = "Minimum"
+      below       = true
+      threshold   = 1
+      periods     = 4
+      missing     = "breaching"
+    }
+    certificate = {
+      description    = "Certificate of the load balancer expires in less than 21 days: it was not renewed."
+      source         = "certificate"
+      metric         = "DaysToExpiry"
+      statistic      = "Minimum"
+      below          = true
+      threshold      = 21
+      periods        = 1
+      period_seconds = 86400
+    }
+    latency = {
+      description = "Latency p95 over the target: more than 5 percent of the requests take longer than 0.5 s."
+      source      = "load_balancer"
+      metric      = "TargetResponseTime"
+      statistic   = "p95"
+      threshold   = 0.5
+      periods     = 3
+    }
+    waiting_requests = {
+      description = "Queue longer than 0.5 s at the planned rate: latency will pass its target."
+      source      = "engine"
+      metric      = "requests_waiting"
+      statistic   = "Average"
+      threshold   = 1
+      per         = "longest_queue"
+      periods     = 3
+    }
     server_errors = {
       description = "More than 1 percent of the requests are answered with 5xx."
       source      = "entrance"

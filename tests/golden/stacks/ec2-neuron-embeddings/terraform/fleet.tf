@@ -8,7 +8,10 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours.
   regions = {
-    us-east-1 = { weight = 1000, subnets = 2 }
+    us-east-1 = {
+      weight  = 1000
+      subnets = 2
+    }
   }
 
   # Instances that serve alike, behind one target group. Weight: per mille of all requests.
@@ -140,13 +143,76 @@ locals {
 
   # When to ring; a period is 300 seconds where nothing else stands.
   alarms = {
-    no_requests     = { description = "No request for an hour: paid for and not used.", source = "load_balancer", metric = "RequestCount", statistic = "Sum", below = true, threshold = 1, periods = 12, missing = "breaching", needs_someone = true }
-    unhealthy_hosts = { description = "Fewer hosts answer than the plan needs, for longer than one takes to start.", source = "load_balancer", metric = "HealthyHostCount", statistic = "Minimum", below = true, threshold = 1, per = "min_instances", periods = 4, missing = "breaching", needs_someone = true }
-    metrics_silent  = { description = "Fewer hosts send metrics than the plan needs: the other alarms do not see the silent ones.", source = "host", metric = "mem_used_percent", statistic = "SampleCount", below = true, threshold = 5, per = "min_instances", tolerated = 2, periods = 4, missing = "breaching", needs_someone = true }
-    host_memory     = { description = "Memory of a host above 95 percent: the engine is about to be killed.", source = "host", metric = "mem_used_percent", statistic = "Maximum", threshold = 95, periods = 3 }
-    host_disk       = { description = "Disk of a host above 90 percent: a full one stops downloads, logs and the next start.", source = "host", metric = "disk_used_percent", statistic = "Maximum", threshold = 90, periods = 3 }
-    certificate     = { description = "Certificate of the load balancer expires in less than 21 days: it was not renewed.", source = "certificate", metric = "DaysToExpiry", statistic = "Minimum", below = true, threshold = 21, periods = 1, period_seconds = 86400 }
-    latency         = { description = "Latency p95 over the target: more than 5 percent of the requests take longer than 0.2 s.", source = "load_balancer", metric = "TargetResponseTime", statistic = "p95", threshold = 0.2, periods = 3 }
+    no_requests = {
+      description   = "No request for an hour: paid for and not used."
+      source        = "load_balancer"
+      metric        = "RequestCount"
+      statistic     = "Sum"
+      below         = true
+      threshold     = 1
+      periods       = 12
+      missing       = "breaching"
+      needs_someone = true
+    }
+    unhealthy_hosts = {
+      description   = "Fewer hosts answer than the plan needs, for longer than one takes to start."
+      source        = "load_balancer"
+      metric        = "HealthyHostCount"
+      statistic     = "Minimum"
+      below         = true
+      threshold     = 1
+      per           = "min_instances"
+      periods       = 4
+      missing       = "breaching"
+      needs_someone = true
+    }
+    metrics_silent = {
+      description   = "Fewer hosts send metrics than the plan needs: the other alarms do not see the silent ones."
+      source        = "host"
+      metric        = "mem_used_percent"
+      statistic     = "SampleCount"
+      below         = true
+      threshold     = 5
+      per           = "min_instances"
+      tolerated     = 2
+      periods       = 4
+      missing       = "breaching"
+      needs_someone = true
+    }
+    host_memory = {
+      description = "Memory of a host above 95 percent: the engine is about to be killed."
+      source      = "host"
+      metric      = "mem_used_percent"
+      statistic   = "Maximum"
+      threshold   = 95
+      periods     = 3
+    }
+    host_disk = {
+      description = "Disk of a host above 90 percent: a full one stops downloads, logs and the next start."
+      source      = "host"
+      metric      = "disk_used_percent"
+      statistic   = "Maximum"
+      threshold   = 90
+      periods     = 3
+    }
+    certificate = {
+      description    = "Certificate of the load balancer expires in less than 21 days: it was not renewed."
+      source         = "certificate"
+      metric         = "DaysToExpiry"
+      statistic      = "Minimum"
+      below          = true
+      threshold      = 21
+      periods        = 1
+      period_seconds = 86400
+    }
+    latency = {
+      description = "Latency p95 over the target: more than 5 percent of the requests take longer than 0.2 s."
+      source      = "load_balancer"
+      metric      = "TargetResponseTime"
+      statistic   = "p95"
+      threshold   = 0.2
+      periods     = 3
+    }
     server_errors = {
       description = "More than 1 percent of the requests are answered with 5xx."
       source      = "entrance"

@@ -11,7 +11,10 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours.
   regions = {
-    us-east-1 = { weight = 1000, subnets = 2 }
+    us-east-1 = {
+      weight  = 1000
+      subnets = 2
+    }
   }
 
   # Nodes that start, scale and are bought together; instances: in the busiest hours.
@@ -39,10 +42,46 @@ locals {
 
   # When to ring; a period is 300 seconds. Without a threshold: below the replicas of the quietest hours.
   alarms = {
-    gpu_idle             = { description = "GPUs below 10 percent for an hour: paid for and not used.", metric = "pod_gpu_utilization", statistic = "Average", below = true, threshold = 10, periods = 12, accelerator = "nvidia.com/gpu" }
-    gpu_memory           = { description = "GPU memory above 97 percent, where the engine may take 90.", metric = "pod_gpu_memory_utilization", statistic = "Maximum", threshold = 97, periods = 3, accelerator = "nvidia.com/gpu" }
-    host_memory          = { description = "Memory of a host above 95 percent: the engine is about to be killed.", metric = "pod_memory_utilization", statistic = "Maximum", threshold = 95, periods = 3 }
-    metrics_silent       = { description = "Container Insights publishes nothing of the pods: the other alarms do not see them.", metric = "pod_memory_utilization", statistic = "SampleCount", below = true, threshold = 1, periods = 5, rings_when_silent = true }
-    unavailable_replicas = { description = "Fewer replicas answer than the plan needs, for longer than one takes to start.", metric = "status_replicas_available", statistic = "Minimum", below = true, periods = 5, rings_when_silent = true }
+    gpu_idle = {
+      description = "GPUs below 10 percent for an hour: paid for and not used."
+      metric      = "pod_gpu_utilization"
+      statistic   = "Average"
+      below       = true
+      threshold   = 10
+      periods     = 12
+      accelerator = "nvidia.com/gpu"
+    }
+    gpu_memory = {
+      description = "GPU memory above 97 percent, where the engine may take 90."
+      metric      = "pod_gpu_memory_utilization"
+      statistic   = "Maximum"
+      threshold   = 97
+      periods     = 3
+      accelerator = "nvidia.com/gpu"
+    }
+    host_memory = {
+      description = "Memory of a host above 95 percent: the engine is about to be killed."
+      metric      = "pod_memory_utilization"
+      statistic   = "Maximum"
+      threshold   = 95
+      periods     = 3
+    }
+    metrics_silent = {
+      description       = "Container Insights publishes nothing of the pods: the other alarms do not see them."
+      metric            = "pod_memory_utilization"
+      statistic         = "SampleCount"
+      below             = true
+      threshold         = 1
+      periods           = 5
+      rings_when_silent = true
+    }
+    unavailable_replicas = {
+      description       = "Fewer replicas answer than the plan needs, for longer than one takes to start."
+      metric            = "status_replicas_available"
+      statistic         = "Minimum"
+      below             = true
+      periods           = 5
+      rings_when_silent = true
+    }
   }
 }

@@ -11,8 +11,14 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours.
   regions = {
-    us-east-1 = { weight = 500, subnets = 2 }
-    us-west-2 = { weight = 500, subnets = 2 }
+    us-east-1 = {
+      weight  = 500
+      subnets = 2
+    }
+    us-west-2 = {
+      weight  = 500
+      subnets = 2
+    }
   }
 
   # Nodes that start, scale and are bought together; instances: in the busiest hours.
@@ -33,9 +39,38 @@ locals {
 
   # When to ring; a period is 300 seconds. Without a threshold: below the replicas of the quietest hours.
   alarms = {
-    host_memory          = { description = "Memory of a host above 95 percent: the engine is about to be killed.", metric = "pod_memory_utilization", statistic = "Maximum", threshold = 95, periods = 3 }
-    metrics_silent       = { description = "Container Insights publishes nothing of the pods: the other alarms do not see them.", metric = "pod_memory_utilization", statistic = "SampleCount", below = true, threshold = 1, periods = 4, rings_when_silent = true }
-    neuron_idle          = { description = "NeuronCores below 10 percent for an hour: paid for and not used.", metric = "pod_neuroncore_utilization", statistic = "Average", below = true, threshold = 10, periods = 12, accelerator = "aws.amazon.com/neuron" }
-    unavailable_replicas = { description = "Fewer replicas answer than the plan needs, for longer than one takes to start.", metric = "status_replicas_available", statistic = "Minimum", below = true, periods = 4, rings_when_silent = true }
+    host_memory = {
+      description = "Memory of a host above 95 percent: the engine is about to be killed."
+      metric      = "pod_memory_utilization"
+      statistic   = "Maximum"
+      threshold   = 95
+      periods     = 3
+    }
+    metrics_silent = {
+      description       = "Container Insights publishes nothing of the pods: the other alarms do not see them."
+      metric            = "pod_memory_utilization"
+      statistic         = "SampleCount"
+      below             = true
+      threshold         = 1
+      periods           = 4
+      rings_when_silent = true
+    }
+    neuron_idle = {
+      description = "NeuronCores below 10 percent for an hour: paid for and not used."
+      metric      = "pod_neuroncore_utilization"
+      statistic   = "Average"
+      below       = true
+      threshold   = 10
+      periods     = 12
+      accelerator = "aws.amazon.com/neuron"
+    }
+    unavailable_replicas = {
+      description       = "Fewer replicas answer than the plan needs, for longer than one takes to start."
+      metric            = "status_replicas_available"
+      statistic         = "Minimum"
+      below             = true
+      periods           = 4
+      rings_when_silent = true
+    }
   }
 }

@@ -11,7 +11,11 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
-    us-central1 = { weight = 1000, zones = 2, min_replicas = 4 }
+    us-central1 = {
+      weight       = 1000
+      zones        = 2
+      min_replicas = 4
+    }
   }
 
   # One node pool each; nodes: over all zones. Zones: those that sell the machine type, [] where the plan does not know
@@ -90,7 +94,11 @@ locals {
       query       = "(sum by (cluster, pod, engine, dp_rank) (vllm:num_requests_running{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-c4a-standard-8-bf16-112231)-.+\"}) > 0 and sum by (cluster, pod, engine, dp_rank) (rate(vllm:request_success_total{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-c4a-standard-8-bf16-112231)-.+\"}[180s])) == 0)"
       seconds     = 120
     }
-    restarts = { description = "The engines of a cluster were restarted more than twice in 15 minutes.", query = "sum by (cluster_name) (increase(kubernetes_io:container_restart_count{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\"}[900s])) > 2", seconds = 0 }
+    restarts = {
+      description = "The engines of a cluster were restarted more than twice in 15 minutes."
+      query       = "sum by (cluster_name) (increase(kubernetes_io:container_restart_count{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\"}[900s])) > 2"
+      seconds     = 0
+    }
     missing_replicas = {
       description = "Fewer replicas answer than the plan needs, for longer than one takes to start."
       query       = "(sum(kube_deployment_status_replicas_available{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",deployment=~\"(us-central1-c4a-standard-8-bf16-112231|us-central1-g2-standard-4-fp16-3237eb)\"}) or vector(0))"

@@ -11,7 +11,11 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
-    us-central1 = { weight = 1000, zones = 2, min_replicas = 1 }
+    us-central1 = {
+      weight       = 1000
+      zones        = 2
+      min_replicas = 1
+    }
   }
 
   # One node pool each; nodes: over all zones. Zones: those that sell the machine type, [] where the plan does not know
@@ -38,7 +42,11 @@ locals {
 
   # Queries that ring while they have a result; the words in capitals are filled in by monitoring.tf.
   queries = {
-    gpu_idle = { description = "GPUs below 1.4 percent for an hour: paid for and not used.", query = "avg by (cluster_name) (kubernetes_io:container_accelerator_duty_cycle{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\"}) < 1.4", seconds = 3600 }
+    gpu_idle = {
+      description = "GPUs below 1.4 percent for an hour: paid for and not used."
+      query       = "avg by (cluster_name) (kubernetes_io:container_accelerator_duty_cycle{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\"}) < 1.4"
+      seconds     = 3600
+    }
     gpu_memory = {
       description = "GPU memory above 97 percent, where the engine may take 90."
       query       = "max by (cluster_name) (100 * kubernetes_io:container_accelerator_memory_used{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\"} / kubernetes_io:container_accelerator_memory_total{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\"}) > 97"
@@ -69,7 +77,15 @@ locals {
       query       = "(100 * sum by (cluster) (rate(nv_inference_request_failure{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-g2-standard-4-fp16-3237eb)-.+\"}[300s])) / (sum by (cluster) (rate(nv_inference_request_success{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-g2-standard-4-fp16-3237eb)-.+\"}[300s])) + sum by (cluster) (rate(nv_inference_request_failure{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-g2-standard-4-fp16-3237eb)-.+\"}[300s]))) > 1)"
       seconds     = 600
     }
-    restarts         = { description = "The engines of a cluster were restarted more than twice in 15 minutes.", query = "sum by (cluster_name) (increase(kubernetes_io:container_restart_count{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\"}[900s])) > 2", seconds = 0 }
-    missing_replicas = { description = "Fewer replicas answer than the plan needs, for longer than one takes to start.", query = "(sum(kube_deployment_status_replicas_available{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",deployment=~\"(us-central1-g2-standard-4-fp16-3237eb)\"}) or vector(0))", seconds = 1200 }
+    restarts = {
+      description = "The engines of a cluster were restarted more than twice in 15 minutes."
+      query       = "sum by (cluster_name) (increase(kubernetes_io:container_restart_count{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\"}[900s])) > 2"
+      seconds     = 0
+    }
+    missing_replicas = {
+      description = "Fewer replicas answer than the plan needs, for longer than one takes to start."
+      query       = "(sum(kube_deployment_status_replicas_available{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",deployment=~\"(us-central1-g2-standard-4-fp16-3237eb)\"}) or vector(0))"
+      seconds     = 1200
+    }
   }
 }

@@ -11,8 +11,16 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
-    europe-west4 = { weight = 300, zones = 2, min_replicas = 2 }
-    us-central1  = { weight = 700, zones = 2, min_replicas = 2 }
+    europe-west4 = {
+      weight       = 300
+      zones        = 2
+      min_replicas = 2
+    }
+    us-central1 = {
+      weight       = 700
+      zones        = 2
+      min_replicas = 2
+    }
   }
 
   # One node pool each; nodes: over all zones. Zones: those that sell the machine type, [] where the plan does not know
@@ -73,7 +81,11 @@ locals {
 
   # Queries that ring while they have a result; the words in capitals are filled in by monitoring.tf.
   queries = {
-    gpu_idle = { description = "GPUs below 10 percent for an hour: paid for and not used.", query = "avg by (cluster_name) (kubernetes_io:container_accelerator_duty_cycle{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\"}) < 10", seconds = 3600 }
+    gpu_idle = {
+      description = "GPUs below 10 percent for an hour: paid for and not used."
+      query       = "avg by (cluster_name) (kubernetes_io:container_accelerator_duty_cycle{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\"}) < 10"
+      seconds     = 3600
+    }
     gpu_memory = {
       description = "GPU memory above 97 percent, where the engine may take 90."
       query       = "max by (cluster_name) (100 * kubernetes_io:container_accelerator_memory_used{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\"} / kubernetes_io:container_accelerator_memory_total{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\"}) > 97"
@@ -109,7 +121,11 @@ locals {
       query       = "(sum by (cluster, pod, engine, dp_rank) (vllm:num_requests_running{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(europe-west4-a2-ultragpu-1g-bf1-eb2c72)-.+\"}) > 0 and sum by (cluster, pod, engine, dp_rank) (rate(vllm:generation_tokens_total{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(europe-west4-a2-ultragpu-1g-bf1-eb2c72)-.+\"}[180s])) == 0) or (sum by (cluster, pod, engine, dp_rank) (vllm:num_requests_running{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-g2-standard-4-bf16-3e63ee|us-central1-g2-standard-4-bf16-4b3c3c)-.+\"}) > 0 and sum by (cluster, pod, engine, dp_rank) (rate(vllm:generation_tokens_total{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-g2-standard-4-bf16-3e63ee|us-central1-g2-standard-4-bf16-4b3c3c)-.+\"}[180s])) == 0)"
       seconds     = 120
     }
-    restarts = { description = "The engines of a cluster were restarted more than twice in 15 minutes.", query = "sum by (cluster_name) (increase(kubernetes_io:container_restart_count{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\"}[900s])) > 2", seconds = 0 }
+    restarts = {
+      description = "The engines of a cluster were restarted more than twice in 15 minutes."
+      query       = "sum by (cluster_name) (increase(kubernetes_io:container_restart_count{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\"}[900s])) > 2"
+      seconds     = 0
+    }
     missing_replicas = {
       description = "Fewer replicas answer than the plan needs, for longer than one takes to start."
       query       = "(sum(kube_deployment_status_replicas_available{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",deployment=~\"(europe-west4-a2-ultragpu-1g-bf1-eb2c72|us-central1-g2-standard-4-bf16-3e63ee|us-central1-g2-standard-4-bf16-4b3c3c)\"}) or vector(0))"

@@ -11,7 +11,11 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
-    us-east5 = { weight = 1000, zones = 2, min_replicas = 2 }
+    us-east5 = {
+      weight       = 1000
+      zones        = 2
+      min_replicas = 2
+    }
   }
 
   # One node pool each; nodes: over all zones. Zones: those that sell the machine type, [] where the plan does not know
@@ -53,7 +57,11 @@ locals {
       query       = "(histogram_quantile(0.95, sum by (cluster, le) (rate(vllm:time_to_first_token_seconds_bucket{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-east5-ct6e-standard-4t-bf16-6cb001)-.+\"}[300s]))) > 1)"
       seconds     = 600
     }
-    waiting_requests = { description = "Queue longer than 1 s at the planned rate: TTFT will pass its target.", query = "(avg by (cluster) (avg_over_time(vllm:num_requests_waiting{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-east5-ct6e-standard-4t-bf16-6cb001)-.+\"}[300s])) > 1.2)", seconds = 600 }
+    waiting_requests = {
+      description = "Queue longer than 1 s at the planned rate: TTFT will pass its target."
+      query       = "(avg by (cluster) (avg_over_time(vllm:num_requests_waiting{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-east5-ct6e-standard-4t-bf16-6cb001)-.+\"}[300s])) > 1.2)"
+      seconds     = 600
+    }
     server_errors = {
       description = "More than 1 percent of the requests are answered with 5xx."
       query       = "(100 * sum by (cluster) (rate(http_requests_total{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-east5-ct6e-standard-4t-bf16-6cb001)-.+\",handler=~\"/v1/.+\",status=~\"5..\"}[300s])) / sum by (cluster) (rate(http_requests_total{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-east5-ct6e-standard-4t-bf16-6cb001)-.+\",handler=~\"/v1/.+\"}[300s])) > 1)"
@@ -64,7 +72,15 @@ locals {
       query       = "(sum by (cluster, pod, engine, dp_rank) (vllm:num_requests_running{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-east5-ct6e-standard-4t-bf16-6cb001)-.+\"}) > 0 and sum by (cluster, pod, engine, dp_rank) (rate(vllm:generation_tokens_total{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-east5-ct6e-standard-4t-bf16-6cb001)-.+\"}[180s])) == 0)"
       seconds     = 120
     }
-    restarts         = { description = "The engines of a cluster were restarted more than twice in 15 minutes.", query = "sum by (cluster_name) (increase(kubernetes_io:container_restart_count{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\"}[900s])) > 2", seconds = 0 }
-    missing_replicas = { description = "Fewer replicas answer than the plan needs, for longer than one takes to start.", query = "(sum(kube_deployment_status_replicas_available{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",deployment=~\"(us-east5-ct6e-standard-4t-bf16-6cb001)\"}) or vector(0))", seconds = 3300 }
+    restarts = {
+      description = "The engines of a cluster were restarted more than twice in 15 minutes."
+      query       = "sum by (cluster_name) (increase(kubernetes_io:container_restart_count{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\"}[900s])) > 2"
+      seconds     = 0
+    }
+    missing_replicas = {
+      description = "Fewer replicas answer than the plan needs, for longer than one takes to start."
+      query       = "(sum(kube_deployment_status_replicas_available{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",deployment=~\"(us-east5-ct6e-standard-4t-bf16-6cb001)\"}) or vector(0))"
+      seconds     = 3300
+    }
   }
 }

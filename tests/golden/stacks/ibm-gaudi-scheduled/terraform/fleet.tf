@@ -8,7 +8,9 @@ locals {
 
   # Zones: fewest that the plan spreads over.
   regions = {
-    us-east = { zones = 2 }
+    us-east = {
+      zones = 2
+    }
   }
 
   # Instances that serve alike.

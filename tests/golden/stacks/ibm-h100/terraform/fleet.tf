@@ -8,7 +8,9 @@ locals {
 
   # Zones: fewest that the plan spreads over.
   regions = {
-    eu-de = { zones = 2 }
+    eu-de = {
+      zones = 2
+    }
   }
 
   # Instances that serve alike.

@@ -8,7 +8,10 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours; replicas: in the quietest.
   regions = {
-    us-east = { weight = 1000, min_replicas = 16 }
+    us-east = {
+      weight       = 1000
+      min_replicas = 16
+    }
   }
 
   # Nodes that have to be there, by group; nodes: in the busiest hours. README.md says what makes them.

@@ -8,7 +8,10 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours; replicas: in the quietest.
   regions = {
-    global = { weight = 1000, min_replicas = 1 }
+    global = {
+      weight       = 1000
+      min_replicas = 1
+    }
   }
 
   # Nodes that have to be there, by group; nodes: in the busiest hours. README.md says what makes them.

@@ -8,8 +8,14 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours; replicas: in the quietest.
   regions = {
-    eu-north1   = { weight = 750, min_replicas = 4 }
-    us-central1 = { weight = 250, min_replicas = 2 }
+    eu-north1 = {
+      weight       = 750
+      min_replicas = 4
+    }
+    us-central1 = {
+      weight       = 250
+      min_replicas = 2
+    }
   }
 
   # Nodes that have to be there, by group; nodes: in the busiest hours. README.md says what makes them.

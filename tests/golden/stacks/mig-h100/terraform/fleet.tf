@@ -8,7 +8,11 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
-    europe-west4 = { weight = 1000, zones = 2, health_path = "/health" }
+    europe-west4 = {
+      weight      = 1000
+      zones       = 2
+      health_path = "/health"
+    }
   }
 
   # Instances that serve alike. Weight: per mille of all requests. Scraped: names of the metrics that are sent on.
@@ -67,12 +71,36 @@ locals {
 
   # Queries that ring while they have a result; HOSTS is what picks the hosts of this deployment.
   metric_alerts = {
-    gpu-idle                                                 = { description = "GPUs below 10 percent for an hour: paid for and not used.", query = "avg(agent_googleapis_com:gpu_utilization{HOSTS}) < 10", seconds = 3600 }
-    gpu-memory                                               = { description = "GPU memory above 97 percent, where the engine may take 90.", query = "max(100 * sum by (instance_id, gpu_number) (agent_googleapis_com:gpu_memory_bytes_used{HOSTS,memory_state=\"used\"}) / sum by (instance_id, gpu_number) (agent_googleapis_com:gpu_memory_bytes_used{HOSTS})) > 97", seconds = 900 }
-    host-memory                                              = { description = "Memory of a host above 95 percent: the engine is about to be killed.", query = "max(agent_googleapis_com:memory_percent_used{HOSTS,state=\"used\"}) > 95", seconds = 900 }
-    host-disk                                                = { description = "Disk of a host above 90 percent: a full one stops downloads, logs and the next start.", query = "max(agent_googleapis_com:disk_percent_used{HOSTS,state=\"used\",device!~\".*loop.*\"}) > 90", seconds = 900 }
-    "europe-west4-a3-highgpu-8g-fp8-a5b368/ttft"             = { description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s.", query = "histogram_quantile(0.95, sum by (le) (rate(vllm:time_to_first_token_seconds_bucket{deployment=\"NAME\",group=\"europe-west4-a3-highgpu-8g-fp8-a5b368\"}[300s]))) > 1", seconds = 900 }
-    "europe-west4-a3-highgpu-8g-fp8-a5b368/waiting-requests" = { description = "Queue longer than 1 s at the planned rate: TTFT will pass its target.", query = "avg(vllm:num_requests_waiting{deployment=\"NAME\",group=\"europe-west4-a3-highgpu-8g-fp8-a5b368\"}) > 4.8", seconds = 900 }
+    gpu-idle = {
+      description = "GPUs below 10 percent for an hour: paid for and not used."
+      query       = "avg(agent_googleapis_com:gpu_utilization{HOSTS}) < 10"
+      seconds     = 3600
+    }
+    gpu-memory = {
+      description = "GPU memory above 97 percent, where the engine may take 90."
+      query       = "max(100 * sum by (instance_id, gpu_number) (agent_googleapis_com:gpu_memory_bytes_used{HOSTS,memory_state=\"used\"}) / sum by (instance_id, gpu_number) (agent_googleapis_com:gpu_memory_bytes_used{HOSTS})) > 97"
+      seconds     = 900
+    }
+    host-memory = {
+      description = "Memory of a host above 95 percent: the engine is about to be killed."
+      query       = "max(agent_googleapis_com:memory_percent_used{HOSTS,state=\"used\"}) > 95"
+      seconds     = 900
+    }
+    host-disk = {
+      description = "Disk of a host above 90 percent: a full one stops downloads, logs and the next start."
+      query       = "max(agent_googleapis_com:disk_percent_used{HOSTS,state=\"used\",device!~\".*loop.*\"}) > 90"
+      seconds     = 900
+    }
+    "europe-west4-a3-highgpu-8g-fp8-a5b368/ttft" = {
+      description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
+      query       = "histogram_quantile(0.95, sum by (le) (rate(vllm:time_to_first_token_seconds_bucket{deployment=\"NAME\",group=\"europe-west4-a3-highgpu-8g-fp8-a5b368\"}[300s]))) > 1"
+      seconds     = 900
+    }
+    "europe-west4-a3-highgpu-8g-fp8-a5b368/waiting-requests" = {
+      description = "Queue longer than 1 s at the planned rate: TTFT will pass its target."
+      query       = "avg(vllm:num_requests_waiting{deployment=\"NAME\",group=\"europe-west4-a3-highgpu-8g-fp8-a5b368\"}) > 4.8"
+      seconds     = 900
+    }
     server-errors = {
       description = "More than 1 percent of the requests are answered with 5xx."
       query       = "100 * sum(rate(loadbalancing_googleapis_com:https_internal_request_count{monitored_resource=\"internal_http_lb_rule\",url_map_name=~\"NAME-(europe-west4)\",response_code_class=\"500\"}[300s])) / sum(rate(loadbalancing_googleapis_com:https_internal_request_count{monitored_resource=\"internal_http_lb_rule\",url_map_name=~\"NAME-(europe-west4)\"}[300s])) > 1"
@@ -87,13 +115,27 @@ locals {
 
   # Alarm of each group: fewer hosts than it has in its quietest hours.
   host_alerts = {
-    unhealthy-hosts = { description = "Fewer hosts answer than the plan needs, for longer than one takes to start.", function = "sum", seconds = 2700 }
-    metrics-silent  = { description = "Fewer hosts send metrics than the plan needs: the other alarms do not see the silent ones.", function = "count", seconds = 2700 }
+    unhealthy-hosts = {
+      description = "Fewer hosts answer than the plan needs, for longer than one takes to start."
+      function    = "sum"
+      seconds     = 2700
+    }
+    metrics-silent = {
+      description = "Fewer hosts send metrics than the plan needs: the other alarms do not see the silent ones."
+      function    = "count"
+      seconds     = 2700
+    }
   }
 
   # Lines of the hosts' journals that ring.
   log_alerts = {
-    gpu-errors   = { description = "The NVIDIA driver reports an error (Xid) in the kernel log of a host.", text = "NVRM: Xid" }
-    agent-silent = { description = "The advisor agent does not run on a host: its samples are missing.", text = "advisor-agent.service: Failed" }
+    gpu-errors = {
+      description = "The NVIDIA driver reports an error (Xid) in the kernel log of a host."
+      text        = "NVRM: Xid"
+    }
+    agent-silent = {
+      description = "The advisor agent does not run on a host: its samples are missing."
+      text        = "advisor-agent.service: Failed"
+    }
   }
 }

@@ -8,7 +8,11 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
-    us-central1 = { weight = 1000, zones = 2, health_path = "/health" }
+    us-central1 = {
+      weight      = 1000
+      zones       = 2
+      health_path = "/health"
+    }
   }
 
   # Instances that serve alike. Weight: per mille of all requests. Scraped: names of the metrics that are sent on.
@@ -63,11 +67,31 @@ locals {
 
   # Queries that ring while they have a result; HOSTS is what picks the hosts of this deployment.
   metric_alerts = {
-    gpu-memory                                               = { description = "GPU memory above 97 percent, where the engine may take 90.", query = "max(100 * sum by (instance_id, gpu_number) (agent_googleapis_com:gpu_memory_bytes_used{HOSTS,memory_state=\"used\"}) / sum by (instance_id, gpu_number) (agent_googleapis_com:gpu_memory_bytes_used{HOSTS})) > 97", seconds = 900 }
-    host-memory                                              = { description = "Memory of a host above 95 percent: the engine is about to be killed.", query = "max(agent_googleapis_com:memory_percent_used{HOSTS,state=\"used\"}) > 95", seconds = 900 }
-    host-disk                                                = { description = "Disk of a host above 90 percent: a full one stops downloads, logs and the next start.", query = "max(agent_googleapis_com:disk_percent_used{HOSTS,state=\"used\",device!~\".*loop.*\"}) > 90", seconds = 900 }
-    "us-central1-g2-standard-4-bf16-3e63ee/latency"          = { description = "Latency p95 over the target: more than 5 percent of the requests take longer than 9 s.", query = "histogram_quantile(0.95, sum by (le) (rate(vllm:e2e_request_latency_seconds_bucket{deployment=\"NAME\",group=\"us-central1-g2-standard-4-bf16-3e63ee\"}[300s]))) > 9", seconds = 900 }
-    "us-central1-g2-standard-4-bf16-3e63ee/waiting-requests" = { description = "Queue longer than 9 s at the planned rate: latency will pass its target.", query = "avg(vllm:num_requests_waiting{deployment=\"NAME\",group=\"us-central1-g2-standard-4-bf16-3e63ee\"}) > 648", seconds = 900 }
+    gpu-memory = {
+      description = "GPU memory above 97 percent, where the engine may take 90."
+      query       = "max(100 * sum by (instance_id, gpu_number) (agent_googleapis_com:gpu_memory_bytes_used{HOSTS,memory_state=\"used\"}) / sum by (instance_id, gpu_number) (agent_googleapis_com:gpu_memory_bytes_used{HOSTS})) > 97"
+      seconds     = 900
+    }
+    host-memory = {
+      description = "Memory of a host above 95 percent: the engine is about to be killed."
+      query       = "max(agent_googleapis_com:memory_percent_used{HOSTS,state=\"used\"}) > 95"
+      seconds     = 900
+    }
+    host-disk = {
+      description = "Disk of a host above 90 percent: a full one stops downloads, logs and the next start."
+      query       = "max(agent_googleapis_com:disk_percent_used{HOSTS,state=\"used\",device!~\".*loop.*\"}) > 90"
+      seconds     = 900
+    }
+    "us-central1-g2-standard-4-bf16-3e63ee/latency" = {
+      description = "Latency p95 over the target: more than 5 percent of the requests take longer than 9 s."
+      query       = "histogram_quantile(0.95, sum by (le) (rate(vllm:e2e_request_latency_seconds_bucket{deployment=\"NAME\",group=\"us-central1-g2-standard-4-bf16-3e63ee\"}[300s]))) > 9"
+      seconds     = 900
+    }
+    "us-central1-g2-standard-4-bf16-3e63ee/waiting-requests" = {
+      description = "Queue longer than 9 s at the planned rate: latency will pass its target."
+      query       = "avg(vllm:num_requests_waiting{deployment=\"NAME\",group=\"us-central1-g2-standard-4-bf16-3e63ee\"}) > 648"
+      seconds     = 900
+    }
     server-errors = {
       description = "More than 1 percent of the requests are answered with 5xx."
       query       = "100 * sum(rate(loadbalancing_googleapis_com:https_internal_request_count{monitored_resource=\"internal_http_lb_rule\",url_map_name=~\"NAME-(us-central1)\",response_code_class=\"500\"}[300s])) / sum(rate(loadbalancing_googleapis_com:https_internal_request_count{monitored_resource=\"internal_http_lb_rule\",url_map_name=~\"NAME-(us-central1)\"}[300s])) > 1"
@@ -82,13 +106,27 @@ locals {
 
   # Alarm of each group: fewer hosts than it has in its quietest hours.
   host_alerts = {
-    unhealthy-hosts = { description = "Fewer hosts answer than the plan needs, for longer than one takes to start.", function = "sum", seconds = 1200 }
-    metrics-silent  = { description = "Fewer hosts send metrics than the plan needs: the other alarms do not see the silent ones.", function = "count", seconds = 1200 }
+    unhealthy-hosts = {
+      description = "Fewer hosts answer than the plan needs, for longer than one takes to start."
+      function    = "sum"
+      seconds     = 1200
+    }
+    metrics-silent = {
+      description = "Fewer hosts send metrics than the plan needs: the other alarms do not see the silent ones."
+      function    = "count"
+      seconds     = 1200
+    }
   }
 
   # Lines of the hosts' journals that ring.
   log_alerts = {
-    gpu-errors   = { description = "The NVIDIA driver reports an error (Xid) in the kernel log of a host.", text = "NVRM: Xid" }
-    agent-silent = { description = "The advisor agent does not run on a host: its samples are missing.", text = "advisor-agent.service: Failed" }
+    gpu-errors = {
+      description = "The NVIDIA driver reports an error (Xid) in the kernel log of a host."
+      text        = "NVRM: Xid"
+    }
+    agent-silent = {
+      description = "The advisor agent does not run on a host: its samples are missing."
+      text        = "advisor-agent.service: Failed"
+    }
   }
 }

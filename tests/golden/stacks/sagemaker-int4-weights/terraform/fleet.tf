@@ -5,7 +5,11 @@
 locals {
   # Weight: per mille of all requests in the busiest hours. Rolling: an update replaces instances step by step.
   regions = {
-    eu-west-1 = { weight = 1000, subnets = 2, rolling = false }
+    eu-west-1 = {
+      weight  = 1000
+      subnets = 2
+      rolling = false
+    }
   }
 
   # Models with their container; a variable of the environment is an option of the engine.
@@ -50,12 +54,75 @@ locals {
 
   # When to ring.
   alarms = {
-    server_errors  = { description = "More than 1 percent of the requests are answered with 5xx; a deployment in progress is rolled back.", namespace = "AWS/SageMaker", metric = "Invocation5XXErrors", statistic = "Average", threshold = 0.01, periods = 3, period_seconds = 60 }
-    ttft           = { description = "TTFT p95 of streamed answers over the target of 1 s.", namespace = "AWS/SageMaker", metric = "FirstChunkLatency", statistic = "p95", threshold = 1000000, periods = 3, period_seconds = 300 }
-    gpu_idle       = { description = "GPUs below 10 percent for an hour: paid for and not used.", namespace = "/aws/sagemaker/Endpoints", metric = "GPUUtilization", statistic = "Average", below = true, threshold = 10, per_accelerator = true, periods = 12, period_seconds = 300, needs_gpu = true }
-    gpu_memory     = { description = "GPU memory above 97 percent, where the engine may take 90.", namespace = "/aws/sagemaker/Endpoints", metric = "GPUMemoryUtilization", statistic = "Maximum", threshold = 97, per_accelerator = true, periods = 3, period_seconds = 300, needs_gpu = true }
-    metrics_silent = { description = "The instances of a variant send no metrics: the other alarms do not see them.", namespace = "/aws/sagemaker/Endpoints", metric = "MemoryUtilization", statistic = "SampleCount", below = true, threshold = 1, periods = 5, period_seconds = 300, missing = "breaching" }
-    host_memory    = { description = "Memory of a host above 95 percent: the engine is about to be killed.", namespace = "/aws/sagemaker/Endpoints", metric = "MemoryUtilization", statistic = "Maximum", threshold = 95, periods = 3, period_seconds = 300 }
-    host_disk      = { description = "Disk of a host above 90 percent: a full one stops downloads, logs and the next start.", namespace = "/aws/sagemaker/Endpoints", metric = "DiskUtilization", statistic = "Maximum", threshold = 90, periods = 3, period_seconds = 300 }
+    server_errors = {
+      description    = "More than 1 percent of the requests are answered with 5xx; a deployment in progress is rolled back."
+      namespace      = "AWS/SageMaker"
+      metric         = "Invocation5XXErrors"
+      statistic      = "Average"
+      threshold      = 0.01
+      periods        = 3
+      period_seconds = 60
+    }
+    ttft = {
+      description    = "TTFT p95 of streamed answers over the target of 1 s."
+      namespace      = "AWS/SageMaker"
+      metric         = "FirstChunkLatency"
+      statistic      = "p95"
+      threshold      = 1000000
+      periods        = 3
+      period_seconds = 300
+    }
+    gpu_idle = {
+      description     = "GPUs below 10 percent for an hour: paid for and not used."
+      namespace       = "/aws/sagemaker/Endpoints"
+      metric          = "GPUUtilization"
+      statistic       = "Average"
+      below           = true
+      threshold       = 10
+      per_accelerator = true
+      periods         = 12
+      period_seconds  = 300
+      needs_gpu       = true
+    }
+    gpu_memory = {
+      description     = "GPU memory above 97 percent, where the engine may take 90."
+      namespace       = "/aws/sagemaker/Endpoints"
+      metric          = "GPUMemoryUtilization"
+      statistic       = "Maximum"
+      threshold       = 97
+      per_accelerator = true
+      periods         = 3
+      period_seconds  = 300
+      needs_gpu       = true
+    }
+    metrics_silent = {
+      description    = "The instances of a variant send no metrics: the other alarms do not see them."
+      namespace      = "/aws/sagemaker/Endpoints"
+      metric         = "MemoryUtilization"
+      statistic      = "SampleCount"
+      below          = true
+      threshold      = 1
+      periods        = 5
+      period_seconds = 300
+      missing        = "breaching"
+    }
+    host_memory = {
+      description    = "Memory of a host above 95 percent: the engine is about to be killed."
+      namespace      = "/aws/sagemaker/Endpoints"
+      metric         = "MemoryUtilization"
+      statistic      = "Maximum"
+      threshold      = 95
+      periods        = 3
+      period_seconds = 300
+    }
+    host_disk = {
+      description    = "Disk of a host above 90 percent: a full one stops downloads, logs and the next start."
+      namespace      = "/aws/sagemaker/Endpoints"
+      metric         = "DiskUtilization"
+      statistic      = "Maximum"
+      threshold      = 90
+      periods        = 3
+      period_seconds = 300
+    }
   }
 }

@@ -8,7 +8,10 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours.
   regions = {
-    us-east-2 = { weight = 1000, subnets = 2 }
+    us-east-2 = {
+      weight  = 1000
+      subnets = 2
+    }
   }
 
   # Instances that serve alike, behind one target group. Weight: per mille of all requests.
@@ -88,14 +91,86 @@ locals {
 
   # When to ring; a period is 300 seconds where nothing else stands.
   alarms = {
-    no_requests      = { description = "No request for an hour: paid for and not used.", source = "load_balancer", metric = "RequestCount", statistic = "Sum", below = true, threshold = 1, periods = 12, missing = "breaching", needs_someone = true }
-    unhealthy_hosts  = { description = "Fewer hosts answer than the plan needs, for longer than one takes to start.", source = "load_balancer", metric = "HealthyHostCount", statistic = "Minimum", below = true, threshold = 1, per = "min_instances", periods = 21, missing = "breaching", needs_someone = true }
-    metrics_silent   = { description = "Fewer hosts send metrics than the plan needs: the other alarms do not see the silent ones.", source = "host", metric = "mem_used_percent", statistic = "SampleCount", below = true, threshold = 5, per = "min_instances", tolerated = 2, periods = 21, missing = "breaching", needs_someone = true }
-    host_memory      = { description = "Memory of a host above 95 percent: the engine is about to be killed.", source = "host", metric = "mem_used_percent", statistic = "Maximum", threshold = 95, periods = 3 }
-    host_disk        = { description = "Disk of a host above 90 percent: a full one stops downloads, logs and the next start.", source = "host", metric = "disk_used_percent", statistic = "Maximum", threshold = 90, periods = 3 }
-    certificate      = { description = "Certificate of the load balancer expires in less than 21 days: it was not renewed.", source = "certificate", metric = "DaysToExpiry", statistic = "Minimum", below = true, threshold = 21, periods = 1, period_seconds = 86400 }
-    ttft             = { description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s.", source = "engine", metrics = { part = "over_target", whole = "target_requests" }, expression = "100 * part / whole", statistic = "Sum", threshold = 5, periods = 3 }
-    waiting_requests = { description = "Queue longer than 1 s at the planned rate: TTFT will pass its target.", source = "engine", metric = "requests_waiting", statistic = "Average", threshold = 1, per = "longest_queue", periods = 3 }
+    no_requests = {
+      description   = "No request for an hour: paid for and not used."
+      source        = "load_balancer"
+      metric        = "RequestCount"
+      statistic     = "Sum"
+      below         = true
+      threshold     = 1
+      periods       = 12
+      missing       = "breaching"
+      needs_someone = true
+    }
+    unhealthy_hosts = {
+      description   = "Fewer hosts answer than the plan needs, for longer than one takes to start."
+      source        = "load_balancer"
+      metric        = "HealthyHostCount"
+      statistic     = "Minimum"
+      below         = true
+      threshold     = 1
+      per           = "min_instances"
+      periods       = 21
+      missing       = "breaching"
+      needs_someone = true
+    }
+    metrics_silent = {
+      description   = "Fewer hosts send metrics than the plan needs: the other alarms do not see the silent ones."
+      source        = "host"
+      metric        = "mem_used_percent"
+      statistic     = "SampleCount"
+      below         = true
+      threshold     = 5
+      per           = "min_instances"
+      tolerated     = 2
+      periods       = 21
+      missing       = "breaching"
+      needs_someone = true
+    }
+    host_memory = {
+      description = "Memory of a host above 95 percent: the engine is about to be killed."
+      source      = "host"
+      metric      = "mem_used_percent"
+      statistic   = "Maximum"
+      threshold   = 95
+      periods     = 3
+    }
+    host_disk = {
+      description = "Disk of a host above 90 percent: a full one stops downloads, logs and the next start."
+      source      = "host"
+      metric      = "disk_used_percent"
+      statistic   = "Maximum"
+      threshold   = 90
+      periods     = 3
+    }
+    certificate = {
+      description    = "Certificate of the load balancer expires in less than 21 days: it was not renewed."
+      source         = "certificate"
+      metric         = "DaysToExpiry"
+      statistic      = "Minimum"
+      below          = true
+      threshold      = 21
+      periods        = 1
+      period_seconds = 86400
+    }
+    ttft = {
+      description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
+      source      = "engine"
+      metrics     = { part = "over_target", whole = "target_requests" }
+      expression  = "100 * part / whole"
+      statistic   = "Sum"
+      threshold   = 5
+      periods     = 3
+    }
+    waiting_requests = {
+      description = "Queue longer than 1 s at the planned rate: TTFT will pass its target."
+      source      = "engine"
+      metric      = "requests_waiting"
+      statistic   = "Average"
+      threshold   = 1
+      per         = "longest_queue"
+      periods     = 3
+    }
     server_errors = {
       description = "More than 1 percent of the requests are answered with 5xx."
       source      = "entrance"
@@ -105,6 +180,13 @@ locals {
       threshold   = 1
       periods     = 3
     }
-    engine_stalled = { description = "An engine has requests and has made no progress on them for five minutes: it hangs; end its replica.", source = "engine", metric = "stalled_minutes", statistic = "Maximum", threshold = 4, periods = 1 }
+    engine_stalled = {
+      description = "An engine has requests and has made no progress on them for five minutes: it hangs; end its replica."
+      source      = "engine"
+      metric      = "stalled_minutes"
+      statistic   = "Maximum"
+      threshold   = 4
+      periods     = 1
+    }
   }
 }

@@ -8,7 +8,12 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours; health path: of its engines; instances: in the quietest.
   regions = {
-    eastus = { weight = 1000, zones = 2, health_path = "/health", min_instances = 2 }
+    eastus = {
+      weight        = 1000
+      zones         = 2
+      health_path   = "/health"
+      min_instances = 2
+    }
   }
 
   # Instances that serve alike, behind one load balancer. Weight: per mille of all requests; entrance weight: among those
@@ -89,7 +94,12 @@ locals {
       threshold   = 97
       window      = "PT15M"
     }
-    gpu-errors = { description = "The NVIDIA driver reports an error (Xid) in the kernel log of a host.", query = "Syslog | where Facility == \"kern\" and SyslogMessage contains \"NVRM: Xid\" | summarize value = count()", threshold = 0, window = "PT15M" }
+    gpu-errors = {
+      description = "The NVIDIA driver reports an error (Xid) in the kernel log of a host."
+      query       = "Syslog | where Facility == \"kern\" and SyslogMessage contains \"NVRM: Xid\" | summarize value = count()"
+      threshold   = 0
+      window      = "PT15M"
+    }
     unhealthy-hosts = {
       description  = "Fewer hosts answer than the plan needs, for longer than one takes to start."
       query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | where report.healthy == true | summarize value = dcount(Computer)"

@@ -8,7 +8,12 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours; health path: of its engines; instances: in the quietest.
   regions = {
-    francecentral = { weight = 1000, zones = 2, health_path = "/health", min_instances = 1 }
+    francecentral = {
+      weight        = 1000
+      zones         = 2
+      health_path   = "/health"
+      min_instances = 1
+    }
   }
 
   # Instances that serve alike, behind one load balancer. Weight: per mille of all requests; entrance weight: among those
@@ -85,7 +90,13 @@ locals {
 
   # When to ring: what the query finds in the window is beyond the threshold.
   alarms = {
-    no-requests = { description = "No request for an hour: paid for and not used.", query = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize value = sum(toint(report.requests))", operator = "LessThan", threshold = 1, window = "PT1H" }
+    no-requests = {
+      description = "No request for an hour: paid for and not used."
+      query       = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize value = sum(toint(report.requests))"
+      operator    = "LessThan"
+      threshold   = 1
+      window      = "PT1H"
+    }
     unhealthy-hosts = {
       description  = "Fewer hosts answer than the plan needs, for longer than one takes to start."
       query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | where report.healthy == true | summarize value = dcount(Computer)"
