@@ -12,7 +12,7 @@ from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.market import Market
 from advisor.plan.options import rank
 from advisor.plan.problem.values import Infeasible, PurchaseOption
-from advisor.plan.replay.validator import Confirmed
+from advisor.plan.replay.validator import Confirmed, is_preferred
 from advisor.plan.rungs import RungScope, Step, with_regions
 from advisor.plan.solve.simple import preference
 from advisor.plan.solve.solver import load_solver
@@ -275,8 +275,7 @@ def cheaper_of(answer: Reached, below: ReachedRung | None) -> Reached:
         return below
     limits = answer.context.requirements.workload.limits
     limit = (answer.fleet.cheapest or answer.fleet).usd_per_month * (1 + limits.simplicity)
-    is_preferred = preference(below.fleet.solution) < preference(answer.fleet.solution)
-    return below if is_preferred and below.usd_per_month <= limit else answer
+    return below if below.usd_per_month <= limit and is_preferred(below.fleet, answer.fleet) else answer
 
 
 def _why_no_pool(formulation: Formulation, context: PlanningContext) -> str:

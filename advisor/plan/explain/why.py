@@ -24,9 +24,10 @@ from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible, P
 from advisor.plan.remedies import held_to_limits, without_budget
 from advisor.plan.replay.below import at_need
 from advisor.plan.replay.groups import Confirmed, name_of, worst_share
+from advisor.plan.replay.validator import is_preferred
 from advisor.plan.solve.objective import allocation_usd_per_month
 from advisor.plan.solve.scopes import cheapest
-from advisor.plan.solve.simple import preference, simplest
+from advisor.plan.solve.simple import simplest
 from advisor.plan.solve.stage import Formulation
 from advisor.plan.words import short_share_words
 from advisor.reading import OMITTED_AT_DEFAULT
@@ -248,8 +249,8 @@ class _Fleets:
         if self.wins or self.ours is None or self.theirs is None:
             return False
         ours, theirs = self.ours, self.theirs
-        is_preferred = preference(theirs.solution) < preference(ours.solution)
-        return is_preferred and ours.usd_per_month < theirs.usd_per_month <= ours.usd_per_month * (1 + simplicity)
+        costs_little_more = ours.usd_per_month < theirs.usd_per_month <= ours.usd_per_month * (1 + simplicity)
+        return costs_little_more and is_preferred(theirs, ours)
 
 
 class _Case:
@@ -636,7 +637,6 @@ def _line(fleet: Confirmed, is_meant: Callable[[Pool], bool]) -> _Line:
 
 def _most_usd(fleet: Confirmed, rival: Confirmed, most: float) -> float:
     """Highest cost at which a fleet is preferred to a rival; a simpler one may cost *most* times the cheapest."""
-    own, other = preference(fleet.solution), preference(rival.solution)
-    if own < other:
+    if is_preferred(fleet, rival):
         return (rival.cheapest or rival).usd_per_month * most
-    return rival.usd_per_month if own == other else rival.usd_per_month / most
+    return rival.usd_per_month / most if is_preferred(rival, fleet) else rival.usd_per_month

@@ -9,13 +9,13 @@ from advisor.plan.replay.groups import Confirmed, bounded, unproven
 from advisor.plan.replay.headroom import Kind
 from advisor.plan.solve.objective import lower_bound
 from advisor.plan.solve.scopes import scopes
-from advisor.plan.solve.simple import backend_of, complexity, loss_rank, preference, simplest
+from advisor.plan.solve.simple import backend_of, complexity, keeps_running, loss_rank, preference, simplest
 from advisor.plan.solve.stage import formulate
 from advisor.plan.solve.stage import narrowed as narrowed_supply
 from advisor.records import replace
 from advisor.units import A_CENT
 
-__all__ = ["Confirmed", "Kind", "ReplayValidator", "preferred_to"]
+__all__ = ["Confirmed", "Kind", "ReplayValidator", "is_preferred", "preferred_to"]
 
 CAREFUL = 1.2
 """By how much the closed form may ask for more than a replay confirms."""
@@ -30,17 +30,24 @@ class ReplayValidator(FleetSearch):
         """The fleet to prefer of all that cost no more than ``limits.simplicity`` above the cheapest confirmed one.
 
         One with the published weights comes first, then one in the precision that the workload names next; of those in
-        the same precisions the simplest.
+        the same precisions the simplest. What runs is not left for one that costs more.
 
         Args:
             confirmed: the cheapest one; the answer where none is preferred to it.
             most_usd: USD a month that it may cost in any case.
         """
-        simplicity = self._formulation.problem.limits.simplicity
-        if not confirmed.confirmation.reached or not simplicity:
+        if not confirmed.confirmation.reached or not self._formulation.problem.limits.simplicity:
             return confirmed
+        if keeps_running(self.problem, confirmed.solution):
+            running = self.problem.running
+            of_running = (pool for pool in self.problem.pools if running.get(pool.type_in_region))
+            return self.within(self._formulation.of(of_running), self._context).preferred_within(confirmed, most_usd)
+        return self.preferred_within(confirmed, most_usd)
+
+    def preferred_within(self, confirmed: Confirmed, most_usd: float) -> Confirmed:
+        """The same of the question's pools, what runs or not."""
         most = max(most_usd, confirmed.usd_per_month)
-        limit = confirmed.usd_per_month * (1 + simplicity)
+        limit = confirmed.usd_per_month * (1 + self._formulation.problem.limits.simplicity)
         best = self._simplest_below(confirmed, limit)
         return best if best.usd_per_month <= most + A_CENT else self._simplest_below(confirmed, min(limit, most))
 
@@ -55,8 +62,8 @@ class ReplayValidator(FleetSearch):
         cheapest = confirmed.cheapest or confirmed
         limit = min(cheapest.usd_per_month * (1 + self._formulation.problem.limits.simplicity), most_usd)
         able = (other for other in others if other.usd_per_month <= limit)
-        best = min(able, key=_order, default=None)
-        if best is None or not confirmed.confirmation.reached or _order(best)[:3] >= _order(confirmed)[:3]:
+        best = min((other for other in able if is_preferred(other, confirmed)), key=_order, default=None)
+        if best is None or not confirmed.confirmation.reached:
             return None
         whole = self.in_full(best)
         return preferred_to(whole, cheapest) if whole.confirmation.reached else None
@@ -173,6 +180,20 @@ class ReplayValidator(FleetSearch):
 def _order(confirmed: Confirmed) -> tuple[int, int, int, float]:
     """Order in which fleets are preferred that cost little more than the cheapest."""
     return *preference(confirmed.solution), confirmed.usd_per_month
+
+
+def is_preferred(fleet: Confirmed, other: Confirmed) -> bool:
+    """Whether a fleet that costs little more than another one is recommended in its place.
+
+    It is in an earlier precision, or simpler, and does not leave what runs and the other keeps.
+    """
+    if _keeps(other) and not _keeps(fleet):
+        return False
+    return preference(fleet.solution) < preference(other.solution)
+
+
+def _keeps(fleet: Confirmed) -> bool:
+    return keeps_running(fleet.formulation.problem, fleet.solution)
 
 
 def preferred_to(best: Confirmed, cheapest: Confirmed) -> Confirmed:

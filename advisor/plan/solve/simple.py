@@ -37,6 +37,13 @@ def preference(solution: FleetSolution) -> tuple[int, int, int]:
     return loss_rank(solution), *complexity(solution)[:2]
 
 
+def keeps_running(problem: Problem, solution: FleetSolution) -> bool:
+    """Whether something runs today, and a fleet consists of those instance types in their regions."""
+    return bool(problem.running) and all(
+        problem.running.get(allocation.pool.type_in_region) for allocation in solution.allocations
+    )
+
+
 def backend_of(pool: Pool) -> str:
     """Provider, region, accelerator and engine of a pool."""
     return pool.backend or pool.key

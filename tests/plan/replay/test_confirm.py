@@ -394,3 +394,31 @@ def test_one_machine_that_nothing_undercuts_is_proven():
     assert [one.instances for one in found.solution.allocations] == [(1,)]
     assert found.solution.allocations[0].tariff.all_usd_per_hour == cheapest
     assert found.solution.proven
+
+
+@pytest.mark.parametrize(
+    ("running", "kept"),
+    [
+        ({}, "aws/g6e.xlarge"),
+        ({"g6e.xlarge": 9, "g6.xlarge": 99}, "aws/g6e.xlarge"),
+        ({"g6.xlarge": 99}, "aws/g6.xlarge"),
+    ],
+    ids=["nothing", "both", "one"],
+)
+def test_what_runs_is_not_left_for_a_fleet_that_costs_more(running, kept):
+    """Published weights are worth a little more, but no other machines."""
+    offers = [offer("g6e.xlarge", on_demand=1.86), offer("g6.xlarge", on_demand=0.2)]
+    question = asked_of(
+        5.0,
+        limits=Limits(simplicity=3.0),
+        precisions=("bf16", "fp8"),
+        running=tuple(((f"aws/{offers[0].region}/{kind}", "on_demand"), count) for kind, count in running.items()),
+    )
+    formulation, context = posed_of(question, catalog_of(*offers), flat(5.0, Dispersion()), **SHORT)
+    validator = ReplayValidator(formulation, context)
+    cheapest = validator.confirmed()
+
+    found = validator.simplest(cheapest)
+
+    assert {group.pool.instance_type for group in cheapest.solution.allocations} == {"aws/g6.xlarge"}
+    assert {group.pool.instance_type for group in found.solution.allocations} == {kept}
