@@ -16,7 +16,7 @@ from advisor.plan.estate.document import estate_to_json
 from advisor.plan.estate.values import Estate
 from advisor.processes import Spread
 from advisor.records import astuple, replace
-from advisor.report.estate_table import estate_markdown, estate_table, obstacles, totals
+from advisor.report.estate_table import BEYOND_SHARED, conflicts, estate_markdown, estate_table, obstacles
 from advisor.report.price_age import PriceUsed, check_age
 from advisor.units import counted
 
@@ -92,7 +92,4 @@ def _complain(estate: Estate, directory: Path) -> None:
             hint=listed,
         )
     if estate.conflict:
-        lines = totals(estate)[-len(estate.conflict) :]
-        raise NothingFeasible(
-            "not all workloads together keep to what they share", where=str(directory), hint="; ".join(lines)
-        )  # fmt: skip
+        raise NothingFeasible(BEYOND_SHARED, where=str(directory), hint="; ".join(conflicts(estate)))  # fmt: skip

@@ -54,6 +54,7 @@ def generate_estate(language: "Language", asked: dict[str, Any], text: str) -> N
     where, directory = str(asked["plan"]), asked["directory"]
     estate = estate_from_json(text, where)
     refuse_edited(why_not_as_made(text, where), where, "estate", force=asked["force"])
+    _check_limits(estate, where, is_unconfirmed=asked["unconfirmed"])
     texts = _plan_texts(estate, text, asked["plan"])
     plans = {file: read_plan(plan, file) for file, plan in texts.items()}
     for file, plan in texts.items():
@@ -82,6 +83,21 @@ def generate_estate(language: "Language", asked: dict[str, Any], text: str) -> N
         hints = "; ".join(dict.fromkeys(error.hint for _, error in failed if error.hint))
         kind = NotDeployable if any(isinstance(error, NotDeployable) for _, error in failed) else InputError
         raise kind(f"{len(failed)} parts of the estate were not written:\n    {told}", where=where, hint=hints)
+
+
+def _check_limits(estate: Estate, where: str, *, is_unconfirmed: bool) -> None:
+    """Refuse an estate that breaks a limit that its workloads share (NotDeployable), or warn of it as asked."""
+    from advisor.report.estate_table import BEYOND_SHARED, conflicts  # noqa: PLC0415 - help shows without it
+
+    if not estate.conflict:
+        return
+    broken = "; ".join(conflicts(estate))
+    if not is_unconfirmed:
+        hint = (
+            "raise the limit in estate.yaml, and plan the directory again; --unconfirmed writes the code all the same"
+        )
+        raise NotDeployable(f"{BEYOND_SHARED}: {broken}", where=where, hint=hint)
+    click.echo(f"warning: {BEYOND_SHARED}: {broken}", err=True)
 
 
 def _written(

@@ -30,6 +30,7 @@ _SENTENCES = {
     "today USD/month": 15,
 }
 """Columns that wrap, and the characters that they keep."""
+BEYOND_SHARED = "not all workloads together keep to what they share"
 Render = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 
 
@@ -84,12 +85,16 @@ def totals(estate: Estate) -> list[str]:
         for row in estate.workloads
         if row.slower
     ]
-    lines += [
+    return [*lines, *conflicts(estate)]
+
+
+def conflicts(estate: Estate) -> list[str]:
+    """Shared limits that not all workloads together can keep, each with what would do."""
+    return [
         f"{' '.join(filter(None, (use.constraint, use.detail)))}: {use.limit:,g} {use.unit} are too few, "
         f"{use.used:,g} would do"
         for use in estate.conflict
     ]
-    return lines
 
 
 def _today_words(estate: Estate) -> list[str]:

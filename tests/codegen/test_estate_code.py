@@ -720,3 +720,22 @@ def test_a_slice_keeps_its_memory_to_itself():
     files = generate_shared(estates.place("SLICES"), Language.TERRAFORM).files
 
     assert not any("--kv-cache-memory-bytes" in text for text in files.values())
+
+
+def test_an_estate_beyond_a_shared_limit_is_refused_unless_asked_for(plans_of, run_advisor, tmp_path):
+    """Exit 4 with the limit and what would do, as of a single plan that is refused."""
+    plans = plans_of("TURNS")
+    document = json.loads((plans / "estate.json").read_text())
+    use = {"constraint": "max_usd_per_month", "detail": "", "limit": 2000.0, "unit": "USD/month", "used": 2156.78}
+    write_estate(plans, document | {"conflict": [use]})
+    asked = ("generate", "terraform", plans / "estate.json", "--into", tmp_path / "infra")
+    done = run_advisor(*asked)
+
+    assert done.returncode == 4
+    assert "max_usd_per_month: 2,000 USD/month are too few, 2,156.78 would do" in done.stderr
+    assert not (tmp_path / "infra").exists()
+
+    done = run_advisor(*asked, "--unconfirmed")
+    assert done.returncode == 0, done.stderr
+    assert "max_usd_per_month: 2,000 USD/month are too few, 2,156.78 would do" in done.stderr
+    assert (tmp_path / "infra/speech/main.tf").exists()
