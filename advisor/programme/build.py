@@ -27,6 +27,7 @@ from advisor.programme.values import (
     Programme,
     Saving,
     as_billed,
+    not_billed_words,
     total_of,
 )
 from advisor.records import dataclass, field, replace
@@ -78,6 +79,8 @@ class _Builder:
         self._left_out: list[LeftOut] = []
         self._combinations: list[Combination] = []
         self._bill_notes: list[str] = []
+        self._not_billed: set[str] = set()
+        """Ids of combinations that the bill does not name, and is too small to hold."""
         self._replaced: dict[str, str] = {}
         """Id of a combination → type that runs today and that its fleet is without."""
         self._types: dict[str, set[str]] = {}
@@ -91,7 +94,8 @@ class _Builder:
         items.sort(key=lambda item: (item.week, item.payback_months or 0.0, item.id))
         by_id = {combination.id: combination.saving for combination in self._combinations}
         own = [item.saving for item in items if item.saving is not None and not item.counted_in]
-        total = self._within_bill(total_of((*by_id.values(), *own)))
+        beside = [by_id.pop(name) for name in self._not_billed & by_id.keys()]
+        total = total_of((self._within_bill(total_of((*by_id.values(), *own))), *beside))
         hours = sum(item.effort_hours for item in items)
         usd = hours * self._inputs.hourly_rate_usd
         return Programme(
@@ -185,8 +189,13 @@ class _Builder:
     def _as_billed(self, combination: Combination, *, runs_today: bool) -> Combination:
         """The combination, which saves no more than the bill has of it."""
         month = self._inputs.billed
-        taken = sum(other.paid_usd_per_month for other in self._combinations)
+        on_bill = (other for other in self._combinations if other.id not in self._not_billed)
+        taken = sum(other.paid_usd_per_month for other in on_bill)
         left = max(month.usd_per_month - taken, 0.0) if month else 0.0
+        if month is not None and month.of(combination.workload) is None and left < combination.usd_per_month:
+            self._not_billed.add(combination.id)
+            self._bill_notes.append(not_billed_words(combination, month, left, runs_today=runs_today))
+            return combination
         billed, told = as_billed(combination, month, left, runs_today=runs_today)
         self._bill_notes += [told] if told else []
         return billed
@@ -513,8 +522,25 @@ class _Builder:
     def _is_late(self, item: Item) -> bool:
         return item.payback_months is not None and item.payback_months > self._inputs.max_payback_months
 
+    def _plan_words(self, combination: Combination, items: Sequence[Item]) -> Iterator[str]:
+        """Notes on what levers save of each plan of their workload that costs more than they do, and the payback."""
+        work = sum(item.one_off_usd for item in items if item.counted_in == combination.id)
+        for path, plan in self._inputs.plans.items():
+            if plan.fleet is None or is_refused(plan) or plan.workload.get("name") != combination.workload:
+                continue
+            planned = _fleet_usd(plan.fleet)
+            less = planned - combination.usd_per_month
+            if less < A_CENT or abs(planned - combination.paid_usd_per_month) < A_CENT:
+                continue
+            yield (
+                f"{path} costs {planned:,.2f} USD a month: of that {combination.id} saves {less:,.2f}, and its work of "
+                f"{work:,.2f} USD is paid back in {work / less:,.1f} months"
+            )
+
     def _notes(self, items: Sequence[Item]) -> Iterator[str]:
         yield from self._bill_notes
+        for combination in self._combinations:
+            yield from self._plan_words(combination, items)
         yield from filter(None, (_rest_words(combination, items) for combination in self._combinations))
         if any(item.counted_in and item.resources for item in items):
             yield "findings at the cost of serving, or at the same resources as another, are done and not counted again"

@@ -392,6 +392,17 @@ def _paid(combination: Combination, paid: float, least: float) -> Combination:
     )
 
 
+def not_billed_words(combination: Combination, month: BilledMonth, left_usd: float, *, runs_today: bool) -> str:
+    """A bill that neither names a workload nor is enough for it, and what savings are counted from instead."""
+    least, stated = combination.usd_per_month, combination.paid_usd_per_month
+    whose = "today's deployment as stated" if runs_today else "the plan without any of them"
+    return (
+        f"no tag and no endpoint of the bill, of {month.usd_per_month:,.2f} USD a month, is called "
+        f"{combination.workload}, and the {left_usd:,.2f} left on it do not even pay for the plan with all levers "
+        f"({least:,.2f}): it is not on this bill, and savings are of {whose} ({stated:,.2f} USD a month)"
+    )
+
+
 def _unnamed_words(workload: str, month: BilledMonth, against: str, *, runs_today: bool) -> str:
     """Both numbers of a workload that the bill does not name, and what would tell."""
     unnamed = f"no tag and no endpoint of the bill, of {month.usd_per_month:,.2f} USD a month, is called {workload}"

@@ -660,9 +660,31 @@ def test_savings_of_a_plan_that_nobody_pays_are_no_more_than_the_bill(report):
     (note,) = (note for note in programme.notes if note.startswith("no tag and no endpoint"))
     assert "12,000.00" in note
     assert "9,000.00" in note
-    too_little = made(levers=(hypothetical,), billed=billed(50.0))
-    assert not too_little.combinations
-    assert "50.00 that are paid" in too_little.left_out[0].why
+
+
+@pytest.mark.parametrize("usd", [50.0, -50.0])
+def test_a_bill_too_small_for_a_workload_that_it_does_not_name_is_not_its_baseline(report, usd):
+    """It runs elsewhere: savings are as without a bill, with a note, whatever findings there are."""
+    hypothetical = replace(report, current=None, without=replace(report.without, total_usd_per_month=12_000.0))
+    programme = made(levers=(hypothetical,), billed=billed(usd))
+
+    assert programme.total == made(levers=(hypothetical,)).total
+    (note,) = (note for note in programme.notes if note.startswith("no tag and no endpoint"))
+    assert "it is not on this bill, and savings are of the plan without any of them (12,000.00" in note
+
+
+def test_levers_say_what_they_save_of_the_plan_that_is_given(priced):
+    """A plan is cheaper than the one without any lever: its cost, the saving of it and the payback."""
+    report, plan = priced
+    hypothetical = replace(report, current=None, without=replace(report.without, total_usd_per_month=12_000.0))
+    together = report.together.plan.total_usd_per_month
+    cost = replace(plan.fleet.cost, total_usd_per_month=together + 500)
+    dearer = replace(plan, current=None, fleet=replace(plan.fleet, cost=cost))
+    programme = made(levers=(hypothetical,), plans={"plan.json": dearer}, max_payback=1e6)
+
+    (note,) = (note for note in programme.notes if note.startswith("plan.json costs"))
+    assert f"plan.json costs {together + 500:,.2f} USD a month: of that levers/{report.workload} saves 500.00" in note
+    assert "USD is paid back in " in note
 
 
 def test_a_bill_whose_credits_exceed_its_charges_saves_nothing(report):
