@@ -7,7 +7,15 @@ from string import ascii_uppercase
 from advisor.cost import FLEET_LEAVES_OUT
 from advisor.demand.forecast import DAYS, DECLARED, FLAT
 from advisor.performance.groups import PLANNED_BUSY_SHARE
-from advisor.plan.fleet.chosen import LARGEST_RATIO, Confirmation, ConstraintUse, Failure, Fleet, FleetGroup
+from advisor.plan.fleet.chosen import (
+    LARGEST_RATIO,
+    Confirmation,
+    ConstraintUse,
+    Failure,
+    Fleet,
+    FleetGroup,
+    StaticPeak,
+)
 from advisor.plan.problem.formulas import falls
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.solve.stage import by_type_in_region, running_of
@@ -321,6 +329,8 @@ def _static_words(fleet: Fleet) -> Iterator[str]:
     if static is None:
         return
     same = abs(static.saved_ratio) < _SAME
+    if same and _is_static(fleet, static):
+        return
     verb = f"{abs(static.saved_ratio):.0%} {'less' if static.saved_ratio > 0 else 'more'}"
     paid = "as endpoints" if all(group.purchase == PurchaseOption.MANAGED for group in fleet.groups) else "on demand"
     share = static.within_slo_ratio
@@ -330,6 +340,13 @@ def _static_words(fleet: Fleet) -> Iterator[str]:
         f"static peak: within the same limits the fleet's main type alone, {alone}, would be "
         f"{usd(static.compute_usd_per_month)} of compute; the fleet's is {'the same' if same else verb}"
     )
+
+
+def _is_static(fleet: Fleet, static: StaticPeak) -> bool:
+    """Whether a fleet is its own static peak, which the lines on its replay are about."""
+    (group, *others) = fleet.groups
+    is_same_type = (group.instance_type, group.region) == (static.instance_type, static.region)
+    return not others and is_same_type and {static.instances} == set(group.instances)
 
 
 def _balancing_words(fleet: Fleet) -> Iterator[str]:

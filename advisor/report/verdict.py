@@ -9,7 +9,7 @@ from advisor.demand.capped import capped_note, capped_remedy, capped_words
 from advisor.demand.values import DemandInterval
 from advisor.models.model import SERVES_GGUF, ModelFile
 from advisor.plan.doubts import capped_of, falls_short, is_refused, wanted_ratio
-from advisor.plan.fleet.chosen import Failure, Fleet, FleetGroup, QuotaNeed, Spare
+from advisor.plan.fleet.chosen import Confirmation, Failure, Fleet, FleetGroup, QuotaNeed, Spare
 from advisor.plan.problem.limits import Constraint
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import CurrentCost, Plan
@@ -238,7 +238,7 @@ def _closed_loop_words(plan: Plan) -> Iterator[str]:
     """Response time that the rate of concurrent users assumes."""
     if (users := plan.demand.get("closed_loop")) is not None:
         seconds = rounded(users["response_seconds"])
-        yield f"Demand: {users['users']:,g} users, answers as slow as targets ({seconds} s); faster adds load."
+        yield f"Demand: {users['users']:,g} users who wait {seconds} s for an answer; faster answers add load."
 
 
 def _beyond_planned_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
@@ -338,13 +338,16 @@ def _spare_words(fleet: Fleet, within_ratio: float) -> Iterator[str]:
     for spare in fleet.spare:
         of = f" of {count_words(counts[spare.group][-1:])}" if spare.group in counts else ""
         told = f"{spare.instances}{of} × {names.get(spare.group, spare.group)} ({usd(spare.usd_per_month)} a month)"
-        by_reason.setdefault(_why_spare(spare, within_ratio), []).append(told)
+        by_reason.setdefault(_why_spare(spare, within_ratio, fleet.confirmed), []).append(told)
     for why, instances in by_reason.items():
         yield f"Spare: {' and '.join(instances)} beyond the load of the busiest hours, {why}."
 
 
-def _why_spare(spare: Spare, within_ratio: float) -> str:
+def _why_spare(spare: Spare, within_ratio: float, confirmed: Confirmation | None) -> str:
     if (kept := spare.without_within_slo_ratio) is not None:
+        if confirmed is not None and kept >= confirmed.least[0]:
+            same = f"with and without it {ratio_words(kept)} are within the SLO where that is worst"
+            return f"since its replay holds with no margin left: {same}"
         asked = f", and {ratio_words(within_ratio)} with a margin is asked" if kept >= within_ratio else ""
         within = f"{ratio_words(kept)} would be within the SLO where that is worst"
         return f"for the bursts of its replay: without it {within}{asked}"
@@ -484,8 +487,8 @@ def _zone_words(fleet: Fleet) -> Iterator[str]:
             sold = (group.instance_type, group.region)
             most[sold] = max(group.zones, most.get(sold, 0))
     if most:
-        assumed = (f"{name} is sold in {zones} zones of {region}" for (name, region), zones in most.items())
-        yield f"Zones: not verified that {' and '.join(assumed)}."
+        assumed = (f"{name} in {zones} zones of {region}" for (name, region), zones in most.items())
+        yield f"Zones: assumed, not verified: {', '.join(assumed)}."
 
 
 def _place_words(plan: Plan, fleet: Fleet) -> Iterator[str]:

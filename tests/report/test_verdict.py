@@ -53,7 +53,7 @@ def test_the_response_time_that_users_are_counted_at_is_told_in_one_line():
     """The rate of concurrent users assumes answers as slow as the targets; a stated rate has no such line."""
     plan = spot_plan()
     users = replace(plan, demand={**plan.demand, "closed_loop": {"users": 4000.0, "response_seconds": 12.2}})
-    told = "Demand: 4,000 users, answers as slow as targets (12.2 s); faster adds load."
+    told = "Demand: 4,000 users who wait 12.2 s for an answer; faster answers add load."
     assert [line for line in verdict_lines(users) if line.startswith("Demand")] == [told]
     assert f"\n  - {told}\n" in plan_table(users)
     assert len(f"  - {told}") <= 80
@@ -471,6 +471,19 @@ def test_a_cheaper_fleet_with_an_engine_that_is_not_preferred_is_told_so():
     )
 
 
+def test_a_spare_that_no_share_misses_is_not_said_to_raise_one():
+    """The replay has the same least share with it and without: the words do not claim that it helps."""
+    group = make_group()
+    fleet = make_fleet(group, spare=(Spare(group.name, 1, "replay", 8.32, 0.991),))
+    confirmed = replace(fleet.confirmed, within_slo_ratio=0.991)
+    (told,) = (
+        line for line in verdict_lines(make_plan(replace(fleet, confirmed=confirmed))) if line.startswith("Spare")
+    )
+
+    assert "with and without it 99.1% are within the SLO where that is worst" in told
+    assert "without it 99.1% would" not in told
+
+
 def test_zones_of_a_type_are_doubted_once():
     """Groups of a type in a region that are thought to be in two and in three of its zones: the larger number."""
     groups = [
@@ -480,7 +493,7 @@ def test_zones_of_a_type_are_doubted_once():
 
     assert (
         lines_of(make_plan(make_fleet(*groups)))["Zones"]
-        == "Zones: not verified that g6e.xlarge is sold in 3 zones of us-east-1."
+        == "Zones: assumed, not verified: g6e.xlarge in 3 zones of us-east-1."
     )
 
 
@@ -589,7 +602,7 @@ def test_the_verdict_ends_with_the_quotas_to_raise(limit, told):
 
 def test_zones_that_no_source_lists_are_not_claimed():
     """An assumed zone is said to be one; a verified one is not mentioned."""
-    assert "g6e.xlarge is sold in 3 zones of us-east-1" in lines_of(spot_plan())["Zones"]
+    assert "not verified: g6e.xlarge in 3 zones of us-east-1" in lines_of(spot_plan())["Zones"]
     assert "Zones" not in lines_of(mixed_plan())
 
 
