@@ -180,8 +180,11 @@ def _explain(
     named = [] if asked.instance_type is None else [asked.instance_type]
     if asked.changes is not None:
         types = types_priced(asked.changes) | set(named)
+        changed, catalog_then, changes = what_if(
+            question, catalog, asked.changes, named
+        )  # refused before it is planned
         before = plan_question(question, catalog_of_question(question, catalog, types), model=model)
-        question, catalog, changes = what_if(question, catalog, asked.changes, named)
+        question, catalog = changed, catalog_then
         plan = plan_question(question, catalog, model=model)
         difference = compare(changes, before, plan)
     question = routed_as(plan, question)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
+from advisor.cli import explain
 from advisor.demand.lengths import declared_demand, with_token_lengths
 from advisor.demand.values import DemandProfile
 from advisor.demand_sources import measure_demand
@@ -63,6 +64,12 @@ def test_what_survives_without_being_stated_is_shown_as_it_holds(limits, before)
         ("input_tokens=400", lambda one: one.demand.tokens.mean_input_tokens(), 400),
         ("output_tokens=2x", lambda one: one.demand.longest_request_tokens, 1200),
         ("purchase=spot+on_demand", lambda one: one.workload.purchase, (Purchase.SPOT, Purchase.ON_DEMAND)),
+        ("purchase=[on_demand]", lambda one: one.workload.purchase, (Purchase.ON_DEMAND,)),
+        (
+            "demand=2x,purchase=[spot, on_demand]",
+            lambda one: one.workload.purchase,
+            (Purchase.SPOT, Purchase.ON_DEMAND),
+        ),
         ("precisions=fp8+int4", lambda one: one.workload.precisions, ("fp8", "int4")),
         ("providers=aws+gcp", lambda one: one.workload.providers, ("aws", "gcp")),
         ("regions=us-east-1", lambda one: one.workload.regions, ("us-east-1",)),
@@ -89,7 +96,9 @@ def test_a_key_changes_what_it_says(text, read, expected):
     question, _, changes = what_if(asked(regions=("us-west-2",)), CATALOG, text)
 
     assert read(question) == pytest.approx(expected) if isinstance(expected, float) else read(question) == expected
-    assert [change.key for change in changes] == [context.split("=")[0] for context in text.split(",")]
+    assert [change.key for change in changes] == [
+        context.split("=")[0] for context in text.split(",") if "=" in context
+    ]
     assert all(change.before != change.after for change in changes)
 
 
@@ -173,6 +182,13 @@ def test_a_change_that_cannot_be_read_is_refused(text, message, hint):
         what_if(asked(), CATALOG, text)
     assert hint in caught.value.hint
     assert "--what-if" in caught.value.where
+
+
+def test_settings_are_read_before_anything_is_planned(monkeypatch):
+    """A typo does not cost the time of a plan."""
+    monkeypatch.setattr(explain, "plan_question", lambda *_, **__: pytest.fail("planned"))
+    with pytest.raises(InputError, match="unknown value 'spott'"):
+        explain._explain(None, asked(), CATALOG, shipped_model(), explain._Asked(changes="purchase=spott"))
 
 
 @pytest.mark.parametrize(

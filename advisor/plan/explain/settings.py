@@ -1,7 +1,7 @@
 """Settings of a plan's question that can be asked otherwise: how each is changed, by an amount or factor, and shown."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -439,7 +439,7 @@ def _plain_text(value: Any) -> str:  # noqa: ANN401 - any field
 
 
 def _field(value: str, name: str) -> Field:
-    """A value as it would stand in the workload file; a list is joined by ``+``."""
+    """A value as it would stand in the workload file; a list is joined by ``+``, or in brackets as in YAML."""
     return Field(_node(value), name, Path())
 
 
@@ -449,11 +449,13 @@ def _mapping(entries: Mapping[str, str], name: str) -> Field:
 
 
 def _node(value: str) -> yaml.Node:
-    return _sequence(value) if "+" in value else _scalar(value)
+    if value.startswith("[") and value.endswith("]"):
+        return _sequence(value[1:-1].split(","))
+    return _sequence(value.split("+")) if "+" in value else _scalar(value)
 
 
-def _sequence(value: str) -> yaml.Node:
-    items = [_scalar(item) for item in value.split("+")]
+def _sequence(values: Iterable[str]) -> yaml.Node:
+    items = [_scalar(value.strip()) for value in values]
     return yaml.SequenceNode("tag:yaml.org,2002:seq", items, start_mark=_START)
 
 

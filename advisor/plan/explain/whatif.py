@@ -4,6 +4,7 @@ A value is written as in the workload file and read by the same code; a list is 
 and prices also take ``2x``, ``+30%`` and ``-20%`` of what they are.
 """
 
+import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
@@ -108,6 +109,10 @@ class WhatIf:
     """After ÷ before."""
 
 
+_OUTSIDE_LISTS = re.compile(r",(?![^\[\]]*\])")
+"""Commas between settings."""
+
+
 def what_if(
     question: PlanRequest, catalog: Catalog, text: str, named: Collection[str] = ()
 ) -> tuple[PlanRequest, Catalog, tuple[Change, ...]]:
@@ -160,13 +165,13 @@ def compare(changes: tuple[Change, ...], before: Plan, after: Plan) -> WhatIf:
 
 
 def _settings(text: str) -> Iterator[tuple[str, str]]:
-    for setting in text.split(","):
+    for setting in _OUTSIDE_LISTS.split(text):
         key, equals, value = (part.strip() for part in setting.partition("="))
         if not (key and equals and value):
             raise InputError(
                 f"'{setting.strip()}' is not a key=value",
                 where="--what-if",
-                hint="write it as slo.tpot_p95=30ms,demand=2x; a list as purchase=spot+on_demand",
+                hint="write it as slo.tpot_p95=30ms,demand=2x; a list as purchase=spot+on_demand or [spot, on_demand]",
             )
         yield key, value
 
