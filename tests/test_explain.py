@@ -55,6 +55,15 @@ def test_an_empty_name_is_an_unknown_type(folder, run_advisor):
     assert "--why: unknown instance type: ''" in done.stderr
 
 
+def test_an_accelerator_is_answered_with_its_types(folder, run_advisor):
+    """Whoever asks about L40S learns which types have it."""
+    done = run_advisor("explain", "plan.json", "--why", "l40s", cwd=folder)
+
+    assert done.returncode == 1
+    assert "it is an accelerator: name one of its types, " in done.stderr
+    assert "g6e.xlarge" in done.stderr
+
+
 @pytest.mark.sampled(3)
 def test_a_type_that_is_sold_at_an_unknown_price_is_explained_in_words(folder, run_advisor):
     """It is neither said to be too dear nor to be unable to serve; its rejection says what would lift it."""

@@ -13,7 +13,7 @@ from advisor.candidates import Matches, Rejection
 from advisor.catalog import Catalog
 from advisor.catalog.values import Offer, Purchase
 from advisor.errors import InputError
-from advisor.names import suggestion
+from advisor.names import normalised, suggestion
 from advisor.performance.groups import limit_words
 from advisor.plan.choosing import in_every_layout, likely_fleet, recommended_fleet
 from advisor.plan.explain.obstacles import Obstacle, lifted_by_share, obstacles_of
@@ -195,9 +195,8 @@ def _check_names(catalog: Catalog, instance_type: str, region: str | None) -> No
     providers = [provider for provider, name in catalog.instance_types if name == instance_type]
     if not providers:
         types = [name for _, name in catalog.instance_types]
-        raise InputError(
-            f"unknown instance type: '{instance_type}'", where="--why", hint=suggestion(instance_type, types)
-        )  # fmt: skip
+        hint = _types_with(catalog, instance_type) or suggestion(instance_type, types)
+        raise InputError(f"unknown instance type: '{instance_type}'", where="--why", hint=hint)
     regions = [name for provider in providers for name in catalog.regions_of(provider)]
     if region is not None and region not in regions:
         raise InputError(
@@ -207,6 +206,18 @@ def _check_names(catalog: Catalog, instance_type: str, region: str | None) -> No
     if region is not None and region not in sold:
         hint = f"sold in {', '.join(sorted(sold))}" if sold else "no region is known that sells it"
         raise InputError(f"{instance_type} is not sold in {region}", where="--region", hint=hint)
+
+
+def _types_with(catalog: Catalog, accelerator: str) -> str:
+    """Instance types that are sold with an accelerator, or with any whose name begins so; "" where none are."""
+    sold = {(offer.provider, offer.instance_type) for offer in catalog.offers}
+    meant = normalised(accelerator)
+    names = {
+        machine.name
+        for key, machine in catalog.instance_types.items()
+        if meant and key in sold and normalised(machine.accelerator).startswith(meant)
+    }
+    return f"it is an accelerator: name one of its types, {', '.join(sorted(names))}" if names else ""
 
 
 _PARTS_OF_A_RISE = (1.0, 0.5, 0.25)
