@@ -21,7 +21,7 @@ def command(source: Path, output_format: str, wide: bool, output: Path | None) -
 
     Give the output of `terraform show -json` (- for standard input), a directory that holds it as plan.json, or a
     directory that `advisor generate terraform` or `advisor generate pulumi` wrote. An unknown price is null and not in
-    the total; what has no accelerator (load balancers, keys, logs) is counted and not priced.
+    the total; what has no accelerator (load balancers, keys, logs) is not priced, and counted in Terraform plans alone.
     """
     from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without them
     from advisor.cli.price_table import price_table  # noqa: PLC0415

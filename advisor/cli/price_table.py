@@ -80,6 +80,11 @@ def _sentences(project: Project) -> Iterator[_Sentence]:
         yield _plain(
             f"instances of the busiest hours, the fewest nodes of a pool, on demand or spot: {alone} in the plan alone"
         )
+    if project.kind == CODE:
+        yield _plain(
+            "load balancers, keys, logs and whatever else has no accelerator are not counted in code, and not in the "
+            "total: `advisor explain PLAN --cost` has every line of the plan's"
+        )
     yield from _hour_sentences(project)
     if now.unknown:
         yield _plain(f"not known, and not in the total: {', '.join(now.unknown)}")

@@ -740,6 +740,7 @@ def test_a_plan_of_terraform_has_the_hours_of_the_record_beside_it(price, tmp_pa
     (tmp_path / "infra/plan.json").write_text(document)
     (tmp_path / "elsewhere.json").write_text(document)
     (end,) = re.findall(r"; \S+ by the hours of its plan", by_code)
+    assert "`advisor explain PLAN --cost` has every line of the plan's" in by_code
     hours = by_code[by_code.index("hours of the plan, with starts and stops") :]
     for source in ("infra", "infra/plan.json"):
         out = price(source)[1]
