@@ -358,7 +358,8 @@ def _of_own_machines(market: Market, fleet: Confirmed) -> Confirmed:
 def _in_other_layouts(market: Market, fleet: Confirmed) -> Confirmed:
     """A fleet, or a cheaper one of the same machines in layouts that others beat by the closed form alone.
 
-    That is looked for where a replay asks for more than the closed form of the fleet, and not in haste.
+    That is looked for where a replay asks for more than the closed form of the fleet, and not in haste: among layouts
+    that cost little more by that form too, of which a replay may ask for less.
     """
     holds_short = not fleet.confirmation.reached or fleet.confirmation.headroom_factor <= 1
     if holds_short or not market.context.effort.in_full:
@@ -368,7 +369,7 @@ def _in_other_layouts(market: Market, fleet: Confirmed) -> Confirmed:
     own = every.of(pool for pool in every.problem.pools if pool.type_in_region in types_in_region)
     planned = {pool.key for pool in market.formulation.problem.pools}
     usd = usd_alone(own.problem)
-    if not any(usd[key] < fleet.usd_per_month - A_CENT for key in usd.keys() - planned):
+    if not any(usd[key] < fleet.usd_per_month * NEAR_RATIO for key in usd.keys() - planned):
         return fleet
     return _if_cheaper(fleet, market.validator.within(own, market.context).confirmed(fleet, refined=True))
 

@@ -142,6 +142,19 @@ def test_a_tighter_limit_never_costs_less(limit, sold, demand):
         assert tighter >= WITHIN * looser, costs
 
 
+def test_a_layout_that_costs_little_more_by_the_closed_form_is_tried_too():
+    """Half of the machines on demand, which forced the lower precision, once cost less than none: 25 hold, not 32."""
+    sold = [offer("g4dn.xlarge", "us-east-1", 0.4, 0.12), offer("g5.xlarge", "us-east-1", 0.4, 0.24)]
+    demand = 9.605414225447605, Dispersion(8.0, 30.0)
+    limits = replace(LOOSE, zones=2, survive=Survive.ZONE)
+    loose, tight = (
+        usd(sold, demand, limits=replace(limits, on_demand_base_ratio=share), purchase=(ON_DEMAND, SPOT))
+        for share in (0.0, 0.3)
+    )
+
+    assert loose < 0.9 * tight
+
+
 @pytest.mark.sampled(3)
 @few
 @given(
