@@ -56,12 +56,7 @@ def plan_of(asked, catalog, profile=None):
     """The plan, with the demand's profile where one is given."""
     model = find_model(asked.model_reference)
     demand = measure_demand(asked, model, catalog, None)
-    rate = demand.requests_per_second
-    if profile is not None and profile.requests_per_minute.any():
-        rates = profile.requests_per_minute / 60
-        rate = replace(rate, mean=float(rates.mean()), peak=float(rates.max()))
-    demand = replace(demand, profile=profile, requests_per_second=rate)
-    return plan_question(PlanRequest(asked, model, demand), catalog)
+    return plan_question(PlanRequest(asked, model, replace(demand, profile=profile)), catalog)
 
 
 def test_the_total_is_the_sum_of_its_parts():

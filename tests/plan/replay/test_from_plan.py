@@ -47,7 +47,8 @@ def test_groups_that_serve_alike_in_a_region_are_one_target():
 
 def test_an_instance_is_billed_after_its_last_hour_as_long_as_in_the_plan():
     """The replay of a plan counts the minutes of a stop that the plan pays for and the schedule allows."""
-    asked = workload(purchase=(Purchase.ON_DEMAND,), instance_types=("g6e.xlarge",))
+    stated = DeclaredDemand(20, 40, 800, 200)
+    asked = workload(purchase=(Purchase.ON_DEMAND,), instance_types=("g6e.xlarge",), demand=stated)
     catalog = load_catalog()
     plan = plan_of(asked, catalog, week_of_days(40.0))
     (scheduled,) = plan.fleet.scaling.schedule
