@@ -54,7 +54,10 @@ class Replacement:
             *(f"retires: {words}, beside the new ones until `--cut-over finish`" for words in self.retires),
             *(f"new: {words}" for words in self.new),
             *(f"replaces: {before} → {after}" for before, after in self.replaced),
-            *(f"resizes: {before} → {after}" for before, after in self.resized),
+            *(
+                f"resizes: {before} → {after}" if before != after else f"runs in other hours: {after}"
+                for before, after in self.resized
+            ),
             *filter(None, (self.cache,)),
             self._file_words,
         )

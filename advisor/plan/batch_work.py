@@ -8,7 +8,6 @@ planned rate of the open hours with the least capacity, all to one level, until 
 Only the first of the open hours may be raised, so that machines are added for few hours and idle ones do the rest.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -220,7 +219,7 @@ def kept_beside(question: PlanRequest, fill: Fill) -> tuple[float, ...]:
     beside = question.demand.beside
     if beside is None or not fill.takes_more:
         return (0.0,)
-    idle = float(math.floor(beside.run.items * fill.idle_items / fill.items))
+    idle = float(round(beside.run.items * fill.idle_items / fill.items))
     return (0.0, idle) if idle else (0.0,)
 
 

@@ -35,9 +35,11 @@ def price_words(fleet: Fleet) -> Iterator[str]:
     for decides in (True, False):
         doubts = [doubt for doubt in fleet.doubtful_prices if doubt.decides is decides]
         if doubts:
-            told = " and ".join(_doubt_words(fleet, doubt) for doubt in doubts)
-            verb = "is" if len(doubts) == 1 else "are"
-            yield f"Price: {told} {verb} in doubt{_decided(fleet, doubts) if decides else _undecided(fleet, doubts)}."
+            # Groups that differ by their layout alone have one price.
+            told = list(dict.fromkeys(_doubt_words(fleet, doubt) for doubt in doubts))
+            verb = "is" if len(told) == 1 else "are"
+            effect = _decided(fleet, doubts) if decides else _undecided(fleet, doubts)
+            yield f"Price: {' and '.join(told)} {verb} in doubt{effect}."
 
 
 def _doubt_words(fleet: Fleet, doubt: DoubtfulPrice) -> str:
@@ -69,7 +71,8 @@ def _decided(fleet: Fleet, doubts: Sequence[DoubtfulPrice]) -> str:
 
 def _holds_words(doubts: Sequence[DoubtfulPrice]) -> str:
     """Prices up to which the fleet is the cheapest and within its budget."""
-    below = [price_usd(price) for doubt in doubts if math.isfinite(price := doubt.holds_below_usd_per_hour)]
+    prices = [price for doubt in doubts if math.isfinite(price := doubt.holds_below_usd_per_hour)]
+    below = dict.fromkeys(map(price_usd, prices))
     cost = "it costs" if len(doubts) == 1 else "they cost"
     return f"The answer holds while {cost} less than {' and '.join(below)} an hour"
 

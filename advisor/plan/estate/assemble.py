@@ -176,12 +176,13 @@ def _machines(
 
 
 def _why_not_shared(parts: Sequence[Part], shares: Shares, terms: Terms) -> str:
-    """Reason, in numbers, why nothing is shared; "" where accelerators that are not cut are not to be shared."""
-    if terms.sharing not in (Sharing.MPS, Sharing.ALL):
+    """Reason, in numbers, why nothing is shared; "" where nothing asks for it, which slices, the default, do not."""
+    seated = [part for part in parts if part.seating is not None]
+    is_asked = terms.sharing in (Sharing.MPS, Sharing.ALL)
+    if not is_asked and (terms.sharing is Sharing.NONE or len(seated) < _FEWEST_TOGETHER):
         return ""
     if shares.excess:
         return "the shared limits hold not even the fleets apart"
-    seated = [part for part in parts if part.seating is not None]
     if len(seated) < _FEWEST_TOGETHER:
         return f"{len(seated)} of {counted(len(parts), 'workload')} can have a part of an accelerator, on demand"
     own = math.fsum(part.usd_of_machines for part in seated)

@@ -393,6 +393,8 @@ def test_why_nothing_is_shared_is_said_with_numbers(tmp_path):
     (directory / "w1.yaml").unlink()
     lone = plan_estate(directory).estate.not_shared
     assert re.fullmatch(r"[01] of 1 workload can have a part of an accelerator, on demand", lone)
+    (directory / "estate.yaml").write_text("sharing: mig\n")
+    assert plan_estate(directory).estate.not_shared == ""
     (directory / "estate.yaml").write_text("sharing: none\n")
     assert plan_estate(directory).estate.not_shared == ""
 
