@@ -58,6 +58,8 @@ from advisor.units import MS_PER_SECOND, ROUNDING, milliseconds, rounded_up
 from advisor.workload.kinds import UNITS, unplanned_graph
 from advisor.workload.values import Slo
 
+_FACTOR_STEPS = 1_000
+"""Real-time factors are told in thousandths."""
 BISECTIONS = 30
 """Halvings of a bracket: to 1e-7 of a rate, whose logarithm is halved in it."""
 NEWTON_STEPS = 8
@@ -561,14 +563,16 @@ def too_slow(replica: Replica, requirements: Requirements) -> Shortfall:
     floor, target = float(alone_ms[decisive]), float(limits_ms[decisive])
     named = f"latency p{100 * slo.within_ratio:.4g} is {milliseconds(rounded_up(floor))}"
     factor = slo.real_time_factor
-    of_recording = "" if factor is None or target == slo.latency_ms else _of_recording(factor, target)
+    of_recording = "" if factor is None or target == slo.latency_ms else _of_recording(factor, target, floor)
     reason = f"{named} with no other load, {milliseconds(target)} wanted{of_recording}"
     return Shortfall("slo_latency", "ms", target, floor, reason)
 
 
-def _of_recording(factor: float, target_ms: float) -> str:
-    """Recording whose factor is the target, in words."""
-    return f" ({factor:g} × a recording of {milliseconds(target_ms / factor)})"
+def _of_recording(factor: float, target_ms: float, floor_ms: float) -> str:
+    """Recording that decides, and the least factor of it that is kept, in words."""
+    recording_ms = target_ms / factor
+    least = math.ceil(floor_ms / recording_ms * _FACTOR_STEPS) / _FACTOR_STEPS
+    return f" ({factor:g} × a recording of {milliseconds(recording_ms)}, which decides; {least:g} × is kept)"
 
 
 def _of_a_replica(replica: Replica, tokens: TokenHistogram) -> TokenHistogram:
