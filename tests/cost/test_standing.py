@@ -62,9 +62,9 @@ def test_google_charges_a_gateway_by_the_hours_of_machines():
     assert instance_hour_usd(CATALOG, "aws", "us-east-1") == 0
 
 
-def test_azure_evaluates_eleven_rules_on_logs():
+def test_azure_evaluates_twelve_rules_on_logs():
     """A rule that is evaluated every five minutes is 1.50 USD a month."""
-    assert resources("azure", "eastus")["log_alarm"] == (11, 16.5)
+    assert resources("azure", "eastus")["log_alarm"] == (12, 18.0)
 
 
 @given(st.floats(0.0, 100), st.sampled_from([("aws", "us-east-1"), ("azure", "eastus"), ("gcp", "us-central1")]))
