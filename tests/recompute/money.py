@@ -349,7 +349,7 @@ def resources(provider, hosts, services, machine_hours):
         return {**units, "kms_key": 1, "alarm": alarms + 7 * more_endpoints}
     if provider == "gcp":
         return {**units, "alarm": 5 + 5 * groups if hosts else 6}
-    alarms, log_alarms = (1, 11) if hosts else (3, 3)
+    alarms, log_alarms = (1, 12) if hosts else (3, 3)
     units |= {"log_alarm": log_alarms + 2 * more_endpoints, "alarm": alarms + 2 * more_endpoints}
     with_it = {"entrance_disk": 2} if hosts else {"load_balancer": HOURS_A_MONTH}
     return {**units, **with_it, ("entrance" if hosts else "container_entrance"): 2 * HOURS_A_MONTH}
