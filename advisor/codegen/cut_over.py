@@ -1,7 +1,7 @@
 """Cut-over in stages, and runs that are refused: what a plan no longer has runs on until its successor serves.
 
-What is only added waits in the same stages where the entrance would send it requests before it answers, or where what
-served before gets smaller for it.
+What is only added or only grows waits in the same stages where the entrance would send it requests before it answers,
+or where what served before gets smaller for it.
 
 ::
 
@@ -192,9 +192,10 @@ def rollout_of(stack: Stack, root: str, former: Former, language: Language = Lan
         return Rollout(planned, rollout.renamed)
     is_last = former.stage is Stage.FINISH
     starts_new = former.stage is Stage.SHIFT or (is_last and not (rollout.retiring and kept.moves(rollout)))
-    if starts_new and rollout.new and not (goes_on or former.force):
+    if starts_new and rollout.awaited and not (goes_on or former.force):
+        lack = "nothing is there yet that could take the requests" if rollout.new else "not all of them are there yet"
         raise InputError(
-            f"{words(rollout.new)}: nothing is there yet that could take the requests",
+            f"{words(rollout.new or rollout.awaited)}: {lack}",
             where=f"--cut-over {former.stage}",
             hint="run without --cut-over and apply first; --force sends them there in the apply that makes it",
         )
@@ -254,7 +255,7 @@ def staged(stack: Stack, rollout: Rollout) -> Stack:
     paid = at_paid_prices(stack, runs.groups)
     planned_usd = sum(group.usd_per_month for group in stack.groups)
     beyond = None if paid is None else round(sum(group.usd_per_month for group in paid) - planned_usd, 2)
-    checked = rollout.new or stack.groups[:1]
+    checked = rollout.awaited or stack.groups[:1]
     # Groups that come or go and answer for one backend with others, which gives each instance its share.
     counts = Counter(group.backend for group in runs.groups)
     moving = (*rollout.retiring, *rollout.new) if kept.is_spread_over_backends(runs) else ()

@@ -93,7 +93,7 @@ _NO_FALLBACK = (
     "over at once (NAME: of the output instance_group_names); the next apply takes that back"
 )
 _RETIRES = "groups that the plan no longer has run on beside it"
-_REWORKED = "what serves runs at its full size until each of its instances runs as planned"
+_CHANGED = "what serves keeps its size until each instance runs as planned"
 _ADDED = "what the plan adds gets no requests before it serves"
 _ADDED_TO_BACKEND = "what served before keeps its size until what the plan adds serves"
 _ADDRESSES = {"eks": _GATEWAY, "eks-karpenter": _GATEWAY, "gke": _GATEWAY, "aks": _GATEWAY, "kubernetes": _GATEWAY}
@@ -151,7 +151,7 @@ def _facts(stack: Stack, cut_over: CutOver) -> dict[str, Any]:
     is_used = any(group.key in cut_over.members for group in cut_over.new)
     without_fallback = _without_fallback(stack)
     unmoved = [_MEMBERS] if cut_over.members else []
-    subject = "the new ones" if cut_over.new else "those that stay"
+    subject = "the new ones" if cut_over.new else "those that stay" if cut_over.retiring else "all instances"
     outcome = _LEAVES if is_used else _UNUSED if cut_over.new else _AT_FULL_SIZE
     return {
         "cut_over": cut_over,
@@ -174,7 +174,7 @@ def _topic(cut_over: CutOver) -> str:
     if cut_over.retiring:
         return _RETIRES
     if not cut_over.new:
-        return _REWORKED
+        return _CHANGED
     shares_backend = all(group.key in cut_over.members for group in cut_over.new)
     return _ADDED_TO_BACKEND if shares_backend else _ADDED
 

@@ -48,7 +48,7 @@ def joint(rollout: Rollout) -> Deployed:
         )
     )
     if is_spread_over_backends(planned):
-        weighted = _by_members(weighted, {group.backend for group in (*rollout.retiring, *rollout.new)})
+        weighted = _by_members(weighted, {group.backend for group in (*rollout.retiring, *rollout.awaited)})
     groups = weighted
     if planned.target in _UNSCALED:
         groups = tuple(group.at_all_hours(group.instances) if group.weight == 0 else group for group in weighted)

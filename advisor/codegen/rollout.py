@@ -103,11 +103,29 @@ class Rollout:
         return {self.renamed.get(group.key, group.key): group for group in groups}
 
     @property
+    def growing(self) -> tuple[ComputeGroup, ...]:
+        """Groups that go on with more instances while another gets smaller: what it carried is theirs to take over."""
+        kept = [group for group in self.planned.groups if group.key in self.former]
+        changes = [_more_instances(group, self.former[group.key]) for group in kept]
+        fewest = [min(by_group) for by_group in zip(*changes, strict=True)]
+        return tuple(
+            group
+            for group, more in zip(kept, changes, strict=True)
+            if any(less < 0 < count for less, count in zip(fewest, more, strict=True))
+        )
+
+    @property
     def hands_over(self) -> bool:
-        """Whether groups come while one that goes on gets smaller: what it carried is theirs to take over."""
+        """Whether groups come or grow while one that goes on gets smaller: what it carried is theirs to take over."""
         former = self.former
-        less = (_carries_less(group, former[group.key]) for group in self.planned.groups if group.key in former)
-        return bool(self.new) and any(less)
+        kept = (group for group in self.planned.groups if group.key in former)
+        has_less = any(min(_more_instances(group, former[group.key])) < 0 for group in kept)
+        return bool(self.growing) or (bool(self.new) and has_less)
+
+    @property
+    def awaited(self) -> tuple[ComputeGroup, ...]:
+        """Groups that are to take requests over and do not have all their instances yet."""
+        return (*self.new, *self.growing)
 
     @property
     def reworked(self) -> tuple[ComputeGroup, ...]:
@@ -280,14 +298,16 @@ def grows(group: ComputeGroup, former: ComputeGroup) -> bool:
     return any(size_at(group.sizes_by_minute, at) > size_at(former.sizes_by_minute, at) for at in minutes)
 
 
-def _carries_less(group: ComputeGroup, former: ComputeGroup) -> bool:
-    """Whether a group has fewer instances for the requests of before, in its busiest hours or in its quietest."""
+def _more_instances(group: ComputeGroup, former: ComputeGroup) -> tuple[float, float]:
+    """Instances beyond those for the requests of before, in the busiest hours and in the quietest; below 0: fewer."""
     if group.is_serverless or (group.instance_type, group.instances, group.min_instances) == (
         former.instance_type,
         former.instances,
         former.min_instances,
     ):
-        return False
+        return 0.0, 0.0
     needed = former.requests_per_second_per_instance / group.requests_per_second_per_instance
-    sizes = ((group.instances, former.instances), (group.min_instances, former.min_instances))
-    return any(count < round(before * needed, 6) for count, before in sizes)
+    return (
+        group.instances - round(former.instances * needed, 6),
+        group.min_instances - round(former.min_instances * needed, 6),
+    )

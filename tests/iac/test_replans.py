@@ -155,6 +155,8 @@ ONE_ADDRESS = ("gcp-mig", "azure-vm-scale-set", "container-apps")
 """Targets whose regions each have an address that outlives whatever stands behind it."""
 STEADY = {"instances": (3, 3)}
 TWO_KINDS = "two kinds"
+MORE_OF_ONE = "two kinds, more of one"
+KINDS = (TWO_KINDS, MORE_OF_ONE)
 ANOTHER_REGION = "another region"
 ANOTHER_TYPE = "another type"
 SPOT_BESIDE = "spot beside"
@@ -180,6 +182,7 @@ SHAPES: Mapping[str, tuple[Mapping[str, Any], Policy]] = {
     ANOTHER_TYPE: (STEADY, Policy.STATIC),
     ANOTHER_REGION: (STEADY, Policy.STATIC),
     TWO_KINDS: (STEADY, Policy.STATIC),
+    MORE_OF_ONE: (STEADY, Policy.STATIC),
     SPOT_BESIDE: (STEADY, Policy.STATIC),
     WITHOUT_GPU: (STEADY, Policy.STATIC),
     NO_GPU: (STEADY, Policy.STATIC),
@@ -225,7 +228,7 @@ IMPOSSIBLE = {
     ("sagemaker", "another engine"): "has SGLang for newer accelerators alone",
     **{
         ("ibm-vpc", shape): "has one group that requests go to, in one region, and by the clock"
-        for shape in ("reactive", "spot", SPOT_BESIDE, SCHEDULED_SPOT, ANOTHER_REGION, ONE_REGION_MORE, TWO_KINDS)
+        for shape in ("reactive", "spot", SPOT_BESIDE, SCHEDULED_SPOT, ANOTHER_REGION, ONE_REGION_MORE, *KINDS)
     },
     ("ibm-vpc", "another engine"): "serves with vLLM alone",
     ("ibm-vpc", OTHER_ZONES): "has no zones of its own in the plan",
@@ -239,6 +242,7 @@ def neighbours() -> Iterator[tuple[str, str, str]]:
     pairs += [("scheduled", "reactive"), (TWO_KINDS, ANOTHER_REGION), (WITHOUT_GPU, NO_GPU)]
     pairs += [(SCHEDULED_SPOT, "scheduled"), (SCHEDULED_SPOT, SPOT_BESIDE), ("one instance", TWO_KINDS)]
     pairs += [
+        KINDS,
         (IN_SLICES, ANOTHER_TYPE),
         (ONE_REGION_MORE, ANOTHER_REGION),
         (ONE_REGION_MORE, TWO_KINDS),
@@ -376,6 +380,13 @@ def reserved(variables, key, capacity_reservation="a", disk_encryption_set="a", 
     }
 
 
+def smaller(before: Rollout, after: Rollout) -> list[str]:
+    """Keys of groups that an apply makes smaller while others come or grow."""
+    former, now = ({group.key: group.instances for group in joint(rollout).groups} for rollout in (before, after))
+    less = [key for key, instances in now.items() if instances < former.get(key, 0)]
+    return less if any(instances > former.get(key, 0) for key, instances in now.items()) else []
+
+
 def colliding(planned: Mapping[str, Any]) -> list[str]:
     """Addresses of what would be made before its namesake goes, in the same place."""
     places = ("name", "resource_group_name", "location", "loadbalancer_id", "region", "target_resource_id")
@@ -438,6 +449,9 @@ def plan_of(place: Place, shape: str) -> Plan:
         IN_SLICES: [place.sliced or {}],
         ONE_REGION_MORE: [{}, {"region": place.another_region}],
     }.get(shape, [{}])
+    if shape == MORE_OF_ONE:
+        few, many = ({"instances": (count, count), "request_shares": (count / 6,) * 2} for count in (1, 5))
+        more = [few, {**place.another_type, **many}]
     if shape == OTHER_ZONES:
         more = [other_zones(place.group().provider)]
     model = {"model": "Qwen/Qwen3-8B"} if shape == ANOTHER_MODEL else {}
@@ -740,6 +754,7 @@ def test_another_shape_destroys_nothing_that_serves(stack_of, pair):
     kept = kept_alike(former.rollouts[""], rollout)
     staying = {region.name for region in rollout.planned.regions} if target in ONE_ADDRESS else set()
     planned = stack.apply()
+    assert smaller(former.rollouts[""], rollout) == []
     assert destroyed_first(planned) == []
     assert replaced_nodes(planned) == []
     assert moved_endpoints(planned, staying) == set()
