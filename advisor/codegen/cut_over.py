@@ -21,6 +21,7 @@ from advisor.codegen.container import Language, Stage, pinned_by
 from advisor.codegen.cut_over_words import checks, removals, with_first_section
 from advisor.codegen.model import ComputeGroup, CutOver, Scaling, Stack, is_warmed
 from advisor.codegen.rollout import (
+    UNASKED,
     Deployed,
     Former,
     Rollout,
@@ -57,9 +58,6 @@ _CHANGED_IN_PLACE: Mapping[Language, tuple[str, ...]] = {
 is another thing; on clusters, pods are kept to their nodes by it. Pulumi knows resources by it, and has no moves."""
 _REFRESHED = ("ec2",)
 """Targets that replace machines of a group one by one, at the number of the new plan from the first minute."""
-_UNASKED = ("ec2",)
-"""Targets whose entrance sends a backend its share from the first second, whether it answers or not. On SageMaker, new
-instances get requests once all answer; elsewhere what checks health, or the Service over all pods, decides."""
 _WHILE_BOTH_RUN = "the plan and of what runs beside it until the cut-over is finished"
 
 
@@ -188,12 +186,17 @@ def rollout_of(stack: Stack, root: str, former: Former, language: Language = Lan
         kept.with_stated_replicas(kept.with_stated_replicas(planned, ran), runs), left_weights=left_weights
     )
     rollout = replace(rollout, planned=planned)
-    if not (rollout.retiring or rollout.hands_over or rollout.reworked or _adds_unasked(rollout)):
+    begins = rollout.retiring or rollout.hands_over or rollout.reworked or rollout.outrun or _adds_unasked(rollout)
+    if not begins:
         return Rollout(planned, rollout.renamed)
     is_last = former.stage is Stage.FINISH
     starts_new = former.stage is Stage.SHIFT or (is_last and not (rollout.retiring and kept.moves(rollout)))
     if starts_new and rollout.awaited and not (goes_on or former.force):
-        lack = "nothing is there yet that could take the requests" if rollout.new else "not all of them are there yet"
+        lack = (
+            "nothing is there yet that could take the requests"
+            if rollout.new
+            else "not all of them serve as planned yet"
+        )
         raise InputError(
             f"{words(rollout.new or rollout.awaited)}: {lack}",
             where=f"--cut-over {former.stage}",
@@ -209,7 +212,7 @@ def rollout_of(stack: Stack, root: str, former: Former, language: Language = Lan
 def _adds_unasked(rollout: Rollout) -> bool:
     """Whether a new backend shares a region's requests with others, at an entrance that does not ask if it answers."""
     planned, before = rollout.planned, rollout.before
-    if before is None or planned.target not in _UNASKED:
+    if before is None or planned.target not in UNASKED:
         return False
     former_keys = {*(backend.key for backend in before.backends), *rollout.renamed.values()}
     answering = Counter(backend.region for backend in planned.backends)

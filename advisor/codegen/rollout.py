@@ -1,6 +1,6 @@
 """Rollouts: what a root deployed, what it is to deploy, and what goes on under which name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.container import Agent, Backend, Form, Language, Pin, Region, Stage
@@ -43,6 +43,11 @@ AT_ONCE = "--cut-over finish --force replaces all in one apply, and with --confl
 """A way on where both cannot run beside each other."""
 _REPLACED_AT_ONCE = ("sagemaker", "cloud-run", "container-apps")
 """Targets that keep all former instances until all new ones answer."""
+UNASKED = ("ec2",)
+"""Targets whose entrance sends a backend its share from the first second, whether it answers or not. On SageMaker, new
+instances get requests once all answer; elsewhere what checks health, or the Service over all pods, decides."""
+_MORE_BY_ROUNDING = 1.01
+"""Ratio of loads up to which weights, which are whole, may differ for plans with the same shares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,57 @@ class Rollout:
     @property
     def awaited(self) -> tuple[ComputeGroup, ...]:
         """Groups that are to take requests over and do not have all their instances yet."""
-        return (*self.new, *self.growing)
+        keys = {group.key for group in (*self.new, *self.growing, *self.outrun)}
+        return tuple(group for group in self.planned.groups if group.key in keys)
+
+    @property
+    def outrun(self) -> tuple[ComputeGroup, ...]:
+        """Groups to which the entrance would at once send more requests than their instances of before carry."""
+        if self.before is None or self.planned.target not in UNASKED:
+            return ()
+        regions = {region.name: region for region in self.before.regions}
+        outrun = {
+            backend.key
+            for region in self.planned.regions
+            if region.name in regions
+            for backend in self._outrun_in(region, regions[region.name])
+        }
+        return tuple(group for group in self.planned.groups if group.backend in outrun and group.key in self.former)
+
+    def _outrun_in(self, region: Region, former: Region) -> Iterator[Backend]:
+        """Backends of a region that get more at its peak than they carried, and than they would by their old share."""
+        if self.before is None or not (region.weight and former.weight):
+            return
+        carried = self._carried_before
+        was = {self.renamed.get(backend.key, backend.key): backend.weight for backend in self.before.backends}
+        kept = [each for each in self.planned.backends if each.region == region.name and carried.get(each.key)]
+        # The entrance of each region carries the peak of all: in service it gets the part that its weight says.
+        parts = ((part.peak_requests_per_second, part.weight) for part in (region, former))
+        stated = [peak * weight / 1000 for peak, weight in parts if peak is not None]
+        peak = max(stated) if stated else sum(carried[backend.key] for backend in kept)
+        for backend in kept:
+            least = max(carried[backend.key], was.get(backend.key, 0) / former.weight * peak)
+            if backend.weight / region.weight * peak > least * _MORE_BY_ROUNDING:
+                yield backend
+
+    @property
+    def _carried_before(self) -> Mapping[str, float]:
+        """Requests per second that the instances of before carry, by the key that their backend goes on under.
+
+        By the rate that is planned now where they serve as before: that is only another prediction.
+        """
+        former_backends = () if self.before is None else self.before.backends
+        was = {backend.key: backend.container for backend in former_backends}
+        now = {backend.key: backend.container for backend in self.planned.backends}
+        planned = {group.key: group for group in self.planned.groups}
+        carried: dict[str, float] = {}
+        for key, group in self.former.items():
+            backend = self.renamed.get(group.backend, group.backend)
+            after = planned.get(key, group)
+            serves_alike = (after.instance_type, now.get(after.backend)) == (group.instance_type, was[group.backend])
+            rate = (after if serves_alike else group).requests_per_second_per_instance
+            carried[backend] = carried.get(backend, 0.0) + group.instances * rate
+        return carried
 
     @property
     def reworked(self) -> tuple[ComputeGroup, ...]:

@@ -8,6 +8,7 @@ from advisor.errors import InputError
 from advisor.plan.fleet.chosen import Policy
 from codegen.test_cut_over import A10G, GOOGLE, L40S, plan_of, run
 
+FAR = {**L40S, "region": "eu-west-1"}
 RTX = {**GOOGLE, "instance_type": "g4-standard-48", "accelerator": "RTX-PRO-6000"}
 
 
@@ -47,7 +48,7 @@ def test_what_shrinks_keeps_its_size_until_what_grows_serves(target, first, seco
     sizes, shares = state(run(tmp_path, before, **wanted)[0])
     assert sizes == [2, 4]
     for stage in (Stage.SHIFT, Stage.FINISH):
-        with pytest.raises(InputError, match=r"6 × .*: not all of them are there yet"):
+        with pytest.raises(InputError, match=r"6 × .*: not all of them serve as planned yet"):
             run(tmp_path, after, stage, **wanted)
     generated, _ = run(tmp_path, after, **wanted)
     assert "cut-over, stage prepare: what serves keeps its size until each instance runs as planned" in generated.notes
@@ -90,3 +91,70 @@ def test_quiet_hours_are_compared_with_quiet_hours(tmp_path):
     assert generated.notes == ()
     generated, _ = run(tmp_path, kinds([(3, 4), (1, 5)], {}, A10G, policy=policy), target="eks")
     assert generated.rollouts[""].stage is Stage.PREPARE
+
+
+def rated(*kinds_by_rate, **changes):
+    """A static plan of instances that each get what they carry: facts, instances and requests per second of each."""
+    total = sum(count * rate for _, count, rate in kinds_by_rate)
+    return plan_of(
+        *(
+            {
+                **fact,
+                "instances": (count, count),
+                "request_shares": (count * rate / total,) * 2,
+                "planned_requests_per_second_per_instance": rate,
+                **changes,
+            }
+            for fact, count, rate in kinds_by_rate
+        )
+    )
+
+
+def shares(generated):
+    """Weights of the groups in the order of their regions and types."""
+    return state(generated)[1]
+
+
+def in_stages(directory, before, after):
+    """Stage and weights before, in each stage, and the error of a first run with a later one."""
+    first = shares(run(directory, before)[0])
+    for stage in (Stage.SHIFT, Stage.FINISH):
+        with pytest.raises(InputError, match="not all of them serve as planned yet"):
+            run(directory, after, stage)
+    return first, *(shares(run(directory, after, stage)[0]) for stage in (None, Stage.SHIFT, Stage.FINISH))
+
+
+def test_a_share_waits_for_the_engine_that_carries_it(tmp_path):
+    """On EC2 in fp8 a kind is to get twice the share, while its one host still runs bf16: first the host, then the share."""
+    before = rated((A10G, 1, 0.5), (L40S, 2, 1.1))
+    after = rated((A10G, 1, 1.25), (L40S, 2, 1.1), precision="fp8")
+    first, prepare, shift, finish = in_stages(tmp_path, before, after)
+    assert (first, prepare, shift, finish) == ([185, 815], [185, 815], [362, 638], [362, 638])
+    assert "moved {" in (tmp_path / "moved.tf").read_text()
+
+
+@pytest.mark.parametrize("policy", Policy)
+def test_a_share_waits_for_the_instances_that_carry_it(policy, tmp_path):
+    """One kind grows beside another that stays: its share would reach the hosts that it has, as much as all of theirs."""
+    least = 1 if policy is not Policy.STATIC else 3
+    before, after = (kinds([(least, 3), (1, most)], A10G, L40S, policy=policy) for most in (1, 3))
+    first, prepare, shift, finish = in_stages(tmp_path, before, after)
+    assert (first, prepare, shift, finish) == ([750, 250], [750, 250], [500, 500], [500, 500])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (rated((A10G, 1, 0.5), (L40S, 2, 1.1)), rated((A10G, 1, 1.25), (L40S, 2, 1.1))),
+        (rated((A10G, 1, 1.0), (L40S, 2, 1.0)), rated((A10G, 7, 1.0), (L40S, 14, 1.01))),
+        (rated((A10G, 4, 1.0), (L40S, 2, 1.0)), rated((A10G, 3, 1.0), (L40S, 2, 1.0))),
+        (rated((A10G, 2, 1.0)), rated((A10G, 9, 1.0))),
+        (rated((A10G, 3, 1.0), (FAR, 1, 1.0)), rated((A10G, 3, 1.0), (FAR, 3, 1.0))),
+    ],
+    ids=["another prediction", "all grow alike", "one shrinks", "one kind", "another region"],
+)
+def test_a_share_that_those_of_before_carry_waits_for_nothing(before, after, tmp_path):
+    """Or that they would get all the same: the plan is applied at once."""
+    run(tmp_path, before)
+    generated, _ = run(tmp_path, after)
+    assert generated.rollouts[""].stage is None
