@@ -71,7 +71,7 @@ def _retiring(generated: Generated, checkout: Checkout) -> Iterator[_Retiring]:
     for path in sorted(checkout.record.files):
         folder, name = PurePosixPath(path).parent, PurePosixPath(path).stem
         for rollout in generated.rollouts.values():
-            gone = {*_gone(rollout), *generated.left_out}
+            gone = {*gone_keys(rollout), *generated.left_out}
             staying = [f"{folder}/{backend.key}.yaml" for backend in rollout.planned.backends]
             staying = [file for file in staying if file in generated.files]
             # Of a region that retires, the whole cluster goes.
@@ -89,7 +89,7 @@ def _listed(folder: str, generated: Generated, checkout: Checkout) -> frozenset[
     return frozenset((*files_named(mine), *added))
 
 
-def _gone(rollout: Rollout) -> frozenset[str]:
+def gone_keys(rollout: Rollout) -> frozenset[str]:
     """Keys of backends and groups of before that go on under no key."""
     if rollout.before is None:
         return frozenset()
@@ -97,7 +97,7 @@ def _gone(rollout: Rollout) -> frozenset[str]:
 
 
 def _names(generated: Generated) -> frozenset[str]:
-    return generated.left_out.union(*map(_gone, generated.rollouts.values()))
+    return generated.left_out.union(*map(gone_keys, generated.rollouts.values()))
 
 
 def _with_objects(home: Change, objects: Mapping[bytes, bytes]) -> Change:

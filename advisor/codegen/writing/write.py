@@ -25,6 +25,7 @@ from advisor.codegen.writing.kustomizations import (
     with_names,
 )
 from advisor.codegen.writing.merging import Action, Change, WriteOptions, WriteReport
+from advisor.codegen.writing.own_files import naming_retired, own_files
 from advisor.codegen.writing.own_objects import with_moved_objects
 from advisor.codegen.writing.record import (
     FOLDER,
@@ -210,7 +211,11 @@ def _report(generated: Generated, checkout: Checkout, write_options: WriteOption
     for folder in set(folders).difference(left_roots(directory)):
         paths = [path for path, root in left.items() if root == folder]
         told[folder] += _not_carried(generated, checkout, folder, paths)
-    return WriteReport(directory, tuple(changes), (*told.values(), *_edits_left(generated, checkout)))
+    return WriteReport(
+        directory,
+        tuple(changes),
+        (*told.values(), *_edits_left(generated, checkout), *naming_retired(generated, checkout)),
+    )
 
 
 def _with_line_ends(change: Change, checkout: Checkout) -> Change:
@@ -230,8 +235,6 @@ def _edits_left(generated: Generated, checkout: Checkout) -> Iterator[str]:
 _ANY = "*"
 _TO_FILL_IN = "set-the-"
 """Start of a word that stands for what a person knows of a region."""
-_OWN_FILES = ("*.tf", "*.tfvars", "*.tfvars.json", "Pulumi.*.yaml")
-"""Files of a person's own that belong to the code of a root."""
 
 
 def _not_carried(generated: Generated, checkout: Checkout, folder: str, paths: Sequence[str]) -> str:
@@ -241,8 +244,7 @@ def _not_carried(generated: Generated, checkout: Checkout, folder: str, paths: S
     """
     directory, record = checkout.directory, checkout.record
     edited = [path for path in paths if checkout.is_edited(path, checkout.read(path))]
-    there = (place for kind in _OWN_FILES for place in (directory / folder).glob(kind))
-    own = {place.relative_to(directory).as_posix() for place in there}.difference(record.paths, generated.files)
+    own = {*own_files(directory, folder)}.difference(record.paths, generated.files)
     if not edited and not own:
         return ""
     former = read_rollouts(directory).get(folder)
