@@ -30,7 +30,7 @@ from advisor.codegen.cut_over_words import notes_of, unweighting
 from advisor.codegen.forms import adapted
 from advisor.codegen.hcl import read_hcl
 from advisor.codegen.inputs.table import EVERY, declared_inputs
-from advisor.codegen.kept import growing, joint, moving, releasing, renaming, repinning, stating, widening
+from advisor.codegen.kept import growing, joint, moving, recommitting, releasing, renaming, repinning, stating, widening
 from advisor.codegen.model import Component, ComputeGroup, Stack
 from advisor.codegen.registries import IMAGES, images_of, pinned
 from advisor.codegen.rollout import AT_ONCE, Former, Rollout, former_engines, former_regions, successors
@@ -432,6 +432,7 @@ def _changed_warnings(rollouts: Mapping[str, Rollout], former: Former) -> Iterat
                 *unweighting(runs, ran),
                 *renaming(rollout.planned, former.rollouts[root].planned),
                 *repinning(rollout.planned, former.rollouts[root]),
+                *recommitting(rollout.planned, former.rollouts[root].planned),
                 *growing(runs, ran, rollout.renamed),
             )
 

@@ -207,6 +207,30 @@ def repinning(planned: Deployed, last: Rollout) -> Iterator[str]:
             )
 
 
+def recommitting(planned: Deployed, last: Deployed) -> Iterator[str]:
+    """Warning of commits that were pinned by engine for another repository than the one that it loads now."""
+    before, now = ({pin: _models(deployed, pin) for pin in _pins(deployed)} for deployed in (last, planned))
+    for pin in sorted(before.keys() & now.keys()):
+        if before[pin] and now[pin] - before[pin]:
+            former, new = (" and ".join(sorted(models)) for models in (before[pin], now[pin] - before[pin]))
+            what = "MODEL_REVISION" if planned.target in ON_CLUSTERS else "model_revisions"
+            by_name = "" if planned.target in ON_CLUSTERS else f", or name it by {new}"
+            yield (
+                f"a commit in {what} by engine ({pin}) or for all is one of {former}, and {new}, which is loaded now, "
+                f"has not that one: take it out{by_name}"
+            )
+
+
+def _pins(deployed: Deployed) -> set[str]:
+    return {backend.pin for backend in deployed.backends}
+
+
+def _models(deployed: Deployed, pin: str) -> set[str]:
+    """Repositories that an engine loads by revision, where they are known."""
+    loaded = [loads for backend in deployed.backends if backend.pin == pin for loads in backend.container.loaded]
+    return {model for loads in loaded if loads.revision_option and (model := loads.checkpoint.model_id)}
+
+
 def with_former_maximum(planned: Deployed, former: Deployed) -> Deployed:
     """Groups with the most nodes that may run of them, where a smaller limit than what runs is refused."""
     takes = planned.target in _WITHIN_LIMITS and planned.scaling is not Scaling.STATIC

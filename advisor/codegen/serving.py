@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 from advisor.catalog import load_catalog
+from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Backend, Container, Engine, Language, Platform, Serves, Wanted
 from advisor.codegen.engines import ENGINES, Demanded, Request, catalog_name, exact_version
 from advisor.codegen.engines.request import checkpoint_of, refusal
@@ -198,11 +199,13 @@ _UNNAMED = "organisation/model"
 def pin_values(stack: Stack) -> Mapping[str, object]:
     """Template values for pins: names that may be keys, models with an example of each unknown one, and images."""
     checkpoints = [(backend, backend.container.checkpoint.model_id) for backend in stack.backends]
+    named = [model for _, model in checkpoints if model is not None and is_hub_id(model)]
     return {
         "engines": _pin_engines(stack),
         "pin_names": Quoted(", ".join(sorted({backend.pin for backend in stack.backends}))),
         "models": sorted({model or _UNNAMED for _, model in checkpoints}),
         "example_models": {pin_key(stack, backend): _UNNAMED for backend, model in checkpoints if model is None},
+        "example_revisions": {named[0] if named else "*": "main"},
         "example_images": {backend.pin: backend.container.image for backend in stack.backends},
     }
 

@@ -47,7 +47,7 @@ def test_two_runtimes_of_an_engine_have_two_names(tmp_path):
     assert re.search(r'"?vllm-cuda"?\s*=\s*"vllm/vllm-openai', example)
     assert 'By engine (vllm-cuda, vllm-neuron) or "*" these outlive a changed plan' in example
     readme = " ".join((tmp_path / "README.md").read_text().split())
-    assert 'Pins by engine (`vllm-cuda`, `vllm-neuron`) or `"*"` outlive a plan with other machines' in readme
+    assert 'Images by engine (`vllm-cuda`, `vllm-neuron`) or `"*"`, and commits by model, outlive a plan' in readme
 
 
 def test_one_runtime_goes_by_the_name_of_its_engine(tmp_path):
@@ -80,6 +80,22 @@ def test_names_outlive_a_plan_without_the_runtime(tmp_path):
     assert engines(tmp_path)["vllm-openai"] == "vllm-cuda"
     assert run(tmp_path, ON_NEURON, ON_CUDA) == []
     assert engines(tmp_path) == {"pytorch-inference-vllm-neuronx": "vllm", "vllm-openai": "vllm-cuda"}
+
+
+def test_a_commit_of_the_former_repository_is_told(tmp_path):
+    """Another precision is loaded from another repository, which has no commit of the former one: once, by its name."""
+
+    def told(**facts):
+        generated = generate(make_fleet_plan(make_group(**facts)), former=read_former(tmp_path))
+        write_files(generated, tmp_path)
+        return [warning for warning in generated.warnings if "model_revisions" in warning]
+
+    fp8 = {"instance_type": "g6e.xlarge", "accelerator": "L40S", "precision": "fp8"}
+    assert told() == []
+    assert told(instance_type="g5.xlarge", accelerator="A10G") == []
+    (warning,) = told(**fp8)
+    assert "by engine (vllm) or for all is one of meta-llama/Llama-3.1-8B-Instruct, and RedHatAI/" in warning
+    assert told(**fp8) == []
 
 
 def test_labels_of_pods_tell_runtimes_apart(tmp_path):

@@ -185,6 +185,63 @@ def test_a_program_loads_the_planned_model_at_its_commit(target, tmp_path):
     assert [loads_commit(result["resources"]) for result in results] == [True, False, False]
 
 
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+TWO_MODELS = ({"*": REVISION}, {"vllm": REVISION}, {MODEL: REVISION, "*": "main"}, {"other/model": REVISION})
+"""Pins of a fleet that loads two repositories: a commit for both is refused; a model's own comes first, or is unused."""
+OPTIONS = ([], [], [f"--revision={REVISION}", "--revision=main"], [])
+
+
+def of_two_models(directory, language):
+    """Write code of a fleet in two precisions; its variables."""
+    place = PLACES["aws-ec2"]
+    groups = [{"precision": "bf16"}, {"precision": "fp8", "instance_type": "g6e.xlarge", "accelerator": "L40S"}]
+    plan = make_fleet_plan(
+        *(place.group(**STEADY, **facts, request_shares=(0.5, 0.5)) for facts in groups), policy=Policy.STATIC
+    )
+    write_files(generate(plan, language, place.wanted), directory)
+    return place.variables(plan.fleet.groups[0].region)
+
+
+def revisions_in(value: Any) -> list[str]:
+    """Options of revisions in what starts, each once."""
+    return sorted({option for text in texts(value) for option in re.findall(r"--revision=\w+", text)})
+
+
+def test_a_root_takes_commits_by_the_name_of_the_model(tmp_path, simulated_clouds):
+    """A commit by engine or for all is refused where the fleet loads several repositories."""
+    terraform = harness.Terraform(tmp_path, simulated_clouds)
+    variables = of_two_models(tmp_path, Language.TERRAFORM)
+    for pinned, expected in zip(TWO_MODELS, OPTIONS, strict=True):
+        values = json.dumps({**variables, "model_revisions": pinned})
+        (tmp_path / "terraform.tfvars.json").write_text(values)
+        terraform.init()
+        planned = terraform("plan", "-no-color", "-input=false", "-out=plan.bin")
+        if REVISION in (pinned.get("*"), pinned.get("vllm")):
+            assert f"by the name of its model: {MODEL}" in " ".join(planned.err.replace("│", " ").split())
+            continue
+        terraform("apply", "-no-color", "-input=false", "plan.bin").ok()
+        assert revisions_in(terraform("show", "-json").ok().json["values"]) == expected
+
+
+def test_a_program_takes_commits_by_the_name_of_the_model(tmp_path):
+    """The same, evaluated as a program."""
+    needs("pulumi")
+    program, jobs = tmp_path / "program", tmp_path / "jobs.json"
+    variables = of_two_models(program, Language.PYTHON)
+    rows = [
+        {"program": str(program), "configuration": {**variables, "model_revisions": pinned}, "answers": parity.ANSWERS}
+        for pinned in TWO_MODELS
+    ]
+    jobs.write_text(json.dumps(rows))
+    results = harness.in_environment("pulumi", "run_pulumi.py", str(jobs)).ok().json
+    for pinned, result, expected in zip(TWO_MODELS, results, OPTIONS, strict=True):
+        if REVISION in (pinned.get("*"), pinned.get("vllm")):
+            assert "give each by name: RedHatAI/" in result["error"]
+        else:
+            assert result.get("error") is None
+            assert revisions_in(result["resources"]) == expected
+
+
 EDITED: Mapping[str, tuple[Place, Form]] = {
     **{target: (place, Form.MANIFESTS) for target, place in PLACES.items()},
     "gcp-mig": (replace(PLACES["gcp-mig"], target="mig"), Form.MANIFESTS),

@@ -64,7 +64,7 @@ def test_root_passes_its_own_tests(name, start):
         ({"ami_ids": {"nowhere": "ami-1"}}, "by one of these keys: us-east-1-g6-xlarge-fp8-tp1-spot, *."),
         (
             {"model_revisions": {"nowhere": "1"}},
-            "a commit, a tag or a branch, by one of these keys: us-east-1-1xl4-fp8-tp1-vllm, vllm,",
+            "name of a model such as organisation/model, or one of these: us-east-1-1xl4-fp8-tp1-vllm, vllm,",
         ),
         ({"agent_package": "advisor"}, "Give the https:// address of a wheel with its hash"),
     ],

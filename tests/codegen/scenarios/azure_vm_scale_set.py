@@ -183,7 +183,7 @@ def two_regions() -> Scenario:
         "container_registry_ids": [
             f"{SUBSCRIPTION}/resourceGroups/images/providers/{_REGISTRIES}/{one}" for one in ("MyRegistry", "other")
         ],
-        "model_revisions": {"*": "0123abc", "sglang": "4567def"},
+        "model_revisions": {"*": "main", "sglang": "4567def"},
         "extra_serving_arguments": {"*": ["--enable-prefix-caching"]},
     }
     return Scenario(make_fleet_plan(*groups), Wanted(), variables("eastus", "westeurope", **pins))

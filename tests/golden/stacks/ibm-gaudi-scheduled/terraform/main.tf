@@ -24,7 +24,7 @@ locals {
   # The most exact key of a pin wins: the backend, its engine, "*".
   images    = { for key, backend in local.backends : key => try(var.container_images[key], var.container_images[backend.engine], var.container_images["*"], backend.image) }
   models    = { for key, backend in local.backends : key => try(var.model_ids[key], var.model_ids[backend.engine], var.model_ids["*"], coalesce(backend.model, "-")) }
-  revisions = { for key, backend in local.backends : key => try(var.model_revisions[key], var.model_revisions[backend.engine], var.model_revisions["*"], null) }
+  revisions = { for key, backend in local.backends : key => try(var.model_revisions[local.models[key]], var.model_revisions[key], var.model_revisions[backend.engine], var.model_revisions["*"], null) }
   extra     = { for key, backend in local.backends : key => try(var.extra_serving_arguments[key], var.extra_serving_arguments[backend.engine], var.extra_serving_arguments["*"], []) }
 
   # Where the container finds its model: on the hub, in the copy of the bucket's, or in the given folder.

@@ -3,6 +3,8 @@
 locals {
   # What a pin may be keyed by: a backend, an engine, or all. The most exact key wins; the last two outlive a changed plan.
   pin_keys = concat(keys(local.backends), ["vllm", "sglang", "tensorrt-llm", "custom"], ["*"])
+  # The same of models' revisions, but for backends whose engine takes none. The name of a model comes before all of these.
+  revision_keys = [for pin in local.pin_keys : pin if try(local.backends[pin].revision_option != "", true)]
 }
 
 variable "name" {
@@ -163,13 +165,28 @@ variable "model_ids" {
 }
 
 variable "model_revisions" {
-  description = "Commit or tag of the model to pin, by backend, engine or \"*\" for all whose engine takes one; without one the newest is taken."
+  description = "Commit or tag to pin, by the name of a model, or by backend, engine or \"*\" for all whose engine takes one; without one the newest is taken."
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = alltrue([for key, entry in var.model_revisions : contains([for pin in local.pin_keys : pin if try(local.backends[pin].revision_option != "", true)], key) && can(regex("^[A-Za-z0-9][A-Za-z0-9._/-]*$", entry))])
-    error_message = "Each entry must be a commit, a tag or a branch, by one of these keys: ${length([for pin in local.pin_keys : pin if try(local.backends[pin].revision_option != "", true)]) == 0 ? "none here" : join(", ", [for pin in local.pin_keys : pin if try(local.backends[pin].revision_option != "", true)])}."
+    condition     = alltrue([for entry in values(var.model_revisions) : can(regex("^[A-Za-z0-9][A-Za-z0-9._/-]*$", entry))])
+    error_message = "Each entry must be a commit, a tag or a branch."
+  }
+
+  validation {
+    condition     = alltrue([for key in keys(var.model_revisions) : contains(local.revision_keys, key) || can(regex("/", key))])
+    error_message = "Each key must be the name of a model such as organisation/model, or one of these: ${join(", ", local.revision_keys)}."
+  }
+
+  validation {
+    condition = alltrue([
+      for name, revision in var.model_revisions : !can(regex("^[0-9a-f]{7,40}$", revision)) || length(distinct([
+        for key, backend in local.backends : coalesce(local.models[key], "-") if contains(local.revision_keys, key) &&
+        try([for pin in [coalesce(local.models[key], "-"), key, backend.engine, "*"] : pin if can(var.model_revisions[pin])][0] == name, false)
+      ])) <= 1
+    ])
+    error_message = "A commit is one of one repository, and an engine or \"*\" is of several here; give each by the name of its model: ${join(", ", distinct(compact(values(local.models))))}."
   }
 }
 

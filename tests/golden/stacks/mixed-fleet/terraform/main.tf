@@ -19,7 +19,7 @@ locals {
   models      = { for key, backend in local.backends : key => backend.model }
   revisions = {
     for key, backend in local.backends : key =>
-    backend.revision_option == "" || var.model_source != "hub" ? null : try(var.model_revisions[key], var.model_revisions[backend.engine], var.model_revisions["*"], null)
+    backend.revision_option == "" || var.model_source != "hub" ? null : try(var.model_revisions[local.models[key]], var.model_revisions[key], var.model_revisions[backend.engine], var.model_revisions["*"], null)
   }
 
   # As the container is told: a name on the hub, or a folder. What comes from a bucket lies in the cache of the host.

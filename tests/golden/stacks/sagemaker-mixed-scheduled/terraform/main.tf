@@ -12,7 +12,7 @@ locals {
   models = { for key, backend in local.backends : key => try(var.model_ids[key], var.model_ids[backend.engine], var.model_ids["*"], backend.model) }
   revisions = {
     for key, backend in local.backends : key =>
-    backend.revision_variable == "" ? null : try(var.model_revisions[key], var.model_revisions[backend.engine], var.model_revisions["*"], null)
+    backend.revision_variable == "" ? null : try(var.model_revisions[local.models[key]], var.model_revisions[key], var.model_revisions[backend.engine], var.model_revisions["*"], null)
   }
 
   # Where the weights lie in S3; null: they come from the hub.

@@ -74,7 +74,7 @@ locals {
       ["${backend.model_option}${local.model_words[key]}"],
       backend.arguments,
       backend.revision_option == "" || var.model_source != "hub" ? [] : [
-        for revision in compact([try(var.model_revisions[key], var.model_revisions[backend.engine], var.model_revisions["*"], null)]) :
+        for revision in compact([try(var.model_revisions[local.models[key]], var.model_revisions[key], var.model_revisions[backend.engine], var.model_revisions["*"], null)]) :
         "${backend.revision_option}${revision}"
       ],
       try(var.extra_serving_arguments[key], var.extra_serving_arguments[backend.engine], var.extra_serving_arguments["*"], []),

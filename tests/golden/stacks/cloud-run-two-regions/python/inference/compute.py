@@ -92,7 +92,8 @@ def arguments(context: Context, key: str) -> list[str]:
     """Arguments of the container: weights in a mounted bucket, or in the image, are found by their path."""
     settings, group = context.settings, context.fleet.groups[key]
     backend, pinned = context.fleet.backends[group.backend], context.fleet.pinned
-    revision = pinned(settings.model_revisions, group.backend) if settings.model_source == "hub" else None
+    from_hub = settings.model_source == "hub"
+    revision = context.fleet.revision(settings.model_revisions, settings.model_ids, group.backend) if from_hub else None
     return [
         *backend.command,
         *([] if backend.model_environment else [f"{backend.model_option}{_weights(context, key)}"]),

@@ -111,8 +111,8 @@ class Settings:
         default_factory=dict,
     )
     model_revisions: Mapping[str, str] = setting(
-        'Commit or tag of the model to pin, by backend, engine or "*" for all whose engine takes one; without one the '
-        "newest is taken.",
+        'Commit or tag to pin, by the name of a model, or by backend, engine or "*" for all whose engine takes one; '
+        "without one the newest is taken.",
         r"[A-Za-z0-9][A-Za-z0-9._/-]*",
         "a commit, a tag or a branch",
         default_factory=dict,

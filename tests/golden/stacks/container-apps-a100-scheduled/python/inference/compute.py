@@ -190,7 +190,7 @@ def _arguments(context: Context, key: str) -> list[str]:
         return []
     pinned = context.fleet.pinned
     takes_revision = backend.revision_option != "" and settings.model_source == "hub"
-    revision = pinned(settings.model_revisions, key) if takes_revision else None
+    revision = context.fleet.revision(settings.model_revisions, settings.model_ids, key) if takes_revision else None
     return [
         *backend.command,
         f"{backend.model_option}{_model_word(context, key)}",

@@ -200,7 +200,7 @@ def _words(context: Context, key: str) -> list[str]:
     """The words of docker run after those that are the same everywhere."""
     settings, backend, pinned = context.settings, context.fleet.backends[key], context.fleet.pinned
     from_hub = settings.model_source == "hub"
-    revision = pinned(settings.model_revisions, key) if from_hub else None
+    revision = context.fleet.revision(settings.model_revisions, {}, key) if from_hub else None
     return [
         *backend.docker_arguments,
         *([] if from_hub else ["--env=HF_HUB_OFFLINE=1"]),

@@ -224,7 +224,7 @@ def _words(context: Context, key: str, backend: Backend) -> list[str]:
     """The words of docker run after those that are the same everywhere."""
     settings, pinned, model = context.settings, context.fleet.pinned, context.model_word(key)
     takes_revision = context.is_from_hub and backend.revision_option
-    revision = pinned(settings.model_revisions, key) if takes_revision else None
+    revision = context.fleet.revision(settings.model_revisions, {}, key) if takes_revision else None
     variable = backend.model_variable
     # What stands before a name on the hub stands before no folder.
     before_model = variable if context.is_from_hub else f"{variable.partition('=')[0]}="

@@ -39,5 +39,8 @@ def problems(settings: Settings, fleet: Fleet) -> Iterator[str]:
     for key, backend in fleet.backends.items():
         if backend.model is None and fleet.pinned(given, key) is None:
             yield f"model_data: the plan does not know where the weights are; give {key}: {backend.checkpoint}"
-    yield from strangers("model_revisions", settings.model_revisions, fleet.revision_keys)
+    of_backends = [key for key in settings.model_revisions if "/" not in key]
+    yield from strangers("model_revisions", of_backends, fleet.revision_keys)
+    for name, models in fleet.mixed_commits(settings.model_revisions, getattr(settings, "model_ids", {})).items():
+        yield f"model_revisions: {name!r} is of several models, and a commit of one; give each by name: {', '.join(models)}"
     yield from strangers("extra_environment", settings.extra_environment, fleet.pin_keys)

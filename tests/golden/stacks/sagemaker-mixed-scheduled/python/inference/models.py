@@ -55,7 +55,7 @@ def _environment(context: Context, key: str) -> Mapping[str, pulumi.Input[str]]:
     environment: dict[str, pulumi.Input[str]] = dict(backend.environment)
     if context.model_data(key) is None:
         environment[backend.model_variable] = f"{backend.model_prefix}{context.model(key)}"
-    revision = pinned(settings.model_revisions, key)
+    revision = context.fleet.revision(settings.model_revisions, settings.model_ids, key)
     if revision is not None and backend.revision_variable:
         environment[backend.revision_variable] = revision
     return {**environment, **(pinned(settings.extra_environment, key) or {})}

@@ -234,7 +234,7 @@ def _container_arguments(context: Context, key: str) -> list[str]:
     """Arguments of docker run, image and serving arguments included."""
     settings, backend, pinned = context.settings, context.fleet.backends[key], context.fleet.pinned
     takes_revision = backend.revision_option != "" and settings.model_source == "hub"
-    revision = pinned(settings.model_revisions, key) if takes_revision else None
+    revision = context.fleet.revision(settings.model_revisions, {}, key) if takes_revision else None
     return [
         *backend.docker_arguments,
         text(image_of(settings, context.fleet, key)),
