@@ -9,7 +9,7 @@ from pathlib import Path
 from advisor.atomic_files import write_outputs
 from advisor.codegen.applying.addresses import Target, instances_of, resources_at
 from advisor.codegen.applying.edits import LEFT, Edit, literal_text
-from advisor.codegen.applying.facts import buys_spot
+from advisor.codegen.applying.facts import buys_spot, on_demand_percentage
 from advisor.codegen.applying.notes import (
     beyond,
     has_machines,
@@ -17,6 +17,7 @@ from advisor.codegen.applying.notes import (
     other_instances,
     other_users,
     replaced,
+    reweighted,
     shared_values,
 )
 from advisor.codegen.applying.readers import COMPUTED, Reader, readers_of
@@ -121,8 +122,8 @@ def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit]
     left = [edits.get(at, same[0]) for at, same in decided.items() if at not in contradictions | too_low]
     others = [*other_users(resources, own), *other_instances(resources, left)]
     shared = [*shared_values(readers, own, has_machines), *others]
-    told = [*shared_values(readers, own, is_used), *others, *replaced(resources, own), *beyond(resources, target)]
-    return own, shared, [*notes, *told]
+    told = [*shared_values(readers, own, is_used), *others, *replaced(resources, own), *reweighted(resources, own)]
+    return own, shared, [*notes, *told, *beyond(resources, target)]
 
 
 def _decided(resources: Sequence[Resource], target: Target) -> tuple[dict[tuple[str, int], list[Edit]], list[str], int]:
@@ -250,7 +251,7 @@ def _arguments(resource: Resource, target: Target) -> Iterator[tuple[str, Edit |
             place = resource.place(attribute)
             is_list = isinstance(place, Place) and isinstance(place.value, list)
             yield name, _edit(resource, place, (name, figure), wanted if is_list else wanted[before])
-        elif before:
+        elif before and figure is not Figure.WEIGHT:
             where = resource.document.place(attribute.start)
             yield name, f"{where} is one of several, and the plan has nothing for it: remove it"
         elif _keeps(figure, resource.place(attribute), target):
@@ -379,14 +380,24 @@ def _wanted(figure: Figure, target: Target, rule: Rule) -> str | int | list[str]
         Figure.INSTANCES: target.instances,
         Figure.MIN: target.min_instances,
         Figure.MAX: target.max_instances,
+        Figure.WEIGHT: 1,
     }
     return figures[figure]
 
 
 def _check_purchase(resources: Sequence[Resource], target: Target, address: str) -> None:
     """Refuse numbers of instances that are bought otherwise than the plan buys them."""
+    if target.keeps_types:
+        return
+    percentage = on_demand_percentage(resources)
+    if percentage is not None:
+        raise InputError(
+            f"{address} buys {percentage}% of its instances on demand and the others as spot: the plan's numbers of "
+            f"{target.key} would hold for neither",
+            hint="set on_demand_percentage_above_base_capacity to 100, or to 0 for a group that the plan buys as spot",
+        )
     said = buys_spot(resources)
-    if target.keeps_types or said == target.is_spot:
+    if said == target.is_spot:
         return
     if said is None:
         if target.is_spot:

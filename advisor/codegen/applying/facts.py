@@ -171,6 +171,18 @@ def buys_spot(resources: Sequence[Resource]) -> bool | None:
     return True if True in answers else None if None in answers else False
 
 
+def on_demand_percentage(resources: Sequence[Resource]) -> int | None:
+    """Percentage above the base that a group buys on demand where it buys both ways; None where it does not."""
+    values = (
+        str(value)
+        for resource in resources
+        for path, attribute in everything_in(resource.block)
+        if path == resource.rule.mixed
+        for value in resource.values(attribute)
+    )
+    return next((int(value) for value in values if value.isdigit() and 0 < int(value) < 100), None)
+
+
 def _is_spot(resource: Resource, attribute: Attribute, spot: object, loops: tuple[Attribute, ...]) -> bool | None:
     """Whether an argument says spot, and the dynamic blocks around it make it at all."""
     empty = [is_empty(resource.document, loop.value.node, resource.scope) for loop in loops]

@@ -8,7 +8,7 @@ from advisor.codegen.applying.facts import buys_spot, regions_of
 from advisor.codegen.applying.readers import Reader
 from advisor.codegen.applying.resolving import Place
 from advisor.codegen.applying.rules import RULES, Figure, Replacement, Resource, everything_in
-from advisor.codegen.hcl import Block, literal
+from advisor.codegen.hcl import Block, literal, references
 
 _MOST_NAMED = 4
 _COUNTS = (Figure.INSTANCES, Figure.MIN, Figure.MAX)
@@ -78,6 +78,15 @@ def replaced(resources: Sequence[Resource], edits: Sequence[Edit]) -> Iterator[s
             yield f"{resource.block.address}: {replacement.argument} {replacement.note}"
 
 
+def reweighted(resources: Sequence[Resource], edits: Sequence[Edit]) -> Iterator[str]:
+    """Notes on sizes that counted units of capacity, and count instances now."""
+    for resource in resources:
+        weights = [edit for _, edit in edits_within(resource, edits) if edit.figure is Figure.WEIGHT]
+        if weights:
+            former = " and ".join(dict.fromkeys(str(edit.place.value) for edit in weights))
+            yield f"{resource.block.address}: an instance counted for {former} in sizes, and counts for 1 now"
+
+
 def _comes_first(resource: Resource, replacement: Replacement) -> bool:
     """Whether the new resource is there before the former one goes."""
     attributes = resource.block.attributes
@@ -133,6 +142,7 @@ def beyond(resources: Sequence[Resource], target: Target) -> Iterator[str]:
     for resource in resources:
         yield from _initial_numbers(resource, target)
         yield from _attached(resource, target)
+        yield from _noted(resource, target)
     if any(resource.rule.per_zone for resource in resources):
         yield "node_count and autoscaling limits of a regional cluster count for each zone; the plan counts all zones"
     yield f"the numbers hold for {target.serving}: see `advisor generate` for its arguments"
@@ -147,6 +157,20 @@ def _initial_numbers(resource: Resource, target: Target) -> Iterator[str]:
         if path in written and resource.values(written[path]) != [target.instances]:
             where = resource.document.place(written[path].start)
             yield f"{LEFT}{resource.block.address}: {path} ({where}): {reason}; state node_count or autoscaling"
+
+
+def _noted(resource: Resource, target: Target) -> Iterator[str]:
+    """Notes on arguments, and on resources that refer to one, which change what the plan's numbers mean."""
+    rule, address = resource.rule, resource.block.address
+    written = [path for path, _ in everything_in(resource.block)]
+    for noted, reason in rule.noted.items() if not target.keeps_types else ():
+        if any(f"{path}.".startswith(f"{noted}.") for path in written):
+            yield f"{address}: {noted} stays: {reason}"
+    for document, block in resource.module.blocks():
+        argument, reason = rule.noted_users.get(block.labels[0], ("", "")) if block.kind == "resource" else ("", "")
+        attribute = block.attributes.get(argument)
+        if attribute and any(".".join(steps[:2]) == address for steps in references(attribute.value.node)):
+            yield f"{block.address} ({document.place(attribute.start)}) stays: it {reason}"
 
 
 def _attached(resource: Resource, target: Target) -> Iterator[str]:

@@ -21,6 +21,8 @@ class Figure(StrEnum):
     INSTANCES = "instances"
     MIN = "min"
     MAX = "max"
+    WEIGHT = "weight"
+    """Units that an instance counts for in those three numbers."""
 
 
 TYPES = (Figure.TYPE, Figure.TYPES, Figure.EACH_TYPE)
@@ -58,6 +60,12 @@ class Rule:
     """Counts may be for each zone."""
     spot: Mapping[str, object] = field(default_factory=dict, hash=False)
     """Path of an argument → what it says where instances are bought as spot."""
+    mixed: str = ""
+    """Path of the percentage that is bought on demand: between 0 and 100 the plan's numbers hold for no part."""
+    noted: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Path of an argument, or of the block around it, that is not edited → why to look at it."""
+    noted_users: Mapping[str, tuple[str, str]] = field(default_factory=dict, hash=False)
+    """Kind of a resource that is not edited → the argument by which it refers here, and why to look at it."""
     replacement: Replacement | None = None
     """None: every argument is changed in place, or by what refers to a new version."""
 

@@ -246,6 +246,64 @@ def test_spot_counts_go_only_where_spot_is_bought(argument, facts, refusal, tmp_
         assert apply_to(tmp_path, address, target()).edits
 
 
+WEIGHTED = """resource "aws_launch_template" "gpu" {
+  instance_type = "p4d.24xlarge"
+  capacity_reservation_specification {
+    capacity_reservation_target { capacity_reservation_id = "cr-1" }
+  }
+  placement { tenancy = "dedicated" }
+}
+resource "aws_autoscaling_group" "gpu" {
+  min_size         = 4
+  max_size         = 32
+  desired_capacity = 8
+  warm_pool { min_size = 1 }
+  mixed_instances_policy {
+    instances_distribution { on_demand_percentage_above_base_capacity = 100 }
+    launch_template {
+      launch_template_specification { launch_template_id = aws_launch_template.gpu.id }
+      override {
+        instance_type     = "p4d.24xlarge"
+        weighted_capacity = "4"
+      }
+    }
+  }
+}
+resource "aws_autoscaling_schedule" "night" {
+  autoscaling_group_name = aws_autoscaling_group.gpu.name
+  min_size               = 0
+}
+resource "aws_autoscaling_policy" "load" { autoscaling_group_name = aws_autoscaling_group.gpu.name }
+"""
+
+
+def test_sizes_count_instances_once_their_weight_is_one(tmp_path):
+    """The weight of a former type is 1 afterwards, and what else changes the meaning of the sizes is named."""
+    write(tmp_path, main=WEIGHTED)
+    application = apply_to(tmp_path, "aws_autoscaling_group.gpu", target())
+    assert '+        weighted_capacity = "1"' in application.patch
+    notes = "\n".join(application.notes)
+    assert "aws_autoscaling_group.gpu: an instance counted for 4 in sizes, and counts for 1 now" in notes
+    for named in (
+        "warm_pool stays",
+        "aws_autoscaling_schedule.night (main.tf:25) stays",
+        "aws_autoscaling_policy.load (main.tf:28) stays",
+        "capacity_reservation_target stays",
+        "placement.tenancy stays",
+    ):
+        assert named in notes
+    write_application(application)
+    assert apply_to(tmp_path, "aws_autoscaling_group.gpu", target()).is_as_planned
+
+
+@pytest.mark.parametrize("purchase", ["on_demand", "spot"])
+def test_a_group_of_both_ways_of_paying_is_refused(purchase, tmp_path):
+    """The plan's numbers hold for instances of one purchase."""
+    write(tmp_path, main=WEIGHTED.replace("= 100", "= 20"))
+    with pytest.raises(InputError, match="20% of its instances on demand and the others as spot"):
+        apply_to(tmp_path, "aws_autoscaling_group.gpu", target(purchase=purchase))
+
+
 def test_a_schedule_that_is_not_written_is_told_with_its_price(tmp_path):
     """Hours of the week by number of instances, and what the greatest number costs at all hours."""
     write(tmp_path, main=PLAIN)
