@@ -38,6 +38,7 @@ _CAPACITY: Mapping[Any, Purchase | None] = {
     "CAPACITY_BLOCK": None,
 }
 _DEDICATED = "hardware of one's own has a price of its own"
+_WEIGHTED = "its sizes are units of weighted_capacity, of which its types have different numbers"
 _TENANCIES = ("dedicated", "host")
 _ACCELERATED = re.compile(r"(g|p|inf|trn|dl)\d")
 """How types with an accelerator begin."""
@@ -80,7 +81,12 @@ def _of_group(resource: Resource, template: Resource | None) -> tuple[Use, ...]:
     overrides = resource.blocks("mixed_instances_policy", "launch_template", "override")
     kind = next((override["instance_type"] for override in overrides if override.get("instance_type")), of_template)
     path = ("mixed_instances_policy", "instances_distribution")
-    base = first_known(resource.first(*path, "on_demand_base_capacity"), 0) or 0
+    weights = {str(override.get("weighted_capacity") or 1) for override in overrides} or {"1"}
+    weight = 0 if len(weights) > 1 else int(weights.pop())
+    if weight == 0:
+        return (replace(_use(resource, kind, None, None), unpriced=_WEIGHTED),)
+    number = None if number is None else math.ceil(number / weight)
+    base = math.ceil((first_known(resource.first(*path, "on_demand_base_capacity"), 0) or 0) / weight)
     above = first_known(resource.first(*path, "on_demand_percentage_above_base_capacity"), 100) or 0
     if number is None:
         purchase = Purchase.SPOT if base == above == 0 else Purchase.ON_DEMAND if above == 100 else None

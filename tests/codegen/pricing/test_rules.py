@@ -148,6 +148,32 @@ def test_mixed_policy_is_split(group, expected):
     assert [(purchase, number) for _, _, purchase, number in used(document, "aws_autoscaling_group")] == expected
 
 
+def weighted(*weights):
+    """A group of 16 units of capacity, 4 of them as a base on demand, with a type for each weight."""
+    group = mixed(desired=16, base=4, percentage=0)
+    (policy,) = group["values"]["mixed_instances_policy"]
+    override = [{"instance_type": "g6.xlarge", "weighted_capacity": weight} for weight in weights]
+    policy["launch_template"] = [{"override": override}]
+    return plan(group)
+
+
+@pytest.mark.parametrize("weights", [("4",), ("4", "4")])
+def test_units_of_capacity_are_not_instances(weights):
+    """16 units of 4 are 4 instances, 1 of them on demand."""
+    assert used(weighted(*weights), "aws_autoscaling_group") == [
+        ("g6.xlarge", None, "on_demand", 1),
+        ("g6.xlarge", None, "spot", 3),
+    ]
+
+
+def test_types_of_different_weights_have_no_number():
+    """Which types AWS starts, and so how many instances, is its choice."""
+    everything = planned(weighted("4", "8"))
+    (use,) = RULES["aws_autoscaling_group"](everything.all[0], everything)
+    assert "weighted_capacity" in use.unpriced
+    assert use.number is None
+
+
 @pytest.mark.parametrize(
     ("capacity", "purchase"),
     [("SPOT", "spot"), ("ON_DEMAND", "on_demand"), (None, "on_demand"), ("CAPACITY_BLOCK", None)],
