@@ -49,7 +49,7 @@ RIDGE_HOURS = 9 * HOURS_PER_DAY
 """A week to look back on and two days to learn from."""
 _RIDGE_WEEKS = 8
 _HARMONICS = np.array([1, 2, 3, 4, 7, 14, 21])
-"""Of the week; the 7th, 14th and 21st are the first three of the day."""
+"""Harmonics of the week; the 7th, 14th and 21st are the first three of the day."""
 _ANGLES = 2 * np.pi * np.outer(np.arange(HOURS_PER_WEEK), _HARMONICS) / HOURS_PER_WEEK
 _FOURIER = np.column_stack([np.sin(_ANGLES), np.cos(_ANGLES)])
 _LEAST_RATIO = 0.05
@@ -120,7 +120,7 @@ class HourlyDemand:
     minutes: Floats
     """Requests per second of every known whole minute, of any hour."""
     notes: tuple[str, ...] = ()
-    """What was changed before anything was learned from it."""
+    """Changes that were made before anything was learned from it."""
 
 
 def by_hour(profile: DemandProfile) -> HourlyDemand:

@@ -171,7 +171,7 @@ class Target:
     name: str | None = None
     """Product name of an accelerator; model that an engine serves."""
     endpoint: str | None = None
-    """Of an engine: the address of its metrics page, without credentials."""
+    """Address of the metrics page of an engine, without credentials."""
 
     @property
     def scope(self) -> Scope:

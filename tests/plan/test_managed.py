@@ -53,6 +53,7 @@ def test_the_fleet_is_paid_at_the_price_of_the_service():
     assert (read.purchase, read.commitment) == (group.purchase, group.commitment)
     shown = plan_table(plan, width=None, verbose=True)
     assert "SageMaker real-time" in shown
+    assert "static peak" not in shown  # the fleet is its own
 
 
 def test_machines_are_cheaper_without_the_service():

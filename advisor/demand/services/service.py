@@ -12,7 +12,7 @@ from advisor.samples.metrics import ROW_SECONDS
 from advisor.units import SECONDS_PER_MINUTE
 
 SPREAD_SECONDS = 300.0
-"""What an engine counted between two readings no further apart is laid evenly over the time between them."""
+"""Longest time between two readings over which the counts of an engine are laid evenly."""
 _LEAST_COVERAGE = 0.9
 """Share of the replicas' time in a step that has to be known."""
 _MISTAKEN = 0.05
@@ -22,7 +22,7 @@ _FINE = 2
 _MOST_STEPS = 20_000
 _FEWEST_STEPS = 40
 _SLOW_STEPS = 41
-"""What changes over ten minutes is the same at every shift."""
+"""Steps of a slow search: changes over ten minutes are the same at every shift."""
 _SURE = 10.0
 """Standard errors by which a shift has to agree better than none."""
 _BEYOND_STEPS = 2

@@ -438,7 +438,7 @@ _SIDES = (("left_child", "right_child", "weighted_n_node_samples"), ("left", "ri
 """Fields of a node in scikit-learn's trees, and in its histogram gradient boosting."""
 _MOST_NESTED = 100
 _FAILURES = (OSError, zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, EOFError, ValueError, zlib.error)
-"""What the standard library says to a damaged or an encrypted ZIP."""
+"""Errors of the standard library on a damaged or an encrypted ZIP."""
 
 
 def is_skops(path: Path) -> bool:

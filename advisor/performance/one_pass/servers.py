@@ -78,7 +78,7 @@ class ForestSeconds:
     fixed_s: float
     row_s: float
     request_s: float
-    """Of a request beside its rows."""
+    """Time of a request without its rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class ForestMeasurement:
     units: float
     """Cores × GHz, or GB/s of memory bandwidth."""
     work: float
-    """Of a row, in operations within the caches."""
+    """Operations of a row, as many as take its time within the caches."""
     rows_per_second: float
 
     @property

@@ -89,13 +89,13 @@ class Batching:
     """Service of requests of several sizes on servers; arrays of shape (n,), (p,) or (n, p)."""
 
     fixed_s: Floats
-    """Of a batch, (n,)."""
+    """Time of a batch, (n,)."""
     item_s: Floats
-    """Of one item of each point, (n, p)."""
+    """Time of one item of each point, (n, p)."""
     items: Floats
-    """Of a request at each point, (p,)."""
+    """Items of a request at each point, (p,)."""
     probability: Floats
-    """Of each point, (p,)."""
+    """Probability of each point, (p,)."""
     largest: Floats
     """Items of a batch at most, (n,)."""
     wait_s: Floats

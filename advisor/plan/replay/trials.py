@@ -142,7 +142,7 @@ class Trials:
         week = formulation.week.by_hours or formulation.week
         self._growth_ratio = max(week.growth_ratio, 1.0)
         self._demand = self._requirements.demand.times(self._growth_ratio)
-        """What has to be served at the end of the horizon."""
+        """Demand at the end of the horizon."""
         self._calendar, self._sampled = _calendar_of(week), _calendar_of(sampled or week)
         self._of_requests = self._with_requests_alone(formulation.in_week(week), context)
         most, peak = self._demand.requests_per_second.peak, busiest_rate(self._demand, self._sampled)
