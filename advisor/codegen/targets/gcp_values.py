@@ -28,7 +28,7 @@ _QUERIES = {
     "host_memory": 'max(agent_googleapis_com:memory_percent_used{HOSTS,state="used"})',
     "host_disk": 'max(agent_googleapis_com:disk_percent_used{HOSTS,state="used",device!~".*loop.*"})',
 }
-"""Query that is compared with the threshold, without snaps, which are always full; HOSTS picks those of the deployment."""
+"""Query compared with the threshold, without snaps, which are always full; HOSTS picks those of the deployment."""
 _OF_EACH_GROUP = {"unhealthy_hosts": "sum", "metrics_silent": "count"}
 """The Ops Agent records 1 for each host whose engine answers and 0 for each whose engine does not."""
 _LINES = {"agent_silent": "advisor-agent.service: Failed"}
