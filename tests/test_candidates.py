@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from advisor.candidates import ANY, Candidate, divides_heads, judge, judge_hardware, judging, match, parallel_choices
+import advisor.candidates
+from advisor.candidates import ANY, Candidate, divides_heads, judge, judge_hardware, match, parallel_choices
 from advisor.candidates.values import block_shortfall, is_expert_parallel
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
@@ -323,8 +324,8 @@ def test_what_was_judged_for_more_is_judged_the_same_for_less(narrower, model, m
     requirements = require(replace(wide, **NARROWER[narrower]), served, demand, CATALOG)
     by_itself = match(requirements, CATALOG)
     judged = []
-    whole = judging._judged
-    monkeypatch.setattr(judging, "_judged", lambda *arguments: judged.append(arguments) or whole(*arguments))
+    whole = advisor.candidates._judged
+    monkeypatch.setattr(advisor.candidates, "_judged", lambda *arguments: judged.append(arguments) or whole(*arguments))
 
     taken = match(requirements, CATALOG, wider)
 

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from advisor.candidates import Candidate, match
-from advisor.candidates.judging import judge
+from advisor.candidates import Candidate, judge, match
 from advisor.catalog import load_catalog
 from advisor.catalog.processors import with_processors
 from advisor.codegen import Language, Wanted, generate
