@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from advisor.catalog import Catalog
-from advisor.catalog.engine_tables import share_of, slice_of
+from advisor.catalog.catalog import share_of, slice_of
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType
 from advisor.demand.values import Demand

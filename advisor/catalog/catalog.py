@@ -1,21 +1,336 @@
-"""The catalog as one frozen value: machines and offers by name, each table read when it is first asked for."""
+"""The catalog as one frozen value: machines, offers, accelerators and engines, each table read when first asked for."""
 
 import copy
 import hashlib
+import math
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 
+from packaging.version import Version
+
 from advisor.catalog import readers
-from advisor.catalog.engine_tables import EngineTables
+from advisor.catalog.deployment import read_deployment_facts
 from advisor.catalog.geography import Zones, ZoneSupply, read_zones, supply_of
-from advisor.catalog.planning import CommitmentPrice
+from advisor.catalog.one_pass_engines import (
+    OnePassEngine,
+    Releases,
+    at_version,
+    planned,
+    read_engine_gaps,
+    read_one_pass_engines,
+    read_releases,
+    version_of,
+    within,
+)
+from advisor.catalog.planning import CommitmentPrice, Fact
+from advisor.catalog.planning_tables import PlanningTables
 from advisor.catalog.readers import Sources, table
-from advisor.catalog.values import Accelerator, InstanceType, Offer, Price, Provenance, Purchase, Quality
+from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer, Price, Provenance, Purchase, Quality
 from advisor.errors import InputError
-from advisor.names import normalised, suggestion
-from advisor.records import dataclass
+from advisor.names import architecture_key, normalised, suggestion
+from advisor.records import dataclass, replace
 from advisor.tables import OptionalText, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One profile that an accelerator can be cut into, all slices alike and isolated from each other."""
+
+    accelerator: str
+    profile: str
+    """As the vendor names it: 1g.10gb."""
+    compute_share: float
+    """Multiprocessors of a slice ÷ those of the uncut accelerator, some of which no slice gets."""
+    bandwidth_share: float
+    """Memory slices ÷ those of the accelerator: bandwidth is cut with the memory."""
+    memory_gib: float
+    per_accelerator: int
+    """Most slices of the profile at a time."""
+    providers: tuple[str, ...]
+    """Those known to hand the accelerator over uncut, so that a machine's owner can cut it."""
+    provenance: Provenance
+
+    @property
+    def name(self) -> str:
+        """Name in plans: mig-1g.10gb."""
+        return f"mig-{self.profile}"
+
+
+def read_partitions(sources: Sources) -> Mapping[str, tuple[Partition, ...]]:
+    """Profiles of each accelerator that can be cut, the least memory first."""
+    by_accelerator: dict[str, list[Partition]] = {}
+    for row in sources.rows("partitions"):
+        partition = sources.value(
+            Partition,
+            row,
+            compute_share=row.number("multiprocessors") / row.number("of_multiprocessors"),
+            bandwidth_share=row.number("memory_slices") / row.number("of_memory_slices"),
+            providers=tuple(row.text("providers").split()),
+        )
+        by_accelerator.setdefault(partition.accelerator, []).append(partition)
+    return {
+        name: tuple(sorted(profiles, key=lambda partition: (partition.memory_gib, partition.compute_share)))
+        for name, profiles in by_accelerator.items()
+    }
+
+
+def share_of(accelerator: Accelerator, name: str, share: float) -> Accelerator:
+    """Equal share of an accelerator: memory, bandwidth and arithmetic in the same proportion."""
+    return _part(accelerator, name, (share, share), accelerator.memory_gib * share)
+
+
+def slice_of(accelerator: Accelerator, partition: Partition) -> Accelerator:
+    """One slice of an accelerator."""
+    shares = (partition.compute_share, partition.bandwidth_share)
+    return _part(accelerator, partition.name, shares, partition.memory_gib)
+
+
+def _part(accelerator: Accelerator, name: str, shares: tuple[float, float], memory_gib: float) -> Accelerator:
+    """Part under a name of its own: what was measured on the whole accelerator was not measured on a part."""
+    compute, bandwidth = shares
+
+    def part(whole: float | None) -> float | None:
+        return None if whole is None else whole * compute
+
+    return replace(
+        accelerator,
+        name=f"{accelerator.name} {name}",
+        memory_gib=memory_gib,
+        memory_bandwidth_gb_per_second=accelerator.memory_bandwidth_gb_per_second * bandwidth,
+        fp32_tflops=part(accelerator.fp32_tflops),
+        fp16_tflops=part(accelerator.fp16_tflops),
+        fp8_tflops=part(accelerator.fp8_tflops),
+        int8_tops=part(accelerator.int8_tops),
+        fp4_tflops=part(accelerator.fp4_tflops),
+        link_gb_per_second=part(accelerator.link_gb_per_second),
+    )
+
+
+_ENGINE_PREFERENCE = ("vLLM-NxDI", "vLLM-Neuron", "vLLM-Gaudi", "vLLM-TPU", "vLLM", "TensorRT-LLM", "SGLang")
+"""The vendor's own vLLM first: it is the one whose deployment we write."""
+_SAME_MEMORY_RATIO = 0.02
+"""Usable memory of variants that are sold with the same differs by so much at most."""
+_UNLISTED = "untested"
+_TOKENS = "tokens"
+"""Unit of requests that are answered token by token."""
+_SERVER = "server"
+"""End of an engine's name that may be left out."""
+
+
+@dataclass(frozen=True, eq=False)
+class EngineTables(PlanningTables):
+    """Accelerators, releases of engines, and what each engine serves on which."""
+
+    accelerators = table(readers.read_accelerators)
+    """Accelerators by name."""
+
+    def accelerator(self, name: str) -> Accelerator:
+        """The accelerator of a name or an alias. Raises InputError if there is none, with the nearest names."""
+        accelerator = self.known_accelerator(name)
+        if accelerator is None:
+            raise InputError(f"unknown accelerator: '{name}'", hint=suggestion(name, tuple(self.accelerators)))
+        return accelerator
+
+    def known_accelerator(self, name: str) -> Accelerator | None:
+        """The accelerator of a name or an alias; None where there is none."""
+        canonical = self._accelerator_names.get(normalised(name))
+        return None if canonical is None else self.accelerators[canonical]
+
+    def accelerator_variants(self, name: str) -> tuple[Accelerator, ...]:
+        """The accelerator of that name; for a bare ``A100`` or ``H100-80GB`` every variant of it, or of that memory.
+
+        Raises InputError if there is none, with the nearest names.
+        """
+        wanted = normalised(name)
+        if wanted not in {normalised(other) for other in self.accelerators}:
+            family = [part for part in self.accelerators.values() if wanted in _shared_names(part.name)]
+            if family:
+                return tuple(family)
+        accelerator = self.accelerator(name)
+        kin = normalised(accelerator.name.split("-")[0])
+        if wanted == normalised(accelerator.name) or not re.fullmatch(f"{kin}[0-9]+gb", wanted):
+            return (accelerator,)
+        return tuple(part for part in self.accelerators.values() if _is_alike(part, accelerator))
+
+    def engine_support(self, accelerator: str, precision: str) -> tuple[EngineSupport, ...]:
+        """Support of each engine for a precision on an accelerator, the preferred engine first.
+
+        Each in its newest release that serves it, within :meth:`plannable_releases`.
+        """
+        key = accelerator, precision
+        if key not in self._planned_support:
+            name = self.accelerator(accelerator).name
+            rows = self._support_by_engine(name, precision)
+            self._planned_support[key] = tuple(self._planned(engine, name, ranges) for engine, ranges in rows.items())
+        return self._planned_support[key]
+
+    def preferred_engine(self, accelerator: str, precision: str, engine: str = "") -> EngineSupport | None:
+        """The engine that serves a precision on an accelerator where none is stated, in the release that plans take."""
+        rows = self.engine_support(accelerator, precision)
+        return next((row for row in rows if row.serves and engine.lower() in ("", row.engine.lower())), None)
+
+    def engine_support_at(self, accelerator: str, precision: str, version: str) -> tuple[EngineSupport, ...]:
+        """Support of that release of each engine; the planned one where the version is none by PEP 440."""
+        asked = version_of(version)
+        if asked is None:
+            return self.engine_support(accelerator, precision)
+        rows = self._support_by_engine(self.accelerator(accelerator).name, precision).values()
+        engine_supports = (at_version(ranges, asked) for ranges in rows)
+        return tuple(replace(row, engine_version=version) for row in engine_supports if row is not None)
+
+    def plannable_releases(self, engine: str, vendor: str) -> tuple[Version, ...]:
+        """Final releases with options read and an image, oldest first; empty for engines that list none."""
+        key = engine, vendor
+        if key not in self._plannable:
+            limits = (self.deployment.words(engine, limit) for limit in ("oldest_release", f"newest_image_{vendor}"))
+            self._plannable[key] = within(self.releases.of(engine), *("".join(words) for words in limits))
+        return self._plannable[key]
+
+    @cached_property
+    def releases(self) -> Releases:
+        """Releases of engines."""
+        return read_releases(self.directory / "engine_releases.csv", self.sources)
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Serving engines that the catalog knows, sorted."""
+        return tuple(sorted(self.generating_engines | {server.engine for server in self.one_pass_engines}))
+
+    def units_of_engine(self, engine: str) -> frozenset[str]:
+        """Units of the requests that an engine serves; empty: it is not known."""
+        of_whole_answers = {
+            unit for server in self.one_pass_engines if server.engine == engine for unit in server.units
+        }
+        return frozenset(of_whole_answers | ({_TOKENS} if engine in self.generating_engines else set()))
+
+    def engine_named(self, name: str) -> str:
+        """Name of an engine as the catalog has it, with or without ``server`` at its end; *name* of an unknown one."""
+        names = {normalised(engine).removesuffix(_SERVER): engine for engine in self.engines}
+        return names.get(normalised(name).removesuffix(_SERVER), name)
+
+    @cached_property
+    def generating_engines(self) -> frozenset[str]:
+        """Serving engines that answer token by token."""
+        return frozenset(row.engine for rows in self._engine_support.values() for row in rows)
+
+    def _support_by_engine(self, accelerator: str, precision: str) -> dict[str, tuple[EngineSupport, ...]]:
+        """Rows of each engine, the preferred engine first; those of the accelerator, else of its architecture."""
+        grouped: dict[str, tuple[EngineSupport, ...]] = {}
+        for hardware in (self.accelerators[accelerator].architecture, accelerator):
+            rows = self._engine_support.get((hardware, precision), ())
+            grouped |= {engine: tuple(ranges) for engine, ranges in groupby(rows, key=lambda row: row.engine)}
+        ranks = {engine: rank for rank, engine in enumerate(_ENGINE_PREFERENCE)}
+        return dict(sorted(grouped.items(), key=lambda item: ranks.get(item[0], len(ranks))))
+
+    def _planned(self, engine: str, accelerator: str, rows: tuple[EngineSupport, ...]) -> EngineSupport:
+        fixed = "".join(self.deployment.words(engine, "release"))
+        return planned(rows, self.plannable_releases(engine, self.accelerators[accelerator].vendor), fixed)
+
+    def partitions(self, accelerator: str) -> tuple[Partition, ...]:
+        """Profiles that an accelerator can be cut into, the least memory first; none where it cannot."""
+        return self._partitions.get(accelerator, ())
+
+    def one_pass_engine(self, engine: str, vendor: str) -> OnePassEngine | None:
+        """A server of models that answer in one pass on a vendor's accelerators; None of an engine that generates."""
+        return self._servers.get((engine, vendor))
+
+    def token_server(self, engine: str, vendor: str) -> OnePassEngine | None:
+        """A server of files of language models on a vendor's accelerators; None of any other engine."""
+        return self._token_servers.get((engine, vendor))
+
+    @cached_property
+    def _token_servers(self) -> Mapping[tuple[str, str], OnePassEngine]:
+        servers = (server for server in reversed(self.one_pass_engines) if server.is_of_tokens)
+        return {(server.engine, server.vendor): server for server in servers}
+
+    @cached_property
+    def _servers(self) -> Mapping[tuple[str, str], OnePassEngine]:
+        servers = (server for server in self.one_pass_engines if not server.is_of_tokens)
+        return {(server.engine, server.vendor): server for server in servers}
+
+    one_pass_engines = table(read_one_pass_engines)
+    """Servers of models that answer in one pass, and of language models in files, the preferred ones first."""
+
+    engine_gaps = table(read_engine_gaps)
+    """Vendor of accelerators and unit of requests → why no server is known beyond those of the catalog."""
+
+    @cached_property
+    def generated_units(self) -> frozenset[str]:
+        """Units of models that answer in one pass of which code is generated for some server."""
+        return frozenset(unit for server in self.one_pass_engines if server.release for unit in server.units)
+
+    def machine_start(self, provider: str, instance_type: str) -> Fact | None:
+        """Start of a machine as generated code orders it; None: it starts as others of its kind."""
+        return self.cold_start.machine(provider, instance_type, self.deployment.target(provider, instance_type))
+
+    deployment = table(read_deployment_facts)
+    """Facts that decide for what code can be generated."""
+
+    def model_status(self, engine: str, accelerator: str, model_name: str, family: str) -> str | None:
+        """Status of a model by an engine's maintainers: supported, validated, untested or not_enough_memory.
+
+        The row of the model itself counts first, then that of its architecture under another name, then that
+        of its family. None where the engine keeps no list, because it runs whatever vLLM runs.
+        """
+        engines, rows = self._engine_models
+        if engine not in engines:
+            return None
+        for key in (model_name, architecture_key(model_name), f"family:{family}"):
+            if (engine, accelerator, key) in rows:
+                return rows[engine, accelerator, key]
+        return _UNLISTED
+
+    _partitions = table(read_partitions)
+
+    @cached_property
+    def _accelerator_names(self) -> dict[str, str]:
+        return readers.read_accelerator_names(self.sources, self.accelerators)
+
+    @cached_property
+    def _engine_support(self) -> dict[tuple[str, str], tuple[EngineSupport, ...]]:
+        """Rows by hardware and precision, those of one engine together."""
+        grouped: dict[tuple[str, str], list[EngineSupport]] = {}
+        for row in self.sources.values(EngineSupport, "engine_support"):
+            grouped.setdefault((row.hardware, row.precision), []).append(row)
+        return {key: tuple(sorted(rows, key=lambda row: row.engine)) for key, rows in grouped.items()}
+
+    @cached_property
+    def _plannable(self) -> dict[tuple[str, str], tuple[Version, ...]]:
+        """Versions asked for so far, by engine and vendor."""
+        return {}
+
+    @cached_property
+    def _planned_support(self) -> dict[tuple[str, str], tuple[EngineSupport, ...]]:
+        """Support asked for so far, by accelerator and precision."""
+        return {}
+
+    @cached_property
+    def _engine_models(self) -> tuple[frozenset[str], dict[tuple[str, str, str], str]]:
+        """Engines that keep a list, and the status by (engine, accelerator, model, architecture or family)."""
+        rows: dict[tuple[str, str, str], str] = {}
+        for engine, accelerator, model, family, status in readers.read_engine_models(self.sources):
+            if model:
+                rows[engine, accelerator, model] = status
+                rows.setdefault((engine, accelerator, architecture_key(model)), status)
+            else:
+                rows[engine, accelerator, f"family:{family}"] = status
+        return frozenset(engine for engine, _, _ in rows), rows
+
+
+def _shared_names(name: str) -> set[str]:
+    """Names that a variant shares with its kin, normalised: of ``A100-80GB-SXM`` those of ``A100``, ``A100-80GB``."""
+    parts = name.split("-")
+    return {normalised("-".join(parts[:length])) for length in range(1, len(parts))}
+
+
+def _is_alike(part: Accelerator, other: Accelerator) -> bool:
+    """Whether two are variants of one family with the same memory."""
+    is_kin = part.name.split("-")[0] == other.name.split("-")[0]
+    return is_kin and math.isclose(part.memory_gib, other.memory_gib, rel_tol=_SAME_MEMORY_RATIO)
+
 
 SEPARATOR = ";"
 Key = tuple[str, str]

@@ -3,7 +3,7 @@
 import pytest
 
 from advisor.catalog import load_catalog
-from advisor.catalog.engine_tables import share_of, slice_of
+from advisor.catalog.catalog import share_of, slice_of
 
 CATALOG = load_catalog()
 CUT = [partition for name in CATALOG.accelerators for partition in CATALOG.partitions(name)]
