@@ -27,8 +27,8 @@ from advisor.errors import InputError
 from advisor.models import find_model, weight_bytes
 from advisor.models.model import Checkpoint
 from advisor.performance.model import shipped_model
+from advisor.performance.one_pass import flop_of_sample
 from advisor.performance.one_pass.servers import shipped_effects
-from advisor.performance.one_pass.work import flop_of_sample
 from advisor.performance.stage import one_pass_stage, serve
 from advisor.pipeline import market_for, plan_question, question_for, recommend, under_targets
 from advisor.plan.document import plan_from_json, plan_to_json

@@ -13,7 +13,7 @@ from advisor.errors import InputError
 from advisor.performance.calibration import TARGETS, Group
 from advisor.performance.constants import ConstantTable, Quantity
 from advisor.performance.deployments import Packed, classes_of, pack
-from advisor.performance.one_pass.work import one_pass
+from advisor.performance.one_pass import one_pass
 from advisor.performance.physics import Floats
 from advisor.performance.regimes import Load, Timing, cell_of
 from advisor.performance.setups import Abstention, Resolved, Setup, resolve, setup_from

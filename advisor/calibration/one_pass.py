@@ -17,9 +17,7 @@ from scipy import sparse
 
 from advisor.calibration.observations import Measurement, resolve_or_abstain
 from advisor.catalog import Catalog
-from advisor.performance.one_pass import servers
-from advisor.performance.one_pass.serving import accelerators_of, loads
-from advisor.performance.one_pass.work import (
+from advisor.performance.one_pass import (
     KINDS,
     Labels,
     Machine,
@@ -29,7 +27,9 @@ from advisor.performance.one_pass.work import (
     machine_of,
     one_pass,
     samples_of_item,
+    servers,
 )
+from advisor.performance.one_pass.serving import accelerators_of, loads
 from advisor.performance.physics import Floats
 from advisor.performance.setups import Resolved, Setup
 from advisor.records import dataclass

@@ -16,8 +16,8 @@ from advisor.performance.constants import Quantity
 from advisor.performance.deployments import Packed, pack
 from advisor.performance.evidence import CLASSES, PredictionEvidence
 from advisor.performance.model import PerformanceModel, physics_timing, shipped_model
+from advisor.performance.one_pass import one_pass
 from advisor.performance.one_pass.serving import answer_one_pass
-from advisor.performance.one_pass.work import one_pass
 from advisor.performance.physics import (
     PICTURE_FACTORS,
     Constants,

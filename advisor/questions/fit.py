@@ -25,7 +25,7 @@ from advisor.models import (
 from advisor.models.adapters import with_adapters
 from advisor.models.model import Adapters, Model
 from advisor.models.weights import loaded_by
-from advisor.performance.one_pass.work import flop_of_sample, one_pass
+from advisor.performance.one_pass import flop_of_sample, one_pass
 from advisor.questions import check_engine
 from advisor.records import asdict, dataclass, replace
 from advisor.workload.kinds import LLAMA_CPP, UNITS

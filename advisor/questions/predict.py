@@ -14,7 +14,7 @@ from advisor.models import find_model, parse_precision
 from advisor.performance.constants import engine_class
 from advisor.performance.explain import Explanation, explain, predict, with_picture_tokens
 from advisor.performance.model import PerformanceModel
-from advisor.performance.one_pass.work import one_pass
+from advisor.performance.one_pass import one_pass
 from advisor.performance.physics import Floats
 from advisor.performance.setups import (
     COUNT_COLUMNS,

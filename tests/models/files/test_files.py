@@ -26,7 +26,7 @@ from advisor.models.files.trees import tree_of
 from advisor.models.layer_kinds import kv_elements_per_token
 from advisor.models.model import ModelInput
 from advisor.models.weights import GGUF_BLOCKS, Split, rank_weight_bytes
-from advisor.performance.one_pass.work import flop_of_sample
+from advisor.performance.one_pass import flop_of_sample
 from advisor.workload.document import read_workload
 
 HERE = Path(__file__).parent

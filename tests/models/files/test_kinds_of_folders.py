@@ -10,7 +10,7 @@ from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.models.model import TextAnswer
-from advisor.performance.one_pass.work import flop_of_sample
+from advisor.performance.one_pass import flop_of_sample
 from advisor.performance.transfer import BYTES_PER_LABELS, text_bytes
 from advisor.workload.document import read_workload
 from advisor.workload.kinds import is_embedder, is_reranker, unit_of
