@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 
 from advisor.catalog import Catalog
-from advisor.demand.monitored import Monitored
-from advisor.demand.monitored.server import Engine, engines_of
+from advisor.demand.monitored import Engine, Monitored, engines_of
 from advisor.demand.recorded import Within, grown_histograms, read_fleet
 from advisor.demand.services import EngineView
 from advisor.demand.services.readings import LengthCounts, added
