@@ -10,9 +10,9 @@ from decimal import Decimal, localcontext
 from advisor.audit.database import Database, Progress, opened
 from advisor.audit.endpoints import chargeback, endpoints_of, machines_of, naming
 from advisor.audit.files import files_of, ignored_files
+from advisor.audit.findings import Context
 from advisor.audit.findings.charges import charge_findings, request_findings
 from advisor.audit.findings.compute import compute_findings, untold_machines
-from advisor.audit.findings.context import Context
 from advisor.audit.ledger import Ledger, Question, read_ledger
 from advisor.audit.split import split_compute
 from advisor.audit.sql import text

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.audit.findings.context import Place, acting_command, looking_command
+from advisor.audit.findings import Place, acting_command, looking_command
 from audit.bills import Charge, focus_row, hours, write_bill, write_csv
 from audit.commands import aws_parsed, parsed, parts
 from audit.machines import ACCELERATED, billed, day_of, sampled

@@ -7,7 +7,7 @@ from decimal import Decimal
 from itertools import groupby
 
 from advisor.audit.endpoints import EndpointMachines
-from advisor.audit.findings.context import Commands, Context, Interval, positive
+from advisor.audit.findings import Commands, Context, Interval, positive
 from advisor.audit.sql import text
 from advisor.audit.values import (
     CROSS_ZONE,

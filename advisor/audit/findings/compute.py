@@ -5,8 +5,8 @@ from decimal import Decimal
 from statistics import fmean
 from typing import NamedTuple
 
+from advisor.audit.findings import Commands, Context, Interval, Place, positive
 from advisor.audit.findings.charges import MeasuredFleet, accelerators_of, fleets_of, is_idle, needed_accelerators
-from advisor.audit.findings.context import Commands, Context, Interval, Place, positive
 from advisor.audit.formats import MACHINE_SPEC
 from advisor.audit.ledger import named
 from advisor.audit.sql import text
