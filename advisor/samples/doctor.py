@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from advisor.records import dataclass
-from advisor.samples.agent.processes import Process, bare_interpreter
-from advisor.samples.agent.protocol import Reader, Word
+from advisor.samples.agent.processes import Process, Reader, Word, bare_interpreter
 from advisor.samples.bounded_http import Limits, parse_address
 from advisor.samples.metrics import ENGINE_METRICS, Missed, Reading
 from advisor.samples.sources.engines import EngineSource
-from advisor.samples.sources.nvml.counters import NO_LIBRARY
+from advisor.samples.sources.nvml import NO_LIBRARY
 from advisor.units import BYTES_PER_GIB, bytes_to_gib
 
 LIMIT_SECONDS = 10.0
@@ -118,7 +117,7 @@ class Seen:
 
 def look(source: str, limit_seconds: float = LIMIT_SECONDS) -> Seen:
     """Open a source in a process of its own and read it."""
-    command = bare_interpreter("advisor.samples.agent.child", source, "", str(_INTERVAL_US))
+    command = bare_interpreter("advisor.samples.agent.processes", source, "", str(_INTERVAL_US))
     process = Process(command, listens=True, speaks=True)
     deadline = time.monotonic() + limit_seconds
     try:

@@ -53,12 +53,12 @@ CALLS = """
 import time, pynvml
 pynvml.nvmlInit()
 h = pynvml.nvmlDeviceGetHandleByIndex(0)
-from advisor.samples.sources.nvml import counters
-from advisor.samples.sources.nvml.counters import Device
+from advisor.samples.sources import nvml
+from advisor.samples.sources.nvml import Device
 from advisor.samples.sources.nvml import profiling
 from advisor.samples.sources.nvml import NvmlSource
 device = Device(0); device.open()
-for counter in (*counters.OF_AN_ACCELERATOR, profiling, counters.processes, counters.uncorrected_errors):
+for counter in (*nvml.OF_AN_ACCELERATOR, profiling, nvml.processes, nvml.uncorrected_errors):
     spent = []
     for _ in range(200):
         time.sleep(0.0005)

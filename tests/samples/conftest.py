@@ -213,7 +213,7 @@ def kept_records(directory: Path) -> list[dict[str, Any]]:
 def is_child(number: int) -> bool:
     """Whether a process is one of an agent's, and alive."""
     try:
-        return b"advisor.samples.agent.child" in Path(f"/proc/{number}/cmdline").read_bytes()
+        return b"advisor.samples.agent.processes" in Path(f"/proc/{number}/cmdline").read_bytes()
     except OSError:
         return False
 

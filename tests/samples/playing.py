@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from advisor.errors import AdvisorError
-from advisor.samples.agent.protocol import Reader, Word, message
+from advisor.samples.agent.processes import Reader, Word, message
 from advisor.samples.agent.spool import SpoolWriter
 from advisor.samples.agent.supervised import SourceRows
 from advisor.samples.metrics import Missed, Reading, Record, Source, Target

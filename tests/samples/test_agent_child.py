@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.errors import InputError
-from advisor.samples.agent.child import Pace, Ticking
-from advisor.samples.agent.protocol import Reader, Word
+from advisor.samples.agent.processes import Pace, Reader, Ticking, Word
 from advisor.samples.metrics import Reading, Target
 
 SECOND = 1_000_000
@@ -148,7 +147,7 @@ def test_ticks_lie_on_the_grid_whatever_the_clock_does(interval_us, jumps):
 def run_child(*arguments, seconds=0.5):
     """Start a source's process, and close its input after a while; its messages and exit status."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "advisor.samples.agent.child", *arguments],
+        [sys.executable, "-m", "advisor.samples.agent.processes", *arguments],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "LD_LIBRARY_PATH": "/nonexistent"},
     )  # fmt: skip

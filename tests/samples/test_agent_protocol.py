@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.samples.agent.protocol import ProtocolError, Reader, Word, message
+from advisor.samples.agent.processes import ProtocolError, Reader, Word, message
 from advisor.samples.metrics import Buckets, Missed, Reading, Target
 
 TEXT = st.one_of(st.none(), st.text(max_size=20))

@@ -214,7 +214,7 @@ def test_no_process_of_a_running_agent_imports_what_it_does_not_need(fake_host, 
     settings = Settings(str(tmp_path / "out"), "host", (Asked("nvml"),), duration_us=SECOND_US, compact=False)
     for module, arguments in [
         ("advisor.samples.agent.__main__", [settings.as_argument()]),
-        ("advisor.samples.agent.child", ["nvml", "host", "100000"]),
+        ("advisor.samples.agent.processes", ["nvml", "host", "100000"]),
     ]:
         loaded = modules_of(module, arguments, fake_host.environment("gpus,2"), tmp_path / "modules")
         assert not loaded & set(TOO_MUCH)

@@ -16,8 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from advisor.records import dataclass, field, replace
-from advisor.samples.agent.processes import Process, bare_interpreter
-from advisor.samples.agent.protocol import BEAT_SECONDS, ProtocolError, Reader, Word
+from advisor.samples.agent.processes import BEAT_SECONDS, Process, ProtocolError, Reader, Word, bare_interpreter
 from advisor.samples.metrics import Gap, Missed, Reading, Record, Target
 from advisor.samples.sources import WITHOUT_DRIVER
 
@@ -375,7 +374,7 @@ class SupervisedSource:
 
                 self._running = _Running(SourceThread(name, host, interval_us, addresses), now, now)
             else:
-                module = "advisor.samples.agent.child"
+                module = "advisor.samples.agent.processes"
                 command = bare_interpreter(module, name, host, str(interval_us), *addresses)
                 self._running = _Running(Process(command, listens=True, speaks=True), now, now)
         except OSError as error:
