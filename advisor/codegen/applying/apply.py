@@ -23,6 +23,7 @@ from advisor.codegen.applying.notes import (
 from advisor.codegen.applying.readers import COMPUTED, Reader, readers_of
 from advisor.codegen.applying.resolving import KEYS, Module, Place, Unresolved, open_project
 from advisor.codegen.applying.rules import CALL_SPOT, PROVIDERS, TYPES, Figure, Resource, Rule, everything_in
+from advisor.codegen.applying.zones import in_each_zone
 from advisor.codegen.hcl import Attribute, literal, read_hcl, references
 from advisor.codegen.quoting import hcl_string, hcl_value
 from advisor.errors import InputError
@@ -106,7 +107,7 @@ def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit]
     readers = readers_of(resources, [wish.place for wish in wishes if not wish.is_as_planned])
     contradictions = _too_short(wishes, readers) | _contradictions(wishes)
     notes += dict.fromkeys(contradictions.values())
-    edits, told_of_shared = _joint({at: wishes for at, wishes in decided.items() if at not in contradictions}, target)
+    edits, told_of_shared = _joint({at: wishes for at, wishes in decided.items() if at not in contradictions})
     notes += told_of_shared
     if not decided and not unchanged:
         raise InputError(
@@ -199,7 +200,7 @@ def _entry_of(outer: Place, inner: Place) -> int | None:
 
 
 def _joint(
-    decided: Mapping[tuple[str, int], Sequence[Edit]], target: Target
+    decided: Mapping[tuple[str, int], Sequence[Edit]],
 ) -> tuple[dict[tuple[str, int], Edit], list[str]]:
     """The edit of each literal that is not as planned, and notes on those that decide several arguments."""
     notes: list[str] = []
@@ -208,9 +209,7 @@ def _joint(
         edit = wishes[0]
         if len({wish.text for wish in wishes}) > 1:
             # Of counts that one literal decides, the busiest hours' count holds for all.
-            edit = (
-                edit if edit.figure in TYPES else replace(edit, text=literal_text(target.instances, edit.place.value))
-            )
+            edit = edit if edit.figure in TYPES else replace(edit, text=literal_text(edit.instances, edit.place.value))
             wanted = ", ".join(f"{wish.argument} {wish.text}" for wish in wishes)
             notes.append(
                 f"{edit.place.document.place(edit.place.start)} decides several arguments, and becomes {edit.text} for "
@@ -246,18 +245,23 @@ def _arguments(resource: Resource, target: Target) -> Iterator[tuple[str, Edit |
         name = f"{resource.block.address}: {path}"
         before = seen[path]
         seen[path] += 1
-        wanted = _wanted(figure, target, resource.rule)
+        share = in_each_zone(resource, attribute, figure, target)
+        if isinstance(share, str):
+            yield name, share
+            continue
+        wanted = _wanted(figure, share, resource.rule)
         if figure is Figure.EACH_TYPE and isinstance(wanted, list) and before < len(wanted):
             place = resource.place(attribute)
             is_list = isinstance(place, Place) and isinstance(place.value, list)
-            yield name, _edit(resource, place, (name, figure), wanted if is_list else wanted[before])
+            of = (name, figure, share.instances)
+            yield name, _edit(resource, place, of, wanted if is_list else wanted[before])
         elif before and figure is not Figure.WEIGHT:
             where = resource.document.place(attribute.start)
             yield name, f"{where} is one of several, and the plan has nothing for it: remove it"
-        elif _keeps(figure, resource.place(attribute), target):
+        elif _keeps(figure, resource.place(attribute), share):
             yield name, None
         else:
-            yield name, _edit(resource, resource.place(attribute), (name, figure), wanted)
+            yield name, _edit(resource, resource.place(attribute), (name, figure, share.instances), wanted)
 
 
 def _inside(resource: Resource, target: Target, argument: str, key: str) -> Iterator[tuple[str, Edit | str | None]]:
@@ -271,7 +275,8 @@ def _inside(resource: Resource, target: Target, argument: str, key: str) -> Iter
             label = f'{resource.block.address}: {argument}["{key}"].{name}'
             wanted = _wanted(figure, target, resource.rule)
             is_kept = _keeps(figure, place, target)
-            yield label, None if is_kept else _edit(resource, place, (label, figure), wanted)
+            of = (label, figure, target.instances)
+            yield label, None if is_kept else _edit(resource, place, of, wanted)
 
 
 def _keeps(figure: Figure, place: Place | Unresolved, target: Target) -> bool:
@@ -295,7 +300,9 @@ def _check_maximum(resource: Resource, target: Target, edits: Mapping[tuple[str,
     for figure, attribute, place in sized:
         number = _lowered_to(place, edits)
         is_computed = isinstance(place, Unresolved) and lowered.intersection(references(attribute.value.node))
-        if figure is Figure.MAX and (is_computed or (number is not None and number < target.least_maximum)):
+        share = in_each_zone(resource, attribute, figure, target)
+        least = 0 if isinstance(share, str) else share.least_maximum or 0
+        if figure is Figure.MAX and (is_computed or (number is not None and number < least)):
             raise InputError(
                 f"{resource.document.place(attribute.start)}: the most machines of {resource.block.address} follow "
                 "from the same number, and would fall below its peak: give its maximum a number of its own"
@@ -353,7 +360,7 @@ def _lowered_to(place: Place | Unresolved, edits: Mapping[tuple[str, int], Edit]
 
 
 def _edit(
-    resource: Resource, place: Place | Unresolved, of: tuple[str, Figure], wanted: str | int | list[str]
+    resource: Resource, place: Place | Unresolved, of: tuple[str, Figure, int], wanted: str | int | list[str]
 ) -> Edit | str:  # fmt: skip
     if isinstance(place, Unresolved):
         return place.reason

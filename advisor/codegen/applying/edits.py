@@ -21,6 +21,8 @@ class Edit:
     """Which argument it decides, such as ``aws_autoscaling_group.gpu: min_size``."""
     figure: Figure
     """Figure of the plan that the argument holds."""
+    instances: int
+    """Instances of the busiest hours, as the argument counts them: all, or those of each zone."""
     entries: tuple[str, ...] = ()
     """Texts of its entries, where it is a list."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from advisor.codegen.applying.addresses import resources_at
 from advisor.codegen.applying.resolving import KEYS, Module, Place, is_empty
 from advisor.codegen.applying.rules import CALL_SPOT, PROVIDERS, Figure, Resource, Rule, everything_in, with_loops
+from advisor.codegen.applying.zones import Zones, is_per_zone, zones_of
 from advisor.codegen.hcl import Attribute, elements, traversal, unwrap
 from advisor.records import dataclass
 
@@ -68,8 +69,10 @@ def _cloud_of(provider: str) -> str:
 def _counts(resource: Resource) -> Iterator[tuple[Figure, int]]:
     for figure, attribute, path in resource.figures():
         if figure in (Figure.INSTANCES, Figure.MIN, Figure.MAX):
-            numbers = (str(value) for value in resource.values(attribute, path))
-            yield from ((figure, int(number)) for number in numbers if number.isdigit())
+            zones = zones_of(resource) if is_per_zone(resource, attribute) else None
+            numbers = () if isinstance(zones, str) else (str(value) for value in resource.values(attribute, path))
+            factor = len(zones.names) if isinstance(zones, Zones) else 1
+            yield from ((figure, int(number) * factor) for number in numbers if number.isdigit())
 
 
 def _all_tags(resources: Sequence[Resource], cloud: str) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ from advisor.codegen.applying.facts import buys_spot, regions_of
 from advisor.codegen.applying.readers import Reader
 from advisor.codegen.applying.resolving import Place
 from advisor.codegen.applying.rules import RULES, Figure, Replacement, Resource, everything_in
+from advisor.codegen.applying.zones import in_each_zone, told_of_zones
 from advisor.codegen.hcl import Block, literal, references
 
 _MOST_NAMED = 4
@@ -143,8 +144,7 @@ def beyond(resources: Sequence[Resource], target: Target) -> Iterator[str]:
         yield from _initial_numbers(resource, target)
         yield from _attached(resource, target)
         yield from _noted(resource, target)
-    if any(resource.rule.per_zone for resource in resources):
-        yield "node_count and autoscaling limits of a regional cluster count for each zone; the plan counts all zones"
+        yield from told_of_zones(resource, target)
     yield f"the numbers hold for {target.serving}: see `advisor generate` for its arguments"
 
 
@@ -154,9 +154,11 @@ def _initial_numbers(resource: Resource, target: Target) -> Iterator[str]:
     if any(path in written and figure in _COUNTS for path, figure in resource.rule.arguments.items()):
         return
     for path, reason in resource.rule.created_with.items():
-        if path in written and resource.values(written[path]) != [target.instances]:
-            where = resource.document.place(written[path].start)
-            yield f"{LEFT}{resource.block.address}: {path} ({where}): {reason}; state node_count or autoscaling"
+        if path in written:
+            share = in_each_zone(resource, written[path], Figure.INSTANCES, target)
+            if isinstance(share, str) or resource.values(written[path]) != [share.instances]:
+                where = resource.document.place(written[path].start)
+                yield f"{LEFT}{resource.block.address}: {path} ({where}): {reason}; state node_count or autoscaling"
 
 
 def _noted(resource: Resource, target: Target) -> Iterator[str]:

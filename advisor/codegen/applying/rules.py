@@ -56,8 +56,8 @@ class Rule:
     type_prefix: str = ""
     created_with: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Path of a number of instances at creation alone → why it is not edited, and the remedy."""
-    per_zone: bool = False
-    """Counts may be for each zone."""
+    per_zone: tuple[str, ...] = ()
+    """Names of arguments that count for each zone of the machines."""
     spot: Mapping[str, object] = field(default_factory=dict, hash=False)
     """Path of an argument → what it says where instances are bought as spot."""
     mixed: str = ""

@@ -164,6 +164,85 @@ def test_accelerators_of_another_type_are_told(accelerator, count, is_told, tmp_
     )
 
 
+ZONED = """resource "google_container_cluster" "c" {{
+  name = "gpu"
+{cluster}}}
+locals {{
+  cluster = google_container_cluster.c.id
+}}
+variable "zones" {{
+  default = ["us-central1-a", "us-central1-b"]
+}}
+resource "google_container_node_pool" "gpu" {{
+  cluster = {refers}
+{pool}  node_config {{
+    machine_type = "g2-standard-8"
+  }}
+}}
+"""
+BOTH = '["us-central1-a", "us-central1-b"]'
+SCALED = "  autoscaling {\n    min_node_count = 1\n    max_node_count = 1\n  }\n"
+TOTALS = "  autoscaling {\n    total_min_node_count = 1\n    total_max_node_count = 1\n  }\n"
+SHARED_OUT = {
+    "of the pool": ("", f"  node_locations = {BOTH}\n  node_count = 7\n", "node_count = 2"),
+    "by a variable": ("", "  node_locations = var.zones\n  node_count = 7\n", "node_count = 2"),
+    "of its cluster": (
+        f'  location = "us-central1"\n  node_locations = {BOTH}\n',
+        "  node_count = 7\n",
+        "node_count = 2",
+    ),
+    "beside that of a zonal cluster": (
+        '  location = "us-central1-a"\n  node_locations = ["us-central1-b"]\n',
+        "  node_count = 7\n",
+        "node_count = 2",
+    ),
+    "limits of each zone": ("", f"  node_locations = {BOTH}\n{SCALED}", "min_node_count = 2\n    max_node_count = 3"),
+    "limits of all zones": ("", f"  node_locations = {BOTH}\n{TOTALS}", "total_min_node_count = 4\n    total_max_"),
+    "one zone": ('  location = "us-central1-a"\n', "  node_count = 7\n", "node_count = 4"),
+    "the zone of the provider": ("", "  node_count = 7\n", "node_count = 4"),
+}
+
+
+@pytest.mark.parametrize("refers", ["google_container_cluster.c.name", "local.cluster"])
+@pytest.mark.parametrize("name", SHARED_OUT)
+def test_nodes_are_shared_out_over_the_zones_of_a_pool(name, refers, tmp_path):
+    """Google starts node_count nodes in each zone: four nodes of a plan are two in each of two."""
+    cluster, pool, expected = SHARED_OUT[name]
+    write(tmp_path, main=ZONED.format(cluster=cluster, pool=pool, refers=refers))
+    application = apply_to(tmp_path, "google_container_node_pool.gpu", target(**GOOGLE, instances=4))
+    write_application(application)
+    assert expected in (tmp_path / "main.tf").read_text()
+    told = [note for note in application.notes if "each of 2 zones, us-central1-a and us-central1-b (main.tf:" in note]
+    assert bool(told) == ("= 2" in expected)
+    assert all("count 2 × 2 = 4" in note for note in told)
+    assert ["max_node_count 2 × 3 = 6, the plan has 5" in note for note in told] == ["limits" in name] * len(told)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "pool", "refers", "reason"),
+    [
+        (
+            '  location = "us-central1"\n',
+            "",
+            "google_container_cluster.c.id",
+            "Google chooses the zones of us-central1",
+        ),
+        ("", '  location = "us-central1"\n', "var.cluster", "Google chooses the zones of us-central1"),
+        ("", "  node_locations = data.google_compute_zones.all.names\n", "local.cluster", "no literal says its zones"),
+        ("", "", "var.cluster", "its cluster is in none of these files"),
+        ("", '  node_locations = ["a", "b", "c"]\n', "local.cluster", "4 nodes cannot be shared out over 3 zones, a "),
+        (f"  node_locations = {BOTH}\n", "", "local.cluster", "its cluster has a zone of the provider beside us-cen"),
+    ],
+)
+def test_counts_of_zones_that_are_not_known_stay(cluster, pool, refers, reason, tmp_path):
+    """A number of nodes that would start other than planned is not written, and why is told."""
+    write(tmp_path, main=ZONED.format(cluster=cluster, pool=f"{pool}  node_count = 7\n", refers=refers))
+    application = apply_to(tmp_path, "google_container_node_pool.gpu", target(**GOOGLE, instances=4))
+    assert [note for note in application.notes if "node_count: " in note and reason in note] != []
+    assert [edit for edit in application.edits if "node_count" in edit] == []
+    assert not application.is_as_planned
+
+
 FORCE_NEW = Path(__file__).parents[2] / "iac/schemas/force_new.csv"
 """Arguments that the providers' sources mark with ForceNew."""
 
