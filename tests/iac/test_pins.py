@@ -265,7 +265,9 @@ CASES = [
     if change != CHANGES[2] or place.target in CLUSTERS
 ]
 IMAGE = re.compile(r"(vllm/vllm-openai|vllm-runtime|amazonaws.com/vllm|vllm-tpu|vllm/vllm-tpu|\btag): ?[\w.-]+")
-ARGUMENT = re.compile(r"^( +)(- )?([\"']?)--dtype=\w+(.*)\n", re.MULTILINE)
+FIGURES = {"context_tokens": 4096, "max_concurrency": 64, "memory_utilization": 0.8}
+"""Figures of the other type, whose arguments stand above and below the flag of the user."""
+ARGUMENT = re.compile(r"^( +)(- )?([\"']?)--max-model-len=\d+(.*)\n", re.MULTILINE)
 VARIABLE = re.compile(r"^( +)(\"?)SM_VLLM_DTYPE(\"?:?)( *=)? *\"bfloat16\"(,?)\n", re.MULTILINE)
 SWITCH = "SM_VLLM_ENABLE_CHUNKED_PREFILL"
 
@@ -279,7 +281,7 @@ def pods_of(directory):
 
 
 def add_edits(directory, pin):
-    """A flag beside the precision of every replica, and another pin of every image."""
+    """A flag among the figures of every replica, and another pin of every image."""
     for path, plain in pods_of(directory).items():
         flagged = ARGUMENT.sub(rf"\g<0>\1\2\g<3>{FLAG}\4\n", plain)
         text = VARIABLE.sub(rf'\g<0>\1\g<2>{SWITCH}\3\4 "true"\5\n', flagged)
@@ -301,9 +303,10 @@ def without_edits(directory, pin):
 def replanned(place, change):
     """Plans before and after a change, of types that are sold in different zones."""
     provider = place.group().provider
-    other = place.another_type | ({"zone_names": OTHER_ZONES[provider]} if provider in OTHER_ZONES else {})
+    another_type = place.another_type | FIGURES
+    other = another_type | ({"zone_names": OTHER_ZONES[provider]} if provider in OTHER_ZONES else {})
     if change == "type and region":
-        other = place.another_type | {"region": place.another_region}
+        other = another_type | {"region": place.another_region}
     pairs = [({}, other), (SPOT, other | SPOT)] if change == "types of two groups" else [({}, other)]
     shares = {**STEADY, "request_shares": (1 / len(pairs), 1 / len(pairs))}
     return [

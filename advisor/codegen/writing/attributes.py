@@ -6,9 +6,18 @@ so the column of the signs, is another one. By names only an attribute that both
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import PurePosixPath
 
-from advisor.codegen.writing.merging import REMARK, Conflict, Piece, lines_of, merge, with_insertions
+from advisor.codegen.writing.merging import (
+    REMARK,
+    Conflict,
+    Piece,
+    lines_of,
+    merge,
+    with_insertions,
+    with_remarks,
+)
 from advisor.records import dataclass
 
 _ATTRIBUTE = re.compile(
@@ -50,7 +59,7 @@ def merge_attributes(base: bytes, mine: bytes, theirs: bytes) -> bytes | None:
 
 
 def carry_attributes(
-    base: bytes, mine: bytes, theirs: bytes, moved: Mapping[bytes, bytes]
+    base: bytes, mine: bytes, theirs: bytes, moved: Mapping[bytes, bytes], path: str
 ) -> tuple[bytes, Sequence[bytes]] | None:
     """Another entry with the edits of *mine*, and the names of the attributes whose edits do not fit it.
 
@@ -61,13 +70,14 @@ def carry_attributes(
         mine: as it lies on disk, likewise.
         theirs: the other entry as it is generated now.
         moved: old region → new one: a value that differs in these alone is the user's, in the new region.
+        path: file that the other entry is of.
     """
 
     def settled(before: bytes, edited: bytes, now: bytes) -> bytes | None:
         for old, new in moved.items():
             if before.replace(old, new) == now:
                 return edited.replace(old, new)
-        pieces = [with_insertions(piece) for piece in merge(before, edited, now)]
+        pieces = [by_names(piece, path) for piece in merge(before, edited, now)]
         texts = [piece for piece in pieces if isinstance(piece, bytes)]
         return b"".join(texts) if len(texts) == len(pieces) else None
 
@@ -167,7 +177,16 @@ def _cells(text: bytes) -> Sequence[bytes]:
     return [text[start:end] for start, end in zip(starts, ends, strict=True)]
 
 
+def by_names(piece: Piece, path: str) -> Piece:
+    """A conflict of a new entry settled by remarks, names and insertions, in that order."""
+    return with_insertions(with_assignments(with_remarks(piece), path))
+
+
 _FLAG = re.compile(rb'(?P<before> +(?:- )?"?)(?P<name>--[\w-]+)(?P<value>"?,?\s*\n|=.*\n)')
+_ITEM = re.compile(rb'(?P<before> *- name: *)(?P<quote>"?)(?P<name>[\w.-]+)(?P=quote)\s*\n')
+"""First line of an item of a list of YAML that has a name, as variables, ports and images do."""
+_PLAIN_ITEM = re.compile(rb' *- "?(?!-)(?![^"\n]*: )[^\s|>&*!{["][^\n]*\n')
+"""Item of a list of YAML that is the value of the flag above it."""
 _CONTINUED = re.compile(rb"(?:.*<<[-~]?\w+|[|>][-+\d]*)?\s*")
 """Values of which the rest stands on the lines below."""
 _ENDS = {".tf": b"", ".py": b",", ".yaml": b""}
@@ -182,7 +201,7 @@ class _Assignment:
 
     remarks: bytes
     before: bytes
-    """Text up to the value; a flag's up to the end of its name."""
+    """Text up to the value; of a flag its columns alone."""
     value: bytes
 
 
@@ -202,8 +221,9 @@ def with_assignments(piece: Piece, path: str) -> Piece:
     last, own, new = (_assignments(text, suffix) for text in (piece.base, piece.mine, piece.theirs))
     if last is None or own is None or new is None:
         return piece
+    merge_parts = partial(_merged_assignment, path=path)
     indents = {_indent(part.before) for side in (last, own, new) for name, part in side.items() if name != _LAST}
-    parts = [_merged_assignment(last.get(name), own.get(name), new.get(name)) for name in _in_order(last, own, new)]
+    parts = [merge_parts(last.get(name), own.get(name), new.get(name)) for name in _in_order(last, own, new)]
     texts = [part for part in parts if part is not None]
     return b"".join(texts) if len(indents) <= 1 and len(texts) == len(parts) else piece
 
@@ -221,10 +241,14 @@ def _in_order(last: _Assignments, own: _Assignments, new: _Assignments) -> Seque
     return names
 
 
-def _merged_assignment(last: _Assignment | None, own: _Assignment | None, new: _Assignment | None) -> bytes | None:
+def _merged_assignment(
+    last: _Assignment | None, own: _Assignment | None, new: _Assignment | None, path: str
+) -> bytes | None:
     """Text of an assignment, "" where a side took it away; None where both changed it."""
     remarks = _of_one_side(*(side.remarks if side else None for side in (last, own, new)))
     value = _of_one_side(*(side.value if side else None for side in (last, own, new)))
+    if value is None and last and own and new:
+        value = _inside_item(last.value, own.value, new.value, path)
     if remarks is None or value is None:
         return None
     is_laid_out_anew = own is not None and (last is None or own.before != last.before)
@@ -239,6 +263,15 @@ def _of_one_side(last: bytes | None, own: bytes | None, new: bytes | None) -> tu
     return (own,) if new == last else None
 
 
+def _inside_item(last: bytes, own: bytes, new: bytes, path: str) -> tuple[bytes] | None:
+    """Item of YAML whose attributes both sides changed, merged by their names; None where they meet."""
+    (_, *before), (_, *edited), (opening, *now) = map(lines_of, (last, own, new))
+    if not (before and edited and now) or PurePosixPath(path).suffix != ".yaml":
+        return None
+    merged = with_assignments(Conflict(1, *map(b"".join, (before, edited, now))), path)
+    return None if isinstance(merged, Conflict) else (opening + merged,)
+
+
 def _assignments(text: bytes, suffix: str) -> _Assignments | None:
     """Assignments by their names; None where a stretch holds anything else, or a name twice."""
     assignments: dict[bytes, _Assignment] = {}
@@ -247,7 +280,7 @@ def _assignments(text: bytes, suffix: str) -> _Assignments | None:
         if REMARK.fullmatch(lines[0]):
             remarks += lines.pop(0)
             continue
-        size = _size(lines)
+        size = (_item_size(lines) if suffix == ".yaml" else 0) or _size(lines)
         part = _assignment(remarks, b"".join(lines[:size]), suffix)
         if part is None or part[0] in assignments:
             return None
@@ -259,9 +292,19 @@ def _assignments(text: bytes, suffix: str) -> _Assignments | None:
 def _assignment(remarks: bytes, text: bytes, suffix: str) -> tuple[bytes, _Assignment] | None:
     """Name of an assignment or flag, and what it is; None for any other text."""
     is_yaml = suffix == ".yaml"
+    first, *more = lines_of(text)
+    if is_yaml and more:
+        item = _ITEM.fullmatch(first) or _FLAG.fullmatch(first)
+        if item is None or text.rstrip().endswith(b":"):
+            return None
+        at = _indent(first) if item.re is _FLAG else item.end("before")
+        name = item["name"] if item["name"].startswith(b"--") else b"- " + item["name"]
+        return name, _Assignment(remarks, text[:at], text[at:])
     if flag := _FLAG.fullmatch(text):
         is_item = is_yaml == (b"- " in flag["before"]) and (is_yaml or flag["value"].rstrip().endswith(b'",'))
-        return (flag["name"], _Assignment(remarks, flag["before"] + flag["name"], flag["value"])) if is_item else None
+        # Quotes that one side alone has are of its value.
+        indent = _indent(text)
+        return (flag["name"], _Assignment(remarks, text[:indent], text[indent:])) if is_item else None
     match = _ATTRIBUTE.fullmatch(text)
     if not match or _CONTINUED.fullmatch(match["value"]) or not _is_whole(match["value"], _ENDS[suffix]):
         return None
@@ -278,6 +321,18 @@ def _is_whole(value: bytes, end: bytes) -> bool:
         outline.count(opened) == outline.count(closed) for opened, closed in zip(_OPENED, _CLOSED, strict=True)
     )
     return is_closed and b'"' not in outline and value.rstrip().endswith(end)
+
+
+def _item_size(lines: list[bytes]) -> int:
+    """How many lines an item of YAML takes: those deeper than its hyphen, or a flag and its values; 0 of other text."""
+    indent = _indent(lines[0])
+    if _ITEM.fullmatch(lines[0]):
+        goes_on = [line.strip() != b"" and _indent(line) > indent for line in lines]
+    elif _FLAG.fullmatch(lines[0]) and b"=" not in lines[0] and lines[0][indent:].startswith(b"- "):
+        goes_on = [_indent(line) == indent and bool(_PLAIN_ITEM.fullmatch(line)) for line in lines]
+    else:
+        return 0
+    return next((at for at in range(1, len(lines)) if not goes_on[at]), len(lines))
 
 
 def _size(lines: list[bytes]) -> int:

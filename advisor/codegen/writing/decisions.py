@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from advisor.codegen.writing.attributes import (
+    by_names,
     carry_attributes,
     has_same_attributes,
     merge_attributes,
@@ -99,7 +100,7 @@ def merge_entries(path: str, base: bytes, mine: bytes, theirs: bytes, keys: Keys
     if last is None or own is None or new is None:
         return Merged(merge(base, mine, theirs))
     own, for_engines = _without_engine_edits(last, own, keys)
-    given = {heir.former: heir for heir in _heirs(last, own, new, keys)}
+    given = {heir.former: heir for heir in _heirs(last, own, new, keys, path)}
     filled = replace(new, entries={**new.entries, **{heir.key: heir.text for heir in given.values()}})
     merged = _merged(last, own, filled, given)
     if repeated := _newly_repeated(merged.pieces, mine, theirs):
@@ -205,7 +206,7 @@ def _text_of(pieces: tuple[Piece, ...], side: ConflictPolicy | None) -> bytes:
     return b"".join(_resolved(piece, side) for piece in pieces)
 
 
-def _heirs(base: Keyed, mine: Keyed, theirs: Keyed, keys: Keys) -> Iterator[_Heir]:
+def _heirs(base: Keyed, mine: Keyed, theirs: Keyed, keys: Keys, path: str) -> Iterator[_Heir]:
     """New entries that take the places of edited ones, with the edits that fit."""
     moved = {old.encode(): new.encode() for old, new in keys.moved.items()}
     for key in _edited_keys(base, mine):
@@ -222,14 +223,26 @@ def _heirs(base: Keyed, mine: Keyed, theirs: Keyed, keys: Keys) -> Iterator[_Hei
                 yield _Heir(key, other, theirs.entries[other], (), notes, is_edited=False)
                 continue
         last, edited = _with_opening_of(last, edited, theirs.entries[other])
-        carried = carry_attributes(last, edited, theirs.entries[other], moved)
+        carried = carry_attributes(last, edited, theirs.entries[other], moved, path)
         if carried is None:
-            parts = tuple(map(with_insertions, merge(last, edited, theirs.entries[other])))
-            if any(isinstance(part, Conflict) for part in parts):
-                continue
-            carried = (_text_of(parts, None), ())
+            parts = tuple(by_names(part, path) for part in merge(last, edited, theirs.entries[other]))
+            carried = (_text_of(parts, None), tuple(_lines_lost(parts)))
         if carried[0] != theirs.entries[other] or not carried[1]:
             yield _Heir(key, other, *carried, notes)
+
+
+def _lines_lost(pieces: Iterable[Piece]) -> Iterator[bytes]:
+    """Lines of the user that are not in the new code, each once; what a user took out is a line of its own."""
+    lines: dict[bytes, None] = {}
+    for piece in pieces:
+        if isinstance(piece, Conflict):
+            own = [line.strip() for line in lines_of(piece.mine) if line not in lines_of(piece.base)]
+            lines |= dict.fromkeys(filter(None, own)) or {b"lines that you took out": None}
+    yield from lines
+
+
+def _joined(lines: Iterable[bytes]) -> str:
+    return " and ".join(line.decode("utf-8", "backslashreplace") for line in lines)
 
 
 def _edited_keys(base: Keyed, mine: Keyed) -> list[bytes]:
@@ -246,7 +259,7 @@ def _carried(
             yield f"those of {of_map}.{former[name]} go on in {_said_entry(key)}"
         if key in heirs and heirs[key].is_edited:
             go_on = "are in {} too" if key in theirs.entries else "go on in {}"
-            lacking = " and ".join(lost.decode() for lost in heirs[key].lacking)
+            lacking = _joined(heirs[key].lacking)
             but = f", but for {lacking}: {WRITE_THEM}" if lacking else ""
             yield f"those of {_said_entry(key)} {go_on.format(_said_entry(heirs[key].key))}{but}"
         if key in heirs:
@@ -285,6 +298,7 @@ _OUTCOMES = {
     ConflictPolicy.THEIRS: "the new code taken",
     ConflictPolicy.MINE: "your edits taken",
 }
+_TAKEN = re.compile(f"; {_OUTCOMES[ConflictPolicy.THEIRS]} at line [0-9, ]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,11 +413,16 @@ def decide_copied(file: Versions, path: str, write_options: WriteOptions) -> Cha
         return created
     copied = replace(_with_new_keys(_without_own_objects(file, path)), is_copied=True)
     decided = decide(copied, replace(write_options, conflicts=None, force=False))
+    lost = tuple(_lines_lost(decided.conflicts)) if isinstance(decided, Refusal) else ()
     if isinstance(decided, Refusal):
+        decided = decide(copied, replace(write_options, conflicts=ConflictPolicy.THEIRS, force=False))
+    if isinstance(decided, Refusal) or (lost and decided.after == file.theirs):
         return replace(created, note=f"your edits of {file.path} do not fit, and are not in it: {WRITE_THEM}")
     if decided.action not in (Action.MERGED, Action.KEPT):
         return created
-    return Change(path, Action.MERGED, None, decided.after, decided.note.replace(_YOURS, f"{_YOURS} of {file.path}", 1))
+    but = f", but for {_joined(lost)}: {WRITE_THEM}" if lost else ""
+    note = _TAKEN.sub("", decided.note).replace(_YOURS, f"{_YOURS} of {file.path}{but}", 1)
+    return Change(path, Action.MERGED, None, decided.after, note)
 
 
 def _without_own_objects(file: Versions, path: str) -> Versions:

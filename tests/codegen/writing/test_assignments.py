@@ -28,6 +28,28 @@ SOLVED = {
     "an argument": ("a.py", "    b=1,\n", "    mine=1,\n    b=1,\n", "    b=2,\n", "    mine=1,\n    b=2,\n"),
     "a flag": ("a.tf", '  "--b=1",\n', '  "--mine",\n  "--b=1",\n', '  "--b=2",\n', '  "--mine",\n  "--b=2",\n'),
     "a flag of a manifest": ("a.yaml", '  - "--b=1"\n', '  - "--b=1"\n  - --mine=1\n', '  - "--b=2"\n', '  - "--b=2"\n  - --mine=1\n'),
+    "a flag between two that change": ("a.yaml", "  - --b=1\n  - --c=1\n", "  - --b=1\n  - --mine\n  - --c=1\n", "  - --b=2\n  - --c=2\n", "  - --b=2\n  - --mine\n  - --c=2\n"),
+    "flags with values of their own": (
+        "a.yaml",
+        "  - --b\n  - 1\n  - --c=1\n",
+        '  - --b\n  - 1\n  - "--mine"\n  - "x"\n  - y\n  - --c=1\n',
+        "  - --b\n  - 2\n  - --c=2\n",
+        '  - --b\n  - 2\n  - "--mine"\n  - "x"\n  - y\n  - --c=2\n',
+    ),
+    "variables of a container": (
+        "a.yaml",
+        "  - name: B\n    value: 1\n",
+        '  # Ours.\n  - name: "MINE"\n    valueFrom:\n      x: 1\n  - name: B\n    value: 1\n',
+        "  - name: B\n    value: 2\n  - name: C\n    value: 1\n",
+        '  # Ours.\n  - name: "MINE"\n    valueFrom:\n      x: 1\n  - name: B\n    value: 2\n  - name: C\n    value: 1\n',
+    ),
+    "an image of a kustomization": (
+        "a.yaml",
+        "  - name: b\n    newName: x\n    newTag: 1\n",
+        '  - name: "b"\n    newName: x\n    newTag: 1\n    digest: mine\n',
+        "  - name: b\n    newName: y\n    newTag: 2\n",
+        "  - name: b\n    newName: y\n    newTag: 2\n    digest: mine\n",
+    ),
     "a key of a manifest": ("a.yaml", "  b: 1\n", "  mine: 1\n  b: 1\n", "  b: 2\n", "  mine: 1\n  b: 2\n"),
 }  # fmt: skip
 """Name → file, base, mine, theirs, merged."""
@@ -44,8 +66,18 @@ MEETING = {
     "an inner block": ("a.tf", "  b = 1\n", "  mine = 1\n    b = 1\n", "  b = 2\n"),
     "a text of several lines": ("a.tf", "  b = 1\n", "  mine = <<-EOT\n  b = 1\n", "  b = 2\n"),
     "a map of a manifest": ("a.yaml", "  b: 1\n", "  mine:\n  b: 1\n", "  b: 2\n"),
+    "an image that both changed": (
+        "a.yaml",
+        "  - name: b\n    newTag: 1\n",
+        "  - name: b\n    newTag: mine\n",
+        "  - name: b\n    newTag: 2\n",
+    ),
+    "a flag that lost its quotes": ("a.yaml", '  - "--b=1"\n', "  - --b=1\n", '  - "--b=2"\n'),
+    "a value without its flag": ("a.yaml", "  - 1\n", "  - 2\n", "  - 3\n"),
+    "the rest of an item": ("a.yaml", "    value: 1\n  - name: B\n    value: 1\n", "    value: 2\n  - name: B\n    value: 1\n", "    value: 1\n  - name: B\n    value: 2\n"),
+    "an item that goes on below": ("a.yaml", "  - name: B\n    x:\n", "  - name: MINE\n    x:\n", "  - name: C\n    x:\n"),
     "a bracket left open": ("a.tf", "  b = 1\n", "  mine = f(1,\n  b = 1\n", "  b = 2\n"),
-}
+}  # fmt: skip
 """Name → file, base, mine, theirs, of which a person must decide."""
 
 

@@ -637,3 +637,16 @@ def test_an_entry_without_edits_for_its_engine(base, mine):
     assert without_engine_edits(base, base) == (base, [])
     assert not without_engine_edits(base, text)[1]
     assert edited or text.split() == mine.split()
+
+
+def test_edits_that_fit_are_carried_where_one_does_not():
+    """A figure that the plan changes too is named, and the image keeps its digest."""
+
+    def values(name, tag, tokens):
+        lines = ["modelSpec:", f"- name: {name}", f"  tag: {tag}", f"  url: {name}", "  vllmConfig:", "    args:"]
+        return "\n".join([*lines, f"    - --max-model-len={tokens}", ""]).encode()
+
+    texts = (values("a", "v1", 1), values("a", "v1@sha256:1", 9), values("b", "v1", 2))
+    result = merge_entries("kubernetes/r/values.yaml", *texts, Keys(successors={"a": "b"}))
+    assert whole(result) == values("b", "v1@sha256:1", 2)
+    assert result.notes == (f"those of modelSpec.a go on in modelSpec.b, but for - --max-model-len=9: {WRITE_THEM}",)
