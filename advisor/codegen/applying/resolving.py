@@ -382,9 +382,77 @@ def _label(question: _Question, name: str) -> str:
 def _variable(question: _Question, node: Any, name: str, rest: tuple[str, ...]) -> Place | Unresolved:  # noqa: ANN401
     label = _label(question, f"var.{name}")
     given = _given(question.scope.module, name)
-    if given is not None:
-        return _next(question, given[0], given[1], rest, label, given[2])
-    return _default(question, node, name, rest, label)
+    if given is None:
+        stated = _default(question, node, name, rest, label)
+    else:
+        stated = _next(question, given[0], given[1], rest, label, given[2])
+    is_open = isinstance(stated, Unresolved) and rest and not question.scope.module.json_variable_file(name)
+    return (_left_out(question, name, rest, label) or stated) if is_open else stated
+
+
+def _left_out(question: _Question, name: str, rest: tuple[str, ...], label: str) -> Place | Unresolved | None:
+    """Default in the type of a variable for an attribute that its value leaves out; None: there is none."""
+    module = question.scope.module
+    declared = module.variable(name)
+    definition = definition_of(question.document, ("var", name), Scope(module))
+    kind = declared[1].attributes.get("type") if declared else None
+    if declared is None or definition is None or kind is None:
+        return None
+    document, node, scope = definition
+    through = (*question.through, label)
+    value = _Question(document, node, scope, (), through)
+    written_type, path = kind.value.node, rest
+    while (at := _first_absent(replace(value, path=path))) is not None:
+        optional = _type_of(written_type, path[: at + 1])
+        arguments = _arguments_of(optional, "optional")
+        if len(arguments) < len(("type", "default")):
+            return None
+        if not module.is_editable:
+            return Unresolved(
+                f"{label} is left at the default of a module from elsewhere: pass it in the module's call"
+            )
+        written_type, path = arguments[0], path[at + 1 :]
+        value = _Question(declared[0], arguments[1], Scope(module), (), through)
+        place = _resolve(replace(value, path=path))
+        if isinstance(place, Place):
+            return place
+    return None
+
+
+def _first_absent(question: _Question) -> int | None:
+    """Number of the first step of a path that the value does not have; None where it is not known."""
+    for at, step in enumerate(question.path):
+        key = step.strip("[]")
+        keys = _resolve(replace(question, path=(*question.path[:at], KEYS)))
+        if not isinstance(keys, Place):
+            return None
+        if key not in keys.value and not key.isdigit():
+            return at
+    return None
+
+
+def _type_of(kind: Any, path: tuple[str, ...]) -> Any:  # noqa: ANN401
+    """Type of what lies at a path, as it is written in a type; None where it is not in it."""
+    for step in path:
+        kind = next(iter(_arguments_of(kind, "optional")), kind)
+        members = _arguments_of(kind, "object")
+        if members:
+            pairs = elements(unwrap(members[0]))
+            kind = next((pair.children[-1] for pair in pairs if key_of(pair) == step.strip("[]")), None)
+        else:
+            kind = next(iter(_arguments_of(kind, "map", "list", "set")), None)
+        if kind is None:
+            return None
+    return kind
+
+
+def _arguments_of(node: Any, *names: str) -> list[Any]:  # noqa: ANN401
+    """Arguments of a call of a function; none of another one, or of what is no call."""
+    node = unwrap(node)
+    if getattr(node, "data", "") != "function_call" or str(node.children[0].children[0]) not in names:
+        return []
+    given = next((child for child in node.children if getattr(child, "data", "") == "arguments"), None)
+    return parts_of(given) if given else []
 
 
 def _default(
