@@ -236,23 +236,36 @@ def warn_of_unused(inputs: Iterable[str], whose: str) -> None:
 
 
 def deliver_code(generated: "Generated", directory: Path, asked: dict[str, Any]) -> None:
-    """Write code as it is asked for, and tell what was written and what to know of it."""
+    """Write code as it is asked for; tell what was written, what to know of it, and the next command, in that order."""
     from advisor.codegen import ConflictPolicy, WriteOptions, write_files  # noqa: PLC0415 - help shows without it
 
-    for warning in generated.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    for note in generated.notes:
-        tell(note)
     policies = {path: ConflictPolicy(policy) for path, policy in asked["conflicts"].items()}
     by_file = {path: policy for path, policy in policies.items() if path}
     write_options = WriteOptions(policies.get(""), by_file, force=asked["force"], dry_run=True)
     shown = write_files(generated, directory, write_options)
     click.echo(shown.patch() if asked["dry_run"] else shown.patch(shown.edited), nl=False)
-    report = shown if asked["dry_run"] else write_files(generated, directory, replace(write_options, dry_run=False))
-    _tell(report, is_dry=asked["dry_run"])
+    is_dry = asked["dry_run"]
+    report = shown if is_dry else write_files(generated, directory, replace(write_options, dry_run=False))
+    _tell_files(report, is_dry=is_dry)
+    if not is_dry:
+        tell(report.summary, err=False)
+    for warning in generated.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    for note in generated.notes:
+        tell(note)
+    if is_dry:
+        tell(f"{_NOT_WRITTEN}{report.summary}")
+
+
+_NOT_WRITTEN = "dry run, nothing written: "
 
 
 def _tell(report: "WriteReport", *, is_dry: bool) -> None:
+    _tell_files(report, is_dry=is_dry)
+    tell(f"{_NOT_WRITTEN if is_dry else ''}{report.summary}", err=is_dry)
+
+
+def _tell_files(report: "WriteReport", *, is_dry: bool) -> None:
     from advisor.codegen.writing import Action  # noqa: PLC0415 - as above
 
     for change in report.changes:
@@ -262,7 +275,6 @@ def _tell(report: "WriteReport", *, is_dry: bool) -> None:
             tell(f"{word} {report.directory / change.path}{note}", err=is_dry)
     for note in report.notes:
         tell(f"note: {note}")
-    tell(f"{'dry run, nothing written: ' if is_dry else ''}{report.summary}", err=is_dry)
 
 
 def code_of(language: "Language", asked: dict[str, Any], text: str) -> "Generated":
@@ -277,15 +289,16 @@ def code_of(language: "Language", asked: dict[str, Any], text: str) -> "Generate
     former = read_former(directory, stage, force=asked["force"])
     document = plan_from_json(text, where=str(plan))
     digests, commits = kept_pins(asked)
+    kept: list[str] = []
     wanted = Wanted(
-        target=asked["target"] or _target_of(document, asked["rank"], former, directory),
+        target=asked["target"] or _target_of(document, asked["rank"], former, kept),
         rank=asked["rank"],
         engine=Engine(asked["engine"]) if asked["engine"] else None,
         image=asked["image"],
-        form=_form_of(asked["form"], former, directory),
+        form=_form_of(asked["form"], former, kept),
         digests=digests,
         commits=commits,
-        as_component=_as_component(asked["as_component"], former, language, directory),
+        as_component=_as_component(asked["as_component"], former, language, kept),
         unconfirmed=asked["unconfirmed"],
         inputs=frozenset(asked["inputs"]),
     )
@@ -293,16 +306,17 @@ def code_of(language: "Language", asked: dict[str, Any], text: str) -> "Generate
     if document.seated_on and not asked.get("of_estate"):
         click.echo(f"warning: {SEATED} {document.seated_on}: this is of a fleet of its own", err=True)
     generated = generate(document, language, wanted, load_catalog(), former)
-    if not asked["resolve_digests"]:
-        return generated
-    digests, commits, warnings = resolved_pins(generated)
-    wanted = replace(wanted, digests=digests, commits=commits)
-    generated = generate(document, language, wanted, load_catalog(), former)
-    return replace(generated, warnings=(*generated.warnings, *warnings))
+    warnings: tuple[str, ...] = ()
+    if asked["resolve_digests"]:
+        digests, commits, warnings = resolved_pins(generated)
+        wanted = replace(wanted, digests=digests, commits=commits)
+        generated = generate(document, language, wanted, load_catalog(), former)
+    notes = (*(f"note: {directory} {note}" for note in kept), *generated.notes)
+    return replace(generated, warnings=(*generated.warnings, *warnings), notes=notes)
 
 
-def _target_of(plan: "Plan", rank: int | None, former: "Former", directory: Path) -> str:
-    """The target of the directory, where it is not the default of its cloud; "" otherwise."""
+def _target_of(plan: "Plan", rank: int | None, former: "Former", kept: list[str]) -> str:
+    """The target of the directory, where it is not the default of its cloud, which *kept* is told; "" otherwise."""
     from advisor.codegen import own_targets  # noqa: PLC0415 - help shows without it
     from advisor.codegen.targets import comes_by_itself  # noqa: PLC0415
 
@@ -317,30 +331,30 @@ def _target_of(plan: "Plan", rank: int | None, former: "Former", directory: Path
         return ""
     if target in own_targets(plan, rank):
         return target
-    _tell_kept(directory, f"code for {target}", "--target TARGET --force")
+    kept.append(_kept(f"code for {target}", "--target TARGET --force"))
     return target
 
 
-def _form_of(asked: str | None, former: "Former", directory: Path) -> "Form":
+def _form_of(asked: str | None, former: "Former", kept: list[str]) -> "Form":
     from advisor.codegen import Form  # noqa: PLC0415 - help shows without it
 
     if asked is None and former.form is not Form.MANIFESTS:
-        _tell_kept(directory, f"the form {former.form}", "--form manifests --force")
+        kept.append(_kept(f"the form {former.form}", "--form manifests --force"))
     return Form(asked) if asked else former.form
 
 
-def _as_component(asked: bool | None, former: "Former", language: "Language", directory: Path) -> bool:
+def _as_component(asked: bool | None, former: "Former", language: "Language", kept: list[str]) -> bool:
     """Whether a component is asked for, else what the directory holds: a root or a short program where empty."""
     from advisor.codegen import Language  # noqa: PLC0415 - help shows without it
 
     usual = language is Language.PYTHON
     if asked is None and former.as_component is (not usual):
-        _tell_kept(directory, *_UNUSUAL[language])
+        kept.append(_kept(*_UNUSUAL[language]))
     return next(answer for answer in (asked, former.as_component, usual) if answer is not None)
 
 
-def _tell_kept(directory: Path, what: str, option: str) -> None:
-    tell(f"note: {directory} holds {what}, which is written again; {option} ends that")
+def _kept(what: str, option: str) -> str:
+    return f"holds {what}, which is written again; {option} ends that"
 
 
 def kept_pins(asked: Mapping[str, Any]) -> tuple[Mapping[str, str], Mapping[str, str]]:

@@ -1,13 +1,15 @@
 """``advisor generate`` as a user runs it: arguments, output and an exit code."""
 
+import dataclasses
 import io
 import json
 import sys
 
 import pytest
 
+from advisor import codegen
 from advisor.cli.app import main
-from advisor.codegen import Engine, Language, targets
+from advisor.codegen import Engine, Language, generate, targets
 from advisor.codegen.targets import Target
 from advisor.plan.document import plan_to_json
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
@@ -123,6 +125,30 @@ def test_edits_are_merged_and_shown(advisor, write_plan, tmp_path):
     assert "merged infra/fleet.yaml (with your edits)\n" in out
     assert fleet.read_text().startswith("# My fleet.\n")
     assert '"3 g6.xlarge' in fleet.read_text()
+
+
+def test_notes_follow_what_was_written(advisor, write_plan, tmp_path, monkeypatch):
+    """Files first, then what to know of them, the next command last; nothing of a write that a conflict stops."""
+
+    def with_notes(*arguments):
+        return dataclasses.replace(generate(*arguments), warnings=("of the code",), notes=("cut-over finished: apply",))
+
+    monkeypatch.setattr(codegen, "generate", with_notes)
+    write_plan(make_option())
+    told = "warning: of the code\ncut-over finished: apply\n"
+    code, _, err = advisor("terraform", "plan.json", "--into", "infra", "--dry-run")
+    assert err == (
+        f"create infra/README.md\ncreate infra/fleet.yaml\n{told}dry run, nothing written: infra: 2 created\n"
+    )
+    assert advisor("terraform", "plan.json", "--into", "infra")[2] == told
+    fleet = tmp_path / "infra/fleet.yaml"
+    fleet.write_text(fleet.read_text().replace('"2 g6', '"9 g6'))
+    write_plan(make_option(instances=3))
+    code, _, err = advisor("terraform", "plan.json", "--into", "infra")
+    assert code == 1
+    assert "nothing was written" in err
+    assert "cut-over" not in err
+    assert "warning" not in err
 
 
 def test_conflict_is_an_error_until_a_side_is_named(advisor, write_plan, tmp_path):
