@@ -1,7 +1,7 @@
 """Former groups beside those of the plan: facts that groups keep, and both in one deployment at a stage."""
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from advisor.codegen.alarms import Alarm
@@ -208,17 +208,34 @@ def repinning(planned: Deployed, last: Rollout) -> Iterator[str]:
 
 
 def recommitting(planned: Deployed, last: Deployed) -> Iterator[str]:
-    """Warning of commits that were pinned by engine for another repository than the one that it loads now."""
+    """Warning of commits for another repository than the one that is loaded now: by engine, or by model on clusters."""
+    if planned.target in ON_CLUSTERS:
+        yield from _at_newest(planned, last)
+        return
     before, now = ({pin: _models(deployed, pin) for pin in _pins(deployed)} for deployed in (last, planned))
     for pin in sorted(before.keys() & now.keys()):
         if before[pin] and now[pin] - before[pin]:
-            former, new = (" and ".join(sorted(models)) for models in (before[pin], now[pin] - before[pin]))
-            what = "MODEL_REVISION" if planned.target in ON_CLUSTERS else "model_revisions"
-            by_name = "" if planned.target in ON_CLUSTERS else f", or name it by {new}"
+            former, new = (_joined(models) for models in (before[pin], now[pin] - before[pin]))
             yield (
-                f"a commit in {what} by engine ({pin}) or for all is one of {former}, and {new}, which is loaded now, "
-                f"has not that one: take it out{by_name}"
+                f"a commit in model_revisions by engine ({pin}) or for all is one of {former}, and {new}, which is "
+                f"loaded now, has not that one: take it out, or name it by {new}"
             )
+
+
+def _at_newest(planned: Deployed, last: Deployed) -> Iterator[str]:
+    """Warning of models that a cluster did not load before, each of which has a MODEL_REVISION of its own."""
+    before, now = ({model for pin in _pins(each) for model in _models(each, pin)} for each in (last, planned))
+    loaded = [loads.checkpoint for backend in planned.backends for loads in backend.container.loaded]
+    new = now - before - {checkpoint.model_id for checkpoint in loaded if checkpoint.commit}
+    if before and new and planned.form in MANIFEST_FORMS:
+        yield (
+            f"{_joined(new)} is loaded now, at its newest: MODEL_REVISION of {_joined(before)} is not its own; pin it "
+            "under its own name in kustomization.yaml"
+        )
+
+
+def _joined(models: Iterable[str]) -> str:
+    return " and ".join(sorted(models))
 
 
 def _pins(deployed: Deployed) -> set[str]:

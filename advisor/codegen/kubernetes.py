@@ -415,7 +415,7 @@ def _served(stack: Stack, backend: Backend, cluster_facts: ClusterFacts) -> Serv
     container = backend.container
     return Served(
         backend=backend,
-        model_map=model_map_name(backend),
+        model_map=model_map_name(backend, beside=stack.backends),
         device=DEVICES[backend.runtime],
         metrics=METRICS.get(container.engine),
         arguments=(

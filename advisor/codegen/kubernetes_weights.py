@@ -4,13 +4,13 @@ Sources: rclone's documentation of its S3, Google Cloud Storage and Azure Blob b
 Workload Identity Federation for GKE and Microsoft Entra Workload ID. Read in November 2026.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from advisor.codegen.container import Backend, Checkpoint, Container, Engine, HeldModel, Runtime
 from advisor.codegen.copied_files import BESIDE_SAFETENSORS, OF_OTHER_PROGRAMS
 from advisor.codegen.engines.metrics import STREAMING
 from advisor.codegen.model import Stack
-from advisor.codegen.quoting import slug
+from advisor.codegen.quoting import marked_slug, slug
 from advisor.codegen.templates import fill
 from advisor.data_files import facts_beside
 from advisor.records import dataclass, replace
@@ -18,6 +18,7 @@ from advisor.records import dataclass, replace
 COPY_ACCOUNT = "copy-weights"
 """Service account of the job that fills the bucket."""
 _LONGEST_NAME = 40
+_MARK_DIGITS = 6
 _UNNAMED = "organisation/model"
 _TEMPLATES = {"folder/kustomization.yaml": "weights/folder.yaml.j2"}
 _BUCKET_TEMPLATES = {
@@ -86,14 +87,29 @@ class Copy:
     """"": the newest."""
 
 
-def model_map_name(backend: Backend, model: HeldModel | None = None) -> str:
+def model_map_name(backend: Backend, model: HeldModel | None = None, beside: Iterable[Backend] = ()) -> str:
     """Name of the map that holds model and revision: backends that load the same with one engine share it.
 
-    It holds no hardware, so that what a user sets there outlives a change of type. *model*: that of the server's that
-    the map is for; None: it has one.
+    It holds no hardware, so that what a user sets there outlives a change of type. Another repository has another map,
+    and with it a revision of its own.
+
+    Args:
+        backend: of the server.
+        model: that of the server's that the map is for; None: it has one.
+        beside: the other backends of the cluster; where one loads another model of the same name, the name is whole.
     """
     if model:
         return slug(f"model {model.workload}", _LONGEST_NAME, "model")
+    checkpoint = backend.container.checkpoint
+    what = checkpoint.model_id or checkpoint.needed
+    name = _short_map_name(backend)
+    alike = {other.container.checkpoint.model_id for other in beside if _short_map_name(other) == name}
+    if alike <= {checkpoint.model_id}:
+        return name
+    return marked_slug(f"{backend.container.engine.value} {what}", what, _LONGEST_NAME, _MARK_DIGITS, "model")
+
+
+def _short_map_name(backend: Backend) -> str:
     checkpoint = backend.container.checkpoint
     what = checkpoint.model_id or checkpoint.needed
     return slug(f"{backend.container.engine.value} {what.rpartition('/')[2]}", _LONGEST_NAME, "model")

@@ -2,12 +2,24 @@
 
 import itertools
 import re
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from advisor.cli.app import main
-from advisor.codegen import ConflictPolicy, Stage, Wanted, WriteOptions, generate, read_former, write_files
+from advisor.codegen import (
+    ConflictPolicy,
+    Engine,
+    Form,
+    Stage,
+    Wanted,
+    WriteOptions,
+    generate,
+    read_former,
+    write_files,
+)
+from advisor.codegen.kubernetes_weights import model_map_name
 from advisor.codegen.writing.merging import merge
 from advisor.errors import InputError
 from advisor.plan.document import plan_to_json
@@ -153,3 +165,56 @@ def test_a_directory_keeps_its_target_and_form(target, form, language, tmp_path,
         assert (f"holds the form {form}" in told) == (form != "manifests" and not is_asked)
         former = read_former(tmp_path / "code")
         assert (former.targets, former.form) == ({"": target}, form)
+
+
+COMMIT = "8afb486c1db24fe5011ec46dfbe5b5dccdb575c2"
+FP8 = {"precision": "fp8"}
+
+
+@pytest.mark.parametrize("form", [Form.MANIFESTS, Form.INFERENCE_POOL, Form.LLM_D])
+def test_a_commit_is_of_the_model_that_it_was_given_to(form, tmp_path):
+    """Another precision is another repository, whose revision stays the newest; the pin goes with its model at last."""
+    group, _ = PLACES["gke"]
+    plans = [make_fleet_plan(group(**STEADY, **facts), policy=Policy.STATIC) for facts in ({}, FP8)]
+    wanted = Wanted(target="gke", form=form)
+    write_files(generate(plans[0], wanted=wanted), tmp_path)
+    (path,) = (each for each in tmp_path.glob("kubernetes/*/kustomization.yaml") if "weights" not in str(each))
+    path.write_text(path.read_text().replace("MODEL_REVISION=main", f"MODEL_REVISION={COMMIT}"))
+
+    def pinned(plan, stage=None):
+        generated = generate(plan, wanted=wanted, former=read_former(tmp_path, stage))
+        report = write_files(generated, tmp_path)
+        maps = yaml.safe_load(path.read_text())["configMapGenerator"]
+        pairs = (dict(line.split("=") for line in each["literals"]) for each in maps if each["name"] != "scaling")
+        told = [warning for warning in generated.warnings if "MODEL_REVISION" in warning]
+        notes = [change.note for change in report.changes if change.path == path.relative_to(tmp_path).as_posix()]
+        return {pair["MODEL_ID"]: pair["MODEL_REVISION"] for pair in pairs}, told, notes[0]
+
+    former, new = "meta-llama/Llama-3.1-8B-Instruct", "RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8-dynamic"
+    both = {former: COMMIT, new: "main"}
+    held, told, _ = pinned(plans[1])
+    assert held == both
+    is_not_its_own = f"MODEL_REVISION of {former} is not its own; pin it under its own name in kustomization.yaml"
+    assert told == [f"{new} is loaded now, at its newest: {is_not_its_own}"]
+    assert pinned(plans[1], Stage.SHIFT)[:2] == (both, [])
+    held, _, note = pinned(plans[1], Stage.FINISH)
+    assert held == {new: "main"}
+    assert note.endswith(f"your MODEL_REVISION {COMMIT} went with its model, which nothing loads any more")
+    kept = [copy for copy in (tmp_path / ".advisor/replaced").rglob("*") if copy.is_file()]
+    assert any(COMMIT in copy.read_text() for copy in kept)
+
+
+def test_models_of_one_name_have_maps_of_their_own():
+    """Two repositories of different organisations: neither is loaded in the place of the other."""
+    backends = [
+        SimpleNamespace(
+            container=SimpleNamespace(engine=Engine.VLLM, checkpoint=SimpleNamespace(model_id=name, needed=""))
+        )
+        for name in ("one/model", "two/model", "two/other", "two/other")
+    ]
+    names = [model_map_name(backend, beside=backends) for backend in backends]
+    assert len({*names}) == 3
+    assert all(
+        name.startswith(start) for name, start in zip(names, ("vllm-one-model-", "vllm-two-model-"), strict=False)
+    )
+    assert names[2:] == ["vllm-other", "vllm-other"]

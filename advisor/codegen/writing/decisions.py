@@ -27,6 +27,7 @@ from advisor.codegen.writing.entries import (
     without_engine_edits,
     without_entries,
 )
+from advisor.codegen.writing.kustomizations import KUSTOMIZATION
 from advisor.codegen.writing.merging import (
     Action,
     Change,
@@ -454,6 +455,7 @@ def _edited(
         return Change(file.path, Action.KEPT, mine, mine, _OWN_TEXT)
     keys = Keys(file.renamed, file.successors, file.moved, file.engines, file.follows)
     merged = merge_entries(file.generated_path or file.path, base, mine, theirs, keys)
+    merged = _without_gone_pins(merged, file.path)
     merged = replace(merged, pieces=_settled(merged.pieces, file.path, mine, theirs))
     merged = replace(merged, pieces=tuple(map(with_insertions, merged.pieces))) if file.is_copied else merged
     conflicts = tuple(piece for piece in merged.pieces if isinstance(piece, Conflict))
@@ -466,6 +468,27 @@ def _edited(
     said = _said(conflicts, write_options.conflicts)
     note = "; ".join(merged.notes if merged.notes and after == theirs else (said, *merged.notes))
     return Change(file.path, Action.MERGED, mine, after, note, overrules)
+
+
+_PINNED = re.compile(rb'^( +- )"?MODEL_REVISION=([\w./-]+)"?.*\n', re.MULTILINE)
+"""Revision of a model in the map of its kustomization."""
+
+
+def _without_gone_pins(merged: Merged, path: str) -> Merged:
+    """A merge without the maps of models that nothing loads any more, in which a person pinned the revision alone."""
+    if PurePosixPath(path).name != KUSTOMIZATION:
+        return merged
+    gone = [
+        piece
+        for piece in merged.pieces
+        if isinstance(piece, Conflict)
+        and not piece.theirs.strip()
+        and _PINNED.sub(b"", piece.mine) == _PINNED.sub(b"", piece.base)
+    ]
+    pins = [pin[2].decode() for piece in gone for pin in _PINNED.finditer(piece.mine)]
+    notes = [f"your MODEL_REVISION {pin} went with its model, which nothing loads any more" for pin in pins]
+    kept = tuple(piece.theirs if piece in gone else piece for piece in merged.pieces)
+    return replace(merged, pieces=kept, notes=(*merged.notes, *notes)) if gone else merged
 
 
 def _settled(pieces: tuple[Piece, ...], path: str, mine: bytes, theirs: bytes) -> tuple[Piece, ...]:
