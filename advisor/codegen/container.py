@@ -183,6 +183,8 @@ class ServedAdapter:
     id: str
     """Name on the hub, and of its folder beside the weights elsewhere."""
     on_hub: bool
+    commit: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """Commit that it is copied at; "": the newest."""
 
     @property
     def name(self) -> str:

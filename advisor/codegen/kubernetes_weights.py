@@ -164,7 +164,7 @@ def copies_of(stack: Stack) -> tuple[Copy, ...]:
             for adapter in container.adapters:
                 if adapter.on_hub:
                     own = replace(copy, name=slug(f"copy {adapter.id}", _LONGEST_NAME, "copy"), model_id=adapter.id)
-                    copies.setdefault(adapter.id, replace(own, needed="", include="", commit=""))
+                    copies.setdefault(adapter.id, replace(own, needed="", include="", commit=adapter.commit))
     return tuple(copies[what] for what in sorted(copies))
 
 

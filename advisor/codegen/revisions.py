@@ -55,19 +55,25 @@ def _commit(model: str, hub: Registries) -> str:
 
 
 def models_of(stacks: Iterable[Stack]) -> tuple[str, ...]:
-    """Models of the hub that the stacks load, each once."""
-    loaded = (loads for stack in stacks for backend in stack.backends for loads in backend.container.loaded)
-    return tuple(sorted({model for loads in loaded if (model := loads.checkpoint.model_id) and is_hub_id(model)}))
+    """Models and adapters of the hub that the stacks load, each once."""
+    containers = [backend.container for stack in stacks for backend in stack.backends]
+    loaded = (loads.checkpoint.model_id or "" for container in containers for loads in container.loaded)
+    adapters = (adapter.id for container in containers for adapter in container.adapters if adapter.on_hub)
+    return tuple(sorted({model for model in (*loaded, *adapters) if is_hub_id(model)}))
 
 
 def at_commits(stack: Stack, commits: Mapping[str, str]) -> Stack:
-    """The stack with each model by its commit, where one is known."""
+    """The stack with each model and adapter by its commit, where one is known."""
     backends = [
         replace(
             backend,
             container=replace(
                 _at_commit(backend.container, commits),
                 models=tuple(_at_commit(model, commits) for model in backend.container.models),
+                adapters=tuple(
+                    replace(adapter, commit=commits.get(adapter.id, "") if adapter.on_hub else "")
+                    for adapter in backend.container.adapters
+                ),
             ),
         )
         for backend in stack.backends

@@ -34,7 +34,7 @@ from advisor.codegen.container import (
     pins_of,
 )
 from advisor.codegen.engines import demanded
-from advisor.codegen.engines.request import adapter_words
+from advisor.codegen.engines.request import adapter_words, newest_words
 from advisor.codegen.gpu_sharing import sharing_of
 from advisor.codegen.model import Budget, ComputeGroup, Scaling, ScheduledSize, Stack
 from advisor.codegen.platforms import platform_of
@@ -174,7 +174,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     machines = [group for group in groups if not group.is_serverless]
     told_use = any(group.tells_gpu_use or group.platform.runtime is Runtime.NEURON for group in machines)
     of_containers = [words for container in containers for words in (container.image_caution, container.api.clients)]
-    of_containers += file_cautions(plan, engines)
+    of_containers += [*file_cautions(plan, engines), *map(newest_words, containers)]
     if asked.adapters is not None:
         of_containers += [adapter_words(asked.adapters, container) for container in containers]
     return Stack(

@@ -5,11 +5,13 @@ import re
 import subprocess
 
 import pytest
+import yaml
 
 from advisor.codegen import Form, Language, Wanted, generate
 from advisor.errors import InputError, NotDeployable
 from codegen.check import findings
 from codegen.plans import make_fleet_plan, make_group
+from codegen.scenarios import SCENARIOS
 
 NAMED = [
     {"id": "acme/sql-lora", "rank": 16, "on_hub": True},
@@ -127,6 +129,35 @@ def test_clusters_copy_adapters_beside_the_weights(target):
     assert "workingDir: /cache/models" in engine
     assert "workingDir: /models" in files["kubernetes/weights/folder/kustomization.yaml"]
     assert not any("weights/stream" in path for path in files)
+
+
+@pytest.mark.parametrize("target", ["eks", "gke", "aks"])
+def test_clusters_copy_adapters_at_their_commits(target):
+    """Those that are kept by name: the next copy is the same, and the README says what no option pins."""
+    commits = {"acme/sql-lora": "8afb486c1db24fe5011ec46dfbe5b5dccdb575c2"}
+    generated = generate(planned(**MACHINES[target]), wanted=Wanted(target=target, commits=commits))
+    assert {"acme/sql-lora", "acme/mail-lora"} <= {*generated.models}
+    assert "support-de" not in generated.models
+    revisions = {}
+    for job in yaml.safe_load_all(generated.files["kubernetes/weights/copy/jobs.yaml"]):
+        if job["kind"] != "Job":
+            continue
+        (download,) = job["spec"]["template"]["spec"]["initContainers"]
+        variables = {variable["name"]: variable.get("value") for variable in download["env"]}
+        revisions[variables["MODEL_ID"]] = variables["MODEL_REVISION"]
+    assert revisions["acme/sql-lora"] == commits["acme/sql-lora"]
+    assert revisions["acme/mail-lora"] == "main"
+    readme = " ".join(generated.files["README.md"].split())
+    assert "from the hub it is the newest, for no option of the engine takes an adapter's commit" in readme
+
+
+@pytest.mark.parametrize(("scenario", "is_told"), [("ec2-gguf", True), ("ec2-custom-image", False), ("l4-spot", False)])
+def test_what_an_engine_cannot_pin_is_said(scenario, is_told):
+    """Once, where model_revisions would be advised in vain."""
+    case = SCENARIOS[scenario]()
+    readme = " ".join(generate(case.plan, wanted=case.wanted).files["README.md"].split())
+    assert readme.count("no option of llama.cpp") == is_told
+    assert ("takes a commit: pins of revisions do not hold for it" in readme) == is_told
 
 
 def test_without_adapters_nothing_is_said_of_them():

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from advisor.catalog import load_catalog
 from advisor.catalog.precisions import is_hub_id
 from advisor.catalog.values import EngineSupport, Support
-from advisor.codegen.container import Checkpoint, Container, Platform, Runtime, ServedAdapter, Serves
+from advisor.codegen.container import Checkpoint, Container, Engine, Platform, Runtime, ServedAdapter, Serves
 from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models.adapters import MODULES, adapter_engine
@@ -357,12 +357,24 @@ def adapter_words(adapters: AdapterPlan, container: Container) -> str:
     more = f" and {len(adapters.named) - _SHOWN} more" if len(adapters.named) > _SHOWN else ""
     words = (
         f"requests for a LoRA adapter give its name as their model: {names}{more}; by that of the model they get the "
-        "base. Where the weights come from a bucket or a folder, each adapter lies beside them under its own name"
+        "base. Where the weights come from a bucket or a folder, each adapter lies beside them under its own name, at "
+        "the commit of its copy; from the hub it is the newest, for no option of the engine takes an adapter's commit"
     )
     local = [adapter.id for adapter in adapters.named if not adapter.on_hub]
     if local:
         words += f"; the hub has no {', '.join(local[:_SHOWN])}, so that model_source has to be one of these"
     return words
+
+
+def newest_words(container: Container) -> str:
+    """Words on what an engine takes at its newest, where none of its options takes a commit; "" where one does."""
+    is_own = container.engine is Engine.CUSTOM or container.checkpoint.file_names
+    if is_own or container.models or container.revision_option:
+        return ""
+    return (
+        f"no option of {container.engine} takes a commit: pins of revisions do not hold for it, and what it loads from "
+        "the hub is the newest of its repository. Weights in a bucket or a folder stay at the commit of their copy"
+    )
 
 
 def _rank(request: Request, adapters: AdapterPlan, engine: str) -> int:
