@@ -183,16 +183,6 @@ variable "model_revisions" {
     condition     = alltrue([for key in keys(var.model_revisions) : contains(local.revision_keys, key) || can(regex("/", key))])
     error_message = "Each key must be the name of a model such as organisation/model, or one of these: ${join(", ", local.revision_keys)}."
   }
-
-  validation {
-    condition = alltrue([
-      for name, revision in var.model_revisions : !can(regex("^[0-9a-f]{7,40}$", revision)) || length(distinct([
-        for key, backend in local.backends : coalesce(local.models[key], "-") if contains(local.revision_keys, key) &&
-        try([for pin in [coalesce(local.models[key], "-"), key, backend.engine, "*"] : pin if can(var.model_revisions[pin])][0] == name, false)
-      ])) <= 1
-    ])
-    error_message = "A commit is one of one repository, and an engine or \"*\" is of several here; give each by the name of its model: ${join(", ", distinct(compact(values(local.models))))}."
-  }
 }
 
 variable "extra_serving_arguments" {

@@ -41,8 +41,6 @@ def problems(settings: Settings, fleet: Fleet) -> Iterator[str]:
     yield from strangers("container_images", settings.container_images, fleet.pin_keys)
     of_backends = [key for key in settings.model_revisions if "/" not in key]
     yield from strangers("model_revisions", of_backends, fleet.revision_keys)
-    for name, models in fleet.mixed_commits(settings.model_revisions, getattr(settings, "model_ids", {})).items():
-        yield f"model_revisions: {name!r} is of several models, and a commit of one; give each by name: {', '.join(models)}"
     yield from strangers("extra_serving_arguments", settings.extra_serving_arguments, fleet.pin_keys)
     account = settings.model_source.removeprefix("az://").partition("/")[0]
     is_given = (settings.model_storage_account_id or "").lower().endswith(f"/{account}")
