@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.codegen.applying import apply_to, write_application
-from advisor.codegen.applying.rules import RULES
+from advisor.codegen.applying.facts import facts_at
+from advisor.codegen.applying.resolving import open_project
+from advisor.codegen.applying.rules import RULES, Figure
 from codegen.applying.test_apply_to import target, write
 
 POOL = """resource "azurerm_kubernetes_cluster_node_pool" "gpu" {{
@@ -241,6 +243,16 @@ def test_counts_of_zones_that_are_not_known_stay(cluster, pool, refers, reason, 
     assert [note for note in application.notes if "node_count: " in note and reason in note] != []
     assert [edit for edit in application.edits if "node_count" in edit] == []
     assert not application.is_as_planned
+
+
+@pytest.mark.parametrize(
+    ("zones", "counts"), [(BOTH, ((Figure.INSTANCES, 14),)), ("data.google_compute_zones.all.names", ())]
+)
+def test_counts_of_a_pool_are_those_of_all_its_zones(zones, counts, tmp_path):
+    """A bill has them so; where no literal says the zones, none is known."""
+    pool = f"  node_locations = {zones}\n  node_count = 7\n"
+    write(tmp_path, main=ZONED.format(cluster="", pool=pool, refers="local.cluster"))
+    assert facts_at(open_project(tmp_path), "google_container_node_pool.gpu", "gcp").counts == counts
 
 
 FORCE_NEW = Path(__file__).parents[2] / "iac/schemas/force_new.csv"
