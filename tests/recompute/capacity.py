@@ -19,6 +19,12 @@ def pool(group):
     return "/".join((group["provider"], group["region"], group["instance_type"], group["precision"], layout, *beside))
 
 
+def spread(group):
+    """What is spread over zones by itself: a pool on spot, on demand with what is bought ahead, or as a service."""
+    purchase = group["purchase"]
+    return pool(group), purchase if purchase in ("spot", "managed", "serverless") else "on_demand"
+
+
 def chip(group):
     """Accelerators of one kind in a region, cut into slices or not."""
     return f"{group['provider']}/{group['region']}/{group['accelerator']}"
@@ -41,20 +47,19 @@ def left(groups, at, lost_rate):
 
 def lost(groups, at):
     """What each failure takes in an hour class, as plans name it → requests per second."""
-    found, pools = {}, {}
+    found, spreads = {}, {}
     for group in groups:
         if group["instances"][at]:
-            pools.setdefault(pool(group), []).append(group)
-    for key, members in pools.items():
+            spreads.setdefault(spread(group), []).append(group)
+    for (key, purchase), members in spreads.items():
         first, rate = members[0], members[0]["mix_rate"]
         found[f"one instance of {key}"] = rate
-        count = sum(group["instances"][at] for group in members)
+        in_fullest_zone = -(-sum(group["instances"][at] for group in members) // zones_of(first)) * rate
         zone = f"one zone of {first['provider']}/{first['region']}"
-        found[zone] = found.get(zone, 0) + -(-count // zones_of(first)) * rate
-        on_spot = sum(group["instances"][at] for group in members if group["purchase"] == "spot")
-        if on_spot:
+        found[zone] = found.get(zone, 0) + in_fullest_zone
+        if purchase == "spot":
             supply = f"spot of {chip(first)} in one zone"
-            found[supply] = found.get(supply, 0) + -(-on_spot // zones_of(first)) * rate
+            found[supply] = found.get(supply, 0) + in_fullest_zone
     return found
 
 
@@ -133,8 +138,7 @@ def zone_faults(groups, week, limits, at):
     """Zones that hold less than half of an equal part, each group spread by itself; what is bought ahead is on demand."""
     merged = {}
     for group in groups:
-        kind = group["purchase"] if group["purchase"] in ("spot", "managed", "serverless") else "on_demand"
-        merged.setdefault((pool(group), kind), []).append(group)
+        merged.setdefault(spread(group), []).append(group)
     regions = {(group["provider"], group["region"]) for group in groups if group["instances"][at]}
     for zones in range(2, limits["zones"] + 1):
         for region in regions:

@@ -424,14 +424,17 @@ def _against_today(seen, document):
         least = own * paid * 730
         seen.between("today: USD a month", current["total_usd_per_month"], least, least * 2 + 10**5)
     today = Fraction(str(current["total_usd_per_month"]))
-    if not today and savings is not None:
-        seen.found.append("savings are told of what costs nothing today")
-    if fleet is not None and today:
+    is_whole = today > 0 and not current.get("machines_alone")
+    seen.equal("savings are told", savings is not None, is_whole and fleet is not None)
+    if savings is not None:
         saved = today - Fraction(str(fleet["cost"]["total_usd_per_month"]))
         seen.usd("saved", savings["usd_per_month"], saved, roundings=0)
         seen.ratio("saved, share", savings["ratio"], saved / today)
     for rung in document["ladder"]:
-        if rung["total_usd_per_month"] is not None and rung["saving_ratio"] is not None:
+        if rung["total_usd_per_month"] is None:
+            continue
+        seen.equal(f"rung {rung['rung']}: a saving is told", rung["saving_ratio"] is not None, is_whole)
+        if rung["saving_ratio"] is not None:
             saved = 1 - Fraction(str(rung["total_usd_per_month"])) / today
             seen.ratio(f"rung {rung['rung']}: saved", rung["saving_ratio"], saved)
 
