@@ -66,6 +66,8 @@ SPLIT_STEP = 1.15
 """Factor by which kinds that are late are planned to carry less, at first."""
 NEARLY_HOLDS = 0.9
 """Share of the requests within the SLO from which on other splits are tried."""
+CLOSE_FACTOR = 1.5
+"""Times as many late requests as may be, up to which splits halfway between those are tried too."""
 MOST_RAISED = 6
 """Steps by which a fleet that is late in some hours has more instances there: one, then two, then four."""
 BASES_TRIED = 16
@@ -195,29 +197,49 @@ class ReplayedFleets:
         What any failure leaves carries its share of that hour too. Where that narrowly fails, kinds that are late are
         planned to carry less and the others more.
         """
-        kinds = {self.kind_of(group.pool.key) for group in solution.allocations}
-        weights, step = dict.fromkeys(kinds, 1.0), SPLIT_STEP
-        evenly = last = self._at_split(solution, weights)
+        evenly = self._at_split(solution, self._no_shift(solution))
         key = (constraints_of(self.problem), instances_of(solution))
         is_near = self.problem.all_alike and worst_share(evenly.fleet) >= NEARLY_HOLDS and key not in self._unsplit
-        for _ in range(SPLITS_TRIED if is_near else 0):
-            if last.holds or last.late == kinds:
-                break
+        others = self._at_other_splits(solution, evenly) if is_near and not evenly.holds else ()
+        holding = evenly if evenly.holds else next((attempt for attempt in others if attempt.holds), None)
+        if holding is not None and (holding is evenly or _keeps_its_limits(holding)):
+            return self._noted(holding)
+        self._unsplit[key] = None
+        return self._noted(evenly)
+
+    def _no_shift(self, solution: FleetSolution) -> dict[Kind, float]:
+        """Weights of the kinds of a fleet that leave each its part by capacity."""
+        return dict.fromkeys((self.kind_of(group.pool.key) for group in solution.allocations), 1.0)
+
+    def _at_other_splits(self, solution: FleetSolution, evenly: _Attempt) -> Iterator[_Attempt]:
+        """A fleet that fails by capacity at other splits: what is late carries less and less, then halfway between.
+
+        Halfway only where some split comes close: replays hold in a narrow range of splits then.
+        """
+        weights, last, step = self._no_shift(solution), evenly, SPLIT_STEP
+        tried = [(weights, evenly)]
+        for _ in range(SPLITS_TRIED):
             shifted = weights | {kind: weights[kind] * step for kind in last.late}
-            if self._room_at(solution, shifted) <= 0:
+            if last.late == weights.keys() or self._room_at(solution, shifted) <= 0:
                 break
             attempt = self._at_split(solution, shifted)
+            yield attempt
             if worst_share(attempt.fleet) == worst_share(last.fleet):  # what is late then is not split
-                break
-            is_too_far = not attempt.holds and attempt.late != last.late
+                return
+            tried.append((shifted, attempt))
+            is_too_far = attempt.late != last.late
             step = math.sqrt(step) if is_too_far else step
             if not is_too_far or worst_share(attempt.fleet) > worst_share(last.fleet):
                 last, weights = attempt, shifted
-        is_allowed = last is evenly or keeps_to_all(last.fleet.formulation.problem, last.fleet.solution)
-        if last.holds and is_allowed:
-            return self._noted(last)
-        self._unsplit[key] = None
-        return self._noted(evenly)
+        if max(worst_share(attempt.fleet) for _, attempt in tried) >= self._close_share(evenly):
+            for (fewer, _), (more, _) in itertools.pairwise(tried):
+                yield self._at_split(solution, {kind: math.sqrt(fewer[kind] * more[kind]) for kind in fewer})
+
+    def _close_share(self, attempt: _Attempt) -> float:
+        """Share of the requests within the SLO from which on a fleet fails most narrowly."""
+        unavoidable_ratio = attempt.fleet.confirmation.unavoidable_late_ratio
+        wanted = self._context.requirements.workload.slo.rehearsed_ratio_beside(unavoidable_ratio)
+        return 1 - CLOSE_FACTOR * (1 - wanted)
 
     def _at_split(self, solution: FleetSolution, weights: Mapping[Kind, float]) -> _Attempt:
         """A fleet whose instances carry the busiest hour together, those of each kind so many times less than usual."""
@@ -622,6 +644,11 @@ class ReplayedFleets:
         return all(
             allocation.tariff in tariffs.get(allocation.pool.key, ()) for allocation in confirmed.solution.allocations
         )
+
+
+def _keeps_its_limits(attempt: _Attempt) -> bool:
+    """Whether the fleet of an attempt keeps to every limit at its split."""
+    return keeps_to_all(attempt.fleet.formulation.problem, attempt.fleet.solution)
 
 
 def _in_pools(formulation: Formulation, solution: FleetSolution) -> FleetSolution:

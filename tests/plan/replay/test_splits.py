@@ -245,6 +245,40 @@ def test_a_fleet_that_holds_at_another_split_is_found(usd, most_usd):
     }
 
 
+class NarrowRange(ReplayValidator):
+    """Fleets hold where one kind is planned to carry 1.38 to 1.46 times less than another, as its replays have it."""
+
+    share_beside = 0.99
+    """Of the requests in time at any other split."""
+
+    def _attempt(self, formulation, solution, headroom):
+        attempt = super()._attempt(formulation, solution, headroom)
+        first, other = headroom
+        ratio = headroom[first] / headroom[other]
+        share = 0.995 if 1.38 < ratio < 1.46 else self.share_beside - 1e-3 * abs(1.42 - ratio)
+        late = {first} if ratio <= 1.38 else {first, other}
+        confirmation = replace(
+            attempt.fleet.confirmation, reached=share >= 0.9925, within_slo_ratio=share, busiest_within_slo_ratio=share,
+            without_one_within_slo_ratio=None, without_part_within_slo_ratio=None,
+        )  # fmt: skip
+        return attempt._replace(fleet=replace(attempt.fleet, confirmation=confirmation), late=frozenset(late))
+
+
+@pytest.mark.parametrize(("share_beside", "holds"), [(0.99, True), (0.95, False)])
+def test_splits_halfway_between_are_tried_where_a_fleet_fails_most_narrowly(share_beside, holds):
+    """A fleet that holds in a narrow range of splits is found, and none is looked for where most of them are far off."""
+    formulation, context = POSED[Survive.NOTHING]
+    validator = NarrowRange(formulation, context)
+    validator.share_beside = share_beside
+    groups = tuple(
+        Allocation(pool, pool.tariffs[0], (6,) * len(formulation.problem.hours)) for pool in formulation.problem.pools
+    )
+    mixed = tuple({validator.kind_of(group.pool.key): group for group in groups}.values())[:2]
+    fleet = loaded_by_capacity(formulation.problem, FleetSolution(mixed, {}, 0.0, 0.0, proven=False))
+
+    assert validator._planned_evenly(fleet).confirmation.reached == holds
+
+
 def test_kinds_are_late_where_a_failure_is_not_survived():
     """A kind that is late with a few in a failure which the fleet survives is not planned to carry less."""
     formulation, context = POSED[Survive.INSTANCE]
