@@ -32,7 +32,7 @@ def tried(market: Market, infeasible: Infeasible) -> Infeasible:
     """
     relaxations = [relaxed for relaxation in infeasible.relaxations if (relaxed := _tried(market, relaxation))]
     given_up = tuple(constraint for constraint in infeasible.given_up if _holds_without(market, constraint))
-    return replace(infeasible, relaxations=tuple(sorted(relaxations, key=relative_change)), given_up=given_up)
+    return Infeasible(infeasible.conflict, tuple(sorted(relaxations, key=relative_change)), given_up)
 
 
 def _tried(market: Market, relaxation: Relaxation) -> Relaxation | None:

@@ -115,7 +115,8 @@ def with_confirmed_budget(
     if isinstance(infeasible, Confirmed):
         return Infeasible((Constraint.BUDGET,), (budget,))
     others = [relaxation for relaxation in infeasible.relaxations if relaxation.constraint is not Constraint.BUDGET]
-    return replace(infeasible, relaxations=tuple(sorted((budget, *others), key=relative_change)))
+    relaxations = tuple(sorted((budget, *others), key=relative_change))
+    return Infeasible(infeasible.conflict, relaxations, infeasible.given_up)
 
 
 def held_to_limits(formulation: Formulation, limits: Limits) -> Formulation:

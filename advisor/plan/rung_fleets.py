@@ -80,6 +80,16 @@ class RungSolver:
 
         Fleets in a precision that loses more quality are preferred only from ``limits.simplicity`` below it on.
         """
+        answer = self.reached(workload, below, lossier_only=lossier_only)
+        if not isinstance(answer, Infeasible):
+            return answer
+        limits = " and ".join(constraint.value for constraint in answer.conflict)
+        return f"no fleet that was found keeps to {limits or 'the demand'} with what this rung allows"
+
+    def reached(
+        self, workload: Workload, below: ReachedRung | None, *, lossier_only: bool = False
+    ) -> Reached | Infeasible:  # fmt: skip
+        """The same; where limits conflict, which ones is not worked out yet."""
         setting = self._market.context
         context = replace(
             setting,
@@ -91,17 +101,17 @@ class RungSolver:
         if not formulation.problem.pools:
             return _why_no_pool(formulation, context)
         answer = self._among(formulation, context, below, lossier_only=lossier_only)
-        if not isinstance(answer, str):
+        if isinstance(answer, ReachedRung):
             return answer
         every = formulate(context, supply, self._market.week, every=True)
         if len(every.problem.pools) == len(formulation.problem.pools):
             return answer
         again = self._among(every, context, below, lossier_only=lossier_only)
-        return answer if isinstance(again, str) else again
+        return again if isinstance(again, ReachedRung) else answer
 
     def _among(
         self, formulation: Formulation, context: PlanningContext, below: ReachedRung | None, *, lossier_only: bool
-    ) -> Reached:
+    ) -> Reached | Infeasible:
         """The same of the layouts of a question: those that no other beats by the closed form, or every one."""
         workload = context.requirements.workload
         validator = self._validator.within(formulation, context)
@@ -112,8 +122,7 @@ class RungSolver:
         is_better = single is not None and (confirmed is None or single.usd_per_month < confirmed.usd_per_month)
         fleet = validator.confirmed(start=single if is_better else confirmed, refined=True)
         if isinstance(fleet, Infeasible):
-            limits = " and ".join(constraint.value for constraint in fleet.conflict)
-            return f"no fleet that was found keeps to {limits or 'the demand'} with what this rung allows"
+            return fleet
         if below is not None and fleet.solution.allocations is below.fleet.solution.allocations:
             return below
         if not fleet.confirmation.reached:
@@ -127,7 +136,7 @@ def first_beyond(market: Market, scopes: Sequence[RungScope]) -> Confirmed | Non
     for scope in scopes:
         if scope.workload is None or not scope.beyond_stated:
             continue
-        answer = solver.cheapest(scope.workload, None)
+        answer = solver.reached(scope.workload, None)
         most_usd = scope.workload.limits.max_usd_per_month
         if isinstance(answer, ReachedRung) and (most_usd is None or answer.usd_per_month <= most_usd + A_CENT):
             return answer.fleet

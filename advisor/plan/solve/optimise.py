@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -280,6 +280,55 @@ def _shares_of(program: FleetProgram, g: int, values: Floats) -> Floats:
             for b in range(len(problem.bucket_shares)):
                 shares[h, p, b] += values[program.bucket[g, h, p, b]]
     return np.clip(shares, 0.0, 1.0)
+
+
+def _as_it_is(problem: Problem) -> Problem:
+    return problem
+
+
+class Unexplained(Infeasible):
+    """No fleet keeps to any of some problems; which limits conflict is worked out where it is asked for.
+
+    A search asks for the cheapest fleet many times, and few of its refusals are told.
+    """
+
+    __slots__ = ("_explained", "_problems", "_reduced")
+    _explained: Infeasible | None
+    _problems: tuple[Problem, ...]
+    _reduced: Callable[[Problem], Problem]
+
+    def __init__(self, problems: Sequence[Problem], reduced: Callable[[Problem], Problem] = _as_it_is) -> None:
+        """Keep the problems, of which the nearest conflict is told; *reduced*: leaves out pools that none needs."""
+        object.__setattr__(self, "_problems", tuple(problems))
+        object.__setattr__(self, "_reduced", reduced)
+        object.__setattr__(self, "_explained", None)
+
+    @property
+    def conflict(self) -> tuple[Constraint, ...]:
+        """Named constraints that cannot hold together."""
+        return self._why().conflict
+
+    @property
+    def relaxations(self) -> tuple[Relaxation, ...]:
+        """Smallest changes of limits that help."""
+        return self._why().relaxations
+
+    @property
+    def given_up(self) -> tuple[Constraint, ...]:
+        """Constraints without which alone there is a fleet."""
+        return self._why().given_up
+
+    def _why(self) -> Infeasible:
+        why = self._explained
+        if why is None:
+            why = min((explain_conflict(self._reduced(problem)) for problem in self._problems), key=_distance)
+            object.__setattr__(self, "_explained", why)
+        return why
+
+
+def _distance(conflict: Infeasible) -> float:
+    """Distance of the nearest relaxation of a conflict."""
+    return min(map(relative_change, conflict.relaxations), default=math.inf)
 
 
 def explain_conflict(problem: Problem) -> Infeasible:

@@ -58,11 +58,10 @@ from advisor.plan.solve.objective import (
 )
 from advisor.plan.solve.optimise import (
     ROUNDED_USD,
+    Unexplained,
     any_within,
-    explain_conflict,
     fleet_if_any,
     improved,
-    relative_change,
 )
 from advisor.plan.solve.solver import FEASIBLE
 from advisor.plan.solve.variables import most_instances
@@ -395,13 +394,13 @@ def _cheapest(
 ) -> FleetSolution | Infeasible:  # fmt: skip
     parts = scopes(problem)
     if len(parts) == 1 and is_countable(parts[0]):
-        return _cheaper(fleet_solution, counted(parts[0])) or explain_conflict(parts[0])
+        return _cheaper(fleet_solution, counted(parts[0])) or Unexplained(parts)
     single = cheapest_single(problem)
     if single is not None and fleet_solution is None and [len(pool.tariffs) for pool in problem.pools] == [1]:
         return single
     best = _cheaper(fleet_solution, single)
     if len(parts) == 1:
-        return _improved(best, _needed(parts[0]), roughly=roughly) or explain_conflict(without_dominated(parts[0]))
+        return _improved(best, _needed(parts[0]), roughly=roughly) or Unexplained(parts, without_dominated)
     usd = _by_scope(problem, usd_alone(problem))
     singles = [usd[scope_of(problem, part.pools[0])] for part in parts]
     first = singles.index(min(singles))
@@ -415,7 +414,7 @@ def _cheapest(
             best = _improved(best, searched, roughly=roughly)
         if searched is not None and best is None:
             without.append(searched)
-    return best or min((explain_conflict(part) for part in without[:EXPLAINED]), key=_distance)
+    return best or Unexplained(without[:EXPLAINED])
 
 
 def _as_searched(part: Problem, best: FleetSolution | None) -> Problem | None:
@@ -565,8 +564,3 @@ class PoolsAlone:
             return None
         pools = self.able if headroom is None else [pool.slower(headroom) for pool in self.able]
         return np.array([load_of(self._problem, pool, 1.0) for pool in pools])
-
-
-def _distance(conflict: Infeasible) -> float:
-    """Distance of the nearest relaxation of a conflict."""
-    return min(map(relative_change, conflict.relaxations), default=math.inf)

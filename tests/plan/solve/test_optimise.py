@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from advisor.plan.problem.charges import standing_usd_per_month
 from advisor.plan.problem.limits import Constraint
 from advisor.plan.problem.values import FleetSolution, HourClass, Infeasible, PurchaseOption, Tariff
+from advisor.plan.solve import scopes
 from advisor.plan.solve.objective import allocation_parts, switching_usd_per_month, transfer_usd_per_month
 from advisor.plan.solve.optimise import NEGOTIABLE
 from advisor.plan.solve.program import FleetProgram
@@ -271,6 +272,21 @@ def test_any_conflict_is_minimal_and_its_relaxations_help(problem):
     found = optimise(problem)
     if isinstance(found, Infeasible) and found.conflict:
         check_conflict(problem, found)
+
+
+@pytest.mark.parametrize("name", CONFLICTS)
+def test_conflicts_are_worked_out_where_they_are_told(name):
+    """A refusal of the search says what the problem's own explanation does, and nothing before it is asked."""
+    problem = case(name)
+    refused = scopes.cheapest(problem)
+    assert isinstance(refused, Infeasible)
+    assert refused._explained is None
+
+    told = optimise(problem)
+
+    assert (refused.conflict, refused.given_up) == (told.conflict, told.given_up)
+    for own, other in zip(refused.relaxations, told.relaxations, strict=True):
+        assert (own.constraint, own.needed) == (other.constraint, pytest.approx(other.needed))
 
 
 def test_demand_that_nothing_serves_is_no_conflict_of_limits():
