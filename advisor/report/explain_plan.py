@@ -274,7 +274,7 @@ def _missed_words(why: Why) -> str:
 def _price_words(price: PriceChange, *, wins: bool) -> str:
     today = "not known" if price.today_usd_per_hour is None else price_usd(price.today_usd_per_hour)
     ratio = "" if price.ratio is None else f", {price.ratio:.0%} of that"
-    verb = "it stays recommended up to" if wins else "price: alone it would be recommended at"
+    verb = "if its price alone rises, it stays recommended up to" if wins else "price: alone it would be recommended at"
     return f"{verb} {price_usd(price.usd_per_hour)} per hour (today {today}{ratio})"
 
 

@@ -220,7 +220,8 @@ def close_call_words(plan: Plan, shown: int) -> Iterator[str]:
     is_sure = most == usd(plan.recommended.cost.total_usd_per_month)
     yield (
         f"Too close to call: {named} ({_told(rival)}) may cost as little as {least} a month, "
-        f"{f'less than the recommendation at {most}' if is_sure else f'and the recommendation {most} at most'}"
+        f"{f'less than the recommendation at {most}' if is_sure else f'and the recommendation {most} at most'}, "
+        "by the range of predicted rates, at the prices planned"
         f"{_measurement_words(plan, plan.recommended, measure_first)}."
     )
 

@@ -38,8 +38,8 @@ def price_words(fleet: Fleet) -> Iterator[str]:
             # Groups that differ by their layout alone have one price.
             told = list(dict.fromkeys(_doubt_words(fleet, doubt) for doubt in doubts))
             verb = "is" if len(told) == 1 else "are"
-            effect = _decided(fleet, doubts) if decides else _undecided(fleet, doubts)
-            yield f"Price: {' and '.join(told)} {verb} in doubt{effect}."
+            effect = _decided if decides else _undecided
+            yield f"Price: {' and '.join(told)} {verb} in doubt{effect(fleet, doubts, is_single=len(told) == 1)}."
 
 
 def _doubt_words(fleet: Fleet, doubt: DoubtfulPrice) -> str:
@@ -53,14 +53,15 @@ def _doubt_words(fleet: Fleet, doubt: DoubtfulPrice) -> str:
     return f"{told} ({doubt.reason})"
 
 
-def _decided(fleet: Fleet, doubts: Sequence[DoubtfulPrice]) -> str:
+def _decided(fleet: Fleet, doubts: Sequence[DoubtfulPrice], *, is_single: bool) -> str:
     """Prices up to which the answer holds, the totals at the upper ends, and the cheapest option on listed prices."""
-    ends, single = fleet.price_range, len(doubts) == 1
-    decide, listed = f" and {'decides' if single else 'decide'}", _listed_words(doubts[0])
+    ends, listed = fleet.price_range, _listed_words(doubts[0])
+    decide = f" and {'decides' if is_single else 'decide'}"
     if ends is None:
         return f"{decide}. {listed}"
-    holds, budget = _holds_words(doubts), _budget_words(doubts)
-    at_most = f"At {'its upper end' if single else 'their upper ends'} the fleet costs {usd(ends.high_usd_per_month)}"
+    holds, budget = _holds_words(doubts, is_single=is_single), _budget_words(doubts)
+    upper = "its upper price" if is_single else "their upper prices"
+    at_most = f"At {upper} the fleet costs {usd(ends.high_usd_per_month)}"
     if ends.rival_usd_per_month is None or ends.rival_usd_per_month >= ends.high_usd_per_month:
         return f"{decide}. {f'{holds}{budget}. ' if budget else ''}{listed}. {at_most}, and no option less"
     rival = f"{ends.rival} {_option_usd(ends.rival_usd_per_month, replayed=ends.rival_replayed)}"
@@ -69,12 +70,14 @@ def _decided(fleet: Fleet, doubts: Sequence[DoubtfulPrice]) -> str:
     return f"{decide}. {holds}{budget}. {at_most} and {rival}"
 
 
-def _holds_words(doubts: Sequence[DoubtfulPrice]) -> str:
-    """Prices up to which the fleet is the cheapest and within its budget."""
+def _holds_words(doubts: Sequence[DoubtfulPrice], *, is_single: bool) -> str:
+    """Prices up to which the fleet is the cheapest and within its budget; of several, which all rise together."""
     prices = [price for doubt in doubts if math.isfinite(price := doubt.holds_below_usd_per_hour)]
-    below = dict.fromkeys(map(price_usd, prices))
-    cost = "it costs" if len(doubts) == 1 else "they cost"
-    return f"The answer holds while {cost} less than {' and '.join(below)} an hour"
+    below = f"less than {' and '.join(dict.fromkeys(map(price_usd, prices)))} an hour"
+    holds = "The answer holds" if _budget_words(doubts) else "No option is cheaper"
+    if is_single:
+        return f"{holds} while it costs {below}"
+    return f"{holds} while they rise together and cost {below} (one alone: `advisor explain PLAN --why TYPE`)"
 
 
 def _budget_words(doubts: Sequence[DoubtfulPrice]) -> str:
@@ -83,13 +86,13 @@ def _budget_words(doubts: Sequence[DoubtfulPrice]) -> str:
     return ": above that the fleet is beyond limits.max_usd_per_month" if is_budget else ""
 
 
-def _undecided(fleet: Fleet, doubts: Sequence[DoubtfulPrice]) -> str:
+def _undecided(fleet: Fleet, doubts: Sequence[DoubtfulPrice], *, is_single: bool) -> str:
     """How dear the fleet may be, and that nothing is cheaper even so."""
     ends = fleet.price_range
     if ends is None or all(doubt.high_ratio <= 1 for doubt in doubts):
         return "; even so no option on listed prices is cheaper"
-    end = "its upper end" if len(doubts) == 1 else "their upper ends"
-    return f"; even at {end}, where the fleet costs {usd(ends.high_usd_per_month)}, no option costs less"
+    upper = "its upper price" if is_single else "their upper prices"
+    return f"; even at {upper}, where the fleet costs {usd(ends.high_usd_per_month)}, no option costs less"
 
 
 def _listed_words(doubt: DoubtfulPrice) -> str:

@@ -132,7 +132,7 @@ def test_a_price_that_may_break_the_budget_decides():
     (words,) = price_words(fleet)
     assert (
         f"in doubt and decides. The answer holds while it costs less than {price_usd(doubt.budget_usd_per_hour)} an hour: "
-        "above that the fleet is beyond limits.max_usd_per_month. No option rests on listed prices alone. At its upper end the fleet costs "
+        "above that the fleet is beyond limits.max_usd_per_month. No option rests on listed prices alone. At its upper price the fleet costs "
     ) in words
 
 

@@ -18,7 +18,7 @@ from advisor.pipeline import market_for, plan_question, question_for, under_targ
 from advisor.plan.explain.obstacles import obstacles_of
 from advisor.plan.explain.settings import Change
 from advisor.plan.explain.whatif import WhatIf, what_if
-from advisor.plan.explain.why import FAR_RATIO, Contender, LoadRange, Why, why
+from advisor.plan.explain.why import FAR_RATIO, Contender, LoadRange, PriceChange, Why, why
 from advisor.plan.fleet.chosen import Confirmation
 from advisor.plan.replay.trials import Trials
 from advisor.plan.request import PlanRequest
@@ -527,6 +527,18 @@ def test_a_cheaper_fleet_that_is_less_simple_was_not_missed(engine, told):
         recommended_usd_per_month=6_738.31, price=None, targets=(), load=(), obstacles=(), is_less_simple=True,
     )  # fmt: skip
 
+    assert told in str(why_section(answer))
+
+
+def test_the_price_of_a_winner_is_told_as_its_own_alone():
+    """The verdict has another limit, of all doubtful prices that rise together."""
+    place = {"provider": "aws", "region": "us-east-1", "purchase": "spot", "precision": "bf16", "tensor_parallel": 1}
+    ours = Contender(instance_type="g6e.4xlarge", instances=8, usd_per_hour=1.0, total_usd_per_month=7_000.0, **place)
+    answer = Why(
+        instance_type="g6e.4xlarge", region=None, wins=True, contender=ours, rival=None, recommended_usd_per_month=7_000.0,
+        price=PriceChange(1.25, 1.0, 1.25, 8), targets=(), load=(), obstacles=(),
+    )  # fmt: skip
+    told = "if its price alone rises, it stays recommended up to $1.25 per hour (today $1.00, 125% of that)"
     assert told in str(why_section(answer))
 
 

@@ -30,7 +30,7 @@ from advisor.report.fleet_words import constraint_words, open_words, proof_words
 from advisor.report.option_words import ladder_section
 from advisor.report.plan_words import carried_mean_of, close_call_words, risk_words
 from advisor.report.verdict import headline, plan_markdown, plan_table, verdict_lines
-from advisor.units import HOURS_PER_MONTH, rounded
+from advisor.units import HOURS_PER_MONTH, price_usd, rounded
 from report.plans import (
     make_fleet,
     make_group,
@@ -551,8 +551,32 @@ def test_the_upper_end_stands_beside_the_rival(ends, words):
     doubt = replace(doubt, break_even_usd_per_hour=1.1, runner_up=("B",))
     fleet = replace(fleet, doubtful_prices=(doubt,), price_range=ends)
     told = lines_of(replace(mixed_plan(), fleet=fleet))["Price"]
-    assert "is in doubt and decides. The answer holds while it costs less than $1.10 an hour. At its upper end" in told
+    assert "is in doubt and decides. No option is cheaper while it costs less than $1.10 an hour. At its upper" in told
     assert told.endswith(f" the {words}")
+
+
+def test_several_prices_hold_together():
+    """The limit is of all that rise together, and `explain --why` has that of one; groups of one price are one."""
+    plan = mixed_plan()
+    (doubt,) = plan.fleet.doubtful_prices
+    ends = PriceRange(3000.0, 4500.0, "A", 4100.0, rival_replayed=True, rival_in_doubt=False)
+    rising = [
+        replace(doubt, group=group.name, break_even_usd_per_hour=group.instance_usd_per_hour * 2)
+        for group in plan.fleet.groups
+    ]
+    fleet = replace(plan.fleet, doubtful_prices=tuple(rising), price_range=ends)
+    told = lines_of(replace(plan, fleet=fleet))["Price"]
+    prices = " and ".join(price_usd(group.instance_usd_per_hour * 2) for group in plan.fleet.groups)
+    assert (
+        f" are in doubt and decide. No option is cheaper while they rise together and cost less than {prices} an hour "
+        "(one alone: `advisor explain PLAN --why TYPE`). At their upper prices the fleet costs $4,500.00"
+    ) in told
+    alike = [replace(plan.fleet.groups[0], name=f"{plan.fleet.groups[0].name}{at}") for at in range(2)]
+    same = [replace(rising[0], group=group.name) for group in alike]
+    fleet = replace(plan.fleet, groups=tuple(alike), doubtful_prices=tuple(same), price_range=ends)
+    told = lines_of(replace(plan, fleet=fleet))["Price"]
+    assert told.count(" an hour, today ") == 1
+    assert " is in doubt and decides. No option is cheaper while it costs less than $" in told
 
 
 def test_an_upper_end_below_every_rival_is_told():
@@ -562,7 +586,7 @@ def test_an_upper_end_below_every_rival_is_told():
     ends = PriceRange(3000.0, 4500.0, "5 × g6e.xlarge on demand", 6817.45, rival_replayed=True, rival_in_doubt=False)
     fleet = replace(fleet, doubtful_prices=(replace(doubt, decides=False),), price_range=ends)
     assert lines_of(replace(mixed_plan(), fleet=fleet))["Price"].endswith(
-        " is in doubt; even at its upper end, where the fleet costs $4,500.00, no option costs less."
+        " is in doubt; even at its upper price, where the fleet costs $4,500.00, no option costs less."
     )
 
 
@@ -899,7 +923,7 @@ def test_what_to_state_is_told_where_today_is_only_predicted_to_miss_the_slo(kep
     assert ("where users see better, state current.measured." in lines_of(plan)["Today"]) == is_told
 
 
-@pytest.mark.parametrize(("high_ratio", "words"), [(1.0, "at $1,234.50."), (1.5, "$1,851.75 at most.")])
+@pytest.mark.parametrize(("high_ratio", "words"), [(1.0, "at $1,234.50,"), (1.5, "$1,851.75 at most,")])
 def test_a_close_call_names_a_range_only_where_there_is_one(high_ratio, words):
     """A recommendation whose rate is measured costs what it costs."""
     plan = spot_plan()
@@ -909,7 +933,7 @@ def test_a_close_call_names_a_range_only_where_there_is_one(high_ratio, words):
 
     (text,) = close_call_words(plan, 5)
     assert "may cost as little as $1,000.00 a month" in text
-    assert f"the recommendation {words}" in text
+    assert f"the recommendation {words} by the range of predicted rates, at the prices planned." in text
 
 
 def test_a_close_call_that_no_measurement_would_settle_says_so():
@@ -917,8 +941,8 @@ def test_a_close_call_that_no_measurement_would_settle_says_so():
     plan = spot_plan()
     (text,) = close_call_words(replace(plan, measure_first=MeasureFirst(None, 1, None, None, 3000.0, 1000.0)), 5)
     assert text.endswith(
-        "may cost as little as $1,000.00 a month, and the recommendation $3,000.00 at most. No measurement would tell: "
-        "those of models that answer in one pass change no prediction."
+        "may cost as little as $1,000.00 a month, and the recommendation $3,000.00 at most, by the range of predicted "
+        "rates, at the prices planned. No measurement would tell: those of models that answer in one pass change no prediction."
     )
 
 
