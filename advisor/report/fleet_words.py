@@ -32,6 +32,7 @@ from advisor.report.text_table import Column, Section
 from advisor.report.words import (
     PART_WORDS,
     hardware_words,
+    layout_words,
     paid_words,
     use_words,
     whole_percent,
@@ -107,8 +108,9 @@ def detail_sections(fleet: Fleet) -> list[Section]:
 
 
 def names_of(fleet: Fleet) -> dict[str, str]:
-    """``g6e.xlarge spot`` for the name of each group."""
-    return {group.name: f"{group.instance_type} {paid_words(group)}" for group in fleet.groups}
+    """``g6e.xlarge spot`` for the name of each group, with its layout where others of its type have another."""
+    told = zip(fleet.groups, layout_words(fleet.groups), strict=True)
+    return {group.name: f"{group.instance_type} {paid_words(group)}{layout}" for group, layout in told}
 
 
 def part_words(fleet: Fleet, part: str, *, count: int = 1) -> str:

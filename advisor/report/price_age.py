@@ -17,8 +17,8 @@ from advisor.errors import InputError
 from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet
 from advisor.plan.locks import Lock, with_processors_of
 from advisor.records import asdict, dataclass
-from advisor.report.fleet_words import names_of
 from advisor.report.text_table import dashed, render_table
+from advisor.report.words import paid_words
 from advisor.units import price_usd, usd
 
 if TYPE_CHECKING:
@@ -44,9 +44,10 @@ def price_words(fleet: Fleet) -> Iterator[str]:
 
 def _doubt_words(fleet: Fleet, doubt: DoubtfulPrice) -> str:
     """``inf2.xlarge spot at $0.17 an hour, today $0.06 to $0.34 (derived from other prices)``."""
-    told = names_of(fleet).get(doubt.group, doubt.group)
-    price = next((group.instance_usd_per_hour for group in fleet.groups if group.name == doubt.group), None)
-    if price is not None:
+    group = next((group for group in fleet.groups if group.name == doubt.group), None)
+    told = doubt.group if group is None else f"{group.instance_type} {paid_words(group)}"
+    if group is not None:
+        price = group.instance_usd_per_hour
         low, high = price * doubt.low_ratio, price * doubt.high_ratio
         today = f", today {price_usd(low)} to {price_usd(high)}" if math.isfinite(high) else ""
         told += f" at {price_usd(price)} an hour{today}"

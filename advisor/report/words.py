@@ -145,13 +145,44 @@ def _short_words(
     groups: "Sequence[FleetGroup | RungGroup]", counts: Sequence[str], turns: Sequence[str], *, with_precision: bool
 ) -> str:  # fmt: skip
     places = [f"{group.provider} {group.region}" for group in groups]
-    same = len(set(places)) == 1
+    same, layouts = len(set(places)) == 1, layout_words(groups, with_precision=with_precision)
     told = []
-    for group, place, count, turn in zip(groups, places, counts, turns, strict=True):
-        precision = f" {group.precision}" if with_precision else ""
+    for group, place, count, turn, layout in zip(groups, places, counts, turns, layouts, strict=True):
         where = "" if same else f" ({place})"
-        told.append(f"{count} × {group.instance_type} {paid_words(group)}{precision}{turn and f' {turn}'}{where}")
+        told.append(f"{count} × {group.instance_type} {paid_words(group)}{layout}{turn and f' {turn}'}{where}")
     return " + ".join(told) + (f" ({places[0]})" if same else "")
+
+
+def layout_words(groups: "Sequence[FleetGroup | RungGroup]", *, with_precision: bool = False) -> list[str]:
+    """Difference of each group from others of its type, way of paying and region: `` fp8``, `` TP 2``; "" if alone.
+
+    *with_precision*: that of every group is told.
+    """
+    return [
+        " ".join(["", *_told_layout(group, _alike(group, groups), with_precision=with_precision)]) for group in groups
+    ]
+
+
+def _alike(
+    group: "FleetGroup | RungGroup", groups: "Sequence[FleetGroup | RungGroup]"
+) -> "list[FleetGroup | RungGroup]":
+    """Groups that are the same machines, bought alike: of one type, way of paying and region."""
+    machine = (group.provider, group.region, group.instance_type, paid_words(group))
+    return [
+        other for other in groups if (other.provider, other.region, other.instance_type, paid_words(other)) == machine
+    ]
+
+
+def _told_layout(
+    group: "FleetGroup | RungGroup", alike: "Sequence[FleetGroup | RungGroup]", *, with_precision: bool
+) -> Iterator[str]:
+    """Words for what differs among groups of the same machines."""
+    if with_precision or len({other.precision for other in alike}) > 1:
+        yield group.precision
+    if len({other.tensor_parallel for other in alike}) > 1:
+        yield f"TP {group.tensor_parallel}"
+    if len({other.engine for other in alike}) > 1:
+        yield f"with {group.engine}"
 
 
 NO_TARGET = "no latency target"

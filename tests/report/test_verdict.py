@@ -1005,3 +1005,24 @@ def test_a_share_that_reads_as_its_limit_leaves_no_room():
 
     assert binding == "binding limits: survive 100% of 100%"
     assert with_room == "limits with room: spot_reroute 102% of 100%"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"tensor_parallel": 2}, ("TP 1", "TP 2")),
+        ({"precision": "int4"}, ("fp8", "int4")),
+        ({"engine": "SGLang"}, ("with vLLM", "with SGLang")),
+    ],
+)
+def test_groups_of_the_same_machines_are_told_apart(changes, told):
+    """The first line, the ladder and the spare name what differs, and nothing where no two are alike."""
+    groups = (make_group(3, name="a"), make_group(1, name="b", **changes))
+    spare = Spare("b", 1, "none", 12.0)
+    plan = make_plan(make_fleet(*groups, spare=(spare,)))
+    first, second = told
+
+    assert f"3 × g6e.xlarge on demand {first} + 1 × g6e.xlarge on demand {second} (aws us-east-1)" in headline(plan)
+    assert f"1 of 1 × g6e.xlarge on demand {second} ($12.00 a month)" in lines_of(plan)["Spare"]
+    other = replace(groups[1], instance_type="g6e.2xlarge")
+    assert "3 × g6e.xlarge on demand + 1 × g6e.2xlarge on demand (" in headline(make_plan(make_fleet(groups[0], other)))
