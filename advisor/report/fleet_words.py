@@ -414,7 +414,8 @@ def holds_words(fleet: Fleet) -> Iterator[str]:
         peak, dispersion = (held_words(ratio) for ratio in (holds.peak_ratio, holds.dispersion_ratio))
         if peak.startswith(_UP_TO):
             dispersion = dispersion.removeprefix(_UP_TO)
-        yield f"holds {peak} the busiest minute and {dispersion} its burstiness"
+        minute = "the busiest minute" if abs(fleet.forecast.growth_ratio - 1) < _SAME else "today's busiest minute"
+        yield f"holds {peak} {minute} and {dispersion} its burstiness"
 
 
 def held_words(ratio: float) -> str:

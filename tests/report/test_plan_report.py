@@ -119,6 +119,14 @@ def test_what_holds_is_rounded_down_everywhere(plan, ratio, percent, times):
     assert f"holds up to {times} × the busiest minute and {times} × its burstiness" in text
 
 
+@pytest.mark.parametrize(("growth_ratio", "minute"), [(1.0, "the busiest minute"), (1.27, "today's busiest minute")])
+def test_the_minute_that_is_held_is_todays_where_demand_grows(plan, growth_ratio, minute):
+    """A fleet that is planned for growth holds a multiple of what comes today, not of what it is planned for."""
+    forecast = replace(plan.fleet.forecast, growth_ratio=growth_ratio)
+    fleet = replace(plan.fleet, forecast=forecast, holds_up_to=HoldsUpTo(2.02, 4.0))
+    assert f"holds up to 2.02 × {minute} and" in " ".join(full(replace(plan, fleet=fleet)).split())
+
+
 @pytest.mark.parametrize(("requests", "told"), [(1, "1 request within"), (99, "99 requests within")])
 def test_a_replay_of_few_requests_does_not_say_how_far_the_fleet_holds(plan, requests, told):
     """What one request found is no reach beyond the plan."""

@@ -509,6 +509,8 @@ class ForecastUsed:
     interval_level: float
     horizon_days: float
     backtest: tuple[Backtest, ...]
+    growth_ratio: float = field(default=1.0, metadata=OMITTED_AT_DEFAULT)
+    """Busiest minutes at the end of the horizon ÷ those of today: stated growth, or that of a trend."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,7 +177,7 @@ def fleet_of(
         static_peak=_static_peak(confirmed, context, search.apart()),
         confirmed=confirmed.confirmation,
         forecast=chosen.ForecastUsed(
-            expected.method, expected.interval_level, expected.horizon_days, expected.backtest
+            expected.method, expected.interval_level, expected.horizon_days, expected.backtest, expected.growth_ratio
         ),
         scaling=scaling_of(context, formulation, solution, expected),
         standing=standing,

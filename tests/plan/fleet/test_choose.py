@@ -113,6 +113,7 @@ def test_stated_growth_of_declared_demand_is_planned_for():
     assert hours.planned_requests_per_second == pytest.approx(8 * 2**0.9, abs=1e-4)
     assert hours.mean_requests_per_second == pytest.approx(5 * 2**0.5)
     assert "growth of 100% a year, as stated" in grown.notes
+    assert grown.fleet.forecast.growth_ratio == pytest.approx(2**0.9)
     assert plan_for(still, catalog_of(offer("g6e.xlarge"))).fleet.hour_classes[0].planned_requests_per_second == 8
 
 
