@@ -229,6 +229,10 @@ def machine_of(instance_type: str) -> Machine:
     return Machine(instance_type.partition("+")[0], family, int(named["count"] or 0))
 
 
+_OF_ALL_FAMILIES = "_PER_"
+"""In the name of a quota that each family of accelerators has a share of its own of."""
+
+
 def _gcp_platform(serves: Serves) -> Platform:
     """How the instances of *serves* boot."""
     if serves.purchase == "serverless":
@@ -267,10 +271,11 @@ def _gcp_platform(serves: Serves) -> Platform:
 
 
 def _gcp_quota(machine: Machine, purchase: str) -> Quota:
+    """Quota by its name in a plan, and its id in the Cloud Quotas API; one for all families names the accelerator."""
     family = machine.family
     is_spot = purchase == "spot"
     metric = family.spot_quota or f"PREEMPTIBLE_{family.quota}" if is_spot else family.quota
-    words = f"{'Preemptible ' if is_spot else ''}{family.accelerator_type} accelerators"
+    words = f"{metric} of {family.accelerator_type}" if _OF_ALL_FAMILIES in metric else metric
     return Quota(f"{metric.replace('_', '-')}-per-project-region", words, "accelerators")
 
 

@@ -147,21 +147,24 @@ class _Term(NamedTuple):
     """Name of that type; "" for the planned one."""
     planned_units: float
     """Units of the planned type."""
+    planned_type: str
 
-    def __str__(self) -> str:
-        return f"{self.instances} × {self.units:g}{f' if all are {self.larger_type}' if self.larger_type else ''}"
+    def words(self, *, with_type: bool) -> str:
+        """``3 × 2 if all are TYPE``, the larger type; *with_type*: of the planned one ``3 TYPE × 2``."""
+        larger = f" if all are {self.larger_type}" if self.larger_type else ""
+        return f"{self.instances}{f' {self.planned_type}' if with_type else ''} × {self.units:g}{larger}"
 
 
 def _term(provider: str, target: str, group: ComputeGroup) -> _Term:
     instances = instances_while_replaced(provider, target, group)
     if group.platform.quota.unit != _VCPUS:
-        return _Term(instances, group.accelerator_count, "", group.accelerator_count)
+        return _Term(instances, group.accelerator_count, "", group.accelerator_count, group.instance_type)
     planned, *others = group.startable_types if provider in _TAKES_OTHER_TYPES else (group.instance_type,)
     vcpus = {name: vcpus_of(provider, group, name) for name in (planned, *others)}
     if None in vcpus.values():
-        return _Term(instances, None, "", 0.0)
+        return _Term(instances, None, "", 0.0, planned)
     largest = max(vcpus, key=lambda name: vcpus[name] or 0.0)
-    return _Term(instances, vcpus[largest], "" if largest == planned else largest, vcpus[planned] or 0.0)
+    return _Term(instances, vcpus[largest], "" if largest == planned else largest, vcpus[planned] or 0.0, planned)
 
 
 def vcpus_of(provider: str, group: ComputeGroup, instance_type: str = "") -> float | None:
@@ -181,4 +184,6 @@ def _words(region: str, terms: list[_Term]) -> str:
     total = sum(term.instances * (term.units or 0.0) for term in terms)
     planned = sum(term.instances * term.planned_units for term in terms)
     of_planned = f", of which the planned types take {planned:,g}" if planned < total else ""
-    return f"{total:,g} in {region} ({' + '.join(map(str, terms))}){of_planned}"
+    several = len({term.planned_type for term in terms}) > 1
+    told = " + ".join(term.words(with_type=several) for term in terms)
+    return f"{total:,g} in {region} ({told}){of_planned}"

@@ -81,9 +81,10 @@ def test_a_plan_names_the_quota_that_its_code_asks_for(purchase):
         support = catalog.deployment.support(provider, name)
         with suppress(NotDeployable):
             if provider == "gcp" and support is not None and support.status == GENERATED:
-                codes[name] = platform_of(option(name, purchase=purchase)).quota.code
+                asked = platform_of(option(name, purchase=purchase)).quota
+                codes[name] = asked.name.split(" of ")[0], asked.code
                 quota = catalog.quota(machine, Purchase(purchase))
-                named[name] = quota and f"{quota.name.replace('_', '-')}-per-project-region"
+                named[name] = quota and (quota.name, f"{quota.name.replace('_', '-')}-per-project-region")
 
     assert len(codes) > 20
     assert named == codes

@@ -85,7 +85,9 @@ def test_a_quota_has_to_hold_both_while_one_takes_over():
     night, day = turns()
     stack = stack_of(night, replace(day, instance_type="g6e.xlarge", accelerator="L40S"))
     (quota,) = quotas_needed("aws", "ec2", stack.groups)
-    assert quota.needed == "16 in us-east-1 (2 × 4 + 2 × 4)"
+    (night_type, day_type) = (group.instance_type for group in stack.groups)
+    assert night_type != day_type
+    assert quota.needed == f"16 in us-east-1 (2 {night_type} × 4 + 2 {day_type} × 4)"
 
 
 def test_googles_groups_that_take_turns_keep_no_instance_beside_the_plan():
