@@ -110,8 +110,11 @@ _OF_THE_SLO = {Constraint.DEMAND, Constraint.CAPACITY}
 """Constraints that a latency target below every candidate's may be behind."""
 _SAME = 0.005
 """Savings below this are none."""
+_ANSWERS = "answers"
+_LARGE_SHARE = 0.2
+"""Share of the total from which on the transfer of answers is told."""
 _TRAFFIC = {
-    "answers": "answers on their way to the users",
+    _ANSWERS: "answers on their way to the users",
     "http_requests": "HTTP requests of single items",
     "load_balancer_capacity": "capacity units of the load balancer",
     "load_balancer_data": "what goes through the load balancer",
@@ -288,14 +291,19 @@ def _obligation_words(fleet: Fleet) -> Iterator[str]:
 
 
 def _traffic_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
-    """Cost of requests on their way and the bytes assumed of each, where that is more than the machines."""
+    """Cost of requests on their way, where it is more than the machines, or for answers a large share of the total."""
     paid, units = dict[str, float](), dict[str, float]()
     for line in fleet.cost_lines:
         if line.in_total and line.item in _TRAFFIC:
             paid[line.item] = paid.get(line.item, 0.0) + (line.usd_per_month or 0.0)
             units[line.item] = units.get(line.item, 0.0) + line.quantity
     item = max(paid, key=paid.__getitem__, default="")
-    if item and paid[item] > fleet.cost.compute_usd_per_month:
+    if item == _ANSWERS and paid[item] >= _LARGE_SHARE * fleet.cost.total_usd_per_month:
+        yield (
+            f"Traffic: {usd(paid[item])} of the {usd(fleet.cost.total_usd_per_month)} are for {_TRAFFIC[item]}, "
+            f"{rounded(units[item])} GB a month at internet prices: callers in the same region do not cost it."
+        )
+    elif item and paid[item] > fleet.cost.compute_usd_per_month:
         assumed = _payload_words(plan, item, units[item])
         yield (
             f"Traffic: {usd(paid[item])} of the {usd(fleet.cost.total_usd_per_month)} are for {_TRAFFIC[item]}, more "

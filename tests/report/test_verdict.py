@@ -257,6 +257,20 @@ def test_traffic_that_costs_more_than_the_machines_is_told_with_both_sums(share,
         assert f"(${fleet.cost.compute_usd_per_month:,.2f})" in lines["Traffic"]
 
 
+@pytest.mark.parametrize(("share", "is_told"), [(0.26, True), (0.14, False)])
+def test_answers_that_are_a_large_share_of_the_total_are_told(share, is_told):
+    """Who calls from the same region does not pay for data that leaves it, which no key of a workload says."""
+    fleet = make_fleet(make_group())
+    paid = fleet.cost.total_usd_per_month * share
+    sent = CostLine(CostKind.NETWORK, "answers", "aws/us-east-1", paid / 0.09, "GB", 0.09, paid)
+    told = lines_of(make_plan(replace(fleet, cost_lines=(*fleet.cost_lines, sent)))).get("Traffic", "")
+
+    assert bool(told) == is_told
+    if is_told:
+        assert f"are for answers on their way to the users, {rounded(paid / 0.09)} GB a month" in told
+        assert told.endswith("at internet prices: callers in the same region do not cost it.")
+
+
 def test_traffic_is_told_with_the_bytes_that_it_assumes():
     """A GB of data that passes a Gateway for each thousand requests of a month is 1,000 kB of each."""
     fleet = make_fleet(make_group())
