@@ -8,7 +8,7 @@ Cost of a bill by day: for what has to be seen over time.
 
 import datetime as dt
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -32,7 +32,7 @@ from advisor.audit.normalising import (
     write_tags,
 )
 from advisor.audit.sql import AMOUNTS, LINE_ID, MONEY, TEXTS, Columns, Format, select_list, text
-from advisor.audit.values import ZERO, Basis, Bill, day_range, missing_days
+from advisor.audit.values import ZERO, Basis, Bill, day_range, missing_days, money
 from advisor.catalog.values import family_of
 from advisor.errors import InputError
 from advisor.processes import Spread
@@ -149,9 +149,19 @@ def read_ledger(
     notes += [*basis_notes, *rate_notes(rates), *write_tags(database)]
     bill = _bill(database, currency, rows, basis)
     notes += ["the bill's period is unknown, and with it every amount a month"] if rows and not bill.hours else []
-    notes += _holes(database, bill)
+    notes += [*_credit_notes(database, currency), *_holes(database, bill)]
     tagless = {kind.name for _, kind in read} - {kind.name for table, kind in read if kind.tells_tags(table.columns)}
     return Ledger(database, bill, tuple(dict.fromkeys(notes)), rates, frozenset(tagless))
+
+
+def _credit_notes(database: Database, currency: str | None) -> Iterator[str]:
+    """A note on charges below zero, which make the total less than its parts."""
+    credit = ZERO + database.row("SELECT coalesce(sum(cost), 0) FROM charges WHERE cost < 0")[0]
+    if credit < 0:
+        yield (
+            f"charges below zero, {money(credit, currency)} together, are taken as credits, refunds or corrections: "
+            "they are in the total, which a part of it may exceed"
+        )
 
 
 def _holes(database: Database, bill: Bill) -> list[str]:

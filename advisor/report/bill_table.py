@@ -20,10 +20,12 @@ from advisor.audit.values import (
     percent,
 )
 from advisor.report.text_table import Column, Section, sections_markdown, sections_text
-from advisor.units import counted
+from advisor.units import HOURS_PER_MONTH, counted
 
 _TOP = 5
 _DEAREST = 3
+_SAME_MONTH = 0.0005
+"""Share by which amounts a month differ from those of the bill, below which nothing is said of it."""
 _PART_WORDS = {
     "needed": "accelerators at work",
     "headroom": "kept for the busiest 5% of the time",
@@ -249,7 +251,7 @@ def _findings(audit: Audit, *, whole: bool, is_page: bool) -> Section:
     if not audit.findings:
         return Section("No findings")
     shown = audit.findings if whole else audit.findings[: 2 * _TOP]
-    lines = ["savings of one finding can be part of another's: they do not add up"]
+    lines = ["savings of one finding can be part of another's: they do not add up", *_month_words(audit)]
     lines += [f"{len(shown)} of {len(audit.findings)}; --wide shows all"] if len(shown) < len(audit.findings) else []
     rows = tuple(
         (
@@ -271,6 +273,18 @@ def _findings(audit: Audit, *, whole: bool, is_page: bool) -> Section:
     headers = ("id", Column("finding, evidence", prose=40), "a month")
     commands = tuple(command for finding in shown for command in _commands(finding))
     return Section("Findings", tuple(lines), headers, rows, commands)
+
+
+def _month_words(audit: Audit) -> Iterator[str]:
+    """How amounts of the bill's period become amounts a month, and what the whole bill is so."""
+    bill = audit.bill
+    factor = HOURS_PER_MONTH / bill.hours if bill.hours else 1.0
+    if abs(factor - 1) >= _SAME_MONTH:
+        total = monthly(bill.cost * Decimal(factor), bill.currency)
+        yield (
+            f"a month has {HOURS_PER_MONTH:g} h: amounts of the {bill.hours:,.4g} h of the bill are times {factor:.4g} "
+            f"(the whole bill: {total})"
+        )
 
 
 def _no_action_words(finding: Finding) -> str:

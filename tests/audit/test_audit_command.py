@@ -56,6 +56,12 @@ def test_the_table_says_the_verdict_first_and_fits_80_columns(rich_bill, run_adv
     lines = done.stdout.splitlines()
     assert max(len(line) for line in lines if not re.match(r"ADV\d+(, look first)?: ", line)) <= 80
     assert done.stdout.index("Findings") < done.stdout.index("Showback")
+    text = " ".join(done.stdout.split())
+    assert (
+        "a month has 730 h: amounts of the 168 h of the bill are times 4.345 (the whole bill: $8,933.27 a month)"
+        in text
+    )
+    assert "charges below zero, -$20.00 together, are taken as credits, refunds or corrections" in text
     assert done.stderr == ""
 
 

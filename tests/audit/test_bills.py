@@ -688,6 +688,7 @@ def test_the_real_sample_of_focus_reconciles(audit):
         "other": Decimal("0.34"),
     }  # fmt: skip
     assert any("it was rounded" in note for note in effective.notes)
+    assert any(note.startswith("charges below zero, -$3.16 together, are taken as credits") for note in effective.notes)
 
 
 def test_the_sum_of_the_real_sample_is_that_of_its_cells():
