@@ -12,7 +12,7 @@ from advisor.demand.values import CappedMinutes
 from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup, PriceRange
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.request import read_question
-from advisor.plan.values import Option, OptionCost, Plan
+from advisor.plan.values import Option, OptionCost, Plan, RungGroup
 from advisor.plan.words import group_count_words, least_share_words
 from advisor.records import dataclass
 from advisor.requirements import left_out_ratio
@@ -114,7 +114,7 @@ def price_doubts(
             reason=group_trust.reason,
             low_ratio=group_trust.low_ratio,
             high_ratio=group_trust.high_ratio,
-            runner_up=() if listed is None else (_words(listed),),
+            runner_up=() if listed is None else (fleet_of_type_words(listed),),
             runner_up_usd_per_month=None if listed is None else listed.cost.total_usd_per_month,
             decides=(min(part, budget_part) < 1 or on_list is None) and group_trust.high_ratio > 1,
             runner_up_replayed=listed is None or listed.confirmed is not None,
@@ -131,7 +131,7 @@ def price_doubts(
         PriceRange(
             low_usd_per_month=round(fleet.cost.total_usd_per_month + low, 2),
             high_usd_per_month=round(fleet.cost.total_usd_per_month + rise.usd_per_month, 2),
-            rival="" if overtaking is None else _words(overtaking),
+            rival="" if overtaking is None else fleet_of_type_words(overtaking),
             rival_usd_per_month=None if overtaking is None else rise.usd_per_month_of(overtaking),
             rival_replayed=overtaking is not None and overtaking.confirmed is not None,
             rival_in_doubt=overtaking is not None
@@ -224,6 +224,7 @@ def _by_zone(bought: FleetGroup | Option, purchase: Purchase, catalog: Catalog) 
     return None if spot is None else spot.zones_usd_per_hour
 
 
-def _words(option: Option) -> str:
+def fleet_of_type_words(option: Option | RungGroup) -> str:
+    """``3 × g6e.xlarge spot in us-east-1 (aws)``."""
     paid = option.purchase.replace("_", " ")
     return f"{group_count_words(option)} × {option.instance_type} {paid} in {option.region} ({option.provider})"

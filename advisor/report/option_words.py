@@ -216,6 +216,7 @@ _COSTS = (
     "price_as_of",
     "price_quality",
 )
+_LAYOUT = ("provider", "region", "instance_type", "purchase", "precision", "engine", "tensor_parallel")
 _REPLAYED = ("ttft_p95_ms", "tpot_p95_ms", "within_slo_ratio")
 _PREDICTED = ("ttft_p95_ms", "tpot_p95_ms", "e2e_p95_ms")
 OPTION_VALUE_COLUMNS = (
@@ -276,7 +277,7 @@ def option_columns(unit: Unit) -> tuple[Column, ...]:
 def option_section(plan: Plan, shown: int) -> Section:
     """The cheapest options, and how they were made."""
     unit = unit_of(plan.demand)
-    every, rows = len(plan.options), tuple(option_cells(option, unit) for option in plan.options[:shown])
+    every, rows = len(plan.options), tuple(option_cells(option, unit, plan.ladder) for option in plan.options[:shown])
     of = f"the cheapest {len(rows)} of {every:,} (all: --format json)" if len(rows) < every else f"all {every:,}"
     made = "each made by the same planner as the fleet: same limits, rates, replay and parts of the cost"
     lines = (made, *option_legend(plan.options[:shown]))
@@ -299,21 +300,45 @@ def _latency(predicted: Interval, replayed_ms: float | None) -> str:
     return f"~{milliseconds(predicted.value)}" if replayed_ms is None else milliseconds(replayed_ms)
 
 
-def option_cells(option: Option, unit: Unit = Unit.TOKENS) -> tuple[str, ...]:
-    """The cells of an option under :func:`option_columns`."""
+def replayed_rung(option: Option, ladder: Sequence[Rung]) -> Rung | None:
+    """Rung whose fleet is an option that is not replayed, as its own replay has it; None where there is none."""
+    if option.confirmed is not None:
+        return None
+    layout = [getattr(option, name) for name in _LAYOUT]
+    alone = (rung for rung in ladder if len(rung.groups) == 1 and rung.within_slo_ratio is not None)
+    return next((rung for rung in alone if [getattr(rung.groups[0], name) for name in _LAYOUT] == layout), None)
+
+
+def option_cells(option: Option, unit: Unit = Unit.TOKENS, ladder: Sequence[Rung] = ()) -> tuple[str, ...]:
+    """The cells of an option under :func:`option_columns`; one that only a rung has replayed is told as there."""
     predicted, planned = option.predicted, option.planned_requests_per_second_per_instance
     mark, replay = about(option), option.confirmed
+    rung = replayed_rung(option, ladder)
     return (
         str(option.rank), option.provider, option.region, option.instance_type,
         hardware_words(option), paid_words(option), option.precision,
-        str(option.tensor_parallel), f"{mark}{group_count_words(option)}", f"{mark}{_replica_words(option)}",
+        str(option.tensor_parallel), _count_cell(option, rung), f"{mark}{_replica_words(option)}",
         _latency(predicted.ttft_p95_ms, replay.ttft_p95_ms if replay else None),
         *(() if unit.is_one_pass else (_latency(predicted.tpot_p95_ms, replay.tpot_p95_ms if replay else None),)),
         f"{mark}{rounded(planned)}",
-        "-" if option.confirmed is None else ratio_words(option.confirmed.within_slo_ratio),
-        f"{mark}{option.cost.total_usd_per_month:,.2f}", f"{mark}{unit_usd(option.cost.usd_per_million_output_tokens)}",
+        _within_cell(option, rung), _total_cell(option, rung),
+        f"{mark}{unit_usd(option.cost.usd_per_million_output_tokens)}",
         option.not_recommended,
     )  # fmt: skip
+
+
+def _count_cell(option: Option, rung: Rung | None) -> str:
+    return f"{about(option)}{group_count_words(option)}" if rung is None else group_count_words(rung.groups[0])
+
+
+def _within_cell(option: Option, rung: Rung | None) -> str:
+    kept = option.confirmed.within_slo_ratio if option.confirmed else None if rung is None else rung.within_slo_ratio
+    return dashed(kept, ratio_words)
+
+
+def _total_cell(option: Option, rung: Rung | None) -> str:
+    total = None if rung is None else rung.total_usd_per_month
+    return f"{about(option)}{option.cost.total_usd_per_month:,.2f}" if total is None else f"{total:,.2f}"
 
 
 def scaling_lines(fleet: Fleet) -> Iterator[str]:
@@ -349,18 +374,26 @@ def _replica_words(option: Option) -> str:
     )
 
 
-def size_lines(fleet: Fleet, options: Sequence[Option]) -> Iterator[str]:
+def size_lines(fleet: Fleet, options: Sequence[Option], ladder: Sequence[Rung] = ()) -> Iterator[str]:
     """Horizontal against vertical: the cheapest option of fewer, and of more, instances in the busiest hours."""
     instances = sum(group.instances[-1] for group in fleet.groups)
     fewer = next((option for option in options if option.instances < instances), None)
     more = next((option for option in options if option.instances > instances), None)
     if fewer is not None or more is not None:
-        yield f"fewer instances: {_option_words(fewer)}; more: {_option_words(more)}"
+        yield f"fewer instances: {_option_words(fewer, ladder)}; more: {_option_words(more, ladder)}"
 
 
-def _option_words(option: Option | None) -> str:
-    if option is None:
-        return "no option"
-    count = f"{group_count_words(option)} × {option.instance_type} {paid_words(option)} in {option.region}"
+def _option_words(option: Option | None, ladder: Sequence[Rung]) -> str:
+    return "no option" if option is None else option_cost_words(option, ladder)
+
+
+def option_cost_words(option: Option, ladder: Sequence[Rung]) -> str:
+    """``#2, 5 × g6e.xlarge on demand in us-east-1 at $6,833.08 a month``; as a rung has it that replayed it."""
+    rung = replayed_rung(option, ladder)
+    machines = f"{option.instance_type} {paid_words(option)} in {option.region}"
+    if rung is not None and rung.total_usd_per_month is not None:
+        count, total = group_count_words(rung.groups[0]), usd(rung.total_usd_per_month)
+        return f"#{option.rank}, {count} × {machines} at {total} a month"
     unjudged = ", not replayed" if about(option) else ""
-    return f"#{option.rank}, {count} at {about(option)}{usd(option.cost.total_usd_per_month)} a month{unjudged}"
+    total = f"{about(option)}{usd(option.cost.total_usd_per_month)}"
+    return f"#{option.rank}, {group_count_words(option)} × {machines} at {total} a month{unjudged}"

@@ -1,6 +1,6 @@
 """A plan in sentences: what was asked, what the answer rests on, its risks, its replay, and token services."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from advisor.cost.standing import cache_usd_per_month
 from advisor.plan.doubts import falls_short
@@ -10,7 +10,6 @@ from advisor.plan.token_apis import TokenApi, carried_mean
 from advisor.plan.values import MeasureFirst, Option, Plan
 from advisor.plan.words import (
     compared_words,
-    group_count_words,
     run_words,
     size_words,
     spare_hours,
@@ -18,7 +17,7 @@ from advisor.plan.words import (
     unit_of,
 )
 from advisor.report.fleet_words import capacity_requests_per_second, forecast_words, price_words, rate_words
-from advisor.report.option_words import about
+from advisor.report.option_words import option_cost_words
 from advisor.report.price_age import oldest_price
 from advisor.report.text_table import Column, Section, dashed, fold_table, render_table, wrap
 from advisor.report.words import slo_words
@@ -196,17 +195,14 @@ def evidence_lines(plan: Plan) -> list[str]:
     if plan.fleet is None:
         return []
     on_spot = any(group.purchase == "spot" for group in plan.fleet.groups)
-    return [rate_words(plan.fleet), price_words(plan.fleet), *(_steady_words(plan.options) if on_spot else ())]
+    return [rate_words(plan.fleet), price_words(plan.fleet), *(_steady_words(plan) if on_spot else ())]
 
 
-def _steady_words(options: Sequence[Option]) -> Iterator[str]:
+def _steady_words(plan: Plan) -> Iterator[str]:
     """The cheapest option without spot."""
-    steady = next((option for option in options if option.purchase == "on_demand"), None)
+    steady = next((option for option in plan.options if option.purchase == "on_demand"), None)
     if steady is not None:
-        count = f"{group_count_words(steady)} × {steady.instance_type} in {steady.region}"
-        total = f"{about(steady)}{usd(steady.cost.total_usd_per_month)}"
-        unjudged = ", not replayed" if about(steady) else ""
-        yield f"without spot, the cheapest option is #{steady.rank}, {count} on demand at {total} a month{unjudged}"
+        yield f"without spot, the cheapest option is {option_cost_words(steady, plan.ladder)}"
 
 
 def close_call_words(plan: Plan, shown: int) -> Iterator[str]:

@@ -14,6 +14,7 @@ from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.price_trust import MOST_DAYS, first_day
 from advisor.catalog.values import Offer, Purchase
 from advisor.errors import InputError
+from advisor.plan.doubts import fleet_of_type_words
 from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet
 from advisor.plan.locks import Lock, with_processors_of
 from advisor.records import asdict, dataclass
@@ -22,7 +23,7 @@ from advisor.report.words import paid_words
 from advisor.units import price_usd, usd
 
 if TYPE_CHECKING:
-    from advisor.plan.values import Plan
+    from advisor.plan.values import Plan, Rung
 
 _OWNED = "owned"
 """Way of paying for instances that have no price of their own."""
@@ -30,16 +31,24 @@ ZONE_DAYS = 1
 """A date is at most so far ahead where days begin earlier than in UTC."""
 
 
-def price_words(fleet: Fleet) -> Iterator[str]:
-    """Doubtful prices with what they may be today, those that decide first, and what would then be cheaper."""
+def price_words(fleet: Fleet, ladder: "Sequence[Rung]" = ()) -> Iterator[str]:
+    """Doubtful prices with what they may be today, those that decide first, and what would then be cheaper.
+
+    *ladder*: rungs, of which one may have the replay of what is told on listed prices.
+    """
     for decides in (True, False):
         doubts = [doubt for doubt in fleet.doubtful_prices if doubt.decides is decides]
         if doubts:
             # Groups that differ by their layout alone have one price.
             told = list(dict.fromkeys(_doubt_words(fleet, doubt) for doubt in doubts))
             verb = "is" if len(told) == 1 else "are"
-            effect = _decided if decides else _undecided
-            yield f"Price: {' and '.join(told)} {verb} in doubt{effect(fleet, doubts, is_single=len(told) == 1)}."
+            is_single = len(told) == 1
+            effect = (
+                _decided(fleet, doubts, _listed_words(doubts[0], ladder), is_single=is_single)
+                if decides
+                else _undecided(fleet, doubts, is_single=is_single)
+            )
+            yield f"Price: {' and '.join(told)} {verb} in doubt{effect}."
 
 
 def _doubt_words(fleet: Fleet, doubt: DoubtfulPrice) -> str:
@@ -54,10 +63,9 @@ def _doubt_words(fleet: Fleet, doubt: DoubtfulPrice) -> str:
     return f"{told} ({doubt.reason})"
 
 
-def _decided(fleet: Fleet, doubts: Sequence[DoubtfulPrice], *, is_single: bool) -> str:
+def _decided(fleet: Fleet, doubts: Sequence[DoubtfulPrice], listed: str, *, is_single: bool) -> str:
     """Prices up to which the answer holds, the totals at the upper ends, and the cheapest option on listed prices."""
-    ends, listed = fleet.price_range, _listed_words(doubts[0])
-    decide = f" and {'decides' if is_single else 'decide'}"
+    ends, decide = fleet.price_range, f" and {'decides' if is_single else 'decide'}"
     if ends is None:
         return f"{decide}. {listed}"
     holds, budget = _holds_words(doubts, is_single=is_single), _budget_words(doubts)
@@ -96,14 +104,28 @@ def _undecided(fleet: Fleet, doubts: Sequence[DoubtfulPrice], *, is_single: bool
     return f"; even at {upper}, where the fleet costs {usd(ends.high_usd_per_month)}, no option costs less"
 
 
-def _listed_words(doubt: DoubtfulPrice) -> str:
+def _listed_words(doubt: DoubtfulPrice, ladder: "Sequence[Rung]") -> str:
     if not doubt.runner_up or doubt.runner_up_usd_per_month is None:
         return "No option rests on listed prices alone"
     cost = _option_usd(doubt.runner_up_usd_per_month, replayed=doubt.runner_up_replayed)
     option = f"{' + '.join(doubt.runner_up)} at {cost}"
+    if not doubt.runner_up_replayed and len(doubt.runner_up) == 1:
+        option = _replayed_words(doubt.runner_up[0], ladder) or option
     if doubt.runner_up_is_old:
         return f"No option has only list prices that are recent; at an old list price, at most: {option}"
     return f"On listed prices alone, at most: {option}"
+
+
+def _replayed_words(option: str, ladder: "Sequence[Rung]") -> str:
+    """The same machines as a rung of the ladder has them replayed; "" where none does."""
+    _, _, machines = option.partition(" × ")
+    for rung in ladder:
+        if rung.total_usd_per_month is None or rung.within_slo_ratio is None or len(rung.groups) != 1:
+            continue
+        told = fleet_of_type_words(rung.groups[0])
+        if told.partition(" × ")[2] == machines:
+            return f"{told} at {usd(rung.total_usd_per_month)} ({rung.groups[0].precision}, as on the ladder)"
+    return ""
 
 
 def _option_usd(usd_per_month: float, *, replayed: bool) -> str:

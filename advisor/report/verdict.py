@@ -207,7 +207,7 @@ def _fleet_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
     yield from beside_words(fleet)
     yield from apart
     yield from _obligation_words(fleet)
-    yield from price_words(fleet)
+    yield from price_words(fleet, plan.ladder)
     yield from _traffic_words(plan, fleet)
     yield from _cache_words(fleet)
     yield from _spare_words(fleet, plan.workload["slo"]["within_ratio"])
@@ -623,7 +623,7 @@ def _details(plan: Plan) -> Iterator[Section]:
         lines.append(f"saving: {savings_words(plan.current, plan.savings.usd_per_month, plan.savings.ratio)}")
     yield Section("why this fleet", tuple(lines))
     yield from detail_sections(plan.fleet)
-    yield Section("how it scales", (*scaling_lines(plan.fleet), *size_lines(plan.fleet, plan.options)))
+    yield Section("how it scales", (*scaling_lines(plan.fleet), *size_lines(plan.fleet, plan.options, plan.ladder)))
     yield Section("predictions and prices", tuple(evidence_lines(plan)))
 
 

@@ -27,7 +27,7 @@ from advisor.plan.fleet.costs import CostKind, CostLine
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import ComparedLatency, CurrentCost, MeasureFirst
 from advisor.report.fleet_words import constraint_words, open_words, proof_words
-from advisor.report.option_words import ladder_section
+from advisor.report.option_words import ladder_section, option_cells
 from advisor.report.plan_words import carried_mean_of, close_call_words, risk_words
 from advisor.report.verdict import headline, plan_markdown, plan_table, verdict_lines
 from advisor.units import HOURS_PER_MONTH, price_usd, rounded
@@ -1040,3 +1040,23 @@ def test_groups_of_the_same_machines_are_told_apart(changes, told):
     assert f"1 of 1 × g6e.xlarge on demand {second} ($12.00 a month)" in lines_of(plan)["Spare"]
     other = replace(groups[1], instance_type="g6e.2xlarge")
     assert "3 × g6e.xlarge on demand + 1 × g6e.2xlarge on demand (" in headline(make_plan(make_fleet(groups[0], other)))
+
+
+def test_an_option_that_only_the_ladder_replayed_has_its_figure():
+    """One fleet has one cost: that of its replay, in the line on prices and in the table of options."""
+    group = make_group(3, instance_type="g6e.2xlarge", usd_per_hour=2.5)
+    option = replace(make_option(group, rank=1), confirmed=None)
+    rung = make_rung("same_cloud", replace(group, instances=(4,), compute_usd_per_month=8_000.0))
+    listed = "3 × g6e.2xlarge on demand in us-east-1 (aws)"
+    dear = make_group(usd_per_hour=1.0)
+    doubt = DoubtfulPrice(dear.name, "derived", 0.6, 1.4, (listed,), 6_000.0, runner_up_replayed=False)
+    plan = make_plan(make_fleet(dear, doubtful_prices=(doubt,)), option)
+    total = f"{rung.total_usd_per_month:,.2f}"
+
+    alone, beside = (lines_of(over(replace(plan, ladder=ladder), None))["Price"] for ladder in ((), (rung,)))
+    assert f"{listed} at ~$6,000.00 (not replayed)" in alone
+    assert f"at most: 4 × g6e.2xlarge on demand in us-east-1 (aws) at ${total} (fp8, as on the ladder)" in beside
+    assert option_cells(option)[-3].startswith("~")
+    cells = option_cells(option, ladder=(rung,))
+    assert {"4", "99.58%", total} <= set(cells)
+    assert {"~3", "-", total} - set(option_cells(option)) == {total}

@@ -115,7 +115,7 @@ def option_rows(plan: Plan, options: Sequence[Option]) -> tuple[Shown, ...]:
         Shown(
             rank=option.rank,
             keys={name: key(option) for name, key in FILTERS.items()},
-            cells=option_words.option_cells(option, unit_of(plan.demand)),
+            cells=option_words.option_cells(option, unit_of(plan.demand), plan.ladder),
             is_recommended=option.rank == chosen,
         )
         for option in options
@@ -305,7 +305,9 @@ def _view(plan: Plan) -> Mapping[str, Any]:
         "week": week_chart(plan, fleet) if fleet else None,
         "timeline": list(signal_charts(use)) if use else [],
         "timeline_section": use_section(use) if use else None,
-        "scaling": [*option_words.scaling_lines(fleet), *option_words.size_lines(fleet, plan.options)] if fleet else [],
+        "scaling": [*option_words.scaling_lines(fleet), *option_words.size_lines(fleet, plan.options, plan.ladder)]
+        if fleet
+        else [],
         "fronts": list(front_charts(plan, options, rows)),
         "options": rows,
         "options_total": len(plan.options),
