@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 
 from advisor.catalog import Catalog
-from advisor.catalog.deployment import GENERATED, ContainerSize
+from advisor.catalog.deployment import GENERATED, PROVIDER_OF_TARGET, ContainerSize
 from advisor.catalog.one_pass_engines import version_of
 from advisor.catalog.planning import start_seconds
 from advisor.catalog.processors import CPU
@@ -27,6 +27,12 @@ MANAGED = "managed"
 SERVERLESS = "serverless"
 SAGEMAKER = "sagemaker"
 """The target of what is paid as managed."""
+TARGET = "target"
+"""Code of what none of the targets runs that a workload states."""
+SERVICES = {"aws": {MANAGED: SAGEMAKER}, "gcp": {SERVERLESS: "cloud-run"}, "azure": {SERVERLESS: "container-apps"}}
+"""Targets that are services, by provider and the way of paying that they are for."""
+NODES_ON = ("eks", "eks-karpenter", "gke", "aks", "kubernetes")
+"""Targets on whose clusters machines are nodes."""
 CLUSTERS = {"gcp": "gke", "azure": "aks"}
 """Targets on clusters of providers whose load balancers reach hosts over HTTPS alone; AWS's reach plain HTTP too."""
 SHARED_ON = {"aws": "eks", "gcp": "gke", "azure": "aks"}
@@ -45,6 +51,9 @@ PODS_SHARE = 0.75
 """Share of a node's processors and memory that pods may ask for; the rest is for the system and its daemons."""
 SLICES = "mig-"
 """Start of the names of slices in plans: mig-1g.10gb."""
+_TPU_HOSTS, _INSTANCE_GROUPS = "tpu-vm", "mig"
+_PLAIN_HTTP = "aws"
+"""Provider whose load balancers reach hosts over plain HTTP."""
 _ARM = "arm64"
 _NONE = ("none",)
 _CONTAINER_ENGINE_GIB = 6
@@ -211,6 +220,57 @@ def speaks_https(engine: str, release: str, catalog: Catalog) -> bool:
 def logs_requests(engine: str, catalog: Catalog) -> bool:
     """Whether an engine writes a line for each request, as code starts it."""
     return catalog.deployment.words(engine, "request_log") != _NONE
+
+
+def target_shortfall(
+    setup: Setup, targets: Sequence[str], catalog: Catalog, *, https: bool, purchase: str = ""
+) -> Shortfall | None:
+    """Why none of the stated targets runs a machine so; None where one does, or none is stated.
+
+    *https*: whether its engine speaks it. *purchase*: way of paying; "": any.
+    """
+    if not targets:
+        return None
+    able = _targets_of(setup, catalog, https=https)
+    if purchase:
+        able = [name for name in able if name == SERVICES.get(setup.provider, {}).get(purchase, name)]
+        able = able if service_of(purchase) else [name for name in able if name not in _EVERY_SERVICE]
+    if set(able) & set(targets):
+        return None
+    stated, others = " or ".join(targets), " or ".join(able)
+    would = f"{others} would" if others else "no target does"
+    reason = f"targets allows {stated}, and none of them runs it{f' paid as {purchase}' if purchase else ''}: {would}"
+    return Shortfall(TARGET, TARGET, stated, others or None, reason)
+
+
+_EVERY_SERVICE = frozenset(name for services in SERVICES.values() for name in services.values())
+
+
+def _targets_of(setup: Setup, catalog: Catalog, *, https: bool) -> list[str]:
+    """Targets that run a machine so, whatever is paid for it."""
+    provider = setup.provider
+    has_own = provider in SHARED_ON
+    named = [name for name, own in PROVIDER_OF_TARGET.items() if own == provider or (not own and not has_own)]
+    return [name for name in named if _runs_on(name, setup, catalog, https=https)]
+
+
+def _runs_on(name: str, setup: Setup, catalog: Catalog, *, https: bool) -> bool:
+    usual = catalog.deployment.target(setup.provider, setup.instance_type)
+    if name in NODES_ON:
+        is_several = setup.replicas_per_instance > 1 and usual == _TPU_HOSTS
+        cut = catalog.deployment.slices(setup.provider, setup.instance_type).get(name, ())
+        return setup.partition.removeprefix(SLICES) in cut if setup.partition else not is_several
+    if name in _EVERY_SERVICE or setup.partition:
+        return name in (SAGEMAKER, usual) and not setup.partition
+    if setup.provider in CLUSTERS:
+        return https and (usual == name or (usual, name) == (_TPU_HOSTS, _INSTANCE_GROUPS))
+    return https or setup.provider == _PLAIN_HTTP
+
+
+def is_on_nodes(provider: str, targets: Sequence[str]) -> bool:
+    """Whether the stated targets of a provider are clusters and services alone; False where none is stated."""
+    own = [name for name in targets if PROVIDER_OF_TARGET[name] == provider and name not in _EVERY_SERVICE]
+    return bool(own) and all(name in NODES_ON for name in own)
 
 
 def needs_cluster(

@@ -2,13 +2,14 @@
 
 import re
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from advisor.candidates import Candidate, Rejection, judge, judge_hardware, match
 from advisor.catalog import load_catalog
-from advisor.catalog.deployment import GENERATED
+from advisor.catalog.deployment import GENERATED, PROVIDER_OF_TARGET
 from advisor.catalog.planning import start_seconds
 from advisor.catalog.values import Purchase, Support
 from advisor.codegen import Wanted, generate, platforms
@@ -16,7 +17,8 @@ from advisor.codegen.container import Engine, LoadBalancer, Runtime
 from advisor.codegen.quotas import check_deployable
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
-from advisor.codegen.targets import TARGETS, target_of
+from advisor.codegen.targets import TARGETS, obstacle_on, target_of
+from advisor.codegen.targets import targets_of as targets_on
 from advisor.codegen.targets.aws_sagemaker import SAGEMAKER
 from advisor.codegen.targets.managed_kubernetes import KUBERNETES
 from advisor.demand.lengths import declared_demand
@@ -27,7 +29,9 @@ from advisor.deployable import (
     purchase_shortfall,
     seat_shortfall,
     shortfall,
+    speaks_https,
     stop_seconds,
+    target_shortfall,
 )
 from advisor.errors import InputError, NotDeployable
 from advisor.models import find_model
@@ -46,6 +50,8 @@ SMALL, LARGE = "meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Llama-3.3-70B-Ins
 PRECISIONS = ("bf16", "fp16", "fp8", "int8", "int4", "mxfp4")
 SERVING = (Support.NATIVE, Support.SUPPORTED, Support.EMULATED)
 FIRST_SLICES = tuple({found[0].name for name in CATALOG.accelerators if (found := CATALOG.partitions(name))})
+_SERVICES = {"sagemaker", "cloud-run", "container-apps"}
+"""Targets with prices of their own."""
 CODES = {"contiguous_kv", "host_memory", "loading_memory", "no_image", "no_machine", "not_generated", "preview"}
 MACHINES = [one for one in CATALOG.instance_types.values() if one.provider in FACTS.providers]
 ACCELERATORS = sorted({one.accelerator for one in MACHINES})
@@ -194,6 +200,55 @@ def test_what_is_deployable_is_written(accelerator, provider, instance_type, ten
     generated = generate(plan_of(candidate, "on_demand", REGIONS[provider, instance_type]))
     assert generated.targets == (target,)
     assert [one for one in generated.warnings if not one.startswith("the weights come from")] == []
+
+
+@pytest.mark.sampled(5)
+@pytest.mark.parametrize("accelerator", ACCELERATORS)
+def test_stated_targets_plan_what_their_code_runs(accelerator):
+    """Machine × layout × engine × target: one that refuses a stack refuses it in the plan; services by their price."""
+    for candidate in islice(candidates(accelerator, SMALL), 0, None, 7):
+        machine = candidate.instance_type
+        region, https = (
+            REGIONS[machine.provider, machine.name],
+            speaks_https(candidate.engine, candidate.engine_version, CATALOG),
+        )
+        for purchase in purchases_of(machine):
+            if deployable(candidate.setup, purchase, region, CATALOG) is not None:
+                continue
+            plan, wanted = plan_of(candidate, purchase, region), Wanted(rank=1)
+            (stack,) = stacks_of(plan, choose(plan, wanted, lambda _: None), wanted)
+            for name in (target.name for target in targets_on(machine.provider)):
+                refused = target_shortfall(candidate.setup, (name,), CATALOG, https=https, purchase=purchase)
+                if name in _SERVICES and purchase != "managed":
+                    assert refused is not None
+                else:
+                    assert (refused is None) == (not obstacle_on(stack, name)), (machine.name, name, purchase)
+
+
+def test_targets_of_a_workload_are_those_of_the_generator():
+    """Each by its name and its cloud."""
+    assert {target.name: target.provider for target in TARGETS} == PROVIDER_OF_TARGET
+
+
+def test_a_plan_keeps_to_the_stated_targets():
+    """Machines that no stated target runs are rejected with their code, and nodes are priced as nodes of a cluster."""
+    catalog = catalog_of(
+        offer("g6e.xlarge", on_demand=1.86), offer("ct6e-standard-4t", "us-east5", 0.1, provider="gcp")
+    )
+    asked = workload(providers=("aws", "gcp"))
+    anywhere = plan_for(replace(asked, targets=("eks", "gke")), catalog)
+    on_eks = plan_for(replace(asked, targets=("eks",)), catalog)
+    on_hosts = plan_for(replace(asked, targets=("ec2",)), catalog)
+
+    refused = [rejection for rejection in on_eks.rejected if rejection.code == "target"]
+    assert {rejection.instance_type for rejection in refused} == {"ct6e-standard-4t"}
+    assert all(" targets allows eks, and none of them runs it: mig or tpu-vm" in each.message for each in refused)
+    of_four = [each for each in anywhere.rejected if each.code == "target"]
+    assert {each.tensor_parallel for each in of_four} <= {1, 2}  # replicas of a TPU node share no pod
+    assert on_eks.workload["targets"] == ["eks"]
+    of_eks, of_hosts = ({charge.item for charge in plan.fleet.standing} for plan in (on_eks, on_hosts))
+    assert "cluster" in of_eks
+    assert "cluster" not in of_hosts
 
 
 def rejections(provider, instance_type, model=SMALL, **changes):

@@ -24,7 +24,7 @@ from advisor.candidates.values import (
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.values import EngineSupport, InstanceType, Offer
-from advisor.deployable import Shortfall, machine_shortfall, shortfall
+from advisor.deployable import Shortfall, machine_shortfall, shortfall, speaks_https, target_shortfall
 from advisor.models import AUTO, FitRequest, MemoryFit, Model, fit_memory, weight_bytes
 from advisor.models.weights import loaded_by
 from advisor.records import dataclass, replace
@@ -158,7 +158,7 @@ def _judged(instance_type: InstanceType, requirements: Requirements, catalog: Ca
         yield _Judged((), (reject(instance_type, refused),))
         return
     refusals: set[tuple[str, str, int | None, bool]] = set()
-    lacking = _lacking(requirements.model, catalog)
+    lacking = _lacking(requirements, catalog)
     for part in _judged_hardware(instance_type, requirements, catalog, lacking):
         outcomes: list[Candidate | Rejection] = []
         for outcome in part.outcomes:
@@ -173,13 +173,19 @@ def _judged(instance_type: InstanceType, requirements: Requirements, catalog: Ca
         yield _Judged(part.precisions, tuple(outcomes))
 
 
-def _lacking(model: Model, catalog: Catalog) -> _Lacking:
-    """Shortfall of a candidate in generated code, looked up once for each."""
+def _lacking(requirements: Requirements, catalog: Catalog) -> _Lacking:
+    """Shortfall of a candidate in generated code, or on the stated targets, looked up once for each."""
+    model, targets = requirements.model, requirements.workload.targets
     told: dict[int, tuple[Candidate, Shortfall | None]] = {}
 
     def lacking(candidate: Candidate) -> Shortfall | None:
         if id(candidate) not in told:
-            refused = block_shortfall(model, candidate, catalog) or shortfall(candidate.setup, catalog)
+            https = speaks_https(candidate.engine, candidate.engine_version, catalog)
+            refused = (
+                block_shortfall(model, candidate, catalog)
+                or shortfall(candidate.setup, catalog)
+                or target_shortfall(candidate.setup, targets, catalog, https=https)
+            )
             told[id(candidate)] = candidate, refused
         return told[id(candidate)][1]
 
@@ -190,7 +196,7 @@ def judge_hardware(
     instance_type: InstanceType, requirements: Requirements, catalog: Catalog
 ) -> Iterator[Candidate | Rejection]:  # fmt: skip
     """The same of a machine that runs already: whatever started it, no generated code has to."""
-    for part in _judged_hardware(instance_type, requirements, catalog, _lacking(requirements.model, catalog)):
+    for part in _judged_hardware(instance_type, requirements, catalog, _lacking(requirements, catalog)):
         yield from part.outcomes
 
 

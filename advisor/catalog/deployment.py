@@ -13,6 +13,13 @@ from advisor.tables import OptionalText
 GENERATED = "generated"
 """Status of a machine that code is generated for; any other is the code of a rejection."""
 
+PROVIDER_OF_TARGET = {
+    "ec2": "aws", "eks": "aws", "eks-karpenter": "aws", "sagemaker": "aws", "mig": "gcp", "tpu-vm": "gcp",
+    "gke": "gcp", "cloud-run": "gcp", "vm-scale-set": "azure", "aks": "azure", "container-apps": "azure",
+    "ibm-vpc": "ibm", "kubernetes": "",
+}  # fmt: skip
+"""Cloud of each target; "": clusters of the others, whose nodes are the user's to make."""
+
 
 @dataclass(frozen=True, slots=True)
 class MachineSupport:

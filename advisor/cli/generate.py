@@ -325,14 +325,28 @@ def _target_of(plan: "Plan", rank: int | None, former: "Former", kept: list[str]
     providers = {part.provider for part in (*groups, *(() if groups else options))}
     last = former.rollouts.get("")
     if last is None or providers != {last.planned.provider}:
-        return ""
+        return _stated_target(plan, rank, providers)
     target = last.planned.target
     if comes_by_itself(target):
-        return ""
+        return _stated_target(plan, rank, providers)
     if target in own_targets(plan, rank):
         return target
     kept.append(_kept(f"code for {target}", "--target TARGET --force"))
     return target
+
+
+def _stated_target(plan: "Plan", rank: int | None, providers: set[str]) -> str:
+    """The first of the workload's targets on the plan's cloud; "" where the default is one, or there is none."""
+    from advisor.catalog.deployment import PROVIDER_OF_TARGET  # noqa: PLC0415 - help shows without it
+    from advisor.codegen import own_targets  # noqa: PLC0415
+    from advisor.deployable import SHARED_ON  # noqa: PLC0415
+
+    stated = plan.workload.get("targets", ())
+    if len(providers) != 1 or set(own_targets(plan, rank)) & set(stated):
+        return ""
+    (provider,) = providers
+    own = provider if provider in SHARED_ON else ""
+    return next((name for name in stated if PROVIDER_OF_TARGET[name] in (provider, own)), "")
 
 
 def _form_of(asked: str | None, former: "Former", kept: list[str]) -> "Form":

@@ -247,6 +247,7 @@ def workload_document(requirements: Requirements) -> dict[str, Any]:
         **_model_inputs(requirements),
         **({} if requirements.model.answer is TextAnswer.VECTOR else {"model_answer": requirements.model.answer.value}),
         **({"model_type": requirements.model.answer_type} if requirements.model.answer_type else {}),
+        **({"targets": list(workload.targets)} if workload.targets else {}),
         **({"existing_cluster": True} if workload.existing_cluster else {}),
         **({"tags": dict(workload.tags)} if workload.tags else {}),
         **({"timezone": workload.timezone} if workload.timezone else {}),

@@ -66,6 +66,7 @@ CODE_WORDS = {
     "slo_latency": "latency over target",
     "slo_tpot": "TPOT over target",
     "slo_ttft": "TTFT over target",
+    "target": "not run by the stated targets",
     "unknown_hardware": "hardware facts unknown",
 }
 

@@ -1,10 +1,11 @@
 """Workload file → :class:`Workload`. The names that only the catalog knows are checked in ``requirements``."""
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from advisor.catalog.deployment import PROVIDER_OF_TARGET
 from advisor.catalog.values import Purchase
 from advisor.records import replace
 from advisor.workload.declared_fields import (
@@ -52,7 +53,7 @@ _KEYS = (
     "name", "model", "precisions", "slo", "demand", "providers", "regions", "purchase", "context_tokens", "current",
     "limits", "users", "residency", "commitments", "scaling", "routing", "as_of", "compare", "accelerators",
     "instance_types", "engines", "exclude", "listed_only", "existing_cluster", "tags", "response_cache",
-    "adapters",
+    "adapters", "targets",
 )  # fmt: skip
 _SLO_KEYS = ("ttft_p95", "tpot_p95", "e2e_p95")
 _LATENCIES: Mapping[str, float] = {"latency_p50": 0.50, "latency_p95": 0.95, "latency_p99": 0.99}
@@ -104,6 +105,7 @@ _READERS: Mapping[str, Callable[[Field], Any]] = {
     "as_of": lambda field: field.date(*_PLANNING_DAYS),
     "listed_only": Field.truth,
     "existing_cluster": Field.truth,
+    "targets": lambda field: field.choices(tuple(PROVIDER_OF_TARGET)),
     "tags": read_tags,
     "adapters": read_adapters,
 }
@@ -138,6 +140,7 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
         fields["scaling"].fail("machines of batch work run in its hours alone", "take scaling out")
     usual_purchase = _OF_BATCH if is_batch else _OF_REQUESTS
     usual_providers = (current.provider,) if current is not None and "regions" not in fields else _DEFAULT_PROVIDERS
+    _check_targets(fields, providers or usual_providers)
     limits = read_limits(fields.get("limits"), _ELSEWHERE, Limits(fault_tolerant_ratio=1.0) if is_batch else Limits())
     return Workload(
         name=fields["name"].text(),
@@ -164,6 +167,20 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
         **{key: read(fields[key]) for key, read in _READERS.items() if key in fields},
         batch=beside,
     )
+
+
+def _check_targets(fields: Mapping[str, Field], providers: Sequence[str]) -> None:
+    """Refuse targets of which none is of a cloud to plan on."""
+    if "targets" not in fields:
+        return
+    names = fields["targets"].choices(tuple(PROVIDER_OF_TARGET))
+    clouds = {PROVIDER_OF_TARGET[name] for name in names}
+    if not clouds.intersection(providers) and ("" not in clouds or set(providers) <= set(_DEFAULT_PROVIDERS)):
+        own = [name for name, cloud in PROVIDER_OF_TARGET.items() if cloud in providers]
+        fields["targets"].fail(
+            f"none of them runs on {' or '.join(providers)}, where the plan may run",
+            f"name one of {', '.join(own)}, or other providers",
+        )
 
 
 def _slo(field: Field | None) -> Slo:

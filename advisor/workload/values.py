@@ -391,6 +391,8 @@ class Workload:
     exclude: Exclude = Exclude()
     listed_only: bool = False
     """Whether only prices that are listed and recent may be used."""
+    targets: tuple[str, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
+    """Targets of the generated code, of which one has to run what is planned; empty: any."""
     existing_cluster: bool = field(default=False, metadata=OMITTED_AT_DEFAULT)
     """Whether the cluster that code starts nodes of is there, and its control plane paid for by others."""
     tags: tuple[tuple[str, str], ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from advisor.catalog import load_catalog
+from advisor.cli.generate import _stated_target
 from advisor.codegen import Wanted, generate, write_files
 from advisor.codegen.generate import _unpinned
 from advisor.codegen.model import ScheduledSize
@@ -21,6 +22,7 @@ from advisor.errors import AdvisorError
 from advisor.pipeline import recommend
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.records import replace
+from codegen.plans import make_option, make_plan
 from codegen.scenarios import SCENARIOS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -325,3 +327,21 @@ def test_a_schedule_beyond_a_scale_set_goes_to_a_cluster(changes, target):
 def test_the_same_hour_of_several_days_is_one_change(classes, changes):
     """Autoscale settings and scheduled actions name days of the week."""
     assert changes_a_week(classes) == changes
+
+
+@pytest.mark.parametrize(
+    ("stated", "target"),
+    [
+        ([], ""),
+        (["eks"], "eks"),
+        (["gke", "eks-karpenter", "eks"], "eks-karpenter"),
+        (["eks", "ec2"], ""),
+        (["gke"], ""),
+    ],
+)
+def test_the_target_is_one_of_those_that_the_workload_states(stated, target):
+    """The first of the plan's cloud, unless the usual one is stated too."""
+    plan = make_plan(make_option())
+    plan = replace(plan, workload={**plan.workload, "targets": stated})
+    assert _stated_target(plan, 1, {"aws"}) == target
+    assert _stated_target(plan, 1, {"aws", "gcp"}) == ""

@@ -129,6 +129,7 @@ CASES = {
         TEXTS | {"providers": ["gcp"], "regions": ["us-central1"], "engines": ["text-embeddings-inference"]},
         {"existing_cluster": True},
     ),
+    "targets": ({}, {"targets": ["eks"]}),
     "listed_only": ({"as_of": dt.date(2028, 11, 24)}, {"listed_only": True}),
     "slo.ttft_p95": ({}, {"slo.ttft_p95": "150ms"}),
     "slo.tpot_p95": ({}, {"slo.tpot_p95": "18ms"}),

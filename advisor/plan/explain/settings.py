@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from advisor.catalog.deployment import PROVIDER_OF_TARGET
 from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
 from advisor.demand.lengths import with_run, with_token_lengths
 from advisor.demand.values import BatchRun, Demand
@@ -386,6 +387,7 @@ _WORKLOAD_FIELDS: Mapping[str, Callable[[Field], Any]] = {
     "timezone": _zone_name,
     "listed_only": lambda field: field.truth(),
     "existing_cluster": lambda field: field.truth(),
+    "targets": lambda field: () if field.texts() == ("all",) else field.choices(tuple(PROVIDER_OF_TARGET)),
     **{key: lambda field: () if field.texts() == ("all",) else field.texts() for key in HELD[2:]},
 }
 """Keys of the workload file whose value is a field of the workload, and how it is read."""

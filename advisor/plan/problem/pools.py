@@ -8,7 +8,15 @@ import numpy as np
 from advisor.candidates import Candidate, Rejection, Shortfall, reject, reject_candidate, reject_undeployable
 from advisor.catalog.values import Offer, Purchase
 from advisor.cost import services
-from advisor.deployable import logs_requests, needs_cluster, purchase_shortfall, speaks_https, stop_seconds
+from advisor.deployable import (
+    is_on_nodes,
+    logs_requests,
+    needs_cluster,
+    purchase_shortfall,
+    speaks_https,
+    stop_seconds,
+    target_shortfall,
+)
 from advisor.plan.cold_start import download_gb
 from advisor.plan.problem.charges import transfer_usd_per_request
 from advisor.plan.problem.limits import IN_PROPORTION, Constraint, caps_in_proportion
@@ -111,6 +119,7 @@ class _LayoutFacts:
         """Look them up."""
         catalog, machine = supply.catalog, candidate.instance_type
         https = speaks_https(candidate.engine, candidate.engine_version, catalog)
+        self._https, self._targets = https, supply.requirements.workload.targets
         self.on_nodes = needs_cluster(
             machine.provider,
             machine.name,
@@ -118,7 +127,7 @@ class _LayoutFacts:
             https=https,
             partition=candidate.partition,
             changes=supply.changes,
-        )
+        ) or is_on_nodes(machine.provider, supply.requirements.workload.targets)
         self.download_gb = download_gb(candidate, catalog.cold_start)
         self.http_requests = candidate.http_requests(supply.requirements.demand)
         self.logs_requests = logs_requests(candidate.engine, catalog)
@@ -146,7 +155,10 @@ class _LayoutFacts:
         """Why generated code cannot order it so in a region, which matters to services alone; None where it can."""
         key = paid, region if paid is PurchaseOption.MANAGED else ""
         if key not in self._refusals:
-            self._refusals[key] = purchase_shortfall(self._setup, paid.value, region, self._catalog)
+            lacking = purchase_shortfall(self._setup, paid.value, region, self._catalog)
+            self._refusals[key] = lacking or target_shortfall(
+                self._setup, self._targets, self._catalog, https=self._https, purchase=paid.value
+            )
         return self._refusals[key]
 
 

@@ -14,7 +14,7 @@ from advisor.catalog.values import InstanceType, Offer, Price, Purchase
 from advisor.cost.services import accelerated_container_price
 from advisor.demand.spread import HIGH, mean_by_hour_of_week
 from advisor.demand.values import BatchRun, Demand, DemandProfile, Floats
-from advisor.deployable import container_size, files_gib
+from advisor.deployable import SERVERLESS, SERVICES, TARGET, container_size, files_gib
 from advisor.performance.evidence import Served
 from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import serve
@@ -285,8 +285,19 @@ def _able(
     if workload.adapters is not None:
         reason = f"no code is generated that gives LoRA adapters to {offer.service.service}"
         return reject(offer.instance_type, Shortfall("not_generated", "adapters", 1, 0, reason), region=offer.region)
-    lacking = cache_shortfall(workload, catalog, offer.service.provider, offer.region)
+    lacking = _target_shortfall(offer, workload) or cache_shortfall(
+        workload, catalog, offer.service.provider, offer.region
+    )
     return offer if lacking is None else reject(offer.instance_type, lacking, region=offer.region)
+
+
+def _target_shortfall(offer: ServerlessOffer, workload: Workload) -> Shortfall | None:
+    """Why none of the stated targets is the service; None where one is, or none is stated."""
+    own = SERVICES.get(offer.service.provider, {}).get(SERVERLESS, "")
+    if not workload.targets or own in workload.targets:
+        return None
+    stated = " or ".join(workload.targets)
+    return Shortfall(TARGET, TARGET, stated, own or None, f"targets allows {stated}, and {own or 'no target'} runs it")
 
 
 def _as_used(requirements: Requirements) -> Requirements:
