@@ -152,14 +152,16 @@ class _Scopes:
         workload = requirements.workload
         self._catalog, self._requirements, self._given = catalog, requirements, workload
         self._stated = replace(with_regions(workload, catalog), near_current=False, regions_left_open=False)
-        self._why_no_commitment = why_no_commitment(requirements)
+        self._why_no_spot, why_excluded = (self._why_excluded(paid) for paid in (Purchase.SPOT, Purchase.COMMITMENT))
+        self._why_no_commitment = why_excluded or why_no_commitment(requirements)
         self._known = catalog.precisions.known(requirements.model.name)
         self._places = _places(workload, catalog)
 
     def rungs(self) -> tuple[RungScope, ...]:
         """Every rung."""
         stays = {step: self._why_not_today(step) for step in _TODAY}
-        stays |= {Step.COMMIT: self._why_no_commitment, Step.ANY_CLOUD: self._why_no_other_cloud}
+        stays |= {Step.COMMIT: self._why_no_commitment, Step.SPOT: self._why_no_spot}
+        stays |= {Step.ANY_CLOUD: self._why_no_other_cloud}
         without_cache = _NO_CACHE_YET if self._given.plans_response_cache else ""
         rung_scopes = [RungScope(Step.AS_IS, None, stays[Step.AS_IS] or without_cache)]
         beyond = False
@@ -181,7 +183,11 @@ class _Scopes:
         why_not_same_cloud = self._why_not_today(Step.SAME_CLOUD)
         base = self._base(why_not_same_cloud)
         narrow = base if self._why_not_today(Step.RESIZE) else self._resized(base)
-        stays = {Step.SAME_CLOUD: why_not_same_cloud, Step.COMMIT: self._why_no_commitment}
+        stays = {
+            Step.SAME_CLOUD: why_not_same_cloud,
+            Step.COMMIT: self._why_no_commitment,
+            Step.SPOT: self._why_no_spot,
+        }
         steps: dict[Step, Workload | str] = {}
         for step in (Step.SAME_CLOUD, Step.COMMIT, Step.SPOT, Step.PRECISION, Step.ANY_ACCELERATOR):
             steps[step] = stays.get(step) or self._allowing(step, narrow)
@@ -189,6 +195,10 @@ class _Scopes:
             steps[Step.SAME_CLOUD] = replace(narrow, regions=base.regions)
         steps[Step.ANY_CLOUD] = self._why_no_other_cloud or self._other_clouds(narrow)
         return narrow, steps
+
+    def _why_excluded(self, paid: Purchase) -> str:
+        """Sentence that the workload excludes a way of paying; "" where it does not."""
+        return f"exclude.purchase names {paid}" if paid in self._given.exclude.purchase else ""
 
     def _other_clouds(self, narrow: Workload) -> Workload:
         """A scope with the allowed regions of other clouds beside its own, as near to today as those."""
@@ -271,7 +281,7 @@ class _Scopes:
                 base = self._with_nvidia(base)
             case Step.COMMIT if not self._why_no_commitment:
                 base = replace(base, purchase=joined(base.purchase, (Purchase.COMMITMENT,)))
-            case Step.SPOT:
+            case Step.SPOT if not self._why_no_spot:
                 base = replace(base, purchase=joined(base.purchase, (Purchase.SPOT,)))
             case Step.PRECISION:
                 base = replace(base, precisions=joined(self._stated.precisions, self._known))

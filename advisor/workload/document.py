@@ -40,6 +40,7 @@ from advisor.workload.values import (
     DeclaredDemand,
     DemandSource,
     Deployment,
+    Exclude,
     Limits,
     Routing,
     Scaling,
@@ -140,6 +141,7 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
         fields["scaling"].fail("machines of batch work run in its hours alone", "take scaling out")
     usual_purchase = _OF_BATCH if is_batch else _OF_REQUESTS
     usual_providers = (current.provider,) if current is not None and "regions" not in fields else _DEFAULT_PROVIDERS
+    exclude = read_exclude(fields.get("exclude"), _ELSEWHERE)
     _check_targets(fields, providers or usual_providers)
     limits = read_limits(fields.get("limits"), _ELSEWHERE, Limits(fault_tolerant_ratio=1.0) if is_batch else Limits())
     return Workload(
@@ -150,9 +152,7 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
         demand=demand,
         providers=providers or usual_providers,
         regions=fields["regions"].texts() if "regions" in fields else (),
-        purchase=tuple(map(Purchase, fields["purchase"].choices(_PURCHASES)))
-        if "purchase" in fields
-        else usual_purchase,
+        purchase=_purchase(fields, exclude, usual_purchase),
         context_tokens=fields["context_tokens"].count(1) if "context_tokens" in fields else None,
         current=current,
         limits=limits,
@@ -160,13 +160,22 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
         lines=_lines(fields),
         commitments=read_commitments(fields.get("commitments")),
         scaling=Scaling(scale_to_zero=True) if is_batch else read_scaling(fields.get("scaling"), _ELSEWHERE),
-        exclude=read_exclude(fields.get("exclude"), _ELSEWHERE),
+        exclude=exclude,
         response_cache=read_response_cache(fields["response_cache"], limits) if "response_cache" in fields else None,
         near_current=current is not None and not {"providers", "regions"} & set(fields),
         **_read_beside(fields.get("demand")),
         **{key: read(fields[key]) for key, read in _READERS.items() if key in fields},
         batch=beside,
     )
+
+
+def _purchase(fields: Mapping[str, Field], exclude: Exclude, usual: tuple[Purchase, ...]) -> tuple[Purchase, ...]:
+    """Ways of paying that are stated, or else the usual ones, of which one at least is not excluded."""
+    stated = tuple(map(Purchase, fields["purchase"].choices(_PURCHASES))) if "purchase" in fields else usual
+    if set(stated) <= set(exclude.purchase):
+        hint = "name another under purchase, or exclude fewer"
+        fields["exclude"].fail(f"no way of paying is left of {', '.join(stated)}", hint)
+    return stated
 
 
 def _check_targets(fields: Mapping[str, Field], providers: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from advisor.catalog.precisions import is_hub_id
+from advisor.catalog.values import Purchase
 from advisor.errors import InputError
 from advisor.models import catalogued_name
 from advisor.models.adapters import MODULES
@@ -282,7 +283,9 @@ def read_exclude(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE) -
     if field is None:
         return Exclude()
     fields = field.mapping(EXCLUDE_KEYS, elsewhere)
-    return Exclude(**_read(fields, dict.fromkeys(EXCLUDE_KEYS, Field.texts)))
+    purchases = tuple(purchase.value for purchase in Purchase)
+    readers = dict.fromkeys(EXCLUDE_KEYS, Field.texts) | {"purchase": lambda field: field.choices(purchases)}
+    return Exclude(**_read(fields, readers))
 
 
 def read_tags(field: Field) -> tuple[tuple[str, str], ...]:

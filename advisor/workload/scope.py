@@ -64,6 +64,7 @@ def in_scope(workload: Workload, catalog: Catalog) -> Workload:
     named = replace(
         workload,
         providers=_without(workload.providers, exclude.providers),
+        purchase=tuple(purchase for purchase in workload.purchase if purchase not in exclude.purchase),
         accelerators=accelerator_names(workload.accelerators, catalog),
         engines=_engine_names(workload.engines, catalog),
         exclude=replace(

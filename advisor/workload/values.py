@@ -194,6 +194,8 @@ class Exclude:
     accelerators: tuple[str, ...] = ()
     instance_types: tuple[str, ...] = ()
     engines: tuple[str, ...] = ()
+    purchase: tuple[str, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
+    """Ways of paying, which no rung of the ladder takes either."""
 
 
 @dataclass(frozen=True, slots=True)

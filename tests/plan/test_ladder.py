@@ -255,8 +255,9 @@ def test_the_report_says_how_far_the_regions_go(plan):
         Exclude(instance_types=("g6.xlarge", "g6e.xlarge")),
         Exclude(engines=("vLLM",)),
         Exclude(regions=("us-east-2", "us-central1")),
+        Exclude(purchase=("spot", "commitment")),
     ],
-    ids=["accelerators", "providers", "instance_types", "engines", "regions"],
+    ids=["accelerators", "providers", "instance_types", "engines", "regions", "purchase"],
 )
 def test_what_a_workload_excludes_is_on_no_rung(exclude):
     """Rungs allow more of what is listed, never what is ruled out."""
@@ -273,6 +274,18 @@ def test_what_a_workload_excludes_is_on_no_rung(exclude):
         assert group.instance_type not in exclude.instance_types
         assert group.engine not in exclude.engines
         assert group.region not in exclude.regions
+        assert group.purchase not in exclude.purchase
+
+
+def test_without_spot_at_all_any_cloud_is_on_demand():
+    """The rung of spot says why it has no fleet, and those above go on without it."""
+    plan = plan_for(asked(exclude=Exclude(purchase=("spot",))), catalog_of(*OFFERS))
+    rungs = {rung.rung: rung for rung in plan.ladder}
+
+    assert (rungs["spot"].total_usd_per_month, rungs["spot"].why_none) == (None, "exclude.purchase names spot")
+    assert {group.purchase for group in rungs["any_cloud"].groups} == {"on_demand"}
+    assert rungs["any_cloud"].total_usd_per_month <= plan.fleet.cost.total_usd_per_month
+    assert plan.workload["exclude"]["purchase"] == ["spot"]
 
 
 def test_requests_stay_where_residency_allows_on_every_rung():

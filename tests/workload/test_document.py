@@ -124,6 +124,16 @@ def test_samples_are_a_source(tmp_path):
             ),
             ":8: limits.quotas[1].limit: another limit of aws us-east-1 L-DB2E81BA is 1", id="two limits",
         ),
+        pytest.param(MINIMAL + "targets: [ek]\n", "targets[0]: unknown value 'ek'\n  hint: did you mean eks", id="target"),
+        pytest.param(MINIMAL + "targets: [moon]\n", "hint: known: ec2, eks, eks-karpenter, sagemaker, mig,", id="targets"),
+        pytest.param(
+            MINIMAL + "providers: [aws]\ntargets: [gke]\n",
+            ":6: targets: none of them runs on aws, where the plan may run\n  hint: name one of ec2, eks,",
+            id="target of another cloud",
+        ),
+        pytest.param(
+            MINIMAL + "purchase: [spot]\nexclude: {purchase: [spot]}\n", "no way of paying is left of spot", id="no purchase",
+        ),
         pytest.param(MINIMAL + "name: other\n", ":5: name: the key is there twice", id="twice"),
         pytest.param(MINIMAL + "regions: {a: b}\n", "expected a list, found a mapping", id="mapping for list"),
         pytest.param(MINIMAL + "regions:\n", "the value is empty", id="null"),
@@ -171,7 +181,7 @@ def test_yaml_tags_build_no_objects(tmp_path):
         ("scale_to_zero: true", "hint: it belongs under scaling"),
         ("limits: {providers: [aws]}", "hint: it belongs at the top level"),
         ("slo: {zones: 2}", "hint: it belongs under limits"),
-        ("exclude: {purchase: [spot]}", "hint: it belongs at the top level"),
+        ("exclude: {precisions: [fp8]}", "hint: it belongs at the top level"),
     ],
 )
 def test_a_key_at_the_wrong_level_is_told_where_it_belongs(tmp_path, stated, expected):

@@ -129,6 +129,10 @@ CASES = {
         TEXTS | {"providers": ["gcp"], "regions": ["us-central1"], "engines": ["text-embeddings-inference"]},
         {"existing_cluster": True},
     ),
+    "exclude.purchase": (
+        {"purchase": ["on_demand", "spot"]},
+        {"exclude": {"purchase": ["spot"]}},
+    ),
     "targets": ({}, {"targets": ["eks"]}),
     "listed_only": ({"as_of": dt.date(2028, 11, 24)}, {"listed_only": True}),
     "slo.ttft_p95": ({}, {"slo.ttft_p95": "150ms"}),
