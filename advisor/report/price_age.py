@@ -18,12 +18,13 @@ from advisor.plan.doubts import fleet_of_type_words
 from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet
 from advisor.plan.locks import Lock, with_processors_of
 from advisor.records import asdict, dataclass
+from advisor.report.option_words import replayed_rung
 from advisor.report.text_table import dashed, render_table
 from advisor.report.words import paid_words
 from advisor.units import price_usd, usd
 
 if TYPE_CHECKING:
-    from advisor.plan.values import Plan, Rung
+    from advisor.plan.values import Plan
 
 _OWNED = "owned"
 """Way of paying for instances that have no price of their own."""
@@ -31,10 +32,10 @@ ZONE_DAYS = 1
 """A date is at most so far ahead where days begin earlier than in UTC."""
 
 
-def price_words(fleet: Fleet, ladder: "Sequence[Rung]" = ()) -> Iterator[str]:
+def price_words(fleet: Fleet, plan: "Plan | None" = None) -> Iterator[str]:
     """Doubtful prices with what they may be today, those that decide first, and what would then be cheaper.
 
-    *ladder*: rungs, of which one may have the replay of what is told on listed prices.
+    *plan*: has options and rungs, of which one may have the replay of what is told on listed prices.
     """
     for decides in (True, False):
         doubts = [doubt for doubt in fleet.doubtful_prices if doubt.decides is decides]
@@ -44,7 +45,7 @@ def price_words(fleet: Fleet, ladder: "Sequence[Rung]" = ()) -> Iterator[str]:
             verb = "is" if len(told) == 1 else "are"
             is_single = len(told) == 1
             effect = (
-                _decided(fleet, doubts, _listed_words(doubts[0], ladder), is_single=is_single)
+                _decided(fleet, doubts, _listed_words(doubts[0], plan), is_single=is_single)
                 if decides
                 else _undecided(fleet, doubts, is_single=is_single)
             )
@@ -104,28 +105,33 @@ def _undecided(fleet: Fleet, doubts: Sequence[DoubtfulPrice], *, is_single: bool
     return f"; even at {upper}, where the fleet costs {usd(ends.high_usd_per_month)}, no option costs less"
 
 
-def _listed_words(doubt: DoubtfulPrice, ladder: "Sequence[Rung]") -> str:
+def _listed_words(doubt: DoubtfulPrice, plan: "Plan | None") -> str:
     if not doubt.runner_up or doubt.runner_up_usd_per_month is None:
         return "No option rests on listed prices alone"
     cost = _option_usd(doubt.runner_up_usd_per_month, replayed=doubt.runner_up_replayed)
     option = f"{' + '.join(doubt.runner_up)} at {cost}"
-    if not doubt.runner_up_replayed and len(doubt.runner_up) == 1:
-        option = _replayed_words(doubt.runner_up[0], ladder) or option
+    if plan is not None and not doubt.runner_up_replayed and len(doubt.runner_up) == 1:
+        option = _unjudged_words(doubt, plan)
     if doubt.runner_up_is_old:
         return f"No option has only list prices that are recent; at an old list price, at most: {option}"
     return f"On listed prices alone, at most: {option}"
 
 
-def _replayed_words(option: str, ladder: "Sequence[Rung]") -> str:
-    """The same machines as a rung of the ladder has them replayed; "" where none does."""
-    _, _, machines = option.partition(" × ")
-    for rung in ladder:
-        if rung.total_usd_per_month is None or rung.within_slo_ratio is None or len(rung.groups) != 1:
-            continue
-        told = fleet_of_type_words(rung.groups[0])
-        if told.partition(" × ")[2] == machines:
-            return f"{told} at {usd(rung.total_usd_per_month)} ({rung.groups[0].precision}, as on the ladder)"
-    return ""
+def _unjudged_words(doubt: DoubtfulPrice, plan: "Plan") -> str:
+    """An option that is not replayed: as a rung of the ladder has it, or what differs from a rung of its machines."""
+    (told,) = doubt.runner_up
+    option = next((option for option in plan.options if fleet_of_type_words(option) == told), None)
+    cost = _option_usd(doubt.runner_up_usd_per_month or 0.0, replayed=False)
+    if option is None:
+        return f"{told} at {cost}"
+    rung = replayed_rung(option, plan.ladder)
+    if rung is not None and rung.total_usd_per_month is not None:
+        return f"{fleet_of_type_words(rung.groups[0])} at {usd(rung.total_usd_per_month)}"
+    _, _, machines = told.partition(" × ")
+    alone = (rung.groups[0] for rung in plan.ladder if len(rung.groups) == 1)
+    others = {group.precision for group in alone if fleet_of_type_words(group).partition(" × ")[2] == machines}
+    differs = f"; on the ladder in {' or '.join(sorted(others))}" if others else ""
+    return f"{told} in {option.precision} at {cost.removesuffix(')')}{differs})"
 
 
 def _option_usd(usd_per_month: float, *, replayed: bool) -> str:

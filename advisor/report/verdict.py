@@ -207,7 +207,7 @@ def _fleet_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
     yield from beside_words(fleet)
     yield from apart
     yield from _obligation_words(fleet)
-    yield from price_words(fleet, plan.ladder)
+    yield from price_words(fleet, plan)
     yield from _traffic_words(plan, fleet)
     yield from _cache_words(fleet)
     yield from _spare_words(fleet, plan.workload["slo"]["within_ratio"])

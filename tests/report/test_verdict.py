@@ -1043,20 +1043,22 @@ def test_groups_of_the_same_machines_are_told_apart(changes, told):
 
 
 def test_an_option_that_only_the_ladder_replayed_has_its_figure():
-    """One fleet has one cost: that of its replay, in the line on prices and in the table of options."""
+    """One fleet has one cost: that of its replay, in the line on prices and in the table; else what differs is told."""
     group = make_group(3, instance_type="g6e.2xlarge", usd_per_hour=2.5)
     option = replace(make_option(group, rank=1), confirmed=None)
     rung = make_rung("same_cloud", replace(group, instances=(4,), compute_usd_per_month=8_000.0))
-    listed = "3 × g6e.2xlarge on demand in us-east-1 (aws)"
-    dear = make_group(usd_per_hour=1.0)
+    other = replace(rung, groups=(replace(rung.groups[0], precision="bf16"),))
+    listed, dear = "3 × g6e.2xlarge on demand in us-east-1 (aws)", make_group(usd_per_hour=1.0)
     doubt = DoubtfulPrice(dear.name, "derived", 0.6, 1.4, (listed,), 6_000.0, runner_up_replayed=False)
     plan = make_plan(make_fleet(dear, doubtful_prices=(doubt,)), option)
     total = f"{rung.total_usd_per_month:,.2f}"
 
-    alone, beside = (lines_of(over(replace(plan, ladder=ladder), None))["Price"] for ladder in ((), (rung,)))
-    assert f"{listed} at ~$6,000.00 (not replayed)" in alone
-    assert f"at most: 4 × g6e.2xlarge on demand in us-east-1 (aws) at ${total} (fp8, as on the ladder)" in beside
-    assert option_cells(option)[-3].startswith("~")
-    cells = option_cells(option, ladder=(rung,))
-    assert {"4", "99.58%", total} <= set(cells)
-    assert {"~3", "-", total} - set(option_cells(option)) == {total}
+    alone, same, unlike = (
+        lines_of(over(replace(plan, ladder=ladder), None))["Price"] for ladder in ((), (rung,), (other,))
+    )
+    assert f"at most: {listed} in fp8 at ~$6,000.00 (not replayed)." in alone
+    assert f"at most: 4 × g6e.2xlarge on demand in us-east-1 (aws) at ${total}." in same
+    assert f"at most: {listed} in fp8 at ~$6,000.00 (not replayed; on the ladder in bf16)." in unlike
+    assert option_cells(option) == option_cells(option, ladder=(other,))
+    assert {"4", "99.58%", total} <= set(option_cells(option, ladder=(rung,)))
+    assert {"~3", "-"} <= set(option_cells(option))
