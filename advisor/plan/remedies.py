@@ -140,7 +140,8 @@ def purchase_remedies(
 ) -> Iterator[str]:  # fmt: skip
     """Remedies by buying otherwise, with what the cheapest confirmed fleet costs then."""
     workload = context.requirements.workload
-    if Purchase.ON_DEMAND in workload.purchase or not _WANTS_ON_DEMAND.intersection(infeasible.conflict):
+    held = (*workload.purchase, *workload.exclude.purchase)
+    if Purchase.ON_DEMAND in held or not _WANTS_ON_DEMAND.intersection(infeasible.conflict):
         return
     workload = replace(workload, purchase=(*workload.purchase, Purchase.ON_DEMAND))
     other = replace(context, requirements=replace(context.requirements, workload=workload))
