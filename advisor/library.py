@@ -16,8 +16,8 @@ from advisor.catalog import Catalog, load_catalog
 from advisor.errors import InputError
 from advisor.models.memory import MemoryFit, MemoryRange, fit_memory, memory_range
 from advisor.names import suggestion
+from advisor.performance import Evidence, Interval, Scenario
 from advisor.performance.setups import QUANTITIES
-from advisor.performance.values import Evidence, Interval, Scenario
 from advisor.pipeline import Basis, plan_for, prepared
 from advisor.pipeline import recommend as recommend_file
 from advisor.plan.document import plan_from_json

@@ -11,9 +11,9 @@ from advisor.codegen import generate
 from advisor.cost.services import host_disk_gib
 from advisor.demand.lengths import declared_demand
 from advisor.models import find_model
+from advisor.performance import Evidence
 from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
-from advisor.performance.values import Evidence
 from advisor.pipeline import plan_for
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.solve.stage import best_layouts

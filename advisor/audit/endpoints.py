@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 
+from advisor.audit import UNTAGGED, ZERO, Endpoint, Traffic, Usage, epoch_seconds
 from advisor.audit.ledger import Ledger, of_usage
 from advisor.audit.sql import text
-from advisor.audit.values import UNTAGGED, ZERO, Endpoint, Traffic, Usage, epoch_seconds
 from advisor.names import first_names, normalised
 from advisor.records import dataclass, replace
 from advisor.units import SECONDS_PER_HOUR, TOKENS_PER_MILLION

@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+from advisor.audit import ZERO, Basis, Bill, day_range, missing_days, money
 from advisor.audit.database import Database, opened, repeated_columns, unreadable_time
 from advisor.audit.files import Table, tables_of
 from advisor.audit.formats import focus_version, format_of
@@ -32,7 +33,6 @@ from advisor.audit.normalising import (
     write_tags,
 )
 from advisor.audit.sql import AMOUNTS, LINE_ID, MONEY, TEXTS, Columns, Format, select_list, text
-from advisor.audit.values import ZERO, Basis, Bill, day_range, missing_days, money
 from advisor.catalog.values import family_of
 from advisor.errors import InputError
 from advisor.processes import Spread

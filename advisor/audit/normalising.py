@@ -7,9 +7,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from advisor.audit import ZERO, Basis
 from advisor.audit.database import Database
 from advisor.audit.sql import MONEY, text
-from advisor.audit.values import ZERO, Basis
 from advisor.data_files import data_dir
 from advisor.errors import InputError
 from advisor.records import dataclass

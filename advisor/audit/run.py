@@ -7,17 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal, localcontext
 
-from advisor.audit.database import Database, Progress, opened
-from advisor.audit.endpoints import chargeback, endpoints_of, machines_of, naming
-from advisor.audit.files import files_of, ignored_files
-from advisor.audit.findings import Context
-from advisor.audit.findings.charges import charge_findings, request_findings
-from advisor.audit.findings.compute import compute_findings, untold_machines
-from advisor.audit.ledger import Ledger, Question, read_ledger
-from advisor.audit.split import split_compute
-from advisor.audit.sql import text
-from advisor.audit.traffic import read_traffic
-from advisor.audit.values import (
+from advisor.audit import (
     KINDS,
     RESOURCE,
     SAVING,
@@ -31,6 +21,16 @@ from advisor.audit.values import (
     TagTable,
     Traffic,
 )
+from advisor.audit.database import Database, Progress, opened
+from advisor.audit.endpoints import chargeback, endpoints_of, machines_of, naming
+from advisor.audit.files import files_of, ignored_files
+from advisor.audit.findings import Context
+from advisor.audit.findings.charges import charge_findings, request_findings
+from advisor.audit.findings.compute import compute_findings, untold_machines
+from advisor.audit.ledger import Ledger, Question, read_ledger
+from advisor.audit.split import split_compute
+from advisor.audit.sql import text
+from advisor.audit.traffic import read_traffic
 from advisor.catalog import Catalog, load_catalog
 from advisor.errors import InputError
 from advisor.names import nearest, normalised

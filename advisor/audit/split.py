@@ -23,9 +23,9 @@ from itertools import groupby
 from pathlib import Path
 from statistics import fmean
 
+from advisor.audit import PARTS, UNKNOWN, ZERO, Bill, ComputeSplit, HostCost, Utilisation, epoch_seconds
 from advisor.audit.database import Database
 from advisor.audit.ledger import Ledger
-from advisor.audit.values import PARTS, UNKNOWN, ZERO, Bill, ComputeSplit, HostCost, Utilisation, epoch_seconds
 from advisor.errors import InputError
 from advisor.names import first_names
 from advisor.reading import read_text
@@ -33,8 +33,8 @@ from advisor.records import dataclass, replace
 from advisor.samples.metrics import METRICS, Kind
 from advisor.samples.need.fleet import METRICS_NEEDED, AcceleratorNeed, assess_summaries
 from advisor.samples.need.limits import Code
+from advisor.samples.query import Accelerator, QueryBackend, Summary, Window
 from advisor.samples.query.embedded import open_backend
-from advisor.samples.query.values import Accelerator, QueryBackend, Summary, Window
 from advisor.units import counted
 
 IS_PAID_USE = "kind = 'compute' AND unused IS NULL AND charge IN ('usage', 'purchase') AND resource IS NOT NULL"

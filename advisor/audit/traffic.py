@@ -23,11 +23,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
+from advisor.audit import Bill, Traffic, Usage, epoch_seconds
 from advisor.audit.database import Database, repeated_columns, unreadable_time
 from advisor.audit.files import Table, files_of, ignored_files, sample_names, tables_of
 from advisor.audit.normalising import identical_files
 from advisor.audit.sql import MONEY, NULL, Columns, column_key, text
-from advisor.audit.values import Bill, Traffic, Usage, epoch_seconds
 from advisor.cost.services import output_weight
 from advisor.errors import InputError
 from advisor.names import nearest, normalised

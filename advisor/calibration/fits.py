@@ -26,6 +26,7 @@ from advisor.calibration.observations import (
     seconds_of,
     targets,
 )
+from advisor.performance import Evidence, Scenario
 from advisor.performance.calibration import (
     FEATURES,
     NODES,
@@ -48,7 +49,6 @@ from advisor.performance.evidence import CLASSES, PredictionEvidence
 from advisor.performance.model import PerformanceModel, physics_timing
 from advisor.performance.physics import Floats
 from advisor.performance.regimes import MeasuredCoverage, Timing, setup_key
-from advisor.performance.values import Evidence, Scenario
 from advisor.records import dataclass
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from advisor.catalog import Catalog
 from advisor.data_files import data_dir
 from advisor.errors import InputError
+from advisor.performance import Deployment, Scenario
 from advisor.performance.calibration import TARGETS, Group
 from advisor.performance.constants import ConstantTable, Quantity
 from advisor.performance.deployments import Packed, classes_of, pack
@@ -17,7 +18,6 @@ from advisor.performance.one_pass import one_pass
 from advisor.performance.physics import Floats
 from advisor.performance.regimes import Load, Timing, cell_of
 from advisor.performance.setups import Abstention, Resolved, Setup, resolve, setup_from
-from advisor.performance.values import Deployment, Scenario
 from advisor.records import dataclass, replace
 from advisor.tables import Record, read_records
 from advisor.units import MS_PER_SECOND

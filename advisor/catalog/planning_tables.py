@@ -50,7 +50,7 @@ class LeverEntry:
     why_unpriced: OptionalText
     """Why the planner prices it for no workload; "" where it does."""
     code: OptionalText
-    """Kind of that reason, as of :class:`advisor.levers.values.ReasonCode`."""
+    """Kind of that reason, as of :class:`advisor.levers.ReasonCode`."""
     provenance: Provenance
     facts: tuple[LeverFact, ...]
 

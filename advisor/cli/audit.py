@@ -150,10 +150,10 @@ def command(
     BILL is a file, a folder or a pattern; several are read together. FOCUS 1.0 to 1.4, AWS CUR, Azure and Google Cloud
     exports are told apart by their columns, as CSV or JSON (also .gz and .zst), or Parquet. Nothing is sent anywhere.
     """
+    from advisor.audit import Basis  # noqa: PLC0415 - as above
     from advisor.audit.ledger import Question  # noqa: PLC0415 - help shows without the database
     from advisor.audit.run import Inputs, audited  # noqa: PLC0415 - as above
     from advisor.audit.split import read_host_names  # noqa: PLC0415 - as above
-    from advisor.audit.values import Basis  # noqa: PLC0415 - as above
 
     if samples and prometheus:
         raise click.UsageError("give --samples or --prometheus, not both")

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import click
 
-from advisor.cases.document import SCHEMA, CaseReport, read_case
-from advisor.cases.pricing import price_case
+from advisor.cases import SCHEMA, CaseReport, price_case, read_case
 from advisor.catalog import load_catalog
 from advisor.cli.options import FILE, wide_option
 from advisor.cli.output import calibration_option, deliver, output_option, report_format_option, report_width

@@ -15,7 +15,7 @@ from advisor.records import replace
 from advisor.units import counted
 
 if TYPE_CHECKING:
-    from advisor.pull_requests.exchange import Host, PullRequest
+    from advisor.pull_requests import Host, PullRequest
 
 _HOSTS = ("github", "gitlab", "azure-repos", "bitbucket")
 _MOST_BYTES = 4 * 1024 * 1024
@@ -45,7 +45,7 @@ def command(
     The token comes from the environment alone: GITHUB_TOKEN, GITLAB_TOKEN, SYSTEM_ACCESSTOKEN or AZURE_DEVOPS_EXT_PAT,
     BITBUCKET_TOKEN. A comment of the same tag is changed and no second one posted.
     """
-    from advisor.pull_requests.exchange import Client, publish  # noqa: PLC0415
+    from advisor.pull_requests import Client, publish  # noqa: PLC0415
     from advisor.reading import read_text  # noqa: PLC0415
 
     content = read_text(text, "comment", most_bytes=_MOST_BYTES)
@@ -64,8 +64,7 @@ def command(
 
 def _host_of(name: str | None, environment: Mapping[str, str]) -> "tuple[Host, PullRequest]":
     """The host, and what the CI job says of the pull request."""
-    from advisor.pull_requests.exchange import PullRequest  # noqa: PLC0415
-    from advisor.pull_requests.hosts import HOSTS  # noqa: PLC0415 - help shows without it
+    from advisor.pull_requests import HOSTS, PullRequest  # noqa: PLC0415 - help shows without it
 
     names = (name,) if name else _HOSTS
     for host in (HOSTS[name] for name in names):

@@ -17,9 +17,9 @@ from advisor.catalog import Catalog, load_catalog
 from advisor.cli.options import FILE, FOLDER, duration_between
 from advisor.cli.output import quiet_option, report_width, table_or_json_option, tell
 from advisor.demand.values import Demand
+from advisor.discovery import Answers, Service, window_text
 from advisor.discovery.find import Account, Places, Server, find_services, nothing_found
 from advisor.discovery.proposal import DEMAND, LENGTHS, MODEL, Proposal, proposal_of, settled
-from advisor.discovery.values import Answers, Service, window_text
 from advisor.discovery.workload_text import (
     Result,
     Written,

@@ -20,8 +20,8 @@ from advisor.cli.output import (
     report_width,
 )
 from advisor.cli.served import warn_of_layers
+from advisor.levers import LeverReport, LeverSettings, read_measured_cache
 from advisor.levers.pricing import price_levers
-from advisor.levers.values import LeverReport, LeverSettings, read_measured_cache
 from advisor.performance.model import load_model
 from advisor.pipeline import market_of_requests, question_for, with_account
 from advisor.plan.market import Market

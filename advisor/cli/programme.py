@@ -9,7 +9,7 @@ import click
 
 from advisor.cli.options import FILE, MOST_USD_PER_HOUR, Above, wide_option
 from advisor.cli.output import deliver, json_or_page, output_option, page_format_option, read_plan, report_width
-from advisor.levers.values import LeverReport
+from advisor.levers import LeverReport
 from advisor.names import suggestion
 from advisor.programme.build import LEVERS, Inputs, programme_of
 from advisor.programme.rules import OWNERS

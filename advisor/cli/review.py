@@ -63,10 +63,10 @@ def command(
 
     The bill has to reach back a week or more before the first item was applied; two weeks show trend and unusual days.
     """
+    from advisor.audit import Basis  # noqa: PLC0415 - as above
     from advisor.audit.ledger import Question as Reading  # noqa: PLC0415 - help shows without the database
     from advisor.audit.run import Inputs, charges  # noqa: PLC0415 - as above
     from advisor.audit.traffic import read_traffic  # noqa: PLC0415 - as above
-    from advisor.audit.values import Basis  # noqa: PLC0415 - as above
     from advisor.programme.review import Question, review_of  # noqa: PLC0415 - as above
     from advisor.programme.values import PROGRAMME  # noqa: PLC0415 - as above
     from advisor.report.programme import review_json, review_sections  # noqa: PLC0415 - as above

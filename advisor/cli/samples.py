@@ -57,9 +57,9 @@ from advisor.samples.need.fleet import (
 )
 from advisor.samples.need.limits import WORKING
 from advisor.samples.need.verdict import Fixed, MemoryNeed, grouped
+from advisor.samples.query import Accelerator, QueryBackend, Summary, Window
 from advisor.samples.query.counts import Counted, Distribution
 from advisor.samples.query.embedded import open_backend
-from advisor.samples.query.values import Accelerator, QueryBackend, Summary, Window
 from advisor.samples.store.bucket import is_store
 from advisor.samples.store.reading import Store, no_rows
 from advisor.units import LONGEST, SECONDS_PER_HOUR, bytes_to_gib, gib_to_bytes

@@ -73,9 +73,9 @@ def _serve(
     from advisor.atomic_files import ended_in_order  # noqa: PLC0415 - help shows without it
     from advisor.catalog import load_catalog  # noqa: PLC0415 - a port in use is told without it
     from advisor.cli.served import warn_of_holdings, warn_of_layers  # noqa: PLC0415
+    from advisor.serve import Source  # noqa: PLC0415
     from advisor.serve.app import serve  # noqa: PLC0415
     from advisor.serve.guard import Doors  # noqa: PLC0415
-    from advisor.serve.values import Source  # noqa: PLC0415
 
     load_catalog()
     warn_of_layers()

@@ -18,9 +18,9 @@ from advisor.samples.metrics import ROW_SECONDS, Scope
 from advisor.samples.need.fleet import AcceleratorNeed, needs_of
 from advisor.samples.need.limits import saturation
 from advisor.samples.places import US_PER_SECOND, day_of
+from advisor.samples.query import Window
 from advisor.samples.query.counts import Counted
 from advisor.samples.query.embedded import NEED_COLUMNS, EngineKey, EngineRows, engine_rows, survey
-from advisor.samples.query.values import Window
 from advisor.samples.store.hosts import is_meant
 from advisor.samples.store.reading import HostReader, Store, no_rows
 from advisor.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
+from advisor.audit import Bill, Endpoint, HostCost
 from advisor.audit.endpoints import ENDPOINT_TAGS, EndpointMachines, machines_of
 from advisor.audit.findings.charges import MeasuredFleet, fleets_of
 from advisor.audit.run import Opened
-from advisor.audit.values import Bill, Endpoint, HostCost
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
 from advisor.codegen.applying import Application, Target, apply_all, apply_to, targets_of, united
@@ -21,9 +21,9 @@ from advisor.codegen.applying.facts import Facts, facts_at
 from advisor.codegen.applying.resolving import Module, open_projects
 from advisor.codegen.applying.rules import RULES, Figure
 from advisor.demand.services.service import served_key
+from advisor.discovery import Machine, Service
 from advisor.discovery.find import Places, Server, find_services
 from advisor.discovery.proposal import proposal_of, settled
-from advisor.discovery.values import Machine, Service
 from advisor.discovery.workload_text import tried, workload_text
 from advisor.errors import AdvisorError, InputError
 from advisor.names import normalised

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from advisor.discovery import Inventory, Launch, Machine, Service, machine_by_labels, machine_of, place_of
 from advisor.discovery.kubernetes_api import (
     Item,
     KubernetesApi,
@@ -21,7 +22,6 @@ from advisor.discovery.kubernetes_api import (
     yaml_value,
 )
 from advisor.discovery.launches import launch_of, stored_model
-from advisor.discovery.values import Inventory, Launch, Machine, Service, machine_by_labels, machine_of, place_of
 from advisor.errors import InputError
 from advisor.records import dataclass, replace
 

@@ -26,10 +26,10 @@ from advisor.demand.recorded import Within, grown_histograms, read_fleet
 from advisor.demand.services import EngineView
 from advisor.demand.services.readings import LengthCounts, added
 from advisor.demand.services.service import served_key
+from advisor.discovery import ByLoad, Inventory, Latency, Launch, Machine, Observed, Series, Service, window_text
 from advisor.discovery.cluster import services_of_cluster
 from advisor.discovery.kubernetes_api import KubernetesApi, cluster_access
 from advisor.discovery.launches import launch_of, launches_of_lines, stored_model
-from advisor.discovery.values import ByLoad, Inventory, Latency, Launch, Machine, Observed, Series, Service, window_text
 from advisor.errors import InputError
 from advisor.names import first_names
 from advisor.records import dataclass, replace

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from types import MappingProxyType
 
-from advisor.discovery.values import Launch
+from advisor.discovery import Launch
 from advisor.records import first_of
 
 _ENGINES: Sequence[tuple[str, re.Pattern[str]]] = tuple(

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
 from advisor.demand.services.service import matching
-from advisor.discovery.values import Answers, Latency, Machine, Service
+from advisor.discovery import Answers, Latency, Machine, Service
 from advisor.errors import AdvisorError
 from advisor.models import Model, find_model
 from advisor.models.catalog import catalogued_name, model_names

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from advisor.atomic_files import make_directory, write_text
 from advisor.catalog import Catalog
+from advisor.discovery import Latency, Machine
 from advisor.discovery.proposal import DEMAND, KIND, LENGTHS, MODEL, Proposal, kept_targets, known_model, rounded_up
-from advisor.discovery.values import Latency, Machine
 from advisor.errors import AdvisorError, InputError
 from advisor.names import printable
 from advisor.performance.model import shipped_model

@@ -9,7 +9,7 @@ from advisor.cost import hourly_to_monthly
 from advisor.cost.response_cache import priced_cache
 from advisor.demand.lengths import with_token_lengths
 from advisor.demand.values import Demand, Unit
-from advisor.levers.values import (
+from advisor.levers import (
     Change,
     LeverSettings,
     MeasuredCache,

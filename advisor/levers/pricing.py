@@ -5,8 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from advisor.catalog import Catalog
 from advisor.cost.standing import cache_usd_per_month
 from advisor.errors import InputError, NothingFeasible
-from advisor.levers.changes import Changes, changes_of
-from advisor.levers.values import (
+from advisor.levers import (
     Change,
     Latency,
     LeverReport,
@@ -19,6 +18,7 @@ from advisor.levers.values import (
     UnpricedLever,
     Work,
 )
+from advisor.levers.changes import Changes, changes_of
 from advisor.names import suggestion
 from advisor.plan.alternatives import rung_of, saved_ratio
 from advisor.plan.cold_start import PUBLISHED_RATIO, Weights, weights_of

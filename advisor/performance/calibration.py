@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from advisor.data_files import data_dir
 from advisor.errors import InputError
+from advisor.performance import Evidence, Scenario
 from advisor.performance.constants import ConstantTable, Quantity
 from advisor.performance.deployments import SIZES, TRAITS, Packed
 from advisor.performance.physics import (
@@ -37,7 +38,6 @@ from advisor.performance.physics import (
     prefill_parts,
 )
 from advisor.performance.regimes import Load, MeasuredCoverage, of_processors
-from advisor.performance.values import Evidence, Scenario
 from advisor.reading import RESULT_FILE
 from advisor.records import dataclass, replace
 from advisor.tables import read_records

@@ -20,10 +20,10 @@ from advisor.data_files import data_dir
 from advisor.demand.values import Pictures
 from advisor.models.pictures import VisionTower
 from advisor.models.values import ServingShape
+from advisor.performance import Deployment, DraftModel
 from advisor.performance.constants import ENGINES, ConstantTable, Speed, engine_class, is_cpu, speed_of, stack_class
 from advisor.performance.physics import HEAD_BYTES_PER_PARAM, Constants, Floats, Replicas
 from advisor.performance.regimes import cell_of
-from advisor.performance.values import Deployment, DraftModel
 from advisor.records import dataclass, fields, replace
 from advisor.tables import read_records
 from advisor.units import BYTES_PER_GB, FLOP_PER_TFLOP

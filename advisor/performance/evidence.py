@@ -8,11 +8,11 @@ import numpy.typing as npt
 
 from advisor.candidates import Candidate, Rejection, Shortfall, reject_candidate
 from advisor.demand.values import BatchRun
+from advisor.performance import Deployment, Evidence, Interval, Scenario
 from advisor.performance.calibration import Calibration
 from advisor.performance.constants import Quantity
 from advisor.performance.physics import Floats
 from advisor.performance.regimes import LOAD_COLUMNS, WITHIN, Load
-from advisor.performance.values import Deployment, Evidence, Interval, Scenario
 from advisor.records import dataclass
 from advisor.units import MS_PER_SECOND, SECONDS_PER_HOUR, milliseconds
 

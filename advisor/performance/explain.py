@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from advisor.performance import regimes
+from advisor.performance import Deployment, Evidence, Scenario, regimes
 from advisor.performance.calibration import Calibration
 from advisor.performance.constants import Quantity
 from advisor.performance.deployments import Packed, pack
@@ -30,7 +30,6 @@ from advisor.performance.physics import (
     tokens_per_step,
 )
 from advisor.performance.setups import SCENARIOS, Abstention, Answers, Indices, Questions, Resolved, Sieve
-from advisor.performance.values import Deployment, Evidence, Scenario
 from advisor.records import dataclass, fields, replace
 from advisor.units import MS_PER_SECOND, bytes_to_gib
 

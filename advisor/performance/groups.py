@@ -11,6 +11,7 @@ from advisor.catalog import Catalog
 from advisor.models import AUTO, kv_bytes_per_token, serving_shape, weight_bytes
 from advisor.models.model import Model
 from advisor.models.weights import loaded_by
+from advisor.performance import Deployment, Interval, Scenario, adapter_load
 from advisor.performance.constants import Quantity, engine_class
 from advisor.performance.deployments import Packed, default_max_sequences, pack, with_pictures
 from advisor.performance.evidence import Codes, PredictionEvidence, Served
@@ -18,7 +19,6 @@ from advisor.performance.model import PerformanceModel
 from advisor.performance.physics import PICTURE_FACTORS, Floats, picture_seconds
 from advisor.performance.regimes import architecture_of
 from advisor.performance.transfer import answer_gb, request_gb
-from advisor.performance.values import Deployment, Interval, Scenario, adapter_load
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
 from advisor.units import BITS_PER_BYTE, MS_PER_SECOND, gib_to_bytes

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.values import TokenHistogram
+from advisor.performance import Deployment, Scenario
 from advisor.performance.calibration import (
     FIRST,
     NODES,
@@ -41,7 +42,6 @@ from advisor.performance.regimes import (
     saturated,
     static_batch,
 )
-from advisor.performance.values import Deployment, Scenario
 from advisor.records import dataclass, replace
 
 CHUNK_CURVES = 4096

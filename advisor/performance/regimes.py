@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.models.values import ServingShape
+from advisor.performance import Deployment, Evidence, Scenario
 from advisor.performance.constants import engine_class
 from advisor.performance.physics import (
     Constants,
@@ -24,7 +25,6 @@ from advisor.performance.physics import (
     prompt_tokens_per_step,
     tokens_per_step,
 )
-from advisor.performance.values import Deployment, Evidence, Scenario
 from advisor.records import dataclass
 from advisor.tables import read_records
 

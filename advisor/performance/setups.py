@@ -34,10 +34,10 @@ from advisor.models.adapters import with_adapters
 from advisor.models.model import Adapters
 from advisor.models.values import ServingShape
 from advisor.models.weights import loaded_by
+from advisor.performance import Deployment, DraftModel, Evidence, Scenario, adapter_load, head_draft, model_draft
 from advisor.performance.constants import engine_class
 from advisor.performance.deployments import peak_flops, with_pictures
 from advisor.performance.physics import FloatLike, Floats
-from advisor.performance.values import Deployment, DraftModel, Evidence, Scenario, adapter_load, head_draft, model_draft
 from advisor.records import dataclass, replace
 from advisor.units import gib_to_bytes
 from advisor.workload.kinds import LLAMA_CPP, UNITS

@@ -11,7 +11,7 @@ from advisor.candidates import Candidate, Rejection, Shortfall, reject_candidate
 from advisor.catalog.processors import CPU
 from advisor.demand.values import TokenHistogram
 from advisor.models.model import Model
-from advisor.performance import serving
+from advisor.performance import Deployment, Evidence, Interval, serving
 from advisor.performance.constants import Quantity
 from advisor.performance.deployments import peak_flops
 from advisor.performance.evidence import CLASSES, Codes, LoadLatency, Served, late_item
@@ -42,7 +42,6 @@ from advisor.performance.physics import PICTURE_FACTORS, Floats
 from advisor.performance.queueing import RANDOM, Bursts, bursts_of, length_points
 from advisor.performance.regimes import Load
 from advisor.performance.steps import StepTimes, step_times
-from advisor.performance.values import Deployment, Evidence, Interval
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
 from advisor.units import MS_PER_SECOND, milliseconds, rounded_up

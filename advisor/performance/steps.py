@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.values import TokenHistogram
+from advisor.performance import Deployment
 from advisor.performance.deployments import Packed, pack
 from advisor.performance.model import PerformanceModel
 from advisor.performance.physics import (
@@ -25,7 +26,6 @@ from advisor.performance.physics import (
     tokens_per_step,
 )
 from advisor.performance.queueing import length_points, offer, state_at
-from advisor.performance.values import Deployment
 from advisor.records import dataclass
 
 SIMULATED_STEPS = 1.5

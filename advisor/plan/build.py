@@ -12,7 +12,7 @@ from advisor.cost.standing import cache_usd_per_month
 from advisor.demand.values import Demand, TokenQuantiles, Unit
 from advisor.models.adapters import stored_bytes
 from advisor.models.model import TextAnswer
-from advisor.performance.values import Evidence
+from advisor.performance import Evidence
 from advisor.plan.alternatives import saved_ratio
 from advisor.plan.document import plain
 from advisor.plan.fleet.chosen import Fleet

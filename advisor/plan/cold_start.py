@@ -12,7 +12,7 @@ from advisor.catalog.precisions import LoadedWeights, QualityLoss
 from advisor.catalog.values import InstanceType
 from advisor.demand.values import Floats
 from advisor.models.model import SERVES_GGUF
-from advisor.performance.values import Interval
+from advisor.performance import Interval
 from advisor.records import dataclass, replace
 
 METRIC_DELAY_S = 60.0

@@ -3,7 +3,7 @@
 import math
 
 from advisor.catalog.planning import SpotRisk
-from advisor.performance.values import Interval
+from advisor.performance import Interval
 from advisor.records import dataclass
 from advisor.units import (
     HOURS_PER_MONTH,

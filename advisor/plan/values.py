@@ -5,7 +5,7 @@ from typing import Any
 
 from advisor.candidates import Rejection
 from advisor.models.model import ModelFile
-from advisor.performance.values import Interval
+from advisor.performance import Interval
 from advisor.plan.fleet.chosen import Confirmation, Fleet, Layout
 from advisor.plan.fleet.costs import FleetCost
 from advisor.plan.token_apis import TokenApi

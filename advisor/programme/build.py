@@ -5,10 +5,10 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
-from advisor.audit.values import SHOWN_RESOURCES, Effort, Finding, Phase
+from advisor.audit import SHOWN_RESOURCES, Effort, Finding, Phase
 from advisor.errors import InputError
-from advisor.levers.values import SCHEMA as LEVERS_SCHEMA
-from advisor.levers.values import LeverReport, PricedLever, ReasonCode
+from advisor.levers import SCHEMA as LEVERS_SCHEMA
+from advisor.levers import LeverReport, PricedLever, ReasonCode
 from advisor.names import first_names, normalised
 from advisor.plan.doubts import is_refused, refusal_words
 from advisor.plan.fleet.chosen import Fleet, FleetGroup

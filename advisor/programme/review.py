@@ -7,9 +7,9 @@ from itertools import groupby
 
 import numpy as np
 
+from advisor.audit import Traffic, day_range, missing_days
 from advisor.audit.ledger import Ledger, costs_by_resource, daily_costs, daily_requests, named
 from advisor.audit.normalising import rate_notes
-from advisor.audit.values import Traffic, day_range, missing_days
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.plan.values import Plan

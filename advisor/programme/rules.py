@@ -1,6 +1,6 @@
 """Owner and phase of every finding and lever, hours of work, and what measures a figure that a lever lacks."""
 
-from advisor.audit.values import COMMIT, IDLE, RULES, SPOT, Effort, Phase
+from advisor.audit import COMMIT, IDLE, RULES, SPOT, Effort, Phase
 from advisor.records import dataclass
 
 

@@ -7,7 +7,7 @@ from functools import reduce
 import numpy as np
 import numpy.typing as npt
 
-from advisor.audit.values import Audit
+from advisor.audit import Audit
 from advisor.names import normalised
 from advisor.plan.plain_values import Document
 from advisor.reading import OMITTED_AT_DEFAULT

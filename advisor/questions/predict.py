@@ -11,6 +11,7 @@ from advisor.catalog import Catalog
 from advisor.catalog.processors import hardware_named
 from advisor.errors import InputError
 from advisor.models import find_model, parse_precision
+from advisor.performance import Scenario
 from advisor.performance.constants import engine_class
 from advisor.performance.explain import Explanation, explain, predict, with_picture_tokens
 from advisor.performance.model import PerformanceModel
@@ -33,7 +34,6 @@ from advisor.performance.setups import (
     resolve,
     setup_from,
 )
-from advisor.performance.values import Scenario
 from advisor.questions import check_engine
 from advisor.questions.fit import item_work, stored_bytes
 from advisor.records import dataclass, field

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from advisor import __version__
-from advisor.audit.values import (
+from advisor.audit import (
     HOST_PARTS,
     KINDS,
     PARTS,

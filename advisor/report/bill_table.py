@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
-from advisor.audit.values import (
+from advisor.audit import (
     PARTS,
     SAVING,
     UNTAGGED_SPEND,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from advisor.cases.document import Assumption, CaseReport, Outcome, PartKind, PricedPart, Swing
+from advisor.cases import Assumption, CaseReport, Outcome, PartKind, PricedPart, Swing
 from advisor.report.explain_plan import COST_COLUMNS, cost_row
 from advisor.report.text_table import Column, Section, dashed
 from advisor.report.words import short_words

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from advisor.levers.values import SCHEMA, LeverReport, PricedLever, QualityKept, UnpricedLever, Work
+from advisor.levers import SCHEMA, LeverReport, PricedLever, QualityKept, UnpricedLever, Work
 from advisor.plan.document import plain
 from advisor.plan.values import CurrentCost
 from advisor.plan.words import first_name

@@ -22,9 +22,9 @@ from starlette.routing import Route
 from advisor.errors import AdvisorError, InputError
 from advisor.records import dataclass
 from advisor.report.pages.rendering import page_environment
+from advisor.serve import Form, Problem, Source
 from advisor.serve.guard import COOKIE, MOST_CONNECTIONS, Doors, Guard, ImpatientProtocol
 from advisor.serve.sessions import Kept, Session, Sessions, Workers, digest
-from advisor.serve.values import Form, Problem, Source
 from advisor.serve.work import changes_of
 from advisor.units import BYTES_PER_MIB
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from advisor.demand.values import Demand
 from advisor.records import dataclass, field
 from advisor.report.pages.rendering import Control
-from advisor.serve.values import Changes, Place, Problem, Scope, Source
+from advisor.serve import Changes, Place, Problem, Scope, Source
 from advisor.serve.work import code, first, planned
 
 Result = TypeVar("Result")

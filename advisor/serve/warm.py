@@ -7,8 +7,7 @@ import gc
 from pathlib import Path
 
 from advisor import LITTLE_GARBAGE
-from advisor.serve import work
-from advisor.serve.values import Place, Source
+from advisor.serve import Place, Source, work
 
 _SMALL = """\
 name: small

@@ -34,7 +34,7 @@ from advisor.records import dataclass, replace
 from advisor.report.pages import first_page, plan_page
 from advisor.report.pages.rendering import Control, Live, Step
 from advisor.requirements import check_names
-from advisor.serve.values import Answer, Changes, Form, Place, Problem, Scope, Source
+from advisor.serve import Answer, Changes, Form, Place, Problem, Scope, Source
 from advisor.units import MS_PER_SECOND
 from advisor.workload.document import workload_of
 from advisor.workload.values import PRECISIONS, DeclaredDemand, Workload

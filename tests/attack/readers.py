@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from advisor.audit.run import Inputs, audited
 from advisor.calibration.readers import read_measurements
-from advisor.cases.document import read_case
+from advisor.cases import read_case
 from advisor.catalog import load_catalog
 from advisor.catalog.layers.overlay import read_overlay
 from advisor.catalog.layers.refreshing import Journal, run_tasks

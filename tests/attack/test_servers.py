@@ -23,9 +23,8 @@ from advisor.catalog.refresh.values import Unreachable
 from advisor.codegen.registries import Registries
 from advisor.errors import AdvisorError
 from advisor.http_pools import LONGEST_WAIT_SECONDS, BoundedRetry, bounded
-from advisor.pull_requests.exchange import Client as CommentClient
-from advisor.pull_requests.exchange import PullRequest
-from advisor.pull_requests.hosts import HOSTS
+from advisor.pull_requests import HOSTS, PullRequest
+from advisor.pull_requests import Client as CommentClient
 from advisor.samples.bounded_http import Connection, ExchangeError, Limits, parse_address
 from advisor.samples.query.prometheus.api import PrometheusApi, PrometheusEndpoint
 from services import certificates

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
+from advisor.audit import Basis, in_cents, percent
 from advisor.audit.database import opened
-from advisor.audit.values import Basis, in_cents, percent
 from advisor.report.bill_documents import finding_entry
 from advisor.report.bill_table import audit_markdown, audit_table
 from audit.bills import HOUR, START, Charge, cur_row, focus_row, hours, write_csv, write_focus

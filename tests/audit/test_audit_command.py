@@ -11,7 +11,7 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
-from advisor.audit.values import RULES
+from advisor.audit import RULES
 from audit.bills import Charge, hours, write_bill, write_focus
 from audit.commands import parsed
 from audit.machines import ACCELERATED, billed, day_of, sampled

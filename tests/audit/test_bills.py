@@ -17,8 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from advisor.audit import KINDS, PARTS, Basis, in_cents
 from advisor.audit.run import Inputs, audited
-from advisor.audit.values import KINDS, PARTS, Basis, in_cents
 from advisor.errors import InputError
 from advisor.processes import Spread
 from audit.bills import (

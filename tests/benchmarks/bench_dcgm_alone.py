@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from advisor.demand.busy import demand_from_busy
 from advisor.demand.monitored import Monitored, busy_over_time
 from advisor.errors import InputError
+from advisor.samples.query import Window
 from advisor.samples.query.prometheus import PrometheusEndpoint
-from advisor.samples.query.values import Window
 from demand.test_busy_fleets import FLEETS, START, busy_share, fleet, holds_mean, holds_peak
 from samples.query.fleets import dcgm_labels
 from samples.query.remote_writing import write

@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from advisor.demand.monitored import Monitored, engine_demand
 from advisor.demand.services import Wanted, demand_of_views
+from advisor.samples.query import Window
 from advisor.samples.query.prometheus import PrometheusEndpoint
-from advisor.samples.query.values import Window
 from advisor.samples.store.reading import Store
 from benchmarks.bench_demand_paths import print_table, relative_errors
 from demand.simulated_fleet import LLAMA, QWEN, START, Load, Process, Truth, processes

@@ -19,8 +19,8 @@ from advisor.demand.busy import Busy, demand_from_busy
 from advisor.demand.monitored import Monitored, engine_demand
 from advisor.demand.services import Wanted, demand_of_views
 from advisor.errors import InputError
+from advisor.samples.query import Window
 from advisor.samples.query.prometheus import PrometheusEndpoint
-from advisor.samples.query.values import Window
 from advisor.samples.store.reading import Store
 from demand.simulated_fleet import HITS, LLAMA, QWEN, START, Load, Truth, page_scraped, processes, record, scraped
 from demand.test_busy_fleets import busy_share

@@ -16,12 +16,12 @@ import numpy as np
 
 from advisor.catalog import load_catalog
 from advisor.data_files import data_dir
+from advisor.performance import Scenario
 from advisor.performance.deployments import pack
 from advisor.performance.explain import predict
 from advisor.performance.model import shipped_model
 from advisor.performance.physics import picture_seconds
 from advisor.performance.setups import SCENARIOS, Questions, Resolved, Setup, resolve
-from advisor.performance.values import Scenario
 from advisor.tables import Row, read_rows
 from advisor.units import MS_PER_SECOND
 

@@ -18,13 +18,13 @@ import numpy as np
 
 from advisor.catalog import load_catalog
 from advisor.cli.predict import predict_table
+from advisor.performance import Scenario
 from advisor.performance.calibration import shipped
 from advisor.performance.deployments import pack
 from advisor.performance.explain import predict
 from advisor.performance.model import physics_timing
 from advisor.performance.regimes import Load
 from advisor.performance.setups import Questions, Resolved, Setup, resolve
-from advisor.performance.values import Scenario
 
 ROWS = 100_000
 RUNS = 5

@@ -12,10 +12,10 @@ from advisor.calibration.fits import fit
 from advisor.calibration.observations import DOCUMENTS, FILES, load_measurements, observe
 from advisor.catalog import load_catalog
 from advisor.data_files import data_dir
+from advisor.performance import Evidence, Scenario
 from advisor.performance.calibration import CONSTANTS, DIRECTORY, MEASURED, RESIDUAL, matern, shipped
 from advisor.performance.constants import Quantity
 from advisor.performance.evidence import CLASSES
-from advisor.performance.values import Evidence, Scenario
 from advisor.tables import read_rows
 
 

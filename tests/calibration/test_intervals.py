@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from advisor.calibration.fits import FEWEST, TAIL, Misses, ends, folds_of, spreads_of
 from advisor.calibration.observations import QUANTITIES
+from advisor.performance import Evidence, Scenario
 from advisor.performance.constants import Quantity
 from advisor.performance.evidence import CLASSES
-from advisor.performance.values import Evidence, Scenario
 from benchmarks.accuracy.errors import coverage
 
 LOOP, SINGLE = Scenario.FIXED_CONCURRENCY, Scenario.SINGLE_STREAM

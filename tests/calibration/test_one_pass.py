@@ -13,10 +13,10 @@ from advisor.calibration.observations import Measurement, load_measurements
 from advisor.calibration.one_pass import cases_of, document_text, fit_one_pass, fold_of, hold_out
 from advisor.catalog import load_catalog
 from advisor.data_files import data_dir
+from advisor.performance import Scenario
 from advisor.performance.one_pass import labels_of
 from advisor.performance.one_pass.servers import effects_from
 from advisor.performance.setups import Setup, resolve
-from advisor.performance.values import Scenario
 from advisor.tables import read_records
 from benchmarks.accuracy.one_pass_held_out import evaluate_one_pass
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from advisor.calibration.fits import SPLITS, folds_of, hold_out, log_misses, reach_of, weighted_quantile
 from advisor.calibration.observations import QUANTITIES, load_measurements, observe
 from advisor.catalog import load_catalog
+from advisor.performance import Evidence
 from advisor.performance.calibration import Group
 from advisor.performance.constants import Quantity
 from advisor.performance.evidence import CLASSES
-from advisor.performance.values import Evidence
 
 FOLDS = 2
 GROUPS = (Group.LOOP, Group.SATURATED)

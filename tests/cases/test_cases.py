@@ -12,8 +12,7 @@ from click.testing import CliRunner
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
-from advisor.cases.document import read_case, substituted
-from advisor.cases.pricing import price_case
+from advisor.cases import price_case, read_case, substituted
 from advisor.cli.app import advisor
 from advisor.errors import InputError, NothingFeasible
 from advisor.performance.model import shipped_model

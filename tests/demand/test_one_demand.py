@@ -9,8 +9,8 @@ from advisor.demand.monitored import Monitored, engine_demand
 from advisor.demand.recorded import kept
 from advisor.demand.services import Wanted, demand_of_views
 from advisor.errors import InputError
+from advisor.samples.query import Window
 from advisor.samples.query.prometheus import PrometheusEndpoint
-from advisor.samples.query.values import Window
 from advisor.samples.store.reading import Store
 from demand.simulated_fleet import HITS, LLAMA, QWEN, START, Load, Truth, page_scraped, processes, record, scraped
 from samples.exporters.recorded import ENGINES, samples

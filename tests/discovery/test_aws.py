@@ -11,8 +11,8 @@ boto3 = pytest.importorskip("boto3", reason="boto3 is not installed (pip install
 server = pytest.importorskip("moto.server", reason="moto is not installed")
 
 from advisor.catalog import load_catalog  # noqa: E402 - after the check for boto3
+from advisor.discovery import Launch  # noqa: E402 - as above
 from advisor.discovery.find import Account, services_of_account  # noqa: E402 - as above
-from advisor.discovery.values import Launch  # noqa: E402 - as above
 from advisor.errors import InputError  # noqa: E402 - as above
 
 CATALOG = load_catalog()

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from advisor.discovery import machine_by_labels, place_of
 from advisor.discovery.cluster import services_of_cluster
 from advisor.discovery.kubernetes_api import Access, KubernetesApi
-from advisor.discovery.values import machine_by_labels, place_of
 from advisor.errors import InputError
 from discovery.api_server import Cluster, api_server
 from discovery.simulated import EKS, GKE, SERVICES, Machine, objects

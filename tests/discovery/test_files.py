@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.catalog import load_catalog
+from advisor.discovery import Answers, Latency, Launch, Machine, Observed, Service
 from advisor.discovery.proposal import known_model, proposal_of, rounded_up
-from advisor.discovery.values import Answers, Latency, Launch, Machine, Observed, Service
 from advisor.discovery.workload_text import Written, file_names, remove_unedited, workload_text, write_workload
 from advisor.workload.document import read_workload
 

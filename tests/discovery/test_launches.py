@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import pytest
 
+from advisor.discovery import Launch
 from advisor.discovery.cluster import ray_launches
 from advisor.discovery.launches import launch_of, launches_of_lines, stored_model
-from advisor.discovery.values import Launch
 
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
 

@@ -10,8 +10,8 @@ import pytest
 
 from advisor.catalog import load_catalog
 from advisor.demand.monitored import Monitored
+from advisor.discovery import Launch, Service
 from advisor.discovery.find import Places, Server, find_services, observed_of, survey, unmatched_services
-from advisor.discovery.values import Launch, Service
 from advisor.samples.query.prometheus import PrometheusEndpoint
 from discovery.simulated import SERVICES, series
 from samples.query.conftest import victoria_metrics_url

@@ -6,8 +6,8 @@ import pytest
 
 from advisor.catalog import load_catalog
 from advisor.demand_sources import measure_demand
+from advisor.discovery import Answers, ByLoad, Latency, Launch, Machine, Observed, Service
 from advisor.discovery.proposal import proposal_of, settled
-from advisor.discovery.values import Answers, ByLoad, Latency, Launch, Machine, Observed, Service
 from advisor.discovery.workload_text import workload_text
 from advisor.models import find_model
 from advisor.performance.model import shipped_model

@@ -8,8 +8,7 @@ import pytest
 from advisor.catalog import load_catalog
 from advisor.codegen import Wanted, generate
 from advisor.demand.values import Unit
-from advisor.levers.changes import changes_of
-from advisor.levers.values import (
+from advisor.levers import (
     Change,
     LeverSettings,
     MeasuredCache,
@@ -18,6 +17,7 @@ from advisor.levers.values import (
     ReasonCode,
     read_measured_cache,
 )
+from advisor.levers.changes import changes_of
 from advisor.performance.model import shipped_model
 from advisor.pipeline import plan_question, question_for
 from advisor.units import BYTES_PER_GIB

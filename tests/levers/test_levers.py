@@ -15,9 +15,9 @@ import pytest
 
 from advisor.catalog.values import Purchase
 from advisor.errors import InputError, NothingFeasible
+from advisor.levers import Change, LeverSettings, MeasuredCache, ReasonCode, read_measured_cache
 from advisor.levers.changes import _names, changes_of
 from advisor.levers.pricing import LeverPlanner, price_levers
-from advisor.levers.values import Change, LeverSettings, MeasuredCache, ReasonCode, read_measured_cache
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_of_requests, plan_question, question_for
 from advisor.plan.request import question_document, requirements_of

@@ -7,10 +7,10 @@ from functools import cache
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Accelerator, Provenance, Quality
 from advisor.models.values import ServingShape
+from advisor.performance import Deployment
 from advisor.performance import deployments as packing
 from advisor.performance.calibration import shipped
 from advisor.performance.setups import Resolved, Setup, resolve
-from advisor.performance.values import Deployment
 
 GIB = 1024**3
 MODELS = (

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from advisor.demand.values import TokenHistogram
+from advisor.performance import AdapterLoad
 from advisor.performance.calibration import features
 from advisor.performance.model import shipped_model
 from advisor.performance.physics import (
@@ -15,7 +16,6 @@ from advisor.performance.physics import (
 )
 from advisor.performance.regimes import Load
 from advisor.performance.steps import step_times
-from advisor.performance.values import AdapterLoad
 from performance.deployment_builders import make_deployment, pack
 from performance.test_physics import IDEAL, replicas, step
 

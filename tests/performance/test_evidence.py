@@ -7,11 +7,11 @@ import pytest
 
 from advisor.calibration.observations import GROUPS, SCENARIO_OF, load_measurements, observe
 from advisor.catalog import load_catalog
+from advisor.performance import Evidence, Scenario, head_draft
 from advisor.performance.calibration import shipped
 from advisor.performance.constants import Quantity
 from advisor.performance.evidence import CLASSES, PredictionEvidence
 from advisor.performance.regimes import WITHIN, Load, MeasuredCoverage
-from advisor.performance.values import Evidence, Scenario, head_draft
 from performance.deployment_builders import make_accelerator, make_deployment
 
 

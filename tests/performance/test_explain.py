@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from advisor.catalog import load_catalog
+from advisor.performance import Scenario
 from advisor.performance.constants import TABLE
 from advisor.performance.model import shipped_model
-from advisor.performance.values import Scenario
 from advisor.questions.predict import answer_rows, explain_row
 
 QUESTION = {

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from advisor.performance import DraftModel
 from advisor.performance.calibration import FEATURES, PARTS, features
 from advisor.performance.deployments import TRAITS, traits_of
 from advisor.performance.regimes import Load
-from advisor.performance.values import DraftModel
 from performance.deployment_builders import catalogued, make_accelerator, make_deployment, pack
 
 

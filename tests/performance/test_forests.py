@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from advisor.catalog import load_catalog
 from advisor.catalog.processors import with_processors
 from advisor.models import find_model
+from advisor.performance import Evidence, Scenario
 from advisor.performance.one_pass.servers import (
     FIL,
     batch_cost,
@@ -21,7 +22,6 @@ from advisor.performance.one_pass.servers import (
     rate_of,
 )
 from advisor.performance.setups import Resolved, Setup, resolve
-from advisor.performance.values import Evidence, Scenario
 
 CATALOG = load_catalog()
 TREES = str(Path(__file__).parents[1] / "models" / "files" / "made" / "xgboost.ubj")

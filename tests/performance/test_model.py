@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from advisor.performance import Scenario
 from advisor.performance.explain import predict
 from advisor.performance.model import shipped_model
 from advisor.performance.regimes import Load
 from advisor.performance.setups import QUANTITIES, SCENARIOS, Questions
-from advisor.performance.values import Scenario
 from performance.deployment_builders import catalogued, make_accelerator, make_deployment, pack
 
 ROOT = Path(__file__).parents[2]

@@ -14,6 +14,7 @@ from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.models.config_fields import ConfigFields
 from advisor.models.files.pipelines import autoencoder, unet
+from advisor.performance import Scenario
 from advisor.performance.one_pass import flop_of_items, flop_of_sample, labels_of
 from advisor.performance.one_pass.servers import (
     NOVELTIES,
@@ -26,7 +27,6 @@ from advisor.performance.one_pass.servers import (
 )
 from advisor.performance.one_pass.serving import Batching, answer_one_pass
 from advisor.performance.setups import SCENARIOS, Answers, Questions, Resolved, Setup, resolve
-from advisor.performance.values import Scenario
 from models.networks.published import DENOISERS
 
 VIT = "google/vit-base-patch16-224"

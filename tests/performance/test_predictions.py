@@ -7,11 +7,11 @@ import pytest
 
 from advisor.catalog import load_catalog
 from advisor.errors import InputError
+from advisor.performance import Scenario
 from advisor.performance.calibration import Spread, shipped
 from advisor.performance.explain import predict
 from advisor.performance.model import PerformanceModel
 from advisor.performance.setups import QUANTITIES, SCENARIOS, Abstention, Questions, Resolved, Setup, resolve
-from advisor.performance.values import Scenario
 
 LLAMA_8B = "meta-llama/Meta-Llama-3.1-8B"
 LLAMA_70B = "meta-llama/Meta-Llama-3.1-70B"

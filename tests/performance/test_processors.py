@@ -11,12 +11,12 @@ from advisor.catalog.processors import read_processor_peaks
 from advisor.data_files import data_dir
 from advisor.models import find_model, serving_shape, weight_bytes
 from advisor.models.weights import loaded_by
+from advisor.performance import Deployment
 from advisor.performance.constants import Weights, least_seconds, speed_of
 from advisor.performance.deployments import pack
 from advisor.performance.model import shipped_model
 from advisor.performance.physics import decode_step_seconds, prefill_seconds
 from advisor.performance.setups import Abstention, Setup, resolve
-from advisor.performance.values import Deployment
 from advisor.questions.predict import answer_rows
 from advisor.tables import read_records
 

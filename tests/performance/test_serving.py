@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.demand.values import TokenHistogram
+from advisor.performance import head_draft
 from advisor.performance.calibration import NODES
 from advisor.performance.physics import decode_step_seconds, marginal_prefill_seconds, prompt_tokens_per_step
 from advisor.performance.queueing import Learned, RequestTimes, length_points, offer, state_at
@@ -18,7 +19,6 @@ from advisor.performance.serving import (
     latency_at_rate,
     most_at_once,
 )
-from advisor.performance.values import head_draft
 from advisor.workload.values import Slo
 from performance.deployment_builders import GIB, make_accelerator, make_deployment, make_shape, pack
 from performance.simulator import Engine, simulate

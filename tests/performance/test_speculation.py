@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.catalog import load_catalog
+from advisor.performance import DraftModel, head_draft, model_draft
 from advisor.performance.physics import tokens_per_step
 from advisor.performance.regimes import Load, closed_loop, static_batch
 from advisor.performance.setups import Setup, resolve
-from advisor.performance.values import DraftModel, head_draft, model_draft
 from performance.deployment_builders import make_deployment, make_shape, pack
 
 EAGLE3_ON_QWEN3 = (

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from advisor.data_files import data_dir
 from advisor.demand.tally import read_summary
 from advisor.demand.values import TokenHistogram
+from advisor.performance import head_draft
 from advisor.performance.model import shipped_model
 from advisor.performance.physics import SECONDS_PER_PIXEL, picture_seconds
 from advisor.performance.queueing import Bursts
 from advisor.performance.serving import capacity_at_slo, latency_at_rate
 from advisor.performance.steps import step_times
-from advisor.performance.values import head_draft
 from advisor.plan.replay.engine import serve
 from advisor.workload.values import Slo
 from performance.deployment_builders import GIB, make_accelerator, make_deployment, make_shape, pack

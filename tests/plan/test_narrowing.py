@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from advisor.performance.values import Interval
+from advisor.performance import Interval
 from advisor.pipeline import plan_for
 from advisor.plan.build import measure_first
 from advisor.plan.values import CurrentCost

@@ -11,14 +11,14 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor.audit import Effort, Finding
 from advisor.audit.run import Inputs as AuditInputs
 from advisor.audit.run import audited
-from advisor.audit.values import Effort, Finding
 from advisor.catalog.values import Purchase
 from advisor.cli.programme import command
 from advisor.errors import InputError
+from advisor.levers import SCHEMA, LeverSettings
 from advisor.levers.pricing import price_levers
-from advisor.levers.values import SCHEMA, LeverSettings
 from advisor.names import normalised
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_of_requests, plan_question, question_for

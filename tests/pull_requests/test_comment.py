@@ -7,8 +7,7 @@ from click.testing import CliRunner
 
 from advisor.cli.comment import command
 from advisor.errors import AdvisorError, InputError
-from advisor.pull_requests.exchange import Client, PullRequest, Refused
-from advisor.pull_requests.hosts import HOSTS
+from advisor.pull_requests import HOSTS, Client, PullRequest, Refused
 from pull_requests.recorded import APIS, PROJECTS, TOKEN, TOKENS, Api, serving
 
 TEXT = "### chat: $1.00 → $2.00 a month\n\n| a | b |\n| --- | --- |\n| 1 | 2 |\n"

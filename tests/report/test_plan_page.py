@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from advisor.catalog.values import Purchase
 from advisor.cli.report import command
 from advisor.errors import InputError
-from advisor.performance.values import Interval
+from advisor.performance import Interval
 from advisor.pipeline import plan_for
 from advisor.plan.document import plan_to_json
 from advisor.plan.values import Rejection

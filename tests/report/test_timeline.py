@@ -8,7 +8,7 @@ import numpy as np
 from advisor.demand.recorded import MOST_HOURS, hourly_use
 from advisor.report.pages import plan_page
 from advisor.report.pages.bars import use_of
-from advisor.samples.query.values import Window
+from advisor.samples.query import Window
 from advisor.samples.store.reading import Store
 from report.pages import read_page, table_rows
 from report.plans import mixed_plan, sampled_plan

@@ -7,7 +7,7 @@ import pytest
 
 from advisor.cli.samples import render_summary
 from advisor.errors import InputError
-from advisor.samples.query.values import Accelerator
+from advisor.samples.query import Accelerator
 from samples.query.in_memory import InMemory
 
 ROW_US = 15_000_000

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from advisor.errors import InputError
 from advisor.report.pages.rendering import Control
-from advisor.serve.values import Form
+from advisor.serve import Form
 from advisor.serve.work import ahead_of, changed_file, changes_of, file_text, steps_of
 from advisor.workload.document import workload_of
 from advisor.yaml_fields import document_of

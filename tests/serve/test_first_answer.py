@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.serve import work
-from advisor.serve.values import Place, Problem, Scope, Source
+from advisor.serve import Place, Problem, Scope, Source, work
 from report.pages import read_page
 from serve.served import SMALL, serving
 

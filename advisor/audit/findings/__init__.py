@@ -15,9 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
+from advisor.audit import RESOURCE, ZERO, ComputeSplit, Endpoint, Finding, Rule, Traffic, money
 from advisor.audit.endpoints import EndpointMachines
 from advisor.audit.ledger import Ledger
-from advisor.audit.values import RESOURCE, ZERO, ComputeSplit, Endpoint, Finding, Rule, Traffic, money
 from advisor.catalog import Catalog
 from advisor.records import dataclass
 from advisor.units import HOURS_PER_MONTH

@@ -6,10 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 from itertools import groupby
 
-from advisor.audit.endpoints import EndpointMachines
-from advisor.audit.findings import Commands, Context, Interval, positive
-from advisor.audit.sql import text
-from advisor.audit.values import (
+from advisor.audit import (
     CROSS_ZONE,
     EXPIRING,
     FAILURES,
@@ -30,6 +27,9 @@ from advisor.audit.values import (
     HostCost,
     Rule,
 )
+from advisor.audit.endpoints import EndpointMachines
+from advisor.audit.findings import Commands, Context, Interval, positive
+from advisor.audit.sql import text
 from advisor.names import first_names
 from advisor.records import dataclass
 from advisor.samples.need.fleet import FEWEST, enough_accelerators

@@ -5,12 +5,7 @@ from decimal import Decimal
 from statistics import fmean
 from typing import NamedTuple
 
-from advisor.audit.findings import Commands, Context, Interval, Place, positive
-from advisor.audit.findings.charges import MeasuredFleet, accelerators_of, fleets_of, is_idle, needed_accelerators
-from advisor.audit.formats import MACHINE_SPEC
-from advisor.audit.ledger import named
-from advisor.audit.sql import text
-from advisor.audit.values import (
+from advisor.audit import (
     BANDWIDTH,
     COMMIT,
     IDLE,
@@ -25,6 +20,11 @@ from advisor.audit.values import (
     Finding,
     HostCost,
 )
+from advisor.audit.findings import Commands, Context, Interval, Place, positive
+from advisor.audit.findings.charges import MeasuredFleet, accelerators_of, fleets_of, is_idle, needed_accelerators
+from advisor.audit.formats import MACHINE_SPEC
+from advisor.audit.ledger import named
+from advisor.audit.sql import text
 from advisor.catalog.values import Offer
 from advisor.names import first_names
 from advisor.samples.need.limits import SM_INEFFECTIVE, Code

@@ -21,8 +21,8 @@ from types import MappingProxyType
 from advisor.calibration.observations import LeftOut, Measurement, Reading
 from advisor.calibration.readers import checks, load_generators
 from advisor.errors import InputError
+from advisor.performance import Scenario
 from advisor.performance.setups import SETUP_COLUMNS, one_line
-from advisor.performance.values import Scenario
 from advisor.reading import read_text
 from advisor.records import asdict, dataclass, picked
 from advisor.tables import numbered_rows

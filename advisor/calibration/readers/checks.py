@@ -10,8 +10,8 @@ from advisor.catalog import load_catalog
 from advisor.errors import InputError
 from advisor.models import Model, find_model
 from advisor.names import normalised
+from advisor.performance import Scenario
 from advisor.performance.setups import REQUIRED_COLUMNS, SCENARIOS, SETUP_COLUMNS, finite_number, one_line, setup_from
-from advisor.performance.values import Scenario
 from advisor.reading import json_of
 from advisor.records import dataclass, replace
 from advisor.units import MICROSECONDS_PER_MS, MS_PER_SECOND, NANOSECONDS_PER_MS, ratio_words

@@ -26,8 +26,8 @@ from advisor.calibration.readers.checks import (
     value_at,
 )
 from advisor.errors import InputError
+from advisor.performance import Scenario
 from advisor.performance.setups import SETUP_COLUMNS, finite_number
-from advisor.performance.values import Scenario
 from advisor.records import dataclass, field
 from advisor.units import MS_PER_SECOND
 

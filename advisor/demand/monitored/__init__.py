@@ -18,6 +18,7 @@ from advisor.records import dataclass, field, first_of, replace
 from advisor.samples.exporters import Exporter, Name, NameTable, near_miss_words, table_with
 from advisor.samples.metrics import exposition_name
 from advisor.samples.need.limits import saturation
+from advisor.samples.query import Window
 from advisor.samples.query.prometheus.api import (
     MOST_POINTS,
     PrometheusApi,
@@ -27,7 +28,6 @@ from advisor.samples.query.prometheus.api import (
     rhythm,
 )
 from advisor.samples.query.prometheus.over_time import Questions
-from advisor.samples.query.values import Window
 from advisor.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 _PARTS = ("finished_reason", "finish_reason", "reason", "status", "code", "err", "method")

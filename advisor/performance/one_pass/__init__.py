@@ -9,10 +9,10 @@ import numpy as np
 from advisor.data_files import data_dir
 from advisor.demand.values import Unit
 from advisor.models import Model
+from advisor.performance import Scenario
 from advisor.performance.deployments import peak_flops, widening
 from advisor.performance.physics import Floats
 from advisor.performance.setups import Resolved
-from advisor.performance.values import Scenario
 from advisor.records import dataclass, replace
 from advisor.tables import read_records
 from advisor.units import BYTES_PER_GB

@@ -40,10 +40,10 @@ from advisor.demand.values import TokenHistogram, Unit
 from advisor.errors import InputError
 from advisor.models import Model
 from advisor.models.model import ONNX_RADIAL_SVM, ONNX_SVM, ONNX_TREES
+from advisor.performance import Evidence, Scenario
 from advisor.performance.one_pass import ARITHMETIC, Labels, labels_of, machine_of
 from advisor.performance.physics import Floats
 from advisor.performance.setups import Resolved
-from advisor.performance.values import Evidence, Scenario
 from advisor.records import dataclass
 from advisor.tables import Record, read_records
 from advisor.units import BYTES_PER_GB

@@ -45,12 +45,12 @@ from advisor.demand.values import TokenHistogram, Unit
 from advisor.errors import InputError
 from advisor.models import Model
 from advisor.models.model import OF_ROWS_IN_ONNX, ONNX_TREES
+from advisor.performance import Deployment, Evidence, Scenario
 from advisor.performance.one_pass import KINDS, flop_of_items, flop_of_sample, samples_of_item, servers
 from advisor.performance.one_pass.servers import walks_trees
 from advisor.performance.physics import FloatLike, Floats
 from advisor.performance.queueing import RANDOM, Z95, Bursts, bursts_of, upper_tail
 from advisor.performance.setups import SCENARIOS, Answers, Indices, Questions, Resolved
-from advisor.performance.values import Deployment, Evidence, Scenario
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
 from advisor.units import MS_PER_SECOND, ROUNDING, milliseconds, rounded_up

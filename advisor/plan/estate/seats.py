@@ -20,10 +20,10 @@ from advisor.candidates import Candidate
 from advisor.catalog import Catalog
 from advisor.cost.standing import Machines
 from advisor.deployable import logs_requests, needs_cluster, speaks_https
+from advisor.performance import Interval
 from advisor.performance.model import PerformanceModel
 from advisor.performance.queueing import bursts_of
 from advisor.performance.stage import rates_within
-from advisor.performance.values import Interval
 from advisor.plan.fleet.chosen import Layout
 from advisor.plan.problem.charges import Place, charges_at, transfer_usd_per_request
 from advisor.plan.sharing import HEADROOM

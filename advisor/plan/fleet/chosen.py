@@ -7,7 +7,7 @@ from enum import StrEnum
 from advisor.cost.response_cache import PlannedCache
 from advisor.cost.standing import StandingCharge, cache_usd_per_month
 from advisor.demand.values import Backtest, Unit
-from advisor.performance.values import Interval
+from advisor.performance import Interval
 from advisor.plan.fleet.costs import BatchPlan, CostLine, FleetCost
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field

@@ -15,10 +15,10 @@ from advisor.cost.services import accelerated_container_price
 from advisor.demand.spread import HIGH, mean_by_hour_of_week
 from advisor.demand.values import BatchRun, Demand, DemandProfile, Floats
 from advisor.deployable import SERVERLESS, SERVICES, TARGET, container_size, files_gib
+from advisor.performance import Interval
 from advisor.performance.evidence import Served
 from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import serve
-from advisor.performance.values import Interval
 from advisor.plan.cold_start import ColdStart, start_of
 from advisor.plan.geography import cache_shortfall
 from advisor.plan.problem.hours import Week

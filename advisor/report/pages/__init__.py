@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import accumulate
 
-from advisor.audit.values import HOST_PARTS, PARTS, SAVING, Audit, Finding, between, in_cents, money, percent
-from advisor.levers.values import LeverReport
+from advisor.audit import HOST_PARTS, PARTS, SAVING, Audit, Finding, between, in_cents, money, percent
+from advisor.levers import LeverReport
 from advisor.plan.document import plan_from_json
 from advisor.plan.estate.document import estate_from_json
 from advisor.plan.estate.values import PLANNED, Estate

@@ -30,9 +30,9 @@ from advisor.samples.need.verdict import (
     need_of,
     words,
 )
+from advisor.samples.query import Accelerator, Summary, Window
 from advisor.samples.query.counts import Counted, Timeline, timeline
 from advisor.samples.query.embedded import NEED_COLUMNS, Survey, survey
-from advisor.samples.query.values import Accelerator, Summary, Window
 from advisor.samples.store.reading import HostReader, Progress, Store
 from advisor.units import ROUNDING
 

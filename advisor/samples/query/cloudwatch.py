@@ -19,7 +19,7 @@ import numpy.typing as npt
 from advisor.errors import InputError
 from advisor.records import dataclass
 from advisor.samples.exporters import Name, shipped
-from advisor.samples.query.values import Accelerator, Summary, Window
+from advisor.samples.query import Accelerator, Summary, Window
 from advisor.units import SECONDS_PER_DAY
 
 _STALE = {
@@ -258,7 +258,7 @@ class AcceleratorSeries:
 
 
 class CloudWatchBackend:
-    """Asks CloudWatch of one region; see :class:`~advisor.samples.query.values.QueryBackend`."""
+    """Asks CloudWatch of one region; see :class:`~advisor.samples.query.QueryBackend`."""
 
     def __init__(self, api: CloudWatchApi) -> None:
         """Nothing is asked yet."""

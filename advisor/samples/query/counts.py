@@ -18,7 +18,7 @@ from advisor.records import dataclass
 from advisor.samples.growth import Booleans, Floats, Integers, step
 from advisor.samples.metrics import ACCELERATOR_METRICS, Kind
 from advisor.samples.places import ROW_US
-from advisor.samples.query.values import Accelerator
+from advisor.samples.query import Accelerator
 from advisor.samples.store.hosts import MISSED, PRESENT, TARGET, values_of
 from advisor.samples.store.row_tables import target_codes
 

@@ -17,8 +17,8 @@ from advisor.records import dataclass
 from advisor.samples.growth import Booleans, Floats, Integers
 from advisor.samples.metrics import ACCELERATOR_METRICS, ENGINE_METRICS, METRICS, ROW_SECONDS, Kind, Scope
 from advisor.samples.places import ROW_US
+from advisor.samples.query import Accelerator, QueryBackend, Summary, Window
 from advisor.samples.query.counts import Counted, Counts, Grid, Timeline, timeline
-from advisor.samples.query.values import Accelerator, QueryBackend, Summary, Window
 from advisor.samples.store.bucket import SCHEMES, is_store
 from advisor.samples.store.reading import HostReader, Store
 
@@ -159,7 +159,7 @@ _ENGINE_GAUGES = tuple(metric.name for metric in ENGINE_METRICS if metric.kind i
 
 
 class EmbeddedBackend:
-    """Answers from the files of agents; implements :class:`advisor.samples.query.values.QueryBackend`."""
+    """Answers from the files of agents; implements :class:`advisor.samples.query.QueryBackend`."""
 
     def __init__(self, places: Sequence[str]) -> None:
         """Look at the names of the files; none is opened yet. *places*: directories or addresses in object storage.

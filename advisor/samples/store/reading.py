@@ -20,7 +20,7 @@ from advisor.records import dataclass, field
 from advisor.samples.agent.spool import read_segment
 from advisor.samples.metrics import Record, Scope
 from advisor.samples.places import ROW_US, US_PER_DAY, day_of, start_us
-from advisor.samples.query.values import Window
+from advisor.samples.query import Window
 from advisor.samples.store import hosts, row_tables
 from advisor.samples.store.bucket import StoredFile, at_hand, folders_of
 from advisor.samples.store.hosts import DayFiles, HostFiles, is_meant, is_whole, read_inventory

@@ -8,11 +8,11 @@ import numpy as np
 
 from advisor.calibration.fits import HeldOut, Misses, folds_of, log_misses, spreads_of, weighted_quantile
 from advisor.calibration.observations import QUANTITIES, SCENARIO_OF, Indices, Observations
+from advisor.performance import Scenario
 from advisor.performance.calibration import Group
 from advisor.performance.constants import Quantity
 from advisor.performance.evidence import CLASSES
 from advisor.performance.physics import Floats
-from advisor.performance.values import Scenario
 
 SWEEPS = "aiconfigurator"
 """Source of the sweeps over users of one vendor; they are most rows of the closed loop and hardly any of its cells."""

@@ -7,7 +7,7 @@ import pytest
 
 from advisor.calibration.readers.load_generators import read_aiperf_table
 from advisor.errors import InputError
-from advisor.performance.values import Scenario
+from advisor.performance import Scenario
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 

@@ -4,7 +4,7 @@ import pytest
 
 from advisor.calibration.readers import read_measurements
 from advisor.errors import InputError
-from advisor.performance.values import Scenario
+from advisor.performance import Scenario
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 HERE = {"accelerator": "H100-SXM", "model": MODEL}

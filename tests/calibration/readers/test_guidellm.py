@@ -1,6 +1,6 @@
 """Reports of GuideLLM."""
 
-from advisor.performance.values import Scenario
+from advisor.performance import Scenario
 
 
 def test_every_benchmark_of_the_older_layout_is_a_measurement(sample):

@@ -3,7 +3,7 @@
 import pytest
 
 from advisor.errors import InputError
-from advisor.performance.values import Scenario
+from advisor.performance import Scenario
 
 HEADER = "model,accelerator,input_tokens,output_tokens,concurrency"
 ROW = "meta-llama/Llama-3.1-8B-Instruct,H100-SXM,1024,256,16"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from advisor.calibration.observations import Measurement
 from advisor.calibration.readers import read_measurements, write_own_csv
 from advisor.errors import InputError
+from advisor.performance import Scenario
 from advisor.performance.setups import Setup
-from advisor.performance.values import Scenario
 
 SAMPLES = Path(__file__).parent / "samples"
 TOLD = {"accelerator": "H100-SXM", "model": "meta-llama/Llama-3.1-8B-Instruct", "concurrency": "8"}

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from advisor.performance.values import Scenario
+from advisor.performance import Scenario
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 

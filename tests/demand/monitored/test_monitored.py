@@ -10,8 +10,8 @@ from advisor.demand.busy import BusySecond, demand_from_busy
 from advisor.demand.monitored import Monitored, busy_over_time, engine_demand
 from advisor.demand.services import Wanted
 from advisor.errors import InputError
+from advisor.samples.query import Window
 from advisor.samples.query.prometheus import PrometheusEndpoint
-from advisor.samples.query.values import Window
 from demand.monitored.serving import counter, vllm_series
 from samples.query.fleets import END_US, dcgm_labels, points
 from samples.query.remote_writing import write

@@ -13,9 +13,9 @@ from advisor.cli.fit import command as fit
 from advisor.cli.predict import command as predict_command
 from advisor.errors import InputError
 from advisor.models import find_model
+from advisor.performance import Scenario
 from advisor.performance.explain import predict
 from advisor.performance.setups import SCENARIOS, Questions, Setup, resolve
-from advisor.performance.values import Scenario
 from advisor.questions.predict import understood
 
 MADE = Path(__file__).parent / "made"

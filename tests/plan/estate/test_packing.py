@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.performance.values import Interval
+from advisor.performance import Interval
 from advisor.plan.estate.packing import SharedMachine, SharedPacking, SlotTenant, share_machines
 from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.slots import Seating, Slot, copies_of

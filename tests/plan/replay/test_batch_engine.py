@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from advisor.catalog.one_pass_engines import ALIKE, COMPILED, LONGEST, POWERS
 from advisor.demand.values import Unit
 from advisor.models import find_model
+from advisor.performance import Evidence
 from advisor.performance.one_pass.serving import Batching, BatchTimes, Replica, rate_within
-from advisor.performance.values import Evidence
 from advisor.plan.replay.engine import alone_ends, batch_ends
 from performance.batch_simulator import simulate
 

@@ -11,10 +11,10 @@ from advisor.demand.spread import MONDAY_SECONDS
 from advisor.demand.trace_columns import Requests
 from advisor.demand.values import Unit
 from advisor.models import find_model
+from advisor.performance import Evidence
 from advisor.performance.one_pass import flop_of_items
 from advisor.performance.one_pass.serving import Batching, BatchTimes, Replica, late_share
 from advisor.performance.queueing import Bursts
-from advisor.performance.values import Evidence
 from advisor.plan.replay.engine import serve_idle
 from advisor.plan.replay.fleet import SplitCalls, replay, simulate
 from advisor.plan.replay.values import Cutoff, ReplayGroup

@@ -9,8 +9,8 @@ from advisor.demand.monitored import Monitored, engine_demand
 from advisor.demand.services import Wanted
 from advisor.errors import InputError
 from advisor.samples.exporters import FILE_VARIABLE, shipped, table_with
+from advisor.samples.query import Accelerator, Window
 from advisor.samples.query.prometheus import PrometheusBackend, PrometheusEndpoint
-from advisor.samples.query.values import Accelerator, Window
 from advisor.samples.sources.engines import EngineSource
 from samples.query.conftest import prometheus_url, server_url, victoria_metrics_url
 from samples.query.fleets import END_US, MIB, points, times

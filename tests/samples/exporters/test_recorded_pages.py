@@ -10,8 +10,8 @@ from advisor.demand.monitored import Monitored, busy_over_time, engine_demand
 from advisor.demand.services import Wanted
 from advisor.errors import InputError
 from advisor.samples.exporters import near_misses, shipped
+from advisor.samples.query import Accelerator, Window
 from advisor.samples.query.prometheus import PrometheusBackend, PrometheusEndpoint
-from advisor.samples.query.values import Accelerator, Window
 from advisor.samples.sources.engines import PageReader
 from samples.exporters.recorded import ACCELERATORS, ENGINES, samples
 from samples.query.conftest import prometheus_url, server_url, victoria_metrics_url

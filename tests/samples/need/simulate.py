@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
+from advisor.samples.query import Accelerator
 from advisor.samples.query.counts import Counted, Counts, Grid, timeline
-from advisor.samples.query.values import Accelerator
 from advisor.samples.store.hosts import count_rows
 from advisor.samples.store.row_tables import ACCELERATOR_COLUMNS
 

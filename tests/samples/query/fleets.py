@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from advisor.samples.query.values import Accelerator, Window
+from advisor.samples.query import Accelerator, Window
 from samples.query.reference import Rows
 
 MIB = 1024.0**2

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from advisor.samples.query.values import Accelerator, Summary, Window
+from advisor.samples.query import Accelerator, Summary, Window
 
 
 class InMemory:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from advisor.samples.query.values import Accelerator, Summary, Window
+from advisor.samples.query import Accelerator, Summary, Window
 
 
 @dataclass(frozen=True)

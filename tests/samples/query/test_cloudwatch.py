@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from advisor.errors import InputError
-from advisor.samples.query.values import Accelerator, Window
+from advisor.samples.query import Accelerator, Window
 from samples.query.fleets import MIB, wave
 from samples.query.reference import Rows, assert_same, reference
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from advisor.samples.query import Window
 from advisor.samples.query.embedded import EmbeddedBackend
-from advisor.samples.query.values import Window
 from advisor.samples.store.compact import compact
 from samples.records import DAY, gap, row, spool, us
 from samples.stores import read_back

@@ -5,8 +5,8 @@ import pytest
 from advisor.samples.metrics import METRICS, Kind, exposition_name
 from advisor.samples.need.fleet import METRICS_NEEDED, assess_summaries
 from advisor.samples.need.verdict import Code, Fixed
+from advisor.samples.query import Window
 from advisor.samples.query.prometheus import PrometheusBackend, PrometheusEndpoint
-from advisor.samples.query.values import Window
 from samples.need import simulate
 from samples.need.simulate import GIB, drawn, run, serving
 from samples.query.fleets import END_US

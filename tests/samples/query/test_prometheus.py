@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.errors import InputError
+from advisor.samples.query import Accelerator, Window
 from advisor.samples.query.prometheus import PrometheusBackend, PrometheusEndpoint
-from advisor.samples.query.values import Accelerator, Window
 from samples.query.fleets import (
     END_US,
     MIB,

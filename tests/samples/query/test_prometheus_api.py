@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from advisor.errors import InputError
+from advisor.samples.query import Window
 from advisor.samples.query.prometheus import PrometheusBackend, PrometheusEndpoint
 from advisor.samples.query.prometheus.api import PrometheusApi, TooMuchError, quoted, shown_url
-from advisor.samples.query.values import Window
 from samples.query.stub import as_json, stub, success
 
 WINDOW = Window(1_764_000_000_000_000, 1_764_007_200_000_000)

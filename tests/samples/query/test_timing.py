@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor.samples.query import Window
 from advisor.samples.query.prometheus.api import Series, rhythm
-from advisor.samples.query.values import Window
 
 END_US = 1_764_000_000_000_000
 

@@ -22,8 +22,8 @@ from advisor.samples.agent.status import status_path
 from advisor.samples.metrics import Scope
 from advisor.samples.need.fleet import Fleet
 from advisor.samples.places import day_folder, spool_folder
+from advisor.samples.query import Window
 from advisor.samples.query.embedded import EmbeddedBackend
-from advisor.samples.query.values import Window
 from advisor.samples.store.compact import compact
 from advisor.samples.store.reading import Store
 from advisor.samples.store.row_tables import LABELS_KEY, read_named

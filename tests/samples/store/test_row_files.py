@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from advisor.errors import InputError
 from advisor.samples.agent.spool import segments
 from advisor.samples.metrics import ACCELERATOR_METRICS, Scope
+from advisor.samples.query import Accelerator, Window
 from advisor.samples.query.embedded import EmbeddedBackend
-from advisor.samples.query.values import Accelerator, Window
 from advisor.samples.store.compact import compact
 from advisor.samples.store.hosts import times_of
 from advisor.samples.store.row_tables import ACCELERATOR_COLUMNS, columns_of, encode_table, tables_of

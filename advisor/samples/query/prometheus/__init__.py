@@ -13,6 +13,7 @@ from advisor.errors import InputError
 from advisor.records import replace
 from advisor.samples.exporters import Exporter, Name, NameTable, near_miss_words, table_with
 from advisor.samples.metrics import GAUGES
+from advisor.samples.query import Accelerator, Summary, Window
 from advisor.samples.query.prometheus.api import (
     LOOK_BACK_US,
     PrometheusApi,
@@ -37,7 +38,6 @@ from advisor.samples.query.prometheus.over_time import (
     read_statistics,
     series_of,
 )
-from advisor.samples.query.values import Accelerator, Summary, Window
 
 _BUSY_AT_LEAST = 0.05
 """A reading above this cannot go with profiling counters at 0."""
@@ -231,7 +231,7 @@ _DAY_US = 86_400_000_000
 
 
 class PrometheusBackend:
-    """Asks a Prometheus-compatible server; see :class:`~advisor.samples.query.values.QueryBackend`."""
+    """Asks a Prometheus-compatible server; see :class:`~advisor.samples.query.QueryBackend`."""
 
     def __init__(
         self,

@@ -23,8 +23,8 @@ from urllib.parse import SplitResult, quote, urlencode, urlsplit, urlunsplit
 from advisor.errors import InputError
 from advisor.http_pools import cut_after
 from advisor.records import dataclass, field
+from advisor.samples.query import Window
 from advisor.samples.query.cloudwatch import RENEW, aws_session
-from advisor.samples.query.values import Window
 
 PERMISSIONS = "aps:QueryMetrics, aps:GetLabels, aps:GetSeries and aps:GetMetricMetadata"
 _SERVICE = "aps"

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from advisor.records import dataclass, field, first_of, replace
 from advisor.samples.exporters import Exporter, Name, NameTable, table_with
+from advisor.samples.query import Accelerator, Window
 from advisor.samples.query.prometheus.api import PrometheusApi, Rhythm, Series, TooMuchError, quoted, rhythm
-from advisor.samples.query.values import Accelerator, Window
 
 Identity = tuple[object, ...]
 """What makes series those of one accelerator: its UUID, wherever it is plugged in; else its place."""
