@@ -189,7 +189,7 @@ def _read_trace(path: Path, workload: Workload, model: Model, progress: CountPro
 def _pictures_of(path: Path, demand: Demand) -> Pictures:
     """Pictures that a request of a trace asks for: of the mean width, and as many pixels as they have in the mean."""
     from advisor.demand.trace import mean_size
-    from advisor.demand.trace_columns import OF_PIXELS, OF_WIDTHS
+    from advisor.demand.values import OF_PIXELS, OF_WIDTHS
 
     width = mean_size(path, OF_WIDTHS)
     return Pictures(demand.output_tokens.mean, round(width), round(mean_size(path, OF_PIXELS) / width))

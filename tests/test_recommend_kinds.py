@@ -21,8 +21,7 @@ from advisor.checks import Policy as CheckPolicy
 from advisor.checks.values import Level
 from advisor.codegen import Language, Wanted, generate
 from advisor.demand.trace import read_requests
-from advisor.demand.trace_columns import Requests
-from advisor.demand.values import TokenHistogram, Unit
+from advisor.demand.values import Requests, TokenHistogram, Unit
 from advisor.errors import InputError
 from advisor.models import find_model, weight_bytes
 from advisor.models.model import Checkpoint

@@ -22,11 +22,9 @@ from advisor.catalog import (
     refreshed_dir,
     user_catalog,
 )
-from advisor.catalog.imports import PROVIDERS, SKYPILOT_PROVIDERS
+from advisor.catalog.imports import PROVIDERS, SKYPILOT_PROVIDERS, Listing, mapped
 from advisor.catalog.imports.reading import read_files, read_published, read_tables
-from advisor.catalog.imports.rows import Listing, mapped
-from advisor.catalog.layers.importing import import_listing
-from advisor.catalog.layers.layered import offers_of_snapshot
+from advisor.catalog.layers.layered import import_listing, offers_of_snapshot
 from advisor.catalog.layers.publication import Publication, publish, read_publication, tables_to_publish
 from advisor.catalog.layers.publication import place_of as publication_place
 from advisor.catalog.layers.snapshot import Change, Damaged, changes, current, forget, previous, providers

@@ -21,11 +21,21 @@ from advisor.cli.output import (
 )
 from advisor.demand.cache_log import BLOCK_TOKENS, MOST_BLOCK_TOKENS, read_log
 from advisor.demand.cache_replay import SCHEMA, CacheCurve, CacheReplay, Vectors, replay_caches
-from advisor.demand.clocks import LocalClock, zone_of
 from advisor.demand.forecast import DAYS, forecast
+from advisor.demand.spread import LocalClock, zone_of
 from advisor.demand.tally import read_summary, summary_json
-from advisor.demand.trace_columns import KIND_COLUMNS, OF_TIMES, OF_TOKENS, SizeColumns, is_of_times_alone, told_unit
-from advisor.demand.values import Backtest, Demand, Forecast, Unit
+from advisor.demand.values import (
+    KIND_COLUMNS,
+    OF_TIMES,
+    OF_TOKENS,
+    Backtest,
+    Demand,
+    Forecast,
+    SizeColumns,
+    Unit,
+    is_of_times_alone,
+    told_unit,
+)
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.names import printable

@@ -22,7 +22,7 @@ from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
-    from advisor.demand.clocks import LocalClock
+    from advisor.demand.spread import LocalClock
 from collections.abc import Callable
 
 from advisor.demand.capped import capped_note, capped_remedy, with_capped

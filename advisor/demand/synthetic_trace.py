@@ -14,8 +14,7 @@ import numpy.typing as npt
 
 from advisor.demand.spread import MONDAY_SECONDS, hours_of_week, on_the_calendar
 from advisor.demand.tally import PER_SECOND, bin_edges, poisson, token_bin, uniforms
-from advisor.demand.trace_columns import Requests
-from advisor.demand.values import Demand, DemandProfile, Dispersion, Floats
+from advisor.demand.values import Demand, DemandProfile, Dispersion, Floats, Requests
 from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_WEEK, MINUTES_PER_HOUR, ROUNDING, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 

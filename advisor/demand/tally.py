@@ -20,8 +20,9 @@ import numpy.typing as npt
 
 from advisor.demand.capped import most_per_minute
 from advisor.demand.spread import LAST_SECONDS, MONDAY_SECONDS, UNDATED, is_dated, iso_minute, on_the_calendar
-from advisor.demand.trace_columns import LARGEST_SIZE, MAX_TOKENS
 from advisor.demand.values import (
+    LARGEST_SIZE,
+    MAX_TOKENS,
     ArrivalRate,
     Demand,
     DemandProfile,

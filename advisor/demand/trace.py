@@ -19,17 +19,17 @@ import pyarrow.csv as pa_csv
 
 from advisor.demand.spread import UNDATED, changed_unit, is_dated, on_the_calendar, ticks_per_second
 from advisor.demand.tally import Integers, RequestTally
-from advisor.demand.trace_columns import (
+from advisor.demand.values import (
     LARGEST_SIZE,
     MAX_TOKENS,
     NUMBERS_OF_REQUESTS,
     OF_TOKENS,
     TIME,
     Column,
+    Demand,
     Requests,
     SizeColumns,
 )
-from advisor.demand.values import Demand
 from advisor.errors import InputError
 from advisor.names import printable
 from advisor.reading import RESULT_FILE

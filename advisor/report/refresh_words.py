@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from advisor.catalog.imports.rows import Reason, by_reason
+from advisor.catalog.imports import Reason, by_reason
 from advisor.catalog.layers.audit import AGES_DAYS, CLOUDS, CatalogAudit, Contradiction, Disagreement, ProviderAudit
-from advisor.catalog.layers.importing import Beside, Imported
+from advisor.catalog.layers.layered import Beside, Imported
 from advisor.catalog.layers.publication import Publication
 from advisor.catalog.layers.refreshing import Refreshed
 from advisor.catalog.layers.snapshot import Change, Kind, ReleaseChange

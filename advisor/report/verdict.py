@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from advisor.catalog.precisions import BENCHMARKS, LIKELIHOOD
-from advisor.cost.commitments import ENDING
+from advisor.cost import ENDING
 from advisor.cost.services import CONNECTIONS_PER_LCU
 from advisor.demand.capped import capped_note, capped_remedy, capped_words
 from advisor.demand.values import DemandInterval

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 
 from advisor.demand.lengths import LONGEST_SHARE, LengthSpread, batch_demand, declared_demand
-from advisor.demand.trace_columns import LONGEST_RECORDING_SECONDS
 from advisor.demand.values import (
+    LONGEST_RECORDING_SECONDS,
     ArrivalRate,
     BatchBeside,
     BatchRun,

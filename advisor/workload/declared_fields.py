@@ -63,7 +63,7 @@ def read_zone(field: Field | None) -> dt.tzinfo:
     """Time zone of times that name none; UTC where none is stated."""
     if field is None:
         return dt.UTC
-    from advisor.demand.clocks import zone_of  # noqa: PLC0415 - few workloads name a zone
+    from advisor.demand.spread import zone_of  # noqa: PLC0415 - few workloads name a zone
 
     zone = zone_of(field.text())
     if zone is None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from advisor.catalog import Catalog
-from advisor.demand.trace_columns import (
+from advisor.demand.values import (
     LARGEST_SIZE,
     OF_DOCUMENTS,
     OF_IMAGES,
@@ -15,8 +15,8 @@ from advisor.demand.trace_columns import (
     ONE,
     ROWS,
     SizeColumns,
+    Unit,
 )
-from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models.model import OF_ROWS_IN_ONNX, Model, TextAnswer
 from advisor.models.values import answer_servers, planned_types

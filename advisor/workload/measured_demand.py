@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from advisor.demand.trace_columns import LONGEST_RECORDING_SECONDS
+from advisor.demand.values import LONGEST_RECORDING_SECONDS
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field
 from advisor.yaml_fields import Field

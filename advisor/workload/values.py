@@ -14,7 +14,7 @@ from advisor.records import dataclass, field, replace
 from advisor.workload.measured_demand import CloudWatchDemand, OnePassSize, PrometheusDemand, SampleDemand, TraceDemand
 
 if TYPE_CHECKING:
-    from advisor.demand.clocks import LocalClock
+    from advisor.demand.spread import LocalClock
 
 PRECISIONS = ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "nvfp4", "mxfp4")
 """Every precision that weights can be served in."""
@@ -421,7 +421,7 @@ class Workload:
         """Local clock that requests follow; None: UTC."""
         if not self.timezone:
             return None
-        from advisor.demand.clocks import LocalClock  # noqa: PLC0415 - few workloads name a zone
+        from advisor.demand.spread import LocalClock  # noqa: PLC0415 - few workloads name a zone
 
         return LocalClock(self.timezone, self.as_of)
 

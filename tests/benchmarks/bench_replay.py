@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from advisor.data_files import data_dir
 from advisor.demand.spread import MONDAY_SECONDS
 from advisor.demand.tally import read_summary
-from advisor.demand.trace_columns import Requests
+from advisor.demand.values import Requests
 from advisor.performance.model import shipped_model
 from advisor.performance.serving import capacity_at_slo
 from advisor.performance.steps import step_times

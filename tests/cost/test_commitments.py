@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.cost.commitments import ENDING, break_even, owned_commitments
+from advisor.cost import ENDING, break_even, owned_commitments
 from advisor.errors import InputError
 from advisor.workload.values import OwnedCommitment
 from builders import catalog_of, offer, workload

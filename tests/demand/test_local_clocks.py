@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.demand.clocks import LocalClock
 from advisor.demand.forecast import forecast
+from advisor.demand.spread import LocalClock
 from advisor.demand.values import DemandProfile
 from advisor.errors import InputError
 

@@ -36,7 +36,7 @@ RESULTS = TESTS.parent / "build" / "mutants.jsonl"
 REACHED = RESULTS.with_name("mutants-reached.jsonl")
 LONG_TESTS = TESTS / "long_tests.csv"
 MODULES = (
-    "advisor.units", "advisor.cost.commitments", "advisor.cost.services", "advisor.performance.transfer",
+    "advisor.units", "advisor.cost", "advisor.cost.services", "advisor.performance.transfer",
     "advisor.models.memory", "advisor.models.layer_kinds", "advisor.models.weights", "advisor.models.layers",
     "advisor.plan.problem.formulas",
     "advisor.plan.problem.charges", "advisor.plan.problem.constraints", "advisor.plan.problem.hours", "advisor.plan.fleet.describe",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from advisor.catalog.values import Purchase
-from advisor.cost.commitments import last_day
+from advisor.cost import last_day
 from advisor.errors import InputError
 from advisor.workload.document import read_workload
 from advisor.workload.measured_demand import SampleDemand, TraceDemand

@@ -31,8 +31,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from advisor.catalog.catalog import Catalog
-from advisor.catalog.imports import PROVIDERS, SKYPILOT_PROVIDERS
-from advisor.catalog.imports.rows import Item, LeftOut, Listing, Reason
+from advisor.catalog.imports import PROVIDERS, SKYPILOT_PROVIDERS, Item, LeftOut, Listing, Reason
 from advisor.catalog.refresh.http import brief_client
 from advisor.catalog.refresh.values import Denied
 from advisor.catalog.values import InstanceType

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from advisor.catalog import Catalog
 from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.values import Offer, Purchase
-from advisor.cost.commitments import break_even
+from advisor.cost import break_even
 from advisor.demand.lengths import together
 from advisor.models.model import ALL, Adapters, NamedAdapter
 from advisor.plan.estate.divide import Contention

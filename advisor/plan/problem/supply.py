@@ -10,7 +10,7 @@ from advisor.catalog import Catalog
 from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.price_trust import first_day, is_listed, trust
 from advisor.catalog.values import InstanceType, Offer, Price, Provenance, Purchase, Quality
-from advisor.cost.commitments import break_even
+from advisor.cost import break_even
 from advisor.demand.values import TokenHistogram
 from advisor.errors import InputError
 from advisor.performance.evidence import Served

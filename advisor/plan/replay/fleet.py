@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.trace_columns import Requests
+from advisor.demand.values import Requests
 from advisor.performance.one_pass.serving import BatchTimes
 from advisor.performance.steps import StepTimes
 from advisor.plan.replay.engine import ServeInParts, Times, serve_idle, serve_in_parts

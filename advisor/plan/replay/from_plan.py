@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from advisor.candidates import Candidate, judge_hardware
 from advisor.catalog import Catalog
-from advisor.demand.trace_columns import SizeColumns
+from advisor.demand.values import SizeColumns
 from advisor.errors import InputError
 from advisor.performance.groups import with_measured_engines
 from advisor.performance.model import PerformanceModel

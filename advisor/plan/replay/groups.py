@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from advisor.candidates import Candidate
 from advisor.demand.synthetic_trace import SyntheticTrace
-from advisor.demand.trace_columns import Requests
+from advisor.demand.values import Requests
 from advisor.plan.fleet.chosen import Confirmation, LatencyDistribution
 from advisor.plan.problem.formulas import busiest_class
 from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible

@@ -13,8 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.trace_columns import Requests
-from advisor.demand.values import Unit
+from advisor.demand.values import Requests, Unit
 from advisor.percentiles import percentiles
 from advisor.plan.fleet.chosen import QUANTILES, LatencyDistribution
 from advisor.plan.replay.sessions import Session, Window, billed_hours

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.spread import hours_of_week
-from advisor.demand.trace_columns import Requests
+from advisor.demand.values import Requests
 from advisor.plan.replay.values import Billing, ReplayGroup, Route
 from advisor.records import dataclass
 from advisor.units import SECONDS_PER_HOUR, SECONDS_PER_MINUTE, whole_minutes

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from advisor.demand.synthetic_trace import SETTLING_RATIO, STEADY_MINUTES
-from advisor.demand.trace_columns import Requests
+from advisor.demand.values import Requests
 from advisor.plan.replay.engine import Times
 from advisor.plan.replay.fleet import full_replica
 from advisor.plan.replay.groups import part_of

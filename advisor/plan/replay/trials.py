@@ -24,7 +24,7 @@ from advisor.demand.synthetic_trace import (
     stressed,
     sustained_ratio,
 )
-from advisor.demand.trace_columns import Requests
+from advisor.demand.values import Requests
 from advisor.performance.stage import times_of
 from advisor.plan.fleet.chosen import LARGEST_RATIO, HoldsUpTo, LatencyDistribution
 from advisor.plan.problem.formulas import hardest_losses, losses_in_quieter_hours

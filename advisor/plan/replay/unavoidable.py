@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.synthetic_trace import SyntheticTrace
-from advisor.demand.trace_columns import Requests
+from advisor.demand.values import Requests
 from advisor.plan.replay.engine import serve_idle
 from advisor.plan.replay.fleet import any_split, simulate
 from advisor.plan.replay.groups import Key, shares_sent

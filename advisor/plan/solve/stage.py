@@ -11,7 +11,7 @@ import numpy as np
 from advisor.candidates import Candidate
 from advisor.catalog import Catalog
 from advisor.catalog.values import Offer, Purchase
-from advisor.cost.commitments import owned_commitments
+from advisor.cost import owned_commitments
 from advisor.cost.services import counted_gib
 from advisor.cost.standing import Machines, RegionCharges
 from advisor.demand.synthetic_trace import MOST_REQUESTS

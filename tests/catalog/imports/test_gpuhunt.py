@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from advisor.catalog import load_catalog
-from advisor.catalog.layers.importing import better, with_imported
+from advisor.catalog.layers.layered import better, with_imported
 from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
 from advisor.cli.catalog import command
 from advisor.errors import AdvisorError

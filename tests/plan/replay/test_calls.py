@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.demand.spread import MONDAY_SECONDS
-from advisor.demand.trace_columns import Requests
-from advisor.demand.values import Unit
+from advisor.demand.values import Requests, Unit
 from advisor.models import find_model
 from advisor.performance import Evidence
 from advisor.performance.one_pass import flop_of_items

@@ -9,8 +9,7 @@ import pytest
 
 from advisor.catalog.values import Purchase
 from advisor.demand.spread import MONDAY_SECONDS
-from advisor.demand.trace_columns import Requests
-from advisor.demand.values import Dispersion
+from advisor.demand.values import Dispersion, Requests
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.limits import Constraint
 from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.demand.spread import MONDAY_SECONDS
-from advisor.demand.trace_columns import Requests
+from advisor.demand.values import Requests
 from advisor.plan.replay.fleet import simulate
 from advisor.plan.replay.result import EarlyEnd, within
 from advisor.plan.replay.sessions import Session

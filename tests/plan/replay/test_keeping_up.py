@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from advisor.demand.trace_columns import Requests
+from advisor.demand.values import Requests
 from advisor.plan.replay.fleet import replay, simulate
 from advisor.plan.replay.values import Cutoff, ReplayGroup
 from advisor.workload.values import Slo

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.demand.trace_columns import Requests
-from advisor.demand.values import Unit
+from advisor.demand.values import Requests, Unit
 from advisor.plan.fleet.chosen import QUANTILES
 from advisor.plan.replay.result import distributions, latencies_s, p95_ms, real_time_factor_p95
 from advisor.plan.replay.values import Outcome

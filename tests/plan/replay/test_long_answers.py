@@ -12,8 +12,7 @@ from advisor.catalog.values import Purchase
 from advisor.checks.replanned import _latency
 from advisor.checks.run import Now
 from advisor.demand.synthetic_trace import SETTLING_RATIO, STEADY_MINUTES, rehearse, steady, sustained_ratio
-from advisor.demand.trace_columns import Requests
-from advisor.demand.values import DemandProfile
+from advisor.demand.values import DemandProfile, Requests
 from advisor.estate import within_slo_ratios
 from advisor.performance.model import shipped_model
 from advisor.plan.estate.seats import Seat, Way
