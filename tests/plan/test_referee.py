@@ -344,6 +344,24 @@ limits: {min_replicas: 2, zones: 2, on_demand_base_ratio: 0.5, simplicity: 0}
     assert fleet.cost.total_usd_per_month <= recommend(path).fleet.cost.total_usd_per_month + 0.01
 
 
+def test_fewer_precisions_alone_make_no_fleet_without_the_charges_of_its_region(tmp_path):
+    """In one precision slices were cheapest, whose cluster was charged in no total: half of what it costs, and wrong."""
+    path = tmp_path / "workload.yaml"
+    path.write_text("""
+name: nightly
+model: Qwen/Qwen3-8B
+precisions: [bf16, fp8]
+demand: {batch: {items: 250000, every: week, deadline: 3d, input_tokens: 900, output_tokens: 120}}
+providers: [aws, gcp, azure]
+regions: [us-east-1, us-central1, eastus]
+""")
+    fleet = recommend(path).fleet
+    path.write_text(path.read_text().replace("[bf16, fp8]", "[fp8]"))
+
+    assert fleet.standing
+    assert fleet.cost.total_usd_per_month <= recommend(path).fleet.cost.total_usd_per_month + 0.01
+
+
 LONGER_PROMPTS = """
 name: documents
 model: Qwen/Qwen2.5-14B-Instruct

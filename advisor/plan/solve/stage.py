@@ -352,7 +352,9 @@ def in_precisions(formulation: Formulation, solution: FleetSolution, precisions:
     made = pools_of(supply)
     pools = tuple(_by_the_clock(supply, made.pools, formulation.problem, formulation.week))
     pool_set = replace(formulation.pool_set, sources={**formulation.pool_set.sources, **made.sources})
-    return replace(formulation, problem=replace(formulation.problem, pools=pools), pool_set=pool_set)
+    # Another precision may need a cluster, which a region charges otherwise than hosts.
+    charges = _charges(pools, supply.requirements, supply.catalog, formulation.week)
+    return replace(formulation, problem=replace(formulation.problem, pools=pools, charges=charges), pool_set=pool_set)
 
 
 def _is_one_of(
