@@ -105,6 +105,12 @@ def test_declared_demand_comes_at_random_at_its_peak():
     assert "stated peak" in found.words
 
 
+@pytest.mark.parametrize("rate", [0.1, 0.5, 2.0, 10.0])
+def test_a_declared_demand_is_rehearsed_long_enough_to_tell_a_hundredth_from_more(rate):
+    """At a low rate too: of 800 requests the share that is late anyway was from 0.6 % to more than 1 % by chance."""
+    assert rehearse(declared_demand(rate, rate, 500, 100)).requests.seconds.size >= 3_700
+
+
 def three_classes():
     """Nights, days, and one busy hour on Wednesday noon."""
     hours = np.arange(168)
