@@ -185,7 +185,7 @@ def test_quotas_of_both_are_named_with_their_numbers(tmp_path):
     run(tmp_path, plan_of({}))
     generated, _ = run(tmp_path, plan_of({}, A10G))
     (quota,) = [note for note in generated.notes if note.startswith("  quota: ")]
-    assert re.search(r"vCPUs, replacements included: 32 in us-east-1 \(4 × 4 \+ 4 × 4\)$", quota)
+    assert re.search(r"vCPUs, replacements included: 32 in us-east-1 \(4 g5.xlarge × 4 \+ 4 g6.xlarge × 4\)$", quota)
     section = (tmp_path / "README.md").read_text().partition("## Cut-over")[2].partition("\n## ")[0]
     assert "32 in us-east-1" in section.replace("\\", "")
 
