@@ -175,11 +175,14 @@ def _judged(today: Today, context: PlanningContext, validator: ReplayValidator) 
     pool = running.allocations[0].pool
     validator = validator.within(formulation, context)
     replay = validator.replayed(formulation, running)
+    least_ratio, when = replay.least
     judged = replace(
         priced,
         precision=formulation.pool_set.sources[pool.key].served.candidate.precision,
         within_slo_ratio=replay.within_slo_ratio,
         unavoidable_late_ratio=replay.unavoidable_late_ratio,
+        least_within_slo_ratio=least_ratio if when else None,
+        least_within_slo_when=when,
     )
     if today.why_not:
         return replace(judged, not_judged=today.why_not)

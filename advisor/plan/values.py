@@ -132,6 +132,10 @@ class CurrentCost:
     """That accelerator; "": no prediction is lowered."""
     unavoidable_late_ratio: float = field(default=0.0, metadata=OMITTED_AT_DEFAULT)
     """Share of the requests that is late on any number of these machines, even where each serves no other request."""
+    least_within_slo_ratio: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Least share of its replay, where that is of a part of the week or with a failure; None: that of the week is."""
+    least_within_slo_when: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """``in its busiest stretch``, ``with one machine gone``: when that is; "" where it is None."""
     machines_alone: bool = field(default=False, metadata=OMITTED_AT_DEFAULT)
     """The total lacks what stands beside the machines, as they are not known to serve the model."""
 

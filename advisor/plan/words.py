@@ -87,13 +87,18 @@ def unavoidable_words(replay: Confirmation) -> str:
 
 
 def today_short_words(current: CurrentCost, within_ratio: float, covered: str = "") -> str:
-    """Instances that today's machines lack, and for what, where they keep the stated share: ``64 are needed``."""
-    needed = f"{current.instances_needed} {'is' if current.instances_needed == 1 else 'are'} needed{covered}"
-    if current.within_slo_ratio is None or current.within_slo_ratio < within_ratio:
-        return needed
-    slo = Slo(within_ratio=within_ratio)
-    wanted, asked = ratio_words(slo.rehearsed_ratio_beside(current.unavoidable_late_ratio)), ratio_words(within_ratio)
-    return f"{needed} for the {wanted} that plans keep, {asked} and a margin"
+    """Instances that today's machines lack, and for which share, where they keep the stated one: ``64 are needed``."""
+    needed = f"{current.instances_needed} {'is' if current.instances_needed == 1 else 'are'} needed"
+    kept, least_ratio = current.within_slo_ratio, current.least_within_slo_ratio
+    if kept is None or kept < within_ratio:
+        return f"{needed}{covered}"
+    wanted_ratio = Slo(within_ratio=within_ratio).rehearsed_ratio_beside(current.unavoidable_late_ratio)
+    wanted, margin = ratio_words(wanted_ratio), f"{ratio_words(within_ratio)} and a margin"
+    if kept < wanted_ratio:
+        return f"{needed}{covered} for the {wanted} that plans keep, {margin}"
+    if least_ratio is not None and least_ratio < wanted_ratio:
+        return f"{ratio_words(least_ratio)} {current.least_within_slo_when}; {needed} for {wanted} then, {margin}"
+    return f"{needed}{covered} to keep every limit at the planned rates"
 
 
 def spare_hours(fleet: Fleet) -> float | None:

@@ -15,6 +15,8 @@ from advisor.plan.alternatives import as_is
 from advisor.plan.request import PlanRequest
 from advisor.plan.rungs import RungScope, Step
 from advisor.plan.values import CurrentCost
+from advisor.plan.words import today_short_words
+from advisor.units import ratio_words
 from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, OwnedCommitment, Slo, Survive
 from builders import catalog_of, offer, workload
 from plan.fleet.test_choose import plan_of, week_of_days
@@ -344,3 +346,17 @@ def test_failures_and_margins_are_covered_only_where_they_have_to_be(survival, k
     current = CurrentCost("aws", "us-east-1", "g5.xlarge", "on_demand", 2, 2.0, 1460.0, kept, 3)
 
     assert as_is(current, RungScope(Step.AS_IS, workload()), survival, 0.99).why_none.endswith(words)
+
+
+def test_a_failure_that_today_does_not_survive_is_told_with_its_share():
+    """Three machines keep the SLO until one fails: the share left then is what more of them are needed for."""
+    limits = Limits(survive=Survive.INSTANCE)
+    plenty = judged(10, rate=2.0, limits=limits).instances_needed
+    current = judged(plenty - 1, rate=2.0, limits=limits)
+
+    assert current.within_slo_ratio > 0.9925 > current.least_within_slo_ratio
+    assert current.least_within_slo_when == "with one machine gone"
+    assert today_short_words(current, 0.99) == (
+        f"{ratio_words(current.least_within_slo_ratio)} with one machine gone; "
+        f"{plenty} are needed for 99.25% then, 99% and a margin"
+    )

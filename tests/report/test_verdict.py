@@ -667,6 +667,16 @@ def test_a_place_that_only_its_price_speaks_for_is_told(stated, told):
     ("current", "expected"),
     [
         ({"within_slo_ratio": 0.6123, "instances_needed": 17}, "keep 61.23% within the SLO; 17 are needed."),
+        (
+            {
+                "within_slo_ratio": 0.9914,
+                "instances_needed": 7,
+                "unavoidable_late_ratio": 0.0059,
+                "least_within_slo_ratio": 0.7437,
+                "least_within_slo_when": "with one machine gone",
+            },
+            "keep 99.14% within the SLO; 74.37% with one machine gone; 7 are needed for 99.1% then, 99% and a margin.",
+        ),
         ({"within_slo_ratio": 0.9999, "instances_needed": 2}, "keep 99.99% within the SLO; 2 would do."),
         ({"within_slo_ratio": 0.995, "instances_needed": 4}, "within the SLO; that many are needed."),
         (
