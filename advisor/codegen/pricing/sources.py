@@ -317,10 +317,17 @@ def _use(provider: str, kind: str, group: Mapping[str, Any], *, takes_bucket: bo
     return Use(
         provider=provider,
         region=region,
-        what=with_attached(machine, [group.get("attached") or {}]),
+        what=with_attached(machine, _attached(group)),
         purchase=purchase_of(_PURCHASES, _first(group, _MARKETS)),
         number=_number(group),
     )
+
+
+def _attached(group: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Accelerators of a machine type: hosts name the ones that they attach, GKE all of them as type → count."""
+    counts = group.get("accelerators")
+    of_nodes = [{"type": kind, "count": count} for kind, count in counts.items()] if isinstance(counts, dict) else []
+    return [group.get("attached") or {}, *of_nodes]
 
 
 def _number(group: Mapping[str, Any]) -> float | None:

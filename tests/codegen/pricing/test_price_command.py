@@ -812,6 +812,18 @@ def test_a_generated_node_pool_of_gke_counts_its_fewest(price, tmp_path):
     assert line["costComponents"][0]["hourlyQuantity"] == "3"
 
 
+@pytest.mark.parametrize("language", Language)
+@pytest.mark.parametrize("target", ["gke", "mig"])
+def test_generated_machines_with_attached_accelerators_have_the_price_of_both(target, language, price, tmp_path):
+    """The code names the machine type and the T4 apart, on nodes of GKE as on hosts; the catalog has them as one."""
+    attached = {"provider": "gcp", "region": "us-central1", "instance_type": "n1-standard-4+1xT4", "accelerator": "T4"}
+    group = make_group(**attached, precision="fp16", kv_precision="fp16", instances=(3, 3))
+    write_files(generate(make_fleet_plan(group), language, Wanted(target=target)), tmp_path / "infra")
+    expected = catalog_price("n1-standard-4+1xT4", "us-central1", "gcp") * 3
+    total = json.loads(price("infra", "--format", "json")[1])["totalHourlyCost"]
+    assert float(total) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
