@@ -15,7 +15,7 @@ from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.plan.request import PlanRequest
 from advisor.plan.token_apis import TokenApi
-from advisor.plan.values import CurrentCost, Rung
+from advisor.plan.values import CurrentCost, PriceEnds, Rung
 from advisor.reading import OMITTED_AT_DEFAULT, read_json
 from advisor.records import dataclass, field
 from advisor.units import DAYS_PER_YEAR, SECONDS_PER_DAY
@@ -247,6 +247,8 @@ class PricedPlan:
     latency: Latency
     quality: QualityKept | None
     """None: not known."""
+    price_range: PriceEnds | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """None: no price is in doubt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ from advisor.levers.changes import Changes, changes_of
 from advisor.names import suggestion
 from advisor.plan.alternatives import rung_of, saved_ratio
 from advisor.plan.cold_start import PUBLISHED_RATIO, Weights, weights_of
+from advisor.plan.doubts import price_ends
+from advisor.plan.fleet.describe import planning_day
 from advisor.plan.market import Market
 from advisor.plan.planning import routed_fleet, with_batch
 from advisor.plan.problem.charges import standing_charges
@@ -32,7 +34,7 @@ from advisor.plan.rung_fleets import is_allowed
 from advisor.plan.rungs import RungScope, Step
 from advisor.plan.today import judged_current
 from advisor.plan.token_apis import TokenApi, carried_mean, compared_with_fleet
-from advisor.plan.values import CurrentCost, Rung, RungGroup
+from advisor.plan.values import CurrentCost, PriceEnds, Rung, RungGroup
 from advisor.plan.words import refused_words, short_share_words
 from advisor.processes import Results
 from advisor.records import dataclass, replace
@@ -59,6 +61,8 @@ class LeverPlan:
     """Levers of those pulled without which the fleet is not allowed, or not there."""
     carried_requests_per_second: float
     """On average, where the busiest minute is all that it carries."""
+    price_range: PriceEnds | None
+    """None: no price is in doubt."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +102,7 @@ class LeverPlanner:
             cache_usd_per_month=cache_usd_per_month(standing_charges(problem, solution.allocations, solution.shares)),
             used=frozenset(lever for lever in levers if self._uses(lever, levers, fleet)),
             carried_requests_per_second=_carried_mean(fleet),
+            price_range=price_ends(fleet, planning_day(context)),
         )
 
     def _uses(self, lever: str, levers: Collection[str], confirmed: Confirmed) -> bool:
@@ -395,7 +400,8 @@ class _Pricing:
     def _compared(self, plan: LeverPlan, levers: Sequence[str]) -> PricedPlan:
         """A plan against the one without any lever."""
         rung = self._rung(plan, levers)
-        return PricedPlan(rung, _saved(self._without, plan), plan.latency, self._quality(rung, plan, levers))
+        quality = self._quality(rung, plan, levers)
+        return PricedPlan(rung, _saved(self._without, plan), plan.latency, quality, plan.price_range)
 
     def _work(self, levers: Sequence[str], saving: float) -> Work:
         """Work of some levers: Σ hours, once × USD an hour; payback = work ÷ saving a month."""

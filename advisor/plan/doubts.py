@@ -10,11 +10,14 @@ from advisor.catalog.values import Price, Provenance, Purchase, Quality
 from advisor.demand.capped import capped_words
 from advisor.demand.values import CappedMinutes
 from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup, PriceRange
+from advisor.plan.problem.supply import price_of
 from advisor.plan.problem.values import PurchaseOption
+from advisor.plan.replay.groups import Confirmed
 from advisor.plan.request import read_question
-from advisor.plan.values import Option, OptionCost, Plan, RungGroup
+from advisor.plan.solve.objective import allocation_usd_per_month
+from advisor.plan.values import Option, OptionCost, Plan, PriceEnds, RungGroup
 from advisor.plan.words import group_count_words, least_share_words
-from advisor.records import dataclass
+from advisor.records import dataclass, replace
 from advisor.requirements import left_out_ratio
 from advisor.units import A_CENT, ratio_words
 
@@ -138,6 +141,42 @@ def price_doubts(
             and _trust_of(overtaking, overtaking.cost, today, catalog) is not None,
         ),
     )
+
+
+def price_ends(confirmed: Confirmed, today: dt.date) -> PriceEnds | None:
+    """Totals of a confirmed fleet at both ends of its doubtful prices, as :func:`price_doubts` has them of a plan's."""
+    low, high, prices = confirmed.usd_per_month, confirmed.usd_per_month, []
+    problem, sources = confirmed.formulation.problem, confirmed.formulation.pool_set.sources
+    for allocation in confirmed.solution.allocations:
+        purchase = _OF_PURCHASE.get(allocation.tariff.paid)
+        if purchase is None:
+            continue
+        offer = sources[allocation.pool.key].offer
+        spot = offer.spot if purchase is Purchase.SPOT else None
+        by_zone = None if spot is None else spot.zones_usd_per_hour
+        price_trust = trust(replace(price_of(allocation.tariff), zones_usd_per_hour=by_zone), purchase, today)
+        if price_trust.certain:
+            continue
+        compute_usd = allocation_usd_per_month(problem, allocation)
+        low += compute_usd * (price_trust.low_ratio - 1)
+        high += compute_usd * (price_trust.high_ratio - 1)
+        paid = allocation.tariff.paid.value.replace("_", " ")
+        prices.append(f"{offer.instance_type} {paid} in {offer.region} ({price_trust.reason})")
+    return PriceEnds(round(low, 2), round(high, 2), tuple(dict.fromkeys(prices))) if prices else None
+
+
+def price_ends_of(fleet: Fleet) -> PriceEnds | None:
+    """The same of the fleet of a plan."""
+    if fleet.price_range is None:
+        return None
+    reasons = {doubt.group: doubt.reason for doubt in fleet.doubtful_prices}
+    prices = [
+        f"{group.instance_type} {group.purchase.replace('_', ' ')} in {group.region} ({reasons[group.name]})"
+        for group in fleet.groups
+        if group.name in reasons
+    ]
+    ends = fleet.price_range
+    return PriceEnds(ends.low_usd_per_month, ends.high_usd_per_month, tuple(dict.fromkeys(prices)))
 
 
 class _Rise:

@@ -196,6 +196,18 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceEnds:
+    """Total of a fleet whose prices are in doubt, over the range of these prices."""
+
+    low_usd_per_month: float
+    """With each at its lower end."""
+    high_usd_per_month: float
+    """With each at its upper end."""
+    prices: tuple[str, ...]
+    """``ct6e-standard-8t spot in us-west1 (of 2026-08-03, older than 30 days)``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Savings:
     """Current minus the fleet's compute; negative when the fleet costs more."""
 

@@ -10,7 +10,7 @@ from advisor.errors import InputError
 from advisor.levers import SCHEMA as LEVERS_SCHEMA
 from advisor.levers import LeverReport, PricedLever, ReasonCode
 from advisor.names import first_names, normalised
-from advisor.plan.doubts import is_refused, refusal_words
+from advisor.plan.doubts import is_refused, price_ends_of, refusal_words
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.plain_values import Document
 from advisor.plan.values import CurrentCost, Plan, Rung, RungGroup
@@ -273,7 +273,8 @@ class _Builder:
             levers = next((each for each in self._combinations if each.workload == name), None)
             if levers is not None:
                 today = levers.paid_usd_per_month
-            combination = Combination(f"plan/{name}", name, today, planned, ((f"plan/{name}", today - planned),))
+            alone, ends = ((f"plan/{name}", today - planned),), price_ends_of(plan.fleet)
+            combination = Combination(f"plan/{name}", name, today, planned, alone, price_range=ends)
             if levers is None:
                 combination = self._as_billed(combination, runs_today=True)
             paid = combination.paid_usd_per_month
@@ -542,6 +543,7 @@ class _Builder:
         for combination in self._combinations:
             yield from self._plan_words(combination, items)
         yield from filter(None, (_rest_words(combination, items) for combination in self._combinations))
+        yield from filter(None, map(_doubt_words, self._combinations))
         if any(item.counted_in and item.resources for item in items):
             yield "findings at the cost of serving, or at the same resources as another, are done and not counted again"
         if self._inputs.findings:
@@ -600,6 +602,7 @@ def _combination(report: LeverReport, plan: Fleet | None) -> Combination:
         together,
         tuple(alone.items()),
         tuple(but_one.items()),
+        price_range=report.together.price_range if plan is None else price_ends_of(plan),
     )
 
 
@@ -639,6 +642,19 @@ def _rest_words(combination: Combination, items: Sequence[Item]) -> str:
     if whole < items_usd:
         return f"{both}: what several of them save alike counts once"
     return f"{both}: the other {whole - items_usd:,.2f} is credited to no single lever"
+
+
+def _doubt_words(combination: Combination) -> str:
+    """Note on prices of a combination's plan that are in doubt; "" where none is."""
+    ends = combination.price_range
+    if ends is None:
+        return ""
+    verb = "is" if len(ends.prices) == 1 else "are"
+    low, high = ends.low_usd_per_month, ends.high_usd_per_month
+    return (
+        f"the plan of {combination.id} costs {low:,.2f} to {high:,.2f} USD a month, which the interval of its saving "
+        f"holds: {' and '.join(ends.prices)} {verb} in doubt"
+    )
 
 
 def _week(phase: Phase, hours: float) -> int:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from advisor.audit import Audit
 from advisor.names import normalised
 from advisor.plan.plain_values import Document
+from advisor.plan.values import PriceEnds
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field, replace
 from advisor.units import A_CENT, HOURS_PER_MONTH, to_cents
@@ -117,13 +118,20 @@ class Combination:
     """Saving of all of its items but each, of what is paid; of those without which a fleet is known."""
     least_paid_usd_per_month: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Least that may be paid, where bill and workload do not tell it; None: as much as is paid."""
+    price_range: PriceEnds | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Cost of the plan over the range of its doubtful prices; None: no price is in doubt."""
 
     @property
     def saving(self) -> Saving:
-        """Difference of what is paid and the plan; from the least that may be paid."""
-        usd = self.paid_usd_per_month - self.usd_per_month
-        least = self.paid_usd_per_month if self.least_paid_usd_per_month is None else self.least_paid_usd_per_month
-        return Saving(usd, least - self.usd_per_month, usd).in_cents()
+        """Paid - plan; from the least that may be paid and the plan's upper prices to the plan's lower prices.
+
+        If no more than the plan's own cost may be paid, its prices are those of what is paid, too: nothing is saved.
+        """
+        paid, planned, ends = self.paid_usd_per_month, self.usd_per_month, self.price_range
+        least = paid if self.least_paid_usd_per_month is None else self.least_paid_usd_per_month
+        low, high = (planned, planned) if ends is None else (ends.low_usd_per_month, ends.high_usd_per_month)
+        high = planned if least <= planned else high
+        return Saving(paid - planned, least - high, paid - low).in_cents()
 
 
 @dataclass(frozen=True, slots=True)

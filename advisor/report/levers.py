@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from advisor.levers import SCHEMA, LeverReport, PricedLever, QualityKept, UnpricedLever, Work
 from advisor.plan.document import plain
-from advisor.plan.values import CurrentCost
+from advisor.plan.values import CurrentCost, PriceEnds
 from advisor.plan.words import first_name
 from advisor.records import picked
 from advisor.report.plan_words import never_words
@@ -120,6 +120,8 @@ def _combined(report: LeverReport) -> Iterator[str]:
     """Fleet of the combination, its quality and latency, what it takes and risks."""
     plan = report.together.plan
     yield f"With them: {short_rung_words(plan.groups)}, {plan.evidence}."
+    if report.together.price_range is not None:
+        yield _price_words(report.together.price_range, report.paid_usd_per_month)
     yield f"Quality: {_quality_words(report.together.quality)}."
     for lever in report.levers:
         if lever.used and lever.wrong_answer_ratio:
@@ -139,6 +141,18 @@ def _combined(report: LeverReport) -> Iterator[str]:
     ]
     if beyond:
         yield f"Not in the workload file yet: {'; '.join(beyond)}."
+
+
+def _price_words(ends: PriceEnds, paid_usd_per_month: float | None) -> str:
+    """Prices of the fleet that are in doubt, what it costs at their ends, and what is saved of the cost without it."""
+    verb = "is" if len(ends.prices) == 1 else "are"
+    low, high = ends.low_usd_per_month, ends.high_usd_per_month
+    saved = (
+        ""
+        if paid_usd_per_month is None
+        else f", and saves {usd(paid_usd_per_month - high)} to {usd(paid_usd_per_month - low)} of what is paid"
+    )
+    return f"Price: {' and '.join(ends.prices)} {verb} in doubt: the fleet costs {usd(low)} to {usd(high)}{saved}."
 
 
 def _today_words(current: CurrentCost) -> str:

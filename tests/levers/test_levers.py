@@ -20,6 +20,7 @@ from advisor.levers.changes import _names, changes_of
 from advisor.levers.pricing import LeverPlanner, price_levers
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_of_requests, plan_question, question_for
+from advisor.plan.doubts import price_ends_of
 from advisor.plan.request import question_document, requirements_of
 from advisor.plan.rungs import Step, rungs_of
 from advisor.plan.today import judged_current
@@ -272,6 +273,18 @@ def test_the_combination_is_the_recommendation_with_all_of_it():
     assert total == pytest.approx(recommended(tuple(sorted(pulled))), abs=0.005)
     assert 0 <= report().together.saving_usd_per_month <= report().without.total_usd_per_month
     assert report().together.saving_usd_per_month == pytest.approx(recommended(()) - total, abs=0.011)
+
+
+def test_prices_in_doubt_bound_the_combination_as_they_do_the_recommendation():
+    """Both ends of its total are those that a plan of its levers has, and each doubtful price is named."""
+    pulled = tuple(lever.lever for lever in report().levers if not lever.dropped)
+    fleet = plan_question(changes().question(pulled), CATALOG).fleet
+    ends = report().together.price_range
+
+    expected = (fleet.price_range.low_usd_per_month, fleet.price_range.high_usd_per_month)
+    assert (ends.low_usd_per_month, ends.high_usd_per_month) == pytest.approx(expected, abs=0.01)
+    assert price_ends_of(fleet).prices == ends.prices
+    assert ends.low_usd_per_month < report().together.plan.total_usd_per_month
 
 
 def test_what_a_lever_is_worth_beside_the_others_is_a_difference_of_two_recommendations():
@@ -585,6 +598,9 @@ def test_the_report_says_the_verdict_first():
 
     assert " ".join(text.split("\n  - ")[0].split()).startswith(f"Pull {used}: $")
     assert "vendor claim" in text
+    ends = report().together.price_range
+    told = f"in doubt: the fleet costs ${ends.low_usd_per_month:,.2f} to ${ends.high_usd_per_month:,.2f}, and saves $"
+    assert told in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 80
 
 

@@ -167,6 +167,24 @@ def test_levers_count_as_the_plan_that_they_make_together(report):
     }
 
 
+@pytest.mark.parametrize("of_plan", [False, True])
+def test_the_interval_holds_what_prices_in_doubt_may_come_to(priced, of_plan):
+    """Paid - plan at the upper prices to paid - plan at the lower ones, of levers as of a plan; a note names the prices."""
+    report, plan = priced
+    given = {"plans": {"plan.json": plan}} if of_plan else {"levers": (report,)}
+    programme = made(**given, max_payback=1e6)
+
+    ends = plan.fleet.price_range if of_plan else report.together.price_range
+    paid = report.current.total_usd_per_month
+    assert ends.low_usd_per_month < programme.combinations[0].usd_per_month
+    assert programme.total.low_usd_per_month == pytest.approx(paid - ends.high_usd_per_month, abs=0.01)
+    assert programme.total.high_usd_per_month == pytest.approx(paid - ends.low_usd_per_month, abs=0.01)
+    (note,) = [note for note in programme.notes if "in doubt" in note]
+    assert note.endswith("in doubt")
+    assert f": {plan.fleet.groups[0].instance_type} " in note
+    assert f"{ends.low_usd_per_month:,.2f} to {ends.high_usd_per_month:,.2f} USD a month" in note
+
+
 def test_a_lever_beyond_the_workload_file_says_what_to_write_there(report):
     """The item has the line itself, and what it changes."""
     line = "response_cache: {hit_ratio: 0.4, memory_gib: 2.0}"
@@ -628,7 +646,9 @@ def test_what_the_bill_has_of_a_workload_is_what_is_saved_of(report):
     programme = made(levers=(report,), max_payback=1e6, billed=billed(5000.0, **{name: 2000.0}))
     (combination,) = programme.combinations
     assert combination.saving.usd_per_month == pytest.approx(2000 - together, abs=0.01)
-    assert combination.saving.high_usd_per_month == combination.saving.usd_per_month == programme.total.usd_per_month
+    assert combination.saving.usd_per_month == programme.total.usd_per_month
+    lower_usd = together - report.together.price_range.low_usd_per_month
+    assert combination.saving.high_usd_per_month == pytest.approx(2000 - together + lower_usd, abs=0.01)
     assert all(item.saving.usd_per_month <= 2000 for item in programme.items if item.counted_in)
     assert max(saved for _, saved in combination.alone_usd_per_month) <= combination.saving.usd_per_month + 0.01
     worth = {f"{report.workload}/{lever.lever}": lever.worth_usd_per_month for lever in report.levers if lever.used}
@@ -653,10 +673,9 @@ def test_savings_of_a_plan_that_nobody_pays_are_no_more_than_the_bill(report):
     programme = made(levers=(hypothetical,), billed=billed(9000.0))
     together = report.together.plan.total_usd_per_month
     assert programme.total.usd_per_month == pytest.approx(9000 - together, abs=0.01)
-    assert (programme.total.low_usd_per_month, programme.total.high_usd_per_month) == (
-        0.0,
-        programme.total.usd_per_month,
-    )
+    lowest_usd = report.together.price_range.low_usd_per_month
+    assert programme.total.low_usd_per_month == 0
+    assert programme.total.high_usd_per_month == pytest.approx(9000 - lowest_usd, abs=0.01)
     (note,) = (note for note in programme.notes if note.startswith("no tag and no endpoint"))
     assert "12,000.00" in note
     assert "9,000.00" in note
