@@ -26,7 +26,7 @@ from advisor.audit.endpoints import chargeback, endpoints_of, machines_of, namin
 from advisor.audit.files import files_of, ignored_files
 from advisor.audit.findings import Context
 from advisor.audit.findings.charges import charge_findings, request_findings
-from advisor.audit.findings.compute import compute_findings, untold_machines
+from advisor.audit.findings.compute import compute_findings, unpriced_machines, untold_machines
 from advisor.audit.ledger import Ledger, Question, read_ledger
 from advisor.audit.split import split_compute
 from advisor.audit.sql import text
@@ -272,7 +272,8 @@ def _audit(database: Database, inputs: Inputs) -> Opened:
     sums = ledger.sums("kind")
     of_traffic = traffic.notes if traffic else ()
     of_ledger = (*ledger.notes, *_unused_options(inputs, ledger))
-    notes = (of_ledger, split.notes, tag_notes, of_traffic, endpoint_notes, untold_machines(context))
+    unpriced = (*untold_machines(context), *unpriced_machines(context))
+    notes = (of_ledger, split.notes, tag_notes, of_traffic, endpoint_notes, unpriced)
     audit = Audit(
         bill=ledger.bill,
         kinds={kind: sums.get(kind, ZERO) for kind in KINDS},

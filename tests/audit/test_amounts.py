@@ -78,18 +78,28 @@ def test_every_row_that_came_twice_is_said(tmp_path, audit, charge, cost, words)
     assert any(f"1 row {words} the same as another" in note for note in found.notes), found.notes
 
 
-def test_hosts_without_a_commitment_price_are_not_listed(tmp_path, audit):
-    """A finding lists the hosts that its amount is of, and names the type that it leaves out."""
-    rows = [focus_row(charge) for charge in hours(Charge(), 24 * 8)]
+@pytest.mark.parametrize("is_alone", [False, True])
+def test_hosts_without_a_commitment_price_are_unknown(is_alone, tmp_path, audit):
+    """A finding lists the hosts that its amount is of; of the others, and where there is none, it is told as unknown."""
+    rows = [] if is_alone else [focus_row(charge) for charge in hours(Charge(), 24 * 8)]
     rows += [
         {**focus_row(charge), "SkuMeter": "USE1-BoxUsage:p4d.24xlarge"}
         for charge in hours(Charge(resource="i-0ccc", cost=Decimal(22)), 24 * 8)
     ]
 
-    finding = finding_of(audit(write_csv(tmp_path / "bill.csv", rows)), "ADV107")
+    audited = audit(write_csv(tmp_path / "bill.csv", rows))
 
-    assert finding.resources == [("i-0aaa", 24 * 8)]
-    assert "without p4d.24xlarge in us-east-1: no commitment price" in finding.evidence
+    share = "100%" if is_alone else "95.65%"
+    unknown = f"what it saves is unknown for p4d.24xlarge in us-east-1 ($4,224.00, {share} of the bill)"
+    assert any("ADV107: " in note for note in audited.notes) is is_alone
+    if is_alone:
+        (told,) = (note for note in audited.notes if note.startswith("ADV107: steady use on demand: "))
+        assert not [finding for finding in audited.findings if finding.id == "ADV107"]
+    else:
+        finding = finding_of(audited, "ADV107")
+        assert finding.resources == [("i-0aaa", 24 * 8)]
+        told = finding.evidence
+    assert f"{unknown}: the catalog has no commitment price of it" in told
 
 
 def test_what_may_move_to_spot_is_no_reason_to_commit(tmp_path, audit):

@@ -28,10 +28,12 @@ from advisor.audit.sql import text
 from advisor.catalog.values import Offer
 from advisor.names import first_names
 from advisor.samples.need.limits import SM_INEFFECTIVE, Code
-from advisor.units import SECONDS_PER_HOUR, counted
+from advisor.units import SECONDS_PER_HOUR, counted, ratio_words
 
 _Place = tuple[str, str, str]
 """Provider, region and type of machine."""
+_Costs = Sequence[tuple[_Place, Decimal]]
+"""Cost of the charges at each place."""
 _INTERRUPTIBLE = "(^|[^a-z])(dev|test|qa|stag|sandbox|batch|train|experiment|offline|preprod)"
 """Values of tags, and words in names, of work that can be started again."""
 _STEADY = 0.9
@@ -55,8 +57,23 @@ def compute_findings(context: Context) -> Iterator[Finding]:
     yield from _bandwidth(context, working)
     interruptible = _Interruptible.of(context)
     yield from _spot(context, interruptible)
-    yield from _committed(context, [host for host in hosts if is_idle(host)], interruptible)
+    yield from _committed(context, _Steady.of(context, interruptible))
     yield from _unwatched(context)
+
+
+def unpriced_machines(context: Context) -> list[str]:
+    """Notes on ways of paying whose saving is unknown for all machines that they are about: no finding tells it."""
+    interruptible = _Interruptible.of(context)
+    steady = _Steady.of(context, interruptible)
+    told = (
+        (SPOT, "development, test or batch work on demand", interruptible, "spot"),
+        (COMMIT, "steady use on demand", steady, "commitment"),
+    )
+    return [
+        f"{rule.id}: {what}: what it saves is {_unknown_words(context, use.unpriced, price)}"
+        for rule, what, use, price in told
+        if use.unpriced and not use.priced
+    ]
 
 
 def untold_machines(context: Context) -> list[str]:
@@ -219,7 +236,8 @@ class _Interruptible(NamedTuple):
     """SQL of the charges."""
     amount: Interval
     priced: Sequence[_Place]
-    unpriced: Sequence[_Place]
+    unpriced: _Costs
+    """Those without a spot price in the catalog."""
 
     @classmethod
     def of(cls, context: Context) -> "_Interruptible":
@@ -231,11 +249,13 @@ class _Interruptible(NamedTuple):
             f"OR regexp_matches(coalesce(resource_name, ''), '{_INTERRUPTIBLE}', 'i')"
         )
         where = f"is_accelerated AND purchase = 'on_demand' AND charge = 'usage' AND ({named_so})"
-        amount, priced, unpriced = Interval(ZERO, ZERO, ZERO), list[_Place](), list[_Place]()
+        amount, priced, unpriced = Interval(ZERO, ZERO, ZERO), list[_Place](), list[tuple[_Place, Decimal]]()
         for place, cost in _places(context, where):
             shares = _spot_shares(context, *place)
-            (unpriced if shares is None else priced).append(place)
-            if shares is not None:
+            if shares is None:
+                unpriced.append((place, cost))
+            else:
+                priced.append(place)
                 amount = Interval(*(total + _share(cost, share) for total, share in zip(amount, shares, strict=True)))
         return cls(where, amount, priced, unpriced)
 
@@ -248,7 +268,7 @@ class _Interruptible(NamedTuple):
 def _spot(context: Context, interruptible: _Interruptible) -> Iterator[Finding]:
     priced = interruptible.priced
     if priced:
-        left_out = _left_out(interruptible.unpriced, "spot")
+        left_out = _left_out(context, interruptible.unpriced, "spot")
         evidence = f"development, test or batch work on demand: {_place_words(priced)}; spot prices as in the catalog"
         resources = context.resources(interruptible.where_priced)
         yield context.finding(SPOT, interruptible.amount, evidence + left_out, resources, Commands(_show(priced)))
@@ -260,9 +280,18 @@ def _at(places: Sequence[_Place]) -> str:
     return f"(provider, region, machine) IN ({listed})"
 
 
-def _left_out(places: Sequence[_Place], price: str) -> str:
-    """Types of machines that an amount does not hold, for want of a price, in words."""
-    return f"; without {_place_words(places)}: no {price} price in the catalog saves there" if places else ""
+def _left_out(context: Context, unpriced: _Costs, price: str) -> str:
+    """Types of machines that an amount does not hold, for want of a price, with their cost; "" without any."""
+    return f"; what it saves is {_unknown_words(context, unpriced, price)}" if unpriced else ""
+
+
+def _unknown_words(context: Context, unpriced: _Costs, price: str) -> str:
+    """``unknown for p4d.24xlarge in us-east-1 ($48,634.74, 71% of the bill): the catalog has no spot price of it``."""
+    cost, total = sum((cost for _, cost in unpriced), ZERO), context.ledger.bill.cost
+    share = f", {ratio_words(float(cost / total))} of the bill" if 0 < cost <= total else ""
+    places = _place_words([place for place, _ in unpriced])
+    theirs = "it" if len(unpriced) == 1 else "them"
+    return f"unknown for {places} ({context.money(cost)}{share}): the catalog has no {price} price of {theirs}"
 
 
 def _places(context: Context, where: str) -> list[tuple[_Place, Decimal]]:
@@ -286,44 +315,78 @@ def _spot_shares(context: Context, provider: str, region: str, machine: str) -> 
     return value, low, high
 
 
-def _committed(context: Context, idle: Sequence[HostCost], interruptible: _Interruptible) -> Iterator[Finding]:
-    """Steady machines on demand; neither those that are idle nor what may move to spot is a reason to commit."""
-    bill = context.ledger.bill
-    if bill.hours < LEAST_DAYS * 24:
-        return
-    without_idle = f" AND NOT {named(sorted(host.resource for host in idle))}" if idle else ""
+class _Steady(NamedTuple):
+    """Charges of steady machines on demand, and what commitments save of them."""
+
+    where: str
+    """SQL of the charges."""
+    low: Decimal
+    """By the least discount that can be bought."""
+    high: Decimal
+    """By the greatest."""
+    priced: Sequence[_Place]
+    unpriced: _Costs
+    """Those without a commitment price in the catalog."""
+    unsaving: Sequence[_Place]
+    """Those of which no commitment that can be bought costs less than on demand."""
+
+    @classmethod
+    def of(cls, context: Context, interruptible: _Interruptible) -> "_Steady":
+        """Neither idle machines nor those that may move to spot are a reason to commit; nor is a short bill."""
+        low, high, bill = ZERO, ZERO, context.ledger.bill
+        priced, unpriced, unsaving = list[_Place](), list[tuple[_Place, Decimal]](), list[_Place]()
+        where = _steady_charges(context, interruptible)
+        for place, cost in _places(context, where) if bill.hours >= LEAST_DAYS * 24 else ():
+            discounts = _discounts(context, *place)
+            if discounts is None:
+                unpriced.append((place, cost))
+            elif not discounts:
+                unsaving.append(place)
+            else:
+                priced.append(place)
+                low, high = low + _share(cost, min(discounts)), high + _share(cost, max(discounts))
+        return cls(where, low, high, priced, unpriced, unsaving)
+
+
+def _steady_charges(context: Context, interruptible: _Interruptible) -> str:
+    """SQL of charges of machines that ran in nine tenths of the bill's hours, without idle ones and those for spot."""
+    idle = sorted(host.resource for host in context.split.hosts if is_idle(host))
+    without_idle = f" AND NOT {named(idle)}" if idle else ""
     steady = (
         "SELECT resource FROM charges WHERE is_accelerated AND purchase = 'on_demand' AND charge = 'usage' "
         f"AND resource IS NOT NULL{without_idle} GROUP BY resource "
-        f"HAVING max(seconds) >= {_STEADY * bill.hours * 3600}"
+        f"HAVING max(seconds) >= {_STEADY * context.ledger.bill.hours * 3600}"
     )
     to_spot = f" AND NOT coalesce({interruptible.where_priced}, false)" if interruptible.priced else ""
-    where = f"{_ON_DEMAND} AND resource IN ({steady}){to_spot}"
-    low, high, priced, unpriced = ZERO, ZERO, list[_Place](), list[_Place]()
-    for place, cost in _places(context, where):
-        discounts = _discounts(context, *place)
-        (unpriced if discounts is None else priced).append(place)
-        if discounts is not None:
-            low, high = low + _share(cost, discounts[0]), high + _share(cost, discounts[1])
-    if priced:
-        evidence = f"on demand in {_STEADY:.0%} of the hours or more: {_place_words(priced)}; one to three years"
-        evidence += _left_out(unpriced, "commitment")
-        untold = positive(context.ledger.cost_of(f"{where} AND machine IS NULL"))
-        evidence += f"; without {context.money(untold)} of machines whose type the bill does not name" if untold else ""
-        machines = tuple(dict.fromkeys(machine for _, _, machine in priced))
-        resources, commands = context.resources(f"{where} AND {_at(priced)}"), Commands(_show(priced))
-        yield context.finding(COMMIT, Interval(low, low, high), evidence, resources, commands, machines)
+    return f"{_ON_DEMAND} AND resource IN ({steady}){to_spot}"
 
 
-def _discounts(context: Context, provider: str, region: str, machine: str) -> tuple[float, float] | None:
-    """The least and the greatest saving of the commitments that can be bought; None where there is none."""
+def _committed(context: Context, steady: _Steady) -> Iterator[Finding]:
+    """Steady machines on demand, of which a commitment saves."""
+    priced = steady.priced
+    if not priced:
+        return
+    evidence = f"on demand in {_STEADY:.0%} of the hours or more: {_place_words(priced)}; one to three years"
+    if steady.unsaving:
+        evidence += f"; without {_place_words(steady.unsaving)}: no commitment saves there"
+    evidence += _left_out(context, steady.unpriced, "commitment")
+    untold = positive(context.ledger.cost_of(f"{steady.where} AND machine IS NULL"))
+    evidence += f"; without {context.money(untold)} of machines whose type the bill does not name" if untold else ""
+    machines = tuple(dict.fromkeys(machine for _, _, machine in priced))
+    resources, commands = context.resources(f"{steady.where} AND {_at(priced)}"), Commands(_show(priced))
+    yield context.finding(
+        COMMIT, Interval(steady.low, steady.low, steady.high), evidence, resources, commands, machines
+    )
+
+
+def _discounts(context: Context, provider: str, region: str, machine: str) -> list[float] | None:
+    """Savings of the commitments that can be bought, [] where none saves; None: no price of any is known."""
     offer = context.catalog.offer(provider, region, machine)
-    if offer is None or offer.on_demand is None:
+    commitments = () if offer is None else context.catalog.current_commitments(offer)
+    if offer is None or offer.on_demand is None or not commitments:
         return None
-    on_demand = offer.on_demand.usd_per_hour
-    savings = [1 - each.usd_per_hour / on_demand for each in context.catalog.current_commitments(offer)]
-    better = [saving for saving in savings if saving > 0]
-    return (min(better), max(better)) if better else None
+    savings = [1 - each.usd_per_hour / offer.on_demand.usd_per_hour for each in commitments]
+    return [saving for saving in savings if saving > 0]
 
 
 def _unwatched(context: Context) -> Iterator[Finding]:
