@@ -146,7 +146,8 @@ def prepared(workload: Workload, catalog: Catalog, *, previous: Plan | None = No
     Raises InputError if the user's overlay is wrong, or allows none of the workload's regions.
     """
     if previous is not None:
-        workload = replace(workload, running=tuple(stage.running_of(previous).items()))
+        running, current = stage.running_of(previous), workload.current or stage.deployment_of(previous, catalog)
+        workload = replace(workload, running=tuple(running.items()), current=current)
     workload = with_account(workload, catalog)
     is_dated = workload.commitments or Purchase.COMMITMENT in workload.purchase or workload.timezone
     if workload.as_of is None and is_dated:

@@ -20,6 +20,7 @@ _CLOUDS = ("aws", "gcp", "azure")
 """Providers of the highest rung, beside those that the workload names: code is generated for them."""
 _NVIDIA = "nvidia"
 _NO_CURRENT = "no `current` is stated"
+_IS_MIX = "what runs is not one type, paid for in one way, at all hours"
 _NO_CACHE_YET = "it serves without the response cache that the demand is planned behind"
 
 
@@ -359,7 +360,7 @@ class _Scopes:
         """Why a rung makes no sense beside what the workload states; "" where it does."""
         current, keys = self._stated.current, _TODAY[step]
         if current is None:
-            return _NO_CURRENT
+            return _IS_MIX if self._stated.running else _NO_CURRENT
         if why := _excluded(self._stated, self._catalog, keys):
             return why
         for key, name in _keys_of(current, self._catalog):

@@ -232,11 +232,13 @@ def _busiest(solution: FleetSolution) -> int:
 
 
 def _first_formulation(current: Deployment, context: PlanningContext, supply: Supply, week: Week) -> Formulation:
-    """The question in the first of the workload's precisions that today's machine serves, or in the first of all."""
-    every = [
-        _formulated(_as_today(current, precision, context), supply, week)
-        for precision in context.requirements.workload.precisions
-    ]
+    """The question in the precision that runs, or in the first of the workload's that today's machine serves.
+
+    In the first of all where it serves none.
+    """
+    stated = context.requirements.workload.precisions
+    precisions = (current.precision,) if current.precision in stated else stated
+    every = [_formulated(_as_today(current, precision, context), supply, week) for precision in precisions]
     return next((formulation for formulation in every if formulation.problem.pools), every[0])
 
 

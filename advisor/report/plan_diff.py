@@ -32,8 +32,8 @@ _DEMAND = (_RATE, "input_tokens", "output_tokens")
 _STATED = ("mean", "peak")
 """Figures of a demand that a workload file states; quantiles of a stated demand follow from them."""
 _EXACT_DIGITS = 12
-_UNASKED = ("as_of",)
-"""Fields of a workload that say when it was asked, not what."""
+_UNASKED = ("as_of", "running")
+"""Fields of a workload that say when it was asked and beside which fleet, not what."""
 
 
 @dataclass(frozen=True, slots=True)

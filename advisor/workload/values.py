@@ -220,6 +220,8 @@ class Deployment:
     purchase: Purchase
     measured: MeasuredLatency | None = None
     """Latency of them in their busiest hours."""
+    precision: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """That a previous plan runs them in; "": not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from advisor.demand_sources import measure_demand
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
-from advisor.pipeline import BRIEF, answer, plan_for
+from advisor.pipeline import BRIEF, answer, plan_for, prepared
 from advisor.plan.alternatives import as_is
 from advisor.plan.request import PlanRequest
 from advisor.plan.rungs import RungScope, Step
@@ -107,6 +107,25 @@ def test_a_region_that_no_network_is_known_to_is_said_of_a_machine_that_cannot_b
 
     assert plan.fleet is None
     assert "the network between DE and global is not known" in plan.current.not_judged
+
+
+def test_what_a_previous_plan_runs_is_judged():
+    """The fleet of one type is what runs today, in its own precision; of a mix the ladder says that it is none."""
+    work = workload(demand=DeclaredDemand(5, 8, 800, 200), purchase=(Purchase.ON_DEMAND,), precisions=("bf16", "fp8"))
+    before = plan_for(replace(work, precisions=("fp8",)), catalog_of(OFFERS[0]))
+    grown = replace(work, demand=DeclaredDemand(20, 32, 800, 200))
+    again = plan_for(prepared(grown, catalog_of(OFFERS[0]), previous=before), catalog_of(OFFERS[0]))
+    (group,) = before.fleet.groups
+    mix = replace(before, fleet=replace(before.fleet, groups=(group, replace(group, instance_type="g4dn.xlarge"))))
+    mixed = prepared(grown, catalog_of(*OFFERS), previous=mix)
+
+    assert (again.current.instance_type, again.current.instances) == ("g6e.xlarge", before.recommended.instances)
+    assert again.current.precision == "fp8"
+    assert again.current.instances_needed > again.current.instances
+    assert again.savings.usd_per_month < 0
+    assert prepared(replace(grown, current=TODAY), catalog_of(*OFFERS), previous=before).current == TODAY
+    assert mixed.current is None
+    assert plan_for(mixed, catalog_of(*OFFERS)).ladder[0].why_none.startswith("what runs is not one type")
 
 
 def test_a_previous_plan_leaves_its_cost_as_it_is():

@@ -35,8 +35,10 @@ from advisor.plan.values import ComparedLatency, Plan
 from advisor.records import dataclass, field, replace
 from advisor.requirements import Requirements
 from advisor.workload.scope import allows
-from advisor.workload.values import Limits, Routing, Workload
+from advisor.workload.values import Deployment, Limits, Routing, Workload
 
+_STATED_PURCHASES = {purchase.value: purchase for purchase in (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.COMMITMENT)}
+"""Ways of paying for what runs today."""
 EDGES = (0.0, 0.5, 0.8, 0.95, 1.0)
 """Shares of the requests at which prompts are cut: finer where the long ones are, which decide the time to the first
 token and fill the cache."""
@@ -453,6 +455,23 @@ def running_of(plan: Plan) -> Mapping[tuple[str, str], int]:
         key = (type_in_region_of(group.provider, group.region, group.instance_type), group.purchase)
         running[key] = running.get(key, 0) + max(group.instances)
     return running
+
+
+def deployment_of(plan: Plan, catalog: Catalog) -> Deployment | None:
+    """What a plan runs where that is one type, paid for in one way, at all hours; None: a mix, or its price is unknown.
+
+    Its layouts are not kept: what runs today is judged in the one with the highest rate of its precision.
+    """
+    groups = plan.fleet.groups if plan.fleet and not plan.fleet.is_batch_alone else ()
+    is_mix = len(running_of(plan)) != 1 or len({group.precision for group in groups}) > 1
+    if is_mix or any(count != group.instances[0] for group in groups for count in group.instances):
+        return None
+    group, count = groups[0], sum(group.instances[0] for group in groups)
+    purchase = _STATED_PURCHASES.get(group.purchase)
+    offer = catalog.offer(group.provider, group.region, group.instance_type)
+    if purchase is None or offer is None or catalog.price(offer, purchase) is None:
+        return None
+    return Deployment(group.provider, group.region, group.instance_type, count, purchase, precision=group.precision)
 
 
 def by_type_in_region(running: Mapping[tuple[str, str], int]) -> dict[str, int]:
