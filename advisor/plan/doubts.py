@@ -2,7 +2,8 @@
 
 import datetime as dt
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from advisor.catalog.catalog import Catalog
 from advisor.catalog.price_trust import PriceTrust, is_listed, trust
@@ -104,7 +105,7 @@ def price_doubts(
     ]  # fmt: skip
     if not doubted:
         return PriceDoubts((), None)
-    rise = _Rise(fleet, doubted)
+    rise = _Rise(fleet, doubted, partial(_reason_of, today=today, catalog=catalog))
     rival = min(options, key=rise.part_until_cheaper, default=None)
     part = math.inf if rival is None else rise.part_until_cheaper(rival)
     budget_part = rise.part_until(most_usd)
@@ -180,11 +181,25 @@ def price_ends_of(fleet: Fleet) -> PriceEnds | None:
 
 
 class _Rise:
-    """Doubtful prices of a fleet, from as planned (0) to the upper ends of their ranges (1), all by the same part."""
+    """Doubtful prices of a fleet, from as planned (0) to the upper ends of their ranges (1), all by the same part.
 
-    def __init__(self, fleet: Fleet, doubted: Sequence[tuple[FleetGroup, PriceTrust]]) -> None:
-        """Keep the total as planned, and by how much each price may rise."""
-        self._planned_usd = fleet.cost.total_usd_per_month
+    Prices of other sizes rise with them where one accelerator is paid for in the same way and region, and they are in
+    doubt for the same reason: a list of one day, a memory.
+    """
+
+    def __init__(
+        self, fleet: Fleet, doubted: Sequence[tuple[FleetGroup, PriceTrust]], reason_of: Callable[[Option], str]
+    ) -> None:
+        """Keep the total as planned, and by how much each price may rise.
+
+        *reason_of*: why the price of an option is in doubt; "" where it is not.
+        """
+        self._planned_usd, self._reason_of = fleet.cost.total_usd_per_month, reason_of
+        self._ratios_of_sizes = {
+            (*_family(group), group_trust.reason): group_trust.high_ratio - 1
+            for group, group_trust in doubted
+            if group.accelerator
+        }
         self._ratios = {
             (group.type_in_region, group.purchase): group_trust.high_ratio - 1 for group, group_trust in doubted
         }
@@ -212,7 +227,21 @@ class _Rise:
 
     def _of(self, option: Option) -> float:
         """USD a month by which an option costs more at the upper ends."""
-        return option.cost.compute_usd_per_month * self._ratios.get((option.type_in_region, option.purchase), 0.0)
+        ratio = self._ratios.get((option.type_in_region, option.purchase))
+        if ratio is None:
+            ratio = self._ratios_of_sizes.get((*_family(option), self._reason_of(option)), 0.0)
+        return option.cost.compute_usd_per_month * ratio
+
+
+def _family(bought: FleetGroup | Option) -> tuple[str, str, str, str]:
+    """Sizes that have one price per accelerator."""
+    return bought.provider, bought.region, bought.accelerator, bought.purchase
+
+
+def _reason_of(option: Option, *, today: dt.date, catalog: Catalog) -> str:
+    """Why the price of an option is in doubt; "" where it is not."""
+    price_trust = _trust_of(option, option.cost, today, catalog)
+    return "" if price_trust is None else price_trust.reason
 
 
 def _at(part: float, group: FleetGroup, price_trust: PriceTrust) -> float | None:

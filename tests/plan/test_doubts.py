@@ -1,6 +1,7 @@
 """Prices of a plan that cannot be relied on, and which of them decide."""
 
 import datetime as dt
+from dataclasses import replace
 
 import pytest
 
@@ -151,9 +152,24 @@ def test_of_rival_and_budget_the_one_that_comes_first_is_told():
         assert f"less than {price_usd(below)} an hour" in words
 
 
+def test_sizes_of_one_accelerator_rise_together():
+    """A size that is in doubt for the same reason is no rival; one of another accelerator, or on a listed price, is."""
+    offers = (sold("g6e.xlarge", 1.0, RECALLED), sold("g6e.2xlarge", 1.1, RECALLED))
+    alone = planned(*offers).fleet
+    others = (sold("g5.2xlarge", 0.3, RECALLED), sold("g6e.4xlarge", 1.2))
+
+    assert alone.price_range.rival == ""
+    assert alone.doubtful_prices[0].break_even_usd_per_hour is None
+    for other in others:
+        fleet = planned(*offers, other).fleet
+        assert fleet.groups[0].instance_type == "g6e.xlarge"
+        assert other.instance_type in fleet.price_range.rival
+
+
 def test_a_rival_by_a_price_in_doubt_decides_too():
     """An option that is cheaper as priced overturns the answer, though its own price is in doubt, and that is said."""
-    plan = planned(sold("g6e.xlarge", 1.0, RECALLED), sold("g6e.2xlarge", 1.1, RECALLED), sold("p5.48xlarge", 90.0))
+    elsewhere = replace(sold("g6e.2xlarge", 1.1, RECALLED), region="us-west-2")
+    plan = planned(sold("g6e.xlarge", 1.0, RECALLED), elsewhere, sold("p5.48xlarge", 90.0))
     (doubt,), ends = plan.fleet.doubtful_prices, plan.fleet.price_range
 
     assert doubt.decides
