@@ -1,6 +1,7 @@
 """A plan in sentences: what was asked, what the answer rests on, its risks, its replay, and token services."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from advisor.cost.standing import cache_usd_per_month
 from advisor.plan.doubts import falls_short
@@ -20,7 +21,7 @@ from advisor.report.fleet_words import capacity_requests_per_second, forecast_wo
 from advisor.report.option_words import option_cost_words
 from advisor.report.price_age import oldest_price
 from advisor.report.text_table import Column, Section, dashed, fold_table, render_table, wrap
-from advisor.report.words import slo_words
+from advisor.report.words import NO_TARGET, slo_words
 from advisor.units import SECONDS_PER_DAY, milliseconds, price_usd, ratio_words, rounded, span_words, three_digits, usd
 from advisor.workload.values import Slo
 
@@ -161,7 +162,15 @@ def question_words(plan: Plan) -> str:
     """Question of the plan, in a line."""
     size = f", {size_words(plan.demand)}" if unit_of(plan.demand).is_one_pass else ""
     asked = f"{plan.workload['model']}, {_rate_words(plan)}{size}"
-    return f"{plan.workload['name']}: {asked}; {slo_words(plan.workload['slo'])}"
+    return f"{plan.workload['name']}: {asked}; {asked_words(plan.workload['slo'])}"
+
+
+def asked_words(slo: Mapping[str, Any]) -> str:
+    """Targets, and the share of the requests that has to keep all of them, whatever percentile they are."""
+    targets = slo_words(slo)
+    if targets == NO_TARGET or slo.get("latency_is_deadline"):
+        return targets
+    return f"{targets}, for {ratio_words(slo['within_ratio'])} of the requests (slo.within_ratio)"
 
 
 def _rate_words(plan: Plan) -> str:
@@ -185,7 +194,7 @@ def question_lines(plan: Plan) -> list[str]:
         f"model: {plan.workload['model']}",
         f"demand: {_rate_words(plan)}; {size_words(plan.demand)}; {plan.demand['source']}",
         *([forecast_words(plan.fleet)] if plan.fleet else []),
-        f"SLO: {slo_words(plan.workload['slo'])}",
+        f"SLO: {asked_words(plan.workload['slo'])}",
         f"catalog of {plan.provenance.catalog_as_of}{oldest}, predictions {plan.provenance.calibration_version}",
     ]
 

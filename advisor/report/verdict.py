@@ -1,6 +1,7 @@
 """A plan for a terminal and for Markdown: verdict, warnings before acting on it, the ladder, the rest by section."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from advisor.catalog.precisions import BENCHMARKS, LIKELIHOOD
 from advisor.cost import ENDING
@@ -108,6 +109,8 @@ _MOST_PARTS = 3
 _NOTHING = "Nothing in the catalog serves this workload within its limits."
 _OF_THE_SLO = {Constraint.DEMAND, Constraint.CAPACITY}
 """Constraints that a latency target below every candidate's may be behind."""
+_P95_RATIO = 0.95
+"""Share of the requests that a 95th percentile is a target of."""
 _SAME = 0.005
 """Savings below this are none."""
 _ANSWERS = "answers"
@@ -174,9 +177,23 @@ def _saved(plan: Plan) -> str:
     ratio = plan.savings.ratio
     kept = None if plan.current is None else plan.current.within_slo_ratio
     misses = ", which misses the SLO" if kept is not None and kept < wanted_ratio(plan) else ""
+    if kept is not None and _keeps_percentiles(plan):
+        misses = f", which keeps {ratio_words(kept)} within the SLO ({ratio_words(wanted_ratio(plan))} asked)"
     if abs(ratio) < _SAME:
         return f", as much as today{misses}"
     return f", {abs(ratio):.0%} {'less' if ratio > 0 else 'more'} than today{misses}"
+
+
+def _keeps_percentiles(plan: Plan) -> bool:
+    """Whether today keeps what its p95 targets say by themselves, and less than the share that plans keep."""
+    kept = None if plan.current is None else plan.current.within_slo_ratio
+    return kept is not None and _has_p95(plan.workload["slo"]) and _P95_RATIO <= kept < wanted_ratio(plan)
+
+
+def _has_p95(slo: Mapping[str, Any]) -> bool:
+    """Whether targets are p95, so that 95% of the requests within each is what they say."""
+    is_p95 = slo.get("latency_percentile", _P95_RATIO) == _P95_RATIO and not slo.get("latency_is_deadline")
+    return is_p95 and slo_words(slo) != NO_TARGET
 
 
 def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
@@ -520,7 +537,17 @@ def _today_words(plan: Plan) -> Iterator[str]:
     precision = f" in {current.precision}" if current.precision else ""
     kept = f"{ratio_words(current.within_slo_ratio)} within the SLO{at_the_peak(plan)}{precision}"
     code = current.not_generated and f"; no code is generated for it: {current.not_generated}"
-    yield f"Today: {running} {verb} {kept}; {_needed(current, wanted_ratio(plan))}{code}{_predicted_words(plan)}."
+    yield (
+        f"Today: {running} {verb} {kept}; {_needed(current, wanted_ratio(plan))}{code}{_predicted_words(plan)}"
+        f"{_percentile_words(plan)}."
+    )
+
+
+def _percentile_words(plan: Plan) -> str:
+    """Clause on the share that is asked, where today keeps what the targets say by themselves."""
+    if not _keeps_percentiles(plan):
+        return ""
+    return f"; p95 targets alone ask for {ratio_words(_P95_RATIO)}: slo.within_ratio {_P95_RATIO:g}"
 
 
 def _predicted_words(plan: Plan) -> str:

@@ -28,7 +28,7 @@ from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import ComparedLatency, CurrentCost, MeasureFirst
 from advisor.report.fleet_words import constraint_words, open_words, proof_words
 from advisor.report.option_words import ladder_section, option_cells
-from advisor.report.plan_words import carried_mean_of, close_call_words, risk_words
+from advisor.report.plan_words import carried_mean_of, close_call_words, question_words, risk_words
 from advisor.report.verdict import headline, plan_markdown, plan_table, verdict_lines
 from advisor.units import HOURS_PER_MONTH, price_usd, rounded
 from report.plans import (
@@ -103,6 +103,32 @@ def test_what_runs_today_is_said_to_miss_the_slo_whatever_it_costs(usd, compared
     plan = with_today(make_plan(make_fleet(make_group())), today)
 
     assert f", {compared} today, which misses the SLO;" in headline(plan)
+
+
+@pytest.mark.parametrize(
+    ("kept", "slo", "is_told"),
+    [(0.9824, {}, True), (0.94, {}, False), (0.995, {}, False), (0.9824, {"ttft_p95_ms": None, "tpot_p95_ms": None}, False)],
+)  # fmt: skip
+def test_today_that_keeps_its_p95_targets_is_told_apart(kept, slo, is_told):
+    """Between 95% of the requests, which such targets say, and the share that plans keep."""
+    today = CurrentCost("aws", "us-east-1", "g5.12xlarge", "on_demand", 4, 22.69, 16_562.24, kept, 9)
+    plan = with_today(make_plan(make_fleet(make_group())), today)
+    plan = replace(plan, workload=plan.workload | {"slo": plan.workload["slo"] | {"e2e_p95_ms": None} | slo})
+
+    assert (", which keeps 98.24% within the SLO (99% asked);" in headline(plan)) == is_told
+    told = lines_of(plan)["Today"]
+    assert told.endswith("; p95 targets alone ask for 95%: slo.within_ratio 0.95.") == is_told
+
+
+def test_the_share_of_the_requests_that_is_asked_is_part_of_the_question():
+    """The targets are percentiles of their own; a workload without any asks for no share."""
+    plan = spot_plan()
+    without = replace(
+        plan, workload=plan.workload | {"slo": dict.fromkeys(plan.workload["slo"]) | {"within_ratio": 0.99}}
+    )
+
+    assert question_words(plan).endswith(", for 99% of the requests (slo.within_ratio)")
+    assert "slo.within_ratio" not in question_words(without)
 
 
 def test_the_verdict_comes_before_the_ladder_and_the_ladder_before_the_options():
