@@ -159,7 +159,7 @@ def workload_text(proposal: Proposal, window: str) -> str:
 
 def _head(proposal: Proposal) -> Iterator[str]:
     service = proposal.service
-    yield _comment(f"{service.origin}: {deployment_words(proposal)}")
+    yield _comment(": ".join(filter(None, (service.origin, deployment_words(proposal)))))
     for remark in proposal.remarks:
         yield _comment(f"Note: {remark}")
     yield f"name: {_scalar(service.name[:100])}"
@@ -185,10 +185,10 @@ def _lacks_kind(proposal: Proposal) -> bool:
 
 
 def deployment_words(proposal: Proposal) -> str:
-    """Engine, replicas and accelerators: ``vLLM, 3 replicas of 2 accelerators``."""
+    """Engine, replicas and accelerators: ``vLLM, 3 replicas, 2 accelerators each``; no engine that its origin names."""
     service = proposal.service
     engine = service.launch.engine or (service.observed.engine if service.observed else "") or "engine unknown"
-    words = [engine]
+    words = [] if service.origin.startswith(f"{engine} ") else [engine]
     if service.replicas is not None:
         words.append(f"{service.replicas} replica{'' if service.replicas == 1 else 's'}")
     if service.accelerators:

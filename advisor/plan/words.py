@@ -284,7 +284,7 @@ def size_words(demand: Mapping[str, Any]) -> str:
         case Unit.TEXTS:
             return f"{count} {_noun('text', count)} of {size['mean']:,.0f} tokens a request"
         case Unit.AUDIO:
-            return f"{count} {_noun('recording', count)} of {size['mean'] / MS_PER_SECOND:,.3g} s a request"
+            return f"{count} {_noun('recording', count)} of {rounded(size['mean'] / MS_PER_SECOND)} s a request"
         case Unit.IMAGES:
             return f"{count} {_noun('image', count)} a request"
         case Unit.PICTURES:

@@ -84,6 +84,21 @@ def test_no_name_breaks_out_of_its_place(tmp_path_factory, name, text):
         assert (workload.slo.ttft_p95_ms, workload.slo.tpot_p95_ms, workload.slo.within_ratio) == (500, 40, 0.95)
 
 
+@pytest.mark.parametrize(
+    ("origin", "first"),
+    [
+        ("vLLM in namespace ml, seen by http://one", "# vLLM in namespace ml, seen by http://one"),
+        ("Deployment ml/chat of one", "# Deployment ml/chat of one: vLLM"),
+    ],
+)
+def test_the_first_line_names_the_engine_once(origin, first):
+    """An origin that begins with it names it already."""
+    observed = Observed("prometheus", {"url": "http://one", "window": "14d"}, engine="vLLM")
+    text = workload_text(proposal_of(Service("chat", origin, Launch("", MODEL), observed=observed), CATALOG), "14 days")
+
+    assert text.splitlines()[0] == first
+
+
 def test_what_is_unknown_is_a_comment_and_an_answer_fills_it():
     """A model that nothing names and lengths that nothing counts are missing until somebody says them."""
     fields = {"region": "us-east-1", "endpoint": "chat"}

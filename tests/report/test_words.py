@@ -7,7 +7,7 @@ import pytest
 
 import advisor
 from advisor.plan.fleet.chosen import PlannedHours
-from advisor.plan.words import count_words, turn_words
+from advisor.plan.words import count_words, size_words, turn_words
 from advisor.report.fleet_words import fleet_words
 from advisor.report.verdict import plan_table
 from advisor.report.words import CODE_WORDS, paid_words, payback_words, short_words
@@ -30,6 +30,14 @@ from report.plans import COMMITMENT, make_fleet, make_group, make_plan
 def test_latencies_have_three_digits_and_no_powers_of_ten(value_ms, words):
     """Just below a second is a second, and never 1e+03 ms."""
     assert milliseconds(value_ms) == words
+
+
+@pytest.mark.parametrize(("mean_ms", "words"), [(7_500.0, "7.5"), (30_000.0, "30"), (1_499_600.0, "1,500")])
+def test_recordings_are_told_in_seconds_without_powers_of_ten(mean_ms, words):
+    """A recording of 25 minutes has 1,500 s."""
+    demand = {"unit": "audio", "input_tokens": {"mean": mean_ms}, "output_tokens": {"mean": 1.0}}
+
+    assert size_words(demand) == f"1 recording of {words} s a request"
 
 
 def test_every_code_of_a_rejection_has_words_of_its_own():
