@@ -204,7 +204,8 @@ def evidence_lines(plan: Plan) -> list[str]:
     if plan.fleet is None:
         return []
     on_spot = any(group.purchase == "spot" for group in plan.fleet.groups)
-    return [rate_words(plan.fleet), price_words(plan.fleet), *(_steady_words(plan) if on_spot else ())]
+    steady = _steady_words(plan) if on_spot else ()
+    return [rate_words(plan.fleet), price_words(plan.fleet), *steady, *_open_call_words(plan)]
 
 
 def _steady_words(plan: Plan) -> Iterator[str]:
@@ -215,27 +216,43 @@ def _steady_words(plan: Plan) -> Iterator[str]:
 
 
 def close_call_words(plan: Plan, shown: int) -> Iterator[str]:
-    """Which measurement would settle a close decision; a rival beyond the options that are shown has no number."""
-    measure_first = plan.measure_first
-    if measure_first is None or plan.recommended is None:
+    """Which measurement would settle a close decision; a rival beyond the options that are shown has no number.
+
+    None where no measurement would: there is nothing to do about it.
+    """
+    measure_first, recommended = plan.measure_first, plan.recommended
+    if measure_first is None or recommended is None:
         return
+    if measurement := _measurement_words(plan, recommended, measure_first):
+        yield f"Too close to call: {_rival_words(plan, recommended, measure_first, shown)}{measurement}."
+
+
+def _open_call_words(plan: Plan) -> Iterator[str]:
+    """A close decision that no measurement would settle, as nothing is learned from those of one-pass models."""
+    measure_first, recommended = plan.measure_first, plan.recommended
+    if measure_first is None or recommended is None or _measurement_words(plan, recommended, measure_first):
+        return
+    yield f"too close to call, and no measurement would tell: {_rival_words(plan, recommended, measure_first, 0)}"
+
+
+def _rival_words(plan: Plan, recommended: Option, measure_first: MeasureFirst, shown: int) -> str:
+    """What a rival and the recommendation may cost by the range of predicted rates."""
     rival = plan.options[measure_first.rival_rank - 1]
     named = f"#{rival.rank}" if rival.rank <= shown else f"{rival.instance_type} in {rival.region}"
     most, least = usd(measure_first.recommended_usd_per_month_high), usd(measure_first.rival_usd_per_month_low)
-    is_sure = most == usd(plan.recommended.cost.total_usd_per_month)
-    yield (
-        f"Too close to call: {named} ({_told(rival)}) may cost as little as {least} a month, "
+    is_sure = most == usd(recommended.cost.total_usd_per_month)
+    return (
+        f"{named} ({_told(rival)}) may cost as little as {least} a month, "
         f"{f'less than the recommendation at {most}' if is_sure else f'and the recommendation {most} at most'}, "
         "by the range of predicted rates, at the prices planned"
-        f"{_measurement_words(plan, plan.recommended, measure_first)}."
     )
 
 
 def _measurement_words(plan: Plan, recommended: Option, measure_first: MeasureFirst) -> str:
-    """The measurement that would tell, or that none would."""
+    """The measurement that would tell; "" where none would."""
     rank, cost_usd, hours = measure_first.rank, measure_first.usd, measure_first.hours
     if rank is None or cost_usd is None or hours is None:
-        return ". No measurement would tell: those of models that answer in one pass change no prediction"
+        return ""
     measured = plan.options[rank - 1] if rank else recommended
     price = "runs today" if plan.current is not None and plan.current.runs(measured) else usd(cost_usd)
     load = f"{hours:g} h of load on one {measured.instance_type} ({_told(measured)}; {price})"

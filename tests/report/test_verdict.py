@@ -28,7 +28,7 @@ from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import ComparedLatency, CurrentCost, MeasureFirst
 from advisor.report.fleet_words import constraint_words, open_words, proof_words
 from advisor.report.option_words import ladder_section, option_cells
-from advisor.report.plan_words import carried_mean_of, close_call_words, question_words, risk_words
+from advisor.report.plan_words import carried_mean_of, close_call_words, evidence_lines, question_words, risk_words
 from advisor.report.verdict import headline, plan_markdown, plan_table, verdict_lines
 from advisor.units import HOURS_PER_MONTH, price_usd, rounded
 from report.plans import (
@@ -986,13 +986,18 @@ def test_a_close_call_names_a_range_only_where_there_is_one(high_ratio, words):
     assert f"the recommendation {words} by the range of predicted rates, at the prices planned." in text
 
 
-def test_a_close_call_that_no_measurement_would_settle_says_so():
-    """Nothing is learned from load on models that answer in one pass, so none is asked for."""
-    plan = spot_plan()
-    (text,) = close_call_words(replace(plan, measure_first=MeasureFirst(None, 1, None, None, 3000.0, 1000.0)), 5)
+def test_a_close_call_that_no_measurement_would_settle_is_told_in_detail_alone():
+    """Nothing is learned from load on models that answer in one pass, so nobody can act on it."""
+    plan = replace(spot_plan(), measure_first=MeasureFirst(None, 1, None, None, 3000.0, 1000.0))
+    told = "too close to call, and no measurement would tell: "
+
+    assert not list(close_call_words(plan, 5))
+    assert told not in plan_table(plan, width=None)
+    assert told in plan_table(plan, width=None, verbose=True)
+    (text,) = (words for words in evidence_lines(plan) if words.startswith(told))
     assert text.endswith(
         "may cost as little as $1,000.00 a month, and the recommendation $3,000.00 at most, by the range of predicted "
-        "rates, at the prices planned. No measurement would tell: those of models that answer in one pass change no prediction."
+        "rates, at the prices planned"
     )
 
 
