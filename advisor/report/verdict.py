@@ -85,6 +85,7 @@ from advisor.report.words import (
     short_words,
     slice_words,
     slo_words,
+    standing_words,
     today_cost_words,
     unused_cluster_words,
     whole_percent,
@@ -226,6 +227,7 @@ def _fleet_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
     yield from _obligation_words(fleet)
     yield from price_words(fleet, plan)
     yield from _traffic_words(plan, fleet)
+    yield from standing_words(fleet)
     yield from _cache_words(fleet)
     yield from _spare_words(fleet, plan.workload["slo"]["within_ratio"])
     yield from _limit_words(fleet)

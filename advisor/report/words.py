@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from advisor.catalog.values import Purchase
-from advisor.cost.standing import BALANCER_ITEMS, CLUSTER
+from advisor.cost.standing import BALANCER_ITEMS, CACHE_ITEMS, CLUSTER
 from advisor.deployable import SHARED_ON
 from advisor.plan.fleet.chosen import ConstraintUse, Fleet
 from advisor.plan.problem.limits import CONSTRAINTS, UNKNOWN_WORDS, Constraint
@@ -70,6 +70,16 @@ CODE_WORDS = {
     "unknown_hardware": "hardware facts unknown",
 }
 
+_GROWING_ITEMS = (
+    "load_balancer_capacity", "load_balancer_data", "gateway_capacity", "gateway_data", "log_ingest", "log_storage",
+)  # fmt: skip
+"""Standing charges that grow with the requests."""
+_STANDING_NAMES = {
+    "load_balancer": "load balancer", "load_balancer_proxy": "load balancer", "gateway": "Gateway of the cluster",
+    "gateway_proxy": "Gateway of the cluster", "cluster": "control plane of the cluster", "nat_gateway": "NAT gateway",
+    "public_ip": "NAT gateway", "entrance": "entrance", "entrance_disk": "entrance", "container_entrance": "entrance",
+}  # fmt: skip
+"""The others by their part, with what belongs to it."""
 _FLOORS = {"slo_ttft": "TTFT p95", "slo_tpot": "TPOT p95", "slo_e2e": "end-to-end p95", "slo_latency": "latency"}
 LATENCY_CODES = frozenset(_FLOORS)
 """Codes of rejections by a latency target."""
@@ -280,6 +290,25 @@ def unused_cluster_words(plan: "Plan", fleet: Fleet) -> Iterator[str]:
             "Cluster: existing_cluster: true has no effect, since the fleet runs on hosts; "
             f"`advisor generate` with --target {' or '.join(takers)} uses it."
         )
+
+
+def standing_words(fleet: Fleet) -> Iterator[str]:
+    """Charges that no load changes, where they are most of the total, the dearest first, and what avoids them."""
+    by_name = dict[str, float]()
+    for charge in fleet.standing:
+        if charge.item not in (*CACHE_ITEMS, *_GROWING_ITEMS):
+            name = _STANDING_NAMES.get(charge.item, "others")
+            by_name[name] = by_name.get(name, 0.0) + (charge.usd_per_month or 0.0)
+    fixed_usd, total_usd = math.fsum(by_name.values()), fleet.cost.total_usd_per_month
+    if fixed_usd <= total_usd / 2:
+        return
+    dearest = sorted(by_name.items(), key=lambda part: -part[1])
+    parts = ", ".join(f"{name} {usd(cost)}" for name, cost in dearest if cost)
+    hosts = "; whole machines on hosts need no cluster" if any(group.partition for group in fleet.groups) else ""
+    yield (
+        f"Standing: {usd(fixed_usd)} of the {usd(total_usd)} are for what stands whatever the load is ({parts}): "
+        f"workloads that share it count it in full each{hosts}."
+    )
 
 
 def cluster_words(fleet: Fleet) -> Iterator[str]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from advisor.catalog import load_catalog
 from advisor.cost.services import Deployed, region_charges
-from advisor.cost.standing import Machines
+from advisor.cost.standing import Machines, StandingCharge
 from advisor.demand.values import Backtest, Unit
 from advisor.models.model import ModelFile
 from advisor.plan.fleet.chosen import (
@@ -267,6 +267,26 @@ def test_an_obligation_has_its_sum_its_end_and_its_regret():
 
     assert "$21,199.20 until 2027-11-09" in told
     assert "if demand falls by half, $412.33 a month" in told
+
+
+@pytest.mark.parametrize(("share", "is_told"), [(0.51, True), (0.49, False)])
+def test_charges_that_no_load_changes_are_told_where_they_are_most(share, is_told):
+    """More than half of the total; what grows with the requests is no part of them."""
+    fleet = make_fleet(make_group())
+    usd = round(fleet.cost.total_usd_per_month * share, 2)
+    standing = tuple(
+        StandingCharge("aws", "us-east-1", item, 730.0, "hour", 0.1, cost, "a list", "2026-11-24", "listed")
+        for item, cost in (("cluster", usd - 3.0), ("nat_gateway", 2.0), ("public_ip", 1.0), ("log_ingest", 9_999.0))
+    )
+    lines = lines_of(make_plan(replace(fleet, standing=standing)))
+
+    assert ("Standing" in lines) == is_told
+    if is_told:
+        assert (
+            f"Standing: ${usd:,.2f} of the ${fleet.cost.total_usd_per_month:,.2f} are for what stands"
+            in lines["Standing"]
+        )
+        assert f"(control plane of the cluster ${usd - 3:,.2f}, NAT gateway $3.00): " in lines["Standing"]
 
 
 @pytest.mark.parametrize(("share", "told"), [(1.01, ["Replay", "Traffic"]), (0.99, ["Replay"])])
