@@ -236,7 +236,7 @@ def _open_call_words(plan: Plan) -> Iterator[str]:
 
 
 def _rival_words(plan: Plan, recommended: Option, measure_first: MeasureFirst, shown: int) -> str:
-    """What a rival and the recommendation may cost by the range of predicted rates."""
+    """Cost of a rival and of the recommendation by the range of predicted rates."""
     rival = plan.options[measure_first.rival_rank - 1]
     named = f"#{rival.rank}" if rival.rank <= shown else f"{rival.instance_type} in {rival.region}"
     most, least = usd(measure_first.recommended_usd_per_month_high), usd(measure_first.rival_usd_per_month_low)

@@ -458,7 +458,7 @@ def running_of(plan: Plan) -> Mapping[tuple[str, str], int]:
 
 
 def deployment_of(plan: Plan, catalog: Catalog) -> Deployment | None:
-    """What a plan runs where that is one type, paid for in one way, at all hours; None: a mix, or its price is unknown.
+    """Fleet of a plan that is one type, paid for in one way, at all hours; None: a mix, or its price is unknown.
 
     Its layouts are not kept: what runs today is judged in the one with the highest rate of its precision.
     """
