@@ -15,7 +15,7 @@ from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.plain_values import Document
 from advisor.plan.values import CurrentCost, Plan, Rung, RungGroup
 from advisor.plan.words import group_count_words
-from advisor.programme import rules
+from advisor.programme import rules, weeks
 from advisor.programme.rules import Assignment
 from advisor.programme.values import (
     DAYS,
@@ -105,7 +105,7 @@ class _Builder:
             total=total,
             effort_hours=hours,
             one_off_usd=usd,
-            payback_months=_payback(usd, total),
+            payback_months=weeks.payback_months(items, self._combinations, total.usd_per_month, usd),
             items=tuple(items),
             combinations=tuple(self._combinations),
             left_out=tuple(sorted(self._left_out, key=lambda left: left.id)),
@@ -544,6 +544,8 @@ class _Builder:
             yield from self._plan_words(combination, items)
         yield from filter(None, (_rest_words(combination, items) for combination in self._combinations))
         yield from filter(None, map(_doubt_words, self._combinations))
+        yield from weeks.replaced_words(items, self._combinations, self._replaced)
+        yield weeks.hours_words(items, self._inputs.start)
         if any(item.counted_in and item.resources for item in items):
             yield "findings at the cost of serving, or at the same resources as another, are done and not counted again"
         if self._inputs.findings:

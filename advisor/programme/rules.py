@@ -35,6 +35,10 @@ LEVERS = {
     "semantic_cache": Assignment("application"),
 }
 """Levers that are not for the platform's owner, or no quick win."""
+REPLACING = frozenset({"accelerator", "cloud", "model", "region"})
+"""Levers after which other machines run."""
+ON_MACHINES = frozenset({"resize", "scale_to_zero", "schedule", "spot"})
+"""Levers whose work is on the machines that run."""
 OTHERS = Assignment("platform")
 OWNERS = tuple(dict.fromkeys(rule.owner for rule in (OTHERS, *FINDINGS.values(), *LEVERS.values())))
 """Owner tags that items have."""

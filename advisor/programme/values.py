@@ -155,6 +155,7 @@ class Programme:
     effort_hours: float
     one_off_usd: float
     payback_months: float | None
+    """Months from the start until the items, each from the end of its week, have saved what all of them cost."""
     items: tuple[Item, ...]
     """By week."""
     combinations: tuple[Combination, ...]

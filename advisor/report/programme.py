@@ -60,8 +60,8 @@ def _verdict(programme: Programme) -> str:
     work = f"{programme.effort_hours:,.0f} hours ({usd(programme.one_off_usd)})"
     if programme.payback_months is None:
         return f"30 days from {programme.start}: nothing to save; {work} of measuring"
-    paid = payback_words(programme.payback_months)
-    return f"30 days from {programme.start}: {saving_words(programme.total)} a month for {work}, paid back in {paid}"
+    paid, saved = payback_words(programme.payback_months), saving_words(programme.total)
+    return f"30 days from {programme.start}: {saved} a month for {work}, paid back {paid} after the start"
 
 
 def _lines(programme: Programme) -> Iterator[str]:

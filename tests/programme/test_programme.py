@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 import shlex
 from dataclasses import replace
 from decimal import Decimal
@@ -151,6 +152,33 @@ def test_a_hundred_is_not_spent_to_save_one():
     assert "spends 400.00 USD to save 1.00 a month" in why["ADV112"]
     assert why["ADV113"].startswith("saves nothing")
     assert [item.id for item in programme.items if item.saving] == ["ADV115"]
+
+
+def test_a_programme_is_paid_back_as_its_items_arrive():
+    """Each saves from the end of its week: a saving of week 2 pays for all hours, and one of the whole is not of day 0."""
+    low, medium = finding("ADV112", 4000.0), finding("ADV120", 8000.0, ("nat-2",), effort="medium")
+    weeks = [2, 3]
+    programme = made(low, medium)
+    assert [item.week for item in programme.items if item.saving] == weeks
+
+    month_days = 730 / 24
+    saved = 4000 * 7 / month_days
+    assert programme.one_off_usd > saved
+    left_usd = programme.one_off_usd - saved
+    assert programme.payback_months == pytest.approx(21 / month_days + left_usd / 12_000)
+    assert programme.payback_months > programme.one_off_usd / programme.total.usd_per_month
+    assert made().payback_months is None
+
+
+def test_work_that_a_later_week_replaces_is_told(report):
+    """Spot in week 3 on machines that week 4 replaces: what it saves until then stands beside its cost."""
+    (spot,) = (lever for lever in report.levers if lever.lever == "spot" and lever.used)
+    other = replace(spot, lever="accelerator", title="Another accelerator")
+    programme = made(levers=(replace(report, levers=(spot, other)),), max_payback=1e6)
+    (note,) = [note for note in programme.notes if note.startswith(f"{report.workload}/spot changes g5.12xlarge")]
+    assert f"which {report.workload}/accelerator replaces in week 4: until then it saves $" in note
+    (hours,) = [note for note in programme.notes if note.startswith("work by week: ")]
+    assert sum(float(part) for part in re.findall(r"([\d,]+) h to", hours)) == programme.effort_hours
 
 
 def test_levers_count_as_the_plan_that_they_make_together(report):
