@@ -50,5 +50,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """The public names."""
-    return sorted([*globals(), *__all__])
+    """The public names and those of every module."""
+    return sorted([*(name for name in globals() if name.startswith("__")), *__all__])

@@ -396,9 +396,14 @@ def format_of(table: Table, stated: str | None) -> Format:
     raise _lacks(table, nearest_format, is_stated=False)
 
 
+def is_no_bill(table: Table) -> bool:
+    """Whether a table has not one mandatory column of any format."""
+    return all(len(kind.missing(table.columns)) == len(kind.mandatory) for kind in FORMATS)
+
+
 def _lacks(table: Table, kind: Format, *, is_stated: bool) -> InputError:
     missing = kind.missing(table.columns)
-    if len(missing) == len(kind.mandatory) and not is_stated:
+    if is_no_bill(table) and not is_stated:
         titles = ", ".join(format_.title for format_ in FORMATS)
         return InputError(
             f"no billing export that is known here; its columns: {sample_names(table.columns)}",

@@ -8,7 +8,7 @@ Cost of a bill by day: for what has to be seen over time.
 
 import datetime as dt
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 from advisor.audit import ZERO, Basis, Bill, day_range, missing_days, money
 from advisor.audit.database import Database, opened, repeated_columns, unreadable_time
 from advisor.audit.files import Table, tables_of
-from advisor.audit.formats import focus_version, format_of
+from advisor.audit.formats import focus_version, format_of, is_no_bill
 from advisor.audit.normalising import (
     accelerated_sql,
     converted_amount,
@@ -35,6 +35,7 @@ from advisor.audit.normalising import (
 from advisor.audit.sql import AMOUNTS, LINE_ID, MONEY, TEXTS, Columns, Format, select_list, text
 from advisor.catalog.values import family_of
 from advisor.errors import InputError
+from advisor.names import first_names
 from advisor.processes import Spread
 from advisor.records import dataclass, field
 from advisor.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR, counted
@@ -122,16 +123,21 @@ def read_ledger(
     question: Question,
     catalogued: Sequence[tuple[str, str]],
     spread: Spread | None,
+    of_folders: Collection[Path] = (),
 ) -> Ledger:
     """Read the files of a bill, of any formats, into a database.
 
     *catalogued*: provider and name of the types of machines with accelerators. *spread* sums the files over time, each
-    by itself. Raises InputError if a file is not a bill, a cost is not a number, or currencies are mixed and a rate is
-    missing.
+    by itself. *of_folders*: files that only lie in a folder: beside a bill, those that are none are not read. Raises
+    InputError if a file is not a bill, a cost is not a number, or currencies are mixed and a rate is missing.
     """
     distinct, notes = identical_files(paths)
     tables = tables_of(database.connection, distinct, database.scratch, "bill")
-    read = [(table, format_of(table, question.bill_format)) for table in tables]
+    others = [] if question.bill_format else [each for each in tables if is_no_bill(each)]
+    others = [table for table in others if set(table.paths) <= set(of_folders)]
+    bills = [table for table in tables if table not in others] or tables
+    read = [(table, format_of(table, question.bill_format)) for table in bills]
+    notes += _not_bills_notes(others)
     for table, kind in read:
         version = f" {focus_version(table.columns)}" if kind.name == "focus" else ""
         notes.append(f"{table.where}: {kind.title}{version}")
@@ -152,6 +158,13 @@ def read_ledger(
     notes += [*_credit_notes(database, currency), *_holes(database, bill)]
     tagless = {kind.name for _, kind in read} - {kind.name for table, kind in read if kind.tells_tags(table.columns)}
     return Ledger(database, bill, tuple(dict.fromkeys(notes)), rates, frozenset(tagless))
+
+
+def _not_bills_notes(tables: Sequence[Table]) -> Iterator[str]:
+    """A note on files that are not read, since none of their columns is of a billing export."""
+    paths = [str(path) for table in tables for path in table.paths]
+    if paths:
+        yield f"{counted(len(paths), 'file')} not read for the bill: no billing export ({first_names(sorted(paths))})"
 
 
 def _credit_notes(database: Database, currency: str | None) -> Iterator[str]:

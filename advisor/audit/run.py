@@ -6,6 +6,7 @@ Showback: the bill by owner, with what nobody is named for as a line of its own.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal, localcontext
+from pathlib import Path
 
 from advisor.audit import (
     KINDS,
@@ -243,7 +244,9 @@ def charges(inputs: Inputs, progress: Progress | None = None) -> Iterator[Ledger
 
 def _ledger(database: Database, inputs: Inputs, catalog: Catalog) -> Ledger:
     paths, catalogued = files_of(inputs.bill, "bill"), list(catalog.instance_types)
-    ledger = read_ledger(database, paths, inputs.question, catalogued, inputs.spread)
+    named_files = {Path(place).resolve() for place in inputs.bill}
+    of_folders = [path for path in paths if path.resolve() not in named_files]
+    ledger = read_ledger(database, paths, inputs.question, catalogued, inputs.spread, of_folders)
     return replace(ledger, notes=(*ledger.notes, *ignored_files(inputs.bill, "bill")))
 
 

@@ -936,6 +936,24 @@ def test_dates_of_spreadsheets_are_read(tmp_path, audit):
     assert any("such as '1st of October' of Date" in note for note in found.notes)
 
 
+@pytest.mark.parametrize("is_named", [False, True])
+def test_a_table_of_a_folder_that_is_no_bill_is_named_and_not_read(is_named, tmp_path, audit):
+    """Where the file itself is named it is refused, as is one that has some columns of a bill and lacks others."""
+    bill = write_focus(tmp_path / "bill.csv", [Charge(cost=Decimal(3))])
+    prices = write_csv(tmp_path / "prices.csv", [{"machine": "g5.xlarge", "usd": 1}])
+
+    if is_named:
+        with pytest.raises(InputError, match="no billing export that is known here"):
+            audit(bill, prices)
+    else:
+        audited = audit(tmp_path)
+        assert audited.bill.cost == 3
+        assert f"1 file not read for the bill: no billing export ({prices})" in audited.notes
+        (tmp_path / "half.csv").write_text("BilledCost\n1\n")
+        with pytest.raises(InputError, match="mandatory columns"):
+            audit(tmp_path)
+
+
 def test_files_of_a_folder_that_are_not_read_are_told(tmp_path, audit):
     """An archive and a sheet beside the export: a note names them."""
     write_focus(tmp_path / "bill.csv", [Charge()])

@@ -74,9 +74,8 @@ def read_terms(directory: Path) -> Terms:
     path = directory / FILE_NAME
     if not path.exists():
         return Terms()
-    fields = read_document(path, FILE_NAME, "take the file out, or see examples/estate/estate.yaml for one").mapping(
-        _KEYS
-    )
+    document = read_document(path, FILE_NAME, "take the file out, or see examples/estate/estate.yaml for one")
+    fields = document.mapping(_KEYS, dict.fromkeys(_LIMIT_KEYS, "under limits"))
     limits = fields.get("limits")
     if limits is not None:
         limits.mapping(_LIMIT_KEYS)

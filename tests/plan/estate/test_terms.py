@@ -73,6 +73,14 @@ def test_what_an_estate_cannot_say_is_refused(tmp_path, text, where):
     assert where in refused.value.where
 
 
+@pytest.mark.parametrize("line", ["max_usd_per_month: 100", "quotas: []"])
+def test_a_limit_beside_limits_says_where_it_belongs(tmp_path, line):
+    """A budget at the top is not read; the hint names its place."""
+    with pytest.raises(InputError, match="unknown key") as refused:
+        terms(tmp_path, line)
+    assert refused.value.hint == "it belongs under limits"
+
+
 def test_the_tighter_quota_holds(tmp_path):
     """A workload keeps its own quota where that is below the estate's, and may use what the estate owns."""
     found = terms(tmp_path)
