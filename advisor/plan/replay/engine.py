@@ -27,10 +27,13 @@ from advisor.performance.steps import StepTimes
 from advisor.plan.replay.batching import Replica, Requests
 from advisor.records import dataclass
 
+LEAST_TOGETHER = 16
+"""Replicas that are simulated side by side: of fewer it takes longer than one after the other."""
 _ENDLESS = 2**62
 """Tokens of a batch that nothing limits."""
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int32]
+Indices = npt.NDArray[np.intp]
 Times = StepTimes | BatchTimes
 """Times of a replica that generates token by token, or answers in batches."""
 MOST_KEPT = 2_000_000
@@ -46,19 +49,87 @@ def batch_ends(times: BatchTimes, arrivals_s: Floats, sizes: Integers, items: In
         sizes: of each request's items, in the unit of the model.
         items: of each request, at least 1.
     """
-    fixed, wait = times.replica.fixed_s, times.replica.wait_s
-    arrivals = _received(arrivals_s, times.replica.transfer_s, _transfers(times, items)).tolist()
-    waiting = _Waiting(times.replica, sizes.tolist(), _of_items(times, sizes, items).tolist(), items.tolist())
-    ends, head, now, count = np.zeros(len(arrivals)), 0, 0.0, len(arrivals)
+    replica = times.replica
+    arrivals = _received(arrivals_s, replica.transfer_s, _transfers(times, items)).tolist()
+    waiting = _Waiting(replica, sizes.tolist(), _of_items(times, sizes, items).tolist(), items.tolist())
+    if replica.wait_s or waiting.is_padded or waiting.is_alike:
+        return np.array(_ends_after_waiting(replica, arrivals, waiting))
+    return np.array(_ends_at_once(replica.fixed_s, arrivals, waiting))
+
+
+def _ends_after_waiting(replica: serving.Replica, arrivals: Sequence[float], waiting: "_Waiting") -> list[float]:
+    """End of the batch that answers each request, of a server that waits for others or looks at their lengths."""
+    fixed, wait = replica.fixed_s, replica.wait_s
+    ends, head, now, count = [0.0] * len(arrivals), 0, 0.0, len(arrivals)
     while head < count:
         begin = max(now, arrivals[head])
         if wait:
             full = waiting.fills(head)
-            begin = max(begin, min(arrivals[head] + wait, arrivals[full] if full < count else np.inf))
+            begin = max(begin, min(arrivals[head] + wait, arrivals[full] if full < count else inf))
         until, work = waiting.take(head, bisect_right(arrivals, begin, head))
         now = begin + fixed + work
-        ends[head:until] = now
+        ends[head:until] = [now] * (until - head)
         head = until
+    return ends
+
+
+def _ends_at_once(fixed_s: float, arrivals: Sequence[float], waiting: "_Waiting") -> list[float]:
+    """The same of a server that does neither: what :meth:`_Waiting.take` does is written out here."""
+    sizes, own_s, left_of = waiting.sizes, waiting.own_s, waiting.left
+    most_items, most_tokens = waiting.most_items, waiting.most_tokens
+    ends, head, now, count = [0.0] * len(arrivals), 0, 0.0, len(arrivals)
+    while head < count:
+        begin = arrivals[head]
+        if now > begin:  # noqa: PLR1730 - max() costs a call in the innermost loop
+            begin = now
+        items, tokens, work, at = most_items, most_tokens, 0.0, head
+        while at < count and arrivals[at] <= begin:
+            left = left_of[at]
+            of_request = left * sizes[at]
+            if left > items or of_request > tokens:
+                taken = max(min(items, tokens // max(sizes[at], 1)), int(at == head))
+                if taken < left:
+                    left_of[at] = left - taken
+                    work += taken * own_s[at]
+                    break
+            items -= left
+            tokens -= of_request
+            work += left * own_s[at]
+            at += 1
+        now = begin + fixed_s + work
+        while head < at:
+            ends[head] = now
+            head += 1
+    return ends
+
+
+def batch_ends_of_each(
+    times: BatchTimes, arrivals_s: Floats, sizes: Integers, items: Integers, starts: Indices
+) -> Floats:  # fmt: skip
+    """The same of several replicas: the requests of each begin at one of the *starts*, and are by themselves."""
+    replica, edges = times.replica, [*starts.tolist(), arrivals_s.size]
+    is_plain = not (replica.wait_s or replica.transfer_s or replica.padding in (LONGEST, ALIKE))
+    if starts.size >= LEAST_TOGETHER and is_plain and replica.largest_items == 1:
+        return _ends_one_by_one(replica.fixed_s, arrivals_s, _of_items(times, sizes, items), items, starts)
+    parts = map(slice, edges, edges[1:])
+    return np.concatenate([batch_ends(times, arrivals_s[part], sizes[part], items[part]) for part in parts])
+
+
+def _ends_one_by_one(
+    fixed_s: float, arrivals_s: Floats, own_s: Floats, items: Integers, starts: Indices
+) -> Floats:  # fmt: skip
+    """The same of replicas that answer one item at a time: the first request of each, the second, and so on."""
+    counts = np.diff(starts, append=arrivals_s.size)
+    ends, now = np.zeros(arrivals_s.size), np.zeros(starts.size)
+    for turn in range(int(counts.max())):
+        left = np.flatnonzero(counts > turn)
+        at = starts[left] + turn
+        now[left] = np.maximum(now[left], arrivals_s[at])
+        for item in range(int(items[at].max())):
+            has_more = items[at] > item
+            of_more = left[has_more]
+            now[of_more] = now[of_more] + fixed_s + own_s[at[has_more]]
+        ends[at] = now[left]
     return ends
 
 

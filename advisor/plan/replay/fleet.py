@@ -20,7 +20,14 @@ import numpy.typing as npt
 from advisor.demand.values import Requests
 from advisor.performance.one_pass.serving import BatchTimes
 from advisor.performance.steps import StepTimes
-from advisor.plan.replay.engine import ServeInParts, Times, serve_idle, serve_in_parts
+from advisor.plan.replay.engine import (
+    LEAST_TOGETHER,
+    ServeInParts,
+    Times,
+    batch_ends_of_each,
+    serve_idle,
+    serve_in_parts,
+)
 from advisor.plan.replay.result import EarlyEnd, Estimate, Served, result_of, within_targets
 from advisor.plan.replay.sessions import NOWHERE, Router, Session, Window, sessions_of
 from advisor.plan.replay.values import Cutoff, Outcome, ReplayGroup, ReplayResult, Route
@@ -40,6 +47,8 @@ PARTS = (8, 3)
 """Shares of a replica's requests, as divisors, after which it is asked whether too many are late."""
 LEAST_IN_PARTS = 1_000
 """Fewer are simulated before the question is answered."""
+MOST_TOGETHER = 256
+"""Replicas that are simulated side by side before it is asked whether too many are late."""
 MIN_WINDOW_SECONDS = 1.0
 
 
@@ -270,10 +279,11 @@ class _Fleet:
 
     def _assign(self, requests: Indices, places: Indices) -> None:
         order = np.argsort(places.astype(np.min_scalar_type(len(self._sessions))), kind="stable")
-        used = _present(places)
-        ends = np.cumsum(np.bincount(places)[used])
-        for session, part in zip(used, np.split(requests[order], ends[:-1]), strict=True):
-            self._members[session].append(part)
+        counts, ordered, begin = np.bincount(places).tolist(), requests[order], 0
+        for session, count in enumerate(counts):
+            if count:
+                self._members[session].append(ordered[begin : begin + count])
+                begin += count
 
     def serve(self, progress: CountProgress | None, cutoff: Cutoff | None = None) -> Estimate | None:
         """Simulate the sessions, those that end first before the others.
@@ -299,14 +309,74 @@ class _Fleet:
         def is_too_late(members: Indices) -> bool:
             return end.is_too_late(self._late(members, cutoff.slo))
 
-        for index in end.positions:
-            members = self._serve_members(index, None if cutoff.is_share_asked else is_too_late)
-            if not members.size:
+        at = 0
+        while at < len(end.positions):
+            if not self._members[end.positions[at]]:
+                at += 1
                 continue
-            end.add(index, members, self._late(members, cutoff.slo))
-            if end.is_too_late():
+            alike = self._alike(end.positions[at : at + min(max(at, LEAST_TOGETHER), MOST_TOGETHER)])
+            if len(alike) >= LEAST_TOGETHER:
+                is_over = self._serve_together(alike, end, cutoff.slo)
+            else:
+                alike = end.positions[at : at + 1]
+                members = self._serve_members(alike[0], None if cutoff.is_share_asked else is_too_late)
+                is_over = end.ends_with(alike[0], members, self._late(members, cutoff.slo))
+            if is_over:
                 return end.estimate()
+            at += len(alike)
         return None if end.is_whole else end.estimate()
+
+    def _alike(self, positions: Sequence[int]) -> Sequence[int]:
+        """The first of some sessions that are of one group, each with few requests to its end."""
+        if self._backlog is not None:
+            return ()
+        group = self._sessions[positions[0]].group
+        for number, index in enumerate(positions):
+            session, size = self._sessions[index], sum(map(len, self._members[index]))
+            if session.group != group or session.interrupted or not 0 < size < LEAST_IN_PARTS:
+                return positions[:number]
+        return positions
+
+    def _serve_together(self, positions: Sequence[int], end: EarlyEnd, slo: Slo) -> bool:
+        """Simulate such sessions up to the one with which too many are late; whether there is one."""
+        of_each = [self._taken(index) for index in positions]
+        members, group = np.concatenate(of_each), self._sessions[positions[0]].group
+        preemptions = self._answer(group, members, np.cumsum([0, *map(len, of_each[:-1])]))
+        is_late = np.zeros(self._arrival.size, dtype=np.bool_)
+        is_late[self._late(members, slo)] = True
+        is_over, number = False, 0
+        while not is_over and number < len(of_each):
+            own = of_each[number]
+            is_over = end.ends_with(positions[number], own, own[is_late[own]])
+            self._preemptions[group] += preemptions[number]
+            number += 1
+        if number < len(of_each):
+            unserved = np.concatenate(of_each[number:])
+            self._ttft[unserved], self._decode[unserved], self._group[unserved] = np.nan, np.nan, NOWHERE
+        return is_over
+
+    def _answer(self, group: int, members: Indices, starts: Indices) -> list[int]:
+        """Note the answers of replicas of a group, whose requests begin at the *starts*; preemptions of each."""
+        times, edges = self._groups[group].steps, [*starts.tolist(), members.size]
+        begin = np.repeat(self._arrival[members[starts]], np.diff(edges))
+        arrival, answers = self._arrival[members] - begin, self._answers[members]
+        prompts = np.maximum(self._requests.input_tokens[members], 1)
+        if isinstance(times, BatchTimes):
+            first = last = batch_ends_of_each(times, arrival, prompts, answers, starts)
+            seen, preemptions = first, [0] * starts.size
+        else:
+            served = [
+                timeline
+                for part in map(slice, edges, edges[1:])
+                for timeline in self._serve_in_parts(times, arrival[part], prompts[part], answers[part], ())
+            ]
+            first, last = (np.concatenate([getattr(of, name) for of in served]) for name in ("first_s", "last_s"))
+            seen, preemptions = first + np.concatenate([of.lag_s for of in served]), [of.preemptions for of in served]
+        self._ttft[members] = (
+            times.ttft_factor * (seen - arrival) + self._arrival[members] - self._requests.seconds[members]
+        )
+        self._decode[members], self._group[members] = last - first, group
+        return preemptions
 
     def _late(self, members: Indices, slo: Slo) -> Indices:
         """Requests among these that are answered and late, without those that an interruption cut off."""
@@ -320,14 +390,20 @@ class _Fleet:
 
     def _serve_members(self, index: int, is_enough: IsEnough | None = None) -> Indices:
         """Simulate one session; its requests, those that are answered where it is not simulated to the end."""
-        parts, self._members[index] = self._members[index], []
-        if not parts:
-            return np.zeros(0, dtype=np.intp)
-        members = np.concatenate(parts)
-        members = members[np.argsort(self._arrival[members], kind="stable")]
+        members = self._taken(index)
+        if not members.size:
+            return members
         if self._split is not None:
             members = self._together(members, self._split)
         return self._serve(self._sessions[index], members, is_enough)
+
+    def _taken(self, index: int) -> Indices:
+        """The requests of one session in the order of their arrival there, which it has no longer then."""
+        parts, self._members[index] = self._members[index], []
+        if len(parts) == 1:  # those of one part are in order
+            return parts[0]
+        members = np.concatenate(parts) if parts else np.zeros(0, dtype=np.intp)
+        return members[np.argsort(self._arrival[members], kind="stable")]
 
     def _together(self, members: Indices, split: SplitCalls) -> Indices:
         """The first of the items of each call that reach one session together, which stands for them from here on."""

@@ -67,12 +67,12 @@ class EarlyEnd:
         self._allowed = cutoff.most_late_ratio * self._judged
         strata: dict[tuple[int, float], int] = {}
         self._stratum = [strata.setdefault((session.group, session.start), len(strata)) for session in sessions]
-        self._sent, self._served, self._late = np.zeros((3, 2, len(strata)))
+        self._late = np.zeros((2, len(strata)))
+        self._sent = [(at, part) for at, parts in enumerate(members) for part in parts]
+        self._served: list[tuple[int, Indices]] = []
+        """Requests of the sessions that are simulated."""
         is_nowhere = np.ones(count, dtype=np.bool_)
-        for at, parts in enumerate(members):
-            for part in parts:
-                self._sent[:, self._stratum[at]] += self._counts(part)
-                is_nowhere[part] = False
+        is_nowhere[np.concatenate([np.zeros(0, dtype=np.intp), *(part for _, part in self._sent)])] = False
         self._nowhere = self._counts(np.flatnonzero(is_nowhere))
         judged = count if weights is None else int(np.count_nonzero(weights))
         keep_every = _keep_every(judged, cutoff.most_served)
@@ -81,10 +81,13 @@ class EarlyEnd:
         self.is_whole = keep_every == 1
         """Whether these are all sessions."""
 
-    def add(self, at: int, served: Indices, late: Indices) -> None:
-        """Count the requests of one session and those of them that are late."""
-        self._served[:, self._stratum[at]] += self._counts(served)
+    def ends_with(self, at: int, served: Indices, late: Indices) -> bool:
+        """Count the requests of one session and those of them that are late; whether too many are then."""
+        self._served.append((at, served))
+        if not late.size and len(self._served) > 1:
+            return False
         self._late[:, self._stratum[at]] += self._counts(late)
+        return self.is_too_late()
 
     def _counts(self, requests: Indices) -> tuple[float, float]:
         """Weight of these requests, and number of those among them that are judged by themselves."""
@@ -108,9 +111,16 @@ class EarlyEnd:
         return Estimate(share, busiest_share, holds=bool((late <= self._allowed).all()))
 
     def _estimated(self) -> Floats:
-        per_served = np.divide(self._sent, self._served, out=np.ones_like(self._sent), where=self._served > 0)
+        sent, served = map(self._by_stratum, (self._sent, self._served))
+        per_served = np.divide(sent, served, out=np.ones_like(sent), where=served > 0)
         late: Floats = (self._late * np.maximum(per_served, 1.0)).sum(axis=1) + self._nowhere
         return late
+
+    def _by_stratum(self, parts: Sequence[tuple[int, Indices]]) -> Floats:
+        counts = np.zeros_like(self._late)
+        for at, part in parts:
+            counts[:, self._stratum[at]] += self._counts(part)
+        return counts
 
 
 def _keep_every(count: int, served: int | None) -> int:

@@ -13,7 +13,7 @@ from advisor.demand.values import Unit
 from advisor.models import find_model
 from advisor.performance import Evidence
 from advisor.performance.one_pass.serving import Batching, BatchTimes, Replica, rate_within
-from advisor.plan.replay.engine import alone_ends, batch_ends
+from advisor.plan.replay.engine import alone_ends, batch_ends, batch_ends_of_each
 from performance.batch_simulator import simulate
 
 
@@ -41,6 +41,26 @@ def test_requests_of_one_item_are_served_as_by_the_plainest_simulation(gaps, lar
     ones = np.ones(arrivals.size, dtype=np.int32)
     found = batch_ends(times(items=largest, wait_s=wait), arrivals, ones, ones)
     assert found == pytest.approx(arrivals + simulate(arrivals, np.full(arrivals.size, 0.010), 0.005, largest, wait))
+
+
+@settings(max_examples=40)
+@given(
+    of_each=st.lists(st.lists(st.tuples(st.floats(0, 0.05), st.integers(1, 4)), min_size=1, max_size=6), min_size=20),
+    largest=st.integers(1, 2),
+    wait=st.sampled_from([0.0, 0.004]),
+)
+def test_replicas_side_by_side_answer_as_each_by_itself(of_each, largest, wait):
+    """To the last bit, whatever each of them receives."""
+    of = times(items=largest, wait_s=wait)
+    alone = [
+        (np.cumsum([gap for gap, _ in trace]), np.array([count for _, count in trace], dtype=np.int32))
+        for trace in of_each
+    ]
+    ends_of_each = [batch_ends(of, arrivals, np.ones_like(items), items) for arrivals, items in alone]
+    arrivals, items = (np.concatenate(column) for column in zip(*alone, strict=True))
+    starts = np.cumsum([0, *map(len, of_each[:-1])])
+    together = batch_ends_of_each(of, arrivals, np.ones_like(items), items, starts)
+    assert together.tobytes() == np.concatenate(ends_of_each).tobytes()
 
 
 def test_a_request_waits_for_its_last_item():
