@@ -272,7 +272,8 @@ def _stricter(problem: Problem, *, changes_bind: bool) -> Iterator[Limits]:
 def _cheaper_within(market: Market, strict: Formulation, fleet: Confirmed) -> Confirmed | None:
     """A cheaper fleet that keeps to stricter limits than the question's, as one of the question; None without any."""
     limit = fleet.as_if_at(fleet.usd_per_month)
-    other = market.validator.within(strict, market.context).confirmed(limit, refined=True)
+    least_usd = fleet.solution.bound_usd_per_month
+    other = market.validator.within(strict, market.context).confirmed(limit, refined=True, least_usd=least_usd)
     if isinstance(other, Infeasible) or other.is_limit or other.usd_per_month >= fleet.usd_per_month - A_CENT:
         return None
     limits = market.formulation.problem.limits
@@ -317,8 +318,10 @@ def _has_room(market: Market, fleet: Confirmed) -> bool:
 
 
 def _searched_in(market: Market, fleet: Confirmed, part: Formulation) -> Confirmed:
-    """A fleet, or a cheaper one that the search of a part of the question comes to."""
-    return _if_cheaper(fleet, market.validator.within(part, market.context).confirmed(refined=True))
+    """A fleet, or a cheaper one that the search of a part of the question comes to, at its bound."""
+    least_usd = fleet.solution.bound_usd_per_month
+    search = market.validator.within(part, market.context)
+    return _if_cheaper(fleet, search.confirmed(refined=True, least_usd=least_usd))
 
 
 def _without_main_type(market: Market, fleet: Confirmed) -> Confirmed:
@@ -371,7 +374,9 @@ def _in_other_layouts(market: Market, fleet: Confirmed) -> Confirmed:
     usd = usd_alone(own.problem)
     if not any(usd[key] < fleet.usd_per_month * NEAR_RATIO for key in usd.keys() - planned):
         return fleet
-    return _if_cheaper(fleet, market.validator.within(own, market.context).confirmed(fleet, refined=True))
+    least_usd = fleet.solution.bound_usd_per_month
+    search = market.validator.within(own, market.context)
+    return _if_cheaper(fleet, search.confirmed(fleet, refined=True, least_usd=least_usd))
 
 
 def _is_near(single: Single, fleet: Confirmed) -> bool:

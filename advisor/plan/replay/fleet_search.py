@@ -151,13 +151,17 @@ class FleetSearch(ReplayedFleets):
         fleet = self._constant_fleet(None)
         return failing if fleet is None else unproven(held_to(fleet, self._least_usd()))
 
-    def confirmed(self, start: Confirmed | None = None, *, refined: bool = False) -> Confirmed | Infeasible:
+    def confirmed(
+        self, start: Confirmed | None = None, *, refined: bool = False, least_usd: float | None = None
+    ) -> Confirmed | Infeasible:
         """The cheapest fleet that its replay confirms, to 2 %; where none is found, the one that came closest.
 
         Args:
             start: a confirmed fleet of a part of the question, which is the answer where none is found that is cheaper
                 by 1 %, or the bound is no lower by that than it was for the part.
             refined: whether cheaper fleets are looked for near the start too, where that is what is found.
+            least_usd: USD a month that no fleet of the question costs less than, where that will do for a bound; None:
+                not known, or not close enough.
         """
         starts = [start]
         first = refined and self._effort.every_kind and self._effort.in_full
@@ -172,15 +176,17 @@ class FleetSearch(ReplayedFleets):
             return fleet
         if not refined and start is not None and fleet.solution.allocations is start.solution.allocations:
             return start
-        return self._in_full(self._refined(fleet, [*starts, start]))
+        return self._in_full(self._refined(fleet, [*starts, start], least_usd))
 
-    def _refined(self, confirmed: Confirmed, starts: Sequence[Confirmed | None]) -> Confirmed:
+    def _refined(
+        self, confirmed: Confirmed, starts: Sequence[Confirmed | None], least_usd: float | None = None
+    ) -> Confirmed:
         """The search's fleet with a bound that holds, or the cheapest fleet below the closed form and near it.
 
         Near other fleets too that the search started from: a dearer one may have cheaper neighbours.
         """
         if self._effort.in_full:
-            confirmed = self._held_to_the_closed_form(confirmed)
+            confirmed = self._held_to_the_closed_form(confirmed, least_usd)
         if not confirmed.confirmation.reached:
             return confirmed
         others = {instances_of(fleet.solution): fleet for fleet in starts if fleet is not None and not fleet.is_limit}
@@ -252,17 +258,20 @@ class FleetSearch(ReplayedFleets):
         is_late = all(math.isinf(least.get(self.kind_of(pool.key), 1.0)) for pool in self.problem.pools)
         return NO_HEADROOM if is_late else least
 
-    def _held_to_the_closed_form(self, confirmed: Confirmed) -> Confirmed:
+    def _held_to_the_closed_form(self, confirmed: Confirmed, least_usd: float | None) -> Confirmed:
         """A fleet with a bound that holds in every hour, place and failure.
 
         The lower end of a bracket says what a kind carries where it carries least. In other hours, for other places, or
         after a failure it may carry more, so where there are several a bound takes every kind as the closed form does.
+        Of a fleet that is not proven a bound that is known will do.
         """
         if asks_for_rate_alone(self._formulation.problem) or all(
             bracket.least <= 1 for bracket in self._brackets.values()
         ):
             return confirmed
-        return held_to(confirmed, self._least_usd())
+        if least_usd is None or confirmed.solution.proven:
+            least_usd = self._least_usd()
+        return held_to(confirmed, least_usd)
 
     def _least_usd(self) -> float:
         """Bound on what any fleet costs that carries the planned rates by the closed form."""
