@@ -124,7 +124,7 @@ def test_no_layout_of_an_offer_is_dearer_than_another_that_holds():
     asked = workload(
         model="Qwen/Qwen2.5-32B-Instruct", precisions=("bf16", "fp8", "int4"), purchase=(Purchase.SPOT,),
         slo=Slo(ttft_p95_ms=2500, tpot_p95_ms=45, e2e_p95_ms=25_000), context_tokens=None,
-        demand=DeclaredDemand(None, None, 2500, 500, concurrent_users=150, think_time_seconds=40),
+        demand=DeclaredDemand(None, None, 2500, 500, concurrent_users=160, think_time_seconds=40),
         limits=Limits(simplicity=0.0, survive=Survive.INSTANCE, max_kw=12.0),
     )  # fmt: skip
     option = next(each for each in plan_for(asked, catalog).options if each.instance_type == "p4d.24xlarge")

@@ -405,7 +405,7 @@ def test_a_rung_that_fails_names_the_share_that_it_misses():
     (resized,) = (rung for rung in plan.ladder if rung.rung == "resize")
 
     assert resized.why_none == (
-        "the best fleet keeps 97.22% of the requests within the SLO, 99% are asked; 2.78% are late on any number of "
+        "the best fleet keeps 97.32% of the requests within the SLO, 99% are asked; 2.68% are late on any number of "
         "these machines"
     )
 

@@ -278,8 +278,6 @@ class LayeredCatalog(Catalog):
         shipped = readers.read_offers(self.sources, replaced) if replaced else self.shipped_offers
         newer = [offer for snapshot in replaced.values() for offer in offers_of_snapshot(snapshot)]
         offers: Sequence[Offer] = (*shipped, *newer)
-        if self.imported:
-            from advisor.catalog.layers.layered import with_imported  # noqa: PLC0415 - few catalogs have any
         for snapshot in self.imported:
             offers = tuple(with_imported(offers, offers_of_snapshot(snapshot)))
         return tuple(sorted(offers, key=lambda offer: offer.provider) if newer or self.imported else offers)
