@@ -64,6 +64,17 @@ def test_an_accelerator_is_answered_with_its_types(folder, run_advisor):
     assert "g6e.xlarge" in done.stderr
 
 
+def test_the_types_of_an_accelerator_are_not_those_of_another_whose_name_begins_so(folder, run_advisor):
+    """A10 is no A100; H100 is every form of it."""
+    of_a10, of_h100 = (
+        run_advisor("explain", "plan.json", "--why", name, cwd=folder).stderr for name in ("A10", "H100")
+    )
+
+    assert "Standard_NV36ads_A10_v5" in of_a10
+    assert "A100" not in of_a10
+    assert "p5.4xlarge" in of_h100
+
+
 @pytest.mark.sampled(3)
 def test_a_type_that_is_sold_at_an_unknown_price_is_explained_in_words(folder, run_advisor):
     """It is neither said to be too dear nor to be unable to serve; its rejection says what would lift it."""

@@ -209,15 +209,21 @@ def _check_names(catalog: Catalog, instance_type: str, region: str | None) -> No
 
 
 def _types_with(catalog: Catalog, accelerator: str) -> str:
-    """Instance types that are sold with an accelerator, or with any whose name begins so; "" where none are."""
+    """Instance types that are sold with an accelerator, or with any form of it (H100: H100-SXM); "" where none are."""
     sold = {(offer.provider, offer.instance_type) for offer in catalog.offers}
     meant = normalised(accelerator)
     names = {
         machine.name
         for key, machine in catalog.instance_types.items()
-        if meant and key in sold and normalised(machine.accelerator).startswith(meant)
+        if key in sold and meant in _names_up_to_hyphens(machine.accelerator)
     }
     return f"it is an accelerator: name one of its types, {', '.join(sorted(names))}" if names else ""
+
+
+def _names_up_to_hyphens(accelerator: str) -> set[str]:
+    """Normalised name of an accelerator, and its parts up to each hyphen: of A100-80GB-SXM, A100 and A100-80GB too."""
+    parts = accelerator.split("-")
+    return {normalised("-".join(parts[: count + 1])) for count in range(len(parts))} - {""}
 
 
 _PARTS_OF_A_RISE = (1.0, 0.5, 0.25)
