@@ -1,7 +1,9 @@
 """``advisor replay``: a plan under a trace, request by request."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +18,13 @@ from advisor.cli.output import (
     table_or_json_option,
     tell,
 )
+
+if TYPE_CHECKING:
+    from advisor.demand.values import Requests
+    from advisor.plan.values import Plan
+
+UNLIKE_RATIO = 1.5
+"""Times a number of the plan's demand, or a part of it, from which on a trace is told to be another demand."""
 
 
 @click.command(name="replay")
@@ -48,7 +57,7 @@ def command(
     document = read_plan(plan)
     fleet = planned(document, load_catalog(), load_model(calibration), rank, where=str(plan))
     requests = read_requests(trace, fleet.columns)
-    for note in (*fleet.notes, *requests.notes):
+    for note in (*fleet.notes, *requests.notes, *_unlike_the_plan(requests, document)):
         tell(f"note: {note}")
     filled, minutes = with_filling(requests, fleet.groups)
     if minutes:
@@ -60,3 +69,24 @@ def command(
     else:
         text = replay_table(fleet.title, result, fleet.slo, report_width(output, wide=wide))
     deliver(text, output)
+
+
+def _unlike_the_plan(requests: "Requests", plan: "Plan") -> Iterator[str]:
+    """Numbers of a trace that differ much from those of the demand that a plan is for; none where all are alike."""
+    import numpy as np  # noqa: PLC0415 - help shows without it
+
+    from advisor.units import SECONDS_PER_MINUTE, rounded  # noqa: PLC0415
+
+    demand, minutes = plan.demand, (requests.seconds // SECONDS_PER_MINUTE).astype(np.int64)
+    busiest = int(np.bincount(minutes - minutes.min()).max()) / SECONDS_PER_MINUTE
+    numbers = {"requests/s in the busiest minute": (busiest, demand["requests_per_second"]["peak"])}
+    if "unit" not in demand:
+        numbers["tokens a prompt"] = (float(requests.input_tokens.mean()), demand["input_tokens"]["mean"])
+        numbers["tokens an answer"] = (float(requests.output_tokens.mean()), demand["output_tokens"]["mean"])
+    told = [
+        f"{rounded(own)} {name}, {rounded(planned)} planned"
+        for name, (own, planned) in numbers.items()
+        if planned and not 1 / UNLIKE_RATIO <= own / planned <= UNLIKE_RATIO
+    ]
+    if told:
+        yield f"this trace is not the demand of the plan: {'; '.join(told)}"

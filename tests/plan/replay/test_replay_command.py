@@ -95,6 +95,24 @@ def test_rows_out_of_order_are_sorted_and_said(plan, trace, run_advisor):
     assert "it was sorted by time" in done.stderr
 
 
+def test_a_trace_that_is_another_demand_is_said_to_be(plan, tmp_path, run_advisor):
+    """Its numbers beside those that were planned; only those that differ by half, and none of a trace that is alike."""
+
+    def told(name, step_seconds, answer_tokens):
+        rows = [
+            f"2026-03-02T00:{i * step_seconds // 60:02.0f}:{i * step_seconds % 60:05.2f}Z,500,{answer_tokens}"
+            for i in range(240)
+        ]
+        (tmp_path / name).write_text(HEADER + "\n".join(rows) + "\n")
+        return run_advisor("replay", plan, tmp_path / name).stderr
+
+    assert "not the demand" not in told("alike.csv", 0.25, 100)
+    assert (
+        "note: this trace is not the demand of the plan: 1 requests/s in the busiest minute, 4 planned; "
+        "300 tokens an answer, 100 planned"
+    ) in told("other.csv", 1.0, 300)
+
+
 def test_a_clock_without_a_date_begins_on_a_monday(plan, tmp_path, run_advisor):
     """Seconds from zero are taken, and said to be relative."""
     path = tmp_path / "seconds.csv"
