@@ -7,13 +7,13 @@ import numpy as np
 
 from advisor.catalog.values import Offer
 from advisor.demand.forecast import batch_forecast
-from advisor.demand.values import BatchBeside, Demand, Floats, Forecast, TokenHistogram
+from advisor.demand.values import BatchBeside, BatchRun, Demand, Floats, Forecast, TokenHistogram
 from advisor.performance.evidence import Served
 from advisor.performance.stage import full_rates
 from advisor.performance.transfer import sent_gb
 from advisor.plan.batch_work import Fill, fill_of, raised_forecast
 from advisor.plan.fleet.choose import forecast_of
-from advisor.plan.problem.hours import Week, few_hours_by_cost, hours_by_cost, week_of
+from advisor.plan.problem.hours import Week, few_hours_by_cost, hours_by_cost, later_hours_by_cost, week_of
 from advisor.plan.problem.supply import Supply, check_purchase
 from advisor.plan.replay.groups import Confirmed
 from advisor.plan.replay.validator import ReplayValidator
@@ -67,10 +67,19 @@ def market_of(
 def hours_to_try(market: Market) -> Mapping[int, float]:
     """Hours of a batch run that suit some machines, the cheapest first, with USD a month; empty of other work."""
     run = market.context.requirements.demand.batch
+    return {} if run is None else hours_by_cost(market.formulation.problem, run, _planned_items(market, run))
+
+
+def hours_after(market: Market, hours: Collection[int]) -> Mapping[int, float]:
+    """Hours of a batch run soon after some, the cheapest first, with USD a month; empty of other work."""
+    run = market.context.requirements.demand.batch
     if run is None:
         return {}
-    items = run.planned_items(hours_of(market), market.week.classes[-1].planned_rate)
-    return hours_by_cost(market.formulation.problem, run, items)
+    return later_hours_by_cost(market.formulation.problem, run, _planned_items(market, run), hours)
+
+
+def _planned_items(market: Market, run: BatchRun) -> float:
+    return run.planned_items(hours_of(market), market.week.classes[-1].planned_rate)
 
 
 def hours_of(market: Market) -> int:

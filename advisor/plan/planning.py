@@ -4,7 +4,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 
 from advisor.candidates import Candidate, Rejection
 from advisor.catalog.values import Purchase
@@ -25,7 +25,16 @@ from advisor.plan.fleet.choose import Choice, choice_of, no_choice
 from advisor.plan.fleet.chosen import Fleet, HoldsUpTo
 from advisor.plan.fleet.describe import batch_beside_of, fleet_of, planning_day
 from advisor.plan.fleet.spare import judged_spare, without_spare
-from advisor.plan.market import Market, beside_batch, hours_of, hours_to_try, in_hours, of_demand, raised_hours_by_cost
+from advisor.plan.market import (
+    Market,
+    beside_batch,
+    hours_after,
+    hours_of,
+    hours_to_try,
+    in_hours,
+    of_demand,
+    raised_hours_by_cost,
+)
 from advisor.plan.options import Ranking, refined
 from advisor.plan.problem.formulas import falls
 from advisor.plan.problem.hours import HOURS_BESIDE
@@ -395,10 +404,12 @@ def _in_best_hours(market: Market, chosen: Chosen, asked: Asked) -> tuple[Market
     """The answer for batch work in the hours in which it costs least, of the same cost on the fewest machines.
 
     Hours are tried that suit machines whose own cost, with what their region charges, is near the least, as long as
-    that is below what an answer costs.
+    that is below what an answer costs. So are the hours after them: a replay may refuse machines that suit an hour, and
+    as few of them hold in the next.
     """
     best = market, chosen
-    for hours, least_usd in islice(hours_to_try(market).items(), MOST_HOURS_TRIED):
+    suited = dict(islice(hours_to_try(market).items(), MOST_HOURS_TRIED))
+    for hours, least_usd in chain(suited.items(), hours_after(market, suited).items()):
         other, room_usd = in_hours(market, hours), _order(best[1])[1] - least_usd
         if other is market or room_usd < -A_CENT or (room_usd < A_CENT and hours < hours_of(best[0])):
             continue

@@ -6,7 +6,7 @@ fewer of them than many for a short time.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,8 @@ SLACK = 1.02
 """Items that machines are chosen for ÷ items of a run: the last ones are done by machines that are not full."""
 NEAR = 1.15
 """A pool that costs more than so many times the cheapest is not the cheapest of a plan."""
+LATER_HOURS = (1, 2)
+"""Hours beyond those that suit a pool by the closed form in which its machines may be as few, and hold."""
 HOURS_BESIDE = (*range(1, 25), 36, 48, 72, 96, 120, 144, 168)
 """Numbers of open hours that are planned in beside requests: all of a day, so that none is dearer than a part of it."""
 _EQUAL = 1 + 1e-6
@@ -59,6 +61,14 @@ def hours_by_cost(problem: Problem, run: BatchRun, items: float) -> Mapping[int,
     near = {_longest_of_cheapest(usd) for usd in (*full, *every) if usd.min() <= least * NEAR}
     ordered = sorted(near, key=lambda hours: (round(floor[hours - 1], 2), -hours))
     return {hours: float(floor[hours - 1]) for hours in ordered}
+
+
+def later_hours_by_cost(problem: Problem, run: BatchRun, items: float, hours: Collection[int]) -> Mapping[int, float]:
+    """The same cost in one and two hours more than each of some hours: a run whose replay ends late may need them."""
+    floor = _least(list(_monthly(problem, run, items)), run)
+    later = {each + more for each in hours for more in LATER_HOURS} - set(hours)
+    usd = {each: float(floor[each - 1]) for each in sorted(later) if each <= floor.size}
+    return dict(sorted(usd.items(), key=lambda item: item[1]))
 
 
 def few_hours_by_cost(problem: Problem, run: BatchRun, items: float) -> Mapping[int, float]:
